@@ -1,0 +1,132 @@
+"""The base of all settings: frozen, validated, and the same in Python and TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xtalshift.errors import ConfigError
+from xtalshift.registry import near_miss
+
+__all__ = ["Settings", "parse_assignment", "set_nested"]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; unknown names are refused with a near-miss hint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Validate plain values.
+
+        Parameters
+        ----------
+        values : dict
+            Nested plain values, as a TOML file holds them.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown or a value has the wrong type; the message names the setting.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(cls, error)) from error
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Read a TOML file.
+
+        Raises
+        ------
+        ConfigError
+            If the file is missing, is not TOML, or holds a wrong setting.
+        """
+        return cls.from_dict(read_toml(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nested plain values; unset (None) settings are left out, as TOML has no null."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """Return the TOML text that `from_toml` reads back to an equal object."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file into plain values; failures are `ConfigError`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def parse_assignment(text: str) -> tuple[list[str], Any]:
+    """Parse ``a.b=value``; the value is read as TOML, and as plain text where that fails.
+
+    Parameters
+    ----------
+    text : str
+        For instance ``"train.epochs=20"`` or ``"split.family=O"``.
+
+    Returns
+    -------
+    keys : list of str
+        The path of the setting.
+    value : object
+        The parsed value.
+
+    Raises
+    ------
+    ConfigError
+        If there is no ``=``.
+    """
+    name, equals, raw = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set {text!r}: expected name=value, such as train.epochs=20")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    return name.strip().split("."), value
+
+
+def set_nested(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Put `value` at the path `keys` of nested dictionaries, making the levels that are missing."""
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{'.'.join(keys)}: {key!r} is a value, not a group of settings")
+    values[keys[-1]] = value
+
+
+def _explain(cls: type[BaseModel], error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            fields = _fields_at(cls, item["loc"][:-1])
+            hint = near_miss(str(item["loc"][-1]), fields)
+            lines.append(f"unknown setting {path!r}{hint or ', known: ' + ', '.join(fields)}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"setting {path!r} = {item['input']!r}: {message}")
+    return "; ".join(lines)
+
+
+def _fields_at(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        field = cls.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        cls = kind
+    return list(cls.model_fields)

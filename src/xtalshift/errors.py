@@ -1,0 +1,58 @@
+"""Every exception that xtalshift raises on purpose, under one root."""
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "FetchError",
+    "FormulaError",
+    "LeakageError",
+    "ModelFormatError",
+    "NotFoundError",
+    "SplitError",
+    "TrainingError",
+    "XtalshiftError",
+]
+
+
+class XtalshiftError(Exception):
+    """Root of all errors of this package; the command line prints them as one readable line."""
+
+
+class ConfigError(XtalshiftError, ValueError):
+    """A setting is unknown, has the wrong type or contradicts another one."""
+
+
+class NotFoundError(XtalshiftError, KeyError):
+    """A name is not in a registry or catalogue; the message lists what is."""
+
+    def __str__(self) -> str:
+        """Return the plain message (``KeyError`` would print its repr)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class DataError(XtalshiftError, ValueError):
+    """A table, column or value cannot be used; the message names it and the remedy."""
+
+
+class FormulaError(DataError):
+    """A text is not a chemical formula that can be featurized."""
+
+
+class FetchError(XtalshiftError, OSError):
+    """A data set could not be downloaded or does not match its checksum."""
+
+
+class SplitError(XtalshiftError, ValueError):
+    """A split is impossible for this table; the message says what is possible."""
+
+
+class LeakageError(SplitError):
+    """A split breaks a rule that it promises, such as a formula on both sides."""
+
+
+class ModelFormatError(XtalshiftError, ValueError):
+    """A saved model is truncated, altered, or of a newer format than this version reads."""
+
+
+class TrainingError(XtalshiftError, RuntimeError):
+    """Training cannot go on, for instance because the loss is not finite."""

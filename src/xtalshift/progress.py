@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 __all__ = ["NO_PROGRESS", "Progress", "Task"]
@@ -22,16 +22,11 @@ class Task(Protocol):
 class Progress(Protocol):
     """A listener; the command line has one with bars and one with plain lines."""
 
-    def task(self, name: str, total: int | None) -> _TaskContext:
+    def task(self, name: str, total: int | None) -> AbstractContextManager[Task]:
         """Begin a piece of work of `total` steps (None: unknown)."""
 
     def say(self, text: str) -> None:
         """Show one line of text."""
-
-
-class _TaskContext(Protocol):
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class _Silent:

@@ -13,7 +13,16 @@ from typing import Any
 
 __all__ = ["collect_provenance", "hash_text", "peak_memory_mib"]
 
-_PACKAGES = ("xtalshift", "numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm", "matminer")
+_PACKAGES = (
+    "xtalshift",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "torch",
+    "lightgbm",
+    "matminer",
+)
 
 
 def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:

@@ -1,0 +1,245 @@
+"""The main job: every method, on every split, for every seed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import xtalshift
+from xtalshift.benchmark.prepare import Fit, Prepared, plan_fits, prepare
+from xtalshift.benchmark.spec import RunConfig
+from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION, RunFolder, write_json
+from xtalshift.benchmark.train import describe_data, method_transform, wrap_model
+from xtalshift.data import TargetTransform
+from xtalshift.estimators import Regressor, build_method
+from xtalshift.metrics import regression_scores
+from xtalshift.nn.device import describe_device, resolve_device
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.provenance import collect_provenance, peak_memory_mib
+from xtalshift.seeding import derive_seed
+from xtalshift.splits.density import embed
+
+__all__ = ["run"]
+
+
+def run(
+    config: RunConfig, out: Path, *, progress: Progress = NO_PROGRESS, overwrite: bool = False
+) -> dict[str, Any]:
+    """Run every method on every split and seed, and write the results.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings.
+    out : Path
+        Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``. A
+        task that finished in an earlier, interrupted run of the same configuration is not repeated.
+    progress : Progress
+        Told how far the job is.
+    overwrite : bool
+        Replace another run in the folder.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    XtalshiftError
+        If the data, a split or the folder cannot be used. A method that fails is a record with
+        status ``failed``.
+    """
+    device = describe_device(resolve_device(config.device))
+    prepared = prepare(config, progress)
+    fits = list(plan_fits(config, prepared))
+    for test in fits[0].tests:
+        if test.role == "ood" or test.split == "random":
+            what = prepared.descriptions.get(test.split, "")
+            progress.say(f"  {test.split} ({test.role}): {len(test.rows):,} test rows, {what}")
+    data = describe_data(prepared.table)
+    header = {
+        "version": xtalshift.__version__,
+        "config": config.to_dict(),
+        "data_sha256": data["sha256"],
+    }
+    folder = RunFolder.open(out, header, overwrite=overwrite)
+    (folder.path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+
+    tasks = []
+    for fit in fits:
+        for method in config.methods:
+            place = folder.task(method, fit.name, fit.seed)
+            task = folder.load_task(place)
+            if task is not None:
+                progress.say(f"{method} ({fit.name}, seed {fit.seed}): done before, kept")
+            else:
+                progress.say(f"{method} ({fit.name}, seed {fit.seed}): {len(fit.train):,} rows")
+                task, predictions = _run_task(config, prepared, fit, method, place, progress)
+                folder.save_task(place, task, predictions)
+            tasks.append((place, task))
+
+    provenance = collect_provenance(device=device, threads=config.threads)
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "config": config.to_dict(),
+        "provenance": {**provenance, "data": data},
+        "cleaning": prepared.cleaning.to_dict(),
+        "splits": [_describe(fit, test, prepared) for fit in fits for test in fit.tests],
+        "model": _save_best(folder, tasks),
+        "records": [record for _, task in tasks for record in task["records"]],
+        "histories": [task["history"] for _, task in tasks if task.get("history")],
+    }
+    parts = [pd.read_parquet(place / "predictions.parquet") for place, _ in tasks]
+    pd.concat(parts, ignore_index=True).to_parquet(folder.path / "predictions.parquet", index=False)
+    _map(prepared).to_parquet(folder.path / "map.parquet", index=False)
+    write_json(folder.path / RESULTS_FILE, results)
+    return results
+
+
+def _run_task(
+    config: RunConfig,
+    prepared: Prepared,
+    fit: Fit,
+    method: str,
+    place: Path,
+    progress: Progress,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train one method and evaluate it on its test sets; a failure becomes a record."""
+    started = time.perf_counter()
+    transform = method_transform(method, config.data)
+    X, y = prepared.X, prepared.y
+    train, held_out = fit.train, fit.validation
+    columns: list[pd.DataFrame] = [pd.DataFrame(columns=PREDICTION_COLUMNS)]
+    base = {"method": method, "fit": fit.name, "seed": fit.seed}
+    try:
+        regressor = build_method(method, config, seed=derive_seed(fit.seed, method))
+        regressor.fit(
+            X[train],
+            transform.forward(y[train]),
+            X_val=X[held_out],
+            y_val=transform.forward(y[held_out]),
+            progress=progress,
+        )
+        error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
+        val_mae = float(np.mean(np.abs(error)))
+        records, predictions = _evaluate(regressor, transform, prepared, fit, method)
+        wrap_model(regressor, method, config.data, prepared.table).save(place / "model")
+    except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
+        reason = f"{type(error).__name__}: {error}"
+        progress.say(f"{method} failed: {reason}")
+        records = [
+            {"method": method, "split": test.split, "role": test.role, "seed": fit.seed,
+             "n": len(test.rows), "mae": None, "rmse": None, "r2": None, "mae_over_dummy": None,
+             "status": "failed", "reason": reason}
+            for test in fit.tests
+        ]  # fmt: skip
+        task = {**base, "status": "failed", "traceback": traceback.format_exc()}
+    else:
+        columns += predictions
+        task = {**base, "status": "ok", "val_mae": val_mae}
+        if history := getattr(regressor, "history_", None):
+            task["history"] = {"method": method, "split": fit.name, "seed": fit.seed,
+                               "best_epoch": getattr(regressor, "best_epoch_", None),
+                               "epochs": history}  # fmt: skip
+    seconds = time.perf_counter() - started
+    for record in records:
+        record["seconds"] = seconds
+    task["records"] = records
+    task["seconds"] = seconds
+    task["peak_memory_mib"] = peak_memory_mib()
+    return task, pd.concat([part for part in columns if len(part)] or columns, ignore_index=True)
+
+
+PREDICTION_COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction"]
+
+
+def _evaluate(
+    regressor: Regressor, transform: TargetTransform, prepared: Prepared, fit: Fit, method: str
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    table, y = prepared.table, prepared.y
+    train_mean = float(np.mean(y[fit.train]))
+    records, parts = [], []
+    # the ID rows stand in several test sets; predict each row once
+    rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
+    for variant, scaled in regressor.predict_variants(prepared.X[rows]).items():
+        name = f"{method}:{variant}" if variant else method
+        values = np.full(len(y), np.nan)
+        values[rows] = transform.inverse(scaled)
+        for test in fit.tests:
+            scores = regression_scores(y[test.rows], values[test.rows], train_mean=train_mean)
+            key = {"method": name, "split": test.split, "role": test.role, "seed": fit.seed}
+            records.append({**key, **scores._asdict(), "status": "ok"})
+            if test.role == "id" and test.split != fit.tests[0].split:
+                continue  # the same rows as those of the first test set
+            part = pd.DataFrame(
+                {
+                    **key,
+                    "id": table.ids[test.rows],
+                    "formula": table.formulas[test.rows],
+                    "target": y[test.rows],
+                    "prediction": values[test.rows],
+                }
+            )
+            parts.append(part[PREDICTION_COLUMNS])
+    return records, parts
+
+
+def _save_best(
+    folder: RunFolder, tasks: list[tuple[Path, dict[str, Any]]]
+) -> dict[str, Any] | None:
+    """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
+    seed = min(task["seed"] for _, task in tasks)
+    usual = [
+        (place, task)
+        for place, task in tasks
+        if task["status"] == "ok" and task["seed"] == seed and task["fit"] in ("all", "random")
+    ]
+    if not usual:
+        return None
+    place, task = min(usual, key=lambda item: item[1]["val_mae"])
+    shutil.rmtree(folder.path / "model", ignore_errors=True)
+    shutil.copytree(place / "model", folder.path / "model")
+    return {
+        "method": task["method"],
+        "fit": task["fit"],
+        "seed": task["seed"],
+        "val_mae": task["val_mae"],
+        "rule": "smallest validation error (rows of the training distribution)",
+    }
+
+
+def _describe(fit: Fit, test: Any, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "name": test.split,
+        "role": test.role,
+        "seed": fit.seed,
+        "fit": fit.name,
+        "description": prepared.descriptions.get(test.split, ""),
+        "n_train": len(fit.train),
+        "n_val": len(fit.validation),
+        "n_test": len(test.rows),
+    }
+
+
+def _map(prepared: Prepared) -> pd.DataFrame:
+    points: NDArray[np.float64] = embed(prepared.X, 2)
+    frame = pd.DataFrame(
+        {
+            "id": prepared.table.ids,
+            "formula": prepared.table.formulas,
+            "target": prepared.y,
+            "pc1": points[:, 0],
+            "pc2": points[:, 1] if points.shape[1] > 1 else 0.0,
+        }
+    )
+    for name, mask in prepared.shifted.items():
+        frame[f"in_{name}"] = mask
+    return frame

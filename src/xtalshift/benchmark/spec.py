@@ -1,0 +1,144 @@
+"""The settings of a run: data, splits, methods, seeds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from xtalshift.cal import CALConfig
+from xtalshift.config import Settings
+from xtalshift.estimators import METHODS, MethodSettings
+
+__all__ = ["DataConfig", "RunConfig", "SplitConfig"]
+
+Scheme = Literal["random", "covariate", "prior", "family", "relation"]
+
+
+class DataConfig(Settings):
+    """Where the rows come from and how they become features and targets.
+
+    Attributes
+    ----------
+    dataset : str
+        Name in the catalogue, or a file.
+    target, formula_col, id_col : str, optional
+        Columns; the target of a data set of the catalogue is known.
+    unit : str
+        Unit of the target of a file.
+    feature_cols : list of str
+        Extra numeric columns that are features (temperature, pressure, doping).
+    features : str
+        ``magpie``, ``fractions`` or ``magpie+fractions``.
+    impute_nan : bool
+        Whether an element without a tabulated property gets the mean over the elements.
+    transform : str
+        Change of scale of the target: ``none``, ``log``, ``log1p``, ``asinh`` or ``clip``.
+    duplicates : str
+        ``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
+        ``highest`` target.
+    hydrates : str
+        ``refuse`` or ``expand`` formulas such as ``CuSO4*5H2O``.
+    strict : bool
+        Whether an unusable row is an error.
+    """
+
+    dataset: str = "ricci_seebeck"
+    target: str | None = None
+    formula_col: str | None = None
+    id_col: str | None = None
+    unit: str = ""
+    feature_cols: tuple[str, ...] = ()
+    features: Literal["magpie", "fractions", "magpie+fractions"] = "magpie"
+    impute_nan: bool = True
+    transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
+    duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
+    hydrates: Literal["refuse", "expand"] = "refuse"
+    strict: bool = False
+
+
+class SplitConfig(Settings):
+    """Which rows are held out, and how.
+
+    Attributes
+    ----------
+    schemes : list of str
+        ``random``, ``covariate``, ``prior``, ``family``, ``relation``.
+    separate : bool
+        Train once per split instead of once for all of them.
+    random_share : float
+        Share of the rows that no OOD set holds, drawn at random as ID test set.
+    validation_share : float
+        Share of the remaining rows used for model selection.
+    covariate_share, n_neighbors, n_components, embedding
+        As in `xtalshift.splits.CovariateSplit`.
+    tail, prior_share
+        As in `xtalshift.splits.PriorSplit`.
+    family : str
+        Element (or several joined by ``+``) of the held-out family.
+    relation_flag : str, optional
+        Column that is true for materials of another relation.
+    relation_file : str, optional
+        File of formulas that follow another relation.
+    """
+
+    schemes: tuple[Scheme, ...] = ("random", "covariate", "prior", "family")
+    separate: bool = False
+    random_share: float = Field(default=0.2, gt=0, lt=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    covariate_share: float = Field(default=0.1, gt=0, lt=1)
+    n_neighbors: int = Field(default=10, ge=1)
+    n_components: int = Field(default=10, ge=1)
+    embedding: Literal["pca", "umap"] = "pca"
+    tail: Literal["high", "low", "both"] = "high"
+    prior_share: float = Field(default=0.1, gt=0, lt=1)
+    family: str = "F"
+    relation_flag: str | None = None
+    relation_file: str | None = None
+
+    @property
+    def active(self) -> tuple[Scheme, ...]:
+        """The schemes, with ``relation`` where one is declared, and ``random`` first."""
+        declared = self.relation_flag is not None or self.relation_file is not None
+        wanted = {"random", *self.schemes, *(["relation"] if declared else [])}
+        order: tuple[Scheme, ...] = ("random", "covariate", "prior", "family", "relation")
+        return tuple(scheme for scheme in order if scheme in wanted)
+
+
+class RunConfig(MethodSettings):
+    """All settings of ``xtalshift run``.
+
+    Attributes
+    ----------
+    seed, n_seeds : int
+        The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
+        initial parameters. The shifted test sets are the same for all.
+    methods : list of str
+        Names in `xtalshift.estimators.METHODS`.
+    data : DataConfig
+        Rows.
+    split : SplitConfig
+        Held-out sets.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    n_seeds: int = Field(default=1, ge=1)
+    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal")
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    # the published recipe runs up to 500 epochs; a CPU gets through this many in a few minutes
+    cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({"epochs": 60}))
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            METHODS[name]  # raises with the list of names
+        if not names:
+            raise ValueError(f"name at least one method of {', '.join(METHODS)}")
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def seeds(self) -> range:
+        """All seeds."""
+        return range(self.seed, self.seed + self.n_seeds)

@@ -1,0 +1,127 @@
+"""Train one method on all rows, as a model that can be saved and used."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import xtalshift
+from xtalshift.benchmark.prepare import groups_of, load_rows, targets_of
+from xtalshift.benchmark.spec import DataConfig, RunConfig
+from xtalshift.data import MaterialsTable, TargetTransform
+from xtalshift.errors import SplitError
+from xtalshift.estimators import FormulaRegressor, ModelCard, Regressor, build_method
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import RandomSplit
+
+__all__ = ["Trained", "describe_data", "method_transform", "train", "wrap_model"]
+
+MIN_ROWS = 10
+
+
+class Trained(NamedTuple):
+    """A model and how well it fits rows that it was not fitted to.
+
+    Attributes
+    ----------
+    model : FormulaRegressor
+        Fitted.
+    n_train, n_validation : int
+        Rows.
+    val_mae, val_mae_dummy : float
+        Mean absolute error on the validation rows, of the model and of the training mean. The rows
+        chose the parameters, so the first is slightly optimistic; both hold for materials like the
+        training data only.
+    """
+
+    model: FormulaRegressor
+    n_train: int
+    n_validation: int
+    val_mae: float
+    val_mae_dummy: float
+
+
+def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -> Trained:
+    """Train `method` on all usable rows but the validation share.
+
+    Parameters
+    ----------
+    config : RunConfig
+        ``data``, ``split.validation_share``, ``seed`` and the method's settings count.
+    method : str
+        Name in `xtalshift.estimators.METHODS`.
+    progress : Progress
+        Told how far training is.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used.
+    SplitError
+        If there are too few rows.
+    """
+    table, _, X = load_rows(config.data, progress)
+    y, groups = targets_of(table), groups_of(table)
+    if len(table) < MIN_ROWS:
+        raise SplitError(f"{len(table)} usable rows; at least {MIN_ROWS} are needed for training")
+    share = RandomSplit(config.split.validation_share, derive_seed(config.seed, "validation"))
+    held_out = share.held_out(X, y, groups)
+    transform = method_transform(method, config.data)
+    z = transform.forward(y)
+    regressor = build_method(method, config, seed=derive_seed(config.seed, method))
+    regressor.fit(
+        X[~held_out], z[~held_out], X_val=X[held_out], y_val=z[held_out], progress=progress
+    )
+    predictions = transform.inverse(regressor.predict(X[held_out]))
+    return Trained(
+        model=wrap_model(regressor, method, config.data, table),
+        n_train=int(np.sum(~held_out)),
+        n_validation=int(np.sum(held_out)),
+        val_mae=float(np.mean(np.abs(predictions - y[held_out]))),
+        val_mae_dummy=float(np.mean(np.abs(y[~held_out].mean() - y[held_out]))),
+    )
+
+
+def method_transform(method: str, data: DataConfig) -> TargetTransform:
+    """Return the scale a method trains on; the dummy is the mean in the target's own unit."""
+    return TargetTransform("none" if method == "dummy" else data.transform)
+
+
+def wrap_model(
+    regressor: Regressor, method: str, data: DataConfig, table: MaterialsTable
+) -> FormulaRegressor:
+    """Return a fitted regressor as a model that takes formulas and can be saved."""
+    model = FormulaRegressor(
+        method=method,
+        features=data.features,
+        transform=method_transform(method, data).name,
+        impute_nan=data.impute_nan,
+        hydrates=data.hydrates,
+    )
+    card = ModelCard(
+        target_name=table.target_name,
+        unit=table.unit,
+        conditions=table.conditions,
+        source=table.source,
+        feature_cols=data.feature_cols,
+        provenance={
+            "method": method,
+            "data": describe_data(table),
+            "version": xtalshift.__version__,
+        },
+    )
+    return model.adopt(regressor, card)
+
+
+def describe_data(table: MaterialsTable) -> dict[str, Any]:
+    """Return what identifies a cleaned table, for provenance."""
+    return {
+        "source": table.source,
+        "sha256": table.sha256(),
+        "rows": len(table),
+        "target": table.target_name,
+        "unit": table.unit,
+        "conditions": table.conditions,
+    }

@@ -1,0 +1,202 @@
+"""Many formulas at once, as one sparse table of element amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import gcd
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
+from xtalshift.chem.formulas import Hydrates, parse_formula
+from xtalshift.chem.tokens import read_plain
+from xtalshift.errors import FormulaError
+
+__all__ = ["Compositions", "parse_formulas"]
+
+_DECIMALS = 10**6  # reduced formulas tell amounts apart up to six decimals
+
+
+@dataclass(frozen=True, eq=False)
+class Compositions:
+    """Element amounts of n formulas in compressed rows.
+
+    Row i holds the elements ``z[starts[i]:starts[i + 1]]``, each once, in order of first
+    appearance, and their `amounts` as written. A row without elements is invalid.
+
+    Attributes
+    ----------
+    starts : ndarray of int64, shape (n + 1,)
+        Where each row begins; the last entry is the number of stored elements.
+    z : ndarray of uint8, shape (nnz,)
+        Atomic numbers.
+    amounts : ndarray of float64, shape (nnz,)
+        Atoms per formula, all positive.
+    """
+
+    starts: NDArray[np.int64]
+    z: NDArray[np.uint8]
+    amounts: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of elements of each row, shape (n,)."""
+        return np.diff(self.starts)
+
+    def take(self, indices: Any) -> Self:
+        """Return the rows `indices` (integers, a slice or a mask of shape (n,)) in that order."""
+        rows = np.arange(len(self))[indices]
+        sizes = self.sizes[rows]
+        starts = _offsets(sizes)
+        source = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], sizes)
+        return type(self)(starts, self.z[source], self.amounts[source])
+
+    def element_fractions(self) -> NDArray[np.float64]:
+        """Return the atomic fractions, shape (n, 118); column Z - 1; invalid rows are NaN."""
+        fractions = np.zeros((len(self), len(SYMBOLS) - 1))
+        fractions[self._rows(), self.z.astype(np.intp) - 1] = self.amounts
+        with np.errstate(invalid="ignore"):  # 0 / 0 of an invalid row is the NaN that is wanted
+            fractions /= fractions.sum(axis=1, keepdims=True)
+        return fractions
+
+    def contains(self, symbol: str) -> NDArray[np.bool_]:
+        """Return which rows contain an element, shape (n,).
+
+        Raises
+        ------
+        FormulaError
+            If `symbol` is not an element.
+        """
+        if symbol not in ATOMIC_NUMBERS:
+            parse_formula(symbol)  # says what is wrong and may have a hint
+            raise FormulaError(f"{symbol!r} is not one element; give a symbol such as 'Fe'")
+        found = np.zeros(len(self), dtype=np.bool_)
+        found[self._rows()[self.z == ATOMIC_NUMBERS[symbol]]] = True
+        return found
+
+    def reduced_formulas(self) -> NDArray[np.object_]:
+        """Return one key per row, equal where the element ratios are equal.
+
+        Amounts are rounded to six decimals and divided by their greatest common divisor;
+        elements stand in order of electronegativity, as in ``Fe2O3``. Invalid rows give ``""``.
+
+        Returns
+        -------
+        ndarray of object, shape (n,)
+        """
+        order = np.lexsort((_formula_rank()[self.z], self._rows()))
+        symbols = np.array(SYMBOLS, dtype=object)[self.z[order]]
+        amounts = self.amounts[order]
+        scaled = np.rint(amounts * _DECIMALS).astype(np.int64)
+        filled = self.sizes > 0
+        divisors = np.ones(len(self), dtype=np.int64)
+        divisors[filled] = np.gcd.reduceat(scaled, self.starts[:-1][filled]) if len(scaled) else 1
+        counts = (scaled // np.repeat(np.maximum(divisors, 1), self.sizes)).tolist()
+        words = [f"{s}{c}" if c > 1 else s for s, c in zip(symbols, counts, strict=True)]
+        formulas = np.empty(len(self), dtype=object)
+        bounds = self.starts.tolist()
+        formulas[:] = ["".join(words[a:b]) for a, b in pairwise(bounds)]
+        vanished = scaled < 1  # an amount that six decimals cannot show
+        for row in np.unique(self._rows()[vanished]):
+            span = slice(bounds[row], bounds[row + 1])
+            formulas[row] = _exact_formula(symbols[span], amounts[span])
+        return formulas
+
+    def _rows(self) -> NDArray[np.int64]:
+        """Return the row of each stored element, shape (nnz,)."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+
+def parse_formulas(
+    texts: Iterable[object], *, hydrates: Hydrates = "refuse", chunk_size: int = 8192
+) -> tuple[Compositions, NDArray[np.object_], NDArray[np.object_]]:
+    """Read many formulas; a bad one gives an invalid row and a reason, never an exception.
+
+    Parameters
+    ----------
+    texts : iterable of object, length n
+        Formulas as for `parse_formula`.
+    hydrates : {"refuse", "expand"}, default "refuse"
+        See `parse_formula`.
+    chunk_size : int, default 8192
+        Rows read at once; bounds the memory of temporaries.
+
+    Returns
+    -------
+    compositions : Compositions
+        Same order and number of rows.
+    reasons : ndarray of object, shape (n,)
+        Why a row is invalid; ``""`` for good rows.
+    notes : ndarray of object, shape (n,)
+        Remarks on how a row was read, joined by ``"; "``; mostly ``""``.
+    """
+    items: Sequence[object] = texts if isinstance(texts, list) else list(texts)
+    reasons = np.full(len(items), "", dtype=object)
+    notes = np.full(len(items), "", dtype=object)
+    chunks = [
+        _parse_chunk(items[a : a + chunk_size], hydrates, reasons[a:], notes[a:])
+        for a in range(0, len(items), chunk_size)
+    ] or [(np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0))]
+    sizes, z, amounts = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+    return Compositions(_offsets(sizes), z, amounts), reasons, notes
+
+
+def _parse_chunk(
+    texts: Sequence[object],
+    hydrates: Hydrates,
+    reasons: NDArray[np.object_],
+    notes: NDArray[np.object_],
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
+    """Read a chunk: all plain rows at once, the others one by one."""
+    rows, z, amounts = read_plain(texts)
+    sizes = np.bincount(rows, minlength=len(texts))
+    extra_z: list[int] = []
+    extra_amounts: list[float] = []
+    extra_rows: list[int] = []
+    for row in np.flatnonzero(sizes == 0).tolist():
+        try:
+            parsed = parse_formula(texts[row], hydrates=hydrates)
+        except FormulaError as error:
+            reasons[row] = str(error)
+            continue
+        notes[row] = "; ".join(parsed.notes)
+        extra_rows += [row] * len(parsed.z)
+        extra_z += parsed.z
+        extra_amounts += parsed.amounts
+    if extra_rows:
+        rows = np.concatenate([rows, extra_rows])
+        order = np.argsort(rows, kind="stable")
+        sizes = np.bincount(rows, minlength=len(texts))
+        z = np.concatenate([z, np.array(extra_z, dtype=np.uint8)])[order]
+        amounts = np.concatenate([amounts, extra_amounts])[order]
+    return sizes, z, amounts
+
+
+def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _formula_rank() -> NDArray[np.int64]:
+    """Return the place of each Z in a formula: by electronegativity, then by symbol."""
+    electronegativity = load_elements().electronegativity
+    order = np.lexsort((np.array(SYMBOLS), np.nan_to_num(electronegativity, nan=np.inf)))
+    return np.argsort(order)
+
+
+def _exact_formula(symbols: NDArray[np.object_], amounts: NDArray[np.float64]) -> str:
+    exact = [Fraction(repr(amount)) for amount in amounts.tolist()]
+    denominator = np.lcm.reduce([part.denominator for part in exact], dtype=object)
+    counts = [int(part * denominator) for part in exact]
+    divisor = gcd(*counts)
+    return "".join(
+        f"{symbol}{count // divisor}" if count > divisor else symbol
+        for symbol, count in zip(symbols, counts, strict=True)
+    )

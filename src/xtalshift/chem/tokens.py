@@ -1,0 +1,219 @@
+"""Read many plain formulas at once: the characters of all of them as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.chem.formulas import MAX_AMOUNT, MAX_LENGTH, MIN_AMOUNT
+
+__all__ = ["PlainElements", "read_plain"]
+
+_UPPER, _LOWER, _DIGIT, _POINT, _OPEN, _CLOSE, _SPACE, _END = range(1, 9)  # 0: anything else
+_CHARACTERS = {
+    _UPPER: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    _LOWER: "abcdefghijklmnopqrstuvwxyz",
+    _DIGIT: "0123456789",
+    _POINT: ".",
+    _OPEN: "(",
+    _CLOSE: ")",
+    _SPACE: " ",
+    _END: "\n",
+}
+_BREAK = (_UPPER, _OPEN, _CLOSE, _SPACE, _END)
+_FOLLOWERS = {  # which kinds of character may follow a kind in a plain formula
+    _UPPER: (*_BREAK, _LOWER, _DIGIT),
+    _LOWER: (*_BREAK, _DIGIT),
+    _DIGIT: (*_BREAK, _DIGIT, _POINT),
+    _POINT: (_DIGIT,),
+    _OPEN: (_UPPER, _OPEN),
+    _CLOSE: (*_BREAK, _DIGIT),
+    _SPACE: (_UPPER, _OPEN),
+    _END: (_UPPER, _OPEN),
+}
+_MAX_DEPTH = 4
+_MAX_NUMBER = 16  # fifteen digits and a point: integer / power of ten is rounded correctly
+_WATER = ("H2O", "H2O)")  # after a point it may be a hydrate, which takes a closer look
+
+
+class PlainElements(NamedTuple):
+    """Elements of plain formulas, by row and then in order of first appearance.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (nnz,)
+        Which text each element belongs to.
+    z : ndarray of uint8, shape (nnz,)
+        Atomic numbers, each once per row.
+    amounts : ndarray of float64, shape (nnz,)
+        Amounts as written.
+    """
+
+    rows: NDArray[np.int64]
+    z: NDArray[np.uint8]
+    amounts: NDArray[np.float64]
+
+
+def read_plain(texts: Sequence[object]) -> PlainElements:
+    """Read the plain formulas among `texts`; all others get no elements.
+
+    Plain are formulas of element symbols, decimal numbers, round brackets and single spaces.
+    For them the result equals `xtalshift.chem.formulas.parse_formula` bit for bit; whatever
+    is unusual or wrong is left to that function.
+
+    Parameters
+    ----------
+    texts : sequence of object, length n
+        Formulas; texts and other objects.
+
+    Returns
+    -------
+    PlainElements
+    """
+    kept = [
+        text
+        if isinstance(text, str)
+        and text.isascii()
+        and len(text) <= MAX_LENGTH
+        and "\n" not in text
+        and not ("." in text and text.endswith(_WATER))
+        else ""
+        for text in texts
+    ]
+    characters = np.frombuffer("\n".join(["", *kept, ""]).encode("ascii"), dtype=np.uint8)
+    tables = _tables()
+    kinds = tables.kinds[characters]
+    row_of = np.cumsum(kinds == _END) - 1
+    bad = np.zeros(len(kept) + 1, dtype=np.bool_)  # one more: the closing newline
+    bad[row_of[:-1][~tables.allowed[kinds[:-1], kinds[1:]]]] = True
+
+    number_at, unread = _numbers(characters, kinds)
+    bad[row_of[unread]] = True
+
+    at = np.flatnonzero(kinds == _UPPER)
+    long = kinds[at + 1] == _LOWER
+    lower = np.where(long, characters[at + 1] & 31, 0)
+    z = tables.z[characters[at] & 31, lower]
+    bad[row_of[at[z == 0]]] = True
+    amounts = number_at[at + 1 + long]
+
+    brackets = np.flatnonzero((kinds == _OPEN) | (kinds == _CLOSE))
+    if len(brackets):
+        bad |= _unusual_brackets(characters, brackets, row_of[brackets], len(bad))
+        brackets = brackets[~bad[row_of[brackets]]]
+        _multiply_groups(amounts, at, brackets, kinds[brackets] == _OPEN, number_at)
+
+    good = ~bad[row_of[at]]
+    rows, z, amounts = _merge_repeated(row_of[at[good]], z[good], amounts[good])
+    bad[rows[(amounts > MAX_AMOUNT) | (amounts < MIN_AMOUNT)]] = True
+    if bad[rows].any():
+        good = ~bad[rows]
+        rows, z, amounts = rows[good], z[good], amounts[good]
+    return PlainElements(rows, z, amounts)
+
+
+def _numbers(
+    characters: NDArray[np.uint8], kinds: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the number that begins at each character (else 1) and where one cannot be read."""
+    numeric = (kinds == _DIGIT) | (kinds == _POINT)
+    edges = np.flatnonzero(numeric[1:] != numeric[:-1]) + 1  # the text begins and ends with \n
+    begin, end = edges[::2], edges[1::2]
+    lengths = end - begin
+    readable = lengths <= _MAX_NUMBER
+    mantissa = np.zeros(len(begin), dtype=np.int64)
+    points = np.zeros(len(begin), dtype=np.int64)
+    decimals = np.zeros(len(begin), dtype=np.int64)
+    active = np.flatnonzero(readable)
+    for offset in range(_MAX_NUMBER):
+        active = active[lengths[active] > offset]
+        if not len(active):
+            break
+        position = begin[active] + offset
+        is_point = kinds[position] == _POINT
+        digit = active[~is_point]
+        mantissa[digit] = 10 * mantissa[digit] + (characters[position[~is_point]] - ord("0"))
+        point = active[is_point]
+        points[point] += 1
+        decimals[point] = lengths[point] - offset - 1
+    readable &= (points <= 1) & (mantissa < 10 ** (_MAX_NUMBER - 1))
+    number_at = np.ones(len(characters))
+    number_at[begin] = mantissa / 10.0**decimals
+    return number_at, begin[~readable]
+
+
+def _unusual_brackets(
+    characters: NDArray[np.uint8], at: NDArray[np.int64], rows: NDArray[np.int64], n_rows: int
+) -> NDArray[np.bool_]:
+    """Return the rows whose brackets do not pair, nest deeply or may hold an oxidation state."""
+    opens = characters[at] == ord("(")
+    steps = np.where(opens, 1, -1)
+    bad: NDArray[np.bool_] = np.bincount(rows, steps, n_rows) != 0
+    depth = np.cumsum(steps)
+    first = np.flatnonzero(np.diff(rows, prepend=-1))
+    depth -= np.repeat(depth[first] - steps[first], np.diff(first, append=len(rows)))
+    bad[rows[(depth < 0) | (depth > _MAX_DEPTH)]] = True
+    inside = characters.take(at + 1), characters.take(at + 2, mode="clip")
+    roman = _tables().roman
+    roman = roman[inside[0]] & (roman[inside[1]] | (inside[1] == ord(")")))
+    bad[rows[opens & roman]] = True
+    return bad
+
+
+def _multiply_groups(
+    amounts: NDArray[np.float64],
+    at: NDArray[np.int64],
+    brackets: NDArray[np.int64],
+    opens: NDArray[np.bool_],
+    number_at: NDArray[np.float64],
+) -> None:
+    """Multiply the amounts at `at` by the numbers behind their (balanced) brackets, in place."""
+    depth = np.cumsum(np.where(opens, 1, -1)) + ~opens  # of the group that opens or closes
+    for level in range(int(depth.max(initial=0)), 0, -1):  # inner groups first
+        begin = brackets[opens & (depth == level)]
+        end = brackets[~opens & (depth == level)]
+        group = np.searchsorted(begin, at) - 1
+        inside = np.flatnonzero((group >= 0) & (at < end[group]))
+        amounts[inside] *= number_at[end + 1][group[inside]]
+
+
+def _merge_repeated(
+    rows: NDArray[np.int64], z: NDArray[np.uint8], amounts: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
+    """Sum the amounts of elements that a row names more than once."""
+    key = 128 * rows + z
+    ordered = np.sort(key)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return rows, z, amounts
+    _, first, same = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    sums = np.bincount(same, weights=amounts).astype(np.float64)
+    return rows[first][order], z[first][order], sums[order]
+
+
+class _Tables(NamedTuple):
+    """Lookup tables by character code."""
+
+    kinds: NDArray[np.uint8]  # (256,): kind of character
+    allowed: NDArray[np.bool_]  # (9, 9): may the second kind follow the first?
+    z: NDArray[np.uint8]  # (32, 32): Z by the low five bits of both letters (0: no letter)
+    roman: NDArray[np.bool_]  # (256,): is it I or V?
+
+
+@cache
+def _tables() -> _Tables:
+    kinds = np.zeros(256, dtype=np.uint8)
+    for kind, characters in _CHARACTERS.items():
+        kinds[[ord(character) for character in characters]] = kind
+    allowed = np.zeros((9, 9), dtype=np.bool_)
+    for kind, followers in _FOLLOWERS.items():
+        allowed[kind, followers] = True
+    z = np.zeros((32, 32), dtype=np.uint8)
+    for symbol, number in ATOMIC_NUMBERS.items():
+        z[ord(symbol[0]) & 31, ord(symbol[1:] or "\0") & 31] = number
+    return _Tables(kinds, allowed, z, np.isin(np.arange(256), [ord("I"), ord("V")]))

@@ -1,0 +1,85 @@
+"""The command ``xtalshift``: one sub-command per file, errors as one readable line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+import xtalshift
+from xtalshift.cli import datasets, featurize, predict, run, split, train
+from xtalshift.errors import XtalshiftError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="xtalshift",
+    help="Predict properties of materials unlike the training data, and say how far to trust it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(datasets.app, name="datasets")
+app.command("run")(run.run_command)
+app.command("featurize")(featurize.featurize_command)
+app.command("split")(split.split_command)
+app.command("train")(train.train_command)
+app.command("predict")(predict.predict_command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere).")
+    ] = False,
+) -> None:
+    del debug  # main() takes it out of the arguments, wherever it stands
+    if version:
+        typer.echo(f"xtalshift {xtalshift.__version__}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the job failed, 2 wrong usage.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    sys.exit(_run([text for text in given if text != "--debug"], debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2 if isinstance(error, click.UsageError) else 1
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        message = "Stopped. What was finished is kept; the same command continues."
+    except Exception as error:  # noqa: BLE001 - every failure ends in one readable line
+        message = _describe(error)
+        if debug:
+            traceback.print_exc()
+    else:
+        return code if isinstance(code, int) else 0
+    print(message, file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _describe(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, XtalshiftError | OSError):
+        return f"Error: {text or type(error).__name__}"
+    kind = type(error).__name__
+    return f"Error: unexpected {kind}: {text}. This is a fault of xtalshift; --debug shows where"

@@ -1,0 +1,153 @@
+"""Options that several commands share, and how they become one configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xtalshift.benchmark.spec import RunConfig
+
+__all__ = [
+    "ConfigFile",
+    "Dataset",
+    "Device",
+    "Duplicates",
+    "FeatureCols",
+    "Features",
+    "FormulaCol",
+    "Hydrates",
+    "IdCol",
+    "Seed",
+    "Set",
+    "Strict",
+    "Target",
+    "Threads",
+    "Transform",
+    "Unit",
+    "build_config",
+    "limit_threads",
+    "split_names",
+]
+
+_DATA = "Data"
+_TRAINING = "Training"
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting, such as erm.epochs=20.", metavar="NAME=VALUE"),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Name ('xtalshift datasets list') or file.", metavar="NAME|FILE"),
+]
+Target = Annotated[
+    str | None, typer.Option(help="Column to predict.", rich_help_panel=_DATA, metavar="COL")
+]
+FormulaCol = Annotated[
+    str | None, typer.Option(help="Column of formulas.", rich_help_panel=_DATA, metavar="COL")
+]
+IdCol = Annotated[
+    str | None, typer.Option(help="Column of ids.", rich_help_panel=_DATA, metavar="COL")
+]
+Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
+FeatureCols = Annotated[
+    str | None,
+    typer.Option(
+        help="Extra numeric columns as features, comma-separated (temperature,pressure).",
+        rich_help_panel=_DATA,
+        metavar="COLS",
+    ),
+]
+Features = Annotated[
+    str | None,
+    typer.Option(help="magpie | fractions | magpie+fractions.", rich_help_panel=_DATA),
+]
+Transform = Annotated[
+    str | None,
+    typer.Option(help="Of the target: none | log | log1p | asinh | clip.", rich_help_panel=_DATA),
+]
+Duplicates = Annotated[
+    str | None,
+    typer.Option(
+        help="Rows of one formula: keep | mean | median | lowest | highest.",
+        rich_help_panel=_DATA,
+    ),
+]
+Hydrates = Annotated[
+    str | None,
+    typer.Option(help="CuSO4*5H2O: refuse | expand.", rich_help_panel=_DATA),
+]
+Strict = Annotated[
+    bool | None,
+    typer.Option("--strict", help="Make an unusable row an error.", rich_help_panel=_DATA),
+]
+Seed = Annotated[int | None, typer.Option(help="Seed.", rich_help_panel=_TRAINING)]
+Device = Annotated[
+    str | None, typer.Option(help="auto | cpu | cuda ...", rich_help_panel=_TRAINING)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads (default: all cores).", min=1, rich_help_panel=_TRAINING),
+]
+
+
+def build_config(
+    file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
+) -> RunConfig:
+    """Merge a file, ``--set`` and flags; the later win.
+
+    Parameters
+    ----------
+    file : Path, optional
+        TOML file.
+    assignments : list of str, optional
+        ``name=value`` texts.
+    flags : dict
+        Dotted setting -> value; None means not given.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or wrong.
+    """
+    from xtalshift.benchmark.spec import RunConfig
+    from xtalshift.config import parse_assignment, read_toml, set_nested
+
+    values = read_toml(file) if file is not None else {}
+    for text in assignments or []:
+        set_nested(values, *parse_assignment(text))
+    for name, value in flags.items():
+        if value is not None:
+            set_nested(values, name.split("."), value)
+    values["threads"] = values.get("threads") or _count_cores()
+    return RunConfig.from_dict(values)
+
+
+def limit_threads(threads: int) -> None:
+    """Let tensors and linear algebra use so many threads; results depend on the number."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
+def _count_cores() -> int:
+    """Return the cores this process may use (macOS and Windows do not say, so all)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return the names in a comma-separated text."""
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,106 @@
+"""Tables to files: whole or in pieces, appearing at once or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtalshift.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FrameWriter", "open_writer", "write_frame"]
+
+WRITABLE = (".csv", ".parquet")
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table to a .csv or .parquet file; see `open_writer` for the errors."""
+    with open_writer(path) as writer:
+        writer.write(frame)
+
+
+@contextmanager
+def open_writer(path: Path) -> Iterator[FrameWriter]:
+    """Open a file for a table that comes in pieces.
+
+    The file gets its name when all is written; an error or interrupt leaves what was there.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    DataError
+        If the type is unknown or the place cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITABLE:
+        raise DataError(f"{path}: the output is written as {' or '.join(WRITABLE)}")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    writer = FrameWriter(part, parquet=path.suffix.lower() == ".parquet")
+    try:
+        yield writer
+        writer.close()
+        os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
+    finally:
+        writer.close()
+        part.unlink(missing_ok=True)
+
+
+class FrameWriter:
+    """Appends pieces of a table to one file; all pieces have the columns of the first."""
+
+    def __init__(self, path: Path, *, parquet: bool) -> None:
+        self._path = path
+        self._parquet = parquet
+        self._rows = 0
+        self._sink: Any = None
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append `frame`.
+
+        Raises
+        ------
+        DataError
+            If a column changes its type between pieces (Parquet only).
+        """
+        if self._parquet:
+            self._write_parquet(frame)
+        else:
+            header = self._rows == 0
+            frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
+        self._rows += max(1, len(frame))
+
+    def _write_parquet(self, frame: pd.DataFrame) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            if self._sink is None:
+                table = pa.Table.from_pandas(frame, preserve_index=False)
+                self._sink = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            else:
+                table = pa.Table.from_pandas(frame, self._sink.schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+            raise DataError(
+                f"a column changes its type after row {self._rows} ({error}); write .csv instead"
+            ) from error
+        self._sink.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None

@@ -1,0 +1,109 @@
+"""Two listeners: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+
+from xtalshift.progress import Progress, Task
+
+__all__ = ["make_progress"]
+
+PLAIN_SECONDS = 10.0
+
+
+def make_progress() -> Progress:
+    """Return bars if standard error is a terminal, else plain lines; both write there."""
+    return _TerminalProgress() if sys.stderr.isatty() else _PlainProgress()
+
+
+class _TerminalProgress:
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    @contextmanager
+    def task(self, name: str, total: int | None) -> Iterator[Task]:
+        columns = (
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[info]}", style="dim"),
+        )
+        with Bars(*columns, console=self._console, transient=True) as bars:
+            yield _TerminalTask(bars, bars.add_task(name, total=total, info=""))
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+class _TerminalTask:
+    def __init__(self, bars: Bars, task: TaskID) -> None:
+        self._bars = bars
+        self._task = task
+
+    def advance(self, steps: int = 1, **info: float | str) -> None:
+        self._bars.update(self._task, advance=steps, info=_format(info))
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, markup=False)
+
+
+class _PlainProgress:
+    @contextmanager
+    def task(self, name: str, total: int | None) -> Iterator[Task]:
+        yield _PlainTask(name, total)
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class _PlainTask:
+    """Says where it is at most every ten seconds, so that a log stays readable."""
+
+    def __init__(self, name: str, total: int | None) -> None:
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def advance(self, steps: int = 1, **info: float | str) -> None:
+        self._done += steps
+        now = time.monotonic()
+        if now - self._said < PLAIN_SECONDS:
+            return
+        self._said = now
+        left = ""
+        if self._total and self._done:
+            seconds = (now - self._started) / self._done * (self._total - self._done)
+            left = f", about {seconds:.0f} s left"
+        of = f"/{self._total:,}" if self._total else ""
+        self.say(f"  {self._name}: {self._done:,}{of}{left}  {_format(info)}".rstrip())
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _format(info: dict[str, float | str]) -> str:
+    parts = (
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in info.items()
+    )
+    return "  ".join(parts)

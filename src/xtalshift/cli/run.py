@@ -1,0 +1,132 @@
+"""``xtalshift run``: the main job, from a table to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.progress import make_progress
+from xtalshift.cli.tables import print_errors
+
+__all__ = ["run_command"]
+
+_SPLITS = "Splits"
+
+
+def run_command(
+    config: options.ConfigFile = None,
+    dataset: options.Dataset = None,
+    target: options.Target = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.", metavar="DIR")] = None,
+    assign: options.Set = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: dummy,ridge,lightgbm,erm,cal.", metavar="NAMES"),
+    ] = None,
+    formula_col: options.FormulaCol = None,
+    id_col: options.IdCol = None,
+    unit: options.Unit = None,
+    feature_cols: options.FeatureCols = None,
+    features: options.Features = None,
+    transform: options.Transform = None,
+    duplicates: options.Duplicates = None,
+    hydrates: options.Hydrates = None,
+    strict: options.Strict = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: random,covariate,prior,family.",
+            rich_help_panel=_SPLITS,
+            metavar="NAMES",
+        ),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="Element of the held-out family.", rich_help_panel=_SPLITS),
+    ] = None,
+    tail: Annotated[
+        str | None,
+        typer.Option(help="Prior shift: high | low | both.", rich_help_panel=_SPLITS),
+    ] = None,
+    relation_flag: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that flags materials of another relation.",
+            rich_help_panel=_SPLITS,
+            metavar="COL",
+        ),
+    ] = None,
+    relation_file: Annotated[
+        str | None,
+        typer.Option(
+            help="File of formulas that follow another relation.",
+            rich_help_panel=_SPLITS,
+            metavar="FILE",
+        ),
+    ] = None,
+    separate: Annotated[
+        bool | None,
+        typer.Option("--separate", help="Train once per split.", rich_help_panel=_SPLITS),
+    ] = None,
+    seed: options.Seed = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How many seeds.", min=1, rich_help_panel="Training"),
+    ] = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another run in the folder.")
+    ] = False,
+) -> None:
+    """Compare methods on held-out materials like and unlike the training data.
+
+    Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
+    writes results.json, predictions.parquet, report.html and the best model (by validation rows).
+    The same command continues a run that was interrupted.
+    """
+    settings = options.build_config(
+        config,
+        assign,
+        {
+            "seed": seed,
+            "n_seeds": seeds,
+            "methods": options.split_names(methods),
+            "device": device,
+            "threads": threads,
+            "data.dataset": dataset,
+            "data.target": target,
+            "data.formula_col": formula_col,
+            "data.id_col": id_col,
+            "data.unit": unit,
+            "data.feature_cols": options.split_names(feature_cols),
+            "data.features": features,
+            "data.transform": transform,
+            "data.duplicates": duplicates,
+            "data.hydrates": hydrates,
+            "data.strict": strict,
+            "split.schemes": options.split_names(splits),
+            "split.family": family,
+            "split.tail": tail,
+            "split.relation_flag": relation_flag,
+            "split.relation_file": relation_file,
+            "split.separate": separate,
+        },
+    )
+    options.limit_threads(settings.threads)
+    from xtalshift.benchmark import run
+    from xtalshift.report import write_report
+
+    folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
+    progress = make_progress()
+    results = run(settings, folder, progress=progress, overwrite=overwrite)
+    report = write_report(folder)
+    print_errors(results)
+    if results["model"]:
+        typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
+    typer.echo(f"Report: {report}")
+    if all(record["status"] == "failed" for record in results["records"]):
+        raise typer.Exit(1)

@@ -1,0 +1,168 @@
+"""Which column is what: formula, target, id; and the table made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.data.frames import FORMULA_NAMES
+from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.table import MaterialsTable
+from xtalshift.errors import DataError
+from xtalshift.registry import near_miss
+
+__all__ = ["find_formula_column", "guess_target", "numeric_columns", "table_from_frame"]
+
+_ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
+_ROW_NUMBERS = ("index", "unnamed: 0")
+_TARGET_NAMES = ("target", "y")
+
+
+def find_formula_column(columns: Iterable[object], requested: str | None = None) -> str:
+    """Return the name of the formula column.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        The columns of a table.
+    requested : str, optional
+        The user's choice; otherwise the first of `FORMULA_NAMES` that exists, in any case.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        If there is none; the message lists the columns and the nearest name.
+    """
+    names = [str(column) for column in columns]
+    if requested is not None:
+        if requested in names:
+            return requested
+        raise DataError(_no_column("formula column", requested, names))
+    folded = {name.casefold(): name for name in reversed(names)}
+    for candidate in FORMULA_NAMES:
+        if candidate in folded:
+            return folded[candidate]
+    near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
+    raise DataError(
+        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}; "
+        f"name it, there is: {', '.join(names) or 'none'}"
+    )
+
+
+def numeric_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers that can be a target (no ids, no row numbers)."""
+    excluded = {*_ID_NAMES, *_ROW_NUMBERS}
+    return [
+        str(name)
+        for name in frame.columns
+        if pd.api.types.is_numeric_dtype(frame[name]) and str(name).casefold() not in excluded
+    ]
+
+
+def guess_target(frame: pd.DataFrame) -> str:
+    """Return the column called ``target``, or the only column of numbers.
+
+    Raises
+    ------
+    DataError
+        If there is no or more than one candidate; the message lists them.
+    """
+    numeric = numeric_columns(frame)
+    named = [name for name in numeric if name.casefold() in _TARGET_NAMES]
+    candidates = named or numeric
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        columns = ", ".join(str(name) for name in frame.columns)
+        raise DataError(f"no column of numbers to use as the target; there is: {columns}")
+    raise DataError(f"more than one column can be the target, name one: {', '.join(candidates)}")
+
+
+def table_from_frame(
+    frame: pd.DataFrame,
+    *,
+    target: str | None,
+    formula_col: str | None = None,
+    id_col: str | None = None,
+    unit: str = "",
+    source: str = "",
+    conditions: str = "",
+) -> MaterialsTable:
+    """Sort the columns of a frame into a `MaterialsTable`.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `xtalshift.data.frames.read_frame` returns it; not changed.
+    target : str or None
+        Column to predict; None for rows without one.
+    formula_col, id_col : str, optional
+        By default the usual names, for ids only if none is blank or repeated; without an id column
+        the ids are the row numbers from 1.
+    unit, source, conditions : str
+        Kept in the table.
+
+    Returns
+    -------
+    MaterialsTable
+        Nested columns (lists, dictionaries) are left out.
+
+    Raises
+    ------
+    DataError
+        If a column does not exist or the target holds no number.
+    """
+    names = [str(column) for column in frame.columns]
+    formula = find_formula_column(names, formula_col)
+    if id_col is not None and id_col not in names:
+        raise DataError(_no_column("id column", id_col, names))
+    if id_col is None:
+        id_col = next((name for name in names if _is_id(name, frame[name])), None)
+    ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
+    targets = problems = None
+    if target is not None:
+        if target not in names:
+            numeric = ", ".join(numeric_columns(frame)) or "none"
+            raise DataError(_no_column("target column", target, names, f"of numbers: {numeric}"))
+        if target == formula:
+            raise DataError(f"column {target!r} holds the formulas, it cannot be the target")
+        targets, problems = parse_numbers(frame[target])
+        if len(frame) and not np.isfinite(targets).any():
+            numeric = ", ".join(numeric_columns(frame)) or "none"
+            raise DataError(
+                f"target column {target!r} of {source or 'the table'} holds no number (row 1: "
+                f"{problems[0]}); columns of numbers: {numeric}"
+            )
+    extra = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
+    return MaterialsTable(
+        ids=np.asarray(ids, dtype=object),
+        formulas=np.asarray(frame[formula], dtype=object),
+        targets=targets,
+        extra=frame[extra].copy(),
+        target_name=target or "",
+        unit=unit,
+        source=source,
+        conditions=conditions,
+        problems=problems,
+    )
+
+
+def _no_column(what: str, name: str, names: list[str], more: str = "") -> str:
+    there = more or f"there is: {', '.join(names) or 'none'}"
+    return f"no {what} {name!r}{near_miss(name, names)}; columns {there}"
+
+
+def _is_id(name: str, cells: pd.Series) -> bool:
+    if name.casefold() not in _ID_NAMES:
+        return False
+    return cells.is_unique and not (cells.isna() | (cells == "")).any()
+
+
+def _is_nested(cells: pd.Series) -> bool:
+    return cells.dtype == object and any(isinstance(c, dict | list | np.ndarray) for c in cells)

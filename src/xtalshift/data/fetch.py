@@ -1,0 +1,173 @@
+"""Downloads that end in a verified file or a clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import platformdirs
+from filelock import FileLock
+
+from xtalshift.errors import FetchError
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["cache_folder", "fetch", "hash_file"]
+
+_RETRY_STATUS = frozenset({408, 425, 429})
+_HTTP_OK = 200
+_HTTP_PARTIAL = 206
+_HTTP_UNSATISFIABLE = 416
+_HTTP_SERVER_ERROR = 500
+
+
+class _RetryableError(Exception):
+    """An attempt failed in a way that another one may mend."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloads: XTALSHIFT_CACHE, or the user's cache folder."""
+    named = os.environ.get("XTALSHIFT_CACHE")
+    return Path(named) if named else platformdirs.user_cache_path("xtalshift")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fetch(
+    url: str,
+    sha256: str,
+    destination: Path,
+    *,
+    progress: Progress = NO_PROGRESS,
+    retries: int = 4,
+    timeout: float = 30.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Make sure that `destination` holds the file of `url` with this checksum.
+
+    A download goes to ``destination + ".part"``, resumes there after an interruption, is verified,
+    and only then takes its name in one step. Processes that want the same file wait for each other.
+
+    Parameters
+    ----------
+    url, sha256 : str
+        Where the file is, and its SHA-256 in hexadecimal.
+    destination : Path
+        Where it shall be; a file there with the right checksum is used as it is, without network.
+    progress : Progress
+        Hears the bytes.
+    retries : int
+        Attempts after the first one, 1, 2, 4, ... seconds apart.
+    timeout : float
+        Seconds to wait for the server (not for the whole file).
+    sleep : callable
+        Waits between attempts; tests pass a stand-in.
+
+    Returns
+    -------
+    Path
+        `destination`.
+
+    Raises
+    ------
+    FetchError
+        If the file cannot be had; the message names the URL, the cause, and where to put the file
+        by hand.
+    """
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(destination.with_name(destination.name + ".lock")):
+            return _fetch_locked(url, sha256, destination, progress, retries, timeout, sleep)
+    except FetchError:
+        raise
+    except OSError as error:
+        raise FetchError(
+            f"cannot store {url} as {destination}: {error}; make room, or name another folder "
+            "with the environment variable XTALSHIFT_CACHE"
+        ) from error
+
+
+def _fetch_locked(
+    url: str,
+    sha256: str,
+    destination: Path,
+    progress: Progress,
+    retries: int,
+    timeout: float,
+    sleep: Callable[[float], None],
+) -> Path:
+    if destination.exists():
+        if hash_file(destination) == sha256:
+            return destination
+        progress.say(f"{destination} does not match its checksum; downloading it again")
+    part = destination.with_name(destination.name + ".part")
+    causes: list[str] = []
+    for attempt in range(retries + 1):
+        if attempt:
+            sleep(2.0 ** (attempt - 1))
+        try:
+            _download(url, part, progress, timeout)
+        except _RetryableError as error:
+            causes.append(str(error))
+            progress.say(f"attempt {attempt + 1} of {retries + 1} failed: {error}")
+            continue
+        found = hash_file(part)
+        if found == sha256:
+            part.replace(destination)
+            return destination
+        part.unlink()
+        causes.append(f"checksum: expected sha256 {sha256}, got {found}")
+        progress.say(f"attempt {attempt + 1} of {retries + 1} failed: {causes[-1]}")
+    raise FetchError(_failure(url, destination, f"{retries + 1} attempts, last: {causes[-1]}"))
+
+
+def _download(url: str, part: Path, progress: Progress, timeout: float) -> None:
+    """Append what is missing of `part`, or write it anew where the server cannot resume."""
+    have = part.stat().st_size if part.exists() else 0
+    # the checksum is of the file as stored, so the server must not pack it for the transfer
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        with httpx.stream(
+            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+        ) as reply:
+            status = reply.status_code
+            if status == _HTTP_UNSATISFIABLE and have:
+                part.unlink()
+                raise _RetryableError("the server has no more than the partial file; starting over")
+            if status >= _HTTP_SERVER_ERROR or status in _RETRY_STATUS:
+                raise _RetryableError(f"HTTP {status} {reply.reason_phrase}")
+            if status not in {_HTTP_OK, _HTTP_PARTIAL}:
+                raise FetchError(
+                    _failure(url, part.with_suffix(""), f"HTTP {status} {reply.reason_phrase}")
+                )
+            resumed = status == _HTTP_PARTIAL
+            length = reply.headers.get("Content-Length")
+            total = int(length) + (have if resumed else 0) if length else None
+            with (
+                part.open("ab" if resumed else "wb") as stream,
+                progress.task(f"download {part.stem}", total) as task,
+            ):
+                if resumed:
+                    task.advance(have)
+                # no block size: a full block that is waited for would be lost with the connection
+                for block in reply.iter_raw():
+                    stream.write(block)
+                    task.advance(len(block))
+    except httpx.HTTPError as error:
+        raise _RetryableError(f"{type(error).__name__}: {error}") from error
+
+
+def _failure(url: str, destination: Path, cause: str) -> str:
+    return (
+        f"cannot download {url} ({cause}). Without network, download it elsewhere and save it as "
+        f"{destination}; its checksum is verified before use"
+    )

@@ -1,0 +1,333 @@
+"""Files of tables to data frames, whole or in chunks, with formula text exactly as written."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import json
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.data.numbers import BLANKS, parse_numbers
+from xtalshift.errors import DataError
+
+__all__ = ["FORMULA_NAMES", "READABLE", "iter_frames", "read_csv_stream", "read_frame"]
+
+FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
+"""Column names (any case) that mean the formula, best first; their cells always stay text."""
+
+READABLE = "CSV, TSV, Parquet, JSON or JSON lines; all but Parquet also with .gz"
+_SEPARATORS = ",;\t"
+_BLOCK = 1 << 20
+
+
+def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a whole file.
+
+    Parameters
+    ----------
+    path : str or Path
+        .csv, .tsv, .txt (comma, semicolon or tab; UTF-8, UTF-16 with a byte order mark, or
+        Latin-1), .parquet, .jsonl or .ndjson, or .json (records, columns, or the split layout of
+        matminer); text formats may end in .gz. pymatgen structures and compositions in JSON are
+        read as their formula.
+    text_columns : sequence of str
+        Columns to keep as text beside those of `FORMULA_NAMES`, such as a column of ids.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A CSV column becomes numbers if every cell is a number or blank; other cells are unchanged,
+        and an empty one is ``""``. Formula columns are text: ``"NaN"`` is sodium nitride.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, a folder, empty, binary, malformed or of an unknown type, or two
+        columns share a name; the message names the file.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "csv":
+        with _naming(path), _open_text(path) as stream:
+            return read_csv_stream(stream, text_columns=text_columns)
+    if kind == "json":
+        with _naming(path):
+            return _finish(_json_frame(path), text_columns)
+    return next(iter_frames(path, chunk_rows=sys.maxsize, text_columns=text_columns))
+
+
+def iter_frames(
+    path: str | Path, chunk_rows: int, *, text_columns: Sequence[str] = ()
+) -> Iterator[pd.DataFrame]:
+    """Read a file in pieces, in flat memory for CSV, Parquet and JSON lines.
+
+    Parameters
+    ----------
+    path : str or Path
+        As `read_frame`.
+    chunk_rows : int
+        Rows per piece; the last one may be shorter.
+    text_columns : sequence of str
+        As `read_frame`.
+
+    Yields
+    ------
+    pandas.DataFrame
+        At least one piece (a table without rows has one empty piece); the index runs on through
+        the file. Every cell of a CSV stays text, so that all pieces have the same types and a cell
+        can be written back as it was.
+
+    Raises
+    ------
+    DataError
+        As `read_frame`.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "csv":
+        with _naming(path), _open_text(path) as stream:
+            for frame in _csv_chunks(stream, chunk_rows, _separator(stream)):
+                yield frame.fillna("")
+        return
+    if kind == "json":
+        frame = read_frame(path, text_columns=text_columns)
+        for start in range(0, max(len(frame), 1), chunk_rows):
+            yield frame.iloc[start : start + chunk_rows]
+        return
+    read_chunks = _parquet_chunks if kind == "parquet" else _line_chunks
+    start = 0
+    with _naming(path):
+        for frame in read_chunks(path, chunk_rows):
+            frame.index = pd.RangeIndex(start, start + len(frame))
+            start += len(frame)
+            yield _finish(frame, text_columns)
+
+
+def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read an open CSV; see `read_frame`."""
+    separator = _separator(stream)
+    frame = next(_csv_chunks(stream, None, separator)).fillna("")
+    protected = _protected(frame, text_columns)
+    for name in frame.columns.difference(list(protected), sort=False):
+        frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
+    return frame
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
+    if not path.exists():
+        raise DataError(f"{path} does not exist; readable are {READABLE}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    last = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
+    kinds = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json"}
+    kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+    kind = kinds.get(last)
+    if kind is None or (packed and kind == "parquet"):
+        raise DataError(f"{path} is of no type that can be read; readable are {READABLE}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    return kind
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _open_text(path: Path) -> IO[str]:
+    """Open with the encoding found by reading the file once; refuse what is no text."""
+    encoding = _encoding(path)
+    if path.suffix.lower() == ".gz":
+        return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
+    return path.open(encoding=encoding, newline="")
+
+
+def _encoding(path: Path) -> str:
+    with _open_bytes(path) as stream:
+        block = stream.read(_BLOCK)
+        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while block:
+            if b"\0" in block:
+                raise DataError("it is binary, not text; export it (from Excel: 'CSV UTF-8')")
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return "latin-1"
+            block = stream.read(_BLOCK)
+    return "utf-8-sig"
+
+
+def _separator(stream: IO[str]) -> str:
+    start = stream.tell()
+    header = ""
+    while not header.strip():
+        header = stream.readline()
+        if not header:
+            raise DataError("it has no header row")
+    stream.seek(start)
+    fields = {mark: next(csv.reader([header], delimiter=mark)) for mark in _SEPARATORS}
+    best = max(_SEPARATORS, key=lambda mark: len(fields[mark]))
+    _refuse_repeats(fields[best])
+    return best
+
+
+def _refuse_repeats(columns: Iterable[object]) -> None:
+    counts = Counter(str(column).strip() for column in columns)
+    repeated = [name for name, count in counts.items() if count > 1 and name]
+    if repeated:
+        raise DataError(f"two columns are named {repeated[0]!r}; rename or remove one")
+
+
+def _csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
+    """Yield pieces of text cells, at least one; None reads all at once."""
+    with pd.read_csv(
+        stream, sep=separator, dtype=str, keep_default_na=False, index_col=False, iterator=True
+    ) as reader:
+        while True:
+            with warnings.catch_warnings():
+                # a row longer than the header would only warn and lose its last cells
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                try:
+                    frame = reader.read(chunk_rows)
+                except StopIteration:
+                    return
+            frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+            yield frame
+            if chunk_rows is None:
+                return
+
+
+def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        _refuse_repeats(file.schema_arrow.names)
+        if file.metadata.num_rows == 0:
+            yield file.read().to_pandas(ignore_metadata=True)
+        for batch in file.iter_batches(batch_size=chunk_rows):
+            yield batch.to_pandas(ignore_metadata=True)
+
+
+def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+    with _open_text(path) as stream:
+        lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+        columns: list[str] | None = None
+        while rows := list(islice(lines, chunk_rows)):
+            frame = pd.DataFrame([_json_line(*row) for row in rows])
+            columns = columns or list(frame.columns)
+            new = frame.columns.difference(columns)
+            if len(new):
+                raise DataError(
+                    f"column {new[0]!r} first occurs after line {rows[0][0]}, too late for reading "
+                    "in pieces; name every column in the first line (null where there is no value)"
+                )
+            frame = frame.reindex(columns=columns)
+            yield frame
+        if columns is None:
+            raise DataError("it has no rows")
+
+
+def _json_line(number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line, object_hook=_collapse)
+    except json.JSONDecodeError as error:
+        raise DataError(f"line {number} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"line {number} is {type(row).__name__}, expected an object of columns")
+    return row
+
+
+def _json_frame(path: Path) -> pd.DataFrame:
+    with _open_text(path) as stream:
+        try:
+            content = json.load(stream, object_hook=_collapse)
+        except json.JSONDecodeError as error:
+            raise DataError(f"it is not JSON: {error}") from error
+    if isinstance(content, dict) and {"columns", "data"} <= set(content):
+        _refuse_repeats(content["columns"])
+        return pd.DataFrame(content["data"], columns=content["columns"])
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        return pd.DataFrame(content)
+    if isinstance(content, dict) and content:
+        columns = {
+            name: list(cells.values()) if isinstance(cells, dict) else cells
+            for name, cells in content.items()
+        }
+        if all(isinstance(cells, list) for cells in columns.values()):
+            return pd.DataFrame(columns)
+    raise DataError("its JSON is no table; expected a list of rows or an object of columns")
+
+
+def _collapse(node: dict[str, Any]) -> Any:
+    """Turn a pymatgen structure or composition into formula text while the JSON is parsed."""
+    kind = node.get("@class")
+    if kind in {"Structure", "Composition"}:
+        amounts: Counter[str] = Counter()
+        if kind == "Structure":
+            for site in node["sites"]:
+                for species in site["species"]:
+                    amounts[species["element"]] += species["occu"]
+        else:
+            amounts.update({key: value for key, value in node.items() if not key.startswith("@")})
+        return "".join(
+            element + ("" if amount == 1 else f"{amount:.8g}")
+            for element, amount in amounts.items()
+        )
+    return node
+
+
+def _protected(frame: pd.DataFrame, text_columns: Sequence[str]) -> set[str]:
+    named = {str(name) for name in frame.columns if str(name).casefold() in FORMULA_NAMES}
+    return named | (set(text_columns) & set(frame.columns))
+
+
+def _finish(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFrame:
+    """Make names and formula columns plain text and dictionary columns plain objects."""
+    frame.columns = frame.columns.map(str)
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
+    for name in _protected(frame, text_columns):
+        cells = frame[name].astype(object)
+        frame[name] = cells.where(cells.notna(), "").map(str).astype(object)
+    return frame
+
+
+def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
+    if decimal_comma and cells.str.fullmatch(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*").any():
+        points = cells.str.replace(",", ".", regex=False)
+        values, problems = parse_numbers(points)
+    else:
+        values, problems = parse_numbers(cells)
+    blank = cells.str.strip().str.lower().isin(BLANKS)
+    if blank.all() or not np.isin(problems, ["", "missing", "infinite"]).all():
+        return cells
+    if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
+        return pd.Series(values.astype(np.int64), index=cells.index)
+    return pd.Series(values, index=cells.index)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn every failure of the parsers into a `DataError` that names the file."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    except (OSError, EOFError, ValueError, KeyError, TypeError, pd.errors.ParserWarning) as error:
+        text = str(error).strip() or type(error).__name__
+        raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

@@ -1,0 +1,55 @@
+"""Cells to numbers, with the reason where a cell is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["BLANKS", "parse_numbers"]
+
+BLANKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-", "?"})
+"""Cell texts (lower case) that mean "no value" in a column of numbers."""
+
+
+def parse_numbers(
+    cells: pd.Series | npt.NDArray[np.generic],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
+    """Read one column as numbers.
+
+    Parameters
+    ----------
+    cells : pandas.Series or numpy.ndarray of shape (n,)
+        Numbers, booleans, or text such as ``" 1.5 "``.
+
+    Returns
+    -------
+    values : numpy.ndarray of shape (n,)
+        float64; NaN where there is no number. Text is rounded to the nearest float, as Python does.
+    problems : numpy.ndarray of shape (n,)
+        ``""`` for a finite number, else ``"missing"``, ``"infinite"`` or
+        ``"not a number: 'text'"``.
+    """
+    series = pd.Series(cells).reset_index(drop=True)
+    problems = np.full(len(series), "", dtype=object)
+    if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series):
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        problems[np.isnan(values)] = "missing"
+    else:
+        values = _from_text(series, problems)
+    problems[np.isinf(values)] = "infinite"
+    return values, problems
+
+
+def _from_text(series: pd.Series, problems: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+    missing = series.isna().to_numpy(dtype=bool)
+    text = series.astype(object).where(~missing, "").astype(str).str.strip()
+    missing |= text.str.lower().isin(BLANKS).to_numpy(dtype=bool)
+    readable = pd.to_numeric(text, errors="coerce").notna().to_numpy(dtype=bool) & ~missing
+    values = np.full(len(series), np.nan)
+    # Python's float() rounds exactly; pandas' own parser may be one unit in the last place off
+    values[readable] = text[readable].to_numpy(dtype=object).astype(np.float64)
+    problems[missing] = "missing"
+    wrong = ~readable & ~missing
+    problems[wrong] = [f"not a number: {str(cell)[:40]!r}" for cell in series[wrong]]
+    return values

@@ -1,0 +1,76 @@
+"""The way in: a file or a data set by name, as a `MaterialsTable`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xtalshift.data.catalog import list_datasets, load_dataset
+from xtalshift.data.columns import find_formula_column, guess_target, table_from_frame
+from xtalshift.data.frames import READABLE, iter_frames, read_frame
+from xtalshift.data.table import MaterialsTable
+from xtalshift.errors import DataError
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.registry import near_miss
+
+__all__ = ["find_formula_column", "iter_frames", "read_frame", "read_table", "table_from_frame"]
+
+
+def read_table(
+    path_or_name: str | Path,
+    *,
+    target: str | None = None,
+    formula_col: str | None = None,
+    id_col: str | None = None,
+    unit: str = "",
+    progress: Progress = NO_PROGRESS,
+) -> MaterialsTable:
+    """Read labelled materials from a file, or a data set of the catalogue.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A file that exists, else a name such as ``"ricci_seebeck"``.
+    target : str, optional
+        Column to predict; by default the data set's own, or the only column of numbers of a file.
+    formula_col, id_col : str, optional
+        Columns of a file; by default the usual names.
+    unit : str
+        Unit of the target, where the catalogue does not know it.
+    progress : Progress
+        Hears about downloads.
+
+    Returns
+    -------
+    MaterialsTable
+        As read: nothing is dropped, a cell that is no number is NaN with its reason in `problems`.
+
+    Raises
+    ------
+    DataError
+        If there is neither such a file nor such a data set, the file cannot be read, or a column
+        does not exist.
+    FetchError
+        If a data set cannot be downloaded.
+    """
+    path, name = Path(path_or_name), str(path_or_name)
+    if name in list_datasets() and not path.is_file():
+        return load_dataset(name, target=target, unit=unit, progress=progress)
+    if not path.exists():
+        hint = near_miss(name, list_datasets())
+        raise DataError(
+            f"{name!r} is neither a file nor a data set{hint}; readable are {READABLE}, "
+            "and the names that 'xtalshift datasets list' shows"
+        )
+    protected = [name for name in (formula_col, id_col) if name]
+    frame = read_frame(path, text_columns=protected)
+    if target is None:
+        formula = find_formula_column(frame.columns, formula_col)
+        target = guess_target(frame.drop(columns=[formula, *([id_col] if id_col in frame else [])]))
+    return table_from_frame(
+        frame,
+        target=target,
+        formula_col=formula_col,
+        id_col=id_col,
+        unit=unit,
+        source=path.name,
+    )

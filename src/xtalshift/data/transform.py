@@ -1,0 +1,126 @@
+"""The change of scale of a target before training, undone after prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.registry import near_miss
+
+__all__ = ["TRANSFORMS", "TargetTransform"]
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    forward: Callable[[FloatArray], FloatArray]
+    inverse: Callable[[FloatArray], FloatArray]
+    lowest: float
+    lowest_allowed: bool
+    remedy: str
+
+
+def _same(values: FloatArray) -> FloatArray:
+    return values.copy()
+
+
+def _not_negative(values: FloatArray) -> FloatArray:
+    return np.maximum(values, 0.0)
+
+
+_SCALES = {
+    "none": _Scale(_same, _same, -np.inf, False, ""),
+    "log": _Scale(np.log, np.exp, 0.0, False, "use log1p, asinh or none, or drop the rows"),
+    "log1p": _Scale(np.log1p, np.expm1, -1.0, False, "use asinh or none"),
+    "asinh": _Scale(np.arcsinh, np.sinh, -np.inf, False, ""),
+    "clip": _Scale(_same, _not_negative, 0.0, True, "use none: the target is not non-negative"),
+}
+
+TRANSFORMS = tuple(_SCALES)
+"""The names that `TargetTransform` knows."""
+
+
+@dataclass(frozen=True)
+class TargetTransform:
+    """A monotonic change of scale, chosen by name.
+
+    Parameters
+    ----------
+    name : str
+        ``"none"``; ``"log"`` (positive targets over decades); ``"log1p"`` (also zeros);
+        ``"asinh"`` (both signs over decades); ``"clip"`` (no change in training, predictions
+        below 0 become 0).
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> TargetTransform("clip").inverse(np.array([-0.5, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    name: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.name not in _SCALES:
+            raise ConfigError(
+                f"unknown target transform {self.name!r}{near_miss(self.name, TRANSFORMS)}; "
+                f"known: {', '.join(TRANSFORMS)}"
+            )
+
+    def forward(self, y: npt.ArrayLike) -> FloatArray:
+        """Return targets on the scale of training.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Targets in their own unit.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,)
+            A new array.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite or outside the domain; the message names the first such row
+            (1 is the first of `y`), the value and the remedy.
+        """
+        values = np.asarray(y, dtype=np.float64)
+        scale = _SCALES[self.name]
+        inside = values >= scale.lowest if scale.lowest_allowed else values > scale.lowest
+        bad = np.flatnonzero(~(inside & np.isfinite(values)))
+        if bad.size:
+            row = int(bad[0])
+            remedy = scale.remedy if np.isfinite(values[row]) else "clean the table first"
+            raise DataError(
+                f"target transform {self.name!r} cannot take row {row + 1}: {values[row]:g} "
+                f"({bad.size} of {values.size} rows); {remedy}"
+            )
+        return scale.forward(values)
+
+    def inverse(self, z: npt.ArrayLike) -> FloatArray:
+        """Return values on the scale of training back in the unit of the target.
+
+        Parameters
+        ----------
+        z : array of shape (n,)
+            Predictions, or bounds of intervals: every transform is monotonic.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,)
+            A new array; infinite where the value overflows (a prediction far off the data).
+        """
+        with np.errstate(over="ignore"):
+            return _SCALES[self.name].inverse(np.asarray(z, dtype=np.float64))

@@ -1,0 +1,191 @@
+"""Cheap baselines that every table carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import Ridge
+
+from xtalshift.estimators.base import REGRESSORS, Arrays, Labelled, Regressor
+from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.progress import Progress
+from xtalshift.seeding import Seed, as_generator
+
+__all__ = ["LightGBMRegressor", "MeanRegressor", "RidgeRegressor"]
+
+
+@REGRESSORS.register("MeanRegressor")
+class MeanRegressor(Regressor):
+    """The dummy: predicts the mean of the training targets for every row.
+
+    Parameters
+    ----------
+    validation_fraction, random_state
+        As in `IRNetRegressor`; validation rows are not used.
+    """
+
+    def __init__(self, validation_fraction: float = 0.1, random_state: Seed = None) -> None:
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:  # noqa: ARG002
+        self.mean_ = float(np.average(train.y, weights=train.weights))
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.full(len(X), self.mean_)
+
+    def _get_state(self) -> Arrays:
+        return {"mean": np.array([self.mean_]), "n_features": np.array([self.n_features_in_])}
+
+    def _set_state(self, state: Arrays) -> None:
+        self.mean_ = float(state["mean"][0])
+        self.n_features_in_ = int(state["n_features"][0])
+
+
+@REGRESSORS.register("RidgeRegressor")
+class RidgeRegressor(Regressor):
+    """Linear least squares with an L2 penalty that the validation rows choose.
+
+    Parameters
+    ----------
+    alphas : sequence of float
+        Penalties to choose from by validation MAE.
+    clip : float, default 10
+        Features are clipped at this many standard deviations.
+    validation_fraction, random_state
+        As in `IRNetRegressor`.
+    """
+
+    def __init__(
+        self,
+        alphas: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
+        clip: float = 10.0,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.alphas = alphas
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        return self.scaler_.n_clipped(X)
+
+    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:  # noqa: ARG002
+        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
+        x, x_val = self.scaler_.transform(train.X), self.scaler_.transform(validation.X)
+        best_error = np.inf
+        for alpha in self.alphas:
+            model = Ridge(alpha=alpha).fit(x, train.y, sample_weight=train.weights)
+            error = float(np.mean(np.abs(model.predict(x_val) - validation.y)))
+            if error < best_error:
+                best_error, self.alpha_ = error, float(alpha)
+                self.coef_, self.intercept_ = np.asarray(model.coef_), float(model.intercept_)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.scaler_.transform(X) @ self.coef_ + self.intercept_)
+
+    def _get_state(self) -> Arrays:
+        return {
+            **self.scaler_.get_state(),
+            "coef": self.coef_,
+            "intercept_alpha": np.array([self.intercept_, self.alpha_]),
+        }
+
+    def _set_state(self, state: Arrays) -> None:
+        self.scaler_ = FeatureScaler(self.clip).set_state(state)
+        self.n_features_in_ = self.scaler_.n_features_in_
+        self.coef_ = state["coef"]
+        self.intercept_, self.alpha_ = (float(value) for value in state["intercept_alpha"])
+
+
+@REGRESSORS.register("LightGBMRegressor")
+class LightGBMRegressor(Regressor):
+    """Gradient-boosted trees, stopped on the validation rows; the same bits in every run.
+
+    Parameters
+    ----------
+    n_estimators : int, default 2000
+        Largest number of trees.
+    learning_rate : float, default 0.05
+        Shrinkage.
+    num_leaves : int, default 63
+        Leaves per tree.
+    early_stopping : int, default 50
+        Stop after this many trees without a better validation error.
+    threads : int, default 1
+        Threads of the library; 0 means all cores.
+    validation_fraction, random_state
+        As in `IRNetRegressor`.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 2000,
+        learning_rate: float = 0.05,
+        num_leaves: int = 63,
+        early_stopping: int = 50,
+        threads: int = 1,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.early_stopping = early_stopping
+        self.threads = threads
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:
+        import lightgbm
+
+        parameters = {
+            "objective": "regression_l1",
+            "metric": "l1",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": min(20, max(1, len(train.y) // 10)),
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "seed": int(as_generator(self.random_state).integers(2**31 - 1)),
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
+        rows = lightgbm.Dataset(train.X, train.y, weight=train.weights)
+        held_out = lightgbm.Dataset(validation.X, validation.y, reference=rows)
+        with progress.task("LightGBM", self.n_estimators) as task:
+            booster = lightgbm.train(
+                parameters,
+                rows,
+                self.n_estimators,
+                valid_sets=[held_out],
+                callbacks=[
+                    lightgbm.early_stopping(self.early_stopping, verbose=False),
+                    lambda env: task.advance(val_mae=env.evaluation_result_list[0][2]),
+                ],
+            )
+        self._set_booster(booster.model_to_string(num_iteration=booster.best_iteration))
+
+    def _set_booster(self, text: str) -> None:
+        import lightgbm
+
+        # prediction is a text model too: what is saved is what predicts
+        self.model_text_ = text
+        self.booster_ = lightgbm.Booster(model_str=text)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.booster_.predict(X, num_threads=self.threads), dtype=np.float64)
+
+    def _get_state(self) -> Arrays:
+        return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
+
+    def _set_state(self, state: Arrays) -> None:
+        self._set_booster(state["booster"].tobytes().decode())
+        self.n_features_in_ = self.booster_.num_feature()

@@ -1,0 +1,174 @@
+"""Saved models: a folder with JSON and safetensors. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators.base import REGRESSORS, Regressor
+from xtalshift.estimators.pipeline import FormulaRegressor, ModelCard
+
+__all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
+
+FORMAT_VERSION = 1
+MODEL_FILE = "model.json"
+ARRAYS_FILE = "arrays.safetensors"
+
+
+def save_model(model: FormulaRegressor, folder: Path) -> Path:
+    """Write a fitted model to `folder`, replacing a model that is there.
+
+    Parameters
+    ----------
+    model : FormulaRegressor
+        Fitted.
+    folder : Path
+        Made if it does not exist. The model appears in it at once, or not at all.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder exists and holds something else than a model.
+    OSError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    check_model_folder(folder)
+    state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
+    arrays = save(state)
+    regressor = model.regressor_
+    description = {
+        "format": "xtalshift-model",
+        "format_version": FORMAT_VERSION,
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        "pipeline": {
+            "features": model.features,
+            "transform": model.transform,
+            "impute_nan": model.impute_nan,
+            "hydrates": model.hydrates,
+        },
+        "feature_names": [str(name) for name in model.featurizer().get_feature_names_out()],
+        "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
+        "card": asdict(model.card_),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        part.chmod(0o755)
+        (part / ARRAYS_FILE).write_bytes(arrays)
+        text = json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False)
+        (part / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise `ModelFormatError` if `folder` exists and holds something else than a model."""
+    files = {MODEL_FILE, ARRAYS_FILE}
+    if folder.exists() and (
+        not folder.is_dir() or {path.name for path in folder.iterdir()} - files
+    ):
+        raise ModelFormatError(f"{folder} exists and is not a saved model; choose another folder")
+
+
+def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegressor:
+    """Read a model that `save_model` wrote.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The model's folder.
+    device : str, optional
+        Where a network is to predict; by default ``auto``.
+
+    Returns
+    -------
+    FormulaRegressor
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder is missing, truncated, altered, or written by a newer version; the message
+        says which.
+    """
+    folder = Path(folder)
+    description = _read_description(folder)
+    try:
+        arrays = (folder / ARRAYS_FILE).read_bytes()
+    except OSError as error:
+        raise ModelFormatError(f"{folder} is incomplete: cannot read {ARRAYS_FILE}") from error
+    if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
+        raise ModelFormatError(
+            f"{folder / ARRAYS_FILE} is truncated or was altered: its checksum is not the one in "
+            f"{MODEL_FILE}. Save or copy the model again"
+        )
+    try:
+        saved = description["regressor"]
+        regressor = REGRESSORS[saved["class"]](**saved["parameters"])
+        if device is not None and "device" in saved["parameters"]:
+            regressor.set_params(device=device)
+        regressor._set_state(load(arrays))  # noqa: SLF001
+        card = description["card"]
+        card["feature_cols"] = tuple(card["feature_cols"])
+        model = FormulaRegressor(**description["pipeline"]).adopt(regressor, ModelCard(**card))
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFormatError(
+            f"{folder} cannot be restored ({type(error).__name__}: {error}); "
+            f"{MODEL_FILE} was altered, or is of an incompatible version"
+        ) from error
+    names = [str(name) for name in model.featurizer().get_feature_names_out()]
+    if names != description.get("feature_names"):
+        raise ModelFormatError(
+            f"{folder} was made with other features than this version computes; train it again"
+        )
+    return model
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / MODEL_FILE
+    if not folder.is_dir() or not path.exists():
+        raise ModelFormatError(
+            f"{folder} is not a saved model: there is no {MODEL_FILE}. "
+            "Name the folder that `xtalshift train` or `run` wrote"
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} is truncated or damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != "xtalshift-model":
+        raise ModelFormatError(f"{path} does not describe an xtalshift model")
+    version = description.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ModelFormatError(
+            f"{folder} has format version {version}; this version of xtalshift reads up to "
+            f"{FORMAT_VERSION}. Update xtalshift: pip install -U xtalshift"
+        )
+    return description
+
+
+def _plain(regressor: Regressor) -> dict[str, Any]:
+    """Return the parameters as JSON values; what belongs to the machine is not."""
+    parameters = regressor.get_params(deep=False)
+    state = parameters["random_state"]
+    parameters["random_state"] = state if isinstance(state, int) else None
+    if "device" in parameters:
+        parameters["device"] = "auto"  # the model may predict on another machine
+    return json.loads(json.dumps(parameters, default=list))  # type: ignore[no-any-return]

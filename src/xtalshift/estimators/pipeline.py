@@ -1,0 +1,273 @@
+"""Formulas in, property out: featurizer, target transform and regressor as one saved object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.transform import TargetTransform
+from xtalshift.errors import DataError
+from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.methods import MethodSettings, build_method
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.composition import Blocks
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["FormulaPredictions", "FormulaRegressor", "ModelCard"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the numbers of a model mean, saved with it.
+
+    Attributes
+    ----------
+    target_name, unit, conditions, source : str
+        What is predicted, in which unit, in which state, and where the labels came from.
+    feature_cols : tuple of str
+        Names of the extra numeric columns, in order.
+    provenance : dict
+        Versions, hardware and data hash of the training.
+    """
+
+    target_name: str = "target"
+    unit: str = ""
+    conditions: str = ""
+    source: str = ""
+    feature_cols: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FormulaPredictions:
+    """One entry per row asked for; bad rows have a NaN prediction and say why.
+
+    Attributes
+    ----------
+    prediction : ndarray of float64, shape (n,)
+        In the unit of the target.
+    n_clipped : ndarray of int64, shape (n,)
+        Features that lay so far outside the training range that they were clipped.
+    reason : ndarray of str, shape (n,)
+        Empty for good rows.
+    """
+
+    prediction: NDArray[np.float64]
+    n_clipped: NDArray[np.int64]
+    reason: NDArray[np.object_]
+
+
+class FormulaRegressor(RegressorMixin, BaseEstimator):
+    """Predict a property from chemical formulas.
+
+    Parameters
+    ----------
+    method : str or Regressor, default "erm"
+        Name of a method (``"erm"``, ``"cal"``, ``"lightgbm"``, ``"ridge"``, ``"dummy"``) or an
+        unfitted regressor on features.
+    features : str, default "magpie"
+        ``"magpie"``, ``"fractions"`` or ``"magpie+fractions"``.
+    transform : str, default "none"
+        Change of scale of the target, see `xtalshift.data.TargetTransform`.
+    impute_nan : bool, default True
+        Whether elements without a tabulated property get the mean over the elements.
+    hydrates : {"refuse", "expand"}, default "refuse"
+        What becomes of formulas such as ``CuSO4*5H2O``.
+    random_state : int, optional
+        Seed of a method given by name.
+
+    Attributes
+    ----------
+    regressor_ : Regressor
+        The fitted regressor.
+    card_ : ModelCard
+        What the numbers mean.
+
+    Examples
+    --------
+    >>> formulas = ["NaCl", "KCl", "NaBr", "KBr", "LiF", "NaF", "KF", "LiCl", "LiBr", "RbCl"]
+    >>> model = FormulaRegressor("ridge", random_state=0).fit(formulas, [8.5, 8.4, 7.1, 7.3,
+    ...     13.6, 11.5, 10.8, 9.4, 7.9, 8.2])
+    >>> model.predict(["RbBr"]).shape
+    (1,)
+    """
+
+    def __init__(
+        self,
+        method: str | Regressor = "erm",
+        features: Blocks = "magpie",
+        transform: str = "none",
+        impute_nan: bool = True,  # noqa: FBT001, FBT002
+        hydrates: Hydrates = "refuse",
+        random_state: int | None = None,
+    ) -> None:
+        self.method = method
+        self.features = features
+        self.transform = transform
+        self.impute_nan = impute_nan
+        self.hydrates = hydrates
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Sequence[str],
+        y: ArrayLike,
+        extra: ArrayLike | None = None,
+        *,
+        progress: Progress = NO_PROGRESS,
+    ) -> Self:
+        """Learn from formulas and measured or computed values.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            Formulas. No reduced formula stands in both training and validation rows.
+        y : array_like of float, shape (n,)
+            Targets.
+        extra : array_like of float, shape (n, k), optional
+            Further features such as temperature.
+        progress : Progress
+            Told how far training is.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        FormulaError
+            If a formula cannot be read; the message names the row.
+        DataError
+            If a target is outside the domain of the transform.
+        """
+        features = self.featurizer().transform(X)
+        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
+        targets = TargetTransform(self.transform).forward(y)
+        regressor = (
+            build_method(self.method, MethodSettings(), seed=self.random_state)
+            if isinstance(self.method, str)
+            else clone(self.method)
+        )
+        regressor.fit(
+            _with_extra(features, extra),
+            targets,
+            groups=compositions.reduced_formulas(),
+            progress=progress,
+        )
+        n_extra = 0 if extra is None else np.asarray(extra).shape[1]
+        return self.adopt(regressor, ModelCard(feature_cols=tuple(f"x{i}" for i in range(n_extra))))
+
+    def adopt(self, regressor: Regressor, card: ModelCard) -> Self:
+        """Take a regressor that was fitted on this model's features and transformed targets.
+
+        Parameters
+        ----------
+        regressor : Regressor
+            Fitted.
+        card : ModelCard
+            What its numbers mean.
+
+        Returns
+        -------
+        self
+        """
+        check_is_fitted(regressor)
+        self.regressor_ = regressor
+        self.card_ = card
+        return self
+
+    def featurizer(self) -> CompositionFeaturizer:
+        """Return the featurizer that this model's settings describe."""
+        return CompositionFeaturizer(
+            blocks=self.features, impute_nan=self.impute_nan, hydrates=self.hydrates
+        )
+
+    def predict(self, X: Sequence[str], extra: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Predict the property of each formula.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            Formulas.
+        extra : array_like of float, shape (n, k), optional
+            The further features of `fit`, in the same order.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In the unit of the target.
+
+        Raises
+        ------
+        FormulaError
+            If a formula cannot be read; `predict_rows` reports it instead.
+        """
+        check_is_fitted(self, "regressor_")
+        features = self._join(self.featurizer().transform(X), extra)
+        return TargetTransform(self.transform).inverse(self.regressor_.predict(features))
+
+    def predict_rows(
+        self, X: Sequence[Any], extra: NDArray[np.float64] | None = None
+    ) -> FormulaPredictions:
+        """Predict, and say of every row that cannot be predicted why; nothing is raised for one.
+
+        Parameters
+        ----------
+        X : sequence, length n
+            Formulas, or whatever stands in their place.
+        extra : ndarray of float, shape (n, k), optional
+            The further features; rows with NaN are bad rows.
+
+        Returns
+        -------
+        FormulaPredictions
+        """
+        check_is_fitted(self, "regressor_")
+        values, reasons = self.featurizer().featurize(X)
+        features = self._join(values, extra)
+        reasons = np.asarray(reasons, dtype=object).copy()
+        if extra is not None:
+            for row in np.flatnonzero((reasons == "") & ~np.isfinite(extra).all(axis=1)):
+                name = self.card_.feature_cols[int(np.argmin(np.isfinite(extra[row])))]
+                reasons[row] = f"column {name!r} is missing or not a number"
+        good = reasons == ""
+        prediction = np.full(len(reasons), np.nan)
+        clipped = np.zeros(len(reasons), dtype=np.int64)
+        if good.any():
+            scaled = self.regressor_.predict(features[good])
+            prediction[good] = TargetTransform(self.transform).inverse(scaled)
+            clipped[good] = self.regressor_.n_clipped(features[good])
+        for row in np.flatnonzero(good & ~np.isfinite(prediction)):
+            reasons[row] = "the prediction overflows: the material is far outside the training data"
+        return FormulaPredictions(prediction, clipped, reasons)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the model to a folder, see `xtalshift.estimators.save_model`."""
+        from xtalshift.estimators.persist import save_model
+
+        return save_model(self, Path(folder))
+
+    def _join(self, features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
+        expected = len(self.card_.feature_cols)
+        given = 0 if extra is None else np.asarray(extra).shape[1]
+        if given != expected:
+            raise DataError(
+                f"the model needs {expected} extra feature columns "
+                f"({', '.join(self.card_.feature_cols) or 'none'}), got {given}"
+            )
+        return _with_extra(features, extra)
+
+
+def _with_extra(features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
+    if extra is None:
+        return features
+    return np.hstack([features, np.asarray(extra, dtype=np.float64)])

@@ -1,0 +1,93 @@
+"""Standardise features, and report what lies outside the training range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from xtalshift.errors import DataError
+
+__all__ = ["FeatureScaler"]
+
+
+class FeatureScaler(TransformerMixin, BaseEstimator):
+    """Drop constant columns, fill gaps, standardise, clip.
+
+    Numbers outside the training range are expected in this field, so nothing is refused: a value
+    more than `clip` standard deviations away is moved to that distance and counted by `n_clipped`.
+
+    Parameters
+    ----------
+    clip : float, default 10.0
+        Largest distance from the training mean in standard deviations.
+
+    Attributes
+    ----------
+    kept_ : ndarray of bool, shape (d,)
+        Columns that vary over the training rows.
+    mean_, scale_ : ndarray of float64, shape (d_kept,)
+        Mean and standard deviation of the kept columns; a missing value becomes the mean.
+    """
+
+    def __init__(self, clip: float = 10.0) -> None:
+        self.clip = clip
+
+    def fit(self, X: ArrayLike, y: object = None) -> FeatureScaler:  # noqa: ARG002
+        """Learn mean and standard deviation.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Training features; NaN means missing.
+        y : object
+            Ignored.
+
+        Raises
+        ------
+        DataError
+            If no column varies.
+        """
+        features = np.asarray(X, dtype=np.float64)
+        present = ~np.isnan(features)
+        count = np.maximum(present.sum(axis=0), 1)
+        filled = np.where(present, features, 0.0)
+        mean = filled.sum(axis=0) / count
+        deviation = np.where(present, features - mean, 0.0)
+        scale = np.sqrt((deviation**2).sum(axis=0) / count)
+        # a column of equal values has a scale of rounding errors, not of 0
+        self.kept_ = scale > 1e-12 * np.maximum(1.0, np.abs(mean))
+        if not self.kept_.any():
+            raise DataError("every feature is constant over the training rows; nothing to learn")
+        self.mean_ = mean[self.kept_]
+        self.scale_ = scale[self.kept_]
+        self.n_features_in_ = features.shape[1]
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the standardised, clipped features, shape (n, d_kept)."""
+        return np.clip(self._standardise(X), -self.clip, self.clip)
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        far = np.abs(self._standardise(X)) > self.clip
+        return np.asarray(far.sum(axis=1), dtype=np.int64)
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned as named arrays."""
+        return {"scaler.kept": self.kept_, "scaler.mean": self.mean_, "scaler.scale": self.scale_}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> FeatureScaler:
+        """Restore what `get_state` returned; other names are ignored."""
+        self.kept_, self.mean_ = state["scaler.kept"], state["scaler.mean"]
+        self.scale_ = state["scaler.scale"]
+        self.n_features_in_ = len(self.kept_)
+        return self
+
+    def _standardise(self, X: ArrayLike) -> NDArray[np.float64]:
+        features = np.asarray(X, dtype=np.float64)[:, self.kept_]
+        scaled = (features - self.mean_) / self.scale_
+        scaled[np.isnan(scaled)] = 0.0
+        return np.asarray(scaled)

@@ -1,0 +1,8 @@
+"""The report: one HTML file, offline, that says how large the errors are and what to trust."""
+
+from __future__ import annotations
+
+from xtalshift.report.html import render_report, write_report
+from xtalshift.report.payload import build_payload
+
+__all__ = ["build_payload", "render_report", "write_report"]

@@ -1,0 +1,110 @@
+"""Numbers and lists as a reader wants them: three digits, no false precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+__all__ = [
+    "format_number",
+    "format_percent",
+    "format_ratio",
+    "format_seconds",
+    "format_spread",
+    "join_words",
+    "method_note",
+]
+
+_PLAIN_LIMIT = 1e6
+_THREE_DIGITS = 100.0
+_SMALLEST_PLAIN = 1e-3
+_MOST_DECIMALS = 6
+_SHORTEST = 0.1
+_WHOLE_SECONDS = 10.0
+
+_METHOD_NOTES = {
+    "dummy": "predicts the mean of the training targets: the constant that every method must beat",
+    "ridge": "linear model with an L2 penalty",
+    "lightgbm": "gradient-boosted trees",
+    "erm": "neural network, plain training (empirical risk minimisation)",
+    "cal": "the same network, crystal adversarial learning",
+}
+_VARIANT_NOTES = {
+    "ema": "moving average of the weights",
+    "last": "weights of the last epoch",
+    "best": "weights of the best validation epoch",
+}
+
+
+def format_number(value: float | None) -> str:
+    """Write a number with three significant digits (whole numbers from 100 on).
+
+    Parameters
+    ----------
+    value : float or None
+        None and non-finite values give an en dash.
+
+    Examples
+    --------
+    >>> format_number(0.012345), format_number(12.345), format_number(12345.6)
+    ('0.0123', '12.3', '12,346')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"  # noqa: RUF001 (the typographic sign is meant)
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not _SMALLEST_PLAIN <= size < _PLAIN_LIMIT:
+        return f"{value:.2e}"
+    decimals = 0 if size >= _THREE_DIGITS else 2 - math.floor(math.log10(size))
+    return f"{value:,.{decimals}f}".replace("-", "−")  # noqa: RUF001 (the minus sign is meant)
+
+
+def format_spread(mean: float, sd: float | None) -> str:
+    """Write ``mean ± sd`` with the same decimals, enough to show the first digit of the spread.
+
+    Examples
+    --------
+    >>> format_spread(265.87, 0.219), format_spread(28.81, 1.362), format_spread(28.81, None)
+    ('265.9 ± 0.2', '28.8 ± 1.4', '28.8')
+    """
+    if not sd or not _SMALLEST_PLAIN <= abs(mean) < _PLAIN_LIMIT:
+        text = format_number(mean)
+        return text if sd is None else f"{text} ± {format_number(sd)}"
+    decimals = max(2 - math.floor(math.log10(abs(mean))), -math.floor(math.log10(sd)), 0)
+    decimals = min(decimals, _MOST_DECIMALS)
+    return f"{mean:,.{decimals}f} ± {sd:,.{decimals}f}"
+
+
+def format_ratio(value: float) -> str:
+    """Write a ratio of errors with one decimal (none from 10 on)."""
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def format_seconds(value: float | None) -> str:
+    """Write a duration in seconds without false precision (``"<0.1"``, ``"4.2"``, ``"1,310"``)."""
+    if value is None:
+        return format_number(None)
+    if value < _SHORTEST:
+        return f"<{_SHORTEST}"
+    return f"{value:.1f}" if value < _WHOLE_SECONDS else f"{value:,.0f}"
+
+
+def format_percent(share: float) -> str:
+    """Write a share as a percentage with at most one decimal (``0.034`` gives ``"3.4 %"``)."""
+    percent = 100.0 * share
+    return f"{percent:.1f} %" if abs(percent) < 10 else f"{percent:.0f} %"  # noqa: PLR2004
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Write a list as prose: ``a, b and c``."""
+    if len(words) < 2:  # noqa: PLR2004
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def method_note(name: str) -> str:
+    """Say in a few words what a method is; an unknown name gives an empty text."""
+    base, _, variant = name.partition(":")
+    parts = [_METHOD_NOTES.get(base, ""), _VARIANT_NOTES.get(variant, variant)]
+    return "; ".join(part for part in parts if part)

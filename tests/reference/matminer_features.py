@@ -1,0 +1,69 @@
+"""The composition features as matminer computes them: slow, and the measure of ours."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["matminer_features", "matminer_names", "ricci_formulas"]
+
+
+def ricci_formulas() -> list[str]:
+    """Return the distinct formulas of Ricci et al., Sci. Data 4, 170085 (2017), in file order.
+
+    They ship inside the wheel of matminer.
+    """
+    spec = find_spec("matminer")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "utils" / "data_files" / "mp_transport"
+    with tarfile.open(folder / "transport_database.tar.xz") as archive:
+        member = archive.extractfile("transport_database.csv")
+        assert member is not None
+        table = pd.read_csv(
+            io.BytesIO(member.read()), usecols=["pretty_formula"], keep_default_na=False
+        )
+    return table["pretty_formula"].drop_duplicates().tolist()
+
+
+def matminer_features(formulas: Sequence[str], *, impute_nan: bool) -> NDArray[np.float64]:
+    """Return the 145 features of each formula, shape (n, 145); nothing is cached."""
+    from pymatgen.core import Composition
+
+    featurizers = _featurizers(impute_nan=impute_nan)
+    values = np.empty((len(formulas), 145))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen warns of each element without X
+        for row, formula in enumerate(formulas):
+            composition = Composition(formula)
+            values[row] = [x for f in featurizers for x in f.featurize(composition)]
+    return values
+
+
+def matminer_names() -> list[str]:
+    """Return matminer's names of the 145 features."""
+    return [name for f in _featurizers(impute_nan=True) for name in f.feature_labels()]
+
+
+def _featurizers(*, impute_nan: bool) -> list:
+    from matminer.featurizers.composition import (
+        ElementProperty,
+        IonProperty,
+        Stoichiometry,
+        ValenceOrbital,
+    )
+
+    return [
+        Stoichiometry(),
+        ElementProperty.from_preset("magpie", impute_nan=impute_nan),
+        ValenceOrbital(props=["avg"], impute_nan=impute_nan),
+        IonProperty(fast=True, impute_nan=impute_nan),
+    ]

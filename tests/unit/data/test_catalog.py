@@ -1,0 +1,161 @@
+import gzip
+import hashlib
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xtalshift.data import catalog
+from xtalshift.data.catalog import dataset_path, get_entry, list_datasets, load_dataset
+from xtalshift.data.clean import clean_table
+from xtalshift.errors import DataError, FetchError, NotFoundError
+
+
+@pytest.fixture(scope="module")
+def ricci():
+    return load_dataset("ricci_seebeck")
+
+
+def test_ricci_seebeck_is_read_whole(ricci):
+    assert len(ricci) == 47737
+    assert len(set(ricci.formulas)) == 34631
+    assert (ricci.target_name, ricci.unit, ricci.source) == ("S_p", "uV/K", "ricci_seebeck")
+    assert np.isfinite(ricci.targets).all()
+    silicon = ricci.ids.tolist().index("mp-149")
+    assert ricci.formulas[silicon] == "Si"
+    assert ricci.targets[silicon] == 525.92593
+    assert ricci.extra["S_n"][silicon] == -513.63938
+    assert len(set(ricci.ids)) == 47737
+
+
+def test_ricci_seebeck_after_cleaning(ricci):
+    cleaned, _, report = clean_table(ricci)
+    assert len(cleaned) == 34630
+    assert report.rows_dropped == 0
+    assert report.rows_merged == 13107
+    assert not report.zero_inflated
+    assert report.duplicate_scatter == pytest.approx(84.718, abs=1e-3)
+    assert report.error_floor == pytest.approx(32.395, abs=1e-3)
+
+
+def test_state_and_units_of_ricci_follow_from_its_values(ricci):
+    """Check what the catalogue claims: 1e18 carriers/cm3, 300 K, and the units."""
+    sigma, mass, kappa, power = (
+        ricci.extra[name].to_numpy() for name in ("sigma_p", "m_p", "kappa_p", "PF_p")
+    )
+    charge, electron = 1.602176634e-19, 9.1093837e-31
+    ratio = mass * sigma * 1e15 / (1e24 * charge**2 / electron)
+    isotropic = np.abs(ratio - 1) < 1e-3  # elsewhere the means of m and of 1/m differ
+    assert isotropic.sum() > 10_000
+    assert np.abs(ratio[isotropic] - 1).max() < 1e-3
+    assert np.median(np.abs(ratio[isotropic] - 1)) < 1e-5
+
+    metals = sigma > 1e4
+    lorenz = 2.44301e-8
+    temperature = kappa[metals] * 1e9 / (sigma[metals] * 1e15 * lorenz)
+    assert np.median(temperature) == pytest.approx(300, rel=0.02)
+
+    power_from_parts = (ricci.targets * 1e-6) ** 2 * sigma * 1e15
+    assert np.median(power * 1e9 / power_from_parts) == pytest.approx(1, rel=0.01)
+
+
+def test_another_target_and_a_wrong_one():
+    table = load_dataset("ricci_seebeck", target="m_p")
+    assert (table.target_name, table.unit) == ("m_p", "electron masses")
+    assert "S_p" in table.extra.columns
+    with pytest.raises(DataError, match="no target column 'S_q'; did you mean"):
+        load_dataset("ricci_seebeck", target="S_q")
+
+
+def test_unknown_name():
+    with pytest.raises(NotFoundError, match="no data set named 'matbench_mp_gaps'; did you mean"):
+        get_entry("matbench_mp_gaps")
+
+
+def test_catalogue_agrees_with_the_installed_matminer():
+    folder = Path(importlib.util.find_spec("matminer").origin).parent
+    text = (folder / "datasets" / "dataset_metadata.json").read_text(encoding="utf-8")
+    facts = json.loads(text)
+    assert set(list_datasets()) == {"ricci_seebeck", *facts}
+    for name, fact in facts.items():
+        entry = get_entry(name)
+        assert (entry.url, entry.sha256) == (fact["url"], fact["hash"])
+        assert entry.n_rows == fact["num_entries"]
+        assert set(entry.columns) == set(fact["columns"])
+
+
+@pytest.mark.parametrize("name", list_datasets())
+def test_entries_are_complete(name):
+    entry = get_entry(name)
+    assert entry.name == name
+    assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
+    assert {entry.target, entry.formula, *entry.units} <= set(entry.columns)
+    assert entry.id in {"", *entry.columns}
+    assert entry.target not in {entry.formula, entry.id}
+    assert entry.units[entry.target]
+    assert all((entry.title, entry.conditions, entry.licence, entry.citation, entry.reference))
+    assert entry.url.startswith("https://") == (entry.kind == "url")
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """A data set of structures in a cache folder, under the name of a real entry."""
+    lattice = {"@module": "p", "@class": "Lattice", "matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
+    structure = {
+        "@module": "p",
+        "@class": "Structure",
+        "lattice": lattice,
+        "sites": [{"species": [{"element": e, "occu": 1}], "label": e} for e in ("Na", "Cl")],
+    }
+    content = {"index": [0], "columns": ["structure", "gap pbe"], "data": [[structure, 5.0]]}
+    packed = gzip.compress(json.dumps(content).encode())
+    (tmp_path / "matbench_mp_gap.json.gz").write_bytes(packed)
+    monkeypatch.setenv("XTALSHIFT_CACHE", str(tmp_path))
+    real = get_entry("matbench_mp_gap")
+
+    def use(**changes):
+        changes = {"sha256": hashlib.sha256(packed).hexdigest(), "n_rows": 1} | changes
+        entry = real.model_copy(update=changes)
+        monkeypatch.setattr(catalog, "get_entry", lambda _: entry)
+
+    return use
+
+
+def test_structures_become_formulas_from_the_cache(tiny):
+    tiny()
+    table = load_dataset("matbench_mp_gap")
+    assert table.formulas.tolist() == ["NaCl"]
+    assert table.targets.tolist() == [5.0]
+    assert table.unit == "eV"
+    assert table.ids.tolist() == ["1"]
+
+
+def test_another_number_of_rows_than_published(tiny):
+    tiny(n_rows=2)
+    with pytest.raises(DataError, match="has 1 rows, expected 2"):
+        load_dataset("matbench_mp_gap")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"package": "no_such_package_here"}, "'no_such_package_here'.*pip install"),
+        ({"path": "no/such/file"}, "no/such/file"),
+        ({"sha256": "0" * 64}, "expected sha256 0000.*got d6cecdd6"),
+    ],
+)
+def test_resource_that_is_missing_or_altered(monkeypatch, change, message):
+    entry = get_entry("ricci_seebeck").model_copy(update=change)
+    monkeypatch.setattr(catalog, "get_entry", lambda _: entry)
+    with pytest.raises(FetchError, match=message):
+        dataset_path("ricci_seebeck")
+
+
+def test_archive_without_the_member(monkeypatch):
+    entry = get_entry("ricci_seebeck").model_copy(update={"member": "other.csv"})
+    monkeypatch.setattr(catalog, "get_entry", lambda _: entry)
+    with pytest.raises(DataError, match=r"cannot read other.csv"):
+        load_dataset("ricci_seebeck")

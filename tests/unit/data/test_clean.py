@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xtalshift.data.clean import clean_table
+from xtalshift.data.readers import read_table
+from xtalshift.data.table import MaterialsTable
+from xtalshift.errors import ConfigError, DataError
+
+
+def table_of(formulas, targets, **more):
+    ids = np.array([f"id{i}" for i in range(len(formulas))], dtype=object)
+    return MaterialsTable(ids, np.array(formulas, dtype=object), np.array(targets, float), **more)
+
+
+def test_every_fault_is_counted_once_with_examples():
+    formulas = ["Fe2O3", "NaN", "Xx2", "", "SiO2", "GaAs", "Qq"]
+    table = table_of(formulas, [1, 2, 3, 4, np.nan, np.inf, np.nan], unit="eV")
+    cleaned, compositions, report = clean_table(table)
+    assert cleaned.formulas.tolist() == ["Fe2O3", "NaN"]
+    assert cleaned.groups.tolist() == ["Fe2O3", "NaN"]
+    assert compositions.reduced_formulas().tolist() == cleaned.groups.tolist()
+    kinds = {finding.kind: finding.count for finding in report.dropped}
+    assert kinds == {"unparsable formula": 3, "target missing": 1, "target infinite": 1}
+    first = report.dropped[0].examples
+    assert [(e.row, e.id, e.value) for e in first] == [
+        (3, "id2", "Xx2"), (4, "id3", ""), (7, "id6", "Qq"),
+    ]  # fmt: skip
+    assert all(example.reason for example in first)
+    assert (report.rows_read, report.rows_kept, report.rows_dropped) == (7, 2, 5)
+    assert report.unit == "eV"
+
+
+def test_examples_stop_at_five():
+    report = clean_table(table_of(["Fe"] + ["?"] * 9, range(10)))[2]
+    assert report.dropped[0].count == 9
+    assert [example.row for example in report.dropped[0].examples] == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("rule", "targets"),
+    [
+        ("mean", [4.0, 7.0]), ("median", [2.0, 7.0]), ("lowest", [1.0, 7.0]),
+        ("highest", [9.0, 7.0]), ("keep", [9.0, 7.0, 1.0, 2.0]),
+    ],
+)  # fmt: skip
+def test_rules_for_duplicates(rule, targets):
+    extra = pd.DataFrame({"note": ["first", "b", "c", "d"]})
+    table = table_of(["Fe2O3", "SiO2", "Fe4O6", "O3Fe2"], [9, 7, 1, 2], extra=extra)
+    cleaned, compositions, report = clean_table(table, duplicates=rule)
+    assert cleaned.targets.tolist() == targets
+    assert cleaned.formulas[:2].tolist() == ["Fe2O3", "SiO2"]
+    assert cleaned.ids[:2].tolist() == ["id0", "id1"]
+    assert cleaned.extra["note"].tolist()[:2] == ["first", "b"]
+    assert len(compositions) == len(cleaned) == report.rows_kept
+    # |9-4| + |1-4| + |2-4| = 10 over the three rows, and over all four
+    assert report.duplicate_scatter == pytest.approx(10 / 3)
+    assert report.error_floor == pytest.approx(10 / 4)
+    assert (report.duplicate_groups, report.duplicate_rows) == (1, 3)
+    assert report.rows_merged == (0 if rule == "keep" else 2)
+    assert table.targets.tolist() == [9, 7, 1, 2]
+    assert table.groups is None
+
+
+def test_rows_at_another_temperature_are_no_duplicates():
+    extra = pd.DataFrame({"T": [300, 300, 400, None, "warm"]})
+    table = table_of(["Fe", "Fe2", "Fe", "Fe", "Fe"], [1, 3, 10, 5, 6], extra=extra)
+    cleaned, _, report = clean_table(table, feature_cols=["T"])
+    assert cleaned.targets.tolist() == [2.0, 10.0]
+    assert cleaned.feature_columns(["T"]).tolist() == [[300.0], [400.0]]
+    assert cleaned.groups.tolist() == ["Fe", "Fe"]
+    kinds = {finding.kind: finding.count for finding in report.dropped}
+    assert kinds == {"column 'T' missing": 1, "column 'T' not a number": 1}
+    assert clean_table(table)[0].targets.tolist() == [5.0]
+
+
+def test_a_unique_table_has_no_scatter():
+    report = clean_table(table_of(["Fe", "Co"], [0.1, 0.3]))[2]
+    assert report.duplicate_scatter is None
+    assert report.error_floor == 0.0
+
+
+def test_notes_of_the_parser_are_kept():
+    cleaned, _, report = clean_table(table_of(["D2O", "Fe"], [1, 2]))
+    assert len(cleaned) == 2
+    assert report.notes[0].count == 1
+    assert report.notes[0].examples[0].value == "D2O"
+
+
+def test_zero_inflation_has_a_remedy():
+    inflated = clean_table(table_of(["Fe", "Co", "Ni", "Cu"], [0, 0, 1, 2]))[2]
+    assert inflated.zero_share == 0.5
+    assert inflated.zero_inflated
+    assert inflated.remedy.startswith("50% of the targets are exactly 0")
+    fine = clean_table(table_of(["Fe", "Co"], [1, 2]))[2]
+    assert not fine.zero_inflated
+    assert fine.remedy == ""
+
+
+def test_report_is_plain_json():
+    report = clean_table(table_of(["Fe", "Zz", "Fe"], [0, 1, 2]))[2]
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert values["dropped"][0]["examples"][0]["value"] == "Zz"
+    assert values["duplicate_scatter"] == 1.0
+    assert values["rows_dropped"] == 1
+    assert values["zero_inflated"] is False
+
+
+def test_strict_stops_at_the_first_bad_row():
+    with pytest.raises(DataError, match=r"row 2 \(id id1\): unparsable formula: .*Zz"):
+        clean_table(table_of(["Fe", "Zz", "Qq"], [1, 2, 3]), strict=True)
+
+
+def test_nothing_left_says_why():
+    with pytest.raises(DataError, match=r"no usable row is left of the 2 .*1 x unparsable"):
+        clean_table(table_of(["Zz", "Fe"], [1, np.nan]))
+    with pytest.raises(DataError, match="has no rows"):
+        clean_table(table_of([], []))
+
+
+def test_wrong_use_is_refused():
+    with pytest.raises(ConfigError, match="did you mean 'median'"):
+        clean_table(table_of(["Fe"], [1]), duplicates="medain")
+    with pytest.raises(DataError, match="no target column"):
+        clean_table(MaterialsTable(ids=["1"], formulas=["Fe"]))
+    with pytest.raises(DataError, match="no column 'T'"):
+        clean_table(table_of(["Fe"], [1]), feature_cols=["T"])
+
+
+def test_text_of_a_bad_target_survives_to_the_report(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("formula,gap\nFe,n.d.\nSi,1.1\nGe,\n")
+    _, _, report = clean_table(read_table(path, target="gap"))
+    examples = {f.kind: f.examples[0] for f in report.dropped}
+    assert examples["target not a number"].value == "n.d."
+    assert examples["target not a number"].row == 1
+    assert examples["target missing"].row == 3
+
+
+@pytest.mark.shared_data
+def test_formation_energies_of_the_materials_project(shared_data):
+    table = read_table(shared_data / "composition" / "mp_e_form.parquet", unit="eV/atom")
+    cleaned, _, report = clean_table(table)
+    assert report.rows_read == 132752
+    assert len(cleaned) == 95118
+    assert len(set(cleaned.groups)) == 95118
+    assert report.rows_dropped == 0
+    assert report.error_floor == pytest.approx(0.02687, abs=1e-4)

@@ -1,0 +1,244 @@
+import gzip
+import json
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xtalshift.data.frames import iter_frames, read_frame
+from xtalshift.errors import DataError
+
+TRICKY = ["NaN", "NA", "", "1e5", "None", "null", " InF3 ", "O2", "007", "TRUE", "CuSO₄·5H₂O"]
+
+
+def tricky_frame():
+    return pd.DataFrame({"formula": TRICKY, "y": np.arange(len(TRICKY)) + 0.5})
+
+
+def write(path, frame):
+    name = path.name.removesuffix(".gz")
+    if name.endswith((".csv", ".tsv")):
+        frame.to_csv(path, index=False, sep="\t" if name.endswith(".tsv") else ",")
+    elif name.endswith(".parquet"):
+        frame.to_parquet(path, index=False)
+    elif name.endswith((".jsonl", ".ndjson")):
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_json(path, orient="split")
+    return path
+
+
+FILES = ["a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl", "a.ndjson.gz", "a.json", "a.json.gz"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_formula_text_survives_every_format(tmp_path, name):
+    frame = read_frame(write(tmp_path / name, tricky_frame()))
+    assert frame["formula"].tolist() == TRICKY
+    assert frame["y"].tolist() == tricky_frame()["y"].tolist()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("chunk_rows", [1, 4, 11, 100])
+def test_chunks_join_to_the_whole(tmp_path, name, chunk_rows):
+    path = write(tmp_path / name, tricky_frame())
+    chunks = list(iter_frames(path, chunk_rows))
+    assert [len(chunk) for chunk in chunks[:-1]] == [chunk_rows] * (len(chunks) - 1)
+    joined = pd.concat(chunks)
+    assert joined["formula"].tolist() == TRICKY
+    assert joined["y"].astype(float).tolist() == tricky_frame()["y"].tolist()
+    assert joined.index.tolist() == list(range(len(TRICKY)))
+
+
+def test_csv_chunks_keep_cells_as_written(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,formula,T\n007,Fe,1.50\n8,Co,\nx9,Ni,hot\n")
+    chunks = list(iter_frames(path, 2))
+    assert pd.concat(chunks).to_numpy().tolist() == [
+        ["007", "Fe", "1.50"], ["8", "Co", ""], ["x9", "Ni", "hot"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl"])
+def test_streaming_takes_flat_memory(tmp_path, name):
+    n = 60_000
+    frame = pd.DataFrame({"formula": [f"Fe{i}O" for i in range(n)], "y": np.arange(n) * 1.5})
+    path = write(tmp_path / name, frame)
+    next(iter_frames(path, 10))  # imports are not the reader's memory
+    tracemalloc.start()
+    rows = sum(len(chunk) for chunk in iter_frames(path, 500))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == n
+    assert peak < 4 * 2**20  # the whole frame takes about twice that
+
+
+def test_columns_become_numbers_only_if_every_cell_is_one(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("formula,int,float,text,gap,none\nFe,1,1.5,a,1.0,\nCo,2,,b,n/a,\nNi,3,2,1,x,\n")
+    frame = read_frame(path)
+    assert frame["int"].dtype == np.int64
+    assert frame["float"].tolist()[0::2] == [1.5, 2.0]
+    assert np.isnan(frame["float"][1])
+    assert frame["text"].tolist() == ["a", "b", "1"]
+    assert frame["gap"].tolist() == ["1.0", "n/a", "x"]
+    assert frame["none"].tolist() == ["", "", ""]
+
+
+def test_ids_stay_text_on_demand(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,formula\n007,Fe\n")
+    assert read_frame(path)["id"].tolist() == [7]
+    assert read_frame(path, text_columns=["id"])["id"].tolist() == ["007"]
+
+
+def test_european_excel(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffformula;Lücke, eV;n\r\nGaAs;1,42;1\r\nSi;1,1;2\r\n".encode())
+    frame = read_frame(path)
+    assert list(frame.columns) == ["formula", "Lücke, eV", "n"]
+    assert frame["Lücke, eV"].tolist() == [1.42, 1.1]
+    assert frame["formula"].tolist() == ["GaAs", "Si"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8"])
+def test_encodings(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes("formula,größe\nFe,1\n".encode(encoding))
+    assert list(read_frame(path).columns) == ["formula", "größe"]
+
+
+def test_quotes_spaces_and_blank_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('\n"gap, eV", formula \n1,"Fe"\n\n2,"Co"\n')
+    frame = read_frame(path)
+    assert list(frame.columns) == ["gap, eV", "formula"]
+    assert frame["formula"].tolist() == ["Fe", "Co"]
+
+
+def test_header_only_is_a_table_without_rows(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("formula,y\n")
+    assert read_frame(path).shape == (0, 2)
+    assert [chunk.shape for chunk in iter_frames(path, 5)] == [(0, 2)]
+    empty = write(tmp_path / "a.parquet", pd.DataFrame({"formula": pd.Series([], dtype=object)}))
+    assert [chunk.shape for chunk in iter_frames(empty, 5)] == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"\n\n", "no header row"),
+        ("a.csv", b"PK\x03\x04\x00\x00\x00", "binary, not text.*Excel"),
+        ("a.xlsx", b"PK\x03\x04", "no type that can be read; readable are CSV"),
+        ("a", b"formula\n", "no type that can be read"),
+        ("a.parquet.gz", b"x", "no type that can be read"),
+        ("a.csv", b"formula,y,y\nFe,1,2\n", "two columns are named 'y'"),
+        ("a.csv", b"formula,y\nFe,1,2,3\n", "cannot read"),
+        ("a.csv", b'formula,y\n"Fe,1\n', "cannot read"),
+        ("a.csv.gz", b"formula,y\n", "cannot read"),
+        ("a.csv.gz", gzip.compress(b"formula\n" * 99)[:-9], "cannot read"),
+        ("a.parquet", b"PAR1 nonsense", "cannot read"),
+        ("a.json", b"{", "not JSON"),
+        ("a.json", b"3", "its JSON is no table"),
+        ("a.json", b'{"a": [1], "b": [1, 2]}', "cannot read"),
+        ("a.jsonl", b'{"formula": "Fe"}\nFe\n', "line 2 is not JSON"),
+        ("a.jsonl", b"[1, 2]\n", "line 1 is list, expected an object"),
+        ("a.jsonl", b"\n", "has no rows"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_frame(path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(DataError, match=message):
+        list(iter_frames(path, 2))
+
+
+def test_folder_and_missing_file(tmp_path):
+    with pytest.raises(DataError, match="is a folder"):
+        read_frame(tmp_path)
+    with pytest.raises(DataError, match=r"nothing.csv does not exist"):
+        read_frame(tmp_path / "nothing.csv")
+
+
+def test_errors_of_the_consumer_are_not_the_readers(tmp_path):
+    path = write(tmp_path / "a.csv", tricky_frame())
+
+    def consume():
+        for _ in iter_frames(path, 2):
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"^mine$"):
+        consume()
+
+
+def site(*species):
+    return {"species": [{"element": e, "occu": x} for e, x in species], "abc": [0, 0, 0]}
+
+
+def structure(*sites):
+    return {"@module": "pymatgen.core", "@class": "Structure", "lattice": {}, "sites": list(sites)}
+
+
+def test_matminer_layout_with_structures_and_compositions(tmp_path):
+    content = {
+        "index": [0, 1],
+        "columns": ["structure", "composition", "e_form"],
+        "data": [
+            [
+                structure(site(("Fe", 1)), site(("Fe", 1)), site(("O", 1))),
+                {"@module": "m", "@class": "Composition", "Fe": 2.0, "O": 1.0},
+                -1.5,
+            ],
+            [structure(site(("Ga", 0.25), ("Al", 0.75)), site(("As", 1))), "GaAs", None],
+        ],
+    }
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+    frame = read_frame(path)
+    assert frame["structure"].tolist() == ["Fe2O", "Ga0.25Al0.75As"]
+    assert frame["composition"].tolist() == ["Fe2O", "GaAs"]
+    assert frame["e_form"].tolist()[0] == -1.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"formula": "NaN", "y": 1}, {"formula": "Fe", "y": 2}],
+        {"formula": ["NaN", "Fe"], "y": [1, 2]},
+        {"formula": {"0": "NaN", "1": "Fe"}, "y": {"0": 1, "1": 2}},
+    ],
+)
+def test_json_layouts(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    frame = read_frame(path)
+    assert frame.to_dict("list") == {"formula": ["NaN", "Fe"], "y": [1, 2]}
+
+
+def test_json_lines_with_columns_that_come_and_go(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"formula": "Fe", "y": 1}\n{"formula": "Co"}\n{"formula": "Ni", "z": 3}\n')
+    assert list(read_frame(path).columns) == ["formula", "y", "z"]
+    chunks = iter_frames(path, 1)
+    assert next(chunks)["y"].tolist() == [1]
+    assert next(chunks)["y"].isna().tolist() == [True]
+    with pytest.raises(DataError, match="column 'z' first occurs after line 3"):
+        next(chunks)
+
+
+def test_parquet_with_categories_nulls_and_an_index(tmp_path):
+    frame = pd.DataFrame(
+        {"formula": pd.Categorical(["Fe", None, "Fe"]), "y": [1.0, 2.0, np.nan]},
+        index=pd.Index(["a", "b", "c"], name="id"),
+    )
+    path = tmp_path / "a.parquet"
+    frame.to_parquet(path)
+    result = read_frame(path)
+    assert result["formula"].tolist() == ["Fe", "", "Fe"]
+    assert result["id"].tolist() == ["a", "b", "c"]

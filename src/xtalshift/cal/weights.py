@@ -139,7 +139,11 @@ def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALS
 
 
 def close_epoch(state: CALState) -> CALState:
-    """Return the state after an epoch: a weight below 0 becomes 1 for good, ``gamma = 1/min w``."""
-    negative = state.weights < 0
-    weights = torch.where(negative, torch.ones_like(state.weights), state.weights)
-    return CALState(weights, state.frozen | negative, 1.0 / float(weights.min()))
+    """Return the state after an epoch: a weight below 0 becomes 1 for good, ``gamma = 1/min w``.
+
+    A weight of exactly 0 counts as below: 100 less five times 20 is common, and gamma would be
+    infinite.
+    """
+    spent = state.weights <= 0
+    weights = torch.where(spent, torch.ones_like(state.weights), state.weights)
+    return CALState(weights, state.frozen | spent, 1.0 / float(weights.min()))

@@ -98,7 +98,13 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
             If shapes do not fit or a target is not finite.
         """
         X, y = validate_data(
-            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=True
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2,
+            y_numeric=True,
         )
         weights = None
         if sample_weight is not None:

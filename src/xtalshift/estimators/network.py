@@ -126,8 +126,10 @@ class NetworkRegressor(Regressor):
 
     def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         device = resolve_device(self.device)
-        model = self._build(self.states_[weights]).to(device)
-        x = torch.as_tensor(self.scaler_.transform(X), dtype=torch.float32, device=device)
+        # in double precision a row has the same prediction alone and in any batch
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        model = self._build(self.states_[weights]).to(device, dtype)
+        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
         scaled = predict_rows(model, x).cpu().numpy().astype(np.float64)
         return np.asarray(scaled * self.target_scale_ + self.target_mean_)
 

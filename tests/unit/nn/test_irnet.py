@@ -1,0 +1,77 @@
+"""The network against its formula, and dropout as an argument."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtalshift.errors import ConfigError
+from xtalshift.nn import IRNet, resolve_architecture
+
+CPU = torch.device("cpu")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_forward_equals_the_formula():
+    model = IRNet(4, (6, 6, 3), 0.5, seeded()).double()
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    p = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    h = x
+    for k, same in enumerate([False, True, False]):
+        z = h @ p[f"mains.{k}.weight"].T + p[f"mains.{k}.bias"]
+        z = (z - z.mean(axis=1, keepdims=True)) / np.sqrt(z.var(axis=1, keepdims=True) + 1e-5)
+        z = z * p[f"norms.{k}.weight"] + p[f"norms.{k}.bias"]
+        skip = h if same else h @ p[f"skips.{k}.weight"].T + p[f"skips.{k}.bias"]
+        h = np.maximum(z, 0) + skip
+    expected = (h @ p["head.weight"].T + p["head.bias"])[:, 0]
+    np.testing.assert_allclose(model(torch.from_numpy(x)).detach().numpy(), expected, rtol=1e-10)
+    assert "skips.1.weight" not in p  # identity where the widths are equal
+
+
+def test_initial_parameters_depend_on_the_generator_only():
+    torch.manual_seed(1)
+    first = IRNet(4, (8,), 0.0, seeded(3)).state_dict()
+    torch.manual_seed(2)
+    second = IRNet(4, (8,), 0.0, seeded(3)).state_dict()
+    other = IRNet(4, (8,), 0.0, seeded(4)).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+    assert float(first["mains.0.weight"].abs().max()) <= 0.5  # 1 / sqrt(4)
+
+
+def test_dropout_is_on_exactly_with_a_generator():
+    model = IRNet(6, (64, 32), 0.5, seeded())
+    x = torch.randn(10, 6, generator=seeded(1))
+    assert torch.equal(model(x), model(x))
+    assert torch.equal(model(x, seeded(2)), model(x, seeded(2)))
+    assert not torch.equal(model(x, seeded(2)), model(x))
+    assert not torch.equal(model(x, seeded(2)), model(x, seeded(3)))
+    assert torch.equal(IRNet(6, (64, 32), 0.0, seeded())(x, seeded(2)), model(x))
+
+
+@given(p=st.sampled_from([0.1, 0.25, 0.5, 0.9]), n=st.integers(1, 33))
+@settings(max_examples=20, deadline=None)
+def test_dropout_zeroes_the_right_share_and_keeps_the_mean(p, n):
+    from xtalshift.nn.irnet import _dropout_mask
+
+    mask = _dropout_mask(torch.zeros(n, 4001), p, seeded(n))
+    kept = float((mask > 0).float().mean())
+    spread = 5 * (p * (1 - p) / mask.numel()) ** 0.5
+    assert abs(kept - (1 - p)) < spread + 1 / 512  # the resolution of the masks is 1/256
+    assert len(mask.unique()) == 2
+    assert float(mask.max()) == pytest.approx(1 / (1 - p), rel=0.02)
+
+
+def test_architectures_by_name_and_device():
+    assert resolve_architecture("auto", CPU) == (256, 128, 64)
+    assert resolve_architecture("auto", torch.device("cuda")) == (2048, 1024, 512)
+    assert resolve_architecture("irnet3", CPU) == (2048, 1024, 512)
+    assert resolve_architecture([32, 16], CPU) == (32, 16)
+    with pytest.raises(ConfigError, match="did you mean 'irnet3'"):
+        resolve_architecture("irnet33", CPU)
+    with pytest.raises(ConfigError, match="at least 1"):
+        resolve_architecture([32, 0], CPU)

@@ -1,3 +1,74 @@
 """Predict properties of materials unlike the training data, and say how far to trust each one."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtalshift.benchmark import RunConfig as RunConfig
+    from xtalshift.benchmark.run import run as run
+    from xtalshift.chem.formulas import parse_formula as parse_formula
+    from xtalshift.data import MaterialsTable as MaterialsTable
+    from xtalshift.data import clean_table as clean_table
+    from xtalshift.data import list_datasets as list_datasets
+    from xtalshift.data import load_dataset as load_dataset
+    from xtalshift.data import read_table as read_table
+    from xtalshift.errors import XtalshiftError as XtalshiftError
+    from xtalshift.estimators import CALRegressor as CALRegressor
+    from xtalshift.estimators import FormulaRegressor as FormulaRegressor
+    from xtalshift.estimators import IRNetRegressor as IRNetRegressor
+    from xtalshift.estimators import LightGBMRegressor as LightGBMRegressor
+    from xtalshift.estimators import MeanRegressor as MeanRegressor
+    from xtalshift.estimators import RidgeRegressor as RidgeRegressor
+    from xtalshift.estimators import load_model as load_model
+    from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
+    from xtalshift.splits import CovariateSplit as CovariateSplit
+    from xtalshift.splits import FamilySplit as FamilySplit
+    from xtalshift.splits import PriorSplit as PriorSplit
+    from xtalshift.splits import RandomSplit as RandomSplit
+    from xtalshift.splits import RelationSplit as RelationSplit
+
 __version__ = "0.1.0"
+
+# public name -> where it stands; loaded at first use, so that the import costs nothing
+_HOMES = {
+    "CALRegressor": "xtalshift.estimators",
+    "CompositionFeaturizer": "xtalshift.featurize",
+    "CovariateSplit": "xtalshift.splits",
+    "FamilySplit": "xtalshift.splits",
+    "FormulaRegressor": "xtalshift.estimators",
+    "IRNetRegressor": "xtalshift.estimators",
+    "LightGBMRegressor": "xtalshift.estimators",
+    "MaterialsTable": "xtalshift.data",
+    "MeanRegressor": "xtalshift.estimators",
+    "PriorSplit": "xtalshift.splits",
+    "RandomSplit": "xtalshift.splits",
+    "RelationSplit": "xtalshift.splits",
+    "RidgeRegressor": "xtalshift.estimators",
+    "RunConfig": "xtalshift.benchmark",
+    "XtalshiftError": "xtalshift.errors",
+    "clean_table": "xtalshift.data",
+    "list_datasets": "xtalshift.data",
+    "load_dataset": "xtalshift.data",
+    "load_model": "xtalshift.estimators",
+    "parse_formula": "xtalshift.chem.formulas",
+    "read_table": "xtalshift.data",
+    "run": "xtalshift.benchmark.run",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+    from xtalshift.registry import near_miss
+
+    raise AttributeError(f"module 'xtalshift' has no attribute {name!r}{near_miss(name, _HOMES)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ class Fit:
 
 
 def load_rows(
-    data: DataConfig, progress: Progress = NO_PROGRESS
+    data: DataConfig, progress: Progress = NO_PROGRESS, *, flag: str | None = None
 ) -> tuple[MaterialsTable, CleaningReport, NDArray[np.float64]]:
     """Read, clean and featurize the rows.
 
@@ -111,6 +111,8 @@ def load_rows(
         Where the rows come from and how they become features and targets.
     progress : Progress
         Told about downloads and what cleaning found.
+    flag : str, optional
+        Column that flags materials; a flagged row flags its formula, also if it is merged.
 
     Returns
     -------
@@ -125,6 +127,8 @@ def load_rows(
     ------
     DataError
         If the data cannot be used.
+    SplitError
+        If a cell of `flag` is no flag.
     """
     progress.say(f"Reading {data.dataset}")
     table = read_table(
@@ -135,6 +139,8 @@ def load_rows(
         unit=data.unit,
         progress=progress,
     )
+    if flag is not None:
+        table = _spread_flag(table, flag, data.hydrates)
     table, compositions, cleaning = clean_table(
         table,
         duplicates=data.duplicates,
@@ -178,7 +184,7 @@ def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     SplitError
         If a split is impossible for these rows.
     """
-    table, cleaning, X = load_rows(config.data, progress)
+    table, cleaning, X = load_rows(config.data, progress, flag=config.split.relation_flag)
     shifted: dict[str, BoolArray] = {}
     descriptions = {}
     for scheme in config.split.active:
@@ -223,7 +229,7 @@ def build_splitter(
     table : MaterialsTable
         Where the flag column of a relation shift stands.
     seed : int
-        Of the random split and of UMAP.
+        Of the random split; the shifted sets are the same for all seeds.
     hydrates : str
         How the formulas of a relation file are read.
 
@@ -312,6 +318,17 @@ def _plan_fit(
     return Fit(name, seed, rest, validation, tuple(tests))
 
 
+def _spread_flag(table: MaterialsTable, column: str, hydrates: Hydrates) -> MaterialsTable:
+    """Give every row of a formula the flag of any of its rows: merging keeps the first row's."""
+    compositions, reasons, _ = parse_formulas(table.formulas, hydrates=hydrates)
+    good = np.flatnonzero((reasons == "") & np.isfinite(targets_of(table)))
+    groups = compositions.take(good).reduced_formulas()
+    flagged = groups[_read_flags(table.take(good), column)]
+    spread = np.zeros(len(table), dtype=bool)
+    spread[good] = np.isin(groups, flagged)
+    return replace(table, extra=table.extra.assign(**{column: spread}))
+
+
 def _read_flags(table: MaterialsTable, column: str) -> BoolArray:
     if column in table.extra.columns and table.extra[column].dtype == bool:
         return np.asarray(table.extra[column], dtype=bool)
@@ -324,10 +341,10 @@ def _read_flags(table: MaterialsTable, column: str) -> BoolArray:
     bad = np.flatnonzero((values != 0) & (values != 1))
     if bad.size:
         raise SplitError(
-            f"column {column!r}, row {bad[0] + 1}: {values[bad[0]]:g} is no flag; "
-            "use 0 and 1, or true and false"
+            f"column {column!r}, {table.formulas[bad[0]]} (id {table.ids[bad[0]]}): "
+            f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
         )
-    return values == 1
+    return np.asarray(values == 1, dtype=bool)
 
 
 def _read_formulas(path: Path, hydrates: Hydrates) -> NDArray[np.object_]:

@@ -16,8 +16,9 @@ __all__ = ["FeatureScaler"]
 class FeatureScaler(TransformerMixin, BaseEstimator):
     """Drop constant columns, fill gaps, standardise, clip.
 
-    Numbers outside the training range are expected in this field, so nothing is refused: a value
-    more than `clip` standard deviations away is moved to that distance and counted by `n_clipped`.
+    Numbers outside the training range are expected in this field, so `transform` refuses none: a
+    value more than `clip` standard deviations away, also an infinite one, is moved to that distance
+    and counted by `n_clipped`.
 
     Parameters
     ----------
@@ -48,17 +49,24 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If no column varies.
+            If no column varies or a value is infinite.
         """
         features = np.asarray(X, dtype=np.float64)
+        if np.isinf(features).any():
+            row, column = np.argwhere(np.isinf(features))[0]
+            raise DataError(f"training row {row}, feature {column} is infinite; drop the row")
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
         filled = np.where(present, features, 0.0)
         mean = filled.sum(axis=0) / count
         deviation = np.where(present, features - mean, 0.0)
         scale = np.sqrt((deviation**2).sum(axis=0) / count)
-        # a column of equal values has a scale of rounding errors, not of 0
-        self.kept_ = scale > 1e-12 * np.maximum(1.0, np.abs(mean))
+        # judged by the range relative to the size, whatever the unit: the sum of many equal values
+        # has a rounding error that would pass for a scale
+        low = np.where(present, features, np.inf).min(axis=0)
+        high = np.where(present, features, -np.inf).max(axis=0)
+        size = np.maximum(np.abs(low), np.abs(high))
+        self.kept_ = (high - low > 1e-12 * size) & (scale > 0)
         if not self.kept_.any():
             raise DataError("every feature is constant over the training rows; nothing to learn")
         self.mean_ = mean[self.kept_]

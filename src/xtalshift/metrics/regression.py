@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.errors import DataError
+
 __all__ = ["RegressionScores", "regression_scores"]
 
 
@@ -23,7 +25,7 @@ class RegressionScores(NamedTuple):
         Coefficient of determination; NaN where the targets do not vary.
     mae_over_dummy : float
         `mae` over the mean absolute error of a constant, the mean of the training targets; 1 means
-        no better than that constant.
+        no better than that constant; NaN where the constant makes no error.
     """
 
     n: int
@@ -47,7 +49,7 @@ def regression_scores(
 
     Raises
     ------
-    ValueError
+    DataError
         If the shapes differ, are not 1-d or are empty, or a value is not finite.
 
     Examples
@@ -57,24 +59,28 @@ def regression_scores(
     """
     y, z = _vector(targets, "targets"), _vector(predictions, "predictions")
     if y.shape != z.shape or y.size == 0:
-        raise ValueError(f"{y.shape=} and {z.shape=}: expected equal lengths above 0")
+        raise DataError(f"{y.shape=} and {z.shape=}: expected equal lengths above 0")
+    if not np.isfinite(train_mean):
+        raise DataError(f"{train_mean=}: the dummy needs a finite mean of the training targets")
     error = z - y
     mae = float(np.mean(np.abs(error)))
     spread = float(np.sum((y - y.mean()) ** 2))
     dummy = float(np.mean(np.abs(y - train_mean)))
+    rounding = 1e-12 * float(np.max(np.abs(y)))
     return RegressionScores(
         n=int(y.size),
         mae=mae,
         rmse=float(np.sqrt(np.mean(error**2))),
-        r2=1.0 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
-        mae_over_dummy=mae / dummy if dummy > 0 else float("nan"),
+        r2=1.0 - float(np.sum(error**2)) / spread if y.max() > y.min() else float("nan"),
+        mae_over_dummy=mae / dummy if dummy > rounding else float("nan"),
     )
 
 
 def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; expected (n,)")
+        raise DataError(f"{name} has shape {array.shape}; expected (n,)")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name}[{int(np.argmin(np.isfinite(array)))}] is not finite")
+        row = int(np.argmin(np.isfinite(array)))
+        raise DataError(f"{name}[{row}] is {array[row]}; errors need finite numbers")
     return array

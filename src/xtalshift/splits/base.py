@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
 
-__all__ = ["SPLITTERS", "Splitter", "group_numbers", "take_top"]
+__all__ = ["SPLITTERS", "Splitter", "check_share", "group_numbers", "take_top"]
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -87,7 +87,7 @@ class Splitter(ABC):
         if shared.size:
             example = names[np.flatnonzero(numbers == shared[0])[0]]
             raise LeakageError(
-                f"{self.describe()} puts {shared.size} groups on both sides, such as {example!r}"
+                f"{self.describe()} puts {shared.size} groups on both sides, such as {example}"
             )
         return mask
 
@@ -114,6 +114,12 @@ def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
     return numbers.reshape(-1).astype(np.int64), int(numbers.max()) + 1 if len(groups) else 0
 
 
+def check_share(share: float) -> None:
+    """Raise `SplitError` unless `share` is a number between 0 and 1."""
+    if not 0 < share < 1:
+        raise SplitError(f"the share of test rows is {share}; expected a number between 0 and 1")
+
+
 def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) -> BoolArray:
     """Hold out whole groups, those with the largest scores, until `share` of the rows is reached.
 
@@ -130,9 +136,13 @@ def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) ->
     Returns
     -------
     ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    SplitError
+        If `share` is not between 0 and 1.
     """
-    if not 0 < share < 1:
-        raise SplitError(f"the share of test rows is {share}; expected a number between 0 and 1")
+    check_share(share)
     numbers, n_groups = group_numbers(groups)
     largest = np.full(n_groups, -np.inf)
     np.maximum.at(largest, numbers, scores)

@@ -63,26 +63,34 @@ class CovariateSplit(Splitter):
         groups: NDArray[Any],
     ) -> BoolArray:
         numbers, n_groups = group_numbers(groups)
-        if n_groups <= self.n_neighbors:
+        if not 1 <= self.n_neighbors < n_groups:
             raise SplitError(
                 f"{n_groups} distinct formulas have no {self.n_neighbors} neighbours each; "
-                f"set n_neighbors to at most {max(1, n_groups - 1)}"
+                f"set n_neighbors to at least 1 and at most {max(1, n_groups - 1)}"
             )
+        features = np.asarray(X, dtype=np.float64)
+        if np.isinf(features).any():
+            row, column = np.argwhere(np.isinf(features))[0]
+            raise SplitError(f"X[{row}, {column}] is infinite; distances need finite features")
         # one point per formula: its polymorphs must not count as its neighbours
-        centres = np.zeros((n_groups, X.shape[1]))
-        np.add.at(centres, numbers, X)
+        centres = np.zeros((n_groups, features.shape[1]))
+        np.add.at(centres, numbers, features)
         centres /= np.bincount(numbers, minlength=n_groups)[:, None]
         points = embed(
             centres, self.n_components, embedding=self.embedding, random_state=self.random_state
         )
         neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points)
         distances, _ = neighbours.kneighbors()  # without the point itself
-        return take_top(distances.mean(axis=1)[numbers], groups, self.share)
+        if not distances.any():
+            raise SplitError("all formulas have the same features; none is isolated")
+        # two mutual neighbours tie but for rounding errors; such ties go by the formula
+        isolation = distances.mean(axis=1).round(9)
+        return take_top(isolation[numbers], groups, self.share)
 
     def describe(self) -> str:
         """Say in one line what is held out."""
         return (
-            f"the {self.share:.0%} of rows with the largest mean distance to their "
+            f"the {100 * self.share:g}% of rows with the largest mean distance to their "
             f"{self.n_neighbors} nearest formulas in {self.n_components} "
             f"{self.embedding.upper()} dimensions"
         )
@@ -98,7 +106,7 @@ def embed(
     X : ndarray of float, shape (n, d)
         Features; NaN becomes the column's mean, and every column is standardised.
     n_components : int
-        Dimensions wanted; PCA gives fewer if `X` has fewer rows or columns.
+        Dimensions wanted, at least 1; PCA gives fewer if `X` has fewer rows or columns.
     embedding : {"pca", "umap"}
         How.
     random_state : int
@@ -107,7 +115,14 @@ def embed(
     Returns
     -------
     ndarray of float64, shape (n, n_components)
+
+    Raises
+    ------
+    SplitError
+        If `n_components` or `embedding` is none of these, or umap-learn is not installed.
     """
+    if n_components < 1:
+        raise SplitError(f"n_components = {n_components}; expected at least 1")
     prepare = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
     scaled = prepare.fit_transform(X)
     if embedding == "umap":
@@ -117,9 +132,16 @@ def embed(
             raise SplitError(
                 "the UMAP embedding needs the package umap-learn: pip install xtalshift[umap]"
             ) from error
-        mapper = UMAP(n_components=n_components, random_state=random_state, n_jobs=1)
+        mapper = UMAP(
+            n_neighbors=min(15, len(scaled) - 1),  # 15 is its default
+            n_components=n_components,
+            random_state=random_state,
+            n_jobs=1,
+        )
         return np.asarray(mapper.fit_transform(scaled), dtype=np.float64)
     if embedding != "pca":
         raise SplitError(f"embedding = {embedding!r}; expected pca or umap")
+    if not scaled.any():  # every column is constant: no direction to find
+        return np.zeros((len(scaled), min(n_components, *scaled.shape)))
     pca = PCA(n_components=min(n_components, *scaled.shape), svd_solver="full")
     return np.asarray(pca.fit_transform(scaled), dtype=np.float64)

@@ -85,6 +85,8 @@ class RelationSplit(Splitter):
             flags = np.asarray(self.flags)
             if flags.shape != (len(X),):
                 raise SplitError(f"flags has shape {flags.shape}; expected ({len(X)},)")
+            if flags.dtype.kind in "US" or not np.isin(flags, (0, 1)).all():
+                raise SplitError("flags holds values other than true and false (or 1 and 0)")
             declared = np.unique(groups[flags.astype(bool)])
         else:
             declared = np.asarray(_as_formulas(np.asarray(self.formulas), "a relation"))

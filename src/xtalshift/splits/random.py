@@ -20,7 +20,7 @@ class RandomSplit(Splitter):
     Parameters
     ----------
     share : float, default 0.2
-        Share of rows held out.
+        Share of rows held out; the largest number of formulas that does not exceed it.
     random_state : int, Generator or None
         Decides which formulas.
     """
@@ -43,4 +43,4 @@ class RandomSplit(Splitter):
 
     def describe(self) -> str:
         """Say in one line what is held out."""
-        return f"random {self.share:.0%} of the formulas"
+        return f"a random {100 * self.share:g}% of the rows, whole formulas at a time"

@@ -6,7 +6,7 @@ from pathlib import Path
 # The networks of the tests are tiny: threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402 - after the setting, which libraries read when they load
+import pytest  # after the setting, which libraries read when they load
 
 
 @pytest.fixture(scope="session")

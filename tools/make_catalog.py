@@ -238,8 +238,9 @@ def ricci_seebeck() -> dict[str, Any]:
         "conditions": (
             "computed (DFT, BoltzTraP): 300 K, 1e18 carriers/cm3, p type (_p) or n type (_n), mean "
             "of the tensor's eigenvalues; sigma, kappa and PF are divided by the constant "
-            "relaxation time. State and units are not in the file: they are those of the "
-            "publication, and agree with the values (m_p sigma_p = e2 n/m_e, Wiedemann-Franz)"
+            "relaxation time. State and units are not in the file: matminer's metadata gives them "
+            "for other tables of the same publication, and the values agree with them "
+            "(m_p sigma_p = e2 n/m_e, Wiedemann-Franz)"
         ),
         "licence": f"{RICCI_LICENCE}; shipped by matminer (modified BSD)",
         "citation": RICCI,
@@ -248,7 +249,8 @@ def ricci_seebeck() -> dict[str, Any]:
         "units": {
             **dict.fromkeys(("S_p", "S_n"), "uV/K"),
             **dict.fromkeys(("sigma_p", "sigma_n"), "1e15 1/(ohm m s)"),
-            **dict.fromkeys(("kappa_p", "kappa_n", "PF_p", "PF_n"), "1e9 W/(m K s)"),
+            **dict.fromkeys(("kappa_p", "kappa_n"), "1e9 W/(m K s)"),
+            **dict.fromkeys(("PF_p", "PF_n"), "1e9 W/(m K2 s)"),
             **dict.fromkeys(("m_p", "m_n"), "electron masses"),
         },
     }  # fmt: skip

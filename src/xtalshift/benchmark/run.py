@@ -22,7 +22,7 @@ from xtalshift.estimators import Regressor, build_method
 from xtalshift.metrics import regression_scores
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.provenance import collect_provenance, peak_memory_mib
+from xtalshift.provenance import collect_provenance, hash_text, peak_memory_mib
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.density import embed
 
@@ -69,6 +69,10 @@ def run(
         "version": xtalshift.__version__,
         "config": config.to_dict(),
         "data_sha256": data["sha256"],
+        # a file that declares a relation shift may change while the table stays
+        "tests_sha256": hash_text(
+            f"{name} {np.flatnonzero(mask).tolist()}" for name, mask in prepared.shifted.items()
+        ),
     }
     folder = RunFolder.open(out, header, overwrite=overwrite)
     (folder.path / "config.toml").write_text(config.to_toml(), encoding="utf-8")
@@ -82,6 +86,7 @@ def run(
                 progress.say(f"{method} ({fit.name}, seed {fit.seed}): done before, kept")
             else:
                 progress.say(f"{method} ({fit.name}, seed {fit.seed}): {len(fit.train):,} rows")
+                shutil.rmtree(place, ignore_errors=True)  # what a killed task left
                 task, predictions = _run_task(config, prepared, fit, method, place, progress)
                 folder.save_task(place, task, predictions)
             tasks.append((place, task))
@@ -98,7 +103,7 @@ def run(
         "histories": [task["history"] for _, task in tasks if task.get("history")],
     }
     parts = [pd.read_parquet(place / "predictions.parquet") for place, _ in tasks]
-    pd.concat(parts, ignore_index=True).to_parquet(folder.path / "predictions.parquet", index=False)
+    _concat(parts).to_parquet(folder.path / "predictions.parquet", index=False)
     _map(prepared).to_parquet(folder.path / "map.parquet", index=False)
     write_json(folder.path / RESULTS_FILE, results)
     return results
@@ -117,7 +122,7 @@ def _run_task(
     transform = method_transform(method, config.data)
     X, y = prepared.X, prepared.y
     train, held_out = fit.train, fit.validation
-    columns: list[pd.DataFrame] = [pd.DataFrame(columns=PREDICTION_COLUMNS)]
+    predictions: list[pd.DataFrame] = []
     base = {"method": method, "fit": fit.name, "seed": fit.seed}
     try:
         regressor = build_method(method, config, seed=derive_seed(fit.seed, method))
@@ -143,7 +148,6 @@ def _run_task(
         ]  # fmt: skip
         task = {**base, "status": "failed", "traceback": traceback.format_exc()}
     else:
-        columns += predictions
         task = {**base, "status": "ok", "val_mae": val_mae}
         if history := getattr(regressor, "history_", None):
             task["history"] = {"method": method, "split": fit.name, "seed": fit.seed,
@@ -155,7 +159,14 @@ def _run_task(
     task["records"] = records
     task["seconds"] = seconds
     task["peak_memory_mib"] = peak_memory_mib()
-    return task, pd.concat([part for part in columns if len(part)] or columns, ignore_index=True)
+    return task, _concat(predictions)
+
+
+def _concat(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]  # a failed task has no rows
+    if not filled:
+        return pd.DataFrame(columns=PREDICTION_COLUMNS)
+    return pd.concat(filled, ignore_index=True)
 
 
 PREDICTION_COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction"]
@@ -196,6 +207,8 @@ def _save_best(
     folder: RunFolder, tasks: list[tuple[Path, dict[str, Any]]]
 ) -> dict[str, Any] | None:
     """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
+    target = folder.path / "model"
+    shutil.rmtree(target, ignore_errors=True)
     seed = min(task["seed"] for _, task in tasks)
     usual = [
         (place, task)
@@ -205,8 +218,7 @@ def _save_best(
     if not usual:
         return None
     place, task = min(usual, key=lambda item: item[1]["val_mae"])
-    shutil.rmtree(folder.path / "model", ignore_errors=True)
-    shutil.copytree(place / "model", folder.path / "model")
+    shutil.copytree(place / "model", target)
     return {
         "method": task["method"],
         "fit": task["fit"],

@@ -19,6 +19,8 @@ __all__ = ["RESULTS_FILE", "SCHEMA_VERSION", "RunFolder", "write_json"]
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 HEADER_FILE = "run.json"
+OUTPUT_FILES = (RESULTS_FILE, "config.toml", "predictions.parquet", "map.parquet", "report.html")
+OUTPUT_FOLDERS = ("tasks", "model")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class RunFolder:
         header : dict
             Configuration and data hash; finished tasks are reused only if it is the same.
         overwrite : bool
-            Begin anew whatever the folder holds of an earlier run.
+            Begin anew: what an earlier run left in the folder is removed; other files stay.
 
         Raises
         ------
@@ -54,6 +56,8 @@ class RunFolder:
             If it cannot be written.
         """
         folder = cls(Path(path))
+        header = json.loads(json.dumps(header))
+        resumes = folder._admits(header, overwrite=overwrite)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             probe = folder.path / ".writable"
@@ -63,23 +67,40 @@ class RunFolder:
             raise DataError(
                 f"cannot write to {path}: {error.strerror}; choose another --out"
             ) from error
-        header_file = folder.path / HEADER_FILE
-        header = json.loads(json.dumps(header))
-        if header_file.exists():
-            if _read_json(header_file) == header and not overwrite:
-                return folder
-            if not overwrite:
+        if not resumes:
+            folder._clear()
+            write_json(folder.path / HEADER_FILE, header)
+        return folder
+
+    def _admits(self, header: dict[str, Any], *, overwrite: bool) -> bool:
+        """Return whether a run of this header is to be continued; raise if it may not start."""
+        held = {item.name for item in self.path.iterdir()} if self.path.is_dir() else set()
+        if HEADER_FILE in held:
+            if overwrite:
+                return False
+            if _read_json(self.path / HEADER_FILE) != header:
                 raise ConfigError(
-                    f"{path} holds a run with other settings, data or version; "
+                    f"{self.path} holds a run with other settings, data or version; "
                     "choose another --out, or give --overwrite to replace it"
                 )
-            shutil.rmtree(folder.path / "tasks", ignore_errors=True)
-        elif any(folder.path.iterdir()) and not overwrite:
+            return True
+        if held and not overwrite:
             raise ConfigError(
-                f"{path} is not empty and holds no run; choose another --out, or give --overwrite"
+                f"{self.path} is not empty and holds no run; choose another --out, or give "
+                "--overwrite to add a run to what is there"
             )
-        write_json(header_file, header)
-        return folder
+        if taken := sorted(held.intersection(OUTPUT_FILES + OUTPUT_FOLDERS)):
+            raise ConfigError(
+                f"{self.path} holds no run but {taken[0]!r}, which a run would replace; "
+                "choose another --out"
+            )
+        return False
+
+    def _clear(self) -> None:
+        for name in OUTPUT_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for name in OUTPUT_FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def task(self, method: str, fit: str, seed: int) -> Path:
         """Return the folder of a task."""
@@ -87,10 +108,10 @@ class RunFolder:
 
     def load_task(self, folder: Path) -> dict[str, Any] | None:
         """Return the record of a finished task that did not fail, else None."""
-        record = folder / "task.json"
-        if not record.exists():
+        needed = [folder / name for name in ("task.json", "predictions.parquet", "model")]
+        if not all(path.exists() for path in needed):
             return None
-        task: dict[str, Any] = _read_json(record)
+        task: dict[str, Any] = _read_json(needed[0])
         return task if task["status"] == "ok" else None
 
     def save_task(self, folder: Path, task: dict[str, Any], predictions: pd.DataFrame) -> None:
@@ -109,7 +130,10 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
 
 
 def _finite(values: Any) -> Any:

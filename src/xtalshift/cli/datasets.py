@@ -54,8 +54,9 @@ def info_command(name: _Name) -> None:
 @app.command("fetch")
 def fetch_command(name: _Name) -> None:
     """Download and verify a data set; print the path of the file."""
+    from xtalshift.cli.progress import make_progress
     from xtalshift.data.catalog import dataset_path, get_entry
 
     entry = get_entry(name)
     typer.echo(f"{name}: {entry.url or f'file of the package {entry.package}'}", err=True)
-    typer.echo(dataset_path(name))
+    typer.echo(dataset_path(name, progress=make_progress()))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 import xtalshift
@@ -16,12 +16,16 @@ from xtalshift.errors import XtalshiftError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C; some versions raise `typer.Abort` instead."""
+
 app = typer.Typer(
     name="xtalshift",
     help="Predict properties of materials unlike the training data, and say how far to trust it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph of help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets.app, name="datasets")
@@ -52,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         By default those of the process.
     """
+    # threads that wait without sleeping slow training manyfold when other programs need the cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     sys.exit(_run([text for text in given if text != "--debug"], debug=debug))
@@ -60,26 +66,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str], *, debug: bool) -> int:
     try:
         code = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return 2 if isinstance(error, click.UsageError) else 1
+        if code != INTERRUPTED:
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        message = _STOPPED
     except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (click.Abort, KeyboardInterrupt):
-        message = "Stopped. What was finished is kept; the same command continues."
+    except (typer.Abort, KeyboardInterrupt):
+        message = _STOPPED
     except Exception as error:  # noqa: BLE001 - every failure ends in one readable line
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            return _show_usage(error)
         message = _describe(error)
         if debug:
             traceback.print_exc()
-    else:
-        return code if isinstance(code, int) else 0
     print(message, file=sys.stderr)  # noqa: T201
     return 1
 
 
+_STOPPED = "Stopped. What was finished is kept; the same command continues."
+
+
+def _show_usage(error: Any) -> int:
+    """Show an error of the parser (its class is click's, or typer's copy of it)."""
+    if type(error).__name__ != "NoArgsIsHelpError":  # that one has shown the help already
+        error.show()
+    return int(error.exit_code)
+
+
 def _describe(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, XtalshiftError | OSError):
-        return f"Error: {text or type(error).__name__}"
+    if isinstance(error, XtalshiftError):
+        return f"Error: {text}"
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        return f"Error: {error.strerror or text or type(error).__name__}{where}"
     kind = type(error).__name__
     return f"Error: unexpected {kind}: {text}. This is a fault of xtalshift; --debug shows where"

@@ -43,6 +43,8 @@ def open_writer(path: Path) -> Iterator[FrameWriter]:
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
         raise DataError(f"{path}: the output is written as {' or '.join(WRITABLE)}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file in it")
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,13 +76,16 @@ class FrameWriter:
         Raises
         ------
         DataError
-            If a column changes its type between pieces (Parquet only).
+            If a column changes its type between pieces (Parquet only), or the disk is full.
         """
-        if self._parquet:
-            self._write_parquet(frame)
-        else:
-            header = self._rows == 0
-            frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
+        try:
+            if self._parquet:
+                self._write_parquet(frame)
+            else:
+                header = self._rows == 0
+                frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
+        except OSError as error:
+            raise DataError(f"cannot write {self._path.parent}: {error}") from error
         self._rows += max(1, len(frame))
 
     def _write_parquet(self, frame: pd.DataFrame) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
-import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 __all__ = ["print_errors"]
 
@@ -30,21 +31,24 @@ def print_errors(results: dict[str, Any]) -> None:
     seeds = len({record["seed"] for record in records})
     many = f", mean over {seeds} seeds" if seeds > 1 else ""
     table = Table(
-        "method",
-        title=f"MAE{f' in {unit}' if unit else ''} (in brackets: over that of the mean){many}",
-        title_justify="left",
+        Column("method", no_wrap=True),
+        box=SIMPLE_HEAD,  # every border costs a narrow terminal a digit
+        padding=(0, 1, 0, 0),
     )
     for name, role in sets:
-        table.add_column(f"{name}\n{role.upper()}", justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
+        table.add_column(f"{name}\n{role.upper()}", justify="right", overflow="fold")
+    table.add_column("s", justify="right")
     for method in dict.fromkeys(record["method"] for record in records):
         rows = [record for record in records if record["method"] == method]
         cells = [_cell(rows, name, role) for name, role in sets]
-        seconds = np.mean([record["seconds"] for record in rows])
+        seconds = fmean(record["seconds"] for record in rows)
         table.add_row(method, *cells, f"{seconds:.1f}")
     console = Console(highlight=False)
     if not console.is_terminal:  # a log has no width of its own
         console = Console(highlight=False, width=40 + 18 * len(sets))
+    where = f" in {unit}" if unit else ""
+    title = f"MAE{where} (in brackets: relative to predicting the mean){many}"
+    console.print(title, markup=False, soft_wrap=True)
     console.print(table)
 
 
@@ -53,7 +57,8 @@ def _cell(rows: list[dict[str, Any]], name: str, role: str) -> str:
     done = [row for row in chosen if row["status"] == "ok"]
     if not done:
         return "failed" if chosen else ""
-    mae = np.mean([row["mae"] for row in done])
-    ratio = np.mean([np.nan if row["mae_over_dummy"] is None else row["mae_over_dummy"]
-                     for row in done])  # fmt: skip
-    return f"{mae:.4g} ({ratio:.2f})"
+    mae = fmean(row["mae"] for row in done)
+    ratios = [row["mae_over_dummy"] for row in done]
+    if None in ratios:  # the mean is exactly right: there is nothing to compare with
+        return f"{mae:.4g}"
+    return f"{mae:.4g} ({fmean(ratios):.2f})"

@@ -47,8 +47,9 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        A CSV column becomes numbers if every cell is a number or blank; other cells are unchanged,
-        and an empty one is ``""``. Formula columns are text: ``"NaN"`` is sodium nitride.
+        A CSV column becomes numbers if every cell is a number or blank and none is an integer with
+        leading zeros; other cells are unchanged, and an empty one is ``""``. Formula columns are
+        text: ``"NaN"`` is sodium nitride.
 
     Raises
     ------
@@ -86,7 +87,8 @@ def iter_frames(
     pandas.DataFrame
         At least one piece (a table without rows has one empty piece); the index runs on through
         the file. Every cell of a CSV stays text, so that all pieces have the same types and a cell
-        can be written back as it was.
+        can be written back as it was; `frame.attrs["decimal_comma"]` is true where such text is
+        to be parsed with a decimal comma (`xtalshift.data.numbers.parse_numbers`).
 
     Raises
     ------
@@ -97,8 +99,11 @@ def iter_frames(
     kind = _kind(path)
     if kind == "csv":
         with _naming(path), _open_text(path) as stream:
-            for frame in _csv_chunks(stream, chunk_rows, _separator(stream)):
-                yield frame.fillna("")
+            separator = _separator(stream)
+            for frame in _csv_chunks(stream, chunk_rows, separator):
+                cells = frame.fillna("")
+                cells.attrs["decimal_comma"] = separator == ";"
+                yield cells
         return
     if kind == "json":
         frame = read_frame(path, text_columns=text_columns)
@@ -308,11 +313,9 @@ def _finish(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
-    if decimal_comma and cells.str.fullmatch(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*").any():
-        points = cells.str.replace(",", ".", regex=False)
-        values, problems = parse_numbers(points)
-    else:
-        values, problems = parse_numbers(cells)
+    if cells.str.fullmatch(r"\s*0\d+\s*").any():  # 0042 is an id; as a number it would change
+        return cells
+    values, problems = parse_numbers(cells, decimal_comma=decimal_comma)
     blank = cells.str.strip().str.lower().isin(BLANKS)
     if blank.all() or not np.isin(problems, ["", "missing", "infinite"]).all():
         return cells

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,9 +13,13 @@ __all__ = ["BLANKS", "parse_numbers"]
 BLANKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-", "?"})
 """Cell texts (lower case) that mean "no value" in a column of numbers."""
 
+_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
+
 
 def parse_numbers(
     cells: pd.Series | npt.NDArray[np.generic],
+    *,
+    decimal_comma: bool = False,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """Read one column as numbers.
 
@@ -21,6 +27,8 @@ def parse_numbers(
     ----------
     cells : pandas.Series or numpy.ndarray of shape (n,)
         Numbers, booleans, or text such as ``" 1.5 "``.
+    decimal_comma : bool
+        Whether the text ``"1,5"`` is 1.5, as in a file with semicolons between the cells.
 
     Returns
     -------
@@ -36,9 +44,15 @@ def parse_numbers(
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         problems[np.isnan(values)] = "missing"
     else:
+        if decimal_comma:
+            series = series.astype(object).map(_with_point)
         values = _from_text(series, problems)
     problems[np.isinf(values)] = "infinite"
     return values, problems
+
+
+def _with_point(cell: object) -> object:
+    return cell.replace(",", ".") if isinstance(cell, str) and _COMMA.fullmatch(cell) else cell
 
 
 def _from_text(series: pd.Series, problems: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -12,13 +13,16 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.estimators.pipeline import FormulaRegressor, ModelCard
+from xtalshift.provenance import hash_text
 
 __all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
 
+FORMAT = "xtalshift-model"
 FORMAT_VERSION = 1
 MODEL_FILE = "model.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -42,17 +46,20 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If the folder exists and holds something else than a model.
+        If the folder exists and holds something else than a model, or cannot be written.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
     OSError
-        If the folder cannot be written.
+        If writing fails; a model that was there stays.
     """
+    check_is_fitted(model, "regressor_")
     folder = Path(folder)
     check_model_folder(folder)
     state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
     arrays = save(state)
     regressor = model.regressor_
-    description = {
-        "format": "xtalshift-model",
+    description: dict[str, Any] = {
+        "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
@@ -65,28 +72,38 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
         "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
         "card": asdict(model.card_),
     }
+    description["sha256"] = _hash_description(description)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = part.with_name(f"{part.name}-old")
     try:
         part.chmod(0o755)
         (part / ARRAYS_FILE).write_bytes(arrays)
         text = json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False)
         (part / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(old)
         part.replace(folder)
     finally:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raise `ModelFormatError` if `folder` exists and holds something else than a model."""
+    """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
     files = {MODEL_FILE, ARRAYS_FILE}
     if folder.exists() and (
         not folder.is_dir() or {path.name for path in folder.iterdir()} - files
     ):
         raise ModelFormatError(f"{folder} exists and is not a saved model; choose another folder")
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ModelFormatError(
+            f"cannot write {folder}: {parent} is no folder that can be written; choose another"
+        )
 
 
 def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegressor:
@@ -153,7 +170,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelFormatError(f"{path} is truncated or damaged: {error}") from error
-    if not isinstance(description, dict) or description.get("format") != "xtalshift-model":
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ModelFormatError(f"{path} does not describe an xtalshift model")
     version = description.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
@@ -161,7 +178,16 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{folder} has format version {version}; this version of xtalshift reads up to "
             f"{FORMAT_VERSION}. Update xtalshift: pip install -U xtalshift"
         )
+    if description.pop("sha256", None) != _hash_description(description):
+        raise ModelFormatError(
+            f"{path} was altered: its content does not have the checksum it states. "
+            "Save or copy the model again"
+        )
     return description
+
+
+def _hash_description(description: dict[str, Any]) -> str:
+    return hash_text([json.dumps(description, sort_keys=True)])
 
 
 def _plain(regressor: Regressor) -> dict[str, Any]:

@@ -147,9 +147,10 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         FormulaError
             If a formula cannot be read; the message names the row.
         DataError
-            If a target is outside the domain of the transform.
+            If a target is outside the domain of the transform, or `extra` has another shape.
         """
         features = self.featurizer().transform(X)
+        columns = _as_columns(extra, len(features))
         compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
         targets = TargetTransform(self.transform).forward(y)
         regressor = (
@@ -158,13 +159,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             else clone(self.method)
         )
         regressor.fit(
-            _with_extra(features, extra),
+            np.hstack([features, columns]),
             targets,
             groups=compositions.reduced_formulas(),
             progress=progress,
         )
-        n_extra = 0 if extra is None else np.asarray(extra).shape[1]
-        return self.adopt(regressor, ModelCard(feature_cols=tuple(f"x{i}" for i in range(n_extra))))
+        names = tuple(f"x{number}" for number in range(columns.shape[1]))
+        return self.adopt(regressor, ModelCard(feature_cols=names))
 
     def adopt(self, regressor: Regressor, card: ModelCard) -> Self:
         """Take a regressor that was fitted on this model's features and transformed targets.
@@ -210,6 +211,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         ------
         FormulaError
             If a formula cannot be read; `predict_rows` reports it instead.
+        DataError
+            If the model was fitted with another number of further features.
         """
         check_is_fitted(self, "regressor_")
         features = self._join(self.featurizer().transform(X), extra)
@@ -257,17 +260,22 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         return save_model(self, Path(folder))
 
     def _join(self, features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
+        columns = _as_columns(extra, len(features))
         expected = len(self.card_.feature_cols)
-        given = 0 if extra is None else np.asarray(extra).shape[1]
-        if given != expected:
+        if columns.shape[1] != expected:
             raise DataError(
                 f"the model needs {expected} extra feature columns "
-                f"({', '.join(self.card_.feature_cols) or 'none'}), got {given}"
+                f"({', '.join(self.card_.feature_cols) or 'none'}), got {columns.shape[1]}"
             )
-        return _with_extra(features, extra)
+        return np.hstack([features, columns])
 
 
-def _with_extra(features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
-    if extra is None:
-        return features
-    return np.hstack([features, np.asarray(extra, dtype=np.float64)])
+def _as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Return the further features as an array of shape (n, k), k = 0 for none."""
+    columns = np.empty((n, 0)) if extra is None else np.asarray(extra, dtype=np.float64)
+    if columns.ndim != 2 or len(columns) != n:  # noqa: PLR2004 - a matrix
+        raise DataError(
+            f"extra has shape {columns.shape}, expected ({n}, k): one row per formula, one column "
+            "per feature"
+        )
+    return columns

@@ -166,15 +166,15 @@ def _parity(
     for panel in panels:
         # all methods of a split on the same axes, so that the eye may compare them
         same = [other for other in panels if other["split"] == panel["split"]]
-        measured = [v for one in same for part in one["roles"].values() for v in part["x"]]
-        if not measured:
+        targets = [v for one in same for part in one["roles"].values() for v in part["x"]]
+        if not targets:
             continue
-        low, high = _range(measured)
+        low, high = _range(targets)
         parts = panel["roles"]
         inside = [low <= v <= high for part in parts.values() for v in part["y"] + part["x"]]
         outside = len(inside) - sum(inside)
         data = [_cloud(part, role) for role, part in parts.items()]
-        layout = _layout(300, f"measured {_bracket(unit)}", f"predicted {_bracket(unit)}")
+        layout = _layout(300, f"target {_bracket(unit)}", f"predicted {_bracket(unit)}")
         layout["xaxis"]["range"] = layout["yaxis"]["range"] = [low, high]
         layout["shapes"] = [
             {

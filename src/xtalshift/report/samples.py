@@ -33,7 +33,7 @@ def spread_rows(count: int, most: int) -> NDArray[np.intp]:
 def parity_panels(
     predictions: pd.DataFrame, methods: list[str], fits: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """Collect measured and predicted values of one panel per split and method.
+    """Collect target and predicted values of one panel per split and method.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def parity_panels(
     Returns
     -------
     list of dict
-        ``split``, ``method``, ``seed`` and ``roles``: per role ``x`` (measured), ``y`` (predicted),
+        ``split``, ``method``, ``seed`` and ``roles``: per role ``x`` (target), ``y`` (predicted),
         ``formula``, and ``n`` rows before thinning.
     """
     panels = []

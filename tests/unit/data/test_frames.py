@@ -88,9 +88,18 @@ def test_columns_become_numbers_only_if_every_cell_is_one(tmp_path):
 
 def test_ids_stay_text_on_demand(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("id,formula\n007,Fe\n")
+    path.write_text("id,formula,n\n7,Fe,0\n")
     assert read_frame(path)["id"].tolist() == [7]
-    assert read_frame(path, text_columns=["id"])["id"].tolist() == ["007"]
+    assert read_frame(path, text_columns=["id"])["id"].tolist() == ["7"]
+
+
+def test_ids_with_leading_zeros_stay_as_written(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,formula,n,x\n007,Fe,0,0.5\n010,Si,10,00.5\n")
+    frame = read_frame(path)
+    assert frame["id"].tolist() == ["007", "010"]
+    assert frame["n"].tolist() == [0, 10]
+    assert frame["x"].tolist() == [0.5, 0.5]
 
 
 def test_european_excel(tmp_path):

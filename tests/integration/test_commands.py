@@ -1,0 +1,148 @@
+"""`datasets`, `featurize`, `split` and `train`."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from xtalshift.estimators import METHODS, load_model
+from xtalshift.featurize import CompositionFeaturizer
+
+
+@pytest.fixture
+def spoiled(table, tmp_path):
+    """Return the table with a bad formula in row 1 and a missing one at the end."""
+    lines = table.read_text().splitlines(keepends=True)
+    path = tmp_path / "in.csv"
+    path.write_text("".join([lines[0], "bad1,Qq3,1.0,300\n", *lines[1:], "bad2,,1.0,300\n"]))
+    return path
+
+
+def read(path):
+    if path.suffix == ".csv":
+        return pd.read_csv(path, keep_default_na=False, dtype={"id": str})
+    return pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_featurize_keeps_the_place_of_bad_rows(kind, spoiled, tmp_path, xtalshift):
+    out = tmp_path / f"x.{kind}"
+    outcome = xtalshift("featurize", spoiled, "-o", out)
+    assert outcome.out == f"62 rows, 145 features, 2 rows with an error: {out}\n"
+    frame = read(out)
+    names = CompositionFeaturizer().get_feature_names_out().tolist()
+    assert frame.columns.tolist() == ["formula", *names, "status", "reason"]
+    assert frame["status"].tolist() == ["error", *["ok"] * 60, "error"]
+    assert "Qq" in frame["reason"].iloc[0]
+    expected = CompositionFeaturizer().transform(frame["formula"].tolist()[1:-1])
+    values = frame[names].iloc[1:-1].astype(float).to_numpy()
+    assert values == pytest.approx(expected, rel=1e-14, nan_ok=True)
+    strict = xtalshift("featurize", spoiled, "-o", tmp_path / "y.csv", "--strict")
+    assert (strict.code, "row 1: " in strict.err) == (1, True)
+    assert not (tmp_path / "y.csv").exists()
+
+
+def test_featurize_blocks_and_wrong_names(table, tmp_path, xtalshift):
+    out = tmp_path / "x.csv"
+    assert xtalshift("featurize", table, "-o", out, "--features", "magpie+fractions").code == 0
+    fractions = [name for name in read(out).columns if "fraction" in name.lower()]
+    assert len(fractions) > 90
+    wrong = xtalshift("featurize", table, "-o", out, "--features", "magpy")
+    assert (wrong.code, "'magpy'" in wrong.err, "'magpie'" in wrong.err) == (1, True, True)
+
+
+@pytest.mark.parametrize("scheme", ["random", "covariate", "prior", "family"])
+def test_split_says_the_part_of_every_row(scheme, spoiled, tmp_path, xtalshift):
+    out = tmp_path / "s.csv"
+    outcome = xtalshift("split", spoiled, "--scheme", scheme, "--target", "gap", "-o", out)
+    assert outcome.code == 0, outcome.err
+    frame, source = read(out), read(spoiled)
+    assert frame.columns.tolist()[:4] == ["id", "formula", "fold", "part"]
+    assert frame["id"].tolist() == source["id"].tolist()
+    assert frame["formula"].tolist() == source["formula"].tolist()
+    assert frame["part"].iloc[0] == frame["part"].iloc[-1] == ""
+    assert set(frame["part"].iloc[1:-1]) == {"train", "val", "test"}
+    counts = frame["part"].replace("", "unusable").value_counts()
+    for name, count in counts.items():
+        assert f"{name} {count}" in outcome.out
+    test = source[frame["part"] == "test"]
+    if scheme == "family":
+        is_fluoride = source["formula"].str.fullmatch("[A-Z][a-z]?F")
+        assert test["formula"].tolist() == source[is_fluoride]["formula"].tolist()
+    if scheme == "prior":
+        good = source.iloc[1:-1]["gap"].astype(float)
+        assert sorted(test["gap"].astype(float)) == sorted(good.nlargest(len(test)))
+
+
+def test_split_repeats_and_depends_on_the_seed(table, tmp_path, xtalshift):
+    parts = []
+    for seed in (0, 0, 1):
+        out = tmp_path / "s.parquet"
+        assert xtalshift("split", table, "--scheme", "random", "--seed", seed, "-o", out).code == 0
+        parts.append(read(out)["part"].tolist())
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_split_names_an_unknown_scheme_and_a_missing_target(table, tmp_path, xtalshift):
+    wrong = xtalshift("split", table, "--scheme", "familly", "-o", tmp_path / "s.csv")
+    assert wrong.code == 1
+    assert "'familly'" in wrong.err
+    assert "'family'" in wrong.err
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, xtalshift, quick):
+    folder = tmp_path / "model"
+    command = ("train", table, "--target", "gap", "--unit", "eV", "--method", method, *quick,
+               "-o", folder)  # fmt: skip
+    outcome = xtalshift(*command)
+    assert outcome.code == 0, outcome.err
+    assert f"{method}: validation MAE" in outcome.out
+    assert "54 training and 6 validation rows" in outcome.out
+    model = load_model(folder)
+    assert (model.card_.target_name, model.card_.unit, model.card_.source) == (
+        "gap", "eV", table.name,
+    )  # fmt: skip
+    frame = read(table)
+    error = (model.predict(frame["formula"].tolist()) - frame["gap"]).abs().mean()
+    assert error < 1.3 * (frame["gap"] - frame["gap"].mean()).abs().mean()
+    # the same command replaces the model by an equal one
+    arrays = (folder / "arrays.safetensors").read_bytes()
+    assert xtalshift(*command).code == 0
+    assert (folder / "arrays.safetensors").read_bytes() == arrays
+
+
+def test_train_refuses_a_foreign_folder_before_it_trains(table, tmp_path, xtalshift):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("mine")
+    outcome = xtalshift("train", table, "--target", "gap", "-o", folder)
+    assert outcome.code == 1
+    assert "not a saved model" in outcome.err
+    assert "Reading" not in outcome.err
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_train_with_a_log_scale(table, tmp_path, xtalshift, quick):
+    folder = tmp_path / "model"
+    outcome = xtalshift("train", table, "--target", "gap", "--method", "ridge", "--transform",
+                        "log", *quick, "-o", folder)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    frame = read(table)
+    model = load_model(folder)
+    assert json.loads((folder / "model.json").read_text())["pipeline"]["transform"] == "log"
+    predicted = model.predict(frame["formula"].tolist())
+    assert (predicted > 0).all()
+    assert abs(predicted - frame["gap"]).mean() < (frame["gap"] - frame["gap"].mean()).abs().mean()
+
+
+def test_datasets_in_a_pipe_are_tab_separated(xtalshift):
+    lines = xtalshift("datasets", "list").out.splitlines()
+    name, rows, target, _ = lines[0].split("\t")
+    assert (name, rows, target) == ("ricci_seebeck", "47737", "S_p (uV/K)")
+    assert {line.count("\t") for line in lines} == {3}
+    wrong = xtalshift("datasets", "info", "matbench_expt_gp")
+    assert wrong.code == 1
+    assert "did you mean 'matbench_expt_gap'" in wrong.err

@@ -1,0 +1,198 @@
+"""What a careless user reads: one line that names the fault and the remedy."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from xtalshift.benchmark.store import RunFolder
+
+
+def fails(outcome, *words, code=1):
+    """Assert one readable line that holds all words."""
+    assert outcome.code == code, outcome.err
+    errors = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert outcome.err.splitlines()[-1] == errors[0]
+    assert "Traceback" not in outcome.err
+    assert "fault of xtalshift" not in errors[0]
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.fixture
+def run(xtalshift, table, tmp_path):
+    def call(*options, dataset=table, target="gap", methods="dummy"):
+        return xtalshift("run", "--dataset", dataset, "--target", target, "--methods", methods,
+                         "--out", tmp_path / "out", "--threads", "1", *options)  # fmt: skip
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--set", "erm.epoch=3"), ("erm.epoch", "did you mean 'epochs'")),
+        (("--set", "erm.epochs=many"), ("erm.epochs", "'many'")),
+        (("--set", "erm.epochs"), ("name=value",)),
+        (("--splits", "covariat"), ("split.schemes", "covariat", "'covariate'")),
+        (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'")),
+        (("--feature-cols", "temprature"), ("'temprature'", "did you mean 'temperature'")),
+        (("--formula-col", "formulla"), ("'formulla'", "did you mean 'formula'")),
+        (("--id-col", "idd"), ("'idd'", "did you mean 'id'")),
+        (("--family", "Xx"), ("Xx",)),
+        (("--splits", "relation"), ("--relation-flag", "--relation-file")),
+        (("--relation-flag", "temperature"), ("'temperature'", "no flag")),
+        (("--relation-file", "nowhere.csv"), ("nowhere.csv", "does not exist")),
+        (("--config", "nowhere.toml"), ("nowhere.toml",)),
+        (("--device", "cuda:77"), ("cuda:77",)),
+    ],
+)
+def test_wrong_settings(run, options, words):
+    fails(run(*options), *words)
+
+
+def test_unknown_method_names_the_nearest(run):
+    fails(run(methods="lightgmb"), "lightgmb", "did you mean 'lightgbm'", "cal")
+    fails(run(methods=""), "at least one method")
+
+
+def test_wrong_target(run):
+    fails(run(target="gapp"), "'gapp'", "did you mean 'gap'")
+    fails(run(target="formula"), "'formula'", "cannot be the target")
+
+
+def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):
+    outcome = xtalshift("run", "--dataset", table, "--out", tmp_path / "o")
+    fails(outcome, "gap", "temperature")
+
+
+def test_files_that_cannot_be_used(run, tmp_path):
+    fails(run(dataset=tmp_path / "no.csv"), "no.csv", "neither a file nor a data set")
+    fails(run(dataset="ricci_seebek"), "did you mean 'ricci_seebeck'")
+    fails(run(dataset=tmp_path), str(tmp_path), "folder")
+    cases = {
+        "empty.csv": (b"", "is empty"),
+        "binary.csv": (bytes(range(256)) * 4, "binary"),
+        "header.csv": (b"formula,gap\n", "no rows"),
+        "photo.png": (b"\x89PNG", "no type that can be read"),
+        "broken.json": (b'[{"formula": ', "not JSON"),
+        "broken.parquet": (b"PAR1 and nothing", "broken.parquet"),
+        "blank.csv": (b"formula,gap\nNaCl,\nKCl,\n", "holds no number"),
+        "names.csv": (b"material,gap\nNaCl,1\n", "no formula column"),
+    }
+    for name, (content, words) in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        fails(run(dataset=path), words)
+
+
+def test_bad_rows_are_counted_and_the_first_is_named(run, table, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text(table.read_text() + "x1,Foo2,1.0,300\nx2,NaCl2K,abc,300\nx3,,2,300\n")
+    outcome = run(dataset=source)
+    assert outcome.code == 0
+    assert "63 rows read, 3 dropped, 0 merged: 60 materials" in outcome.err
+    assert "row 61" in outcome.err
+    assert "Foo2" in outcome.err
+    assert "row 62: not a number: 'abc'" in outcome.err
+    fails(run("--strict", "--overwrite", dataset=source), "row 61", "x1", "Foo2")
+
+
+def test_no_good_formula_at_all(run, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text("formula,gap\nfoo,1\nbar,2\n")
+    fails(run(dataset=source), "no usable row", "row 1", "foo")
+
+
+def test_too_few_rows_say_how_many_are_needed(run, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text("formula,gap\nNaCl,1\nKCl,2\nLiF,3\n")
+    outcome = run("--splits", "random", dataset=source)
+    fails(outcome, "3", "at least 20")
+    trained = tmp_path / "m"
+    assert not trained.exists()
+
+
+def test_a_zero_target_on_a_log_scale(run, table, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text(table.read_text() + "x1,CsCl,0,300\n")
+    fails(run("--transform", "log", dataset=source), "row 61", "0", "log1p")
+
+
+def test_places_that_cannot_be_written(xtalshift, table, tmp_path, model):
+    file = tmp_path / "file"
+    file.write_text("")
+    command = ("run", "--dataset", table, "--target", "gap", "--methods", "dummy", "--out")
+    fails(xtalshift(*command, file), str(file), "--out")
+    fails(xtalshift(*command, file / "below"), str(file), "--out")
+    fails(xtalshift(*command, "/proc/none/x"), "/proc/none/x", "--out")
+    fails(xtalshift("train", table, "--target", "gap", "-o", file), str(file))
+    fails(xtalshift("train", table, "--target", "gap", "-o", file / "below"), str(file))
+    fails(xtalshift("predict", model, table, "-o", file / "x.csv"), str(file))
+    fails(xtalshift("featurize", table, "-o", "/proc/none/x.csv"), "/proc/none/x.csv")
+    assert file.read_text() == ""
+
+
+def test_a_full_disk_is_one_line(run, xtalshift, table, tmp_path, model, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "results")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save_task", full)
+        fails(run(), "No space left on device")
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    out = tmp_path / "p.csv"
+    fails(xtalshift("predict", model, table, "-o", out), "No space left", str(tmp_path))
+    assert not list(Path(tmp_path).glob("*p.csv*"))
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(xtalshift, tmp_path):
+    for arguments in (("--debug", "run"), ("run", "--debug")):
+        outcome = xtalshift(*arguments, "--dataset", tmp_path / "no.csv")
+        assert outcome.code == 1
+        assert "Traceback" in outcome.err
+        assert outcome.err.splitlines()[-1].startswith("Error: ")
+
+
+def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("xtalshift.benchmark.run", broken)
+    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
+    assert outcome.code == 1
+    assert outcome.err == (
+        "Error: unexpected ZeroDivisionError: division by zero. "
+        "This is a fault of xtalshift; --debug shows where\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("runn",), "No such command 'runn'"),
+        (("run", "--nope"), "No such option: --nope"),
+        (("run", "--seeds", "0"), "'--seeds'"),
+        (("predict",), "Missing argument 'MODEL'"),
+        (("train", "a.csv"), "Missing option '--out'"),
+        (("datasets", "nope"), "No such command 'nope'"),
+    ],
+)
+def test_wrong_usage_exits_2(xtalshift, arguments, words):
+    outcome = xtalshift(*arguments)
+    assert outcome.code == 2
+    assert words in outcome.err
+    assert outcome.out == ""
+
+
+def test_help_and_version_exit_0_and_no_command_exits_2(xtalshift):
+    assert xtalshift("--version").out == "xtalshift 0.1.0\n"
+    for command in ("run", "datasets", "featurize", "split", "train", "predict"):
+        outcome = xtalshift(command, "--help")
+        assert outcome.code == 0
+        assert f" {command} [OPTIONS]" in outcome.out
+    assert xtalshift().code == 2

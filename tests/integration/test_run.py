@@ -1,0 +1,280 @@
+"""`xtalshift run` from a table to a report, resumed, repeated and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from xtalshift.estimators import METHODS, load_model
+from xtalshift.estimators.baselines import MeanRegressor
+
+MACHINE_KEYS = {"seconds", "peak_memory_mib", "provenance"}
+TESTS = {"random": "id", "covariate": "ood", "prior": "ood", "family:F": "ood"}
+
+
+def stable(value: Any) -> Any:
+    """Return results without what belongs to the machine and the moment."""
+    if isinstance(value, dict):
+        return {key: stable(item) for key, item in value.items() if key not in MACHINE_KEYS}
+    return [stable(item) for item in value] if isinstance(value, list) else value
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text())
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick):
+    out = tmp_path / "run"
+    command = ("run", "--dataset", table, "--target", "gap", "--unit", "eV", "--out", out, *quick)
+    outcome = xtalshift(*command)
+    assert outcome.code == 0, outcome.err
+    assert "MAE in eV" in outcome.out
+    assert f"Report: {out / 'report.html'}" in outcome.out
+    results = read(out)
+    assert results["schema_version"] == 1
+    assert results["cleaning"]["rows_kept"] == 60
+    assert results["provenance"]["data"]["unit"] == "eV"
+    done = {(r["method"], r["split"], r["role"]) for r in results["records"]}
+    for method in ("dummy", "ridge", "lightgbm", "erm", "erm:last", "erm:ema", "cal", "cal:ema"):
+        assert {(method, split, role) for split, role in TESTS.items()} <= done
+    assert len(done) == len(results["records"])
+    for record in results["records"]:
+        assert record["status"] == "ok"
+        assert record["rmse"] >= record["mae"] > 0
+        if record["method"] == "dummy":
+            assert record["mae_over_dummy"] == pytest.approx(1.0)
+
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    source = pd.read_csv(table, dtype=str, keep_default_na=False).set_index("id")["formula"]
+    assert predictions["formula"].tolist() == source[predictions["id"]].tolist()
+    for record in results["records"]:
+        if (record["split"], record["role"]) in TESTS.items():
+            rows = predictions[
+                (predictions["method"] == record["method"])
+                & (predictions["split"] == record["split"])
+                & (predictions["role"] == record["role"])
+            ]
+            assert len(rows) == record["n"]
+            mae = (rows["prediction"] - rows["target"]).abs().mean()
+            assert mae == pytest.approx(record["mae"], rel=1e-12)
+    # the saved model is the chosen one: it predicts what its task predicted
+    chosen = predictions[
+        (predictions["method"] == results["model"]["method"]) & (predictions["split"] == "prior")
+    ]
+    again = load_model(out / "model").predict(chosen["formula"].tolist())
+    assert again == pytest.approx(chosen["prediction"].to_numpy(), rel=1e-6)
+    assert "<html" in (out / "report.html").read_text()
+
+    # the file that a run leaves is a configuration, and the same command resumes
+    resumed = xtalshift("run", "--config", out / "config.toml", "--out", out)
+    assert resumed.code == 0, resumed.err
+    assert resumed.err.count("done before, kept") == 5
+    assert stable(read(out)) == stable(results)
+
+    fresh = tmp_path / "fresh"
+    assert xtalshift(*command, "--out", fresh).code == 0
+    assert stable(read(fresh)) == stable(results)
+    pd.testing.assert_frame_equal(pd.read_parquet(fresh / "predictions.parquet"), predictions)
+
+    # only the missing task is trained again, and nothing changes
+    (out / "tasks" / "erm-all-0" / "task.json").unlink()
+    third = xtalshift(*command)
+    assert third.err.count("done before, kept") == 4
+    assert stable(read(out)) == stable(results)
+
+
+def test_another_configuration_needs_overwrite_and_keeps_other_files(table, tmp_path, xtalshift):
+    out = tmp_path / "run"
+    base = ("run", "--dataset", table, "--target", "gap", "--out", out, "--threads", "1")
+    assert xtalshift(*base, "--methods", "dummy,ridge").code == 0
+    (out / "notes.txt").write_text("mine")
+    before = snapshot(out)
+    refused = xtalshift(*base, "--methods", "dummy,ridge", "--seed", "1")
+    assert refused.code == 1
+    assert "other settings" in refused.err
+    assert "--overwrite" in refused.err
+    assert snapshot(out) == before
+    assert xtalshift(*base, "--methods", "dummy", "--seed", "1", "--overwrite").code == 0
+    assert (out / "notes.txt").read_text() == "mine"
+    assert {record["method"] for record in read(out)["records"]} == {"dummy"}
+    assert not (out / "tasks" / "ridge-all-0").exists()
+
+
+def test_a_foreign_folder_is_not_touched(table, tmp_path, xtalshift):
+    out = tmp_path / "thesis"
+    (out / "model").mkdir(parents=True)
+    (out / "model" / "chapter.tex").write_text("work of years")
+    before = snapshot(out)
+    command = ("run", "--dataset", table, "--target", "gap", "--out", out, "--methods", "dummy")
+    refused = xtalshift(*command)
+    assert (refused.code, "not empty" in refused.err) == (1, True)
+    overwritten = xtalshift(*command, "--overwrite")
+    assert (overwritten.code, "'model'" in overwritten.err) == (1, True)
+    assert snapshot(out) == before
+
+
+def test_overwrite_may_add_a_run_to_a_folder_of_other_files(table, tmp_path, xtalshift):
+    (tmp_path / "log.txt").write_text("keep")
+    command = ("run", "--dataset", table, "--target", "gap", "--out", tmp_path, "--methods=dummy")
+    assert xtalshift(*command, "--overwrite").code == 0
+    assert (tmp_path / "log.txt").read_text() == "keep"
+    assert read(tmp_path)["records"]
+
+
+class Failing(MeanRegressor):
+    """Fails until told otherwise."""
+
+    broken = True
+
+    def _fit(self, train, validation, progress):
+        if type(self).broken:
+            raise RuntimeError("the disk of the method broke")
+        super()._fit(train, validation, progress)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    monkeypatch.setitem(METHODS._items, "failing", lambda settings, seed: Failing())
+    monkeypatch.setattr(Failing, "broken", True)
+
+
+def test_a_failed_method_is_a_record_and_is_tried_again(
+    table, tmp_path, xtalshift, failing, monkeypatch
+):
+    from xtalshift.estimators import REGRESSORS
+
+    monkeypatch.setitem(REGRESSORS._items, "Failing", Failing)
+    command = ("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r", "--threads=1")
+    outcome = xtalshift(*command, "--methods", "failing,dummy")
+    assert outcome.code == 0
+    assert "failing failed: RuntimeError: the disk of the method broke" in outcome.err
+    records = [r for r in read(tmp_path / "r")["records"] if r["method"] == "failing"]
+    assert {(r["status"], r["mae"]) for r in records} == {("failed", None)}
+    assert all("the disk of the method broke" in r["reason"] for r in records)
+    assert "the disk of the method broke" in (tmp_path / "r" / "report.html").read_text()
+    row = next(line for line in outcome.out.splitlines() if "failing" in line)
+    assert row.count("failed") == 4
+
+    monkeypatch.setattr(Failing, "broken", False)
+    assert xtalshift(*command, "--methods", "failing,dummy").code == 0
+    assert {r["status"] for r in read(tmp_path / "r")["records"]} == {"ok"}
+
+
+def test_a_run_of_which_everything_failed_exits_1(table, tmp_path, xtalshift, failing):
+    command = ("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
+    outcome = xtalshift(*command, "--methods", "failing")
+    assert outcome.code == 1
+    assert read(tmp_path / "r")["model"] is None
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+def test_settings_of_flag_beat_set_beat_file(table, tmp_path, xtalshift):
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'seed = 1\nmethods = ["dummy"]\n[data]\ndataset = "{table}"\ntarget = "gap"\n'
+        '[split]\nschemes = ["prior"]\ntail = "low"\nfamily = "O"\n'
+    )
+    out = tmp_path / "r"
+    outcome = xtalshift("run", "--config", file, "--set", "split.tail=high", "--set", "seed=2",
+                        "--seed", "3", "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    config = read(out)["config"]
+    assert (config["seed"], config["split"]["tail"], config["split"]["family"]) == (3, "high", "O")
+    targets = pd.read_csv(table)["gap"]
+    rows = pd.read_parquet(out / "predictions.parquet")
+    tail = rows[rows["role"] == "ood"]["target"]
+    assert sorted(tail) == sorted(targets.nlargest(6))
+
+
+def test_seeds_and_separate_trainings(table, tmp_path, xtalshift):
+    out = tmp_path / "r"
+    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--methods", "dummy,ridge",
+                        "--seeds=2", "--separate", "--splits", "prior", "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "mean over 2 seeds" in outcome.out
+    results = read(out)
+    assert {record["seed"] for record in results["records"]} == {0, 1}
+    assert {item["fit"] for item in results["splits"]} == {"random", "prior"}
+    trained = {item["fit"]: item["n_train"] for item in results["splits"] if item["seed"] == 0}
+    assert trained["random"] > trained["prior"]  # nothing but ID rows is held out of it
+
+
+@pytest.mark.parametrize("way", ["flag", "file"])
+def test_relation_shift(way, tmp_path, xtalshift, table):
+    frame = pd.read_csv(table, dtype={"id": str}, keep_default_na=False)
+    chosen = frame["formula"].str.endswith("S")
+    frame["piezo"] = chosen.map({True: "yes", False: "no"})
+    source = tmp_path / "t.csv"
+    frame.to_csv(source, index=False)
+    listed = tmp_path / "piezo.csv"
+    frame[chosen][["formula"]].to_csv(listed, index=False)
+    option = ("--relation-flag", "piezo") if way == "flag" else ("--relation-file", listed)
+    out = tmp_path / "r"
+    outcome = xtalshift("run", "--dataset", source, "--target", "gap", "--methods", "dummy",
+                        "--splits", "random", *option, "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    rows = pd.read_parquet(out / "predictions.parquet")
+    held_out = rows[(rows["split"] == "relation") & (rows["role"] == "ood")]
+    assert sorted(held_out["formula"]) == sorted(frame[chosen]["formula"])
+
+
+def test_a_changed_relation_file_is_another_run(tmp_path, xtalshift, table):
+    listed = tmp_path / "piezo.csv"
+    listed.write_text(
+        "formula\n" + "\n".join(pd.read_csv(table, keep_default_na=False)["formula"][:5]) + "\n"
+    )
+    command = ("run", "--dataset", table, "--target", "gap", "--methods", "dummy", "--splits",
+               "random", "--relation-file", listed, "--out", tmp_path / "r")  # fmt: skip
+    assert xtalshift(*command).code == 0
+    listed.write_text(
+        "formula\n" + "\n".join(pd.read_csv(table, keep_default_na=False)["formula"][:6]) + "\n"
+    )
+    refused = xtalshift(*command)
+    assert (refused.code, "other settings, data" in refused.err) == (1, True)
+
+
+def test_log_scale_predicts_in_real_units(table, tmp_path, xtalshift):
+    out = tmp_path / "r"
+    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--methods", "dummy,ridge",
+                        "--transform", "log", "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    rows = pd.read_parquet(out / "predictions.parquet")
+    ridge = rows[rows["method"] == "ridge"]
+    assert (ridge["prediction"] > 0).all()
+    assert ridge["prediction"].mean() == pytest.approx(ridge["target"].mean(), rel=0.3)
+    dummy = rows[(rows["method"] == "dummy") & (rows["split"] == "random")]
+    assert (dummy["prediction"] == dummy["prediction"].iloc[0]).all()
+
+
+def test_duplicates_and_hydrates(table, tmp_path, xtalshift):
+    source = tmp_path / "t.csv"
+    first = pd.read_csv(table, keep_default_na=False)["formula"][0]
+    source.write_text(table.read_text() + f"0060,{first},9.0,300\n0061,CuSO4*5H2O,2.0,300\n")
+    base = ("run", "--dataset", source, "--target", "gap", "--methods", "dummy", "--splits=random")
+    counts = {}
+    for name, options in {
+        "plain": (),
+        "keep": ("--duplicates", "keep"),
+        "expand": ("--hydrates", "expand"),
+    }.items():
+        outcome = xtalshift(*base, *options, "--out", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+        counts[name] = read(tmp_path / name)["cleaning"]["rows_kept"]
+    assert counts == {"plain": 60, "keep": 61, "expand": 61}
+    strict = xtalshift(*base, "--strict", "--out", tmp_path / "strict")
+    assert strict.code == 1
+    assert "row 62" in strict.err
+    assert "CuSO4*5H2O" in strict.err
+    assert not (tmp_path / "strict").exists()

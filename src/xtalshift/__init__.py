@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators import MeanRegressor as MeanRegressor
     from xtalshift.estimators import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators import load_model as load_model
+    from xtalshift.estimators import save_model as save_model
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
     from xtalshift.splits import CovariateSplit as CovariateSplit
     from xtalshift.splits import FamilySplit as FamilySplit
@@ -54,6 +55,7 @@ _HOMES = {
     "parse_formula": "xtalshift.chem.formulas",
     "read_table": "xtalshift.data",
     "run": "xtalshift.benchmark.run",
+    "save_model": "xtalshift.estimators",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

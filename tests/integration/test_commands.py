@@ -146,3 +146,15 @@ def test_datasets_in_a_pipe_are_tab_separated(xtalshift):
     wrong = xtalshift("datasets", "info", "matbench_expt_gp")
     assert wrong.code == 1
     assert "did you mean 'matbench_expt_gap'" in wrong.err
+
+
+def test_report_is_written_again_and_needs_a_finished_run(table, tmp_path, quick, xtalshift):
+    out = tmp_path / "run"
+    options = ("--target", "gap", "--out", out, "--methods", "dummy,ridge", *quick)
+    assert xtalshift("run", "--dataset", table, *options).code == 0
+    first = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert xtalshift("report", out).out == f"Report: {out / 'report.html'}\n"
+    assert (out / "report.html").read_bytes() == first
+    missing = xtalshift("report", tmp_path)
+    assert (missing.code, "results.json" in missing.err) == (1, True)

@@ -18,7 +18,7 @@ from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION, RunFolder, write_json
 from xtalshift.benchmark.train import describe_data, method_transform, wrap_model
 from xtalshift.data import TargetTransform
-from xtalshift.estimators import Regressor, build_method
+from xtalshift.estimators import Regressor, build_method, save_model
 from xtalshift.metrics import regression_scores
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -136,7 +136,8 @@ def _run_task(
         error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
         val_mae = float(np.mean(np.abs(error)))
         records, predictions = _evaluate(regressor, transform, prepared, fit, method)
-        wrap_model(regressor, method, config.data, prepared.table).save(place / "model")
+        model = wrap_model(regressor, method, config.data, prepared.table)
+        save_model(model, place / "model")
     except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
         reason = f"{type(error).__name__}: {error}"
         progress.say(f"{method} failed: {reason}")

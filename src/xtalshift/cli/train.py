@@ -59,11 +59,11 @@ def train_command(
     )
     options.limit_threads(settings.threads)
     from xtalshift.benchmark.train import train
-    from xtalshift.estimators.persist import check_model_folder
+    from xtalshift.estimators.persist import check_model_folder, save_model
 
     check_model_folder(out)
     trained = train(settings, method, progress=make_progress())
-    trained.model.save(out)
+    save_model(trained.model, out)
     unit = trained.model.card_.unit
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "

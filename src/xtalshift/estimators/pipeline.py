@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -252,12 +251,6 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         for row in np.flatnonzero(good & ~np.isfinite(prediction)):
             reasons[row] = "the prediction overflows: the material is far outside the training data"
         return FormulaPredictions(prediction, clipped, reasons)
-
-    def save(self, folder: Path | str) -> Path:
-        """Write the model to a folder, see `xtalshift.estimators.save_model`."""
-        from xtalshift.estimators.persist import save_model
-
-        return save_model(self, Path(folder))
 
     def _join(self, features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
         columns = _as_columns(extra, len(features))

@@ -64,13 +64,14 @@ class Featurizer(TransformerMixin, BaseEstimator, ABC):
         Raises
         ------
         DataError
-            If a row is bad; the message names the first such row and how many there are.
+            If a row is bad; the message names the first such row (1 is the first) and
+            how many there are.
         """
         values, reasons = self.featurize(X)
         bad = np.flatnonzero(reasons != "")
         if len(bad):
             more = f" ({len(bad)} bad rows in total)" if len(bad) > 1 else ""
-            raise self.bad_row_error(f"row {bad[0]}: {reasons[bad[0]]}{more}")
+            raise self.bad_row_error(f"row {bad[0] + 1}: {reasons[bad[0]]}{more}")
         return values
 
     def __sklearn_is_fitted__(self) -> bool:

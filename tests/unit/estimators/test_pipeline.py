@@ -9,7 +9,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
 from xtalshift.errors import ConfigError, DataError, FormulaError, NotFoundError
-from xtalshift.estimators import FormulaRegressor, MeanRegressor, RidgeRegressor, load_model
+from xtalshift.estimators import (
+    FormulaRegressor,
+    MeanRegressor,
+    RidgeRegressor,
+    load_model,
+    save_model,
+)
 from xtalshift.featurize import CompositionFeaturizer
 
 METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Fe", "Ti")
@@ -160,5 +166,5 @@ def test_what_is_not_possible():
 
 
 def test_save_and_load(model, tmp_path):
-    again = load_model(model.save(str(tmp_path / "model")))
+    again = load_model(save_model(model, tmp_path / "model"))
     assert np.array_equal(again.predict(FORMULAS), model.predict(FORMULAS))

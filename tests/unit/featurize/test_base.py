@@ -22,7 +22,7 @@ def test_transform_returns_the_values_of_featurize():
 
 
 def test_transform_names_the_first_bad_row_and_counts_them():
-    with pytest.raises(DataError, match=r"^row 1: empty$"):
+    with pytest.raises(DataError, match=r"^row 2: empty$"):
         Lengths().transform(["a", ""])
-    with pytest.raises(DataError, match=r"^row 0: empty \(2 bad rows in total\)$"):
+    with pytest.raises(DataError, match=r"^row 1: empty \(2 bad rows in total\)$"):
         Lengths().transform(["", "a", ""])

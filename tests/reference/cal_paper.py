@@ -154,9 +154,9 @@ def train(model, x, y, x_val, y_val, config, generator):
             ema = [d * a + (1 - d) * p for a, p in zip(ema, parameters, strict=True)]
         with torch.no_grad():
             error = float((model(x_val) - y_val).abs().mean())
-        if error < best_error:
+        if error < best_error and epoch >= config.warmup_epochs:  # the warm-up is no CAL
             best, best_error, best_epoch = copy.deepcopy(parameters), error, epoch
         history.append((w.clone(), list(frozen), gamma))
-        if epoch - best_epoch >= config.patience:
+        if epoch >= config.warmup_epochs and epoch - best_epoch >= config.patience:
             break
     return {"best": best, "last": parameters, "ema": ema}, history

@@ -56,7 +56,9 @@ def assign_parts(table: MaterialsTable, scheme: str, config: RunConfig) -> pd.Da
     if not len(good):
         raise DataError(f"no row of {table.source} is usable; row 1: {reasons[0]}")
     usable = compositions.take(good)
-    X = CompositionFeaturizer(config.data.features, config.data.impute_nan).transform(usable)
+    X = np.empty((len(good), 0))
+    if scheme == "covariate":  # the other rules look at formulas, targets or flags
+        X = CompositionFeaturizer(config.data.features, config.data.impute_nan).transform(usable)
     y = None if table.targets is None else table.targets[good]
     groups = usable.reduced_formulas()
     splitter = build_splitter(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.spec import DataConfig, RunConfig, SplitConfig
-from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import (
     CleaningReport,
@@ -21,7 +21,8 @@ from xtalshift.data import (
     read_frame,
     read_table,
 )
-from xtalshift.errors import DataError, SplitError
+from xtalshift.data.clean import Example, Finding
+from xtalshift.errors import DataError, FormulaError, SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
@@ -139,6 +140,9 @@ def load_rows(
         unit=data.unit,
         progress=progress,
     )
+    targets = targets_of(table)
+    # before any merging, so that a refused target is named by its row of the file
+    TargetTransform(data.transform).forward(np.where(np.isfinite(targets), targets, 1.0))
     if flag is not None:
         table = _spread_flag(table, flag, data.hydrates)
     table, compositions, cleaning = clean_table(
@@ -148,11 +152,7 @@ def load_rows(
         strict=data.strict,
         feature_cols=data.feature_cols,
     )
-    TargetTransform(data.transform).forward(targets_of(table))  # refused before any training
-    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
-    X = featurizer.transform(compositions)
-    if data.feature_cols:
-        X = np.hstack([X, table.feature_columns(data.feature_cols)])
+    table, cleaning, X = _featurize(table, compositions, cleaning, data)
     progress.say(
         f"{cleaning.rows_read:,} rows read, {cleaning.rows_dropped:,} dropped, "
         f"{cleaning.rows_merged:,} merged: {cleaning.rows_kept:,} materials, {X.shape[1]} features"
@@ -164,6 +164,29 @@ def load_rows(
         )
     if cleaning.zero_inflated:
         progress.say(f"  note: {cleaning.remedy}")
+    return table, cleaning, X
+
+
+def _featurize(
+    table: MaterialsTable, compositions: Compositions, cleaning: CleaningReport, data: DataConfig
+) -> tuple[MaterialsTable, CleaningReport, NDArray[np.float64]]:
+    """Compute the features; the rare row that has none is dropped like any other bad row."""
+    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
+    X, reasons = featurizer.featurize(compositions)
+    bad = np.flatnonzero(reasons != "")
+    if bad.size:
+        row = int(bad[0])
+        if data.strict or bad.size == len(table):
+            raise FormulaError(
+                f"no features for {table.formulas[row]} (id {table.ids[row]}): {reasons[row]}"
+            )
+        good = np.flatnonzero(reasons == "")
+        example = Example(row + 1, table.ids[row], table.formulas[row], reasons[row])
+        finding = Finding("formula without features", int(bad.size), (example,))
+        cleaning = replace(cleaning, rows_kept=int(good.size), dropped=(*cleaning.dropped, finding))
+        table, X = table.take(good), X[good]
+    if data.feature_cols:
+        X = np.hstack([X, table.feature_columns(data.feature_cols)])
     return table, cleaning, X
 
 
@@ -190,7 +213,8 @@ def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     for scheme in config.split.active:
         splitter = build_splitter(scheme, config.split, table, hydrates=config.data.hydrates)
         name = f"family:{config.split.family}" if scheme == "family" else scheme
-        descriptions[name] = splitter.describe()
+        rest = " that no shifted set holds" if scheme == "random" else ""
+        descriptions[name] = splitter.describe() + rest
         if scheme != "random":
             shifted[name] = splitter.held_out(X, table.targets, table.groups)
     return Prepared(table, cleaning, X, targets_of(table), shifted, descriptions)
@@ -306,7 +330,7 @@ def _plan_fit(
                 "--separate"
             )
         splitter = RandomSplit(share, derive_seed(seed, purpose))
-        mask = splitter.held_out(prepared.X[rest], prepared.y[rest], groups[rest])
+        mask = splitter.held_out(rest, None, groups[rest])  # needs the formulas only
         parts.append(rest[mask])
         rest = rest[~mask]
     id_rows, validation = parts

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,11 @@ import xtalshift
 from xtalshift.benchmark.prepare import Fit, Prepared, plan_fits, prepare
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION, RunFolder, write_json
-from xtalshift.benchmark.train import describe_data, method_transform, wrap_model
-from xtalshift.data import TargetTransform
-from xtalshift.estimators import Regressor, build_method, save_model
-from xtalshift.metrics import regression_scores
+from xtalshift.benchmark.task import join_predictions, run_task
+from xtalshift.benchmark.train import describe_data
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.provenance import collect_provenance, hash_text, peak_memory_mib
-from xtalshift.seeding import derive_seed
+from xtalshift.provenance import collect_provenance, hash_text
 from xtalshift.splits.density import embed
 
 __all__ = ["run"]
@@ -68,6 +63,7 @@ def run(
     header = {
         "version": xtalshift.__version__,
         "config": config.to_dict(),
+        "device": device,
         "data_sha256": data["sha256"],
         # a file that declares a relation shift may change while the table stays
         "tests_sha256": hash_text(
@@ -87,7 +83,7 @@ def run(
             else:
                 progress.say(f"{method} ({fit.name}, seed {fit.seed}): {len(fit.train):,} rows")
                 shutil.rmtree(place, ignore_errors=True)  # what a killed task left
-                task, predictions = _run_task(config, prepared, fit, method, place, progress)
+                task, predictions = run_task(config, prepared, fit, method, place, data, progress)
                 folder.save_task(place, task, predictions)
             tasks.append((place, task))
 
@@ -103,105 +99,10 @@ def run(
         "histories": [task["history"] for _, task in tasks if task.get("history")],
     }
     parts = [pd.read_parquet(place / "predictions.parquet") for place, _ in tasks]
-    _concat(parts).to_parquet(folder.path / "predictions.parquet", index=False)
+    join_predictions(parts).to_parquet(folder.path / "predictions.parquet", index=False)
     _map(prepared).to_parquet(folder.path / "map.parquet", index=False)
     write_json(folder.path / RESULTS_FILE, results)
     return results
-
-
-def _run_task(
-    config: RunConfig,
-    prepared: Prepared,
-    fit: Fit,
-    method: str,
-    place: Path,
-    progress: Progress,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train one method and evaluate it on its test sets; a failure becomes a record."""
-    started = time.perf_counter()
-    transform = method_transform(method, config.data)
-    X, y = prepared.X, prepared.y
-    train, held_out = fit.train, fit.validation
-    predictions: list[pd.DataFrame] = []
-    base = {"method": method, "fit": fit.name, "seed": fit.seed}
-    try:
-        regressor = build_method(method, config, seed=derive_seed(fit.seed, method))
-        regressor.fit(
-            X[train],
-            transform.forward(y[train]),
-            X_val=X[held_out],
-            y_val=transform.forward(y[held_out]),
-            progress=progress,
-        )
-        error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
-        val_mae = float(np.mean(np.abs(error)))
-        records, predictions = _evaluate(regressor, transform, prepared, fit, method)
-        model = wrap_model(regressor, method, config.data, prepared.table)
-        save_model(model, place / "model")
-    except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
-        reason = f"{type(error).__name__}: {error}"
-        progress.say(f"{method} failed: {reason}")
-        records = [
-            {"method": method, "split": test.split, "role": test.role, "seed": fit.seed,
-             "n": len(test.rows), "mae": None, "rmse": None, "r2": None, "mae_over_dummy": None,
-             "status": "failed", "reason": reason}
-            for test in fit.tests
-        ]  # fmt: skip
-        task = {**base, "status": "failed", "traceback": traceback.format_exc()}
-    else:
-        task = {**base, "status": "ok", "val_mae": val_mae}
-        if history := getattr(regressor, "history_", None):
-            task["history"] = {"method": method, "split": fit.name, "seed": fit.seed,
-                               "best_epoch": getattr(regressor, "best_epoch_", None),
-                               "epochs": history}  # fmt: skip
-    seconds = time.perf_counter() - started
-    for record in records:
-        record["seconds"] = seconds
-    task["records"] = records
-    task["seconds"] = seconds
-    task["peak_memory_mib"] = peak_memory_mib()
-    return task, _concat(predictions)
-
-
-def _concat(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]  # a failed task has no rows
-    if not filled:
-        return pd.DataFrame(columns=PREDICTION_COLUMNS)
-    return pd.concat(filled, ignore_index=True)
-
-
-PREDICTION_COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction"]
-
-
-def _evaluate(
-    regressor: Regressor, transform: TargetTransform, prepared: Prepared, fit: Fit, method: str
-) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
-    table, y = prepared.table, prepared.y
-    train_mean = float(np.mean(y[fit.train]))
-    records, parts = [], []
-    # the ID rows stand in several test sets; predict each row once
-    rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
-    for variant, scaled in regressor.predict_variants(prepared.X[rows]).items():
-        name = f"{method}:{variant}" if variant else method
-        values = np.full(len(y), np.nan)
-        values[rows] = transform.inverse(scaled)
-        for test in fit.tests:
-            scores = regression_scores(y[test.rows], values[test.rows], train_mean=train_mean)
-            key = {"method": name, "split": test.split, "role": test.role, "seed": fit.seed}
-            records.append({**key, **scores._asdict(), "status": "ok"})
-            if test.role == "id" and test.split != fit.tests[0].split:
-                continue  # the same rows as those of the first test set
-            part = pd.DataFrame(
-                {
-                    **key,
-                    "id": table.ids[test.rows],
-                    "formula": table.formulas[test.rows],
-                    "target": y[test.rows],
-                    "prediction": values[test.rows],
-                }
-            )
-            parts.append(part[PREDICTION_COLUMNS])
-    return records, parts
 
 
 def _save_best(

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from xtalshift.cal import CALConfig
 from xtalshift.config import Settings
 from xtalshift.estimators import METHODS, MethodSettings
 
@@ -114,7 +113,7 @@ class RunConfig(MethodSettings):
         The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
         initial parameters. The shifted test sets are the same for all.
     methods : list of str
-        Names in `xtalshift.estimators.METHODS`.
+        Names in `xtalshift.estimators.METHODS`; the dummy is always among them.
     data : DataConfig
         Rows.
     split : SplitConfig
@@ -123,11 +122,9 @@ class RunConfig(MethodSettings):
 
     seed: int = Field(default=0, ge=0)
     n_seeds: int = Field(default=1, ge=1)
-    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal")
+    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
-    # the published recipe runs up to 500 epochs; a CPU gets through this many in a few minutes
-    cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({"epochs": 60}))
 
     @field_validator("methods")
     @classmethod
@@ -136,7 +133,7 @@ class RunConfig(MethodSettings):
             METHODS[name]  # raises with the list of names
         if not names:
             raise ValueError(f"name at least one method of {', '.join(METHODS)}")
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(["dummy", *names]))
 
     @property
     def seeds(self) -> range:

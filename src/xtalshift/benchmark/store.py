@@ -14,7 +14,7 @@ import pandas as pd
 
 from xtalshift.errors import ConfigError, DataError
 
-__all__ = ["RESULTS_FILE", "SCHEMA_VERSION", "RunFolder", "write_json"]
+__all__ = ["RESULTS_FILE", "SCHEMA_VERSION", "RunFolder", "finite", "write_json"]
 
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
@@ -123,7 +123,7 @@ class RunFolder:
 
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically, non-finite numbers as null."""
-    text = json.dumps(_finite(values), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
     part = path.with_name(f".{path.name}.part")
     part.write_text(text + "\n", encoding="utf-8")
     os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
@@ -136,11 +136,12 @@ def _read_json(path: Path) -> Any:
         raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
 
 
-def _finite(values: Any) -> Any:
+def finite(values: Any) -> Any:
+    """Return nested values as JSON can hold them: numbers that are not finite become None."""
     if isinstance(values, float):
         return values if math.isfinite(values) else None
     if isinstance(values, dict):
-        return {str(key): _finite(value) for key, value in values.items()}
+        return {str(key): finite(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
-        return [_finite(value) for value in values]
+        return [finite(value) for value in values]
     return values

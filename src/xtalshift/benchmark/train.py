@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 
 import xtalshift
 from xtalshift.benchmark.prepare import groups_of, load_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig, RunConfig
-from xtalshift.data import MaterialsTable, TargetTransform
+from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
 from xtalshift.estimators import FormulaRegressor, ModelCard, Regressor, build_method
+from xtalshift.estimators.pipeline import target_transform
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
 
-__all__ = ["Trained", "describe_data", "method_transform", "train", "wrap_model"]
+__all__ = ["Trained", "describe_data", "train", "wrap_model"]
 
 MIN_ROWS = 10
 
@@ -68,15 +70,15 @@ def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -
         raise SplitError(f"{len(table)} usable rows; at least {MIN_ROWS} are needed for training")
     share = RandomSplit(config.split.validation_share, derive_seed(config.seed, "validation"))
     held_out = share.held_out(X, y, groups)
-    transform = method_transform(method, config.data)
-    z = transform.forward(y)
     regressor = build_method(method, config, seed=derive_seed(config.seed, method))
+    transform = target_transform(regressor, config.data.transform)
+    z = transform.forward(y)
     regressor.fit(
         X[~held_out], z[~held_out], X_val=X[held_out], y_val=z[held_out], progress=progress
     )
     predictions = transform.inverse(regressor.predict(X[held_out]))
     return Trained(
-        model=wrap_model(regressor, method, config.data, table),
+        model=wrap_model(regressor, method, config.data, table, describe_data(table)),
         n_train=int(np.sum(~held_out)),
         n_validation=int(np.sum(held_out)),
         val_mae=float(np.mean(np.abs(predictions - y[held_out]))),
@@ -84,31 +86,44 @@ def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -
     )
 
 
-def method_transform(method: str, data: DataConfig) -> TargetTransform:
-    """Return the scale a method trains on; the dummy is the mean in the target's own unit."""
-    return TargetTransform("none" if method == "dummy" else data.transform)
-
-
 def wrap_model(
-    regressor: Regressor, method: str, data: DataConfig, table: MaterialsTable
+    regressor: Regressor,
+    method: str,
+    options: DataConfig,
+    table: MaterialsTable,
+    data: dict[str, Any],
 ) -> FormulaRegressor:
-    """Return a fitted regressor as a model that takes formulas and can be saved."""
+    """Return a fitted regressor as a model that takes formulas and can be saved.
+
+    Parameters
+    ----------
+    regressor : Regressor
+        Fitted.
+    method : str
+        Its name.
+    options : DataConfig
+        How its features and targets were made.
+    table : MaterialsTable
+        What it was trained on.
+    data : dict
+        As `describe_data` returns it (a hash over all rows, so it is worked out once).
+    """
     model = FormulaRegressor(
-        method=method,
-        features=data.features,
-        transform=method_transform(method, data).name,
-        impute_nan=data.impute_nan,
-        hydrates=data.hydrates,
+        method=clone(regressor),
+        features=options.features,
+        transform=options.transform,
+        impute_nan=options.impute_nan,
+        hydrates=options.hydrates,
     )
     card = ModelCard(
         target_name=table.target_name,
         unit=table.unit,
         conditions=table.conditions,
         source=table.source,
-        feature_cols=data.feature_cols,
+        feature_cols=options.feature_cols,
         provenance={
             "method": method,
-            "data": describe_data(table),
+            "data": data,
             "version": xtalshift.__version__,
         },
     )

@@ -49,7 +49,9 @@ def train_cal(
     Returns
     -------
     TrainResult
-        The history holds the size of the attack per epoch, so that one that does nothing shows.
+        ``"best"`` is chosen among the epochs that attacked: parameters of the warm-up are plain
+        training, not CAL. The history holds the size of the attack per epoch, so that one that
+        does nothing shows.
 
     Raises
     ------
@@ -85,11 +87,12 @@ def train_cal(
             part = "cal" if attacking else "warm-up"
             train_loss = check_finite(float(total) / len(order), epoch, part)
             error = validation_error(model, data.validation)
-            selection.update(epoch, error, model)
+            if attacking or config.epochs <= config.warmup_epochs:
+                selection.update(epoch, error, model)
             record = {"epoch": epoch, "phase": part, "train_loss": train_loss, "val_mae": error}
             history.append({**record, **_summarise(reports, state)})
             task.advance(train_loss=train_loss, val_mae=error)
-            if selection.should_stop(epoch):
+            if attacking and selection.should_stop(epoch):
                 break
     return selection.result(model, ema, history)
 

@@ -27,4 +27,6 @@ def select_hardest(model: nn.Module, rows: Rows, count: int) -> Tensor:
     Tensor of int64, shape (min(count, n),)
     """
     losses = row_losses(predict_rows(model, rows.x), rows.y)
+    if rows.weights is not None:
+        losses = losses * rows.weights
     return torch.argsort(losses, descending=True, stable=True)[:count]

@@ -81,9 +81,10 @@ def step(
     """
     dropout = generator if epoch < config.dropout_epochs else None
     parameters = list(model.parameters())
-    environments = random_environments(len(rows), config.n_environments, generator)
+    n_environments = min(config.n_environments, len(rows))
+    environments = random_environments(len(rows), n_environments, generator)
     spread = config.alpha / math.sqrt(epoch + 1)
-    direction = stability_gradient(model, rows, environments, spread, dropout)
+    direction = stability_gradient(model, rows, environments, n_environments, spread, dropout)
     # a fresh Adam in every step, as published
     optimizer = torch.optim.Adam(parameters, lr=config.theta_learning_rate)
     mixed = torch.zeros_like(rows.x)
@@ -107,7 +108,10 @@ def step(
 
 
 def random_environments(n_rows: int, count: int, generator: torch.Generator) -> Tensor:
-    """Return a random environment for each row, numbered from 0, sizes equal to within one row."""
+    """Return a random environment for each row, numbered from 0, sizes equal to within one row.
+
+    `count` is at most `n_rows`, so that none is empty.
+    """
     order = torch.randperm(n_rows, generator=generator, device=generator.device)
     # order is a permutation, so its values modulo the count are balanced random numbers
-    return order % min(count, n_rows)
+    return order % count

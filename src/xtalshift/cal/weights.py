@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from xtalshift.cal.config import CALConfig
@@ -21,7 +22,9 @@ __all__ = [
 ]
 
 
-def stability_loss(losses: Tensor, environments: Tensor, spread: float) -> Tensor:
+def stability_loss(
+    losses: Tensor, environments: Tensor, n_environments: int, spread: float
+) -> Tensor:
     """Return ``R = sum_e L_e``, the largest term times ``1 + a``, the smallest times ``1 - a``.
 
     Parameters
@@ -30,6 +33,8 @@ def stability_loss(losses: Tensor, environments: Tensor, spread: float) -> Tenso
         Loss of each row.
     environments : Tensor of int64, shape (n,)
         Environment of each row, numbered from 0 without gaps.
+    n_environments : int
+        How many there are.
     spread : float
         ``a = alpha / sqrt(epoch + 1)``.
 
@@ -37,9 +42,9 @@ def stability_loss(losses: Tensor, environments: Tensor, spread: float) -> Tenso
     -------
     Tensor, shape ()
     """
-    n_environments = int(environments.max()) + 1
-    sums = losses.new_zeros(n_environments).index_add(0, environments, losses)
-    means = sums / torch.bincount(environments, minlength=n_environments)
+    # a product, not index_add: that sums in no fixed order on a GPU
+    members = F.one_hot(environments, n_environments).to(losses.dtype)
+    means = (losses @ members) / members.sum(dim=0)
     if n_environments == 1:
         return means[0]
     return means.sum() + spread * (means.max() - means.min())
@@ -49,12 +54,15 @@ def stability_gradient(
     model: nn.Module,
     rows: Rows,
     environments: Tensor,
+    n_environments: int,
     spread: float,
     generator: torch.Generator | None = None,
 ) -> list[Tensor]:
     """Return ``g = dR / dtheta``, one tensor per parameter; arguments as in `stability_loss`."""
     losses = row_losses(model(rows.x, generator), rows.y)
-    loss = stability_loss(losses, environments, spread)
+    if rows.weights is not None:
+        losses = losses * (rows.weights / rows.weights.mean())
+    loss = stability_loss(losses, environments, n_environments, spread)
     return list(torch.autograd.grad(loss, list(model.parameters())))
 
 
@@ -132,9 +140,9 @@ def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALS
         Gives ``delta``.
     """
     largest = gradient.abs().max()
-    if float(largest) == 0.0:
-        return state
-    moved = state.weights - config.delta / largest * gradient
+    # compared on the device: reading a number would make a GPU wait
+    scale = torch.where(largest > 0, config.delta / largest, torch.zeros_like(largest))
+    moved = state.weights - scale * gradient
     return replace(state, weights=torch.where(state.frozen, state.weights, moved))
 
 

@@ -57,8 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         By default those of the process.
     """
-    # threads that wait without sleeping slow training manyfold when other programs need the cores
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     sys.exit(_run([text for text in given if text != "--debug"], debug=debug))

@@ -48,9 +48,9 @@ def predict_command(
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
     from xtalshift.estimators import load_model
 
-    if threads is not None:
-        options.limit_threads(threads)
     predictor = load_model(model, device=device)
+    if threads is not None:  # after loading: only libraries that are there can be limited
+        options.limit_threads(threads)
     files = [text for text in inputs if _is_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)

@@ -8,7 +8,7 @@ from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import find_formula_column, guess_target, table_from_frame
 from xtalshift.data.frames import READABLE, iter_frames, read_frame
 from xtalshift.data.table import MaterialsTable
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 
@@ -54,6 +54,8 @@ def read_table(
     """
     path, name = Path(path_or_name), str(path_or_name)
     if name in list_datasets() and not path.is_file():
+        if formula_col is not None or id_col is not None:
+            raise ConfigError(f"the columns of {name} are known: leave out formula and id column")
         return load_dataset(name, target=target, unit=unit, progress=progress)
     if not path.exists():
         hint = near_miss(name, list_datasets())

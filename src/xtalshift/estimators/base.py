@@ -81,7 +81,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         sample_weight : array_like of float, shape (n,), optional
             Weight of each row in the loss.
         groups : array_like of str, shape (n,), optional
-            Reduced formulas: none stands both in the training and the validation rows.
+            Reduced formulas: none stands both in the training and the validation rows. Not needed
+            where `X_val` is given.
         X_val, y_val : array_like of float, shapes (m, d) and (m,), optional
             Validation rows; without them a random `validation_fraction` of the rows is held out
             (with fewer than 10 rows all of them serve as both).
@@ -95,7 +96,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If shapes do not fit or a target is not finite.
+            If shapes do not fit, a target is not finite, or one of `X_val` and `y_val` is missing.
         """
         X, y = validate_data(
             self,
@@ -111,7 +112,10 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
+        if (X_val is None) != (y_val is None):
+            raise ValueError("give both X_val and y_val, or neither")
         rows = Labelled(np.asarray(X), np.asarray(y, dtype=np.float64), weights)
+        rng = as_generator(self.random_state)
         if X_val is not None:
             X_val, y_val = validate_data(
                 self, X_val, y_val, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
@@ -120,10 +124,12 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         elif len(rows.y) < MIN_ROWS_TO_SPLIT:
             held_out = rows
         else:
-            split = RandomSplit(self.validation_fraction, as_generator(self.random_state))
+            split = RandomSplit(self.validation_fraction, rng)
             mask = split.held_out(rows.X, rows.y, groups)
             rows, held_out = rows.take(~mask), rows.take(mask)
-        self._fit(rows, held_out, progress)
+        if rows.weights is not None and (rows.weights > 0).any():
+            rows = rows.take(rows.weights > 0)  # a row of weight 0 is no row
+        self._fit(rows, held_out, rng, progress)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -187,8 +193,14 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         return tags
 
     @abstractmethod
-    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:
-        """Learn; set attributes that end in ``_``."""
+    def _fit(
+        self,
+        train: Labelled,
+        validation: Labelled,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
+        """Learn; set attributes that end in ``_``. Randomness comes from `rng` only."""
 
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from xtalshift.estimators.base import REGRESSORS, Arrays, Labelled, Regressor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.progress import Progress
-from xtalshift.seeding import Seed, as_generator
+from xtalshift.seeding import Seed
 
 __all__ = ["LightGBMRegressor", "MeanRegressor", "RidgeRegressor"]
 
@@ -30,7 +30,13 @@ class MeanRegressor(Regressor):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:  # noqa: ARG002
+    def _fit(
+        self,
+        train: Labelled,
+        validation: Labelled,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> None:
         self.mean_ = float(np.average(train.y, weights=train.weights))
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,13 +80,20 @@ class RidgeRegressor(Regressor):
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:  # noqa: ARG002
+    def _fit(
+        self,
+        train: Labelled,
+        validation: Labelled,
+        rng: np.random.Generator,  # noqa: ARG002
+        progress: Progress,  # noqa: ARG002
+    ) -> None:
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
         x, x_val = self.scaler_.transform(train.X), self.scaler_.transform(validation.X)
         best_error = np.inf
         for alpha in self.alphas:
             model = Ridge(alpha=alpha).fit(x, train.y, sample_weight=train.weights)
-            error = float(np.mean(np.abs(model.predict(x_val) - validation.y)))
+            deviation = np.abs(model.predict(x_val) - validation.y)
+            error = float(np.average(deviation, weights=validation.weights))
             if error < best_error:
                 best_error, self.alpha_ = error, float(alpha)
                 self.coef_, self.intercept_ = np.asarray(model.coef_), float(model.intercept_)
@@ -140,7 +153,13 @@ class LightGBMRegressor(Regressor):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:
+    def _fit(
+        self,
+        train: Labelled,
+        validation: Labelled,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
         import lightgbm
 
         parameters = {
@@ -152,14 +171,16 @@ class LightGBMRegressor(Regressor):
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
-            "seed": int(as_generator(self.random_state).integers(2**31 - 1)),
+            "seed": int(rng.integers(2**31 - 1)),
             "deterministic": True,
             "force_row_wise": True,
             "num_threads": self.threads,
             "verbosity": -1,
         }
         rows = lightgbm.Dataset(train.X, train.y, weight=train.weights)
-        held_out = lightgbm.Dataset(validation.X, validation.y, reference=rows)
+        held_out = lightgbm.Dataset(
+            validation.X, validation.y, weight=validation.weights, reference=rows
+        )
         with progress.task("LightGBM", self.n_estimators) as task:
             booster = lightgbm.train(
                 parameters,

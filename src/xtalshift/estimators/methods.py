@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import Field
+import torch
+from pydantic import Field, field_validator, model_validator
 
 from xtalshift.cal import CALConfig
 from xtalshift.config import Settings
@@ -13,10 +14,13 @@ from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.baselines import LightGBMRegressor, MeanRegressor, RidgeRegressor
 from xtalshift.estimators.cal import CALRegressor
 from xtalshift.estimators.irnet import IRNetRegressor
-from xtalshift.nn import ERMConfig
+from xtalshift.nn import ERMConfig, resolve_architecture
 from xtalshift.registry import Registry
 
 __all__ = ["METHODS", "LightGBMConfig", "MethodSettings", "NetworkConfig", "build_method"]
+
+
+CAL_EPOCHS = 60
 
 
 class NetworkConfig(Settings):
@@ -33,17 +37,23 @@ class NetworkConfig(Settings):
     """
 
     architecture: str | tuple[int, ...] = "auto"
-    dropout: float | None = None
-    clip: float = 10.0
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    clip: float = Field(default=10.0, gt=0)
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        resolve_architecture(value, torch.device("cpu"))  # raises with the names
+        return value
 
 
 class LightGBMConfig(Settings):
     """Settings of the gradient-boosted trees; see `LightGBMRegressor`."""
 
-    n_estimators: int = 2000
-    learning_rate: float = 0.05
-    num_leaves: int = 63
-    early_stopping: int = 50
+    n_estimators: int = Field(default=2000, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
+    num_leaves: int = Field(default=63, ge=2)
+    early_stopping: int = Field(default=50, ge=1)
 
 
 class MethodSettings(Settings):
@@ -54,7 +64,10 @@ class MethodSettings(Settings):
     device : str
         Of the networks.
     threads : int
-        Of the trees; 0 means all cores.
+        Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
+    cal : CALConfig
+        The published recipe runs up to 500 epochs; here the default is 60, which two cores finish
+        in a few minutes.
     """
 
     device: str = "auto"
@@ -63,6 +76,13 @@ class MethodSettings(Settings):
     erm: ERMConfig = ERMConfig()
     cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
     lightgbm: LightGBMConfig = LightGBMConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorten_cal(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("cal", {}), dict):
+            return values
+        return {**values, "cal": {"epochs": CAL_EPOCHS, **values.get("cal", {})}}
 
 
 Factory = Callable[[MethodSettings, int | None], Regressor]
@@ -114,6 +134,13 @@ def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
 @METHODS.register("cal")
 def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
     options = settings.cal.model_dump()
+    return CALRegressor(options.pop("preset"), options, **_network(settings, seed))
+
+
+@METHODS.register("cal-eps0")
+def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
+    """Return the control of CAL: the same recipe and budget, but the attack moves nothing."""
+    options = {**settings.cal.model_dump(), "attack_step_size": 0.0}
     return CALRegressor(options.pop("preset"), options, **_network(settings, seed))
 
 

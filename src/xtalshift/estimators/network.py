@@ -18,7 +18,6 @@ from xtalshift.nn import IRNet, Parameters, Rows, TrainingData, TrainResult, res
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.train import predict_rows
 from xtalshift.progress import Progress
-from xtalshift.seeding import as_generator
 
 __all__ = ["NetworkRegressor", "WeightsChoice"]
 
@@ -62,7 +61,10 @@ class NetworkRegressor(Regressor):
         """Train `model`; the only hook."""
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the usual prediction under ``""``, and that of the last and EMA parameters."""
+        """Return the usual prediction under ``""``, and those of the last and EMA parameters.
+
+        Whatever `weights` says stands under ``""`` and not again under its own name.
+        """
         others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
         checked = self._check_features(X)
         return {
@@ -74,14 +76,21 @@ class NetworkRegressor(Regressor):
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _fit(self, train: Labelled, validation: Labelled, progress: Progress) -> None:
+    def _fit(
+        self,
+        train: Labelled,
+        validation: Labelled,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
         if self.weights not in get_args(WeightsChoice):
             raise ConfigError(f"weights = {self.weights!r}; expected best, last or ema")
         device = resolve_device(self.device)
-        seeds = as_generator(self.random_state).integers(2**62, size=2)
+        seeds = rng.integers(2**62, size=2)
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
-        self.target_mean_ = float(np.mean(train.y))
-        self.target_scale_ = float(np.std(train.y)) or 1.0
+        self.target_mean_ = float(np.average(train.y, weights=train.weights))
+        variance = np.average((train.y - self.target_mean_) ** 2, weights=train.weights)
+        self.target_scale_ = float(np.sqrt(variance)) or 1.0
         self.widths_ = resolve_architecture(self.architecture, device)
         self.dropout_ = self._resolve_dropout(device)
         model = IRNet(
@@ -126,7 +135,7 @@ class NetworkRegressor(Regressor):
 
     def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         device = resolve_device(self.device)
-        # in double precision a row has the same prediction alone and in any batch
+        # in double precision a row has the same prediction alone and in a batch, to rounding
         dtype = torch.float32 if device.type == "mps" else torch.float64
         model = self._build(self.states_[weights]).to(device, dtype)
         x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.errors import ModelFormatError
@@ -145,7 +147,9 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegre
         regressor._set_state(load(arrays))  # noqa: SLF001
         card = description["card"]
         card["feature_cols"] = tuple(card["feature_cols"])
-        model = FormulaRegressor(**description["pipeline"]).adopt(regressor, ModelCard(**card))
+        # unfitted, so that clone(model).fit trains the same method with the same settings
+        model = FormulaRegressor(clone(regressor), **description["pipeline"])
+        model.adopt(regressor, ModelCard(**card))
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFormatError(
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "
@@ -193,8 +197,14 @@ def _hash_description(description: dict[str, Any]) -> str:
 def _plain(regressor: Regressor) -> dict[str, Any]:
     """Return the parameters as JSON values; what belongs to the machine is not."""
     parameters = regressor.get_params(deep=False)
-    state = parameters["random_state"]
-    parameters["random_state"] = state if isinstance(state, int) else None
+    if not isinstance(parameters["random_state"], int | np.integer):
+        parameters["random_state"] = None
     if "device" in parameters:
         parameters["device"] = "auto"  # the model may predict on another machine
-    return json.loads(json.dumps(parameters, default=list))  # type: ignore[no-any-return]
+    if "threads" in parameters:
+        parameters["threads"] = 0
+    return json.loads(json.dumps(parameters, default=_plain_value))  # type: ignore[no-any-return]
+
+
+def _plain_value(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else dict(value)

@@ -16,12 +16,13 @@ from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import DataError
 from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.baselines import MeanRegressor
 from xtalshift.estimators.methods import MethodSettings, build_method
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["FormulaPredictions", "FormulaRegressor", "ModelCard"]
+__all__ = ["FormulaPredictions", "FormulaRegressor", "ModelCard", "target_transform"]
 
 
 @dataclass(frozen=True)
@@ -148,15 +149,15 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         DataError
             If a target is outside the domain of the transform, or `extra` has another shape.
         """
-        features = self.featurizer().transform(X)
-        columns = _as_columns(extra, len(features))
-        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
-        targets = TargetTransform(self.transform).forward(y)
         regressor = (
             build_method(self.method, MethodSettings(), seed=self.random_state)
             if isinstance(self.method, str)
             else clone(self.method)
         )
+        features = self.featurizer().transform(X)
+        columns = _as_columns(extra, len(features))
+        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
+        targets = target_transform(regressor, self.transform).forward(y)
         regressor.fit(
             np.hstack([features, columns]),
             targets,
@@ -215,7 +216,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self, "regressor_")
         features = self._join(self.featurizer().transform(X), extra)
-        return TargetTransform(self.transform).inverse(self.regressor_.predict(features))
+        scale = target_transform(self.regressor_, self.transform)
+        return scale.inverse(self.regressor_.predict(features))
 
     def predict_rows(
         self, X: Sequence[Any], extra: NDArray[np.float64] | None = None
@@ -246,7 +248,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         clipped = np.zeros(len(reasons), dtype=np.int64)
         if good.any():
             scaled = self.regressor_.predict(features[good])
-            prediction[good] = TargetTransform(self.transform).inverse(scaled)
+            scale = target_transform(self.regressor_, self.transform)
+            prediction[good] = scale.inverse(scaled)
             clipped[good] = self.regressor_.n_clipped(features[good])
         for row in np.flatnonzero(good & ~np.isfinite(prediction)):
             reasons[row] = "the prediction overflows: the material is far outside the training data"
@@ -261,6 +264,11 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                 f"({', '.join(self.card_.feature_cols) or 'none'}), got {columns.shape[1]}"
             )
         return np.hstack([features, columns])
+
+
+def target_transform(regressor: Regressor, name: str) -> TargetTransform:
+    """Return the scale that `regressor` trains on; the dummy is the mean in the target's unit."""
+    return TargetTransform("none" if isinstance(regressor, MeanRegressor) else name)
 
 
 def _as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:

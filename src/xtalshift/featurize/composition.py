@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
@@ -45,9 +43,6 @@ class CompositionFeaturizer(Featurizer):
         features that need them are NaN.
     hydrates : {"refuse", "expand"}, default "refuse"
         See `xtalshift.chem.formulas.parse_formula`.
-    n_jobs : int, default 1
-        Threads; -1 means one per core. One is nearly always best: the arrays of a chunk are
-        small, so that threads mostly wait for the interpreter.
 
     Examples
     --------
@@ -63,12 +58,10 @@ class CompositionFeaturizer(Featurizer):
         blocks: Blocks = "magpie",
         impute_nan: bool = True,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
         hydrates: Hydrates = "refuse",
-        n_jobs: int = 1,
     ) -> None:
         self.blocks = blocks
         self.impute_nan = impute_nan
         self.hydrates = hydrates
-        self.n_jobs = n_jobs
 
     def get_feature_names_out(
         self,
@@ -104,7 +97,7 @@ class CompositionFeaturizer(Featurizer):
         values = np.empty((len(rows), len(self.get_feature_names_out())))
         reasons = np.full(len(rows), "", dtype=object)
 
-        def fill(start: int) -> None:
+        for start in range(0, len(rows), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             if isinstance(rows, Compositions):
                 compositions = rows.take(chunk)
@@ -114,14 +107,6 @@ class CompositionFeaturizer(Featurizer):
                     rows[chunk], hydrates=self.hydrates
                 )
             self._fill(compositions, values[chunk], reasons[chunk])
-
-        starts = range(0, len(rows), _CHUNK)
-        if (n_jobs := min(effective_n_jobs(self.n_jobs), len(starts))) > 1:
-            with ThreadPoolExecutor(n_jobs) as pool:
-                list(pool.map(fill, starts))
-        else:
-            for start in starts:
-                fill(start)
         return values, reasons
 
     def _block_names(self) -> list[str]:

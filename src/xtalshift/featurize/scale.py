@@ -18,7 +18,8 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
 
     Numbers outside the training range are expected in this field, so `transform` refuses none: a
     value more than `clip` standard deviations away, also an infinite one, is moved to that distance
-    and counted by `n_clipped`.
+    and counted by `n_clipped`; so is another value in a column that was constant in training, which
+    the model does not see at all.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         Columns that vary over the training rows.
     mean_, scale_ : ndarray of float64, shape (d_kept,)
         Mean and standard deviation of the kept columns; a missing value becomes the mean.
+    constant_ : ndarray of float64, shape (d - d_kept,)
+        Value of each dropped column, NaN if it was missing in every row.
     """
 
     def __init__(self, clip: float = 10.0) -> None:
@@ -71,6 +74,7 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
             raise DataError("every feature is constant over the training rows; nothing to learn")
         self.mean_ = mean[self.kept_]
         self.scale_ = scale[self.kept_]
+        self.constant_ = np.where(present.any(axis=0), mean, np.nan)[~self.kept_]
         self.n_features_in_ = features.shape[1]
         return self
 
@@ -79,18 +83,25 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         return np.clip(self._standardise(X), -self.clip, self.clip)
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row were clipped, shape (n,)."""
+        """Return how many features of each row were clipped or left a constant, shape (n,)."""
         far = np.abs(self._standardise(X)) > self.clip
-        return np.asarray(far.sum(axis=1), dtype=np.int64)
+        dropped = np.asarray(X, dtype=np.float64)[:, ~self.kept_]
+        moved = np.abs(dropped - self.constant_) > 1e-9 * np.maximum(1.0, np.abs(self.constant_))
+        return np.asarray(far.sum(axis=1) + moved.sum(axis=1), dtype=np.int64)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return what was learned as named arrays."""
-        return {"scaler.kept": self.kept_, "scaler.mean": self.mean_, "scaler.scale": self.scale_}
+        return {
+            "scaler.kept": self.kept_,
+            "scaler.mean": self.mean_,
+            "scaler.scale": self.scale_,
+            "scaler.constant": self.constant_,
+        }
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> FeatureScaler:
         """Restore what `get_state` returned; other names are ignored."""
         self.kept_, self.mean_ = state["scaler.kept"], state["scaler.mean"]
-        self.scale_ = state["scaler.scale"]
+        self.scale_, self.constant_ = state["scaler.scale"], state["scaler.constant"]
         self.n_features_in_ = len(self.kept_)
         return self
 

@@ -69,7 +69,7 @@ class IRNet(nn.Module):
     widths : sequence of int
         Output width of each block.
     dropout : float
-        Probability that a unit is zeroed.
+        Probability that a unit is zeroed, to the nearest 1/256.
     generator : torch.Generator
         Draws the initial parameters: uniform in +-1/sqrt(fan in), on the CPU, so that they are
         the same on every device.
@@ -124,5 +124,6 @@ def _dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:
     # One 64-bit draw makes eight masks of 1/256 resolution: on a CPU drawing is the slow part.
     draws = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device)
     draws.random_(-(2**63), None, generator=generator)
-    kept = draws.view(torch.uint8)[: h.numel()].view(h.shape) >= round(p * 256)
-    return kept.to(h.dtype).mul_(256.0 / (256 - round(p * 256)))
+    dropped = min(round(p * 256), 255)
+    kept = draws.view(torch.uint8)[: h.numel()].view(h.shape) >= dropped
+    return kept.to(h.dtype).mul_(256.0 / (256 - dropped))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from xtalshift.config import Settings
@@ -38,12 +39,12 @@ class ERMConfig(Settings):
         Per step.
     """
 
-    epochs: int = 80
-    patience: int = 80
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    ema_decay: float = 0.995
+    epochs: int = Field(default=80, ge=1)
+    patience: int = Field(default=80, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import SPLITTERS, BoolArray, Splitter, group_numbers, take_top
+from xtalshift.splits.base import SPLITTERS, BoolArray, Splitter, check_share, group_numbers
 
 __all__ = ["RandomSplit"]
 
@@ -20,7 +20,8 @@ class RandomSplit(Splitter):
     Parameters
     ----------
     share : float, default 0.2
-        Share of rows held out; the largest number of formulas that does not exceed it.
+        Share of rows held out; formulas are drawn in random order, and one that would exceed the
+        share is passed over.
     random_state : int, Generator or None
         Decides which formulas.
     """
@@ -37,10 +38,21 @@ class RandomSplit(Splitter):
         y: NDArray[np.float64] | None,  # noqa: ARG002
         groups: NDArray[Any],
     ) -> BoolArray:
+        check_share(self.share)
         numbers, n_groups = group_numbers(groups)
+        sizes = np.bincount(numbers, minlength=n_groups)
         scores = as_generator(self.random_state).random(n_groups)
-        return take_top(scores[numbers], groups, self.share)
+        taken = np.zeros(n_groups, dtype=bool)
+        room = self.share * len(groups) + 1e-9  # 0.1 * 30 is not 3
+        order = np.argsort(-scores, kind="stable")
+        for group in order:
+            if sizes[group] <= room:  # a formula with many rows must not end the draw
+                taken[group] = True
+                room -= sizes[group]
+        if n_groups and not taken.any():
+            taken[order[np.argmin(sizes[order])]] = True
+        return taken[numbers]
 
     def describe(self) -> str:
         """Say in one line what is held out."""
-        return f"a random {100 * self.share:g}% of the rows, whole formulas at a time"
+        return f"a random {100 * self.share:g}% (whole formulas) of the rows"

@@ -66,14 +66,14 @@ def test_stability_loss_known_answer():
     environments = torch.tensor([0, 0, 1, 1, 2])
     # means 2, 15 and 0.5; the largest counts 1.25 times, the smallest 0.75 times
     expected = 2.0 + 1.25 * 15.0 + 0.75 * 0.5
-    assert float(stability_loss(losses, environments, 0.25)) == pytest.approx(expected)
-    assert float(stability_loss(losses, torch.zeros(5, dtype=torch.int64), 0.25)) == 6.9
+    assert float(stability_loss(losses, environments, 3, 0.25)) == pytest.approx(expected)
+    assert float(stability_loss(losses, torch.zeros(5, dtype=torch.int64), 1, 0.25)) == 6.9
 
 
 def test_stability_gradient_is_the_derivative_along_any_direction():
     model, rows = problem(9)
     environments = torch.arange(9) % 3
-    gradient = stability_gradient(model, rows, environments, 0.3)
+    gradient = stability_gradient(model, rows, environments, 3, 0.3)
     direction = [torch.randn_like(part) for part in gradient]
     slope = float(sum((a * b).sum() for a, b in zip(gradient, direction, strict=True)))
 
@@ -81,7 +81,7 @@ def test_stability_gradient_is_the_derivative_along_any_direction():
         with torch.no_grad():
             for p, d in zip(model.parameters(), direction, strict=True):
                 p += step * d
-            value = stability_loss(row_losses(model(rows.x), rows.y), environments, 0.3)
+            value = stability_loss(row_losses(model(rows.x), rows.y), environments, 3, 0.3)
             for p, d in zip(model.parameters(), direction, strict=True):
                 p -= step * d
         return float(value)
@@ -138,7 +138,8 @@ def test_update_moves_the_largest_by_delta_and_leaves_frozen_weights():
     config = CALConfig.from_dict({"delta": 20.0})
     moved = update_weights(state, vector(2.0, -1.0, 1.0), config)
     torch.testing.assert_close(moved.weights, vector(80.0, 60.0, 1.0))
-    assert update_weights(state, vector(0.0, 0.0, 0.0), config) is state
+    still = update_weights(state, vector(0.0, 0.0, 0.0), config)
+    torch.testing.assert_close(still.weights, state.weights)
 
 
 def test_close_epoch_freezes_negative_weights_at_one_for_good():
@@ -190,7 +191,7 @@ def test_attack_raises_the_loss_and_stays_within_its_steps(seed, n_rows, steps):
 @given(n_rows=st.integers(1, 50), count=st.integers(1, 9))
 @settings(deadline=None)
 def test_environments_are_balanced_and_complete(n_rows, count):
-    drawn = random_environments(n_rows, count, torch.Generator().manual_seed(n_rows))
+    drawn = random_environments(n_rows, min(count, n_rows), torch.Generator().manual_seed(n_rows))
     sizes = torch.bincount(drawn)
     assert len(drawn) == n_rows
     assert len(sizes) == min(count, n_rows)
@@ -250,3 +251,25 @@ def test_an_exploding_loss_is_named():
     config = CALConfig.from_dict({"epochs": 9, "warmup_epochs": 9, "learning_rate": 1e200})
     with pytest.raises(TrainingError, match=r"epoch \d+ \(warm-up\).*learning_rate"):
         train_cal(model, TrainingData(rows, rows), config, torch.Generator().manual_seed(0))
+
+
+def test_the_best_parameters_are_attacked_ones():
+    model, rows = problem(20)
+    config = CALConfig.from_dict(
+        {"epochs": 22, "warmup_epochs": 20, "learning_rate": 0.02, "theta_learning_rate": 5.0}
+    )  # steps so large that the warm-up was better
+    result = train_cal(model, TrainingData(rows, rows), config, torch.Generator().manual_seed(0))
+    errors = [record["val_mae"] for record in result.history]
+    assert min(errors[:20]) < min(errors[20:])
+    assert result.best_epoch == 20 + errors[20:].index(min(errors[20:]))
+
+
+def test_an_attack_of_size_0_is_the_recipe_without_an_attack():
+    model, rows = problem(20)
+    config = CALConfig.from_dict({"epochs": 4, "warmup_epochs": 1, "attack_step_size": 0.0})
+    history = train_cal(
+        model, TrainingData(rows, rows), config, torch.Generator().manual_seed(0)
+    ).history
+    for record in history[1:]:
+        assert (record["displacement_max"], record["attack_loss_gain"]) == (0.0, 0.0)
+        assert (record["weight_min"], record["weight_max"]) == (100.0, 100.0)

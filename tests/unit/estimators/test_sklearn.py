@@ -146,4 +146,29 @@ def test_wrong_settings_are_named():
         IRNetRegressor(device="gpu7").fit(X, y)
     with pytest.raises(NotFoundError, match="did you mean 'ridge'"):
         build_method("rigde", MethodSettings(), seed=0)
-    assert list(METHODS) == ["dummy", "ridge", "lightgbm", "erm", "cal"]
+    assert list(METHODS) == ["dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0"]
+
+
+def test_a_row_of_weight_0_is_no_row():
+    X, y = data(60)
+    held = {"X_val": X, "y_val": y}
+    spoiled = y.copy()
+    spoiled[50:] = 1e6
+    weights = np.where(np.arange(60) < 50, 1.0, 0.0)
+    for regressor in REGRESSORS:
+        weighted = clone(regressor).fit(X, spoiled, sample_weight=weights, **held)
+        without = clone(regressor).fit(X[:50], y[:50], sample_weight=weights[:50], **held)
+        np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
+
+
+def test_cal_by_name_is_short_and_its_control_does_not_attack():
+    settings = MethodSettings.from_dict({"cal": {"alpha": 0.3}})
+    assert (settings.cal.epochs, settings.cal.alpha, settings.cal.delta) == (60, 0.3, 20.0)
+    assert build_method("cal", settings, seed=0).settings["attack_step_size"] == 3e-4
+    control = build_method("cal-eps0", settings, seed=0)
+    assert control.settings["attack_step_size"] == 0
+    assert control.settings["alpha"] == 0.3
+    with pytest.raises(ConfigError, match=r"erm\.epochs"):
+        MethodSettings.from_dict({"erm": {"epochs": 0}})
+    with pytest.raises(ConfigError, match="did you mean 'irnet3'"):
+        MethodSettings.from_dict({"network": {"architecture": "irnet33"}})

@@ -95,3 +95,13 @@ def test_clone_keeps_the_setting_only():
     copy = clone(FeatureScaler(clip=2.0).fit([[0.0], [1.0]]))
     assert copy.clip == 2.0
     assert not hasattr(copy, "mean_")
+
+
+def test_a_feature_constant_in_training_is_counted_when_it_differs():
+    train = np.array([[0.0, 1.0, 7.0], [0.0, 2.0, 7.0]])
+    scaler = FeatureScaler().fit(train)
+    assert scaler.constant_.tolist() == [0.0, 7.0]
+    rows = np.array([[0.0, 1.5, 7.0], [3.0, 1.5, 7.0], [3.0, 1e9, -1.0], [np.nan, 1.5, 7.0]])
+    assert scaler.n_clipped(rows).tolist() == [0, 1, 3, 0]
+    again = FeatureScaler().set_state(scaler.get_state())
+    assert again.n_clipped(rows).tolist() == [0, 1, 3, 0]

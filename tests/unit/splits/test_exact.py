@@ -37,11 +37,16 @@ class TestRandom:
         order = sorted(names, key=lambda name: -numbers[name])
         assert order[:4] == ["KF", "Fe2O3", "Li2O", "NaCl"]
         assert rows_of(RandomSplit(0.5, 5)) == [1, 3, 4, 5]
-        assert rows_of(RandomSplit(0.49, 5)) == [3, 5]  # Li2O has two rows, which would be four
+        assert rows_of(RandomSplit(0.49, 5)) == [0, 3, 5]  # Li2O has two rows: passed over
         assert rows_of(RandomSplit(0.24, 5)) == [5]
 
     def test_at_least_one_formula(self):
         assert rows_of(RandomSplit(0.001, 5)) == [5]
+
+    def test_a_formula_with_many_rows_does_not_end_the_draw(self):
+        groups = ["big"] * 60 + [f"f{number}" for number in range(40)]
+        for seed in range(20):
+            assert len(rows_of(RandomSplit(0.2, seed), None, groups, np.zeros((100, 1)))) == 20
 
     def test_seeds_differ_and_a_generator_moves_on(self):
         masks = {tuple(RandomSplit(0.3, seed).held_out(np.zeros((50, 1)))) for seed in range(10)}
@@ -55,9 +60,7 @@ class TestRandom:
         assert {name for name in SPLITTERS if SPLITTERS[name].role == "ood"} == {
             *("covariate", "prior", "family", "relation")
         }
-        assert (
-            RandomSplit(0.125).describe() == "a random 12.5% of the rows, whole formulas at a time"
-        )
+        assert RandomSplit(0.125).describe() == "a random 12.5% (whole formulas) of the rows"
 
 
 class TestCovariate:

@@ -1,0 +1,189 @@
+"""One task: train a method on the rows of a fit and evaluate it on its test sets."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
+from xtalshift.benchmark.spec import RunConfig
+from xtalshift.benchmark.train import wrap_model
+from xtalshift.errors import DataError
+from xtalshift.estimators import Regressor, build_method, save_model
+from xtalshift.estimators.pipeline import target_transform
+from xtalshift.metrics import regression_scores
+from xtalshift.progress import Progress
+from xtalshift.seeding import derive_seed
+
+__all__ = ["PREDICTION_COLUMNS", "join_predictions", "run_task"]
+
+PREDICTION_COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction"]
+
+
+def run_task(
+    config: RunConfig,
+    prepared: Prepared,
+    fit: Fit,
+    method: str,
+    place: Path,
+    data: dict[str, Any],
+    progress: Progress,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train one method, save it and evaluate it; a failure becomes a record, not an exception.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings.
+    prepared : Prepared
+        The rows.
+    fit : Fit
+        Which rows train, select and test.
+    method : str
+        Name of the method.
+    place : Path
+        Folder of the task; the model is saved in it.
+    data : dict
+        What identifies the table, for the model.
+    progress : Progress
+        Told how far training is.
+
+    Returns
+    -------
+    task : dict
+        ``records`` (one per weights kept and test set), ``status``, ``seconds`` of training,
+        validation error, history.
+    predictions : pandas.DataFrame
+        With `PREDICTION_COLUMNS`; each test row once per weights kept.
+    """
+    X, y = prepared.X, prepared.y
+    train, held_out = fit.train, fit.validation
+    task: dict[str, Any] = {"method": method, "fit": fit.name, "seed": fit.seed}
+    started = time.perf_counter()
+    try:
+        # one seed for all methods: CAL and its control start from the same parameters
+        regressor = build_method(method, config, seed=derive_seed(fit.seed, "method"))
+        transform = target_transform(regressor, config.data.transform)
+        regressor.fit(
+            X[train],
+            transform.forward(y[train]),
+            X_val=X[held_out],
+            y_val=transform.forward(y[held_out]),
+            progress=progress,
+        )
+        task["seconds"] = time.perf_counter() - started
+        error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
+        task["val_mae"] = float(np.mean(np.abs(error)))
+        save_model(
+            wrap_model(regressor, method, config.data, prepared.table, data), place / "model"
+        )
+        rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
+        variants = {
+            name: _spread(transform.inverse(scaled), rows, len(y))
+            for name, scaled in regressor.predict_variants(X[rows]).items()
+        }
+    except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
+        reason = f"{type(error).__name__}: {error}"
+        progress.say(f"{method} failed: {reason}")
+        task |= {"status": "failed", "traceback": traceback.format_exc()}
+        task.setdefault("seconds", time.perf_counter() - started)
+        task["records"] = [
+            _failed(method, test, fit, task["seconds"], reason) for test in fit.tests
+        ]
+        return task, join_predictions([])
+    task |= {"status": "ok", "history": _history(regressor, method, fit)}
+    records, parts = [], []
+    for variant, values in variants.items():
+        name = f"{method}:{variant}" if variant else method
+        for test in fit.tests:
+            records.append(_score(name, test, fit, prepared, values, task["seconds"]))
+            if test.role == "ood" or test.split == fit.tests[0].split:
+                # the ID rows of the other splits are those of the first
+                parts.append(_predictions(name, test, fit, prepared, values))
+    task["records"] = records
+    return task, join_predictions(parts)
+
+
+def join_predictions(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join tables of predictions, of which those of failed tasks are empty."""
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=PREDICTION_COLUMNS)
+    return pd.concat(filled, ignore_index=True)
+
+
+def _spread(values: NDArray[np.float64], rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Return predictions by row number of the table, NaN where there is none."""
+    spread = np.full(n, np.nan)
+    spread[rows] = values
+    return spread
+
+
+def _score(
+    method: str,
+    test: TestSet,
+    fit: Fit,
+    prepared: Prepared,
+    values: NDArray[np.float64],
+    seconds: float,
+) -> dict[str, Any]:
+    y = prepared.y
+    try:
+        scores = regression_scores(
+            y[test.rows], values[test.rows], train_mean=float(np.mean(y[fit.train]))
+        )
+    except DataError as error:  # an overflowing prediction spoils this record, not the others
+        return _failed(method, test, fit, seconds, str(error))
+    key = {"method": method, "split": test.split, "role": test.role, "seed": fit.seed}
+    return {**key, **scores._asdict(), "seconds": seconds, "status": "ok"}
+
+
+def _failed(method: str, test: TestSet, fit: Fit, seconds: float, reason: str) -> dict[str, Any]:
+    key = {"method": method, "split": test.split, "role": test.role, "seed": fit.seed}
+    errors = dict.fromkeys(("mae", "rmse", "r2", "mae_over_dummy"))
+    return {
+        **key,
+        "n": len(test.rows),
+        **errors,
+        "seconds": seconds,
+        "status": "failed",
+        "reason": reason,
+    }
+
+
+def _predictions(
+    method: str, test: TestSet, fit: Fit, prepared: Prepared, values: NDArray[np.float64]
+) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "method": method,
+            "split": test.split,
+            "role": test.role,
+            "seed": fit.seed,
+            "id": prepared.table.ids[test.rows],
+            "formula": prepared.table.formulas[test.rows],
+            "target": prepared.y[test.rows],
+            "prediction": values[test.rows],
+        }
+    )
+    return frame[PREDICTION_COLUMNS]
+
+
+def _history(regressor: Regressor, method: str, fit: Fit) -> dict[str, Any] | None:
+    epochs = getattr(regressor, "history_", None)
+    if not epochs:
+        return None
+    best = getattr(regressor, "best_epoch_", None)
+    return {
+        "method": method,
+        "split": fit.name,
+        "seed": fit.seed,
+        "best_epoch": best,
+        "epochs": epochs,
+    }

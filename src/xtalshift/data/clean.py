@@ -65,16 +65,16 @@ class CleaningReport:
     duplicate_groups, duplicate_rows, rows_merged : int
         Groups of at least two rows, the rows in them, and the rows that merging removed.
     duplicate_scatter : float or None
-        Mean absolute deviation from the group mean over the rows of those groups, in the unit of
-        the target; None if there are none.
+        Mean absolute deviation from the group *mean*, over the rows of those groups only, in the
+        unit of the target: how far repeated rows lie apart. None if there are none.
     error_floor : float
-        The same over all usable rows, where a row without a double deviates by 0: about the least
-        mean absolute error on the rows as read of any model that sees only formula and feature
-        columns.
+        Mean absolute deviation from the group *median*, over all usable rows before merging, where
+        a row without a double deviates by 0: no function of formula and feature columns has a
+        smaller mean absolute error on these rows, since the median minimises it in each group.
     zero_share : float
         Share of the kept targets that are exactly 0.
     unit : str
-        Unit of the two scatters.
+        Unit of `duplicate_scatter` and `error_floor`.
     """
 
     rows_read: int
@@ -267,16 +267,21 @@ def _number_groups(groups: ObjectArray, features: FloatArray) -> tuple[IntArray,
 
 
 def _scatter(codes: IntArray, targets: FloatArray) -> dict[str, Any]:
+    """Return how far rows of one group lie apart, as `CleaningReport` defines it.
+
+    ``duplicate_scatter`` describes the repeated rows (around their group's mean); ``error_floor``
+    bounds the mean absolute error over all rows (around the group's median, which minimises it).
+    """
     sizes = np.bincount(codes)
-    means = np.bincount(codes, weights=targets) / sizes
-    deviations = np.abs(targets - means[codes])
     repeated = sizes[codes] > 1
-    deviations[~repeated] = 0.0  # exactly, whatever the rounding of the mean
+    grouped = pd.Series(targets).groupby(codes)
+    from_mean = np.abs(targets - grouped.transform("mean").to_numpy())
+    from_median = np.abs(targets - grouped.transform("median").to_numpy())
     return {
         "duplicate_groups": int(np.sum(sizes > 1)),
         "duplicate_rows": int(np.sum(repeated)),
-        "duplicate_scatter": float(deviations[repeated].mean()) if repeated.any() else None,
-        "error_floor": float(deviations.mean()),
+        "duplicate_scatter": float(from_mean[repeated].mean()) if repeated.any() else None,
+        "error_floor": float(from_median.mean()),
     }
 
 

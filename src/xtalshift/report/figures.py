@@ -19,8 +19,9 @@ _FIXED = {
     "lightgbm": "#009e73",
     "erm": "#0072b2",
     "cal": "#d55e00",
+    "cal-eps0": "#e69f00",
 }
-_OTHERS = ("#cc79a7", "#e69f00", "#6a51a3", "#8c6d31", "#7fbc41", "#01665e", "#b2182b", "#4d4d4d")
+_OTHERS = ("#cc79a7", "#6a51a3", "#8c6d31", "#7fbc41", "#01665e", "#b2182b", "#4d4d4d")
 ROLE_COLOURS = {"id": "#5aa3b5", "ood": "#8e2a7f", "train": "#9aa3ab"}
 """Colour of the rows of one kind in every picture; no method has one of these."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION
+from xtalshift.benchmark.store import finite as plain_values
 from xtalshift.errors import DataError
 from xtalshift.report.samples import POINTS_PER_PANEL, histograms, map_panels, parity_panels
 from xtalshift.report.scores import DUMMY, Scores, finite, mean_sd
@@ -20,10 +21,7 @@ from xtalshift.report.verdict import (
     verdict_sentence,
 )
 
-__all__ = ["SCHEMA_VERSION", "build_payload"]
-
-SCHEMA_VERSION = 1
-"""The version of ``results.json`` that this module reads."""
+__all__ = ["build_payload"]
 
 _NEEDED = ("records", "splits")
 _CURVES = (
@@ -38,7 +36,8 @@ _LABELS = {
 }
 _CLEANING = (
     "rows_read", "rows_kept", "rows_dropped", "rows_merged", "dropped", "notes", "duplicates",
-    "duplicate_groups", "duplicate_rows", "duplicate_scatter", "zero_inflated", "remedy",
+    "duplicate_groups", "duplicate_rows", "duplicate_scatter", "error_floor",
+    "zero_inflated", "remedy",
 )  # fmt: skip
 
 
@@ -62,7 +61,7 @@ def build_payload(folder: Path) -> dict[str, Any]:
         If ``results.json`` is missing, is not JSON, has another schema version or no records, or if
         a parquet file cannot be read.
     """
-    results = _read_results(folder / "results.json")
+    results = _read_results(folder / RESULTS_FILE)
     predictions = _read_table(folder / "predictions.parquet")
     table = _read_table(folder / "map.parquet")
     scores = Scores(results["records"])
@@ -97,7 +96,7 @@ def build_payload(folder: Path) -> dict[str, Any]:
     payload["attacks"] = _attacks(payload["histories"])
     payload["verdict"] = verdict_sentence(payload["judged"], payload["target"]["unit"])
     payload["cautions"] = cautions(payload)
-    plain: dict[str, Any] = _plain(payload)
+    plain: dict[str, Any] = plain_values(payload)
     return plain
 
 
@@ -214,6 +213,8 @@ def _histories(histories: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         curve: dict[str, Any] = {key: history.get(key) for key in ("method", "split", "seed")}
         curve["epoch"] = [row.get("epoch", index) for index, row in enumerate(epochs)]
+        phases = dict(zip(curve["epoch"], (row.get("phase") for row in epochs), strict=True))
+        curve["best_phase"] = phases.get(history.get("best_epoch"))
         for key in _CURVES:
             values = [finite(row.get(key)) for row in epochs]
             if any(value is not None for value in values):
@@ -282,17 +283,6 @@ def _pictures(
 def _shown_methods(judged: list[dict[str, Any]]) -> list[str]:
     """Return at most three methods: the most frequent winner that is not a network, erm and cal."""
     winners = [column["best"]["method"] for column in judged if column["best"]]
-    others = [name for name in winners if name not in {"erm", "cal", DUMMY}]
+    others = [name for name in winners if name not in {"erm", "cal", "cal-eps0", DUMMY}]
     best = max(dict.fromkeys(others), key=others.count, default=None)
     return [name for name in (best, "erm", "cal") if name]
-
-
-def _plain(value: Any) -> Any:
-    """Return the same data with non-finite numbers as None, so that it is strict JSON."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -154,6 +154,14 @@ class Scores:
             "seeds": len(common),
         }
 
+    def leads_every_seed(self, method: str, split: str, role: str) -> bool:
+        """Return whether a method has the smallest error of all base methods on every seed."""
+        own = self.by_seed(method, split, role)
+        rivals = [self.by_seed(name, split, role) for name in self.methods() if name != method]
+        return all(
+            seed in own and own[seed] < error for rival in rivals for seed, error in rival.items()
+        )
+
     def failures(self) -> list[dict[str, Any]]:
         """Return each failure with ``method, seed, reason`` and the ``splits`` that lack it."""
         splits: dict[tuple[str, int, str], list[str]] = {}

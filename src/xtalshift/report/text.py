@@ -27,7 +27,9 @@ _METHOD_NOTES = {
     "ridge": "linear model with an L2 penalty",
     "lightgbm": "gradient-boosted trees",
     "erm": "neural network, plain training (empirical risk minimisation)",
-    "cal": "the same network, crystal adversarial learning",
+    "cal": "the same network, crystal adversarial learning; its recipe differs from that of erm in "
+    "optimiser, rows and epochs too",
+    "cal-eps0": "as cal, but the attack moves nothing (control)",
 }
 _VARIANT_NOTES = {
     "ema": "moving average of the weights",

@@ -1,4 +1,4 @@
-"""What the numbers say in words: the best method per shift, and what to trust."""
+"""What the numbers say in words: the smallest error per shift, and what to trust."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ _FEW_ROWS = 50
 _NO_OP_DISPLACEMENT = 0.01
 _MANY_DROPPED = 0.05
 _CLOSE = 0.05
+_ENOUGH_SEEDS = 3
+_CONTROL = "cal-eps0"
+_GAINS = (
+    ("cal", _CONTROL, "the attack alone"),
+    ("cal", "erm", "another recipe (optimiser, rows, epochs)"),
+)
 
 
 def judge_column(scores: Scores, column: dict[str, Any]) -> dict[str, Any]:
-    """Name the best method of one column and how it stands to the others.
+    """Name the method of the smallest error of one column and how it stands to the others.
 
     Parameters
     ----------
@@ -28,38 +34,47 @@ def judge_column(scores: Scores, column: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The column plus ``best`` (the cell of the best method, None if nothing finished),
-        ``dummy_mae``, ``winner`` (the best method, or the dummy where that is no worse), and
-        ``runner_up`` (a paired comparison of the best with the second, None with one method).
+        The column plus ``best`` (the cell of the smallest mean error, None if nothing finished),
+        ``dummy_mae``, ``winner`` (the method of that cell, or the dummy where that is no worse),
+        ``runner_up`` (a paired comparison with the second, None with one method), and
+        ``every_seed`` (whether it beats the second, and any other, on each of at least 3 seeds).
     """
     split, role = column["split"], column["role"]
     ranking = scores.ranking(split, role)
     dummy = scores.cell(DUMMY, split, role)
     best = scores.cell(ranking[0], split, role) if ranking else None
     beaten = best is None or best["worse_than_dummy"]
+    pair = scores.paired(ranking[0], ranking[1], split, role) if ranking[1:] else None
+    enough = pair is not None and pair["seeds"] >= _ENOUGH_SEEDS
     return {
         **column,
         "best": best,
         "winner": DUMMY if beaten else ranking[0],
         "dummy_mae": dummy["mae"] if dummy else None,
-        "runner_up": scores.paired(ranking[0], ranking[1], split, role) if ranking[1:] else None,
+        "runner_up": pair,
+        "every_seed": enough and scores.leads_every_seed(ranking[0], split, role),
     }
 
 
-def adversarial_gain(scores: Scores, columns: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """Compare ``cal`` with ``erm``, the same network trained plainly, in every column.
+def adversarial_gain(scores: Scores, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare ``cal`` in every column with its control, whose attack is 0, and with ``erm``.
 
     Returns
     -------
-    list
-        As `Scores.paired` returns it, one per column; empty if no column has both.
+    list of dict
+        One per comparison that any column allows: ``label``, ``note`` (what differs) and ``cells``
+        (as `Scores.paired` returns it, one per column).
     """
-    pairs = [scores.paired("cal", "erm", column["split"], column["role"]) for column in columns]
-    return pairs if any(pairs) else []
+    rows = []
+    for first, second, note in _GAINS:
+        cells = [scores.paired(first, second, c["split"], c["role"]) for c in columns]
+        if any(cells):
+            rows.append({"label": f"{first} against {second}", "note": note, "cells": cells})
+    return rows
 
 
 def verdict_sentence(judged: list[dict[str, Any]], unit: str) -> str:
-    """Say in one breath: best method, size of the error, growth out of distribution, constant.
+    """Say in one breath: smallest error, its method, growth out of distribution, constant.
 
     Parameters
     ----------
@@ -85,7 +100,8 @@ def verdict_sentence(judged: list[dict[str, Any]], unit: str) -> str:
 def _inside(column: dict[str, Any], unit: str) -> str:
     best = column["best"]
     size = f"{format_number(best['mae'])} {unit}".strip()
-    text = f"In distribution, {best['method']} is best with a mean absolute error of {size}"
+    seeds = " on every seed" if column["every_seed"] else ""
+    text = f"In distribution, {best['method']} has the smallest mean absolute error{seeds}: {size}"
     if best["over_dummy"] is None:
         return f"{text}."
     if best["worse_than_dummy"]:
@@ -94,22 +110,30 @@ def _inside(column: dict[str, Any], unit: str) -> str:
 
 
 def _outside(shifted: list[dict[str, Any]], *, everywhere: bool) -> str:
-    winners: dict[str, list[str]] = {}
+    winners: dict[str, list[dict[str, Any]]] = {}
     for column in shifted:
-        winners.setdefault(column["winner"], []).append(column["label"])
-    if everywhere and len(winners) == 1 and len(shifted) > 1:
-        names = f"{next(iter(winners))} is best on every shift"
-    else:
-        names = join_words(
-            [f"{method} is best on {join_words(labels)}" for method, labels in winners.items()]
-        )
-    text = f"Out of distribution, {names}"
+        winners.setdefault(column["winner"], []).append(column)
+    same = everywhere and len(winners) == 1 and len(shifted) > 1
+    names = [
+        f"{method} has the smallest error {_places(columns, every_shift=same)}"
+        for method, columns in winners.items()
+    ]
+    text = f"Out of distribution, {join_words(names)}"
     ratios = [c["best"]["ratio_id"] for c in shifted if c["best"]["ratio_id"] is not None]
     if ratios:
         low, high = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
         span = low if low == high else f"{low} to {high}"
         text += f", with {span} times the error of the same method in distribution"
     return text + ("; each beats the constant." if everywhere else ".")
+
+
+def _places(columns: list[dict[str, Any]], *, every_shift: bool) -> str:
+    sure = [column["label"] for column in columns if column["every_seed"]]
+    if every_shift:
+        return "on every seed of every shift" if len(sure) == len(columns) else "on every shift"
+    other = [column["label"] for column in columns if not column["every_seed"]]
+    places = [f"on {join_words(other)}"] if other else []
+    return " and ".join(places + ([f"on every seed of {join_words(sure)}"] if sure else []))
 
 
 def cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
@@ -125,6 +149,7 @@ def cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
         *_about_seeds(payload),
         *_about_failures(payload),
         *_about_attack(payload),
+        *_about_selection(payload),
         *_about_cleaning(payload),
     ]
     return sorted(found, key=lambda item: item["level"] != "stop")
@@ -144,7 +169,8 @@ def _about_columns(payload: dict[str, Any]) -> list[dict[str, str]]:
             found.append({"level": "stop", "text": text})
         elif best["r2"] is not None and best["r2"] < 0:
             text = (
-                f"On {column['label']} even the best method has R² = {format_number(best['r2'])}: "
+                f"On {column['label']} even the smallest error means R² = "
+                f"{format_number(best['r2'])}: "
                 "the mean of these test rows, unknown beforehand, would predict them better."
             )
             found.append({"level": "care", "text": text})
@@ -169,8 +195,8 @@ def _about_seeds(payload: dict[str, Any]) -> list[dict[str, str]]:
     if not close:
         return []
     text = (
-        f"On {join_words(close)} the best and the second method are within "
-        f"{_CLOSE:.0%} or change places between seeds: treat them as equal."
+        f"On {join_words(close)} the two smallest errors are within {_CLOSE:.0%} or change places "
+        "between seeds: treat these methods as equal."
     )
     return [{"level": "care", "text": text}]
 
@@ -187,6 +213,7 @@ def _about_attack(payload: dict[str, Any]) -> list[dict[str, str]]:
     known = [
         value
         for curve in payload["histories"]
+        if curve["method"] != _CONTROL  # its attack is to do nothing
         for value in curve.get("displacement_rms", [])
         if value is not None
     ]
@@ -199,17 +226,25 @@ def _about_attack(payload: dict[str, Any]) -> list[dict[str, str]]:
     return [{"level": "care", "text": text}]
 
 
+def _about_selection(payload: dict[str, Any]) -> list[dict[str, str]]:
+    early = [c["method"] for c in payload["histories"] if c["best_phase"] == "warm-up"]
+    if not early:
+        return []
+    text = (
+        f"The selected parameters of {join_words(list(dict.fromkeys(early)))} predate the first "
+        "attack: they come from the plain training of the warm-up."
+    )
+    return [{"level": "care", "text": text}]
+
+
 def _about_cleaning(payload: dict[str, Any]) -> list[dict[str, str]]:
     report = payload["cleaning"]
     found = []
     scatter = report.get("duplicate_scatter")
     if scatter:
-        size = f"{format_number(scatter)} {payload['target']['unit']}".strip()
-        text = (
-            f"Rows of equal composition ({report['duplicate_groups']:,} groups) deviate from their "
-            f"mean by {size}: a model that sees the composition alone cannot explain that."
+        found.append(
+            {"level": "care", "text": _about_duplicates(report, payload["target"]["unit"])}
         )
-        found.append({"level": "care", "text": text})
     if report.get("zero_inflated"):
         found.append({"level": "care", "text": report["remedy"]})
     read, dropped = report.get("rows_read"), report.get("rows_dropped")
@@ -218,3 +253,19 @@ def _about_cleaning(payload: dict[str, Any]) -> list[dict[str, str]]:
         text = f"Cleaning dropped {lost} of the rows as unusable; the reasons are listed below."
         found.append({"level": "care", "text": text})
     return found
+
+
+def _about_duplicates(report: dict[str, Any], unit: str) -> str:
+    size = f"{format_number(report['duplicate_scatter'])} {unit}".strip()
+    floor = f"{format_number(report['error_floor'])} {unit}".strip()
+    groups = f"equal composition and feature columns ({report['duplicate_groups']:,} groups)"
+    if report["duplicates"] == "keep":
+        return (
+            f"Rows of {groups} lie {size} from their group's mean, on average, which no model can "
+            f"explain: over all rows its mean absolute error is at least {floor}."
+        )
+    return (
+        f"Before merging, rows of {groups} lay {size} from their group's mean, on average. The "
+        f"errors here are measured on merged targets ({report['duplicates']} of each group) and "
+        f"leave that scatter out; before merging, no model could come below {floor} over all rows."
+    )

@@ -38,7 +38,7 @@ def test_ricci_seebeck_after_cleaning(ricci):
     assert report.rows_merged == 13107
     assert not report.zero_inflated
     assert report.duplicate_scatter == pytest.approx(84.718, abs=1e-3)
-    assert report.error_floor == pytest.approx(32.395, abs=1e-3)
+    assert report.error_floor == pytest.approx(28.437, abs=1e-3)
 
 
 def test_state_and_units_of_ricci_follow_from_its_values(ricci):

@@ -137,6 +137,32 @@ def save(path, results):
 
 
 @pytest.fixture
+def with_control():
+    """Results with ``cal-eps0``, whose errors are 4/3 of those of ``cal``."""
+    results = make_results()
+    results["records"] += [
+        record | {"method": "cal-eps0", "mae": record["mae"] * 4 / 3}
+        for record in results["records"]
+        if record["method"] == "cal"
+    ]
+    epoch = {"epoch": 0, "phase": "cal", "displacement_rms": 0.0}
+    results["histories"].append(
+        {"method": "cal-eps0", "split": "all", "seed": 0, "best_epoch": 0, "epochs": [epoch]}
+    )
+    return results
+
+
+@pytest.fixture
+def three_seeds():
+    """Results with a third seed like the first: erm leads on random, cal on oxides, always."""
+    results = make_results()
+    results["records"] += [
+        record | {"seed": 2} for record in results["records"] if record["seed"] == 0
+    ]
+    return results
+
+
+@pytest.fixture
 def rewrite(folder):
     """Replace the results of the folder."""
     return lambda results: save(folder, results)

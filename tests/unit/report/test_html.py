@@ -104,6 +104,28 @@ def test_numbers_and_negative_results_stand_in_the_page(page):
     assert "512 MiB" in text
 
 
+def test_the_gain_rows_stand_under_the_methods_and_say_what_differs(with_control, rewrite, folder):
+    rewrite(with_control)
+    text = re.sub(r"<[^>]*>", " ", own_part(write_report(folder).read_text(encoding="utf-8")))
+    rows = re.sub(r"\s+", " ", text)
+    assert "cal against cal-eps0 the attack alone −25 % smaller in 2 of 2" in rows
+    assert (
+        "cal against erm another recipe (optimiser, rows, epochs) +20 % smaller in 0 of 2" in rows
+    )
+    assert "trained on unchanged rows; cal-eps0 is meant to." in rows
+    assert " best " not in rows
+
+
+def test_a_card_says_so_if_a_method_leads_on_every_seed(three_seeds, rewrite, folder):
+    rewrite(three_seeds)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert re.findall(r"smallest error(.*?): <b>(\w+)</b>", page) == [
+        (" on every seed", "erm"),  # random
+        ("", "cal"),  # tail
+        (" on every seed", "cal"),  # oxides
+    ]
+
+
 def test_a_bare_folder_still_gives_a_report(results, rewrite, folder):
     (folder / "map.parquet").unlink()
     (folder / "predictions.parquet").unlink()
@@ -132,4 +154,6 @@ def test_colours_are_fixed_per_method_and_never_those_of_rows():
     colours = method_colours(names)
     assert colours["cal"] == colours["cal:ema"] == method_colours(["cal"])["cal"]
     assert len(set(colours.values())) == 4
+    assert method_colours(["cal-eps0", "x"])["cal-eps0"] == method_colours(["cal-eps0"])["cal-eps0"]
+    assert len(set(method_colours(["cal-eps0", *(f"x{i}" for i in range(7))]).values())) == 8
     assert not set(colours.values()) & set(ROLE_COLOURS.values())

@@ -77,23 +77,66 @@ def test_a_method_that_loses_to_the_constant_is_marked_and_the_constant_wins(fol
     }
 
 
-def test_best_runner_up_and_adversarial_gain(folder):
+def test_smallest_error_runner_up_and_adversarial_gain(folder):
     payload = build_payload(folder)
     oxides = judged(payload, "oxides")
     assert (oxides["best"]["method"], oxides["winner"]) == ("cal", "cal")
     assert oxides["runner_up"]["second"] == "erm"
     assert oxides["runner_up"]["change"] == pytest.approx(12 / 18 - 1)
     assert (oxides["runner_up"]["wins"], oxides["runner_up"]["seeds"]) == (2, 2)
-    assert [gain["change"] for gain in payload["gain"]] == pytest.approx([0.2, 0.0, 12 / 18 - 1])
-    assert [gain["wins"] for gain in payload["gain"]] == [0, 1, 2]
+    (gain,) = payload["gain"]  # there is no control
+    assert gain["label"] == "cal against erm"
+    assert [pair["change"] for pair in gain["cells"]] == pytest.approx([0.2, 0.0, 12 / 18 - 1])
+    assert [pair["wins"] for pair in gain["cells"]] == [0, 1, 2]
 
 
-def test_the_verdict_says_best_growth_and_constant(folder):
+def test_the_control_is_compared_first_and_its_attack_is_no_fault(with_control, rewrite, folder):
+    rewrite(with_control)
+    payload = build_payload(folder)
+    assert [(row["label"], row["note"]) for row in payload["gain"]] == [
+        ("cal against cal-eps0", "the attack alone"),
+        ("cal against erm", "another recipe (optimiser, rows, epochs)"),
+    ]
+    assert [pair["change"] for pair in payload["gain"][0]["cells"]] == pytest.approx([-0.25] * 3)
+    with_control["histories"] = with_control["histories"][1:]  # only the control
+    rewrite(with_control)
+    assert not any("attack" in text for text in texts(build_payload(folder)))
+
+
+def test_a_no_op_attack_of_cal_is_named_beside_its_control(with_control, rewrite, folder):
+    with_control["histories"][0]["epochs"][-1]["displacement_rms"] = 0.0004
+    with_control["histories"][1]["epochs"][0]["displacement_rms"] = 0.5
+    rewrite(with_control)
+    assert any("4.00e-04 standard deviations" in text for text in texts(build_payload(folder)))
+
+
+def test_a_lead_on_every_seed_needs_three_of_them_and_no_exception(three_seeds, rewrite, folder):
+    assert [column["every_seed"] for column in build_payload(folder)["judged"]] == [False] * 3
+    rewrite(three_seeds)
+    payload = build_payload(folder)
+    assert [column["every_seed"] for column in payload["judged"]] == [True, False, True]
+    assert payload["verdict"].startswith(
+        "In distribution, erm has the smallest mean absolute error on every seed: 4.67 eV, "
+        "53 % below a constant guess. "
+        "Out of distribution, cal has the smallest error on every seed of oxides, with"
+    )
+    third = [r for r in three_seeds["records"] if (r["method"], r["seed"]) == ("erm", 0)]
+    # a third method, the last on average, that leads on one seed
+    three_seeds["records"] += [
+        record | {"method": "x", "seed": seed, "mae": mae}
+        for record in third
+        for seed, mae in enumerate((1.0, 99.0, 99.0))
+    ]
+    rewrite(three_seeds)
+    assert [column["every_seed"] for column in build_payload(folder)["judged"]] == [False] * 3
+
+
+def test_the_verdict_says_smallest_error_growth_and_constant(folder):
     assert build_payload(folder)["verdict"] == (
-        "In distribution, erm is best with a mean absolute error of 5.00 eV, "
+        "In distribution, erm has the smallest mean absolute error: 5.00 eV, "
         "50 % below a constant guess. "
-        "Out of distribution, cal is best on oxides, with 1.5 times the error of the same method "
-        "in distribution. No method beats the constant on tail."
+        "Out of distribution, cal has the smallest error on oxides, with 1.5 times the error of "
+        "the same method in distribution. No method beats the constant on tail."
     )
 
 
@@ -103,9 +146,21 @@ def test_the_verdict_of_a_clear_win(results, rewrite, folder):
             record |= {"mae": 10.0, "mae_over_dummy": 0.5}
     rewrite(results)
     assert build_payload(folder)["verdict"].endswith(
-        "Out of distribution, cal is best on every shift, with 1.5 to 2.0 times the error of the "
-        "same method in distribution; each beats the constant."
+        "Out of distribution, cal has the smallest error on every shift, with 1.5 to 2.0 times the "
+        "error of the same method in distribution; each beats the constant."
     )
+
+
+def test_the_verdict_tells_sure_leads_from_others(three_seeds, rewrite, folder):
+    def set_tail(errors):
+        for record in three_seeds["records"]:
+            if (record["method"], record["split"], record["role"]) == ("cal", "tail", "ood"):
+                record |= {"mae": errors[record["seed"]], "mae_over_dummy": 0.5}
+        rewrite(three_seeds)
+        return build_payload(folder)["verdict"]
+
+    assert "cal has the smallest error on every seed of every shift, with" in set_tail([9, 9, 9])
+    assert "cal has the smallest error on every shift, with" in set_tail([9, 9, 30])
 
 
 def test_variants_stay_out_of_the_headline(folder):
@@ -146,6 +201,33 @@ def test_a_no_op_attack_is_named(results, rewrite, folder):
     assert any("4.00e-04 standard deviations" in text for text in texts(payload))
 
 
+@pytest.mark.parametrize(("epoch", "named"), [(0, True), (1, False), (None, False)])
+def test_a_selection_before_the_first_attack_is_named(results, rewrite, folder, epoch, named):
+    results["histories"][0] |= {"best_epoch": epoch}
+    results["histories"][0]["epochs"][0]["phase"] = "warm-up"
+    rewrite(results)
+    found = [text for text in texts(build_payload(folder)) if "predate" in text]
+    assert len(found) == named
+    if named:
+        assert found[0].startswith("The selected parameters of cal predate the first attack:")
+
+
+def test_the_caution_about_duplicates_says_what_was_measured(results, rewrite, folder):
+    assert (
+        "Before merging, rows of equal composition and feature columns (12 groups) lay 0.250 eV "
+        "from their group's mean, on average. The errors here are measured on merged targets (mean "
+        "of each group) and leave that scatter out; before merging, no model could come below "
+        "0.0100 eV over all rows."
+    ) in texts(build_payload(folder))
+    results["cleaning"]["duplicates"] = "keep"
+    rewrite(results)
+    assert (
+        "Rows of equal composition and feature columns (12 groups) lie 0.250 eV from their group's "
+        "mean, on average, which no model can explain: over all rows its mean absolute error is at "
+        "least 0.0100 eV."
+    ) in texts(build_payload(folder))
+
+
 def test_an_error_above_that_of_the_test_mean_is_named(results, rewrite, folder):
     for record in results["records"]:
         if record["split"] == "oxides":
@@ -153,7 +235,7 @@ def test_an_error_above_that_of_the_test_mean_is_named(results, rewrite, folder)
     rewrite(results)
     found = [text for text in texts(build_payload(folder)) if "R²" in text]
     assert len(found) == 1
-    assert found[0].startswith("On oxides even the best method has R² = −2.50")
+    assert found[0].startswith("On oxides even the smallest error means R² = −2.50")
 
 
 def test_curves_become_columns_with_gaps(folder):

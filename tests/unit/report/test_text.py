@@ -54,6 +54,8 @@ def test_short_forms():
 
 def test_a_variant_explains_method_and_weights():
     assert method_note("cal:ema") == (
-        "the same network, crystal adversarial learning; moving average of the weights"
+        "the same network, crystal adversarial learning; its recipe differs from that of erm in "
+        "optimiser, rows and epochs too; moving average of the weights"
     )
+    assert method_note("cal-eps0") == "as cal, but the attack moves nothing (control)"
     assert method_note("someone-elses") == ""

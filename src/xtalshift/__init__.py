@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark import RunConfig as RunConfig
     from xtalshift.benchmark.run import run as run
+    from xtalshift.benchmark.spec import RunConfig as RunConfig
     from xtalshift.chem.formulas import parse_formula as parse_formula
     from xtalshift.data import MaterialsTable as MaterialsTable
     from xtalshift.data import clean_table as clean_table
@@ -46,7 +46,7 @@ _HOMES = {
     "RandomSplit": "xtalshift.splits",
     "RelationSplit": "xtalshift.splits",
     "RidgeRegressor": "xtalshift.estimators",
-    "RunConfig": "xtalshift.benchmark",
+    "RunConfig": "xtalshift.benchmark.spec",
     "XtalshiftError": "xtalshift.errors",
     "clean_table": "xtalshift.data",
     "list_datasets": "xtalshift.data",

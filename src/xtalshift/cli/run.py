@@ -117,7 +117,7 @@ def run_command(
         },
     )
     options.limit_threads(settings.threads)
-    from xtalshift.benchmark import run
+    from xtalshift.benchmark.run import run
     from xtalshift.report import write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]

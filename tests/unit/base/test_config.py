@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from xtalshift.benchmark import RunConfig
+from xtalshift.benchmark.spec import RunConfig
 from xtalshift.config import Settings, parse_assignment, set_nested
 from xtalshift.errors import ConfigError
 

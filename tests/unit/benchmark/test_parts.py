@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.benchmark import RunConfig
 from xtalshift.benchmark.parts import assign_parts, read_rows
+from xtalshift.benchmark.spec import RunConfig
 from xtalshift.data import table_from_frame
 from xtalshift.errors import DataError, SplitError
 

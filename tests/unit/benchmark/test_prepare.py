@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.benchmark import RunConfig, plan_fits, prepare
+from xtalshift.benchmark.prepare import plan_fits, prepare
+from xtalshift.benchmark.spec import RunConfig
 from xtalshift.errors import DataError, SplitError
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al", "Ga", "In", "Sc")

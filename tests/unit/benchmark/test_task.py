@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.benchmark import RunConfig, plan_fits, prepare
+from xtalshift.benchmark.prepare import plan_fits, prepare
+from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.task import PREDICTION_COLUMNS, join_predictions, run_task
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.data import TargetTransform

@@ -91,7 +91,7 @@ def train_cal(
                 selection.update(epoch, error, model)
             record = {"epoch": epoch, "phase": part, "train_loss": train_loss, "val_mae": error}
             history.append({**record, **_summarise(reports, state)})
-            task.advance(train_loss=train_loss, val_mae=error)
+            task.advance(train_loss=train_loss, val_mae_in_sd=error)
             if attacking and selection.should_stop(epoch):
                 break
     return selection.result(model, ema, history)

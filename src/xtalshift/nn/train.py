@@ -149,7 +149,7 @@ def train_erm(
             error = validation_error(model, data.validation)
             selection.update(epoch, error, model)
             history.append({"epoch": epoch, "train_loss": train_loss, "val_mae": error})
-            task.advance(train_loss=train_loss, val_mae=error)
+            task.advance(train_loss=train_loss, val_mae_in_sd=error)
             if selection.should_stop(epoch):
                 break
     return selection.result(model, ema, history)

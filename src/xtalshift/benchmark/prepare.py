@@ -1,29 +1,25 @@
-"""From a configuration to features, targets and the rows of every training and test set."""
+"""The rows of every training and test set of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.spec import DataConfig, RunConfig, SplitConfig
-from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.benchmark.rows import groups_of, load_rows, read_flags, targets_of
+from xtalshift.benchmark.spec import RunConfig, SplitConfig
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import (
     CleaningReport,
     MaterialsTable,
-    TargetTransform,
-    clean_table,
     find_formula_column,
     read_frame,
-    read_table,
 )
-from xtalshift.data.clean import Example, Finding
-from xtalshift.errors import DataError, FormulaError, SplitError
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.errors import DataError, SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import (
@@ -35,7 +31,7 @@ from xtalshift.splits import (
     Splitter,
 )
 
-__all__ = ["Fit", "Prepared", "TestSet", "build_splitter", "load_rows", "plan_fits", "prepare"]
+__all__ = ["Fit", "Prepared", "TestSet", "build_splitter", "plan_fits", "prepare"]
 
 BoolArray = NDArray[np.bool_]
 MIN_TRAIN_ROWS = 20
@@ -101,95 +97,6 @@ class Fit:
     tests: tuple[TestSet, ...]
 
 
-def load_rows(
-    data: DataConfig, progress: Progress = NO_PROGRESS, *, flag: str | None = None
-) -> tuple[MaterialsTable, CleaningReport, NDArray[np.float64]]:
-    """Read, clean and featurize the rows.
-
-    Parameters
-    ----------
-    data : DataConfig
-        Where the rows come from and how they become features and targets.
-    progress : Progress
-        Told about downloads and what cleaning found.
-    flag : str, optional
-        Column that flags materials; a flagged row flags its formula, also if it is merged.
-
-    Returns
-    -------
-    table : MaterialsTable
-        n usable rows.
-    cleaning : CleaningReport
-        What was dropped and merged.
-    X : ndarray of float64, shape (n, d)
-        Features; the extra feature columns stand last.
-
-    Raises
-    ------
-    DataError
-        If the data cannot be used.
-    SplitError
-        If a cell of `flag` is no flag.
-    """
-    progress.say(f"Reading {data.dataset}")
-    table = read_table(
-        data.dataset,
-        target=data.target,
-        formula_col=data.formula_col,
-        id_col=data.id_col,
-        unit=data.unit,
-        progress=progress,
-    )
-    targets = targets_of(table)
-    # before any merging, so that a refused target is named by its row of the file
-    TargetTransform(data.transform).forward(np.where(np.isfinite(targets), targets, 1.0))
-    if flag is not None:
-        table = _spread_flag(table, flag, data.hydrates)
-    table, compositions, cleaning = clean_table(
-        table,
-        duplicates=data.duplicates,
-        hydrates=data.hydrates,
-        strict=data.strict,
-        feature_cols=data.feature_cols,
-    )
-    table, cleaning, X = _featurize(table, compositions, cleaning, data)
-    progress.say(
-        f"{cleaning.rows_read:,} rows read, {cleaning.rows_dropped:,} dropped, "
-        f"{cleaning.rows_merged:,} merged: {cleaning.rows_kept:,} materials, {X.shape[1]} features"
-    )
-    for finding in cleaning.dropped:
-        first = finding.examples[0]
-        progress.say(
-            f"  dropped {finding.count:,}: {finding.kind} (row {first.row}: {first.reason})"
-        )
-    if cleaning.zero_inflated:
-        progress.say(f"  note: {cleaning.remedy}")
-    return table, cleaning, X
-
-
-def _featurize(
-    table: MaterialsTable, compositions: Compositions, cleaning: CleaningReport, data: DataConfig
-) -> tuple[MaterialsTable, CleaningReport, NDArray[np.float64]]:
-    """Compute the features; the rare row that has none is dropped like any other bad row."""
-    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
-    X, reasons = featurizer.featurize(compositions)
-    bad = np.flatnonzero(reasons != "")
-    if bad.size:
-        row = int(bad[0])
-        if data.strict or bad.size == len(table):
-            raise FormulaError(
-                f"no features for {table.formulas[row]} (id {table.ids[row]}): {reasons[row]}"
-            )
-        good = np.flatnonzero(reasons == "")
-        example = Example(row + 1, table.ids[row], table.formulas[row], reasons[row])
-        finding = Finding("formula without features", int(bad.size), (example,))
-        cleaning = replace(cleaning, rows_kept=int(good.size), dropped=(*cleaning.dropped, finding))
-        table, X = table.take(good), X[good]
-    if data.feature_cols:
-        X = np.hstack([X, table.feature_columns(data.feature_cols)])
-    return table, cleaning, X
-
-
 def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     """Load the rows and find the shifted ones.
 
@@ -218,20 +125,6 @@ def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
         if scheme != "random":
             shifted[name] = splitter.held_out(X, table.targets, table.groups)
     return Prepared(table, cleaning, X, targets_of(table), shifted, descriptions)
-
-
-def targets_of(table: MaterialsTable) -> NDArray[np.float64]:
-    """Return the targets of a table that must have them."""
-    if table.targets is None:
-        raise DataError(f"{table.source or 'the table'} has no target column")
-    return table.targets
-
-
-def groups_of(table: MaterialsTable) -> NDArray[np.object_]:
-    """Return the reduced formulas of a table that must have been cleaned."""
-    if table.groups is None:
-        raise DataError(f"{table.source or 'the table'} has not been cleaned")
-    return table.groups
 
 
 def build_splitter(
@@ -273,7 +166,7 @@ def build_splitter(
     if scheme == "family":
         return FamilySplit(config.family)
     if config.relation_flag is not None:
-        return RelationSplit(flags=_read_flags(table, config.relation_flag))
+        return RelationSplit(flags=read_flags(table, config.relation_flag))
     if config.relation_file is not None:
         return RelationSplit(formulas=_read_formulas(Path(config.relation_file), hydrates))
     raise SplitError(
@@ -340,35 +233,6 @@ def _plan_fit(
         if mask.any():
             tests.append(TestSet(split, "ood", np.flatnonzero(mask)))
     return Fit(name, seed, rest, validation, tuple(tests))
-
-
-def _spread_flag(table: MaterialsTable, column: str, hydrates: Hydrates) -> MaterialsTable:
-    """Give every row of a formula the flag of any of its rows: merging keeps the first row's."""
-    compositions, reasons, _ = parse_formulas(table.formulas, hydrates=hydrates)
-    good = np.flatnonzero((reasons == "") & np.isfinite(targets_of(table)))
-    groups = compositions.take(good).reduced_formulas()
-    flagged = groups[_read_flags(table.take(good), column)]
-    spread = np.zeros(len(table), dtype=bool)
-    spread[good] = np.isin(groups, flagged)
-    return replace(table, extra=table.extra.assign(**{column: spread}))
-
-
-def _read_flags(table: MaterialsTable, column: str) -> BoolArray:
-    if column in table.extra.columns and table.extra[column].dtype == bool:
-        return np.asarray(table.extra[column], dtype=bool)
-    words = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
-    if column in table.extra.columns:
-        texts = table.extra[column].astype(str).str.strip().str.casefold()
-        if texts.isin(list(words)).all():
-            return np.asarray(texts.map(words) == 1.0, dtype=bool)
-    values = table.feature_columns([column])[:, 0]
-    bad = np.flatnonzero((values != 0) & (values != 1))
-    if bad.size:
-        raise SplitError(
-            f"column {column!r}, {table.formulas[bad[0]]} (id {table.ids[bad[0]]}): "
-            f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
-        )
-    return np.asarray(values == 1, dtype=bool)
 
 
 def _read_formulas(path: Path, hydrates: Hydrates) -> NDArray[np.object_]:

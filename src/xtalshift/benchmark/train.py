@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 import xtalshift
-from xtalshift.benchmark.prepare import groups_of, load_rows, targets_of
+from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig, RunConfig
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError

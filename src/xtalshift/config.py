@@ -75,7 +75,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     Parameters
     ----------
     text : str
-        For instance ``"train.epochs=20"`` or ``"split.family=O"``.
+        For instance ``"erm.epochs=20"`` or ``"split.family=O"``.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     """
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
-        raise ConfigError(f"--set {text!r}: expected name=value, such as train.epochs=20")
+        raise ConfigError(f"--set {text!r}: expected name=value, such as erm.epochs=20")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:

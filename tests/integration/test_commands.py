@@ -158,3 +158,47 @@ def test_report_is_written_again_and_needs_a_finished_run(table, tmp_path, quick
     assert (out / "report.html").read_bytes() == first
     missing = xtalshift("report", tmp_path)
     assert (missing.code, "results.json" in missing.err) == (1, True)
+
+
+def test_no_command_writes_over_its_input(spoiled, xtalshift):
+    before = spoiled.read_bytes()
+    for command in (
+        ("featurize", spoiled, "-o", spoiled),
+        ("split", spoiled, "--scheme", "random", "-o", spoiled.parent / "." / spoiled.name),
+    ):
+        outcome = xtalshift(*command)
+        assert (outcome.code, "is the input" in outcome.err) == (1, True)
+    assert spoiled.read_bytes() == before
+
+
+def test_train_never_deletes_a_folder_however_it_is_written(table, tmp_path, xtalshift):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years")
+    out = tmp_path / "missing" / ".." / "thesis"
+    outcome = xtalshift("train", table, "--target", "gap", "--method", "dummy", "-o", out)
+    assert (outcome.code, "is not a saved model" in outcome.err) == (1, True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years"
+
+
+def test_a_constant_target_is_refused(table, tmp_path, xtalshift):
+    frame = pd.read_csv(table).assign(gap=2.5)
+    frame.to_csv(tmp_path / "flat.csv", index=False)
+    command = ("--target", "gap", "--method", "ridge", "-o", tmp_path / "m")
+    outcome = xtalshift("train", tmp_path / "flat.csv", *command)
+    assert outcome.code == 1
+    assert "targets are 2.5; there is nothing to learn" in outcome.err
+
+
+def test_predict_expands_hydrates_on_request_and_finds_the_model_of_a_run(
+    model, table, tmp_path, quick, xtalshift
+):
+    assert xtalshift("predict", model, "CuSO4*5H2O").code == 1
+    assert xtalshift("predict", model, "CuSO4*5H2O", "--hydrates", "expand").code == 0
+    assert xtalshift("predict", model, "NaCl", "--hydrates", "drop").code == 1
+    run = tmp_path / "run"
+    options = ("--target", "gap", "--out", run, "--methods", "dummy", *quick)
+    assert xtalshift("run", "--dataset", table, *options).code == 0
+    hint = xtalshift("predict", run, "NaCl")
+    assert (hint.code, f"its model is {run / 'model'}" in hint.err) == (1, True)
+    other = xtalshift("run", "--dataset", table, *options, "--seed", "3", "--unit", "eV")
+    assert (other.code, "(data.unit, seed)" in other.err) == (1, True)

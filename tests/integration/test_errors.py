@@ -162,7 +162,7 @@ def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch)
     def broken(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("xtalshift.benchmark.run", broken)
+    monkeypatch.setattr("xtalshift.benchmark.run.run", broken)
     outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
     assert outcome.code == 1
     assert outcome.err == (

@@ -76,6 +76,12 @@ def load_rows(
         strict=data.strict,
         feature_cols=data.feature_cols,
     )
+    kept = targets_of(table)
+    if np.ptp(kept) == 0:
+        raise DataError(
+            f"all {len(table)} targets are {kept[0]:g}; there is nothing to learn. "
+            "Check the target column"
+        )
     table, cleaning, X = _featurize(table, compositions, cleaning, data)
     progress.say(
         f"{cleaning.rows_read:,} rows read, {cleaning.rows_dropped:,} dropped, "

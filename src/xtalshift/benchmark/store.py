@@ -78,10 +78,11 @@ class RunFolder:
         if HEADER_FILE in held:
             if overwrite:
                 return False
-            if _read_json(self.path / HEADER_FILE) != header:
+            if changed := _differences(_read_json(self.path / HEADER_FILE), header):
                 raise ConfigError(
-                    f"{self.path} holds a run with other settings, data or version; "
-                    "choose another --out, or give --overwrite to replace it"
+                    f"{self.path} holds a run with other settings, data or version "
+                    f"({', '.join(changed[:4])}); choose another --out, or give --overwrite to "
+                    "replace it"
                 )
             return True
         if held and not overwrite:
@@ -134,6 +135,17 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Return the dotted names of the values that differ between two nested dictionaries."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return [] if old == new else [name.removeprefix("config.")]
+    return [
+        found
+        for key in sorted(old.keys() | new.keys())
+        for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+    ]
 
 
 def finite(values: Any) -> Any:

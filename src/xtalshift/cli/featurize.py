@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xtalshift.cli.output import open_writer
+from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
 
 __all__ = ["featurize_command"]
@@ -45,6 +45,7 @@ def featurize_command(
     names = [str(name) for name in featurizer.get_feature_names_out()]
     rows = bad = 0
     text_columns = [formula_col] if formula_col else []
+    refuse_input(source, out)
     with open_writer(out) as writer, make_progress().task("featurize", None) as task:
         for frame in iter_frames(source, CHUNK_ROWS, text_columns=text_columns):
             formulas = frame[find_formula_column(frame.columns, formula_col)]

@@ -67,30 +67,32 @@ FeatureCols = Annotated[
 ]
 Features = Annotated[
     str | None,
-    typer.Option(help="magpie | fractions | magpie+fractions.", rich_help_panel=_DATA),
+    typer.Option(help="magpie (default) | fractions | magpie+fractions.", rich_help_panel=_DATA),
 ]
 Transform = Annotated[
     str | None,
-    typer.Option(help="Of the target: none | log | log1p | asinh | clip.", rich_help_panel=_DATA),
+    typer.Option(
+        help="Of the target: none (default) | log | log1p | asinh | clip.", rich_help_panel=_DATA
+    ),
 ]
 Duplicates = Annotated[
     str | None,
     typer.Option(
-        help="Rows of one formula: keep | mean | median | lowest | highest.",
+        help="Rows of one formula: mean (default) | median | lowest | highest | keep.",
         rich_help_panel=_DATA,
     ),
 ]
 Hydrates = Annotated[
     str | None,
-    typer.Option(help="CuSO4*5H2O: refuse | expand.", rich_help_panel=_DATA),
+    typer.Option(help="CuSO4*5H2O: refuse (default) | expand.", rich_help_panel=_DATA),
 ]
 Strict = Annotated[
     bool | None,
     typer.Option("--strict", help="Make an unusable row an error.", rich_help_panel=_DATA),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed.", rich_help_panel=_TRAINING)]
+Seed = Annotated[int | None, typer.Option(help="Seed (default 0).", rich_help_panel=_TRAINING)]
 Device = Annotated[
-    str | None, typer.Option(help="auto | cpu | cuda ...", rich_help_panel=_TRAINING)
+    str | None, typer.Option(help="auto (default) | cpu | cuda ...", rich_help_panel=_TRAINING)
 ]
 Threads = Annotated[
     int | None,

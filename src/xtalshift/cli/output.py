@@ -13,9 +13,15 @@ from xtalshift.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FrameWriter", "open_writer", "write_frame"]
+__all__ = ["FrameWriter", "open_writer", "refuse_input", "write_frame"]
 
 WRITABLE = (".csv", ".parquet")
+
+
+def refuse_input(source: Path, out: Path) -> None:
+    """Raise `DataError` if `out` is the file `source`, which it would replace."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise DataError(f"{out} is the input; choose another output")
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, write_frame
+from xtalshift.cli.output import open_writer, refuse_input, write_frame
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
@@ -41,6 +41,7 @@ def predict_command(
         list[str] | None,
         typer.Option("--with", help="Feature column of formulas: temperature=300.", metavar="N=V"),
     ] = None,
+    hydrates: options.Hydrates = None,
     strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -51,6 +52,10 @@ def predict_command(
     predictor = load_model(model, device=device)
     if threads is not None:  # after loading: only libraries that are there can be limited
         options.limit_threads(threads)
+    if hydrates is not None:  # else as the model was trained
+        if hydrates not in ("refuse", "expand"):
+            raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
+        predictor.set_params(hydrates=hydrates)
     files = [text for text in inputs if _is_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)
@@ -152,8 +157,7 @@ def _predict_file(
 
     from xtalshift.data import find_formula_column, iter_frames
 
-    if out.exists() and source.exists() and out.samefile(source):
-        raise DataError(f"{out} is the input; choose another output")
+    refuse_input(source, out)
     rows = bad = clipped = 0
     first = ""
     text_columns = [formula_col] if formula_col else []

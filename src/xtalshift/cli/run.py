@@ -20,11 +20,18 @@ def run_command(
     config: options.ConfigFile = None,
     dataset: options.Dataset = None,
     target: options.Target = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results (default: runs/NAME).", metavar="DIR"),
+    ] = None,
     assign: options.Set = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="Comma-separated: dummy,ridge,lightgbm,erm,cal.", metavar="NAMES"),
+        typer.Option(
+            help="Comma-separated (default all): dummy,ridge,lightgbm,erm,cal,cal-eps0 (CAL "
+            "without its attack).",
+            metavar="NAMES",
+        ),
     ] = None,
     formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
@@ -38,18 +45,22 @@ def run_command(
     splits: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: random,covariate,prior,family.",
+            help="Comma-separated (default all): random,covariate,prior,family; relation joins "
+            "them where it is declared.",
             rich_help_panel=_SPLITS,
             metavar="NAMES",
         ),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option(help="Element of the held-out family.", rich_help_panel=_SPLITS),
+        typer.Option(
+            help="Element of the held-out family (default F), or several joined by +.",
+            rich_help_panel=_SPLITS,
+        ),
     ] = None,
     tail: Annotated[
         str | None,
-        typer.Option(help="Prior shift: high | low | both.", rich_help_panel=_SPLITS),
+        typer.Option(help="Prior shift: high (default) | low | both.", rich_help_panel=_SPLITS),
     ] = None,
     relation_flag: Annotated[
         str | None,
@@ -74,7 +85,7 @@ def run_command(
     seed: options.Seed = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="How many seeds.", min=1, rich_help_panel="Training"),
+        typer.Option(help="How many seeds (default 1).", min=1, rich_help_panel="Training"),
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import write_frame
+from xtalshift.cli.output import refuse_input, write_frame
 
 __all__ = ["split_command"]
 
@@ -51,6 +51,7 @@ def split_command(
     )
     from xtalshift.benchmark.parts import assign_parts, read_rows
 
+    refuse_input(Path(source), out)
     parts = assign_parts(read_rows(settings.data, scheme), scheme, settings)
     write_frame(parts, out)
     counts = parts["part"].replace("", "unusable").value_counts()

@@ -38,7 +38,8 @@ def print_errors(results: dict[str, Any]) -> None:
     for name, role in sets:
         table.add_column(f"{name}\n{role.upper()}", justify="right", overflow="fold")
     table.add_column("s", justify="right")
-    for method in dict.fromkeys(record["method"] for record in records):
+    names = list(dict.fromkeys(record["method"] for record in records))
+    for method in [name for name in names if ":" not in name]:
         rows = [record for record in records if record["method"] == method]
         cells = [_cell(rows, name, role) for name, role in sets]
         seconds = fmean(record["seconds"] for record in rows)
@@ -50,6 +51,8 @@ def print_errors(results: dict[str, Any]) -> None:
     title = f"MAE{where} (in brackets: relative to predicting the mean){many}"
     console.print(title, markup=False, soft_wrap=True)
     console.print(table)
+    if any(":" in name for name in names):
+        console.print("Last and averaged (EMA) weights of the networks: see the report.")
 
 
 def _cell(rows: list[dict[str, Any]], name: str, role: str) -> str:

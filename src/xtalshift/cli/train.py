@@ -18,7 +18,7 @@ def train_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
     target: options.Target = None,
     method: Annotated[
-        str, typer.Option(help="dummy | ridge | lightgbm | erm | cal.", metavar="NAME")
+        str, typer.Option(help="dummy | ridge | lightgbm | erm | cal | cal-eps0.", metavar="NAME")
     ] = "erm",
     config: options.ConfigFile = None,
     assign: options.Set = None,
@@ -68,6 +68,7 @@ def train_command(
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
         f"(the mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "
-        f"{trained.n_validation:,} validation rows; it holds for materials like these"
+        f"{trained.n_validation:,} validation rows "
+        "(materials like the training data)"
     )
     typer.echo(f"Model: {out}")

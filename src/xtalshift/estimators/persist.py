@@ -55,7 +55,7 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
         If writing fails; a model that was there stays.
     """
     check_is_fitted(model, "regressor_")
-    folder = Path(folder)
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
     check_model_folder(folder)
     state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
     arrays = save(state)
@@ -96,6 +96,7 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
 
 def check_model_folder(folder: Path) -> None:
     """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100
     files = {MODEL_FILE, ARRAYS_FILE}
     if folder.exists() and (
         not folder.is_dir() or {path.name for path in folder.iterdir()} - files
@@ -168,7 +169,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if not folder.is_dir() or not path.exists():
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no {MODEL_FILE}. "
-            "Name the folder that `xtalshift train` or `run` wrote"
+            + (
+                f"It is the folder of a run; its model is {folder / 'model'}"
+                if (folder / "model" / MODEL_FILE).exists()
+                else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
+            )
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

@@ -38,9 +38,9 @@ def test_a_narrow_terminal_keeps_the_names_of_the_methods(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     names = ["random", "covariate", "prior", "family:F", "relation"]
     splits = [{"name": n, "role": "ood", "fit": "all", "seed": 0} for n in names]
-    records = [record("cal:last", name, "ood", 0.123456, 0.5) for name in names]
+    records = [record("cal-eps0", name, "ood", 0.123456, 0.5) for name in names]
     print_errors({"records": records, "splits": splits, "provenance": {"data": {"unit": ""}}})
     text = capsys.readouterr().out
-    assert "cal:last" in text
+    assert "cal-eps0" in text
     assert text.count("0.1235") == 5
     assert "…" not in text

@@ -7,6 +7,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # after the setting, which libraries read when they load
+from hypothesis import settings
+
+# A landing must not hang on the luck of a draw; by hand hypothesis goes on exploring.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

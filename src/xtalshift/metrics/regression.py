@@ -66,12 +66,13 @@ def regression_scores(
     mae = float(np.mean(np.abs(error)))
     spread = float(np.sum((y - y.mean()) ** 2))
     dummy = float(np.mean(np.abs(y - train_mean)))
+    varies = y.max() > y.min() and spread > 0  # the squares of tiny numbers are 0
     rounding = 1e-12 * float(np.max(np.abs(y)))
     return RegressionScores(
         n=int(y.size),
         mae=mae,
         rmse=float(np.sqrt(np.mean(error**2))),
-        r2=1.0 - float(np.sum(error**2)) / spread if y.max() > y.min() else float("nan"),
+        r2=1.0 - float(np.sum(error**2)) / spread if varies else float("nan"),
         mae_over_dummy=mae / dummy if dummy > rounding else float("nan"),
     )
 

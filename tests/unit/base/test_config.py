@@ -105,7 +105,7 @@ def test_assignments(text, keys, value):
 
 @pytest.mark.parametrize("text", ["epochs", "=3", " =3", ""])
 def test_assignments_without_a_name_are_refused(text):
-    with pytest.raises(ConfigError, match=r"expected name=value, such as train\.epochs=20"):
+    with pytest.raises(ConfigError, match=r"expected name=value, such as erm\.epochs=20"):
         parse_assignment(text)
 
 

@@ -60,3 +60,7 @@ def test_integers_and_lists_will_do():
 def test_what_cannot_be_scored_is_refused(targets, predictions, train_mean, message):
     with pytest.raises(DataError, match=message):
         regression_scores(targets, predictions, train_mean=train_mean)
+
+
+def test_targets_too_small_to_square_have_no_r2():
+    assert math.isnan(regression_scores([0.0, 1e-293], [0.0, 0.0], train_mean=0.0).r2)

@@ -16,6 +16,7 @@ from xtalshift.estimators.base import Arrays, Labelled, Regressor, in_pieces
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn import IRNet, Parameters, Rows, TrainingData, TrainResult, resolve_architecture
 from xtalshift.nn.device import resolve_device
+from xtalshift.nn.irnet import name_architecture
 from xtalshift.nn.train import predict_rows
 from xtalshift.progress import Progress
 
@@ -115,10 +116,9 @@ class NetworkRegressor(Regressor):
             if not 0 <= self.dropout < 1:
                 raise ConfigError(f"dropout = {self.dropout}; expected a number in [0, 1)")
             return float(self.dropout)
-        name = self.architecture
-        if name == "auto":
-            name = "irnet-cpu" if device.type == "cpu" else "irnet3"
-        return DROPOUT.get(name, 0.0) if isinstance(name, str) else 0.0
+        if not isinstance(self.architecture, str):
+            return 0.0
+        return DROPOUT[name_architecture(self.architecture, device)]
 
     def _rows(self, rows: Labelled, device: torch.device) -> Rows:
         def put(values: NDArray[Any]) -> torch.Tensor:

@@ -15,13 +15,20 @@ from torch import Tensor, nn
 from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
-__all__ = ["ARCHITECTURES", "IRNet", "resolve_architecture"]
+__all__ = ["ARCHITECTURES", "IRNet", "name_architecture", "resolve_architecture"]
 
 ARCHITECTURES: dict[str, tuple[int, ...]] = {
     "irnet3": (2048, 1024, 512),
     "irnet-cpu": (256, 128, 64),
 }
 """Named widths; ``auto`` means ``irnet-cpu`` on a CPU and ``irnet3`` elsewhere."""
+
+
+def name_architecture(name: str, device: torch.device) -> str:
+    """Return `name`, or for ``"auto"`` the architecture that suits the device."""
+    if name != "auto":
+        return name
+    return "irnet-cpu" if device.type == "cpu" else "irnet3"
 
 
 def resolve_architecture(name: str | Sequence[int], device: torch.device) -> tuple[int, ...]:
@@ -40,8 +47,7 @@ def resolve_architecture(name: str | Sequence[int], device: torch.device) -> tup
         If the name is unknown or a width is not positive.
     """
     if isinstance(name, str):
-        if name == "auto":
-            name = "irnet-cpu" if device.type == "cpu" else "irnet3"
+        name = name_architecture(name, device)
         if name not in ARCHITECTURES:
             known = ["auto", *ARCHITECTURES]
             raise ConfigError(

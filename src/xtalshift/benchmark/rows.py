@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from xtalshift.data import (
 )
 from xtalshift.data.clean import Example, Finding
 from xtalshift.errors import DataError, FormulaError, SplitError
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.estimators import Regressor
+from xtalshift.estimators.pipeline import origin_of
+from xtalshift.featurize import CompositionFeaturizer, Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["groups_of", "load_rows", "read_flags", "targets_of"]
+__all__ = ["groups_of", "load_rows", "origin_rows", "read_flags", "targets_of"]
 
 
 def load_rows(
@@ -118,6 +121,18 @@ def _featurize(
     if data.feature_cols:
         X = np.hstack([X, table.feature_columns(data.feature_cols)])
     return table, cleaning, X
+
+
+def origin_rows(
+    regressor: Regressor, table: MaterialsTable, data: DataConfig, rows: NDArray[Any]
+) -> Origin | None:
+    """Return the argument `origin` of `regressor.fit` for some rows; None if it needs none."""
+    if not regressor.needs_origin:
+        return None
+    formulas = np.asarray(table.formulas)[rows].tolist()
+    compositions, _, _ = parse_formulas(formulas, hydrates=data.hydrates)
+    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
+    return origin_of(regressor, compositions, featurizer)
 
 
 def targets_of(table: MaterialsTable) -> NDArray[np.float64]:

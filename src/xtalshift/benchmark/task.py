@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
+from xtalshift.benchmark.rows import origin_rows
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.train import wrap_model
 from xtalshift.errors import DataError
@@ -65,6 +66,8 @@ def run_task(
     X, y = prepared.X, prepared.y
     train, held_out = fit.train, fit.validation
     task: dict[str, Any] = {"method": method, "fit": fit.name, "seed": fit.seed}
+    # beside the folder, which is emptied before a task begins anew
+    checkpoint = place.with_name(f"{place.name}.checkpoint")
     started = time.perf_counter()
     try:
         # one seed for all methods: CAL and its control start from the same parameters
@@ -76,6 +79,8 @@ def run_task(
             X_val=X[held_out],
             y_val=transform.forward(y[held_out]),
             progress=progress,
+            checkpoint=checkpoint,
+            origin=origin_rows(regressor, prepared.table, config.data, train),
         )
         task["seconds"] = time.perf_counter() - started
         error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
@@ -91,6 +96,7 @@ def run_task(
     except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
         reason = f"{type(error).__name__}: {error}"
         progress.say(f"{method} failed: {reason}")
+        checkpoint.unlink(missing_ok=True)
         task |= {"status": "failed", "traceback": traceback.format_exc()}
         task.setdefault("seconds", time.perf_counter() - started)
         task["records"] = [

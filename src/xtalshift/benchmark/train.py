@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 
 import xtalshift
-from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
+from xtalshift.benchmark.adversarial import adversarial_table
+from xtalshift.benchmark.rows import groups_of, load_rows, origin_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig, RunConfig
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
@@ -36,6 +39,8 @@ class Trained(NamedTuple):
         Mean absolute error on the validation rows, of the model and of the training mean. The rows
         chose the parameters, so the first is slightly optimistic; both hold for materials like the
         training data only.
+    adversarial : pandas.DataFrame or None
+        The training rows after the attack, where asked for.
     """
 
     model: FormulaRegressor
@@ -43,9 +48,17 @@ class Trained(NamedTuple):
     n_validation: int
     val_mae: float
     val_mae_dummy: float
+    adversarial: pd.DataFrame | None = None
 
 
-def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -> Trained:
+def train(
+    config: RunConfig,
+    method: str,
+    *,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+    attack: bool = False,
+) -> Trained:
     """Train `method` on all usable rows but the validation share.
 
     Parameters
@@ -56,6 +69,10 @@ def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -
         Name in `xtalshift.estimators.METHODS`.
     progress : Progress
         Told how far training is.
+    checkpoint : Path, optional
+        File in which a long training keeps where it is; removed at its end.
+    attack : bool
+        Whether the fitted model attacks its training rows, see `adversarial_table`.
 
     Raises
     ------
@@ -74,15 +91,26 @@ def train(config: RunConfig, method: str, *, progress: Progress = NO_PROGRESS) -
     transform = target_transform(regressor, config.data.transform)
     z = transform.forward(y)
     regressor.fit(
-        X[~held_out], z[~held_out], X_val=X[held_out], y_val=z[held_out], progress=progress
+        X[~held_out],
+        z[~held_out],
+        X_val=X[held_out],
+        y_val=z[held_out],
+        progress=progress,
+        checkpoint=checkpoint,
+        origin=origin_rows(regressor, table, config.data, ~held_out),
     )
     predictions = transform.inverse(regressor.predict(X[held_out]))
+    adversarial = None
+    if attack:
+        rows = np.flatnonzero(~held_out)
+        adversarial = adversarial_table(regressor, config.data, table.take(rows), X[rows])
     return Trained(
         model=wrap_model(regressor, method, config.data, table, describe_data(table)),
         n_train=int(np.sum(~held_out)),
         n_validation=int(np.sum(held_out)),
         val_mae=float(np.mean(np.abs(predictions - y[held_out]))),
         val_mae_dummy=float(np.mean(np.abs(y[~held_out].mean() - y[held_out]))),
+        adversarial=adversarial,
     )
 
 

@@ -1,23 +1,252 @@
-"""The CAL training loop: warm-up, ranking, alternating ERM and CAL steps, selection."""
+"""The CAL training: warm-up, ranking, ERM and CAL steps in turn, selection."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from xtalshift.cal.attack import attack
 from xtalshift.cal.config import CALConfig
 from xtalshift.cal.sampling import select_hardest
 from xtalshift.cal.state import CALState, init
-from xtalshift.cal.step import StepReport, step
+from xtalshift.cal.step import Attack, StepReport, step
 from xtalshift.cal.weights import close_epoch
-from xtalshift.nn import Rows, Selection, TrainingData, TrainResult, copy_parameters, update_ema
-from xtalshift.nn.batches import iterate_batches
-from xtalshift.nn.train import check_finite, erm_step, validation_error
+from xtalshift.errors import TrainingError
+from xtalshift.nn import (
+    Checkpoint,
+    LossLog,
+    Parameters,
+    Rows,
+    Training,
+    TrainingData,
+    TrainResult,
+    copy_parameters,
+    draw_order,
+    erm_step,
+    iterate_batches,
+    run_training,
+    update_ema,
+)
+from xtalshift.nn.checkpoint import State
+from xtalshift.nn.joint import draw_batches
+from xtalshift.nn.training import cosine_rate
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["train_cal"]
+__all__ = ["CALTraining", "train_cal"]
+
+TARGET_STEPS = 10
+"""With replay an epoch has at least so many CAL steps, however few target labels there are."""
+
+
+class CALTraining(Training):
+    """Crystal Adversarial Learning (arXiv:2408.09297); targeted if there are target labels.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place.
+    data : TrainingData
+        Source rows; CAL steps are taken on the target rows if there are any, else on the source
+        rows that partial sampling leaves.
+    config : CALConfig
+        Settings.
+    generator : torch.Generator
+        Draws batches, environments and dropout.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
+    attacker : callable
+        The attack.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: TrainingData,
+        config: CALConfig,
+        generator: torch.Generator,
+        *,
+        sample: Tensor | None = None,
+        attacker: Attack = attack,
+    ) -> None:
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        super().__init__(model, optimizer, data.train, generator)
+        self.config = config
+        self.target = data.target
+        self.sample = sample
+        self.attacker = attacker
+        self.members: int | None = getattr(model, "members", None)
+        self.cal = init(self.rows.x.shape[-1], config, like=self.rows.x, members=self.members)
+        self.hard = torch.empty(0, dtype=torch.int64, device=self.rows.y.device)
+
+    def extras(self) -> Parameters:
+        """Return the transport cost at the end."""
+        return {"weights": self.cal.weights, "gamma": self.cal.gamma}
+
+    def may_select(self, epoch: int) -> bool:
+        """Return whether `epoch` is past the warm-up: parameters of plain training are not CAL."""
+        return epoch >= self.config.warmup_epochs or self.config.epochs <= self.config.warmup_epochs
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Take the ERM and CAL steps of one epoch."""
+        config = self.config
+        attacking = epoch >= config.warmup_epochs
+        self._rank(epoch)
+        dropout = self.generator if epoch < config.dropout_epochs else None
+        # after a rollback the steps on adversarial rows are smaller too
+        rate = config.theta_learning_rate * self.step_scale
+        stepping = config.model_copy(update={"theta_learning_rate": rate})
+        log = LossLog(self.loss_limit)
+        reports: list[StepReport] = []
+        schedule = list(self._schedule(attacking))
+        for number, (batch, cal_batches) in enumerate(schedule):
+            if config.schedule == "cosine":
+                done, total = epoch * len(schedule) + number, config.epochs * len(schedule)
+                self.set_rate(cosine_rate(config.learning_rate, done, total))
+            else:
+                self.set_rate(config.learning_rate)
+            if batch is not None:
+                log.add("ERM", erm_step(self.model, batch, self.optimizer, dropout), len(batch))
+            for rows in cal_batches:
+                self.cal, report = step(
+                    self.model,
+                    rows,
+                    self.cal,
+                    stepping,
+                    epoch,
+                    self.generator,
+                    optimizer=self.optimizer,
+                    attacker=self.attacker,
+                    measure=not reports,
+                )
+                reports.append(report)
+                log.add("CAL", report.loss, len(rows))
+            if config.ema_every == "step" and epoch >= config.ema_start:
+                update_ema(self.ema, self.model, config.ema_decay)
+        losses = log.close(epoch, self.members or 1)
+        if attacking:
+            self.cal = close_epoch(self.cal, config)
+            if not bool(torch.isfinite(self.cal.weights).all()):
+                raise TrainingError(f"a covariate weight is not finite after epoch {epoch} (CAL)")
+        self._average(epoch)
+        phase = "cal" if attacking else "warm-up"
+        loss = losses.get("ERM", losses.get("CAL"))
+        return {"phase": phase, "train_loss": loss, **self._summarise(reports, losses)}
+
+    def get_state(self) -> State:
+        """Return everything that the next epoch depends on (not copied)."""
+        cal = self.cal
+        own = {
+            "hard": self.hard,
+            "weights": cal.weights,
+            "frozen": cal.frozen,
+            "gamma": cal.gamma,
+            "steps": cal.steps,
+        }
+        return {**super().get_state(), "cal": own}
+
+    def set_state(self, state: State) -> None:
+        """Restore what `get_state` returned."""
+        super().set_state(state)
+        own = state["cal"]
+        self.hard = own["hard"]
+        self.cal = CALState(own["weights"], own["frozen"], own["gamma"], own["steps"])
+
+    def _rank(self, epoch: int) -> None:
+        """Choose the hardest rows anew, every ``resample_every`` epochs."""
+        since = epoch - self.config.warmup_epochs
+        if since >= 0 and since % self.config.resample_every == 0:
+            count = self.config.hard_rows(len(self.rows))
+            self.hard = select_hardest(self.model, self.rows, count, self.sample)
+
+    def _schedule(self, attacking: bool) -> Iterator[tuple[Rows | None, list[Rows]]]:  # noqa: FBT001
+        """Yield each ERM batch of an epoch with the CAL batches that follow it."""
+        config, size = self.config, self.config.batch_size
+        if attacking and self.target is not None and config.replay > 0:
+            yield from self._replay(self.target)
+            return
+        everything = not attacking or config.erm_rows == "all"
+        order = self._shuffled() if everything else self.hard
+        erm = [self.rows.take(part) for part in iterate_batches(order, size)]
+        if not attacking or config.theta_steps == 0:
+            cal: list[Rows] = []
+        elif self.target is not None:
+            cal = self._target_batches(self.target, len(erm))
+        elif everything:
+            mixed = draw_order(self.hard.shape[-1], self.members, self.generator)
+            order = self.hard.gather(-1, mixed)
+            cal = [self.rows.take(part) for part in iterate_batches(order, size)]
+        else:
+            cal = erm
+        for number, batch in enumerate(erm):
+            first, last = (math.floor(k * len(cal) / len(erm)) for k in (number, number + 1))
+            yield batch, cal[first:last]
+
+    def _replay(self, target: Rows) -> Iterator[tuple[Rows | None, list[Rows]]]:
+        """Yield CAL batches of target labels, `replay` source batches before each."""
+        config = self.config
+        steps = max(math.ceil(len(target) / config.batch_size), TARGET_STEPS)
+        count = math.ceil(steps * config.replay)
+        order = self._shuffled()
+        while order.shape[-1] < count * config.batch_size:
+            order = torch.cat([order, self._shuffled()], dim=-1)
+        parts = iterate_batches(order[..., : count * config.batch_size], config.batch_size)
+        sources = [self.rows.take(part) for part in parts]
+        taken = 0
+        for number, batch in enumerate(self._target_batches(target, steps)):
+            due = math.floor((number + 1) * count / steps)
+            for source in sources[taken : due - 1]:
+                yield source, []
+            adversarial = [batch] if config.theta_steps else []
+            yield sources[due - 1] if due > taken else None, adversarial
+            taken = due
+
+    def _target_batches(self, target: Rows, count: int) -> list[Rows]:
+        size = self.config.batch_size
+        return draw_batches(target, size, count, self.members, self.generator)
+
+    def _shuffled(self) -> Tensor:
+        order = draw_order(len(self.rows), self.members, self.generator)
+        return order if self.sample is None else self.sample.gather(-1, order)
+
+    def _average(self, epoch: int) -> None:
+        config = self.config
+        if epoch < config.ema_start or (epoch == config.ema_start and config.ema_every == "epoch"):
+            self.ema = copy_parameters(self.model)
+        elif config.ema_every == "epoch":
+            update_ema(self.ema, self.model, config.ema_decay)
+
+    def _summarise(self, reports: list[StepReport], losses: dict[str, float]) -> dict[str, Any]:
+        """Return what the attacks of an epoch did, so that one that does nothing shows."""
+        if not reports:
+            return {}
+        members = self.members or 1
+        gains = [report.loss_gain for report in reports if report.loss_gain is not None]
+        rms = torch.stack([report.displacement_rms for report in reports])
+        largest = torch.stack([report.displacement_max for report in reports])
+        weights = self.cal.weights.float()
+        levels = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0], device=weights.device)
+        spectrum = torch.quantile(weights.flatten(), levels).tolist()
+        names = ("weight_min", "weight_p10", "weight_median", "weight_p90", "weight_max")
+        share = 1.0 if self.target is not None else self.hard.shape[-1] / len(self.rows)
+        return {
+            "adversarial_loss": losses["CAL"],
+            "attack_loss_gain": float(torch.stack(gains).mean()) / members if gains else None,
+            "displacement_rms": float(rms.square().mean().sqrt()),
+            "displacement_max": float(largest.max()),
+            **dict(zip(names, spectrum, strict=True)),
+            "weights_frozen": int(self.cal.frozen.sum()),
+            "gamma": float(self.cal.gamma.mean()),
+            "hard_share": share,
+        }
 
 
 def train_cal(
@@ -26,7 +255,10 @@ def train_cal(
     config: CALConfig,
     generator: torch.Generator,
     *,
+    sample: Tensor | None = None,
+    attacker: Attack = attack,
     progress: Progress = NO_PROGRESS,
+    checkpoint: Checkpoint | None = None,
     name: str = "CAL",
 ) -> TrainResult:
     """Train by Crystal Adversarial Learning (arXiv:2408.09297).
@@ -36,13 +268,19 @@ def train_cal(
     model : torch.nn.Module
         Trained in place; called as ``model(x, generator)``.
     data : TrainingData
-        Rows on the device of `model`.
+        Rows on the device of `model`; target labels make it targeted.
     config : CALConfig
         Settings.
     generator : torch.Generator
         On the device of `model`; draws batches, environments and dropout.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
+    attacker : callable
+        The attack; by default on features.
     progress : Progress
         Told after each epoch.
+    checkpoint : Checkpoint, optional
+        Where a killed training goes on.
     name : str
         What the progress line is called.
 
@@ -56,74 +294,14 @@ def train_cal(
     Raises
     ------
     TrainingError
-        If the loss is not finite; the message names epoch and part.
+        If the loss diverges twice; the message names epoch, batch and part.
     """
-    rows = data.train
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    state = init(rows.x.shape[1], config, like=rows.x)
-    selection = Selection(config.patience)
-    ema = copy_parameters(model)
-    history: list[dict[str, Any]] = []
-    order = torch.empty(0, dtype=torch.int64)
-    with progress.task(name, config.epochs) as task:
-        for epoch in range(config.epochs):
-            attacking = epoch >= config.warmup_epochs
-            order = _choose_rows(model, rows, config, epoch, order, generator)
-            dropout = generator if epoch < config.dropout_epochs else None
-            total = torch.zeros((), dtype=rows.y.dtype, device=rows.y.device)
-            reports: list[StepReport] = []
-            for indices in iterate_batches(order, config.batch_size):
-                batch = rows.take(indices)
-                total += erm_step(model, batch, optimizer, dropout) * len(batch)
-                if attacking:
-                    state, report = step(model, batch, state, config, epoch, generator)
-                    reports.append(report)
-            if attacking:
-                state = close_epoch(state)
-            if epoch <= config.ema_start:
-                ema = copy_parameters(model)
-            else:
-                update_ema(ema, model, config.ema_decay)
-            part = "cal" if attacking else "warm-up"
-            train_loss = check_finite(float(total) / len(order), epoch, part)
-            error = validation_error(model, data.validation)
-            if attacking or config.epochs <= config.warmup_epochs:
-                selection.update(epoch, error, model)
-            record = {"epoch": epoch, "phase": part, "train_loss": train_loss, "val_mae": error}
-            history.append({**record, **_summarise(reports, state)})
-            task.advance(train_loss=train_loss, val_mae_in_sd=error)
-            if attacking and selection.should_stop(epoch):
-                break
-    return selection.result(model, ema, history)
-
-
-def _choose_rows(
-    model: nn.Module,
-    rows: Rows,
-    config: CALConfig,
-    epoch: int,
-    previous: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return the rows of this epoch in the order of training."""
-    since_warmup = epoch - config.warmup_epochs
-    if since_warmup < 0:
-        return torch.randperm(len(rows), generator=generator, device=rows.y.device)
-    if since_warmup % config.resample_every == 0:
-        return select_hardest(model, rows, config.partial_batches * config.batch_size)
-    return previous
-
-
-def _summarise(reports: list[StepReport], state: CALState) -> dict[str, float]:
-    if not reports:
-        return {}
-    gains, rms, largest = (torch.stack(values) for values in zip(*reports, strict=True))
-    return {
-        "attack_loss_gain": float(gains.mean()),
-        "displacement_rms": float(rms.square().mean().sqrt()),
-        "displacement_max": float(largest.max()),
-        "weight_min": float(state.weights.min()),
-        "weight_max": float(state.weights.max()),
-        "weights_frozen": int(state.frozen.sum()),
-        "gamma": state.gamma,
-    }
+    return run_training(
+        CALTraining(model, data, config, generator, sample=sample, attacker=attacker),
+        data.validation,
+        epochs=config.epochs,
+        patience=config.patience,
+        name=name,
+        progress=progress,
+        checkpoint=checkpoint,
+    )

@@ -14,24 +14,29 @@ __all__ = ["CALState", "init"]
 
 @dataclass(frozen=True)
 class CALState:
-    """Transport cost of the attack.
+    """Transport cost of the attack. Leading axes are the members of an ensemble.
 
     Attributes
     ----------
-    weights : Tensor, shape (d,)
+    weights : Tensor, shape (..., d)
         Covariate weights ``w``: the cost of moving each feature.
-    frozen : Tensor of bool, shape (d,)
+    frozen : Tensor of bool, shape (..., d)
         Weights that are no longer learned.
-    gamma : float
+    gamma : Tensor, shape (...)
         Factor of the transport cost in the attack's objective.
+    steps : int
+        CAL steps so far.
     """
 
     weights: Tensor
     frozen: Tensor
-    gamma: float
+    gamma: Tensor
+    steps: int = 0
 
 
-def init(n_features: int, config: CALConfig, *, like: Tensor) -> CALState:
+def init(
+    n_features: int, config: CALConfig, *, like: Tensor, members: int | None = None
+) -> CALState:
     """Return the state before the first CAL step.
 
     Parameters
@@ -42,6 +47,12 @@ def init(n_features: int, config: CALConfig, *, like: Tensor) -> CALState:
         Gives the initial weights and gamma.
     like : Tensor
         Decides device and precision.
+    members : int, optional
+        Size of an ensemble.
     """
-    weights = torch.full((n_features,), config.weight_init, dtype=like.dtype, device=like.device)
-    return CALState(weights, torch.zeros_like(weights, dtype=torch.bool), config.gamma_init)
+    lead = () if members is None else (members,)
+    weights = torch.full(
+        (*lead, n_features), config.weight_init, dtype=like.dtype, device=like.device
+    )
+    gamma = torch.full(lead, config.gamma_init, dtype=like.dtype, device=like.device)
+    return CALState(weights, torch.zeros_like(weights, dtype=torch.bool), gamma)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from xtalshift.cal.attack import attack
+from xtalshift.cal.attack import Attacked, attack
 from xtalshift.cal.config import CALConfig
 from xtalshift.cal.state import CALState
 from xtalshift.cal.weights import (
@@ -17,9 +19,12 @@ from xtalshift.cal.weights import (
     update_weights,
     weight_gradient,
 )
-from xtalshift.nn import Rows, mean_loss
+from xtalshift.nn import Rows, copy_parameters, draw_order, erm_step, mean_loss
 
-__all__ = ["StepReport", "random_environments", "step"]
+__all__ = ["Attack", "StepReport", "random_environments", "step"]
+
+Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
+"""Moves rows; `xtalshift.cal.attack.attack` moves their features."""
 
 
 class StepReport(NamedTuple):
@@ -27,13 +32,17 @@ class StepReport(NamedTuple):
 
     Attributes
     ----------
-    loss_gain : Tensor, shape ()
-        Loss of the adversarial rows minus loss of the rows they started from, same parameters.
+    loss : Tensor, shape ()
+        Mean loss of the adversarial rows in the last parameter step.
+    loss_gain : Tensor, shape (), or None
+        Loss of the adversarial rows minus loss of the rows they started from, same parameters, no
+        dropout; None where it was not measured.
     displacement_rms, displacement_max : Tensor, shape ()
         Size of ``x_adv - x`` over rows and features, in standard deviations.
     """
 
-    loss_gain: Tensor
+    loss: Tensor
+    loss_gain: Tensor | None
     displacement_rms: Tensor
     displacement_max: Tensor
 
@@ -45,6 +54,10 @@ def step(
     config: CALConfig,
     epoch: int,
     generator: torch.Generator,
+    *,
+    optimizer: torch.optim.Optimizer | None = None,
+    attacker: Attack = attack,
+    measure: bool = False,
 ) -> tuple[CALState, StepReport]:
     """Take one CAL step on a batch; the model moves in place, the new state is returned.
 
@@ -52,7 +65,7 @@ def step(
     symbol       variable                     shape
     ============ ============================ =======================
     g            direction                    one tensor a parameter
-    x_adv        x_adv                        (n, d)
+    x_adv        attacked.rows.x              (n, d)
     A            mixed                        (n, d)
     a            spread                       scalar
     ============ ============================ =======================
@@ -68,9 +81,15 @@ def step(
     config : CALConfig
         Settings.
     epoch : int
-        From 0; decides ``a = alpha / sqrt(epoch + 1)`` and whether dropout is on.
+        From 0; decides ``a = alpha / sqrt(epoch + 1)`` and whether parameter steps have dropout.
     generator : torch.Generator
-        Draws the environments and dropout.
+        Draws random environments and dropout.
+    optimizer : torch.optim.Optimizer, optional
+        Of the ERM steps, for ``theta_optimizer = "shared"``.
+    attacker : callable
+        The attack.
+    measure : bool
+        Whether the loss gain is measured although no update of the weights is due.
 
     Returns
     -------
@@ -79,39 +98,117 @@ def step(
     report : StepReport
         Of the last attack.
     """
+    if config.theta_optimizer == "fresh" or optimizer is None:
+        # as published; its near-sign steps are larger than those of the ERM steps
+        optimizer = torch.optim.Adam(model.parameters(), lr=config.theta_learning_rate, fused=True)
+    due = state.steps % config.weight_every == 0
+    learns = due and config.attacks and config.weight_rule != "fixed"
+    walk = _published if learns and config.weight_rule == "published" else _unrolled
+    terms, attacked, loss, gain = walk(
+        model, rows, state, config, epoch, generator, optimizer, attacker, measure=due or measure
+    )
+    if learns:
+        gradient = weight_gradient(terms, state.gamma, config)
+        state = update_weights(state, gradient, config)
+    moved = attacked.rows.x - rows.x
+    report = StepReport(loss, gain, moved.square().mean().sqrt(), moved.abs().max())
+    return replace(state, steps=state.steps + 1), report
+
+
+Walk = tuple[list[tuple[Tensor, Tensor]], Attacked, Tensor, Tensor | None]
+
+
+def _published(
+    model: nn.Module,
+    rows: Rows,
+    state: CALState,
+    config: CALConfig,
+    epoch: int,
+    generator: torch.Generator,
+    optimizer: torch.optim.Optimizer,
+    attacker: Attack,
+    *,
+    measure: bool,  # noqa: ARG001 - the shared pass measures anyway
+) -> Walk:
+    """Take the theta steps with ``g`` from before them; without dropout ``A`` shares their pass."""
     dropout = generator if epoch < config.dropout_epochs else None
-    parameters = list(model.parameters())
-    n_environments = min(config.n_environments, len(rows))
-    environments = random_environments(len(rows), n_environments, generator)
-    spread = config.alpha / math.sqrt(epoch + 1)
-    direction = stability_gradient(model, rows, environments, n_environments, spread, dropout)
-    # a fresh Adam in every step, as published
-    optimizer = torch.optim.Adam(parameters, lr=config.theta_learning_rate)
-    mixed = torch.zeros_like(rows.x)
-    for number in range(config.theta_steps):
-        x_adv = attack(model, rows, state, config, dropout)
-        if number == config.theta_steps - 1:
-            with torch.no_grad():
-                clean_loss = mean_loss(model(rows.x, dropout), rows.y, rows.weights)
-        adversarial = Rows(x_adv, rows.y, rows.weights)
-        part, gradient, loss = mixed_derivative(model, adversarial, direction, dropout)
-        mixed += part
-        for parameter, value in zip(parameters, gradient, strict=True):
+    direction = _outer_gradient(model, rows, config, epoch, generator)
+    total = torch.zeros_like(rows.x)
+    for _ in range(config.theta_steps):
+        attacked = attacker(model, rows, state, config)
+        mixed, gradient, loss = mixed_derivative(
+            model, attacked.rows, direction, config.outer_layers
+        )
+        total += mixed
+        gain = loss - attacked.start_loss
+        if dropout is not None:
+            loss = erm_step(model, attacked.rows, optimizer, dropout)
+            continue
+        for parameter, value in zip(model.parameters(), gradient, strict=True):
             parameter.grad = value
         optimizer.step()
-    displacement = x_adv - rows.x
-    state = update_weights(state, weight_gradient(mixed, displacement, state.gamma, config), config)
-    report = StepReport(
-        loss - clean_loss, displacement.square().mean().sqrt(), displacement.abs().max()
-    )
-    return state, report
+    terms = [(total, attacked.rows.x - rows.x)]
+    return terms, attacked, loss, gain
 
 
-def random_environments(n_rows: int, count: int, generator: torch.Generator) -> Tensor:
+def _unrolled(
+    model: nn.Module,
+    rows: Rows,
+    state: CALState,
+    config: CALConfig,
+    epoch: int,
+    generator: torch.Generator,
+    optimizer: torch.optim.Optimizer,
+    attacker: Attack,
+    *,
+    measure: bool,
+) -> Walk:
+    """Take the theta steps, then ``g`` after them and each step's ``A`` at its own theta."""
+    due = state.steps % config.weight_every == 0
+    learns = due and config.attacks and config.weight_rule == "unrolled"
+    dropout = generator if epoch < config.dropout_epochs else None
+    visited = []
+    for _ in range(config.theta_steps):
+        attacked = attacker(model, rows, state, config)
+        if learns:
+            visited.append((copy_parameters(model), attacked))
+        if measure:
+            with torch.no_grad():
+                moved = attacked.rows
+                gain = mean_loss(model(moved.x), moved.y, moved.weights) - attacked.start_loss
+        loss = erm_step(model, attacked.rows, optimizer, dropout)
+    terms = []
+    if learns:
+        direction = _outer_gradient(model, rows, config, epoch, generator)
+        for theta, attacked in visited:
+            mixed = mixed_derivative(
+                model, attacked.rows, direction, config.outer_layers, at=theta
+            )[0]
+            terms.append((mixed, attacked.path))
+    return terms, attacked, loss, gain if measure else None
+
+
+def _outer_gradient(
+    model: nn.Module, rows: Rows, config: CALConfig, epoch: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Return ``g`` at the present theta."""
+    if rows.environments is None:
+        count = min(config.n_environments, len(rows))
+        members = getattr(model, "members", None)
+        environments = random_environments(len(rows), count, generator, members)
+    else:
+        environments = rows.environments
+        count = int(environments.max()) + 1
+    spread = config.alpha / math.sqrt(epoch + 1)
+    return stability_gradient(model, rows, environments, count, spread, config.outer_layers)
+
+
+def random_environments(
+    n_rows: int, count: int, generator: torch.Generator, members: int | None = None
+) -> Tensor:
     """Return a random environment for each row, numbered from 0, sizes equal to within one row.
 
     `count` is at most `n_rows`, so that none is empty.
     """
-    order = torch.randperm(n_rows, generator=generator, device=generator.device)
-    # order is a permutation, so its values modulo the count are balanced random numbers
-    return order % count
+    # an order is a permutation, so its values modulo the count are balanced random numbers
+    return draw_order(n_rows, members, generator) % count

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from xtalshift.cal.config import CALConfig
 from xtalshift.cal.state import CALState
-from xtalshift.nn import Rows, mean_loss, row_losses
+from xtalshift.nn import Parameters, Rows, mean_loss, row_losses, select_parameters
+from xtalshift.nn.irnet import Layers
 
 __all__ = [
     "close_epoch",
@@ -29,25 +32,28 @@ def stability_loss(
 
     Parameters
     ----------
-    losses : Tensor, shape (n,)
+    losses : Tensor, shape (..., n)
         Loss of each row.
-    environments : Tensor of int64, shape (n,)
-        Environment of each row, numbered from 0 without gaps.
+    environments : Tensor of int64, shape (..., n)
+        Environment of each row, numbered from 0.
     n_environments : int
-        How many there are.
+        How many there are; those without a row here do not count.
     spread : float
         ``a = alpha / sqrt(epoch + 1)``.
 
     Returns
     -------
-    Tensor, shape ()
+    Tensor, shape (...)
     """
     # a product, not index_add: that sums in no fixed order on a GPU
     members = F.one_hot(environments, n_environments).to(losses.dtype)
-    means = (losses @ members) / members.sum(dim=0)
-    if n_environments == 1:
-        return means[0]
-    return means.sum() + spread * (means.max() - means.min())
+    sizes = members.sum(dim=-2)
+    present = sizes > 0
+    means = (losses.unsqueeze(-2) @ members).squeeze(-2) / sizes.clamp_min(1.0)
+    largest = means.masked_fill(~present, -torch.inf).amax(dim=-1)
+    smallest = means.masked_fill(~present, torch.inf).amin(dim=-1)
+    # of one environment largest and smallest are the same, and cancel
+    return (means * present).sum(dim=-1) + spread * (largest - smallest)
 
 
 def stability_gradient(
@@ -56,23 +62,29 @@ def stability_gradient(
     environments: Tensor,
     n_environments: int,
     spread: float,
-    generator: torch.Generator | None = None,
+    layers: Layers = "all",
 ) -> list[Tensor]:
-    """Return ``g = dR / dtheta``, one tensor per parameter; arguments as in `stability_loss`."""
-    losses = row_losses(model(rows.x, generator), rows.y)
+    """Return ``g = dR / dtheta``, one tensor per parameter of `layers`; else as `stability_loss`.
+
+    Dropout is off.
+    """
+    losses = row_losses(model(rows.x), rows.y)
     if rows.weights is not None:
-        losses = losses * (rows.weights / rows.weights.mean())
-    loss = stability_loss(losses, environments, n_environments, spread)
-    return list(torch.autograd.grad(loss, list(model.parameters())))
+        losses = losses * (rows.weights / rows.weights.mean(dim=-1, keepdim=True))
+    loss = stability_loss(losses, environments, n_environments, spread).sum()
+    return list(torch.autograd.grad(loss, list(select_parameters(model, layers).values())))
 
 
 def mixed_derivative(
     model: nn.Module,
     adversarial: Rows,
-    direction: list[Tensor],
-    generator: torch.Generator | None = None,
+    direction: Sequence[Tensor],
+    layers: Layers = "all",
+    at: Parameters | None = None,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     """Return ``A = d/dx <g, dl(x)/dtheta>`` and, from the same pass, ``dl(x)/dtheta``.
+
+    Dropout is off.
 
     Parameters
     ----------
@@ -80,51 +92,69 @@ def mixed_derivative(
         At the current theta.
     adversarial : Rows
         Adversarial features with their targets.
-    direction : list of Tensor
-        ``g``, one tensor per parameter.
-    generator : torch.Generator, optional
-        Dropout is on if given.
+    direction : sequence of Tensor
+        ``g``, one tensor per parameter of `layers`.
+    layers : {"all", "first", "last"}
+        Layers that the inner product is over.
+    at : dict of Tensor, optional
+        An earlier theta to use in place of the current one.
 
     Returns
     -------
-    mixed : Tensor, shape (n, d)
+    mixed : Tensor, shape (..., n, d)
         ``A``.
     gradient : list of Tensor
-        ``dl/dtheta``, one tensor per parameter.
+        ``dl/dtheta``, one tensor per parameter of the model.
     loss : Tensor, shape ()
         ``l``, the mean loss of the adversarial rows.
     """
     leaf = adversarial.x.detach().requires_grad_()
-    loss = mean_loss(model(leaf, generator), adversarial.y, adversarial.weights)
-    gradient = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
-    inner = torch.stack([torch.sum(g * h) for g, h in zip(direction, gradient, strict=True)]).sum()
-    (mixed,) = torch.autograd.grad(inner, leaf)
+    if at is None:
+        parameters: Parameters = dict(model.named_parameters())
+        predictions = model(leaf)
+    else:
+        parameters = {name: value.requires_grad_() for name, value in at.items()}
+        predictions = functional_call(model, parameters, (leaf,))
+    loss = mean_loss(predictions, adversarial.y, adversarial.weights)
+    gradient = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+    by_name = dict(zip(parameters, gradient, strict=True))
+    chosen = [by_name[name] for name in select_parameters(model, layers)]
+    parts = [torch.sum(g * h) for g, h in zip(direction, chosen, strict=True)]
+    (mixed,) = torch.autograd.grad(torch.stack(parts).sum(), leaf)
     return mixed, [part.detach() for part in gradient], loss.detach()
 
 
-def weight_gradient(mixed: Tensor, displacement: Tensor, gamma: float, config: CALConfig) -> Tensor:
-    """Return the published ``dR/dw_j = sum_i (-rho A_ij) (-2 gamma eta (x_adv - x)_ij)``.
+def weight_gradient(
+    terms: Sequence[tuple[Tensor, Tensor]], gamma: Tensor, config: CALConfig
+) -> Tensor:
+    """Return the derivative of ``R`` in the covariate weights.
 
-    It is not the exact derivative of anything (``docs/science/cal.md``); the preset ``paper`` uses
-    it as it is.
+    ``published``: ``dR/dw_j = sum_i (-rho A_ij) (-2 gamma eta (x_adv - x)_ij)`` with ``A`` summed
+    over the theta steps and the displacement of the last one. It is not the exact derivative of
+    anything (``docs/science/cal.md``).
+
+    ``unrolled``: ``dR/dw_j = sum_k sum_i (-rho A^k_ij) (-2 gamma eta / n) sum_{t<T} (x^k_t -
+    x)_ij``, plain ascent on the mean penalty followed step by step; ``A^k`` belongs to theta step k
+    and to ``g`` after all of them. Exact for two attack steps of plain ascent inside the ball and
+    one plain parameter step of length rho.
 
     Parameters
     ----------
-    mixed : Tensor, shape (n, d)
-        ``A``, summed over the parameter steps.
-    displacement : Tensor, shape (n, d)
-        ``x_adv - x`` of the last attack.
-    gamma : float
-        Penalty factor of that attack.
+    terms : sequence of pairs of Tensor, shapes (..., n, d)
+        ``A`` and displacement; ``published`` has one pair, ``unrolled`` one per theta step.
+    gamma : Tensor, shape (...)
+        Penalty factor of the attack.
     config : CALConfig
-        Gives ``rho`` and ``eta = attack_step_size``.
+        Gives ``rho``, ``eta = attack_step_size`` and the rule.
 
     Returns
     -------
-    Tensor, shape (d,)
+    Tensor, shape (..., d)
     """
-    factor = 2.0 * config.rho * gamma * config.attack_step_size
-    return factor * (mixed * displacement).sum(dim=0)
+    total = torch.stack([(mixed * moved).sum(dim=-2) for mixed, moved in terms]).sum(dim=0)
+    n = terms[0][0].shape[-2] if config.weight_rule == "unrolled" else 1
+    factor = 2.0 * config.rho * config.attack_step_size / n
+    return factor * gamma.unsqueeze(-1) * total
 
 
 def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALState:
@@ -134,24 +164,30 @@ def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALS
     ----------
     state : CALState
         Before the step.
-    gradient : Tensor, shape (d,)
+    gradient : Tensor, shape (..., d)
         ``dR/dw``; where it is all 0 the weights stay.
     config : CALConfig
-        Gives ``delta``.
+        Gives ``delta`` and, for the rule ``unrolled``, the floor that no weight falls below.
     """
-    largest = gradient.abs().max()
+    largest = gradient.abs().amax(dim=-1, keepdim=True)
     # compared on the device: reading a number would make a GPU wait
     scale = torch.where(largest > 0, config.delta / largest, torch.zeros_like(largest))
     moved = state.weights - scale * gradient
+    if config.weight_rule == "unrolled":
+        moved = moved.clamp_min(config.weight_floor)
     return replace(state, weights=torch.where(state.frozen, state.weights, moved))
 
 
-def close_epoch(state: CALState) -> CALState:
-    """Return the state after an epoch: a weight below 0 becomes 1 for good, ``gamma = 1/min w``.
+def close_epoch(state: CALState, config: CALConfig) -> CALState:
+    """Return the state after an epoch.
 
-    A weight of exactly 0 counts as below: 100 less five times 20 is common, and gamma would be
-    infinite.
+    ``published``: a weight below 0 becomes 1 for good, and ``gamma = 1/min w``. A weight of
+    exactly 0 counts as below: 100 less five times 20 is common, and gamma would be infinite. The
+    other rules change nothing.
     """
+    if config.weight_rule != "published":
+        return state
     spent = state.weights <= 0
     weights = torch.where(spent, torch.ones_like(state.weights), state.weights)
-    return CALState(weights, state.frozen | spent, 1.0 / float(weights.min()))
+    gamma = 1.0 / weights.amin(dim=-1)
+    return replace(state, weights=weights, frozen=state.frozen | spent, gamma=gamma)

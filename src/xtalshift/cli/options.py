@@ -128,7 +128,7 @@ def build_config(
     for name, value in flags.items():
         if value is not None:
             set_nested(values, name.split("."), value)
-    values["threads"] = values.get("threads") or _count_cores()
+    values["threads"] = values.get("threads") or count_cores()
     return RunConfig.from_dict(values)
 
 
@@ -141,7 +141,7 @@ def limit_threads(threads: int) -> None:
     threadpool_limits(threads)
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
     """Return the cores this process may use (macOS and Windows do not say, so all)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

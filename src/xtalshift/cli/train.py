@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xtalshift.cli import options
+from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
+from xtalshift.errors import ConfigError
 
 __all__ = ["train_command"]
 
@@ -20,6 +24,13 @@ def train_command(
     method: Annotated[
         str, typer.Option(help="dummy | ridge | lightgbm | erm | cal | cal-eps0.", metavar="NAME")
     ] = "erm",
+    save_adversarial: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the attack of cal makes of the training rows (.csv or .parquet).",
+            metavar="FILE",
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
     formula_col: options.FormulaCol = None,
@@ -62,8 +73,25 @@ def train_command(
     from xtalshift.estimators.persist import check_model_folder, save_model
 
     check_model_folder(out)
-    trained = train(settings, method, progress=make_progress())
-    save_model(trained.model, out)
+    if save_adversarial is not None:
+        refuse_input(Path(source), save_adversarial)
+        if not method.startswith("cal"):
+            raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
+    # a hidden file beside the model: the same command goes on after a kill
+    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
+    checkpoint = place.with_name(f".{place.name}.checkpoint")
+    # opened first, so that a bad place is found before the training
+    with open_writer(save_adversarial) if save_adversarial else nullcontext() as writer:
+        trained = train(
+            settings,
+            method,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+            attack=save_adversarial is not None,
+        )
+        save_model(trained.model, out)
+        if writer is not None and trained.adversarial is not None:
+            writer.write(trained.adversarial)
     unit = trained.model.card_.unit
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
@@ -72,3 +100,5 @@ def train_command(
         "(materials like the training data)"
     )
     typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        typer.echo(f"Adversarial rows: {save_adversarial}")

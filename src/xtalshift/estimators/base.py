@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from xtalshift.featurize import Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
 from xtalshift.seeding import as_generator
 from xtalshift.splits import RandomSplit
 
-__all__ = ["REGRESSORS", "Arrays", "Labelled", "Regressor", "in_pieces"]
+__all__ = ["REGRESSORS", "Arrays", "FitData", "Labelled", "Regressor", "in_pieces"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,19 +36,58 @@ class Labelled:
     X : ndarray of float64, shape (n, d)
         Features; NaN means missing.
     y : ndarray of float64, shape (n,)
-        Targets.
+        Targets; NaN for rows without a label.
     weights : ndarray of float64, shape (n,), or None
         Sample weights.
+    environments : ndarray, shape (n,), or None
+        Labels of the environments of the rows.
+    origin : Origin of n rows, or None
+        What the features were computed from.
     """
 
     X: NDArray[np.float64]
     y: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
+    environments: NDArray[Any] | None = None
+    origin: Origin | None = None
 
     def take(self, rows: NDArray[Any]) -> Labelled:
         """Return the rows that an index or mask selects."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Labelled(self.X[rows], self.y[rows], weights)
+        return Labelled(
+            self.X[rows],
+            self.y[rows],
+            None if self.weights is None else self.weights[rows],
+            None if self.environments is None else self.environments[rows],
+            None if self.origin is None else self.origin.take(rows),
+        )
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Everything that a regressor may learn from, and who listens.
+
+    Attributes
+    ----------
+    train : Labelled
+        Rows to fit.
+    validation : Labelled
+        Rows to choose by.
+    target : Labelled or None
+        Rows of the target domain.
+    rng : numpy.random.Generator
+        The only source of randomness.
+    progress : Progress
+        Told how far training is.
+    checkpoint : Path or None
+        File that a long training keeps.
+    """
+
+    train: Labelled
+    validation: Labelled
+    target: Labelled | None
+    rng: np.random.Generator
+    progress: Progress = NO_PROGRESS
+    checkpoint: Path | None = None
 
 
 class Regressor(RegressorMixin, BaseEstimator, ABC):
@@ -58,6 +99,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
 
     validation_fraction: float
     random_state: Any
+    uses: frozenset[str] = frozenset()
+    """Optional arguments of `fit` that mean something to this class."""
 
     def fit(
         self,
@@ -67,8 +110,13 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         groups: ArrayLike | None = None,
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
+        X_target: ArrayLike | None = None,
+        y_target: ArrayLike | None = None,
         *,
+        environments: ArrayLike | None = None,
+        origin: Origin | None = None,
         progress: Progress = NO_PROGRESS,
+        checkpoint: Path | None = None,
     ) -> Self:
         """Learn from labelled rows.
 
@@ -86,8 +134,18 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         X_val, y_val : array_like of float, shapes (m, d) and (m,), optional
             Validation rows; without them a random `validation_fraction` of the rows is held out
             (with fewer than 10 rows all of them serve as both).
+        X_target, y_target : array_like of float, shapes (k, d) and (k,), optional
+            Rows of the target domain, for methods that use them; without `y_target` they have no
+            labels.
+        environments : array_like, shape (n,), optional
+            Label of the environment of each row, for CAL with ``environments="given"``.
+        origin : Origin of n rows, optional
+            The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
         progress : Progress
             Told how far training is.
+        checkpoint : Path, optional
+            File in which a network keeps where its training is: a fit that was killed goes on
+            there. The same settings and data are needed; the file is removed at the end.
 
         Returns
         -------
@@ -96,9 +154,17 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If shapes do not fit, a target is not finite, or one of `X_val` and `y_val` is missing.
+            If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing, or
+            an argument means nothing to this regressor.
         """
-        X, y = validate_data(
+        self._refuse_unused(
+            X_target=X_target, y_target=y_target, environments=environments, origin=origin
+        )
+        if X_target is None and y_target is not None:
+            raise ValueError("y_target needs X_target")
+        if (X_val is None) != (y_val is None):
+            raise ValueError("give both X_val and y_val, or neither")
+        features, targets = validate_data(
             self,
             X,
             y,
@@ -110,27 +176,50 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                sample_weight, features, dtype=np.float64, ensure_non_negative=True
             )
-        if (X_val is None) != (y_val is None):
-            raise ValueError("give both X_val and y_val, or neither")
-        rows = Labelled(np.asarray(X), np.asarray(y, dtype=np.float64), weights)
+        rows = Labelled(
+            np.asarray(features),
+            np.asarray(targets, dtype=np.float64),
+            weights,
+            None if environments is None else np.asarray(environments),
+            origin,
+        )
+        _check_lengths(rows)
         rng = as_generator(self.random_state)
         if X_val is not None:
-            X_val, y_val = validate_data(
-                self, X_val, y_val, dtype=np.float64, ensure_all_finite="allow-nan", reset=False
-            )
-            held_out = Labelled(np.asarray(X_val), np.asarray(y_val, dtype=np.float64))
-        elif len(rows.y) < MIN_ROWS_TO_SPLIT:
-            held_out = rows
+            held_out = self._check_rows(X_val, y_val)
         else:
-            split = RandomSplit(self.validation_fraction, rng)
-            mask = split.held_out(rows.X, rows.y, groups)
-            rows, held_out = rows.take(~mask), rows.take(mask)
+            rows, held_out = self._hold_out(rows, groups, rng)
         if rows.weights is not None and (rows.weights > 0).any():
             rows = rows.take(rows.weights > 0)  # a row of weight 0 is no row
-        self._fit(rows, held_out, rng, progress)
+        target = None if X_target is None else self._check_rows(X_target, y_target)
+        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint))
         return self
+
+    def _refuse_unused(self, **given: Any) -> None:
+        for name, value in given.items():
+            if value is not None and name not in self.uses:
+                raise ValueError(f"{type(self).__name__} does not use {name}; leave it out")
+
+    def _hold_out(
+        self, rows: Labelled, groups: ArrayLike | None, rng: np.random.Generator
+    ) -> tuple[Labelled, Labelled]:
+        """Return the training and the validation rows."""
+        if len(rows.y) < MIN_ROWS_TO_SPLIT:
+            return rows, rows
+        split = RandomSplit(self.validation_fraction, rng)
+        mask = split.held_out(rows.X, rows.y, groups)
+        return rows.take(~mask), rows.take(mask)
+
+    def _check_rows(self, X: ArrayLike, y: ArrayLike | None) -> Labelled:
+        """Return further rows in the shape of those of `fit`; without `y` its entries are NaN."""
+        options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": False}
+        if y is None:
+            features = np.asarray(validate_data(self, X, **options))
+            return Labelled(features, np.full(len(features), np.nan))
+        features, targets = validate_data(self, X, y, **options)
+        return Labelled(np.asarray(features), np.asarray(targets, dtype=np.float64))
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict targets.
@@ -172,6 +261,11 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         """
         return {"": self.predict(X)}
 
+    @property
+    def needs_origin(self) -> bool:
+        """Whether `fit` with these settings needs `origin`, the compositions."""
+        return False
+
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row lie so far outside training that they are clipped.
 
@@ -193,14 +287,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         return tags
 
     @abstractmethod
-    def _fit(
-        self,
-        train: Labelled,
-        validation: Labelled,
-        rng: np.random.Generator,
-        progress: Progress,
-    ) -> None:
-        """Learn; set attributes that end in ``_``. Randomness comes from `rng` only."""
+    def _fit(self, data: FitData) -> None:
+        """Learn; set attributes that end in ``_``. Randomness comes from ``data.rng`` only."""
 
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -221,6 +309,16 @@ def in_pieces(
     """Return ``predict(X)`` computed in pieces of bounded memory, shape (n,)."""
     starts = range(0, len(X), PREDICT_ROWS)
     return np.concatenate([predict(X[start : start + PREDICT_ROWS]) for start in starts])
+
+
+def _check_lengths(rows: Labelled) -> None:
+    lengths = {
+        "environments": None if rows.environments is None else len(rows.environments),
+        "origin": None if rows.origin is None else len(rows.origin.compositions),
+    }
+    for name, length in lengths.items():
+        if length not in {None, len(rows.y)}:
+            raise ValueError(f"{name} has {length} rows, X has {len(rows.y)}")
 
 
 REGRESSORS: Registry[type[Regressor]] = Registry("regressor")

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import Ridge
 
-from xtalshift.estimators.base import REGRESSORS, Arrays, Labelled, Regressor
+from xtalshift.estimators.base import REGRESSORS, Arrays, FitData, Regressor
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.progress import Progress
 from xtalshift.seeding import Seed
 
 __all__ = ["LightGBMRegressor", "MeanRegressor", "RidgeRegressor"]
@@ -30,14 +29,8 @@ class MeanRegressor(Regressor):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(
-        self,
-        train: Labelled,
-        validation: Labelled,  # noqa: ARG002
-        rng: np.random.Generator,  # noqa: ARG002
-        progress: Progress,  # noqa: ARG002
-    ) -> None:
-        self.mean_ = float(np.average(train.y, weights=train.weights))
+    def _fit(self, data: FitData) -> None:
+        self.mean_ = float(np.average(data.train.y, weights=data.train.weights))
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(X), self.mean_)
@@ -80,13 +73,8 @@ class RidgeRegressor(Regressor):
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _fit(
-        self,
-        train: Labelled,
-        validation: Labelled,
-        rng: np.random.Generator,  # noqa: ARG002
-        progress: Progress,  # noqa: ARG002
-    ) -> None:
+    def _fit(self, data: FitData) -> None:
+        train, validation = data.train, data.validation
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
         x, x_val = self.scaler_.transform(train.X), self.scaler_.transform(validation.X)
         best_error = np.inf
@@ -153,15 +141,10 @@ class LightGBMRegressor(Regressor):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(
-        self,
-        train: Labelled,
-        validation: Labelled,
-        rng: np.random.Generator,
-        progress: Progress,
-    ) -> None:
+    def _fit(self, data: FitData) -> None:
         import lightgbm
 
+        train, validation = data.train, data.validation
         parameters = {
             "objective": "regression_l1",
             "metric": "l1",
@@ -171,7 +154,7 @@ class LightGBMRegressor(Regressor):
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
-            "seed": int(rng.integers(2**31 - 1)),
+            "seed": int(data.rng.integers(2**31 - 1)),
             "deterministic": True,
             "force_row_wise": True,
             "num_threads": self.threads,
@@ -181,7 +164,7 @@ class LightGBMRegressor(Regressor):
         held_out = lightgbm.Dataset(
             validation.X, validation.y, weight=validation.weights, reference=rows
         )
-        with progress.task("LightGBM", self.n_estimators) as task:
+        with data.progress.task("LightGBM", self.n_estimators) as task:
             booster = lightgbm.train(
                 parameters,
                 rows,

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.cal import CALConfig, train_cal
-from xtalshift.estimators.base import REGRESSORS
-from xtalshift.estimators.network import NetworkRegressor, WeightsChoice
-from xtalshift.nn import IRNet, TrainingData, TrainResult
-from xtalshift.progress import Progress
+from xtalshift.cal import CALConfig, CALState, attack, train_cal
+from xtalshift.cal.crystal import attack_compositions
+from xtalshift.cal.environments import assign_environments
+from xtalshift.cal.step import Attack
+from xtalshift.cal.torch_features import TorchFeatures
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import REGRESSORS, FitData
+from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
+from xtalshift.featurize import Origin
+from xtalshift.nn import (
+    IRNet,
+    Rows,
+    TrainingData,
+    TrainResult,
+    iterate_batches,
+    predict_rows,
+)
+from xtalshift.nn.device import resolve_device
+from xtalshift.nn.slots import Slots, join_slots, pad_compositions
 from xtalshift.seeding import Seed
 
-__all__ = ["CALRegressor"]
+__all__ = ["AdversarialRows", "CALRegressor"]
 
 
 @REGRESSORS.register("CALRegressor")
@@ -23,20 +41,26 @@ class CALRegressor(NetworkRegressor):
 
     Parameters
     ----------
-    preset : str, default "paper"
+    preset : str, default "cal"
         Set of settings, see `xtalshift.cal.PRESETS`.
     settings : mapping, optional
         Values of `xtalshift.cal.CALConfig` that override the preset.
-    architecture, dropout, weights, validation_fraction, clip, device, random_state
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, device
         As in `IRNetRegressor`.
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches, environments and dropout.
     """
+
+    uses = frozenset({"environments", "origin"})
 
     def __init__(
         self,
-        preset: str = "paper",
+        preset: str = "cal",
         settings: Mapping[str, Any] | None = None,
         architecture: str | Sequence[int] = "auto",
         dropout: float | None = None,
+        n_members: int = 1,
+        bootstrap: bool = False,  # noqa: FBT001, FBT002
         weights: WeightsChoice = "best",
         validation_fraction: float = 0.1,
         clip: float = 10.0,
@@ -47,14 +71,149 @@ class CALRegressor(NetworkRegressor):
         self.settings = settings
         self.architecture = architecture
         self.dropout = dropout
+        self.n_members = n_members
+        self.bootstrap = bootstrap
         self.weights = weights
         self.validation_fraction = validation_fraction
         self.clip = clip
         self.device = device
         self.random_state = random_state
 
+    @property
+    def needs_origin(self) -> bool:
+        """Whether `fit` with these settings needs `origin`, the compositions."""
+        config = self._config()
+        return config.attack == "composition" or config.environments == "families"
+
+    def _config(self) -> CALConfig:
+        return CALConfig.from_dict({"preset": self.preset, **(self.settings or {})})
+
+    def _source_rows(self, data: FitData, device: torch.device) -> Rows:
+        return add_origin(self, super()._source_rows(data, device), data, self._config())
+
     def _train(
-        self, model: IRNet, data: TrainingData, generator: torch.Generator, progress: Progress
+        self, model: IRNet, data: TrainingData, fit: FitData, how: TrainingOptions
     ) -> TrainResult:
-        config = CALConfig.from_dict({"preset": self.preset, **(self.settings or {})})
-        return train_cal(model, data, config, generator, progress=progress)
+        config = self._config()
+        attacker = choose_attack(config, fit.train.origin, self)
+        return train_cal(model, data, config, how.generator, attacker=attacker, **how.keywords())
+
+    def attack_rows(
+        self, X: ArrayLike, y: ArrayLike, origin: Origin | None = None
+    ) -> AdversarialRows:
+        """Attack labelled rows with the fitted model, at the transport cost it learned.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        y : array_like of float, shape (n,)
+            Targets.
+        origin : Origin of n rows, optional
+            The compositions, for ``attack="composition"``.
+
+        Returns
+        -------
+        AdversarialRows
+
+        Raises
+        ------
+        ConfigError
+            If compositions are to be attacked and there are none, or for an ensemble.
+        """
+        check_is_fitted(self)
+        if self.n_members > 1:
+            raise ConfigError("attack_rows works for n_members = 1 only")
+        config = self._config()
+        device = resolve_device(self.device)
+        rows = self._rows(self._check_rows(X, y), device)
+        attacker: Attack = attack
+        if config.attack == "composition":
+            checked = check_composition_attack(origin, self)
+            start = pad_compositions(checked.compositions, dtype=rows.x.dtype, device=device)
+            rows = replace(rows, compositions=start)
+            attacker = attack_compositions(TorchFeatures(checked.featurizer, self.scaler_))
+        weights = self.extras_["weights"].to(device)
+        gamma = self.extras_["gamma"].to(device).squeeze()
+        cost = CALState(weights, torch.zeros_like(weights, dtype=torch.bool), gamma)
+        model = self._build(self.states_[self.weights]).to(device, rows.x.dtype)
+        order = torch.arange(len(rows), device=device)
+        batches = iterate_batches(order, config.batch_size)
+        moved = [attacker(model, rows.take(batch), cost, config).rows for batch in batches]
+        x_adv = torch.cat([part.x for part in moved])
+        slots = [part.compositions for part in moved if part.compositions is not None]
+        return AdversarialRows(
+            (x_adv - rows.x).cpu().numpy().astype(np.float64),
+            self._in_units(predict_rows(model, rows.x)),
+            self._in_units(predict_rows(model, x_adv)),
+            join_slots(slots) if slots else None,
+        )
+
+    def _in_units(self, scaled: torch.Tensor) -> NDArray[np.float64]:
+        return scaled.cpu().numpy().astype(np.float64) * self.target_scale_ + self.target_mean_
+
+
+@dataclass(frozen=True)
+class AdversarialRows:
+    """Labelled rows after an attack.
+
+    Attributes
+    ----------
+    displacement : ndarray of float64, shape (n, d_kept)
+        ``x_adv - x`` in standard deviations, of the features that vary.
+    prediction, adversarial_prediction : ndarray of float64, shape (n,)
+        Before and after, in the unit of the target.
+    compositions : Slots of n rows, or None
+        After, where compositions were attacked.
+    """
+
+    displacement: NDArray[np.float64]
+    prediction: NDArray[np.float64]
+    adversarial_prediction: NDArray[np.float64]
+    compositions: Slots | None
+
+
+def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: CALConfig) -> Rows:
+    """Return training rows with the environments and compositions that the settings need."""
+    train = data.train
+    origin = train.origin
+    labels = assign_environments(
+        config,
+        rows.x.cpu().numpy(),
+        compositions=None if origin is None else origin.compositions,
+        given=train.environments,
+        seed=int(data.rng.integers(2**31)),
+    )
+    if labels is not None:
+        environments = torch.as_tensor(labels, dtype=torch.int64, device=rows.y.device)
+        rows = replace(rows, environments=environments)
+    if config.attack == "composition":
+        checked = check_composition_attack(origin, regressor)
+        slots = pad_compositions(checked.compositions, dtype=rows.x.dtype, device=rows.y.device)
+        rows = replace(rows, compositions=slots)
+    return rows
+
+
+def choose_attack(config: CALConfig, origin: Origin | None, regressor: NetworkRegressor) -> Attack:
+    """Return the attack that the settings name."""
+    if config.attack == "features" or origin is None:
+        return attack
+    return attack_compositions(TorchFeatures(origin.featurizer, regressor.scaler_))
+
+
+def check_composition_attack(origin: Origin | None, regressor: NetworkRegressor) -> Origin:
+    """Return `origin`, or raise `ConfigError` where compositions cannot be attacked."""
+    if origin is None:
+        raise ConfigError(
+            "attack = 'composition' needs formulas: give origin=Origin(...) to fit, use "
+            "FormulaRegressor, or choose attack = 'features'"
+        )
+    if regressor.n_members > 1:
+        raise ConfigError("attack = 'composition' works for n_members = 1 only")
+    width = len(origin.featurizer.get_feature_names_out())
+    if width != regressor.n_features_in_:
+        raise ConfigError(
+            f"attack = 'composition' moves the {width} composition features, but X has "
+            f"{regressor.n_features_in_}; leave the extra feature columns out"
+        )
+    return origin

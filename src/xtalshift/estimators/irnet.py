@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from xtalshift.estimators.base import REGRESSORS
-from xtalshift.estimators.network import NetworkRegressor, WeightsChoice
+from xtalshift.estimators.base import REGRESSORS, FitData
+from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
 from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, train_erm
-from xtalshift.progress import Progress
 from xtalshift.seeding import Seed
 
 __all__ = ["IRNetRegressor"]
@@ -27,6 +24,10 @@ class IRNetRegressor(NetworkRegressor):
         Default: 0.5 for ``irnet3``, 0.1 for ``irnet-cpu``, 0 for widths.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
         As in `xtalshift.nn.ERMConfig`.
+    n_members : int, default 1
+        Size of an ensemble that is trained as one model; `predict` returns its mean.
+    bootstrap : bool, default False
+        Whether each member of an ensemble has its own sample of the rows, with replacement.
     weights : {"best", "last", "ema"}, default "best"
         Parameters that `predict` uses; best is by validation error.
     validation_fraction : float, default 0.1
@@ -49,6 +50,8 @@ class IRNetRegressor(NetworkRegressor):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
         ema_decay: float = 0.995,
+        n_members: int = 1,
+        bootstrap: bool = False,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
         weights: WeightsChoice = "best",
         validation_fraction: float = 0.1,
         clip: float = 10.0,
@@ -63,6 +66,8 @@ class IRNetRegressor(NetworkRegressor):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.ema_decay = ema_decay
+        self.n_members = n_members
+        self.bootstrap = bootstrap
         self.weights = weights
         self.validation_fraction = validation_fraction
         self.clip = clip
@@ -70,8 +75,12 @@ class IRNetRegressor(NetworkRegressor):
         self.random_state = random_state
 
     def _train(
-        self, model: IRNet, data: TrainingData, generator: torch.Generator, progress: Progress
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        how: TrainingOptions,
     ) -> TrainResult:
         names = ERMConfig.model_fields
         config = ERMConfig.from_dict({name: getattr(self, name) for name in names})
-        return train_erm(model, data, config, generator, progress=progress)
+        return train_erm(model, data, config, how.generator, **how.keywords())

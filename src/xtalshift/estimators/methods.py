@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from xtalshift.cal import CALConfig
 from xtalshift.config import Settings
@@ -18,9 +18,6 @@ from xtalshift.nn import ERMConfig, resolve_architecture
 from xtalshift.registry import Registry
 
 __all__ = ["METHODS", "LightGBMConfig", "MethodSettings", "NetworkConfig", "build_method"]
-
-
-CAL_EPOCHS = 60
 
 
 class NetworkConfig(Settings):
@@ -66,8 +63,7 @@ class MethodSettings(Settings):
     threads : int
         Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
     cal : CALConfig
-        The published recipe runs up to 500 epochs; here the default is 60, which two cores finish
-        in a few minutes.
+        Preset ``cal`` unless told otherwise.
     """
 
     device: str = "auto"
@@ -76,13 +72,6 @@ class MethodSettings(Settings):
     erm: ERMConfig = ERMConfig()
     cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
     lightgbm: LightGBMConfig = LightGBMConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorten_cal(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not isinstance(values.get("cal", {}), dict):
-            return values
-        return {**values, "cal": {"epochs": CAL_EPOCHS, **values.get("cal", {})}}
 
 
 Factory = Callable[[MethodSettings, int | None], Regressor]
@@ -140,7 +129,7 @@ def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
 @METHODS.register("cal-eps0")
 def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return the control of CAL: the same recipe and budget, but the attack moves nothing."""
-    options = {**settings.cal.model_dump(), "attack_step_size": 0.0}
+    options = settings.cal.without_attack().model_dump()
     return CALRegressor(options.pop("preset"), options, **_network(settings, seed))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -12,20 +14,46 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import Arrays, Labelled, Regressor, in_pieces
+from xtalshift.estimators.base import Arrays, FitData, Labelled, Regressor, in_pieces
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn import IRNet, Parameters, Rows, TrainingData, TrainResult, resolve_architecture
+from xtalshift.nn import (
+    Checkpoint,
+    IRNet,
+    Parameters,
+    Rows,
+    TrainingData,
+    TrainResult,
+    predict_rows,
+    resolve_architecture,
+)
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import name_architecture
-from xtalshift.nn.train import predict_rows
 from xtalshift.progress import Progress
 
-__all__ = ["NetworkRegressor", "WeightsChoice"]
+__all__ = ["NetworkRegressor", "TrainingOptions", "WeightsChoice"]
 
 WeightsChoice = Literal["best", "last", "ema"]
 
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
 """Dropout of the named architectures where none is given."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a training is driven, as the training functions of `nn` and `cal` take it."""
+
+    generator: torch.Generator
+    sample: torch.Tensor | None
+    progress: Progress
+    checkpoint: Checkpoint | None
+
+    def keywords(self) -> dict[str, Any]:
+        """Return all but the generator by name."""
+        return {
+            "sample": self.sample,
+            "progress": self.progress,
+            "checkpoint": self.checkpoint,
+        }
 
 
 class NetworkRegressor(Regressor):
@@ -42,7 +70,10 @@ class NetworkRegressor(Regressor):
     dropout_ : float
         Probability that a unit is zeroed in training.
     states_ : dict of dict of Tensor
-        Parameters ``"best"``, ``"last"`` and ``"ema"``, on the CPU.
+        Parameters ``"best"``, ``"last"`` and ``"ema"``, on the CPU; those of an ensemble have a
+        leading axis.
+    extras_ : dict of Tensor
+        What else was learned: ``"weights"`` and ``"gamma"``, the transport cost of CAL.
     history_ : list of dict
         One record per epoch; errors in units of the target.
     best_epoch_ : int
@@ -51,15 +82,32 @@ class NetworkRegressor(Regressor):
 
     architecture: str | Sequence[int]
     dropout: float | None
+    n_members: int
+    bootstrap: bool
     weights: WeightsChoice
     clip: float
     device: str
 
     @abstractmethod
     def _train(
-        self, model: IRNet, data: TrainingData, generator: torch.Generator, progress: Progress
+        self, model: IRNet, data: TrainingData, fit: FitData, how: TrainingOptions
     ) -> TrainResult:
         """Train `model`; the only hook."""
+
+    def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the prediction of each member; `predict` is their mean.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_members, n)
+        """
+        checked = self._check_features(X)
+        return in_pieces(partial(self._predict_with, self.weights), checked)
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the usual prediction under ``""``, and those of the last and EMA parameters.
@@ -70,46 +118,89 @@ class NetworkRegressor(Regressor):
         checked = self._check_features(X)
         return {
             "": in_pieces(self._predict, checked),
-            **{name: in_pieces(partial(self._predict_with, name), checked) for name in others},
+            **{name: in_pieces(self._mean_of(name), checked) for name in others},
         }
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _fit(
-        self,
-        train: Labelled,
-        validation: Labelled,
-        rng: np.random.Generator,
-        progress: Progress,
-    ) -> None:
-        if self.weights not in get_args(WeightsChoice):
-            raise ConfigError(f"weights = {self.weights!r}; expected best, last or ema")
+    def _fit(self, data: FitData) -> None:
+        self._check_settings()
         device = resolve_device(self.device)
-        seeds = rng.integers(2**62, size=2)
+        train = data.train
+        seeds = data.rng.integers(2**62, size=1 + self.n_members)
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
         self.target_mean_ = float(np.average(train.y, weights=train.weights))
         variance = np.average((train.y - self.target_mean_) ** 2, weights=train.weights)
         self.target_scale_ = float(np.sqrt(variance)) or 1.0
         self.widths_ = resolve_architecture(self.architecture, device)
         self.dropout_ = self._resolve_dropout(device)
-        model = IRNet(
-            int(self.scaler_.kept_.sum()),
-            self.widths_,
-            self.dropout_,
-            torch.Generator().manual_seed(int(seeds[0])),
-        ).to(device)
-        data = TrainingData(self._rows(train, device), self._rows(validation, device))
-        generator = torch.Generator(device).manual_seed(int(seeds[1]))
-        result = self._train(model, data, generator, progress)
+        model = self._network([torch.Generator().manual_seed(int(seed)) for seed in seeds[1:]])
+        rows = TrainingData(self._source_rows(data, device), self._rows(data.validation, device))
+        self._run(model.to(device), rows, data, int(seeds[0]))
+
+    def _check_settings(self) -> None:
+        if self.weights not in get_args(WeightsChoice):
+            raise ConfigError(f"weights = {self.weights!r}; expected best, last or ema")
+        if self.n_members < 1:
+            raise ConfigError(f"n_members = {self.n_members}; expected at least 1")
+
+    def _run(self, model: IRNet, rows: TrainingData, data: FitData, seed: int) -> None:
+        """Train `model` and keep what it becomes."""
+        device = rows.train.y.device
+        sample = None
+        if self.bootstrap and model.members is not None:
+            n = len(rows.train)
+            drawn = data.rng.integers(n, size=(model.members, n))
+            sample = torch.as_tensor(drawn, dtype=torch.int64, device=device)
+        checkpoint = None
+        if data.checkpoint is not None:
+            checkpoint = Checkpoint(data.checkpoint, self._fingerprint(data, seed))
+        how = TrainingOptions(
+            torch.Generator(device).manual_seed(seed), sample, data.progress, checkpoint
+        )
+        result = self._train(model, rows, data, how)
+        self._keep(result)
+        if checkpoint is not None:
+            checkpoint.remove()
+
+    def _keep(self, result: TrainResult) -> None:
         self.states_ = {
             name: {key: value.cpu() for key, value in state.items()}
             for name, state in result.states.items()
         }
+        self.extras_ = {name: value.cpu() for name, value in result.extras.items()}
         self.best_epoch_ = result.best_epoch
         scale = self.target_scale_
         self.history_ = [{**item, "val_mae": item["val_mae"] * scale} for item in result.history]
+
+    def _fingerprint(self, data: FitData, seed: int) -> str:
+        """Return what tells this training from any other one."""
+        # the seed says more than random_state: the repr of a generator is another one each time
+        settings = {k: v for k, v in self.get_params().items() if k != "random_state"}
+        digest = hashlib.sha256(f"{type(self).__name__} {settings} {seed}".encode())
+        for rows in (data.train, data.validation, data.target):
+            if rows is None:
+                continue
+            for values in (rows.X, rows.y, rows.weights):
+                digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
+            labels = None if rows.environments is None else rows.environments.tolist()
+            digest.update(repr(labels).encode())
+        return digest.hexdigest()
+
+    def _source_rows(self, data: FitData, device: torch.device) -> Rows:
+        """Return the training rows; a subclass adds what its training needs."""
+        return self._rows(data.train, device)
+
+    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
+        """Return a network with new parameters, an ensemble for several members."""
+        return IRNet(
+            int(self.scaler_.kept_.sum()),
+            self.widths_,
+            self.dropout_,
+            generators if len(generators) > 1 else generators[0],
+        )
 
     def _resolve_dropout(self, device: torch.device) -> float:
         if self.dropout is not None:
@@ -131,20 +222,27 @@ class NetworkRegressor(Regressor):
         )
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._predict_with(self.weights, X)
+        return self._mean_of(self.weights)(X)
+
+    def _mean_of(
+        self, weights: WeightsChoice
+    ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        return lambda X: np.asarray(self._predict_with(weights, X).mean(axis=0))
 
     def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the predictions of each member, shape (n_members, n)."""
         device = resolve_device(self.device)
         # in double precision a row has the same prediction alone and in a batch, to rounding
         dtype = torch.float32 if device.type == "mps" else torch.float64
         model = self._build(self.states_[weights]).to(device, dtype)
         x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
-        scaled = predict_rows(model, x).cpu().numpy().astype(np.float64)
+        scaled = np.atleast_2d(predict_rows(model, x).cpu().numpy().astype(np.float64))
         return np.asarray(scaled * self.target_scale_ + self.target_mean_)
 
     def _build(self, state: Parameters) -> IRNet:
-        n_features = int(self.scaler_.kept_.sum())
-        model = IRNet(n_features, self.widths_, self.dropout_, torch.Generator())
+        """Return the network with given parameters, whose shape tells the number of members."""
+        members = len(state["head.bias"]) if state["head.bias"].ndim > 1 else 1
+        model = self._network([torch.Generator()] * members)
         model.load_state_dict(state, strict=True)
         return model
 
@@ -159,6 +257,8 @@ class NetworkRegressor(Regressor):
         for choice, parameters in self.states_.items():
             for name, value in parameters.items():
                 state[f"net.{choice}.{name}"] = value.numpy()
+        for name, value in self.extras_.items():
+            state[f"extra.{name}"] = np.atleast_1d(value.numpy())
         return state
 
     def _set_state(self, state: Arrays) -> None:
@@ -170,9 +270,12 @@ class NetworkRegressor(Regressor):
         self.best_epoch_ = int(state["best_epoch"][0])
         self.history_ = []
         self.states_ = {choice: {} for choice in get_args(WeightsChoice)}
+        self.extras_ = {}
         for name, value in state.items():
             kind, _, rest = name.partition(".")
-            if kind == "net":
+            if kind == "extra":
+                self.extras_[rest] = torch.from_numpy(value)
+            elif kind == "net":
                 choice, _, parameter = rest.partition(".")
                 self.states_[choice][parameter] = torch.from_numpy(value)
         for parameters in self.states_.values():

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.transform import TargetTransform
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.baselines import MeanRegressor
 from xtalshift.estimators.methods import MethodSettings, build_method
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.featurize import CompositionFeaturizer, Origin
 from xtalshift.featurize.composition import Blocks
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["FormulaPredictions", "FormulaRegressor", "ModelCard", "target_transform"]
+__all__ = [
+    "FormulaLabels",
+    "FormulaPredictions",
+    "FormulaRegressor",
+    "ModelCard",
+    "origin_of",
+    "target_transform",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,14 @@ class FormulaPredictions:
     prediction: NDArray[np.float64]
     n_clipped: NDArray[np.int64]
     reason: NDArray[np.object_]
+
+
+class FormulaLabels(NamedTuple):
+    """Formulas (n), their values (n,) and further features (n, m) if the model has any."""
+
+    X: Sequence[str]
+    y: ArrayLike
+    extra: ArrayLike | None = None
 
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):
@@ -124,6 +142,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         extra: ArrayLike | None = None,
         *,
         progress: Progress = NO_PROGRESS,
+        checkpoint: Path | None = None,
     ) -> Self:
         """Learn from formulas and measured or computed values.
 
@@ -137,6 +156,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             Further features such as temperature.
         progress : Progress
             Told how far training is.
+        checkpoint : Path, optional
+            File in which a long training keeps where it is.
 
         Returns
         -------
@@ -163,9 +184,83 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             targets,
             groups=compositions.reduced_formulas(),
             progress=progress,
+            checkpoint=checkpoint,
+            origin=origin_of(regressor, compositions, self.featurizer()),
         )
         names = tuple(f"x{number}" for number in range(columns.shape[1]))
         return self.adopt(regressor, ModelCard(feature_cols=names))
+
+    def adapt(
+        self,
+        X: Sequence[str],
+        y: ArrayLike | None = None,
+        extra: ArrayLike | None = None,
+        *,
+        source: FormulaLabels | None = None,
+        method: str = "targeted-cal",
+        settings: Mapping[str, Any] | None = None,
+        random_state: int | None = None,
+        progress: Progress = NO_PROGRESS,
+    ) -> FormulaRegressor:
+        """Return a copy of this model that is adapted to a target domain; this one stays.
+
+        Parameters
+        ----------
+        X : sequence of str, length k
+            Formulas of the target domain.
+        y : array_like of float, shape (k,), optional
+            Target labels; only the ``unlabelled-cal`` methods do without.
+        extra : array_like of float, shape (k, m), optional
+            The further features of `fit`.
+        source : FormulaLabels, optional
+            Labelled source rows to replay, so that what was learned from them is not forgotten.
+        method, settings
+            As in `TargetedCALRegressor`.
+        random_state : int, optional
+            Seed.
+        progress : Progress
+            Told how far the adaptation is.
+
+        Returns
+        -------
+        FormulaRegressor
+
+        Raises
+        ------
+        ConfigError
+            If this model is not a network, or the method needs rows that are missing.
+        FormulaError
+            If a formula cannot be read.
+        """
+        check_is_fitted(self, "regressor_")
+        if not isinstance(self.regressor_, NetworkRegressor):
+            raise ConfigError(
+                f"only networks can be adapted, this model is a {type(self.regressor_).__name__}; "
+                "train one with method 'erm' or 'cal'"
+            )
+        regressor = TargetedCALRegressor(
+            method,
+            settings,
+            weights=self.regressor_.weights,
+            device=self.regressor_.device,
+            random_state=random_state,
+        )
+        scale = target_transform(self.regressor_, self.transform)
+        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
+        replay: dict[str, Any] = {}
+        if source is not None:
+            features = self._join(self.featurizer().transform(source.X), source.extra)
+            replay = {"X": features, "y": scale.forward(source.y)}
+        regressor.adapt(
+            self.regressor_,
+            self._join(self.featurizer().transform(X), extra),
+            None if y is None else scale.forward(y),
+            groups=compositions.reduced_formulas(),
+            progress=progress,
+            **replay,
+        )
+        adapted: FormulaRegressor = clone(self).set_params(method=clone(regressor))
+        return adapted.adopt(regressor, self.card_)
 
     def adopt(self, regressor: Regressor, card: ModelCard) -> Self:
         """Take a regressor that was fitted on this model's features and transformed targets.
@@ -264,6 +359,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
                 f"({', '.join(self.card_.feature_cols) or 'none'}), got {columns.shape[1]}"
             )
         return np.hstack([features, columns])
+
+
+def origin_of(
+    regressor: Regressor, compositions: Compositions, featurizer: CompositionFeaturizer
+) -> Origin | None:
+    """Return the argument `origin` of `regressor.fit`; None if it needs none."""
+    return Origin(compositions, featurizer) if regressor.needs_origin else None
 
 
 def target_transform(regressor: Regressor, name: str) -> TargetTransform:

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
-__all__ = ["ARCHITECTURES", "IRNet", "name_architecture", "resolve_architecture"]
+__all__ = [
+    "ARCHITECTURES",
+    "IRNet",
+    "Layers",
+    "name_architecture",
+    "resolve_architecture",
+    "select_parameters",
+]
+
+Layers = Literal["all", "first", "last"]
+"""All layers, the first block, or the last layer."""
 
 ARCHITECTURES: dict[str, tuple[int, ...]] = {
     "irnet3": (2048, 1024, 512),
@@ -64,9 +76,9 @@ def resolve_architecture(name: str | Sequence[int], device: torch.device) -> tup
 class IRNet(nn.Module):
     """Blocks ``h <- ReLU(Dropout(Norm(W h))) + S h``, then a linear head.
 
-    ``S`` is linear, and the identity where the widths are equal; ``Norm`` is a layer norm.
-    Dropout is on exactly when `forward` is given a generator: its state is an argument, not a mode
-    of the module.
+    ``S`` is linear, and the identity where the widths are equal; ``Norm`` is a layer norm. ``W``
+    and ``S`` stand in one matrix, so that one product serves both. Dropout is on exactly when
+    `forward` is given a generator: its state is an argument, not a mode of the module.
 
     Parameters
     ----------
@@ -76,24 +88,36 @@ class IRNet(nn.Module):
         Output width of each block.
     dropout : float
         Probability that a unit is zeroed, to the nearest 1/256.
-    generator : torch.Generator
+    generator : torch.Generator or sequence of torch.Generator
         Draws the initial parameters: uniform in +-1/sqrt(fan in), on the CPU, so that they are
-        the same on every device.
+        the same on every device. A sequence makes an ensemble of as many members: every parameter
+        has a leading axis, and member m starts where a single network of generator m would.
+    bf16 : bool, default False
+        Whether matrix products are in bfloat16 (parameters, norms and sums stay as they are).
     """
 
     def __init__(
-        self, n_features: int, widths: Sequence[int], dropout: float, generator: torch.Generator
+        self,
+        n_features: int,
+        widths: Sequence[int],
+        dropout: float,
+        generator: torch.Generator | Sequence[torch.Generator],
+        *,
+        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.dropout = dropout
+        self.bf16 = bf16
         fan_ins = [n_features, *widths[:-1]]
-        pairs = list(zip(fan_ins, widths, strict=True))
-        self.mains = nn.ModuleList(_linear(a, b, generator) for a, b in pairs)
-        self.norms = nn.ModuleList(nn.LayerNorm(b) for b in widths)
-        self.skips = nn.ModuleList(
-            nn.Identity() if a == b else _linear(a, b, generator) for a, b in pairs
+        self.blocks = nn.ModuleList(
+            _Block(a, b, generator) for a, b in zip(fan_ins, widths, strict=True)
         )
-        self.head = _linear(widths[-1], 1, generator)
+        self.head = _Affine(widths[-1], 1, generator)
+
+    @property
+    def members(self) -> int | None:
+        """Size of the ensemble; None for a single network without a member axis."""
+        return None if self.head.bias.ndim == 1 else len(self.head.bias)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return predictions.
@@ -101,29 +125,79 @@ class IRNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (n, n_features)
-            Standardised features.
+            Standardised features; of an ensemble (members, n, n_features), or (n, n_features) if
+            all members get the same rows.
         generator : torch.Generator, optional
             Source of the dropout masks, on the device of `x`; without it there is no dropout.
 
         Returns
         -------
-        Tensor, shape (n,)
+        Tensor, shape (n,) or (members, n)
         """
-        for main, norm, skip in zip(self.mains, self.norms, self.skips, strict=True):
-            h = norm(main(x))
-            if generator is not None and self.dropout > 0:
-                h = h * _dropout_mask(h, self.dropout, generator)
-            x = torch.relu(h) + skip(x)
+        if self.bf16:
+            with torch.autocast(x.device.type, dtype=torch.bfloat16):
+                return self._forward(x, generator).to(x.dtype)
+        return self._forward(x, generator)
+
+    def _forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, self.dropout, generator)
         return self.head(x).squeeze(-1)  # type: ignore[no-any-return]
 
 
-def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.Linear(fan_in, fan_out, device="meta").to_empty(device="cpu")
-    bound = 1.0 / math.sqrt(fan_in)
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
-    return layer
+def select_parameters(model: nn.Module, layers: Layers) -> dict[str, nn.Parameter]:
+    """Return the parameters of all layers, of the first block, or of the last layer, by name."""
+    prefix = {"all": "", "first": "blocks.0.", "last": "head."}[layers]
+    return {name: p for name, p in model.named_parameters() if name.startswith(prefix)}
+
+
+class _Affine(nn.Module):
+    """``x W^T + b``; with a leading member axis one product per member."""
+
+    def __init__(
+        self, fan_in: int, fan_out: int, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(fan_in)
+
+        def draw(*shape: int) -> nn.Parameter:
+            if isinstance(generator, torch.Generator):
+                return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+            parts = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generator]
+            return nn.Parameter(torch.stack(parts))
+
+        self.weight = draw(fan_out, fan_in)
+        self.bias = draw(fan_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.ndim == 2:  # noqa: PLR2004 - no member axis
+            return F.linear(x, self.weight, self.bias)
+        x = x.expand(len(self.weight), *x.shape[-2:])
+        return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.mT)
+
+
+class _Block(nn.Module):
+    def __init__(
+        self, fan_in: int, width: int, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.affine = _Affine(fan_in, width if fan_in == width else 2 * width, generator)
+        shape = (*self.affine.bias.shape[:-1], width)
+        self.gain = nn.Parameter(torch.ones(shape))
+        self.shift = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
+        z = self.affine(x)
+        main, skip = (z, x) if z.shape[-1] == self.width else z.split(self.width, dim=-1)
+        if self.gain.ndim == 1:
+            h = F.layer_norm(main, (self.width,), self.gain, self.shift)
+        else:
+            h = F.layer_norm(main, (self.width,))
+            h = torch.addcmul(self.shift.unsqueeze(-2), h, self.gain.unsqueeze(-2))
+        if generator is not None and dropout > 0:
+            h = h * _dropout_mask(h, dropout, generator)
+        return torch.relu(h) + skip
 
 
 def _dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:

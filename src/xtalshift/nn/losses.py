@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ["mean_loss", "row_losses"]
+__all__ = ["mean_loss", "row_losses", "weighted_mean"]
 
 
 def row_losses(predictions: Tensor, targets: Tensor) -> Tensor:
@@ -14,19 +13,19 @@ def row_losses(predictions: Tensor, targets: Tensor) -> Tensor:
 
     Parameters
     ----------
-    predictions, targets : Tensor, shape (n,)
+    predictions, targets : Tensor, shape (n,), or (members, n) for an ensemble
         Standardised targets and their predictions.
 
     Returns
     -------
-    Tensor, shape (n,)
+    Tensor, of the same shape
 
     Raises
     ------
     ValueError
         If the shapes differ: (n,) against (n, 1) would silently broadcast to (n, n).
     """
-    if predictions.shape != targets.shape or targets.ndim != 1:
+    if predictions.shape != targets.shape or targets.ndim not in {1, 2}:
         raise ValueError(
             f"predictions {tuple(predictions.shape)}, targets {tuple(targets.shape)}: "
             "expected (n,) for both"
@@ -34,17 +33,36 @@ def row_losses(predictions: Tensor, targets: Tensor) -> Tensor:
     return F.smooth_l1_loss(predictions, targets, reduction="none")
 
 
-def mean_loss(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the (weighted) mean of `row_losses`, a scalar tensor.
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean over rows.
 
     Parameters
     ----------
-    predictions, targets : Tensor, shape (n,)
-        As in `row_losses`.
-    weights : Tensor, shape (n,), optional
+    values : Tensor, shape (..., n)
+        One number per row.
+    weights : Tensor, shape (..., n), optional
         Non-negative sample weights; the mean is over their sum.
+
+    Returns
+    -------
+    Tensor, shape (...)
     """
-    losses = row_losses(predictions, targets)
     if weights is None:
-        return losses.mean()
-    return torch.dot(losses, weights) / weights.sum().clamp_min(1e-12)
+        return values.mean(dim=-1)
+    return (values * weights).sum(dim=-1) / weights.sum(dim=-1).clamp_min(1e-12)
+
+
+def mean_loss(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the (weighted) mean of `row_losses`, a scalar tensor.
+
+    For an ensemble it is the sum of the members' means: each member's parameters then get the
+    gradient of its own mean.
+
+    Parameters
+    ----------
+    predictions, targets : Tensor, shape (n,) or (members, n)
+        As in `row_losses`.
+    weights : Tensor, same shape, optional
+        Non-negative sample weights.
+    """
+    return weighted_mean(row_losses(predictions, targets), weights).sum()

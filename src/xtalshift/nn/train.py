@@ -1,9 +1,8 @@
-"""Plain training (ERM), and what every training loop shares: selection, history, safety."""
+"""Plain training (ERM)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,15 +10,22 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xtalshift.config import Settings
-from xtalshift.errors import TrainingError
 from xtalshift.nn.batches import Rows, TrainingData, iterate_batches
-from xtalshift.nn.ema import Parameters, copy_parameters, update_ema
+from xtalshift.nn.checkpoint import Checkpoint
+from xtalshift.nn.ema import copy_parameters, update_ema
+from xtalshift.nn.irnet import Layers, select_parameters
 from xtalshift.nn.losses import mean_loss
+from xtalshift.nn.training import (
+    LossLog,
+    Training,
+    TrainResult,
+    cosine_rate,
+    draw_order,
+    run_training,
+)
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["ERMConfig", "Selection", "TrainResult", "predict_rows", "train_erm"]
-
-PREDICT_ROWS = 16_384
+__all__ = ["ERMConfig", "ERMTraining", "erm_step", "train_erm"]
 
 
 class ERMConfig(Settings):
@@ -47,49 +53,74 @@ class ERMConfig(Settings):
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
 
 
-@dataclass
-class TrainResult:
-    """What training leaves behind.
+class ERMTraining(Training):
+    """Minimise the mean loss over the training rows.
 
-    Attributes
+    Parameters
     ----------
-    states : dict of dict of Tensor
-        Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``.
-    best_epoch : int
-        Epoch of ``"best"``, from 0.
-    history : list of dict
-        One record per epoch with plain numbers.
+    model : torch.nn.Module
+        Trained in place.
+    rows : Rows
+        Training rows.
+    config : ERMConfig
+        Settings.
+    generator : torch.Generator
+        Draws batches and dropout.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
+    layers : {"all", "first", "last"}
+        What is trained; the rest stays as it is.
+    l2_sp : float, default 0
+        Factor of ``sum (theta - theta_0)^2 / 2``, the pull toward the parameters at the start (Li,
+        Grandvalet and Davoine, arXiv:1802.01483, without their term for new layers).
     """
 
-    states: dict[str, Parameters]
-    best_epoch: int
-    history: list[dict[str, Any]]
+    def __init__(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        config: ERMConfig,
+        generator: torch.Generator,
+        *,
+        sample: Tensor | None = None,
+        layers: Layers = "all",
+        l2_sp: float = 0.0,
+    ) -> None:
+        parameters = list(select_parameters(model, layers).values())
+        decay = config.weight_decay
+        optimizer = torch.optim.AdamW(
+            parameters, lr=config.learning_rate, weight_decay=decay, fused=True
+        )
+        super().__init__(model, optimizer, rows, generator)
+        self.config = config
+        self.sample = sample
+        self.anchor = copy_parameters(model) if l2_sp else {}
+        self.l2_sp = l2_sp
 
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Take one step per batch of the shuffled rows."""
+        config, rows = self.config, self.rows
+        order = draw_order(len(rows), getattr(self.model, "members", None), self.generator)
+        if self.sample is not None:
+            order = self.sample.gather(-1, order)
+        per_epoch = math.ceil(len(rows) / config.batch_size)
+        log = LossLog(self.loss_limit)
+        for number, indices in enumerate(iterate_batches(order, config.batch_size)):
+            step = epoch * per_epoch + number
+            self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
+            loss = erm_step(self.model, rows.take(indices), self.optimizer, self.generator)
+            self._pull()
+            update_ema(self.ema, self.model, config.ema_decay)
+            log.add("ERM", loss, indices.shape[-1])
+        return {"train_loss": log.close(epoch, getattr(self.model, "members", None) or 1)["ERM"]}
 
-@dataclass
-class Selection:
-    """Keeps the best parameters by validation error, and says when to stop."""
-
-    patience: int
-    best_error: float = math.inf
-    best_epoch: int = -1
-    best: Parameters = field(default_factory=dict)
-
-    def update(self, epoch: int, error: float, model: nn.Module) -> None:
-        """Note the validation error of `epoch`; keep a copy of the parameters if it is the best."""
-        if error < self.best_error:
-            self.best_error, self.best_epoch, self.best = error, epoch, copy_parameters(model)
-
-    def should_stop(self, epoch: int) -> bool:
-        """Return whether `patience` epochs have passed since the best one."""
-        return epoch - self.best_epoch >= self.patience
-
-    def result(
-        self, model: nn.Module, ema: Parameters, history: list[dict[str, Any]]
-    ) -> TrainResult:
-        """Return the result of a training that ends with `model`."""
-        states = {"best": self.best, "last": copy_parameters(model), "ema": ema}
-        return TrainResult(states, self.best_epoch, history)
+    @torch.no_grad()
+    def _pull(self) -> None:
+        """Step toward the parameters of the start, apart from the gradient as AdamW's decay is."""
+        share = self.l2_sp * self.optimizer.param_groups[0]["lr"]
+        for name, value in self.model.named_parameters():
+            if name in self.anchor:
+                value.lerp_(self.anchor[name], min(share, 1.0))
 
 
 def train_erm(
@@ -98,7 +129,9 @@ def train_erm(
     config: ERMConfig,
     generator: torch.Generator,
     *,
+    sample: Tensor | None = None,
     progress: Progress = NO_PROGRESS,
+    checkpoint: Checkpoint | None = None,
     name: str = "ERM",
 ) -> TrainResult:
     """Minimise the mean loss over the training rows.
@@ -113,8 +146,12 @@ def train_erm(
         Settings.
     generator : torch.Generator
         On the device of `model`; draws batches and dropout.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
     progress : Progress
         Told after each epoch.
+    checkpoint : Checkpoint, optional
+        Where a killed training goes on.
     name : str
         What the progress line is called.
 
@@ -125,34 +162,17 @@ def train_erm(
     Raises
     ------
     TrainingError
-        If the loss is not finite; the message names epoch and batch.
+        If the loss diverges twice; the message names epoch and batch.
     """
-    rows = data.train
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    return run_training(
+        ERMTraining(model, data.train, config, generator, sample=sample),
+        data.validation,
+        epochs=config.epochs,
+        patience=config.patience,
+        name=name,
+        progress=progress,
+        checkpoint=checkpoint,
     )
-    steps = config.epochs * math.ceil(len(rows) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    ema = copy_parameters(model)
-    selection = Selection(config.patience)
-    history: list[dict[str, Any]] = []
-    with progress.task(name, config.epochs) as task:
-        for epoch in range(config.epochs):
-            order = torch.randperm(len(rows), generator=generator, device=rows.y.device)
-            total = torch.zeros((), device=rows.y.device)
-            for indices in iterate_batches(order, config.batch_size):
-                loss = erm_step(model, rows.take(indices), optimizer, generator)
-                schedule.step()
-                update_ema(ema, model, config.ema_decay)
-                total += loss * len(indices)
-            train_loss = check_finite(float(total) / len(rows), epoch, "ERM")
-            error = validation_error(model, data.validation)
-            selection.update(epoch, error, model)
-            history.append({"epoch": epoch, "train_loss": train_loss, "val_mae": error})
-            task.advance(train_loss=train_loss, val_mae_in_sd=error)
-            if selection.should_stop(epoch):
-                break
-    return selection.result(model, ema, history)
 
 
 def erm_step(
@@ -167,27 +187,3 @@ def erm_step(
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach()
-
-
-def check_finite(value: float, epoch: int, part: str) -> float:
-    """Return `value`, or raise `TrainingError` naming epoch and part if it is not finite."""
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value} in epoch {epoch} ({part}); "
-            "use a smaller learning_rate, or check the targets for outliers"
-        )
-    return value
-
-
-@torch.no_grad()
-def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
-    """Return predictions without dropout in pieces of bounded memory, shape (n,)."""
-    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)])
-
-
-def validation_error(model: nn.Module, rows: Rows) -> float:
-    """Return the (weighted) mean absolute error in standard deviations of the target."""
-    error = (predict_rows(model, rows.x) - rows.y).abs()
-    if rows.weights is None:
-        return float(error.mean())
-    return float(torch.dot(error, rows.weights) / rows.weights.sum().clamp_min(1e-12))

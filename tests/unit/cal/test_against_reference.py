@@ -9,6 +9,7 @@ from xtalshift.cal.step import random_environments
 from xtalshift.nn import IRNet, Rows, TrainingData
 
 SMALL = {
+    "preset": "paper",
     "epochs": 7,
     "warmup_epochs": 2,
     "resample_every": 2,
@@ -41,7 +42,7 @@ def make_problem(n_rows=27, n_features=5, seed=0):
         {"delta": 90.0},  # weights fall below 0 and are frozen
         {"n_environments": 1, "theta_steps": 3, "attack_steps": 1},
         {"partial_batches": 50, "batch_size": 10},  # all rows; the last batch is smaller
-        {"patience": 1, "learning_rate": 0.3},  # early stop
+        {"patience": 2, "learning_rate": 0.05, "epochs": 30},  # early stop
     ],
 )
 def test_training_equals_the_transcription(change):
@@ -75,7 +76,7 @@ def test_one_step_equals_the_transcription_with_unequal_frozen_weights():
     slow_model, _, _ = make_problem()
     weights = torch.tensor([3.0, 100.0, 1.0, 40.0, 250.0], dtype=torch.float64)
     frozen = torch.tensor([False, False, True, False, False])
-    state = CALState(weights, frozen, gamma=0.7)
+    state = CALState(weights, frozen, torch.tensor(0.7, dtype=x.dtype))
     rows = Rows(x[:11], y[:11])
     environment = random_environments(11, 3, torch.Generator().manual_seed(5)).tolist()
     new_state, _ = step(model, rows, state, config, 4, torch.Generator().manual_seed(5))

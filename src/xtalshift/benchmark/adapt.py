@@ -1,0 +1,170 @@
+"""Adapt a saved model to the rows of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import xtalshift
+from xtalshift.benchmark.rows import load_rows, targets_of
+from xtalshift.benchmark.spec import DataConfig
+from xtalshift.benchmark.train import describe_data
+from xtalshift.cal import AdaptConfig
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.data import MaterialsTable, find_formula_column, read_frame
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators import FormulaLabels, FormulaRegressor
+from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["Adapted", "adapt"]
+
+MIN_LABELS = 5
+
+
+class Adapted(NamedTuple):
+    """An adapted model and how well it fits rows that it was not fitted to.
+
+    Attributes
+    ----------
+    model : FormulaRegressor
+        Adapted.
+    n_target, n_source, n_validation : int
+        Target rows, source rows that were replayed, validation rows among them.
+    before, after, constant : float
+        Mean absolute error on the validation rows: of the model before and after, and of the mean
+        of the rows adapted to. They chose the parameters, so `after` is slightly optimistic. For a
+        transformed target in units of the transformed scale.
+    """
+
+    model: FormulaRegressor
+    n_target: int
+    n_source: int
+    n_validation: int
+    before: float
+    after: float
+    constant: float
+
+
+def adapt(
+    model: FormulaRegressor,
+    target: DataConfig,
+    config: AdaptConfig,
+    *,
+    source: DataConfig | None = None,
+    seed: int = 0,
+    progress: Progress = NO_PROGRESS,
+) -> Adapted:
+    """Adapt `model` to the rows of a file.
+
+    Parameters
+    ----------
+    model : FormulaRegressor
+        A fitted network; it stays as it is.
+    target : DataConfig
+        Rows of the target domain; how features and targets are made is the model's.
+    config : AdaptConfig
+        Method and settings.
+    source : DataConfig, optional
+        Source rows to replay.
+    seed : int
+        Of validation rows, batches and dropout.
+    progress : Progress
+        Told how far the adaptation is.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no network or the method needs rows that are missing.
+    DataError
+        If the rows cannot be used, or their unit is not the model's.
+    """
+    labelled = not config.method.startswith("unlabelled")
+    if labelled:
+        rows, table = _labels(model, target, progress)
+        if len(table) < MIN_LABELS:
+            raise DataError(
+                f"{target.dataset} has {len(table)} usable labels; at least {MIN_LABELS} are needed"
+            )
+        what: dict[str, Any] = describe_data(table)
+    else:
+        formulas = _formulas(model, target, progress)
+        rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
+    replay = None if source is None else _labels(model, source, progress)[0]
+    adapted = model.adapt(
+        rows.X,
+        rows.y if labelled else None,
+        rows.extra if labelled else None,
+        source=replay,
+        method=config.method,
+        settings=config.model_dump(exclude={"method"}),
+        random_state=seed,
+        progress=progress,
+    )
+    earlier = model.card_.provenance
+    provenance = {
+        "method": config.method,
+        "adapted_to": what,
+        "adapted_from": earlier,
+        "version": xtalshift.__version__,
+    }
+    adapted.card_ = replace(model.card_, provenance=provenance)
+    regressor = adapted.regressor_
+    if not isinstance(regressor, TargetedCALRegressor):
+        raise TypeError(type(regressor).__name__)
+    return Adapted(
+        adapted,
+        len(rows.X),
+        0 if replay is None else len(replay.X),
+        regressor.n_validation_,
+        regressor.start_val_mae_,
+        min(record["val_mae"] for record in regressor.history_),
+        regressor.dummy_val_mae_,
+    )
+
+
+def _labels(
+    model: FormulaRegressor, data: DataConfig, progress: Progress
+) -> tuple[FormulaLabels, MaterialsTable]:
+    """Return clean labelled rows, made as the model's were."""
+    columns = model.card_.feature_cols
+    settings = {
+        "features": model.features,
+        "transform": model.transform,
+        "impute_nan": model.impute_nan,
+        "hydrates": model.hydrates,
+        "feature_cols": columns,
+    }
+    table, _, _ = load_rows(data.model_copy(update=settings), progress)
+    unit = model.card_.unit
+    if unit and table.unit and unit != table.unit:
+        raise DataError(
+            f"the labels of {data.dataset} are in {table.unit}, the model predicts {unit}; convert "
+            "them first"
+        )
+    extra: NDArray[np.float64] | None = table.feature_columns(columns) if columns else None
+    return FormulaLabels(list(table.formulas), targets_of(table), extra), table
+
+
+def _formulas(model: FormulaRegressor, data: DataConfig, progress: Progress) -> list[str]:
+    """Return the readable formulas of a file without labels."""
+    if model.card_.feature_cols:
+        raise ConfigError(
+            f"the model needs {', '.join(model.card_.feature_cols)} beside the formula; adapting "
+            "without labels works for models of formulas alone"
+        )
+    frame = read_frame(Path(data.dataset))
+    column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
+    texts = frame[column].tolist()
+    _, reasons = model.featurizer().featurize(texts)
+    good = [text for text, reason in zip(texts, reasons, strict=True) if reason == ""]
+    progress.say(f"{data.dataset}: {len(good):,} of {len(texts):,} formulas are usable")
+    if not good:
+        raise DataError(f"{data.dataset} holds no readable formula: {reasons[0]}")
+    compositions = parse_formulas(good, hydrates=model.hydrates)[0]
+    _, first = np.unique(compositions.reduced_formulas().astype(str), return_index=True)
+    return [good[row] for row in np.sort(first)]

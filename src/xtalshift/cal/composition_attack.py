@@ -1,0 +1,361 @@
+"""The inner maximisation on real compositions: substitute elements, then move their fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from xtalshift.cal.substitution import Trials, list_trials
+from xtalshift.cal.torch_features import TorchFeatures
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.nn import Rows, row_losses
+from xtalshift.nn.slots import Slots
+
+__all__ = ["MIN_FRACTION", "CompositionAttack", "Within"]
+
+MIN_FRACTION = 1e-3
+"""No fraction falls below this (or below where it starts, if that is less)."""
+
+Within = Callable[[Tensor], Tensor]
+"""Displacements in feature space (m, d) -> whether each is allowed, bool (m,), whatever m."""
+
+_CHUNK = 4096  # candidates evaluated at once
+_BISECTIONS = 6  # a row that is pulled back reaches its budget to within 1/64 of its way
+
+
+@dataclass(frozen=True)
+class CompositionAttack:
+    """Adversarial compositions.
+
+    ``c_adv = argmax_c' l(f(phi(c')), y) - gamma * sum_j w_j (phi(c')_j - x_j)^2``: the inner
+    problem of arXiv:2408.09297 with the features ``phi`` of a composition ``c'`` in the
+    place of free features, solved for each row by itself (sample weights play no part):
+
+    1. substitution: of all replacements of one element by a similar one
+       (`xtalshift.chem.similarity.similar_elements`) the one with the largest objective, if that is
+       an increase and the budget allows it; `substitutions` times, no element twice;
+    2. fractions: `steps` steps of steepest ascent along the simplex, projected on the bounds
+       (Rosen's gradient projection); a step that leaves the budget of the features is pulled back
+       toward the start; one that does not raise the objective is undone, and the next
+       is half as long.
+
+    ============ ============================ ===========
+    symbol       variable                     shape
+    ============ ============================ ===========
+    x, y         rows.x, rows.y               (n, d), (n,)
+    c            rows.compositions            (n, k)
+    phi          features
+    w, gamma     weights, gamma               (d,), scalar
+    ============ ============================ ===========
+
+    Parameters
+    ----------
+    features : TorchFeatures
+        ``phi``; ``rows.x`` are its values.
+    steps : int
+        Steps of the fractions.
+    step_size : float
+        Euclidean length of the first step, in atomic fractions.
+    fraction_budget : float
+        Largest change of any atomic fraction after substitution; 0 switches the whole attack off.
+    charge_neutral : bool
+        Where a neutral assignment of oxidation states is known, keep it: fractions move only where
+        the total charge stays, and an element is replaced only by one that can have its state.
+    substitutions : int
+        Elements of a row that may be replaced.
+    neighbours : int
+        Candidates for each.
+
+    Raises
+    ------
+    ConfigError
+        If a number is negative or, for `neighbours`, below 1.
+
+    Notes
+    -----
+    The number of atoms and, within one slot, the support stay: no fraction falls below
+    `MIN_FRACTION` (or below where it started, if that is less).
+
+    ``compound possible`` of a substituted composition is computed; while fractions move it is
+    held. With `charge_neutral` and a known assignment that is also exact; otherwise amounts that
+    cancel exactly are an accident that any move would end.
+    """
+
+    features: TorchFeatures
+    steps: int
+    step_size: float
+    fraction_budget: float
+    charge_neutral: bool = True
+    substitutions: int = 0
+    neighbours: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "step_size", "fraction_budget", "substitutions"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}: must not be negative")
+        if self.neighbours < 1:
+            raise ConfigError(f"neighbours = {self.neighbours}: must be at least 1")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        weights: Tensor,
+        gamma: float,
+        within: Within,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Slots]:
+        """Return adversarial rows.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            Called as ``model(x, generator)``.
+        rows : Rows
+            Rows to start from, with compositions.
+        weights : Tensor, shape (d,)
+            Covariate weights ``w``.
+        gamma : float
+            Factor of the transport cost.
+        within : callable
+            Whether displacements are allowed (see `Within`); that of an adversarial row always is.
+        generator : torch.Generator, optional
+            Dropout is on if given, with other masks in each evaluation.
+
+        Returns
+        -------
+        x_adv : Tensor, shape (n, d)
+            Detached. ``phi`` of the compositions; rows that did not move are those of `rows`,
+            bit for bit.
+        compositions : Slots
+            Where they come from. Their charges are NaN where fractions left neutrality.
+
+        Raises
+        ------
+        DataError
+            If `rows` has no compositions, or a leading axis for the members of an ensemble.
+        """
+        slots = rows.compositions
+        if slots is None:
+            raise DataError("rows have no compositions; attack their features instead")
+        if rows.x.ndim != 2:  # noqa: PLR2004
+            raise DataError(f"{rows.x.ndim=}: attack the members of an ensemble one by one")
+        if self.fraction_budget == 0 or (self.steps == 0 and self.substitutions == 0):
+            return rows.x, slots
+        goal = _Goal(model, rows.x, rows.y, weights, gamma, within, generator)
+        point = _Point(slots, self.features.read_possible(rows.x), rows.x)
+        if self.substitutions:
+            with torch.no_grad():
+                point = self._substitute(point, goal)
+        if self.steps:
+            point = self._move(point, goal)
+        return point.x, point.slots
+
+    def _substitute(self, point: _Point, goal: _Goal) -> _Point:
+        """Replace elements one by one, each time the one that raises the objective most."""
+        value = goal.value(point.x)
+        replaced = torch.zeros_like(point.slots.elements, dtype=torch.bool)
+        for _ in range(self.substitutions):
+            trials = list_trials(point.slots, replaced, self.neighbours, self.charge_neutral)
+            if not len(trials):
+                break
+            values = torch.cat(
+                [self._try(point.slots, part, goal) for part in trials.split(_CHUNK)]
+            )
+            # the first best of each row
+            table = value.new_full((len(value), int(trials.place.max()) + 1), -torch.inf)
+            table[trials.row, trials.place] = values
+            best, place = table.max(dim=1)
+            better = best > value
+            chosen = trials.take(better[trials.row] & (trials.place == place[trials.row]))
+            slots = chosen.apply(point.slots)
+            possible = point.possible.clone()
+            possible[chosen.row] = self._possible(point.slots, chosen)[0]
+            x = torch.where(better[:, None], self.features(slots, possible), point.x)
+            value = torch.where(better, best, value)
+            replaced[chosen.row, chosen.slot] = True
+            point = _Point(slots, possible, x)
+        return point
+
+    def _try(self, slots: Slots, trials: Trials, goal: _Goal) -> Tensor:
+        """Return the objective of each trial, shape (m,); minus infinity: not allowed."""
+        possible, unknown = self._possible(slots, trials)
+        x = self.features(trials.rows_of(slots), possible)
+        allowed = goal.within(x - goal.x[trials.row]) & ~unknown
+        return torch.where(allowed, goal.value(x, trials.row), -torch.inf)
+
+    def _possible(self, slots: Slots, trials: Trials) -> tuple[Tensor, Tensor]:
+        """Return ``compound possible`` of trials, and whether it was given up, shapes (m,)."""
+        possible = torch.ones_like(slots.amounts[:1, 0]).expand(len(trials)).clone()
+        unknown = torch.zeros_like(trials.keeps_charge)
+        rest = ~trials.keeps_charge
+        if rest.any():
+            asked = trials.take(rest).rows_of(slots)
+            possible[rest], unknown[rest] = self.features.try_possible(asked)
+        return possible, unknown
+
+    def _move(self, point: _Point, goal: _Goal) -> _Point:
+        """Move the fractions; an iterate is kept only if it is better than all before."""
+        phi = self.features.fix(point.slots, point.possible)
+        total = point.slots.amounts.sum(dim=1, keepdim=True)
+        start = point.slots.fractions
+        neutral = point.slots.known_charges & self.charge_neutral
+        space = _Space(
+            lower=torch.maximum(start - self.fraction_budget, start.clamp(max=MIN_FRACTION)),
+            upper=torch.where(start > 0, start + self.fraction_budget, start),
+            charges=torch.where(neutral[:, None], point.slots.charges, 0.0),
+        )
+
+        def features(fractions: Tensor, row: Tensor | None = None) -> Tensor:
+            if row is None:
+                return phi(fractions * total)
+            return phi.take(row)(fractions * total[row])
+
+        best = goal.evaluate(features, start, start)
+        length = torch.full_like(total, self.step_size)
+        for _ in range(self.steps):
+            trial = space.step(best.fractions, best.gradient, length)
+            found = goal.evaluate(features, start, trial)
+            better = found.value > best.value
+            best = found.where(better, best)
+            length = torch.where(better[:, None], length, 0.5 * length)
+        moved = (best.fractions != start).any(dim=1, keepdim=True)
+        slots = replace(
+            point.slots,
+            amounts=torch.where(moved, best.fractions * total, point.slots.amounts),
+            charges=torch.where(
+                moved & ~neutral[:, None] & (start > 0), torch.nan, point.slots.charges
+            ),
+        )
+        return _Point(slots, point.possible, torch.where(moved, best.x, point.x))
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Where an attack stands: compositions (n, k), ``compound possible`` (n,), features (n, d)."""
+
+    slots: Slots
+    possible: Tensor
+    x: Tensor
+
+
+class _Iterate(NamedTuple):
+    """Fractions (n, k), their objective (n,), its gradient (n, k) and their features (n, d)."""
+
+    fractions: Tensor
+    value: Tensor
+    gradient: Tensor
+    x: Tensor
+
+    def where(self, chosen: Tensor, other: _Iterate) -> _Iterate:
+        """Return these rows where `chosen` (n,), those of `other` elsewhere."""
+        column = chosen[:, None]
+        return _Iterate(
+            torch.where(column, self.fractions, other.fractions),
+            torch.where(chosen, self.value, other.value),
+            torch.where(column, self.gradient, other.gradient),
+            torch.where(column, self.x, other.x),
+        )
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """The objective of each row and what bounds it; names as in `CompositionAttack.__call__`."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    weights: Tensor
+    gamma: float
+    within: Within
+    generator: torch.Generator | None
+
+    def value(self, x_adv: Tensor, row: Tensor | None = None) -> Tensor:
+        """Return the objective of each adversarial row, of the rows `row` (None: all)."""
+        x, y = (self.x, self.y) if row is None else (self.x[row], self.y[row])
+        cost = ((x_adv - x).square() * self.weights).sum(dim=1)
+        return row_losses(self.model(x_adv, self.generator), y) - self.gamma * cost
+
+    def evaluate(
+        self, features: Callable[..., Tensor], start: Tensor, fractions: Tensor
+    ) -> _Iterate:
+        """Pull `fractions` back into the budget of the features and evaluate the objective."""
+        leaf = fractions.detach().requires_grad_()
+        x_adv = features(leaf)
+        allowed = self.within(x_adv.detach() - self.x)
+        outside = (~allowed).nonzero().flatten()
+        if len(outside):
+            leaf = fractions.detach().clone()
+            leaf[outside] = self._pull_back(features, start, fractions, outside)
+            leaf.requires_grad_()
+            x_adv = features(leaf)
+        value = self.value(x_adv)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return _Iterate(leaf.detach(), value.detach(), torch.nan_to_num(gradient), x_adv.detach())
+
+    @torch.no_grad()
+    def _pull_back(
+        self, features: Callable[..., Tensor], start: Tensor, fractions: Tensor, row: Tensor
+    ) -> Tensor:
+        """Return the farthest points found on the way from the start that are allowed."""
+        start, way, x = start[row], (fractions - start)[row], self.x[row]
+        near, far = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (near + far)
+            inside = self.within(features(start + middle * way, row) - x)[:, None]
+            near, far = torch.where(inside, middle, near), torch.where(inside, far, middle)
+        return start + near * way
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Where fractions may be: between bounds, with a constant sum and a constant total charge.
+
+    All of shape (n, k); `charges` are 0 where the charge does not matter.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    charges: Tensor
+
+    def step(self, fractions: Tensor, gradient: Tensor, length: Tensor) -> Tensor:
+        """Return `fractions` after a step of at most `length` (n, 1) uphill."""
+        slack = 10.0 * torch.finfo(fractions.dtype).eps
+        free = self.upper > self.lower
+        at_lower, at_upper = fractions <= self.lower + slack, fractions >= self.upper - slack
+        for _ in range(fractions.shape[1] + 1):  # each round but the last fixes an element
+            direction = self._project(gradient, free)
+            blocked = free & ((direction > 0) & at_upper | (direction < 0) & at_lower)
+            if not blocked.any():
+                break
+            free = free & ~blocked
+        room = torch.where(direction > 0, self.upper - fractions, self.lower - fractions)
+        room = torch.where(direction == 0, torch.inf, room / direction).amin(dim=1, keepdim=True)
+        moved = fractions + torch.minimum(length, room) * direction
+        return torch.minimum(torch.maximum(moved, self.lower), self.upper)
+
+    def _project(self, gradient: Tensor, free: Tensor) -> Tensor:
+        """Return the direction of steepest ascent of length 1; 0 where there is none."""
+        slope = _centre(gradient, free)
+        charges = _centre(self.charges, free)
+        size = charges.square().sum(dim=1, keepdim=True)
+        charged = size > 1e-6  # noqa: PLR2004 - oxidation states are whole numbers
+        along = (slope * charges).sum(dim=1, keepdim=True) / torch.where(charged, size, 1.0)
+        slope = torch.where(charged, _centre(slope - along * charges, free), slope)
+        norm = torch.linalg.vector_norm(slope, dim=1, keepdim=True)
+        # a slope that is only the rounding of the projection is none
+        noise = 100.0 * torch.finfo(slope.dtype).eps * gradient.abs().amax(dim=1, keepdim=True)
+        dimensions = free.sum(dim=1, keepdim=True) - 1 - charged.to(torch.int64)
+        real = (norm > noise) & (dimensions > 0)
+        return torch.where(real, slope / torch.where(real, norm, 1.0), 0.0)
+
+
+def _centre(values: Tensor, free: Tensor) -> Tensor:
+    """Return `values` less their mean over the free elements, 0 elsewhere; shapes (n, k)."""
+    values = torch.where(free, values, 0.0)
+    mean = values.sum(dim=1, keepdim=True) / free.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.where(free, values - mean, 0.0)

@@ -1,0 +1,79 @@
+"""Groups of rows that a stable model should fit equally well."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+from xtalshift.cal.config import CALConfig
+from xtalshift.chem.compositions import Compositions
+from xtalshift.chem.families import family_codes
+from xtalshift.errors import ConfigError
+
+__all__ = ["assign_environments"]
+
+
+def assign_environments(
+    config: CALConfig,
+    x: NDArray[np.floating],
+    *,
+    compositions: Compositions | None = None,
+    given: ArrayLike | None = None,
+    seed: int,
+) -> NDArray[np.int64] | None:
+    """Return the environment of each training row, numbered from 0.
+
+    ``random`` draws new groups in every batch, as published: each is a sample of the same
+    distribution, so the stability loss says nothing about stability. ``clusters`` are k-means
+    clusters of the standardised features, ``families`` those of `xtalshift.chem.families`,
+    ``given`` whatever the user says.
+
+    Parameters
+    ----------
+    config : CALConfig
+        Gives the kind and the number of clusters.
+    x : ndarray of float, shape (n, d)
+        Standardised features.
+    compositions : Compositions of n rows, optional
+        For ``families``.
+    given : array_like, shape (n,), optional
+        Labels, for ``given``.
+    seed : int
+        Of the clusters.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,), or None
+        None for ``random``.
+
+    Raises
+    ------
+    ConfigError
+        If what the kind needs is missing.
+    """
+    if config.environments == "random":
+        return None
+    if config.environments == "clusters":
+        count = min(config.n_environments, len(np.unique(x, axis=0)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # threads on Windows
+            found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed).fit(x)
+        labels = np.asarray(found.labels_)
+    elif config.environments == "families":
+        if compositions is None:
+            raise ConfigError(
+                "environments = 'families' needs formulas: give origin=Origin(...) to fit, use "
+                "FormulaRegressor, or choose environments = 'clusters'"
+            )
+        labels = family_codes(compositions)
+    else:
+        if given is None:
+            raise ConfigError(
+                "environments = 'given' needs fit(..., environments=labels), or choose "
+                "environments = 'clusters'"
+            )
+        labels = np.asarray(given)
+    return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)

@@ -1,0 +1,134 @@
+"""Adversarial compositions as a table that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.chem import Compositions
+from xtalshift.chem.elements import SYMBOLS, load_elements
+from xtalshift.errors import DataError
+from xtalshift.nn.slots import Slots
+
+__all__ = ["adversarial_frame", "write_formulas"]
+
+_DECIMALS = 4
+
+
+def adversarial_frame(
+    start: Compositions,
+    adversarial: Slots,
+    *,
+    target: ArrayLike,
+    prediction: ArrayLike,
+    adversarial_prediction: ArrayLike,
+    displacement_rms: ArrayLike,
+    formulas: Sequence[str] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Put n adversarial rows beside those they came from.
+
+    Parameters
+    ----------
+    start : Compositions
+        The rows before the attack.
+    adversarial : Slots
+        The rows after it, elements in the same slots.
+    target, prediction, adversarial_prediction : array_like of float, shape (n,)
+        In the unit of the target.
+    displacement_rms : array_like of float, shape (n,)
+        Root mean square of ``x_adv - x`` over the features, in standard deviations.
+    formulas : sequence of str, length n, optional
+        Texts of `start`; without them they are written like the adversarial ones.
+
+    Returns
+    -------
+    dict of ndarray, shape (n,) each
+        Columns ``formula``, ``adversarial_formula`` (see `write_formulas`),
+        ``max_fraction_change`` (of a slot: an element that is only substituted did not change),
+        ``substituted`` (such as ``"Na->K, Cl->Br"``, empty for none), ``target``,
+        ``prediction``, ``adversarial_prediction``, ``displacement_rms``.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ, or a row has another number of elements after the attack.
+    """
+    after = adversarial.to_compositions()
+    if not np.array_equal(start.starts, after.starts):
+        raise DataError(
+            f"{len(start)} starting rows of {start.starts[-1]} elements and {len(after)} "
+            f"adversarial rows of {after.starts[-1]} elements do not belong together"
+        )
+    numbers = {
+        "target": target,
+        "prediction": prediction,
+        "adversarial_prediction": adversarial_prediction,
+        "displacement_rms": displacement_rms,
+    }
+    columns: dict[str, NDArray[Any]] = {
+        "formula": write_formulas(start) if formulas is None else np.array(formulas, dtype=object),
+        "adversarial_formula": write_formulas(after),
+        "max_fraction_change": _largest_changes(start, after),
+        "substituted": _name_substitutions(start, after),
+        **{name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()},
+    }
+    for name, values in columns.items():
+        if values.shape != (len(start),):
+            raise DataError(f"{name} has the shape {values.shape}; expected ({len(start)},)")
+    return columns
+
+
+def write_formulas(compositions: Compositions) -> NDArray[np.object_]:
+    """Write compositions as formulas that `parse_formula` reads, amounts as they are.
+
+    Elements stand in order of electronegativity; amounts have four decimals at most, and four
+    significant digits if they are too small for that.
+
+    Returns
+    -------
+    ndarray of object, shape (n,)
+    """
+    formulas = np.empty(len(compositions), dtype=object)
+    # unknown electronegativities last, then by symbol, as reduced formulas have it
+    x = np.nan_to_num(load_elements().electronegativity, nan=np.inf)
+    rank = np.argsort(np.lexsort((np.array(SYMBOLS), x)))
+    for row in range(len(compositions)):
+        span = slice(compositions.starts[row], compositions.starts[row + 1])
+        pairs = zip(compositions.z[span].tolist(), compositions.amounts[span].tolist(), strict=True)
+        parts = sorted(pairs, key=lambda pair: rank[pair[0]])
+        text = "".join(f"{SYMBOLS[z]}{_write_amount(amount)}" for z, amount in parts)
+        # "Fe1.5H2O" might be a hydrate
+        formulas[row] = f"{text}1" if text.endswith("H2O") else text
+    return formulas
+
+
+def _write_amount(amount: float) -> str:
+    rounded = round(amount, _DECIMALS)
+    if rounded == 1.0:
+        return ""
+    if rounded < 10.0**-_DECIMALS:
+        return f"{amount:.3e}"
+    return f"{rounded:.{_DECIMALS}f}".rstrip("0").rstrip(".")
+
+
+def _largest_changes(start: Compositions, after: Compositions) -> NDArray[np.float64]:
+    sizes = start.sizes
+    row = np.repeat(np.arange(len(start)), sizes)
+    before, now = (
+        c.amounts / np.bincount(row, c.amounts, minlength=len(start))[row] for c in (start, after)
+    )
+    largest = np.zeros(len(start))
+    np.maximum.at(largest, row, np.abs(now - before))
+    return largest
+
+
+def _name_substitutions(start: Compositions, after: Compositions) -> NDArray[np.object_]:
+    names = np.full(len(start), "", dtype=object)
+    row = np.repeat(np.arange(len(start)), start.sizes)
+    for at in np.flatnonzero(start.z != after.z).tolist():
+        text = f"{SYMBOLS[start.z[at]]}->{SYMBOLS[after.z[at]]}"
+        names[row[at]] = f"{names[row[at]]}, {text}" if names[row[at]] else text
+    return names

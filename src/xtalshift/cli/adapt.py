@@ -1,0 +1,114 @@
+"""``xtalshift adapt``: a trained model for a new region, from a few labels there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.progress import make_progress
+from xtalshift.errors import ConfigError
+
+__all__ = ["adapt_command"]
+
+
+def adapt_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained network.")],
+    labelled: Annotated[
+        str, typer.Argument(metavar="LABELLED", help="File with values of the new region.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the new model.", metavar="MODEL2")
+    ],
+    target: options.Target = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="File (or data set) the model was trained on: replayed, so that it is not "
+            "forgotten.",
+            metavar="FILE",
+        ),
+    ] = None,
+    source_target: Annotated[
+        str | None, typer.Option(help="Target column of --source.", metavar="COL")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="targeted-cal | targeted-cal-eps0 | joint | fine-tune | l2-sp | head-only | "
+            "unlabelled-cal | unlabelled-cal-eps0.",
+            metavar="NAME",
+        ),
+    ] = "targeted-cal",
+    assign: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Other settings: steps=800, cal.epsilon=0.2.", metavar="N=V"),
+    ] = None,
+    formula_col: options.FormulaCol = None,
+    id_col: options.IdCol = None,
+    unit: options.Unit = None,
+    duplicates: options.Duplicates = None,
+    strict: options.Strict = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+) -> None:
+    """Adapt a model to a new region, and say how the error on labels held out there changed.
+
+    A fifth of the labels is held out to choose the parameters.
+    """
+    from xtalshift.benchmark.adapt import adapt
+    from xtalshift.benchmark.spec import DataConfig
+    from xtalshift.cal import AdaptConfig
+    from xtalshift.config import parse_assignment, set_nested
+    from xtalshift.estimators import load_model, save_model
+    from xtalshift.estimators.persist import check_model_folder
+
+    check_model_folder(out)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise ConfigError(f"{out} is the model to adapt; choose another -o, it is kept")
+    values: dict[str, Any] = {"method": method}
+    for text in assign or []:
+        set_nested(values, *parse_assignment(text))
+    config = AdaptConfig.from_dict(values)
+    options.limit_threads(threads or options.count_cores())
+    shared = {"duplicates": duplicates, "strict": strict}
+    common = {name: value for name, value in shared.items() if value is not None}
+    rows = {
+        "dataset": labelled,
+        "target": target,
+        "formula_col": formula_col,
+        "id_col": id_col,
+        "unit": unit or "",
+        **common,
+    }
+    replay = None
+    if source is not None:
+        replay = DataConfig.from_dict({"dataset": source, "target": source_target, **common})
+    adapted = adapt(
+        load_model(model, device=device),
+        DataConfig.from_dict(rows),
+        config,
+        source=replay,
+        seed=seed or 0,
+        progress=make_progress(),
+    )
+    save_model(adapted.model, out)
+    unit = adapted.model.card_.unit
+    scaled = (
+        "" if adapted.model.transform == "none" else f" (of the {adapted.model.transform} scale)"
+    )
+    typer.echo(
+        f"{method}: {adapted.n_target:,} target rows"
+        + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
+    )
+    shown = f" {unit}" if unit and not scaled else ""
+    kind = "source" if method.startswith("unlabelled") else "target"
+    typer.echo(
+        f"MAE on {adapted.n_validation:,} held-out {kind} rows{scaled}: "
+        f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
+        f"(the mean of the labels: {adapted.constant:.4g})"
+    )
+    typer.echo(f"Model: {out}")

@@ -1,0 +1,213 @@
+"""Networks adapted to a target domain, as scikit-learn regressors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from xtalshift.cal.target import AdaptConfig, adapt_network
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import REGRESSORS, FitData, Labelled, Regressor
+from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
+from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, predict_rows, train_erm
+from xtalshift.nn.device import resolve_device
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import Seed, as_generator
+
+__all__ = ["TargetedCALRegressor"]
+
+TARGET_LABELS = "target labels (y_target)"
+
+
+@REGRESSORS.register("TargetedCALRegressor")
+class TargetedCALRegressor(NetworkRegressor):
+    """IRNet trained on source rows, then adapted to a target domain (arXiv:2408.09297).
+
+    `fit` does both; `adapt` starts from a network that is fitted already. Without target rows `fit`
+    is plain training.
+
+    Parameters
+    ----------
+    method : str, default "targeted-cal"
+        ``"targeted-cal"``, or one of its controls: ``"targeted-cal-eps0"``, ``"joint"``,
+        ``"fine-tune"``, ``"l2-sp"``, ``"head-only"``; ``"unlabelled-cal"`` and
+        ``"unlabelled-cal-eps0"`` need no target labels. See `xtalshift.cal.target.AdaptConfig`.
+    settings : mapping, optional
+        Other values of `AdaptConfig`.
+    source : mapping, optional
+        Values of `xtalshift.nn.ERMConfig` for the training on source rows.
+    architecture, dropout, n_members, bootstrap, weights, clip, device
+        As in `IRNetRegressor`; ``best`` is by the validation rows of the target labels.
+    validation_fraction : float, default 0.2
+        Share of the target labels, and of the source rows where `fit` is given no validation rows,
+        that is held out for selection.
+    random_state : int, Generator or None
+        Seed.
+
+    Attributes
+    ----------
+    start_val_mae_, dummy_val_mae_ : float
+        Error on the validation rows before the adaptation, and of the mean of the labels that are
+        trained on. The error after it is in `history_`. With fewer than 10 labels all of them are
+        trained on and validate.
+    n_validation_ : int
+        Their number.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    def __init__(
+        self,
+        method: str = "targeted-cal",
+        settings: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+        architecture: str | Sequence[int] = "auto",
+        dropout: float | None = None,
+        n_members: int = 1,
+        bootstrap: bool = False,  # noqa: FBT001, FBT002
+        weights: WeightsChoice = "best",
+        validation_fraction: float = 0.2,
+        clip: float = 10.0,
+        device: str = "auto",
+        random_state: Seed = None,
+    ) -> None:
+        self.method = method
+        self.settings = settings
+        self.source = source
+        self.architecture = architecture
+        self.dropout = dropout
+        self.n_members = n_members
+        self.bootstrap = bootstrap
+        self.weights = weights
+        self.validation_fraction = validation_fraction
+        self.clip = clip
+        self.device = device
+        self.random_state = random_state
+
+    def adapt(
+        self,
+        model: Regressor,
+        X_target: ArrayLike,
+        y_target: ArrayLike | None = None,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        progress: Progress = NO_PROGRESS,
+    ) -> Self:
+        """Adapt a fitted network; it stays as it is.
+
+        Architecture, scaling, members and the parameters to start from are those of `model`.
+
+        Parameters
+        ----------
+        model : NetworkRegressor
+            A network fitted on source rows.
+        X_target : array_like of float, shape (k, d)
+            Features of the target domain.
+        y_target : array_like of float, shape (k,), optional
+            Target labels; ``unlabelled-cal`` needs none.
+        X, y : array_like of float, shapes (n, d) and (n,), optional
+            Labelled source rows to replay. Without them only the target labels are trained on.
+        groups : array_like of str, shape (k,), optional
+            Reduced formulas of the target labels: none stands both in training and validation.
+        progress : Progress
+            Told how far the adaptation is.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            If `model` is no network, or the method needs rows that are missing.
+        sklearn.exceptions.NotFittedError
+            If `model` is not fitted.
+        ValueError
+            If shapes do not fit.
+        """
+        if (X is None) != (y is None):
+            raise ValueError("give both X and y, or neither")
+        if not isinstance(model, NetworkRegressor):
+            raise ConfigError(f"only networks can be adapted, not a {type(model).__name__}")
+        check_is_fitted(model)
+        config = self._config()
+        if config.method.startswith("unlabelled") or config.method == "joint":
+            self._require(X, "source rows (X, y)")
+        if not config.method.startswith("unlabelled"):
+            self._require(y_target, TARGET_LABELS)
+        self._check_settings()
+        self.n_features_in_ = model.n_features_in_
+        for name in ("scaler_", "target_mean_", "target_scale_", "widths_", "dropout_"):
+            setattr(self, name, getattr(model, name))
+        self.states_ = {self.weights: model.states_[model.weights]}
+        self.history_ = []
+        source = None if X is None else self._check_rows(X, y)
+        target = self._check_rows(X_target, y_target)
+        self._adapt(source, target, groups, as_generator(self.random_state), progress)
+        return self
+
+    def _require(self, rows: ArrayLike | None, what: str) -> None:
+        if rows is None:
+            raise ConfigError(f"method = {self.method!r} needs {what}")
+
+    def _config(self) -> AdaptConfig:
+        return AdaptConfig.from_dict({"method": self.method, **(self.settings or {})})
+
+    def _fit(self, data: FitData) -> None:
+        method = self._config().method  # a wrong setting is found before the training
+        if data.target is not None and not method.startswith("unlabelled"):
+            self._require(None if np.isnan(data.target.y).all() else data.target.y, TARGET_LABELS)
+        super()._fit(data)
+        if data.target is not None:
+            self._adapt(data.train, data.target, None, data.rng, data.progress)
+
+    def _train(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        how: TrainingOptions,
+    ) -> TrainResult:
+        config = ERMConfig.from_dict(dict(self.source or {}))
+        return train_erm(model, data, config, how.generator, **how.keywords())
+
+    def _adapt(
+        self,
+        source: Labelled | None,
+        target: Labelled,
+        groups: ArrayLike | None,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
+        """Go on from the parameters in `states_`."""
+        config = self._config()
+        if source is not None and config.method.startswith("unlabelled"):
+            source, validation = self._hold_out(source, None, rng)
+            labels = source.y
+        else:
+            target, validation = self._hold_out(target, groups, rng)
+            labels = target.y
+        device = resolve_device(self.device)
+        model = self._build(self.states_[self.weights]).to(device)
+        rows = self._rows(validation, device)
+        before = (predict_rows(model, rows.x) - rows.y).abs().mean()
+        self.start_val_mae_ = float(before) * self.target_scale_
+        self.dummy_val_mae_ = float(np.abs(validation.y - labels.mean()).mean())
+        self.n_validation_ = len(validation.y)
+        result = adapt_network(
+            model,
+            None if source is None else self._rows(source, device),
+            self._rows(target, device),
+            rows,
+            config,
+            torch.Generator(device).manual_seed(int(rng.integers(2**62))),
+            progress=progress,
+        )
+        self._keep(result)

@@ -1,0 +1,109 @@
+"""Training on source and target rows together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from xtalshift.nn.batches import Rows, iterate_batches
+from xtalshift.nn.ema import update_ema
+from xtalshift.nn.losses import mean_loss
+from xtalshift.nn.train import ERMConfig
+from xtalshift.nn.training import LossLog, Training, cosine_rate, draw_order
+
+__all__ = ["JointTraining"]
+
+
+class JointTraining(Training):
+    """Minimise a mixture of the mean losses over source and target rows.
+
+    Every step has one batch of each. An epoch is a number of steps, since the target rows are few.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place.
+    source, target : Rows
+        Labelled rows.
+    config : ERMConfig
+        Settings; ``batch_size`` counts the rows of each kind.
+    generator : torch.Generator
+        Draws batches and dropout.
+    target_share : float
+        Weight of the target loss, the rest is the source loss.
+    steps : int
+        Steps per epoch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        source: Rows,
+        target: Rows,
+        config: ERMConfig,
+        generator: torch.Generator,
+        *,
+        target_share: float,
+        steps: int,
+    ) -> None:
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        super().__init__(model, optimizer, source, generator)
+        self.target = target
+        self.config = config
+        self.target_share = target_share
+        self.steps = steps
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Take the steps of one epoch."""
+        config = self.config
+        members: int | None = getattr(self.model, "members", None)
+        log = LossLog(self.loss_limit)
+        batches = [
+            draw_batches(rows, config.batch_size, self.steps, members, self.generator)
+            for rows in (self.rows, self.target)
+        ]
+        for number, (source, target) in enumerate(zip(*batches, strict=True)):
+            step = epoch * self.steps + number
+            self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * self.steps))
+            losses = [
+                mean_loss(self.model(rows.x, self.generator), rows.y, rows.weights)
+                for rows in (source, target)
+            ]
+            loss = (1.0 - self.target_share) * losses[0] + self.target_share * losses[1]
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            update_ema(self.ema, self.model, config.ema_decay)
+            log.add("joint", loss, len(target))
+        return {"train_loss": log.close(epoch, members or 1)["joint"]}
+
+
+def draw_batches(
+    rows: Rows, batch_size: int, count: int, members: int | None, generator: torch.Generator
+) -> list[Rows]:
+    """Return `count` random batches in which every row is equally often, to within one.
+
+    Parameters
+    ----------
+    rows : Rows
+        n rows; a batch has at most n.
+    batch_size, count : int
+        Rows of a batch; number of batches.
+    members : int, optional
+        Size of an ensemble, each with its own order.
+    generator : torch.Generator
+        On the device of the rows.
+    """
+    size = min(batch_size, len(rows))
+    passes = range(math.ceil(count * size / len(rows)))
+    orders = [draw_order(len(rows), members, generator) for _ in passes]
+    order = torch.cat(orders, dim=-1)[..., : count * size]
+    return [rows.take(part) for part in iterate_batches(order, size)]

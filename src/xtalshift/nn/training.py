@@ -1,0 +1,327 @@
+"""What every training shares: epochs, selection, safety, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtalshift.errors import TrainingError
+from xtalshift.nn.batches import Rows
+from xtalshift.nn.checkpoint import Checkpoint, State, copy_state
+from xtalshift.nn.ema import Parameters, copy_parameters
+from xtalshift.nn.losses import mean_loss, weighted_mean
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["LossLog", "Selection", "TrainResult", "Training", "predict_rows", "run_training"]
+
+PREDICT_ROWS = 16_384
+EXPLOSION = 1000.0
+"""A loss so many times that of the mean prediction has exploded."""
+ROLLBACK_SCALE = 0.1
+
+
+@dataclass
+class TrainResult:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    states : dict of dict of Tensor
+        Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``.
+    best_epoch : int
+        Epoch of ``"best"``, from 0; of an ensemble the latest.
+    history : list of dict
+        One record per epoch with plain numbers; of an ensemble the means.
+    extras : dict of Tensor
+        What else was learned, such as the covariate weights of CAL.
+    """
+
+    states: dict[str, Parameters]
+    best_epoch: int
+    history: list[dict[str, Any]]
+    extras: Parameters = field(default_factory=dict)
+
+
+class Training(ABC):
+    """A model in training. A subclass says what an epoch is, and what it carries on.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place; called as ``model(x, generator)``.
+    optimizer : torch.optim.Optimizer
+        Of (some of) its parameters.
+    rows : Rows
+        Training rows, for the size of a loss that has exploded.
+    generator : torch.Generator
+        On the device of the model; the only source of randomness.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rows: Rows,
+        generator: torch.Generator,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.rows = rows
+        self.generator = generator
+        self.ema = copy_parameters(model)
+        self.step_scale = 1.0
+        dummy = mean_loss(weighted_mean(rows.y, rows.weights).expand_as(rows.y), rows.y)
+        self.loss_limit = EXPLOSION * max(float(dummy), 1.0)
+
+    @abstractmethod
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Train for one epoch and return its record.
+
+        Raises
+        ------
+        TrainingError
+            If a loss is not finite or explodes, see `LossLog`.
+        """
+
+    def extras(self) -> Parameters:
+        """Return what was learned beside the parameters, by name."""
+        return {}
+
+    def may_select(self, epoch: int) -> bool:  # noqa: ARG002
+        """Return whether the parameters after `epoch` may become the best ones."""
+        return True
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.step_scale
+
+    def get_state(self) -> State:
+        """Return everything that the next epoch depends on (not copied)."""
+        return {
+            "model": dict(self.model.named_parameters()),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "generator": self.generator.get_state(),
+            "ema": self.ema,
+            "step_scale": self.step_scale,
+        }
+
+    def set_state(self, state: State) -> None:
+        """Restore what `get_state` returned."""
+        self.model.load_state_dict(state["model"], strict=True)
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+        self.generator.set_state(state["generator"])
+        self.ema = state["ema"]
+        self.step_scale = state["step_scale"]
+
+
+@dataclass
+class LossLog:
+    """The losses of an epoch's batches, kept on the device until the epoch is over.
+
+    Reading each loss would make a GPU wait; checked together, the first bad one is still named.
+    """
+
+    limit: float
+    _losses: dict[str, list[Tensor]] = field(default_factory=dict)
+    _sizes: dict[str, list[int]] = field(default_factory=dict)
+    _order: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, part: str, loss: Tensor, n_rows: int) -> None:
+        """Note the mean loss of a batch, shape (), in a part of the algorithm."""
+        losses = self._losses.setdefault(part, [])
+        self._order.append((part, len(losses)))
+        losses.append(loss.detach())
+        self._sizes.setdefault(part, []).append(n_rows)
+
+    def close(self, epoch: int, members: int = 1) -> dict[str, float]:
+        """Return the mean loss of each part, over rows.
+
+        Raises
+        ------
+        TrainingError
+            If a loss is not finite or above the limit; epoch, batch (of its part) and part of the
+            first one are named.
+        """
+        values = {
+            part: (torch.stack(losses) / members).double().cpu()
+            for part, losses in self._losses.items()
+        }
+        for part, batch in self._order:
+            value = float(values[part][batch])
+            if not value <= self.limit:
+                where = f"epoch {epoch}, batch {batch} ({part})"
+                raise TrainingError(f"the loss became {value:.3g} in {where}")
+        sizes = {part: torch.tensor(n, dtype=torch.float64) for part, n in self._sizes.items()}
+        return {
+            part: float(torch.dot(losses, sizes[part]) / sizes[part].sum())
+            for part, losses in values.items()
+        }
+
+
+@dataclass
+class Selection:
+    """Keeps the best parameters by validation error, per member, and says when to stop."""
+
+    patience: int
+    best_error: Tensor | None = None
+    best_epoch: Tensor | None = None
+    best: Parameters = field(default_factory=dict)
+
+    def update(self, epoch: int, error: Tensor, model: nn.Module) -> None:
+        """Note the validation error of `epoch`, shape () or (members,); keep what is better."""
+        if self.best_error is None or self.best_epoch is None:
+            self.best = copy_parameters(model)
+            self.best_error, self.best_epoch = error.clone(), torch.full_like(error, epoch)
+            return
+        better = error < self.best_error
+        if not bool(better.any()):
+            return
+        for name, value in model.named_parameters():
+            mask = better.view(better.shape + (1,) * (value.ndim - better.ndim))
+            self.best[name] = torch.where(mask, value.detach(), self.best[name])
+        self.best_error = torch.where(better, error, self.best_error)
+        self.best_epoch = torch.where(better, torch.full_like(error, epoch), self.best_epoch)
+
+    def should_stop(self, epoch: int) -> bool:
+        """Return whether `patience` epochs have passed since the best one of every member."""
+        return self.best_epoch is not None and bool(epoch - self.best_epoch.max() >= self.patience)
+
+    def get_state(self) -> State:
+        """Return everything kept (not copied)."""
+        return {"error": self.best_error, "epoch": self.best_epoch, "best": self.best}
+
+    def set_state(self, state: State) -> None:
+        """Restore what `get_state` returned."""
+        self.best_error, self.best_epoch = state["error"], state["epoch"]
+        self.best = state["best"]
+
+
+def run_training(
+    training: Training,
+    validation: Rows,
+    *,
+    epochs: int,
+    patience: int,
+    name: str,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Checkpoint | None = None,
+) -> TrainResult:
+    """Run epochs until the last one or until patience is over.
+
+    A loss that is not finite or explodes undoes its epoch once and goes on with steps a tenth as
+    large; the second time it is an error.
+
+    Parameters
+    ----------
+    training : Training
+        At its start; a checkpoint puts it where it was.
+    validation : Rows
+        For selection and early stopping.
+    epochs, patience : int
+        Most epochs; epochs without a better validation error before it stops.
+    name : str
+        What the progress line is called.
+    progress : Progress
+        Told after each epoch.
+    checkpoint : Checkpoint, optional
+        Loaded if it exists, written after epochs.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    TrainingError
+        If the loss diverges twice; the message names epoch, batch and part.
+    """
+    selection = Selection(patience)
+    history: list[dict[str, Any]] = []
+
+    def state() -> State:
+        parts = {"training": training.get_state(), "selection": selection.get_state()}
+        return {**parts, "history": list(history)}
+
+    def restore(saved: State) -> None:
+        training.set_state(saved["training"])
+        selection.set_state(saved["selection"])
+        history[:] = saved["history"]
+
+    device = training.rows.y.device
+    saved = checkpoint.load(device) if checkpoint else None
+    if saved is not None:
+        restore(saved)
+    with progress.task(name, epochs) as task:
+        task.advance(len(history))
+        while len(history) < epochs and not (history and selection.should_stop(len(history) - 1)):
+            epoch = len(history)
+            good = copy_state(state())
+            try:
+                record = training.run_epoch(epoch)
+                error = validation_error(training.model, validation, epoch, training.loss_limit)
+            except TrainingError as reason:
+                if training.step_scale < 1.0:
+                    raise TrainingError(
+                        f"{reason}, for the second time although the steps were made "
+                        f"{ROLLBACK_SCALE:g} times as large; use a smaller learning_rate, or check "
+                        "the targets and features for outliers"
+                    ) from reason
+                restore(good)
+                training.step_scale = ROLLBACK_SCALE
+                progress.say(f"{name}: {reason}; epoch undone, steps now {ROLLBACK_SCALE:g} times")
+                continue
+            if training.may_select(epoch):
+                selection.update(epoch, error, training.model)
+            mean = float(error.mean())
+            history.append({"epoch": epoch, **record, "val_mae": mean})
+            task.advance(train_loss=record["train_loss"], val_mae_in_sd=mean)
+            if checkpoint:
+                checkpoint.save(state())
+    states = {"best": selection.best, "last": copy_parameters(training.model), "ema": training.ema}
+    latest = -1 if selection.best_epoch is None else int(selection.best_epoch.max())
+    return TrainResult(states, latest, history, training.extras())
+
+
+def cosine_rate(base: float, step: int, total: int) -> float:
+    """Return the learning rate of `step` of `total`: half a cosine from `base` to 0."""
+    return base * 0.5 * (1.0 + math.cos(math.pi * step / max(total, 1)))
+
+
+def draw_order(n: int, members: int | None, generator: torch.Generator) -> Tensor:
+    """Return a random order of n rows, shape (n,); of an ensemble one each, (members, n)."""
+    device = generator.device
+    if members is None:
+        return torch.randperm(n, generator=generator, device=device)
+    orders = [torch.randperm(n, generator=generator, device=device) for _ in range(members)]
+    return torch.stack(orders)
+
+
+@torch.no_grad()
+def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
+    """Return predictions without dropout in pieces of bounded memory, shape (..., n)."""
+    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=-1)
+
+
+def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> Tensor:
+    """Return the (weighted) mean absolute error in standard deviations, shape () or (members,).
+
+    Raises
+    ------
+    TrainingError
+        If it is not finite or the predictions are above `limit` in the mean: what the last step of
+        an epoch broke would otherwise show in the next epoch only, too late to be undone.
+    """
+    predictions = predict_rows(model, rows.x)
+    error = weighted_mean((predictions - rows.y).abs(), rows.weights)
+    size = weighted_mean(predictions.abs(), rows.weights)  # a target may well be far out
+    if not bool((torch.isfinite(error) & (size <= limit)).all()):
+        worst = float(error.max())
+        raise TrainingError(f"the validation error became {worst:.3g} in epoch {epoch}")
+    return error

@@ -25,7 +25,7 @@ from xtalshift.provenance import hash_text
 __all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL_FILE = "model.json"
 ARRAYS_FILE = "arrays.safetensors"
 
@@ -182,10 +182,12 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ModelFormatError(f"{path} does not describe an xtalshift model")
     version = description.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "Update xtalshift: pip install -U xtalshift" if newer else "Train it again"
         raise ModelFormatError(
-            f"{folder} has format version {version}; this version of xtalshift reads up to "
-            f"{FORMAT_VERSION}. Update xtalshift: pip install -U xtalshift"
+            f"{folder} has format version {version}; this version of xtalshift reads "
+            f"{FORMAT_VERSION}. {remedy}"
         )
     if description.pop("sha256", None) != _hash_description(description):
         raise ModelFormatError(

@@ -76,9 +76,9 @@ def resolve_architecture(name: str | Sequence[int], device: torch.device) -> tup
 class IRNet(nn.Module):
     """Blocks ``h <- ReLU(Dropout(Norm(W h))) + S h``, then a linear head.
 
-    ``S`` is linear, and the identity where the widths are equal; ``Norm`` is a layer norm. ``W``
-    and ``S`` stand in one matrix, so that one product serves both. Dropout is on exactly when
-    `forward` is given a generator: its state is an argument, not a mode of the module.
+    ``S`` is a matrix, and the identity where the widths are equal; ``Norm`` is a layer norm.
+    Dropout is on exactly when `forward` is given a generator: its state is an argument, not a mode
+    of the module.
 
     Parameters
     ----------
@@ -151,53 +151,58 @@ def select_parameters(model: nn.Module, layers: Layers) -> dict[str, nn.Paramete
     return {name: p for name, p in model.named_parameters() if name.startswith(prefix)}
 
 
-class _Affine(nn.Module):
-    """``x W^T + b``; with a leading member axis one product per member."""
+Generators = torch.Generator | Sequence[torch.Generator]
 
-    def __init__(
-        self, fan_in: int, fan_out: int, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> None:
+
+def _draw(shape: tuple[int, ...], bound: float, generator: Generators) -> nn.Parameter:
+    """Return uniform numbers in +-bound; of a sequence of generators with a leading axis."""
+    if isinstance(generator, torch.Generator):
+        return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+    parts = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generator]
+    return nn.Parameter(torch.stack(parts))
+
+
+def _add_product(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``start + x W`` in one pass; with a leading member axis one product per member."""
+    if weight.ndim == 2:  # noqa: PLR2004 - no member axis
+        return torch.addmm(start, x, weight)
+    return torch.baddbmm(start, x.expand(len(weight), *x.shape[-2:]), weight)
+
+
+class _Affine(nn.Module):
+    """``x W + b``, W of shape (..., fan_in, fan_out): gradients then need no transposed copy."""
+
+    def __init__(self, fan_in: int, fan_out: int, generator: Generators) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(fan_in)
-
-        def draw(*shape: int) -> nn.Parameter:
-            if isinstance(generator, torch.Generator):
-                return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
-            parts = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generator]
-            return nn.Parameter(torch.stack(parts))
-
-        self.weight = draw(fan_out, fan_in)
-        self.bias = draw(fan_out)
+        self.weight = _draw((fan_in, fan_out), bound, generator)
+        self.bias = _draw((fan_out,), bound, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.ndim == 2:  # noqa: PLR2004 - no member axis
-            return F.linear(x, self.weight, self.bias)
-        x = x.expand(len(self.weight), *x.shape[-2:])
-        return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.mT)
+        return _add_product(self.bias.unsqueeze(-2), x, self.weight)
 
 
 class _Block(nn.Module):
-    def __init__(
-        self, fan_in: int, width: int, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> None:
+    def __init__(self, fan_in: int, width: int, generator: Generators) -> None:
         super().__init__()
-        self.width = width
-        self.affine = _Affine(fan_in, width if fan_in == width else 2 * width, generator)
-        shape = (*self.affine.bias.shape[:-1], width)
-        self.gain = nn.Parameter(torch.ones(shape))
-        self.shift = nn.Parameter(torch.zeros(shape))
+        self.main = _Affine(fan_in, width, generator)
+        # without a bias: the next layer has one
+        bound = 1.0 / math.sqrt(fan_in)
+        self.skip = None if fan_in == width else _draw((fan_in, width), bound, generator)
+        self.gain = nn.Parameter(torch.ones_like(self.main.bias))
+        self.shift = nn.Parameter(torch.zeros_like(self.main.bias))
 
     def forward(self, x: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
-        z = self.affine(x)
-        main, skip = (z, x) if z.shape[-1] == self.width else z.split(self.width, dim=-1)
+        h = self.main(x)
         if self.gain.ndim == 1:
-            h = F.layer_norm(main, (self.width,), self.gain, self.shift)
+            h = F.layer_norm(h, h.shape[-1:], self.gain, self.shift)
         else:
-            h = F.layer_norm(main, (self.width,))
+            h = F.layer_norm(h, h.shape[-1:])
             h = torch.addcmul(self.shift.unsqueeze(-2), h, self.gain.unsqueeze(-2))
         if generator is not None and dropout > 0:
             h = h * _dropout_mask(h, dropout, generator)
-        return torch.relu(h) + skip
+        h = torch.relu(h)
+        return h + x if self.skip is None else _add_product(h, x, self.skip)
 
 
 def _dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:

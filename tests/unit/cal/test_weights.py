@@ -54,7 +54,7 @@ def test_stability_gradient_is_the_derivative_along_any_direction(layers, weight
     environments = torch.arange(9) % 3
     gradient = stability_gradient(model, rows, environments, 3, 0.3, layers)
     names = select_parameters(model, layers)
-    assert len(gradient) == len(names) == {"all": 10, "first": 4, "last": 2}[layers]
+    assert len(gradient) == len(names) == {"all": 12, "first": 5, "last": 2}[layers]
     direction = {
         name: torch.randn(part.shape, generator=seeded(1), dtype=torch.float64)
         for name, part in zip(names, gradient, strict=True)

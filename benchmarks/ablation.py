@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig
 from xtalshift.chem.compositions import parse_formulas
+from xtalshift.data import MaterialsTable
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer, Origin
 from xtalshift.seeding import derive_seed
@@ -84,12 +86,18 @@ def build(variant: str, seed: int, changes: dict[str, Any]) -> Any:
     return CALRegressor(settings={**VARIANTS.get(variant, {}), **changes}, **network)
 
 
-def load(table: str, rows: int) -> dict[str, Any]:
-    """Return a fixed sample of a table with its features and held-out sets."""
+def read_table(table: str) -> tuple[MaterialsTable, NDArray[np.float64]]:
+    """Return all clean rows of a table and their features."""
     folder = os.environ.get("XTALSHIFT_DATA")
     path = Path(folder or "", "composition", f"{table}.parquet")
     data = DataConfig(dataset=str(path) if folder and path.exists() else table)
     materials, _, X = load_rows(data)
+    return materials, X
+
+
+def load(table: str, rows: int) -> dict[str, Any]:
+    """Return a fixed sample of a table with its features and held-out sets."""
+    materials, X = read_table(table)
     chosen = np.random.default_rng(0).permutation(len(X))[:rows]
     materials, X = materials.take(chosen), X[chosen]
     y, groups = targets_of(materials), groups_of(materials)

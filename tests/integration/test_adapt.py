@@ -1,0 +1,297 @@
+"""`xtalshift adapt`, and `xtalshift train --save-adversarial`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from integration.conftest import train_model
+from integration.tables import make_rows, write_rows
+from integration.test_errors import fails
+from xtalshift.chem import parse_formulas
+from xtalshift.estimators import load_model
+
+STEPS = ("--set", "steps=20", "--threads", "1")
+NEEDS_SOURCE = ("joint", "unlabelled-cal", "unlabelled-cal-eps0")
+METHODS = ("targeted-cal", "targeted-cal-eps0", "fine-tune", "l2-sp", "head-only", *NEEDS_SOURCE)
+COMPOSITION = (
+    *("--set", "cal.attack=composition", "--set", "cal.substitutions=1"),
+    *("--set", "cal.attack_steps=10", "--set", "cal.epsilon=1", "--set", "cal.gamma_init=0"),
+)
+"""With the short steps and the small ball of the preset hardly a row of two elements moves."""
+
+
+def read(path):
+    """Return a table in which ``NaN`` is sodium nitride."""
+    return pd.read_csv(path, keep_default_na=False)
+
+
+@pytest.fixture(scope="module")
+def network(table, tmp_path_factory):
+    """Return a saved network."""
+    folder = tmp_path_factory.mktemp("models") / "erm"
+    return train_model(table, folder, "--method", "erm", "--unit", "eV")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Return a CSV of 30 rows of other materials, whose gaps are 2 higher."""
+    rows = [(i, f, round(gap + 2, 3), t) for i, f, gap, t in make_rows(90)[60:]]
+    return write_rows(tmp_path_factory.mktemp("target") / "labels.csv", rows)
+
+
+@pytest.fixture
+def adapt(xtalshift, network, labelled, tmp_path):
+    def call(*options, model=network, data=labelled, out=None, target="gap"):
+        named = () if target is None else ("--target", target)
+        return xtalshift("adapt", model, data, "-o", out or tmp_path / "adapted", *named,
+                         *STEPS, *options)  # fmt: skip
+
+    return call
+
+
+def error_of(folder, path):
+    frame = read(path)
+    return np.abs(load_model(folder).predict(frame["formula"].tolist()) - frame["gap"]).mean()
+
+
+def test_from_train_over_adapt_to_predict(
+    adapt, network, labelled, table, tmp_path, xtalshift, monkeypatch
+):
+    arrays = (network / "arrays.safetensors").read_bytes()
+    outcome = adapt("--source", table, "--source-target", "gap",
+                    "--set", "steps=200", "--set", "learning_rate=1e-2")  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    first, second, last = outcome.out.splitlines()
+    assert first == "targeted-cal: 30 target rows, 60 source rows replayed"
+    assert second.startswith("MAE on 6 held-out target rows: ")
+    assert last == f"Model: {tmp_path / 'adapted'}"
+    assert second.count(" eV") == 2
+    before, after = (float(second.split(" eV")[k].split()[-1]) for k in (0, 1))
+    assert after < 0.8 * before
+    assert error_of(tmp_path / "adapted", labelled) < 0.7 * error_of(network, labelled)
+    # the model that was adapted stays
+    assert (network / "arrays.safetensors").read_bytes() == arrays
+    out = tmp_path / "out.csv"
+    assert xtalshift("predict", tmp_path / "adapted", labelled, "-o", out).code == 0
+    expected = load_model(tmp_path / "adapted").predict(read(labelled)["formula"].tolist())
+    assert read(out)["prediction"].tolist() == pytest.approx(expected.tolist(), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_saves_a_model_that_says_where_it_comes_from(
+    method, adapt, network, labelled, table, tmp_path
+):
+    source = ("--source", table, "--source-target", "gap") if method in NEEDS_SOURCE else ()
+    outcome = adapt("--method", method, *source)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(f"{method}: 30 target rows")
+    kind = "12 held-out source rows" if method.startswith("unlabelled") else "6 held-out target"
+    assert f"MAE on {kind}" in outcome.out
+    model, start = load_model(tmp_path / "adapted"), load_model(network)
+    formulas = read(labelled)["formula"].tolist()
+    assert not np.array_equal(model.predict(formulas), start.predict(formulas))
+    assert (model.card_.target_name, model.card_.unit) == ("gap", "eV")
+    card = model.card_.provenance
+    assert (card["method"], card["adapted_to"]["rows"]) == (method, 30)
+    assert card["adapted_from"] == start.card_.provenance
+    saved = json.loads((tmp_path / "adapted" / "model.json").read_text())["regressor"]
+    assert (saved["class"], saved["parameters"]["settings"]["steps"]) == (
+        "TargetedCALRegressor", 20,
+    )  # fmt: skip
+
+
+def test_the_same_command_replaces_the_model_by_an_equal_one(adapt, tmp_path):
+    arrays = []
+    for seed in (0, 0, 1):
+        assert adapt("--seed", seed).code == 0
+        arrays.append((tmp_path / "adapted" / "arrays.safetensors").read_bytes())
+    assert arrays[0] == arrays[1] != arrays[2]
+
+
+def test_an_adapted_model_can_be_adapted_again(adapt, tmp_path):
+    assert adapt().code == 0
+    first = tmp_path / "adapted"
+    assert adapt(model=first, out=tmp_path / "twice").code == 0
+    history = load_model(tmp_path / "twice").card_.provenance
+    assert history["adapted_from"] == load_model(first).card_.provenance
+
+
+def test_unlabelled_cal_needs_no_values(adapt, labelled, table, tmp_path):
+    """Neither their absence nor what they are makes a difference."""
+    source = ("--method", "unlabelled-cal", "--source", table, "--source-target", "gap")
+    assert adapt(*source).code == 0
+    expected = (tmp_path / "adapted" / "arrays.safetensors").read_bytes()
+    formulas = tmp_path / "formulas.csv"
+    lines = read(labelled)["formula"].tolist()
+    formulas.write_text("\n".join(["formula", *lines, "Xx2", lines[0]]) + "\n")
+    outcome = adapt(*source, data=formulas, target=None)
+    assert "31 of 32 formulas are usable" in outcome.err
+    assert outcome.out.startswith("unlabelled-cal: 30 target rows, 60 source rows replayed")
+    assert (tmp_path / "adapted" / "arrays.safetensors").read_bytes() == expected
+
+
+def test_bad_rows_are_named_and_left_out(adapt, labelled, tmp_path):
+    spoiled = tmp_path / "in.csv"
+    spoiled.write_text(labelled.read_text() + "x,Foo2,1,300\ny,K2Na,,300\nz,NaCl,abc,300\n")
+    outcome = adapt(data=spoiled)
+    assert outcome.code == 0
+    assert "33 rows read, 3 dropped" in outcome.err
+    for words in ("row 31: formula 'Foo2'", "row 32: missing", "row 33: not a number: 'abc'"):
+        assert words in outcome.err
+    assert outcome.out.startswith("targeted-cal: 30 target rows")
+    fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "mend the row")
+
+
+def test_feature_columns_and_scale_are_those_of_the_model(adapt, table, labelled, tmp_path):
+    folder = train_model(table, tmp_path / "warm", "--method", "erm", "--transform", "log",
+                         "--feature-cols", "temperature")  # fmt: skip
+    outcome = adapt(model=folder)
+    assert outcome.code == 0, outcome.err
+    assert "(of the log scale)" in outcome.out
+    model = load_model(tmp_path / "adapted")
+    assert (model.transform, model.card_.feature_cols) == ("log", ("temperature",))
+    bare = tmp_path / "bare.csv"
+    read(labelled)[["formula", "gap"]].to_csv(bare, index=False)
+    fails(adapt(model=folder, data=bare), "'temperature'")
+    fails(adapt("--method", "unlabelled-cal", "--source", table, "--source-target", "gap",
+                model=folder), "temperature", "formulas alone")  # fmt: skip
+
+
+def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
+    few = write_rows(tmp_path / "few.csv", make_rows(4))
+    foreign = tmp_path / "thesis"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("mine")
+    same = network.parent / "." / network.name
+    formulas = tmp_path / "formulas.csv"
+    formulas.write_text("formula\nNaCl\nKCl\n")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("formula\nXx2\n")
+    unlabelled = ("--method", "unlabelled-cal", "--source", table, "--source-target", "gap")
+    cases = [
+        (adapt(out=same), "is the model to adapt; choose another -o"),
+        (adapt(out=foreign), "not a saved model; choose another"),
+        (adapt(data=few), "few.csv has 4 usable labels; at least 5 are needed"),
+        (adapt("--unit", "meV"), "are in meV, the model predicts eV; convert them"),
+        (adapt(model=model), "only networks", "RidgeRegressor", "'erm' or 'cal'"),
+        (adapt(model=table), "gaps.csv is not a saved model"),
+        (adapt("--method", "fine-tun"), "'method' = 'fine-tun'", "'fine-tune'"),
+        (adapt("--method", "joint"), "'joint' needs source rows"),
+        (adapt("--method", "unlabelled-cal"), "'unlabelled-cal' needs source rows"),
+        (adapt(data=formulas), "no target column 'gap'"),
+        (adapt(*unlabelled, data=bad), "holds no readable formula", "Xx"),
+        (adapt(data=tmp_path / "no.csv"), "no.csv", "neither a file nor a data set"),
+        (adapt(*unlabelled, data=tmp_path / "no.csv"), "no.csv does not exist"),
+        (adapt("--source", tmp_path / "no.csv"), "no.csv", "neither a file nor a data set"),
+        (adapt(target=None), "more than one column can be the target", "gap"),
+        (adapt(target="gapp"), "'gapp'", "did you mean 'gap'"),
+        (adapt("--set", "step=20"), "unknown setting 'step'", "did you mean 'steps'"),
+        (adapt("--set", "steps=many"), "'steps' = 'many'"),
+        (adapt("--set", "cal.epsilonn=3"), "'epsilonn'", "did you mean 'epsilon'"),
+        (adapt("--set", "learning_rate=1e9"), "use a smaller learning_rate"),
+    ]
+    for outcome, *words in cases:
+        fails(outcome, *words)
+    assert not (tmp_path / "adapted").exists()
+    assert [path.name for path in foreign.iterdir()] == ["thesis.tex"]
+
+
+def test_a_lightgbm_model_is_refused(adapt, table, tmp_path):
+    folder = train_model(table, tmp_path / "trees", "--method", "lightgbm")
+    fails(adapt(model=folder), "only networks", "LightGBMRegressor", "'erm' or 'cal'")
+
+
+def save_adversarial(xtalshift, table, folder, out, quick, *options):
+    return xtalshift("train", table, "-o", folder, "--target", "gap", "--save-adversarial", out,
+                     *quick, *options)  # fmt: skip
+
+
+def training_rows(table, folder):
+    """Return the rows of the table by formula, and the predictions of the model."""
+    frame = read(table).set_index("formula")
+    return frame["gap"], lambda formulas: load_model(folder).predict(formulas)
+
+
+def test_adversarial_features_stand_beside_the_training_rows(table, tmp_path, xtalshift, quick):
+    out, folder = tmp_path / "adv.csv", tmp_path / "cal"
+    outcome = save_adversarial(xtalshift, table, folder, out, quick, "--method", "cal")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1] == f"Adversarial rows: {out}"
+    assert "54 training and 6 validation rows" in outcome.out
+    found = read(out)
+    gap, predict = training_rows(table, folder)
+    assert len(found) == found["formula"].nunique() == 54
+    assert found["target"].tolist() == gap[found["formula"]].tolist()
+    assert found["prediction"].to_numpy() == pytest.approx(predict(found["formula"]), rel=1e-5)
+    assert found["displacement_rms"].max() <= 0.1 * (1 + 1e-6)
+    assert found["displacement_rms"].median() == pytest.approx(0.1, rel=1e-5)
+    # what moves a row most raises its error on the whole
+    error = (found["prediction"] - found["target"]).abs()
+    adversarial = (found["adversarial_prediction"] - found["target"]).abs()
+    assert (adversarial > error).mean() > 0.8
+    assert found["most_moved"].str.fullmatch(r"(.+ [+-][\d.e-]+; ){2}.+ [+-][\d.e-]+").all()
+
+
+def test_adversarial_compositions_are_formulas_within_the_budget(table, tmp_path, xtalshift, quick):
+    out, folder = tmp_path / "adv.parquet", tmp_path / "cal"
+    outcome = save_adversarial(xtalshift, table, folder, out, quick, "--method", "cal",
+                               *COMPOSITION)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    found = pd.read_parquet(out)
+    gap, predict = training_rows(table, folder)
+    assert len(found) == 54
+    assert found["target"].tolist() == gap[found["formula"]].tolist()
+    after, reasons, _ = parse_formulas(found["adversarial_formula"].tolist())
+    assert (reasons == "").all()
+    assert after.sizes.tolist() == [2] * 54
+    shares = after.amounts.reshape(54, 2)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    largest = np.abs(shares - 0.5).max(axis=1)
+    assert largest == pytest.approx(found["max_fraction_change"].to_numpy(), abs=2e-4)
+    assert found["max_fraction_change"].max() == pytest.approx(0.05, abs=1e-6)
+    substituted = found["substituted"] != ""
+    assert substituted.mean() > 0.5
+    assert (found.loc[~substituted & (largest == 0), "displacement_rms"] == 0).all()
+    # where fractions move, "compound possible" is held, so only replacements can be predicted anew
+    replaced = substituted & (largest < 1e-5)
+    assert replaced.sum() > 10
+    predicted = predict(found.loc[replaced, "adversarial_formula"].tolist())
+    expected = found.loc[replaced, "adversarial_prediction"].to_numpy()
+    assert predicted == pytest.approx(expected, abs=1e-4)
+    error = (found["prediction"] - found["target"]).abs()
+    adversarial = (found["adversarial_prediction"] - found["target"]).abs()
+    assert (adversarial >= error - 1e-6).all()
+
+
+def test_the_control_has_no_adversarial_rows_that_moved(table, tmp_path, xtalshift, quick):
+    out = tmp_path / "adv.csv"
+    outcome = save_adversarial(xtalshift, table, tmp_path / "m", out, quick, "--method", "cal-eps0")
+    assert outcome.code == 0, outcome.err
+    found = read(out)
+    assert len(found) == 54
+    assert (found["displacement_rms"] == 0).all()
+    assert (found["adversarial_prediction"] == found["prediction"]).all()
+
+
+def test_what_save_adversarial_refuses(table, tmp_path, xtalshift, quick):
+    before = table.read_bytes()
+    for method in ("erm", "ridge", "lightgbm", "dummy"):
+        outcome = save_adversarial(
+            xtalshift, table, tmp_path / "m", tmp_path / "a.csv", quick, "--method", method
+        )
+        fails(outcome, "--save-adversarial needs --method cal", method, "no attack")
+    cal = ("--method", "cal")
+    fails(save_adversarial(xtalshift, table, tmp_path / "m", table, quick, *cal), "is the input")
+    excel = save_adversarial(xtalshift, table, tmp_path / "m", tmp_path / "a.xlsx", quick, *cal)
+    fails(excel, "a.xlsx", ".csv or .parquet")
+    warm = save_adversarial(
+        xtalshift, table, tmp_path / "m", tmp_path / "a.csv", quick, *cal, *COMPOSITION,
+        "--feature-cols", "temperature",
+    )  # fmt: skip
+    fails(warm, "145 composition features", "146", "leave the extra feature columns out")
+    assert list(tmp_path.iterdir()) == []
+    assert table.read_bytes() == before

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from ablation import read_table
 
+from ablation import read_table
 from xtalshift.benchmark.rows import groups_of, targets_of
 from xtalshift.estimators import IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor

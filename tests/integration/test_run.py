@@ -138,10 +138,10 @@ class Failing(MeanRegressor):
 
     broken = True
 
-    def _fit(self, train, validation, rng, progress):
+    def _fit(self, data):
         if type(self).broken:
             raise RuntimeError("the disk of the method broke")
-        super()._fit(train, validation, rng, progress)
+        super()._fit(data)
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def adapt(
         0 if replay is None else len(replay.X),
         regressor.n_validation_,
         regressor.start_val_mae_,
-        min(record["val_mae"] for record in regressor.history_),
+        regressor.val_mae_,
         regressor.dummy_val_mae_,
     )
 
@@ -139,6 +139,8 @@ def _labels(
         "hydrates": model.hydrates,
         "feature_cols": columns,
     }
+    if data.target is None and _has_column(data.dataset, model.card_.target_name):
+        settings["target"] = model.card_.target_name
     table, _, _ = load_rows(data.model_copy(update=settings), progress)
     unit = model.card_.unit
     if unit and table.unit and unit != table.unit:
@@ -148,6 +150,12 @@ def _labels(
         )
     extra: NDArray[np.float64] | None = table.feature_columns(columns) if columns else None
     return FormulaLabels(list(table.formulas), targets_of(table), extra), table
+
+
+def _has_column(dataset: str, name: str) -> bool:
+    """Return whether `dataset` is a file with a column of this name."""
+    path = Path(dataset)
+    return path.is_file() and name in map(str, read_frame(path).columns)
 
 
 def _formulas(model: FormulaRegressor, data: DataConfig, progress: Progress) -> list[str]:

@@ -203,7 +203,7 @@ class CALTraining(Training):
         taken = 0
         for number, batch in enumerate(self._target_batches(target, steps)):
             due = math.floor((number + 1) * count / steps)
-            for source in sources[taken : due - 1]:
+            for source in sources[taken : max(due - 1, taken)]:
                 yield source, []
             adversarial = [batch] if config.theta_steps else []
             yield sources[due - 1] if due > taken else None, adversarial

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from xtalshift.cal.attack import Attacked, attack
@@ -17,6 +17,7 @@ from xtalshift.cal.loop import TARGET_STEPS, CALTraining
 from xtalshift.cal.state import CALState
 from xtalshift.cal.step import Attack
 from xtalshift.config import Settings
+from xtalshift.errors import ConfigError
 from xtalshift.nn import (
     Checkpoint,
     ERMConfig,
@@ -47,7 +48,9 @@ MAX_TOWARD = 512
 
 
 class AdaptConfig(Settings):
-    """Settings of adaptation. All methods take as many steps on as many rows of each kind.
+    """Settings of adaptation.
+
+    All methods take as many steps on target rows, to within an epoch.
 
     Attributes
     ----------
@@ -59,16 +62,18 @@ class AdaptConfig(Settings):
         ``joint``: one loss of source and target rows. ``fine-tune``: target labels only;
         ``l2-sp``: with a pull toward the source model; ``head-only``: of the last layer only.
     steps : int
-        Steps on target rows (source rows for ``unlabelled-cal``).
+        Steps on target rows. Of ``unlabelled-cal`` the ERM steps on source rows; as many CAL steps
+        come on top.
     patience : int
-        Stop after this many epochs (of ten steps or more) without a better validation error.
+        Stop after this many epochs without a better validation error. An epoch is a pass over the
+        target labels, with source rows at least ten steps.
     batch_size, learning_rate, weight_decay, ema_decay
         As in ERM; the learning rate falls to 0.
     l2_sp : float
         Strength of the pull of ``l2-sp``: rate at which parameters return to the source model,
         relative to the learning rate.
     replay : float
-        Steps on source rows per step on target labels; without source rows there is none.
+        Steps on source rows per step on target labels; for none give no source rows.
     target_share : float
         Weight of the target rows in ``joint``.
     cal : dict
@@ -83,15 +88,25 @@ class AdaptConfig(Settings):
     weight_decay: float = Field(default=1e-2, ge=0)
     ema_decay: float = Field(default=0.98, ge=0, lt=1)
     l2_sp: float = Field(default=1.0, ge=0)
-    replay: float = Field(default=1.0, ge=0)
+    replay: float = Field(default=1.0, gt=0)
     target_share: float = Field(default=0.5, gt=0, le=1)
     cal: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("cal")
-    @classmethod
-    def _known(cls, values: dict[str, Any]) -> dict[str, Any]:
-        CALConfig.from_dict({"preset": "cal-targeted", **values})  # raises with the names
-        return values
+    @model_validator(mode="after")
+    def _check_cal(self) -> Self:
+        cal = self.cal_config(1)  # raises with the names
+        for name, only in (("attack", "features"), ("environments", "random")):
+            if getattr(cal, name) != only:
+                raise ConfigError(
+                    f"cal.{name} = {getattr(cal, name)!r} does not work in an adaptation; "
+                    f"leave it at {only!r}"
+                )
+        if self.method.startswith("unlabelled") and cal.attack_method != "steepest":
+            raise ConfigError(
+                f"cal.attack_method = {cal.attack_method!r}: only 'steepest' steps can be drawn "
+                "toward unlabelled rows"
+            )
+        return self
 
     def cal_config(self, steps_per_epoch: int) -> CALConfig:
         """Return the settings of the CAL steps."""
@@ -181,8 +196,8 @@ def _build(
     """Return the training of a method and its number of epochs."""
     per_epoch = max(math.ceil(len(target) / config.batch_size), TARGET_STEPS)
     if config.method.startswith("targeted"):
-        if source is None:  # the ERM steps are on the target labels too, once per epoch
-            cal = config.cal_config(math.ceil(len(target) / config.batch_size))
+        if source is None:  # an epoch has an ERM and a CAL step on each batch of target labels
+            cal = config.cal_config(2 * math.ceil(len(target) / config.batch_size))
             cal = cal.model_copy(update={"replay": 0.0})
         else:
             cal = config.cal_config(per_epoch)

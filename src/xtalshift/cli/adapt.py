@@ -101,14 +101,19 @@ def adapt_command(
         "" if adapted.model.transform == "none" else f" (of the {adapted.model.transform} scale)"
     )
     typer.echo(
-        f"{method}: {adapted.n_target:,} target rows"
+        f"{config.method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     shown = f" {unit}" if unit and not scaled else ""
-    kind = "source" if method.startswith("unlabelled") else "target"
+    kind = "source" if config.method.startswith("unlabelled") else "target"
     typer.echo(
         f"MAE on {adapted.n_validation:,} held-out {kind} rows{scaled}: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
         f"(the mean of the labels: {adapted.constant:.4g})"
     )
+    if kind == "target" and adapted.after > adapted.before:
+        typer.echo(
+            "warning: the adaptation made it worse there; keep the first model, or try --method "
+            "head-only, a smaller --set learning_rate=1e-4 or more labels"
+        )
     typer.echo(f"Model: {out}")

@@ -75,6 +75,10 @@ def train_command(
     check_model_folder(out)
     if save_adversarial is not None:
         refuse_input(Path(source), save_adversarial)
+        if save_adversarial.resolve().is_relative_to(out.resolve()):
+            raise ConfigError(
+                f"{save_adversarial} lies in the model's folder {out}; choose another"
+            )
         if not method.startswith("cal"):
             raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
     # a hidden file beside the model: the same command goes on after a kill
@@ -90,6 +94,7 @@ def train_command(
             attack=save_adversarial is not None,
         )
         save_model(trained.model, out)
+        checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
         if writer is not None and trained.adversarial is not None:
             writer.write(trained.adversarial)
     unit = trained.model.card_.unit

@@ -14,14 +14,14 @@ from xtalshift.cal.target import AdaptConfig, adapt_network
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import REGRESSORS, FitData, Labelled, Regressor
 from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
-from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, predict_rows, train_erm
+from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, train_erm
 from xtalshift.nn.device import resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import Seed, as_generator
 
 __all__ = ["TargetedCALRegressor"]
 
-TARGET_LABELS = "target labels (y_target)"
+TARGET_LABELS = "target labels (y_target); without them use 'unlabelled-cal'"
 
 
 @REGRESSORS.register("TargetedCALRegressor")
@@ -51,10 +51,9 @@ class TargetedCALRegressor(NetworkRegressor):
 
     Attributes
     ----------
-    start_val_mae_, dummy_val_mae_ : float
-        Error on the validation rows before the adaptation, and of the mean of the labels that are
-        trained on. The error after it is in `history_`. With fewer than 10 labels all of them are
-        trained on and validate.
+    start_val_mae_, val_mae_, dummy_val_mae_ : float
+        Error on the validation rows before and after the adaptation, and of the mean of the labels
+        that are trained on. With fewer than 10 labels all of them are trained on and validate.
     n_validation_ : int
         Their number.
     """
@@ -98,6 +97,7 @@ class TargetedCALRegressor(NetworkRegressor):
         y: ArrayLike | None = None,
         *,
         groups: ArrayLike | None = None,
+        source_groups: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
     ) -> Self:
         """Adapt a fitted network; it stays as it is.
@@ -116,6 +116,8 @@ class TargetedCALRegressor(NetworkRegressor):
             Labelled source rows to replay. Without them only the target labels are trained on.
         groups : array_like of str, shape (k,), optional
             Reduced formulas of the target labels: none stands both in training and validation.
+        source_groups : array_like of str, shape (n,), optional
+            Reduced formulas of the source rows: those of validation labels are not replayed.
         progress : Progress
             Told how far the adaptation is.
 
@@ -139,7 +141,7 @@ class TargetedCALRegressor(NetworkRegressor):
         check_is_fitted(model)
         config = self._config()
         if config.method.startswith("unlabelled") or config.method == "joint":
-            self._require(X, "source rows (X, y)")
+            self._require(X, "source rows (X and y; --source FILE on the command line)")
         if not config.method.startswith("unlabelled"):
             self._require(y_target, TARGET_LABELS)
         self._check_settings()
@@ -148,9 +150,9 @@ class TargetedCALRegressor(NetworkRegressor):
             setattr(self, name, getattr(model, name))
         self.states_ = {self.weights: model.states_[model.weights]}
         self.history_ = []
-        source = None if X is None else self._check_rows(X, y)
-        target = self._check_rows(X_target, y_target)
-        self._adapt(source, target, groups, as_generator(self.random_state), progress)
+        source = None if X is None else self._check_rows(X, y, source_groups)
+        target = self._check_rows(X_target, y_target, groups)
+        self._adapt(source, target, as_generator(self.random_state), progress)
         return self
 
     def _require(self, rows: ArrayLike | None, what: str) -> None:
@@ -166,7 +168,7 @@ class TargetedCALRegressor(NetworkRegressor):
             self._require(None if np.isnan(data.target.y).all() else data.target.y, TARGET_LABELS)
         super()._fit(data)
         if data.target is not None:
-            self._adapt(data.train, data.target, None, data.rng, data.progress)
+            self._adapt(data.train, data.target, data.rng, data.progress)
 
     def _train(
         self,
@@ -182,32 +184,43 @@ class TargetedCALRegressor(NetworkRegressor):
         self,
         source: Labelled | None,
         target: Labelled,
-        groups: ArrayLike | None,
         rng: np.random.Generator,
         progress: Progress,
     ) -> None:
         """Go on from the parameters in `states_`."""
         config = self._config()
         if source is not None and config.method.startswith("unlabelled"):
-            source, validation = self._hold_out(source, None, rng)
+            source, validation = self._hold_out(source, source.groups, rng)
             labels = source.y
         else:
-            target, validation = self._hold_out(target, groups, rng)
+            target, validation = self._hold_out(target, target.groups, rng)
             labels = target.y
+            source = _leave_out(source, validation)
         device = resolve_device(self.device)
         model = self._build(self.states_[self.weights]).to(device)
-        rows = self._rows(validation, device)
-        before = (predict_rows(model, rows.x) - rows.y).abs().mean()
-        self.start_val_mae_ = float(before) * self.target_scale_
+        self.start_val_mae_ = self._error(validation)
         self.dummy_val_mae_ = float(np.abs(validation.y - labels.mean()).mean())
         self.n_validation_ = len(validation.y)
         result = adapt_network(
             model,
             None if source is None else self._rows(source, device),
             self._rows(target, device),
-            rows,
+            self._rows(validation, device),
             config,
             torch.Generator(device).manual_seed(int(rng.integers(2**62))),
             progress=progress,
         )
         self._keep(result)
+        self.val_mae_ = self._error(validation)
+
+    def _error(self, rows: Labelled) -> float:
+        """Return the mean absolute error of the parameters that `predict` uses."""
+        return float(np.abs(self._predict(rows.X) - rows.y).mean())
+
+
+def _leave_out(source: Labelled | None, validation: Labelled) -> Labelled | None:
+    """Return the source rows whose formula no validation row has; None if there is none."""
+    if source is None or source.groups is None or validation.groups is None:
+        return source
+    kept = source.take(~np.isin(source.groups, validation.groups))
+    return kept if len(kept.y) else None

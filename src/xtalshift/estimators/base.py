@@ -43,6 +43,8 @@ class Labelled:
         Labels of the environments of the rows.
     origin : Origin of n rows, or None
         What the features were computed from.
+    groups : ndarray of str, shape (n,), or None
+        Reduced formulas.
     """
 
     X: NDArray[np.float64]
@@ -50,6 +52,7 @@ class Labelled:
     weights: NDArray[np.float64] | None = None
     environments: NDArray[Any] | None = None
     origin: Origin | None = None
+    groups: NDArray[Any] | None = None
 
     def take(self, rows: NDArray[Any]) -> Labelled:
         """Return the rows that an index or mask selects."""
@@ -59,6 +62,7 @@ class Labelled:
             None if self.weights is None else self.weights[rows],
             None if self.environments is None else self.environments[rows],
             None if self.origin is None else self.origin.take(rows),
+            None if self.groups is None else self.groups[rows],
         )
 
 
@@ -212,14 +216,17 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         mask = split.held_out(rows.X, rows.y, groups)
         return rows.take(~mask), rows.take(mask)
 
-    def _check_rows(self, X: ArrayLike, y: ArrayLike | None) -> Labelled:
+    def _check_rows(
+        self, X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None = None
+    ) -> Labelled:
         """Return further rows in the shape of those of `fit`; without `y` its entries are NaN."""
+        labels = None if groups is None else np.asarray(groups)
         options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": False}
         if y is None:
             features = np.asarray(validate_data(self, X, **options))
-            return Labelled(features, np.full(len(features), np.nan))
+            return Labelled(features, np.full(len(features), np.nan), groups=labels)
         features, targets = validate_data(self, X, y, **options)
-        return Labelled(np.asarray(features), np.asarray(targets, dtype=np.float64))
+        return Labelled(np.asarray(features), np.asarray(targets, dtype=np.float64), groups=labels)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict targets.

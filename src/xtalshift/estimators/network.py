@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+import xtalshift
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Arrays, FitData, Labelled, Regressor, in_pieces
 from xtalshift.featurize.scale import FeatureScaler
@@ -178,8 +179,11 @@ class NetworkRegressor(Regressor):
     def _fingerprint(self, data: FitData, seed: int) -> str:
         """Return what tells this training from any other one."""
         # the seed says more than random_state: the repr of a generator is another one each time
-        settings = {k: v for k, v in self.get_params().items() if k != "random_state"}
-        digest = hashlib.sha256(f"{type(self).__name__} {settings} {seed}".encode())
+        without = {"random_state", "device"}
+        settings = {k: v for k, v in self.get_params().items() if k not in without}
+        device = resolve_device(self.device).type
+        what = f"{xtalshift.__version__} {type(self).__name__} {settings} {seed} {device}"
+        digest = hashlib.sha256(what.encode())
         for rows in (data.train, data.validation, data.target):
             if rows is None:
                 continue

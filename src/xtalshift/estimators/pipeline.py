@@ -241,7 +241,12 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         regressor = TargetedCALRegressor(
             method,
             settings,
+            architecture=self.regressor_.widths_,
+            dropout=self.regressor_.dropout_,
+            n_members=self.regressor_.n_members,
+            bootstrap=self.regressor_.bootstrap,
             weights=self.regressor_.weights,
+            clip=self.regressor_.clip,
             device=self.regressor_.device,
             random_state=random_state,
         )
@@ -250,7 +255,12 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         replay: dict[str, Any] = {}
         if source is not None:
             features = self._join(self.featurizer().transform(source.X), source.extra)
-            replay = {"X": features, "y": scale.forward(source.y)}
+            known, _, _ = parse_formulas(list(source.X), hydrates=self.hydrates)
+            replay = {
+                "X": features,
+                "y": scale.forward(source.y),
+                "source_groups": known.reduced_formulas(),
+            }
         regressor.adapt(
             self.regressor_,
             self._join(self.featurizer().transform(X), extra),

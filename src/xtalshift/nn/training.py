@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xtalshift.errors import TrainingError
@@ -244,6 +245,7 @@ def run_training(
     """
     selection = Selection(patience)
     history: list[dict[str, Any]] = []
+    unwritable = False
 
     def state() -> State:
         parts = {"training": training.get_state(), "selection": selection.get_state()}
@@ -282,8 +284,12 @@ def run_training(
             mean = float(error.mean())
             history.append({"epoch": epoch, **record, "val_mae": mean})
             task.advance(train_loss=record["train_loss"], val_mae_in_sd=mean)
-            if checkpoint:
-                checkpoint.save(state())
+            if checkpoint and not unwritable:
+                try:
+                    checkpoint.save(state())
+                except (OSError, SafetensorError) as reason:  # a full disk is no end of a training
+                    progress.say(f"{name}: no checkpoint could be written ({reason}); going on")
+                    unwritable = True
     states = {"best": selection.best, "last": copy_parameters(training.model), "ema": training.ema}
     latest = -1 if selection.best_epoch is None else int(selection.best_epoch.max())
     return TrainResult(states, latest, history, training.extras())

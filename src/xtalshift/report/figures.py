@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from xtalshift.report.attack_figures import draw_attacks
+from xtalshift.report.panels import BAD, INK, Figure, draw_level, make_layout, make_panel
 from xtalshift.report.scores import DUMMY
-from xtalshift.report.text import format_number
 
 __all__ = ["ROLE_COLOURS", "build_figures", "method_colours"]
-
-Figure = dict[str, Any]
 
 # Okabe and Ito's palette (readable with every common colour vision), then darker relatives of it.
 _FIXED = {
@@ -27,8 +26,6 @@ ROLE_COLOURS = {"id": "#5aa3b5", "ood": "#8e2a7f", "train": "#9aa3ab"}
 
 _ROLE_NAMES = {"id": "in distribution", "ood": "out of distribution", "train": "training"}
 _SHORT = {"id": "ID", "ood": "OOD", "train": "training"}
-_INK, _GRID, _RULE, _BAD = "#2b2f33", "#e9ecef", "#adb5bd", "#a61e1e"
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 _MOST_OVER_DUMMY = 2.0
 _LOG_FROM = 30.0
 
@@ -54,8 +51,8 @@ def build_figures(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     Returns
     -------
     dict
-        Per section (``bars``, ``parity``, ``maps``, ``histograms``, ``curves``) a list of panels:
-        ``id`` (of the div), ``title``, ``note`` and ``figure`` (``data`` and ``layout``).
+        Per section (``bars``, ``parity``, ``maps``, ``histograms``, ``curves``, ``attack``) a list
+        of panels: ``id`` (of the div), ``title``, ``note`` and ``figure`` (``data``, ``layout``).
     """
     colours = method_colours([method["name"] for method in payload["methods"]])
     labels = {column["split"]: column["label"] for column in payload["columns"]}
@@ -66,6 +63,7 @@ def build_figures(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "maps": _maps(payload["maps"], labels),
         "histograms": _histograms(payload["histograms"], labels, axis),
         "curves": _curves(payload["histories"], labels, colours, payload["target"]["unit"]),
+        "attack": draw_attacks(payload["attack_curves"], labels, colours),
     }
     for name, panels in sections.items():
         for number, panel in enumerate(panels, start=1):
@@ -103,7 +101,7 @@ def _bars(payload: dict[str, Any], colours: dict[str, str]) -> list[dict[str, An
             "error_x": {
                 "type": "data",
                 "array": [cell["over_dummy_sd"] for cell in shown],
-                "color": _INK,
+                "color": INK,
                 "thickness": 1.2,
                 "width": 3,
             },
@@ -122,27 +120,16 @@ def _bars(payload: dict[str, Any], colours: dict[str, str]) -> list[dict[str, An
                         "symbol": "diamond",
                         "size": 8,
                         "color": "#ffffff",
-                        "line": {"color": _INK, "width": 1.4},
+                        "line": {"color": INK, "width": 1.4},
                     },
                     "hovertemplate": "%{y}, in distribution: %{x:.3f}<extra></extra>",
                 }
             )
-        layout = _layout(74 + 27 * len(names), "MAE / MAE of the constant", "")
+        layout = make_layout(74 + 27 * len(names), "MAE / MAE of the constant", "")
         layout["margin"] |= {"l": 8, "r": 48}
         layout["xaxis"]["range"] = [0, limit]
         layout["yaxis"] |= {"showgrid": False, "ticks": ""}
-        layout["shapes"] = [
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": 1,
-                "x1": 1,
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": _INK, "width": 1.3, "dash": "dot"},
-            }
-        ]
+        layout["shapes"] = [draw_level(1, "x")]
         layout["annotations"] = [
             {
                 "xref": "paper",
@@ -152,11 +139,11 @@ def _bars(payload: dict[str, Any], colours: dict[str, str]) -> list[dict[str, An
                 "y": name,
                 "text": f"{value:.2f}",
                 "showarrow": False,
-                "font": {"size": 12, "color": _BAD if value >= 1 else _INK},
+                "font": {"size": 12, "color": BAD if value >= 1 else INK},
             }
             for name, value in zip(names, values, strict=True)
         ]
-        panels.append(_panel(column["label"], _role_name(column["role"]), data, layout))
+        panels.append(make_panel(column["label"], _role_name(column["role"]), data, layout))
     return panels
 
 
@@ -175,7 +162,7 @@ def _parity(
         inside = [low <= v <= high for part in parts.values() for v in part["y"] + part["x"]]
         outside = len(inside) - sum(inside)
         data = [_cloud(part, role) for role, part in parts.items()]
-        layout = _layout(300, f"target {_bracket(unit)}", f"predicted {_bracket(unit)}")
+        layout = make_layout(300, f"target {_bracket(unit)}", f"predicted {_bracket(unit)}")
         layout["xaxis"]["range"] = layout["yaxis"]["range"] = [low, high]
         layout["shapes"] = [
             {
@@ -184,12 +171,12 @@ def _parity(
                 "x1": high,
                 "y0": low,
                 "y1": high,
-                "line": {"color": _INK, "width": 1},
+                "line": {"color": INK, "width": 1},
             }
         ]
         note = _counts(parts, _SHORT) + (f"; {outside} beyond the axes" if outside else "")
         title = f"{labels[panel['split']]}: {panel['method']}"
-        drawn.append(_panel(title, note, data, layout))
+        drawn.append(make_panel(title, note, data, layout))
     return drawn
 
 
@@ -202,12 +189,12 @@ def _maps(panels: list[dict[str, Any]], labels: dict[str, str]) -> list[dict[str
         data = [
             _cloud(part, "train" if role == "id" else role) for role, part in panel["roles"].items()
         ]
-        layout = _layout(320, "1st principal component", "2nd principal component")
+        layout = make_layout(320, "1st principal component", "2nd principal component")
         for key, values in spans.items():
             if values:
                 layout[f"{key}axis"]["range"] = list(_range(values))
         note = _counts(panel["roles"], {"id": "other", "ood": "OOD"})
-        drawn.append(_panel(labels[panel["split"]], note, data, layout))
+        drawn.append(make_panel(labels[panel["split"]], note, data, layout))
     return drawn
 
 
@@ -234,10 +221,10 @@ def _histograms(
                     "line": {"shape": "hv", "color": "#b6bdc4", "width": 1},
                 }
             data.append(trace)
-        layout = _layout(250, axis, "share of rows (%)")
+        layout = make_layout(250, axis, "share of rows (%)")
         layout["yaxis"]["rangemode"] = "tozero"
         note = ", ".join(f"{v['n']:,} {_SHORT[p]}" for p, v in panel["parts"].items()) + " rows"
-        drawn.append(_panel(labels[panel["split"]], note, data, layout))
+        drawn.append(make_panel(labels[panel["split"]], note, data, layout))
     return drawn
 
 
@@ -247,7 +234,6 @@ def _curves(
     kinds = (
         ("train_loss", "Training loss", "loss"),
         ("val_mae", "Validation error", f"MAE {_bracket(unit)}"),
-        ("displacement_rms", "Attack displacement", "rms (standard deviations)"),
     )
     drawn = []
     for split in dict.fromkeys(curve["split"] for curve in histories):
@@ -261,7 +247,7 @@ def _curves(
                     "mode": "lines",
                     "x": curve["epoch"],
                     "y": curve[key],
-                    "line": {"color": colours.get(curve["method"], _INK), "width": 1.4},
+                    "line": {"color": colours.get(curve["method"], INK), "width": 1.4},
                     "opacity": 0.85,
                     "hovertemplate": f"{curve['method']}, seed {curve['seed']}, epoch %{{x}}: "
                     "%{y:.4~g}<extra></extra>",
@@ -269,16 +255,13 @@ def _curves(
                 for curve in curves
             ]
             values = [v for curve in curves for v in curve[key] if v is not None]
-            layout = _layout(250, "epoch", axis)
+            layout = make_layout(250, "epoch", axis)
             if min(values) > 0 and max(values) > _LOG_FROM * min(values):
                 layout["yaxis"] |= {"type": "log", "exponentformat": "power", "nticks": 6}
             else:
                 layout["yaxis"]["rangemode"] = "tozero"
             place = "all splits" if split == "all" else labels.get(split, split)
-            note = place
-            if key == "displacement_rms":
-                note = f"{place}; largest {format_number(max(values))} standard deviations"
-            drawn.append(_panel(title, note, data, layout))
+            drawn.append(make_panel(title, place, data, layout))
     return drawn
 
 
@@ -296,39 +279,6 @@ def _cloud(part: dict[str, Any], role: str) -> Figure:
             "opacity": 0.45,
         },
         "hovertemplate": "%{text}<br>%{x:.4~g}, %{y:.4~g}<extra></extra>",
-    }
-
-
-def _panel(title: str, note: str, data: list[Figure], layout: Figure) -> dict[str, Any]:
-    return {
-        "title": title,
-        "note": note,
-        "figure": {"data": data, "layout": layout},
-    }
-
-
-def _layout(height: int, x: str, y: str) -> Figure:
-    axis = {
-        "gridcolor": _GRID,
-        "linecolor": _RULE,
-        "showline": True,
-        "ticks": "outside",
-        "ticklen": 4,
-        "tickcolor": _RULE,
-        "zeroline": False,
-        "automargin": True,
-    }
-    return {
-        "height": height,
-        "autosize": True,
-        "margin": {"l": 52, "r": 10, "t": 8, "b": 44},
-        "font": {"family": _FONT, "size": 12, "color": _INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "showlegend": False,
-        "hovermode": "closest",
-        "xaxis": axis | {"title": {"text": x, "font": {"size": 12}}},
-        "yaxis": axis | {"title": {"text": y, "font": {"size": 12}}},
     }
 
 

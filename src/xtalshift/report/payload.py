@@ -11,9 +11,10 @@ import pandas as pd
 from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.benchmark.store import finite as plain_values
 from xtalshift.errors import DataError
+from xtalshift.report.attacks import ATTACK_COLUMNS, attack_curves, attack_sizes, last_attacks
+from xtalshift.report.methods import describe_gap, method_note
 from xtalshift.report.samples import POINTS_PER_PANEL, histograms, map_panels, parity_panels
 from xtalshift.report.scores import DUMMY, Scores, finite, mean_sd
-from xtalshift.report.text import method_note
 from xtalshift.report.verdict import (
     adversarial_gain,
     cautions,
@@ -24,10 +25,7 @@ from xtalshift.report.verdict import (
 __all__ = ["build_payload"]
 
 _NEEDED = ("records", "splits")
-_CURVES = (
-    "train_loss", "val_mae", "displacement_rms", "displacement_max",
-    "weight_min", "weight_max", "gamma", "attack_loss_gain",
-)  # fmt: skip
+_CURVES = ("train_loss", "val_mae", *ATTACK_COLUMNS)
 _LABELS = {
     "random": "random split",
     "covariate": "covariate shift",
@@ -66,6 +64,7 @@ def build_payload(folder: Path) -> dict[str, Any]:
     table = _read_table(folder / "map.parquet")
     scores = Scores(results["records"])
     provenance = results.get("provenance") or {}
+    config = results.get("config") or {}
     data = provenance.get("data") or {}
     columns = _columns(results["splits"], scores)
     methods = scores.methods()
@@ -75,25 +74,27 @@ def build_payload(folder: Path) -> dict[str, Any]:
         "source": data.get("source") or folder.name,
         "n_rows": data.get("rows"),
         "n_seeds": len({record["seed"] for record in results["records"]}),
-        "methods": [{"name": name, "note": method_note(name)} for name in everything],
+        "methods": [{"name": name, "note": method_note(name, config)} for name in everything],
         "columns": columns,
         "headline": _rows(scores, methods, columns),
         "judged": [judge_column(scores, column) for column in columns],
-        "gain": adversarial_gain(scores, columns),
+        "gain": adversarial_gain(scores, columns, describe_gap(config)),
         "metrics": _metrics(scores, everything, columns),
         "costs": _costs(scores, methods, columns),
         "failures": scores.failures(),
         "histories": _histories(results.get("histories") or []),
         "cleaning": _cleaning(results.get("cleaning") or {}),
         "provenance": provenance,
-        "config": results.get("config") or {},
+        "config": config,
     }
     payload |= _pictures(payload, predictions, table)
     payload["curve_methods"] = list(dict.fromkeys(c["method"] for c in payload["histories"]))
     payload["parity_methods"] = list(dict.fromkeys(p["method"] for p in payload["parity"]))
     payload["facts"] = _facts(provenance, results.get("model") or {})
     payload["points_per_panel"] = POINTS_PER_PANEL
-    payload["attacks"] = _attacks(payload["histories"])
+    payload["attacks"] = last_attacks(payload["histories"])
+    payload["attack_curves"] = attack_curves(payload["histories"])
+    payload["attack_sizes"] = attack_sizes(payload["histories"])
     payload["verdict"] = verdict_sentence(payload["judged"], payload["target"]["unit"])
     payload["cautions"] = cautions(payload)
     plain: dict[str, Any] = plain_values(payload)
@@ -221,20 +222,6 @@ def _histories(histories: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 curve[key] = values
         curves.append(curve)
     return curves
-
-
-def _attacks(histories: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How far the attack moved rows at the end of each adversarial training."""
-    rows = []
-    for curve in histories:
-        if "displacement_rms" not in curve:
-            continue
-        row = {key: curve[key] for key in ("method", "split", "seed")}
-        for key in _CURVES[2:]:
-            known = [value for value in curve.get(key, []) if value is not None]
-            row[key] = known[-1] if known else None
-        rows.append(row)
-    return rows
 
 
 def _cleaning(report: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ __all__ = [
     "format_seconds",
     "format_spread",
     "join_words",
-    "method_note",
 ]
 
 _PLAIN_LIMIT = 1e6
@@ -21,21 +20,6 @@ _SMALLEST_PLAIN = 1e-3
 _MOST_DECIMALS = 6
 _SHORTEST = 0.1
 _WHOLE_SECONDS = 10.0
-
-_METHOD_NOTES = {
-    "dummy": "predicts the mean of the training targets: the constant that every method must beat",
-    "ridge": "linear model with an L2 penalty",
-    "lightgbm": "gradient-boosted trees",
-    "erm": "neural network, plain training (empirical risk minimisation)",
-    "cal": "the same network, crystal adversarial learning; its recipe differs from that of erm in "
-    "optimiser, rows and epochs too",
-    "cal-eps0": "as cal, but the attack moves nothing (control)",
-}
-_VARIANT_NOTES = {
-    "ema": "moving average of the weights",
-    "last": "weights of the last epoch",
-    "best": "weights of the best validation epoch",
-}
 
 
 def format_number(value: float | None) -> str:
@@ -103,10 +87,3 @@ def join_words(words: Sequence[str]) -> str:
     if len(words) < 2:  # noqa: PLR2004
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def method_note(name: str) -> str:
-    """Say in a few words what a method is; an unknown name gives an empty text."""
-    base, _, variant = name.partition(":")
-    parts = [_METHOD_NOTES.get(base, ""), _VARIANT_NOTES.get(variant, variant)]
-    return "; ".join(part for part in parts if part)

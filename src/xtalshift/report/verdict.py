@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from xtalshift.report.attacks import NO_OP_DISPLACEMENT, NO_OP_GAIN
 from xtalshift.report.scores import DUMMY, Scores
 from xtalshift.report.text import format_number, format_percent, join_words
 
 __all__ = ["adversarial_gain", "cautions", "judge_column", "verdict_sentence"]
 
 _FEW_ROWS = 50
-_NO_OP_DISPLACEMENT = 0.01
 _MANY_DROPPED = 0.05
 _CLOSE = 0.05
 _ENOUGH_SEEDS = 3
 _CONTROL = "cal-eps0"
-_GAINS = (
-    ("cal", _CONTROL, "the attack alone"),
-    ("cal", "erm", "another recipe (optimiser, rows, epochs)"),
-)
 
 
 def judge_column(scores: Scores, column: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +52,19 @@ def judge_column(scores: Scores, column: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def adversarial_gain(scores: Scores, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def adversarial_gain(
+    scores: Scores, columns: list[dict[str, Any]], gap: str
+) -> list[dict[str, Any]]:
     """Compare ``cal`` in every column with its control, whose attack is 0, and with ``erm``.
+
+    Parameters
+    ----------
+    scores : Scores
+        All records.
+    columns : list of dict
+        ``split`` and ``role`` of each.
+    gap : str
+        What differs between ``cal`` and ``erm``.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def adversarial_gain(scores: Scores, columns: list[dict[str, Any]]) -> list[dict
         (as `Scores.paired` returns it, one per column).
     """
     rows = []
-    for first, second, note in _GAINS:
+    for first, second, note in (("cal", _CONTROL, "the attack alone"), ("cal", "erm", gap)):
         cells = [scores.paired(first, second, c["split"], c["role"]) for c in columns]
         if any(cells):
             rows.append({"label": f"{first} against {second}", "note": note, "cells": cells})
@@ -210,20 +217,36 @@ def _about_failures(payload: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _about_attack(payload: dict[str, Any]) -> list[dict[str, str]]:
-    known = [
-        value
-        for curve in payload["histories"]
-        if curve["method"] != _CONTROL  # its attack is to do nothing
-        for value in curve.get("displacement_rms", [])
-        if value is not None
-    ]
-    if not known or max(known) >= _NO_OP_DISPLACEMENT:
-        return []
-    text = (
-        f"The attack never moves features by more than {format_number(max(known))} standard "
-        "deviations (root mean square): cal trains on practically unchanged rows."
-    )
-    return [{"level": "care", "text": text}]
+    found = []
+    for size in payload["attack_sizes"]:
+        still = size["displacement"] < NO_OP_DISPLACEMENT
+        harmless = size["gain_share"] is not None and size["gain_share"] < NO_OP_GAIN
+        # the attack of the control is to do nothing
+        if size["method"] != _CONTROL and (still or harmless):
+            text = _weak_attack(size, still=still, harmless=harmless)
+            found.append({"level": "care", "text": text})
+    return found
+
+
+def _weak_attack(size: dict[str, Any], *, still: bool, harmless: bool) -> str:
+    method = size["method"]
+    moved = f"{format_number(size['displacement'])} standard deviations (root mean square)"
+    gained = ""
+    if size["gain_share"] is not None:
+        gained = (
+            f"{format_number(size['gain'])} of an adversarial loss of "
+            f"{format_number(size['loss'])} ({format_percent(size['gain_share'])})"
+        )
+    if not still:
+        return (
+            f"The attack of {method} does nothing to the loss, although it moves features by up to "
+            f"{moved}: it gains {gained}."
+        )
+    text = f"The attack of {method} never moves features by more than {moved}"
+    unchanged = f"{method} trains on practically unchanged rows."
+    if harmless:
+        return f"{text} and gains {gained}. It does nothing: {unchanged}"
+    return f"{text}{f' and gains {gained}' if gained else ''}: {unchanged}"
 
 
 def _about_selection(payload: dict[str, Any]) -> list[dict[str, str]]:

@@ -140,9 +140,9 @@ def test_no_formula_is_in_training_and_validation_rows():
     seen = {}
 
     class Spy(MeanRegressor):
-        def _fit(self, train, validation, rng, progress):
-            seen["train"], seen["validation"] = train.X, validation.X
-            super()._fit(train, validation, rng, progress)
+        def _fit(self, data):
+            seen["train"], seen["validation"] = data.train.X, data.validation.X
+            super()._fit(data)
 
     doubled = ["NaCl", "Na2Cl2", "Cl1Na1"] * 4 + FORMULAS
     FormulaRegressor(Spy(0.3, 0), features="fractions").fit(doubled, np.ones(len(doubled)))

@@ -17,6 +17,7 @@ from xtalshift.estimators import (
     MeanRegressor,
     MethodSettings,
     RidgeRegressor,
+    TargetedCALRegressor,
     build_method,
 )
 from xtalshift.splits import FamilySplit
@@ -27,9 +28,18 @@ REGRESSORS = [
     RidgeRegressor(random_state=0),
     LightGBMRegressor(n_estimators=60, random_state=0),
     IRNetRegressor(epochs=60, batch_size=32, learning_rate=1e-2, **QUICK),
+    CALRegressor(settings={"epochs": 40, "batch_size": 32, "learning_rate": 1e-2}, **QUICK),
     CALRegressor(
-        settings={"epochs": 25, "warmup_epochs": 20, "batch_size": 32, "learning_rate": 1e-2},
+        "paper",
+        {"epochs": 25, "warmup_epochs": 20, "batch_size": 32, "learning_rate": 1e-2},
         **QUICK,
+    ),
+    IRNetRegressor(
+        epochs=60, batch_size=32, learning_rate=1e-2, n_members=2, bootstrap=True, **QUICK
+    ),
+    TargetedCALRegressor(
+        source={"epochs": 60, "batch_size": 32, "learning_rate": 1e-2},
+        **{**QUICK, "validation_fraction": 0.1},
     ),
 ]
 REASON = "validation rows are drawn at random, so a weight is not a number of repeated rows"
@@ -161,12 +171,12 @@ def test_a_row_of_weight_0_is_no_row():
         np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
 
 
-def test_cal_by_name_is_short_and_its_control_does_not_attack():
+def test_cal_by_name_is_the_default_preset_and_its_control_does_not_attack():
     settings = MethodSettings.from_dict({"cal": {"alpha": 0.3}})
-    assert (settings.cal.epochs, settings.cal.alpha, settings.cal.delta) == (60, 0.3, 20.0)
-    assert build_method("cal", settings, seed=0).settings["attack_step_size"] == 3e-4
+    assert (settings.cal.preset, settings.cal.epochs, settings.cal.alpha) == ("cal", 80, 0.3)
+    assert build_method("cal", settings, seed=0).settings["epsilon"] == 0.1
     control = build_method("cal-eps0", settings, seed=0)
-    assert control.settings["attack_step_size"] == 0
+    assert control.settings["epsilon"] == 0
     assert control.settings["alpha"] == 0.3
     with pytest.raises(ConfigError, match=r"erm\.epochs"):
         MethodSettings.from_dict({"erm": {"epochs": 0}})

@@ -22,14 +22,37 @@ def test_forward_equals_the_formula():
     p = {name: value.detach().numpy() for name, value in model.named_parameters()}
     h = x
     for k, same in enumerate([False, True, False]):
-        z = h @ p[f"mains.{k}.weight"].T + p[f"mains.{k}.bias"]
+        z = h @ p[f"blocks.{k}.main.weight"] + p[f"blocks.{k}.main.bias"]
         z = (z - z.mean(axis=1, keepdims=True)) / np.sqrt(z.var(axis=1, keepdims=True) + 1e-5)
-        z = z * p[f"norms.{k}.weight"] + p[f"norms.{k}.bias"]
-        skip = h if same else h @ p[f"skips.{k}.weight"].T + p[f"skips.{k}.bias"]
+        z = z * p[f"blocks.{k}.gain"] + p[f"blocks.{k}.shift"]
+        skip = h if same else h @ p[f"blocks.{k}.skip"]
         h = np.maximum(z, 0) + skip
-    expected = (h @ p["head.weight"].T + p["head.bias"])[:, 0]
+    expected = (h @ p["head.weight"] + p["head.bias"])[:, 0]
     np.testing.assert_allclose(model(torch.from_numpy(x)).detach().numpy(), expected, rtol=1e-10)
-    assert "skips.1.weight" not in p  # identity where the widths are equal
+    assert "blocks.1.skip" not in p  # identity where the widths are equal
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_ensemble_predicts_what_its_members_predict_alone(shared):
+    alone = [IRNet(4, (6, 6, 3), 0.0, seeded(k)).double() for k in range(3)]
+    together = IRNet(4, (6, 6, 3), 0.0, [seeded(k) for k in range(3)]).double()
+    assert (together.members, alone[0].members) == (3, None)
+    x = torch.randn(*(() if shared else (3,)), 5, 4, generator=seeded(9), dtype=torch.float64)
+    for k, model in enumerate(alone):
+        for name, value in model.named_parameters():
+            assert torch.equal(dict(together.named_parameters())[name][k], value)
+        expected = model(x if shared else x[k])
+        torch.testing.assert_close(together(x)[k], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_bfloat16_products_give_nearly_the_same_numbers():
+    exact = IRNet(145, (256, 64), 0.0, seeded())
+    fast = IRNet(145, (256, 64), 0.0, seeded(), bf16=True)
+    x = torch.randn(50, 145, generator=seeded(1))
+    with torch.no_grad():
+        found, expected = fast(x), exact(x)
+    assert found.dtype == torch.float32
+    assert 0 < float((found - expected).abs().max()) < 0.1 * float(expected.std())
 
 
 def test_initial_parameters_depend_on_the_generator_only():
@@ -40,7 +63,7 @@ def test_initial_parameters_depend_on_the_generator_only():
     other = IRNet(4, (8,), 0.0, seeded(4)).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
-    assert float(first["mains.0.weight"].abs().max()) <= 0.5  # 1 / sqrt(4)
+    assert float(first["blocks.0.main.weight"].abs().max()) <= 0.5  # 1 / sqrt(4)
 
 
 def test_dropout_is_on_exactly_with_a_generator():

@@ -42,7 +42,9 @@ def test_misshapen_targets_are_refused():
     with pytest.raises(ValueError, match=r"\(3,\), targets \(3, 1\)"):
         row_losses(torch.zeros(3), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="expected"):
-        row_losses(torch.zeros(3, 1), torch.zeros(3, 1))
+        row_losses(torch.zeros(3, 1, 1), torch.zeros(3, 1, 1))
+    with pytest.raises(ValueError, match=r"y \(3, 1\): expected \(3,\)"):
+        Rows(torch.zeros(3, 2), torch.zeros(3, 1))
 
 
 def test_weighted_loss_is_the_loss_of_repeated_rows():
@@ -79,9 +81,9 @@ def test_selection_keeps_the_best_and_stops_after_patience():
     for epoch, error in enumerate(errors):
         with torch.no_grad():
             model.head.bias.fill_(float(epoch))
-        selection.update(epoch, error, model)
+        selection.update(epoch, torch.tensor(error), model)
         assert selection.should_stop(epoch) == (epoch == 3)
-    assert (selection.best_epoch, selection.best_error) == (1, 1.0)
+    assert (float(selection.best_epoch), float(selection.best_error)) == (1.0, 1.0)
     assert selection.best["head.bias"].tolist() == [1.0]
 
 

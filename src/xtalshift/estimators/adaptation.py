@@ -41,7 +41,7 @@ class TargetedCALRegressor(NetworkRegressor):
         Other values of `AdaptConfig`.
     source : mapping, optional
         Values of `xtalshift.nn.ERMConfig` for the training on source rows.
-    architecture, dropout, n_members, bootstrap, weights, clip, device
+    architecture, dropout, n_members, bootstrap, weights, clip, bf16, device
         As in `IRNetRegressor`; ``best`` is by the validation rows of the target labels.
     validation_fraction : float, default 0.2
         Share of the target labels, and of the source rows where `fit` is given no validation rows,
@@ -60,7 +60,7 @@ class TargetedCALRegressor(NetworkRegressor):
 
     uses = frozenset({"X_target", "y_target"})
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the settings of an estimator
         self,
         method: str = "targeted-cal",
         settings: Mapping[str, Any] | None = None,
@@ -72,6 +72,7 @@ class TargetedCALRegressor(NetworkRegressor):
         weights: WeightsChoice = "best",
         validation_fraction: float = 0.2,
         clip: float = 10.0,
+        bf16: bool = False,  # noqa: FBT001, FBT002
         device: str = "auto",
         random_state: Seed = None,
     ) -> None:
@@ -85,6 +86,7 @@ class TargetedCALRegressor(NetworkRegressor):
         self.weights = weights
         self.validation_fraction = validation_fraction
         self.clip = clip
+        self.bf16 = bf16
         self.device = device
         self.random_state = random_state
 
@@ -198,6 +200,7 @@ class TargetedCALRegressor(NetworkRegressor):
             source = _leave_out(source, validation)
         device = resolve_device(self.device)
         model = self._build(self.states_[self.weights]).to(device)
+        model.bf16 = self.bf16
         self.start_val_mae_ = self._error(validation)
         self.dummy_val_mae_ = float(np.abs(validation.y - labels.mean()).mean())
         self.n_validation_ = len(validation.y)

@@ -45,7 +45,7 @@ class CALRegressor(NetworkRegressor):
         Set of settings, see `xtalshift.cal.PRESETS`.
     settings : mapping, optional
         Values of `xtalshift.cal.CALConfig` that override the preset.
-    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, device
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
         As in `IRNetRegressor`.
     random_state : int, Generator or None
         Seed of the initial parameters, batches, environments and dropout.
@@ -64,6 +64,7 @@ class CALRegressor(NetworkRegressor):
         weights: WeightsChoice = "best",
         validation_fraction: float = 0.1,
         clip: float = 10.0,
+        bf16: bool = False,  # noqa: FBT001, FBT002
         device: str = "auto",
         random_state: Seed = None,
     ) -> None:
@@ -76,6 +77,7 @@ class CALRegressor(NetworkRegressor):
         self.weights = weights
         self.validation_fraction = validation_fraction
         self.clip = clip
+        self.bf16 = bf16
         self.device = device
         self.random_state = random_state
 

@@ -34,6 +34,9 @@ class IRNetRegressor(NetworkRegressor):
         Share of the rows held out where `fit` is given no validation rows.
     clip : float, default 10
         Features are clipped at this many standard deviations.
+    bf16 : bool, default False
+        Whether matrix products of the training are in bfloat16: faster where the hardware has it.
+        Predictions are in double precision in any case.
     device : str, default "auto"
         ``"auto"``, ``"cpu"``, ``"cuda"`` ...
     random_state : int, Generator or None
@@ -55,6 +58,7 @@ class IRNetRegressor(NetworkRegressor):
         weights: WeightsChoice = "best",
         validation_fraction: float = 0.1,
         clip: float = 10.0,
+        bf16: bool = False,  # noqa: FBT001, FBT002
         device: str = "auto",
         random_state: Seed = None,
     ) -> None:
@@ -71,6 +75,7 @@ class IRNetRegressor(NetworkRegressor):
         self.weights = weights
         self.validation_fraction = validation_fraction
         self.clip = clip
+        self.bf16 = bf16
         self.device = device
         self.random_state = random_state
 

@@ -29,13 +29,20 @@ class NetworkConfig(Settings):
         ``auto``, ``irnet3``, ``irnet-cpu`` or widths.
     dropout : float, optional
         By architecture if not given.
+    n_members, bootstrap
+        Ensemble trained as one model, see `IRNetRegressor`.
     clip : float
         Standard deviations at which features are clipped.
+    bf16 : bool
+        Matrix products of the training in bfloat16.
     """
 
     architecture: str | tuple[int, ...] = "auto"
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    n_members: int = Field(default=1, ge=1)
+    bootstrap: bool = False
     clip: float = Field(default=10.0, gt=0)
+    bf16: bool = False
 
     @field_validator("architecture")
     @classmethod

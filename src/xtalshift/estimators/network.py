@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-import xtalshift
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Arrays, FitData, Labelled, Regressor, in_pieces
 from xtalshift.featurize.scale import FeatureScaler
@@ -87,6 +86,7 @@ class NetworkRegressor(Regressor):
     bootstrap: bool
     weights: WeightsChoice
     clip: float
+    bf16: bool
     device: str
 
     @abstractmethod
@@ -138,6 +138,7 @@ class NetworkRegressor(Regressor):
         self.widths_ = resolve_architecture(self.architecture, device)
         self.dropout_ = self._resolve_dropout(device)
         model = self._network([torch.Generator().manual_seed(int(seed)) for seed in seeds[1:]])
+        model.bf16 = self.bf16
         rows = TrainingData(self._source_rows(data, device), self._rows(data.validation, device))
         self._run(model.to(device), rows, data, int(seeds[0]))
 
@@ -182,7 +183,7 @@ class NetworkRegressor(Regressor):
         without = {"random_state", "device"}
         settings = {k: v for k, v in self.get_params().items() if k not in without}
         device = resolve_device(self.device).type
-        what = f"{xtalshift.__version__} {type(self).__name__} {settings} {seed} {device}"
+        what = f"{type(self).__name__} {settings} {seed} {device}"
         digest = hashlib.sha256(what.encode())
         for rows in (data.train, data.validation, data.target):
             if rows is None:

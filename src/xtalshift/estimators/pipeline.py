@@ -247,6 +247,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             bootstrap=self.regressor_.bootstrap,
             weights=self.regressor_.weights,
             clip=self.regressor_.clip,
+            bf16=self.regressor_.bf16,
             device=self.regressor_.device,
             random_state=random_state,
         )

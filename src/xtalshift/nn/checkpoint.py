@@ -19,6 +19,9 @@ from xtalshift.errors import TrainingError
 
 __all__ = ["Checkpoint", "State", "copy_state"]
 
+FORMAT = 1
+"""Changes whenever the state of a training has other parts."""
+
 State = dict[str, Any]
 """Nested dictionaries and lists of tensors and plain JSON values."""
 
@@ -55,10 +58,10 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt", device="cpu") as file:
                 description = json.loads(file.metadata()["state"])
-                if description["key"] != self.key:
+                if (description["format"], description["key"]) != (FORMAT, self.key):
                     raise TrainingError(
-                        f"{self.path} is the checkpoint of a training with other settings or data; "
-                        "delete it to start anew"
+                        f"{self.path} is the checkpoint of a training with other settings or data, "
+                        "or of another version; delete it to start anew"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -76,7 +79,7 @@ class Checkpoint:
         plain = _extract(state, tensors)
         part = self._part
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"key": self.key, "state": plain})
+        text = json.dumps({"format": FORMAT, "key": self.key, "state": plain})
         save_file(tensors, part, metadata={"state": text})
         os.replace(part, self.path)  # noqa: PTH105
         self._written = time.monotonic()

@@ -39,7 +39,8 @@ def draw_attacks(
     panels = []
     fits = dict.fromkeys(curve["split"] for curve in curves)
     for fit in fits:
-        group = [curve for curve in curves if curve["split"] == fit]
+        # the first method is drawn last, on top of its control
+        group = [curve for curve in reversed(curves) if curve["split"] == fit]
         place = "" if len(fits) == 1 else f"{labels.get(fit, fit)}: "
         for draw in (_displacement, _gain, _weights, _hard_rows):
             panel = draw(group, colours)
@@ -63,10 +64,10 @@ def _displacement(curves: list[Curve], colours: dict[str, str]) -> dict[str, Any
     top = max(v for line in data for v in line["y"] if v is not None)
     highest = max(math.ceil(math.log10(top)), 0)
     powers = range(round(math.log10(_FLOOR)), highest + 1)
-    layout = make_layout(_HEIGHT, "epoch", "standard deviations")
+    layout = make_layout(_HEIGHT, "epoch", "sd")
     layout["yaxis"] |= {
         "type": "log",
-        "range": [powers[0] - 0.1, max(highest, math.log10(top) + 0.1)],
+        "range": [powers[0] - 0.1, highest + 0.1],
         "tickvals": [10.0**power for power in powers],
         "ticktext": [f"≤ {_FLOOR:g}", *(f"{10.0**power:g}" for power in powers[1:])],
     }
@@ -129,9 +130,8 @@ def _hard_rows(curves: list[Curve], colours: dict[str, str]) -> dict[str, Any] |
     if not shown:
         return None
     data = [_line(curve, "hard_share", "attacked", colours, factor=100.0) for curve in shown]
-    for number, line in enumerate(data):
-        if number:  # methods of one recipe lie on each other: let the first be seen below
-            line["line"]["dash"] = "dash"
+    for line in data[1:]:  # methods of one recipe lie on each other: let the one below be seen
+        line["line"]["dash"] = "dash"
     layout = make_layout(_HEIGHT, "epoch", "% of the rows")
     layout["yaxis"]["range"] = [0, 105]
     return make_panel("Hard rows", "share of the rows in CAL steps", data, layout)

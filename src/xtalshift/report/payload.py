@@ -18,6 +18,7 @@ from xtalshift.report.scores import DUMMY, Scores, finite, mean_sd
 from xtalshift.report.verdict import (
     adversarial_gain,
     cautions,
+    describe_attack,
     judge_column,
     verdict_sentence,
 )
@@ -95,6 +96,7 @@ def build_payload(folder: Path) -> dict[str, Any]:
     payload["attacks"] = last_attacks(payload["histories"])
     payload["attack_curves"] = attack_curves(payload["histories"])
     payload["attack_sizes"] = attack_sizes(payload["histories"])
+    payload["attack_sentences"] = [describe_attack(size) for size in payload["attack_sizes"]]
     payload["verdict"] = verdict_sentence(payload["judged"], payload["target"]["unit"])
     payload["cautions"] = cautions(payload)
     plain: dict[str, Any] = plain_values(payload)

@@ -8,7 +8,13 @@ from xtalshift.report.attacks import NO_OP_DISPLACEMENT, NO_OP_GAIN
 from xtalshift.report.scores import DUMMY, Scores
 from xtalshift.report.text import format_number, format_percent, join_words
 
-__all__ = ["adversarial_gain", "cautions", "judge_column", "verdict_sentence"]
+__all__ = [
+    "adversarial_gain",
+    "cautions",
+    "describe_attack",
+    "judge_column",
+    "verdict_sentence",
+]
 
 _FEW_ROWS = 50
 _MANY_DROPPED = 0.05
@@ -143,6 +149,31 @@ def _places(columns: list[dict[str, Any]], *, every_shift: bool) -> str:
     return " and ".join(places + ([f"on every seed of {join_words(sure)}"] if sure else []))
 
 
+def describe_attack(size: dict[str, Any]) -> str:
+    """Say how far an attack moved the features and how much loss it gained.
+
+    Parameters
+    ----------
+    size : dict
+        As `xtalshift.report.attacks.attack_sizes` returns it.
+    """
+    method = size["method"]
+    if size["method"] == _CONTROL and not size["displacement"]:
+        return f"{method}, the control, moves nothing, as it should."
+    text = (
+        f"{method} moves features by up to {format_number(size['displacement'])} standard "
+        "deviations (root mean square of an epoch)"
+    )
+    return f"{text} and gains {_gained(size)}." if size["gain_share"] is not None else f"{text}."
+
+
+def _gained(size: dict[str, Any]) -> str:
+    return (
+        f"{format_number(size['gain'])} of an adversarial loss of {format_number(size['loss'])} "
+        f"({format_percent(size['gain_share'])}, means over epochs)"
+    )
+
+
 def cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
     """List what limits the conclusions, each computed from the payload.
 
@@ -231,12 +262,7 @@ def _about_attack(payload: dict[str, Any]) -> list[dict[str, str]]:
 def _weak_attack(size: dict[str, Any], *, still: bool, harmless: bool) -> str:
     method = size["method"]
     moved = f"{format_number(size['displacement'])} standard deviations (root mean square)"
-    gained = ""
-    if size["gain_share"] is not None:
-        gained = (
-            f"{format_number(size['gain'])} of an adversarial loss of "
-            f"{format_number(size['loss'])} ({format_percent(size['gain_share'])})"
-        )
+    gained = _gained(size) if size["gain_share"] is not None else ""
     if not still:
         return (
             f"The attack of {method} does nothing to the loss, although it moves features by up to "

@@ -12,6 +12,7 @@ from xtalshift.cal import CALConfig, CALTraining, attack, select_hardest, train_
 from xtalshift.cal import loop as loop_module
 from xtalshift.errors import TrainingError
 from xtalshift.nn import IRNet, Rows, TrainingData, row_losses
+from xtalshift.progress import NO_PROGRESS
 
 TINY = {"epochs": 4, "warmup_epochs": 1, "batch_size": 4, "environments": "random",
         "weight_every": 1}  # fmt: skip
@@ -256,7 +257,7 @@ def explode_at(model, calls):
     return count
 
 
-def test_a_loss_that_explodes_once_is_undone_and_steps_are_smaller():
+def test_a_loss_that_explodes_once_is_undone_and_steps_are_smaller(monkeypatch):
     config = CALConfig.from_dict({**TINY, "weight_rule": "fixed"})
     model, rows = problem(10)
     calls = explode_at(model, set())
@@ -266,25 +267,38 @@ def test_a_loss_that_explodes_once_is_undone_and_steps_are_smaller():
     # the first ERM step of the second epoch, after a validation pass and the ranking
     explode_at(model, {per_warmup + 3})
     training = CALTraining(model, TrainingData(rows, rows), config, seeded())
+    said = []
+    monkeypatch.setattr(type(NO_PROGRESS), "say", lambda _, text: said.append(text))
     result = loop_module.run_training(training, rows, epochs=4, patience=9, name="CAL")
+    reason = "the loss became nan in epoch 1, batch 0 (ERM)"
+    assert said == [f"CAL: {reason}; epoch undone, steps now 0.1 times"]
     assert training.step_scale == pytest.approx(0.1)
     assert [record["epoch"] for record in result.history] == [0, 1, 2, 3]
     assert all(math.isfinite(record["train_loss"]) for record in result.history)
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
-def test_a_loss_that_explodes_again_is_an_error_with_all_that_helps():
+PAPER = {"preset": "paper", "epochs": 9, "warmup_epochs": 9}
+FRESH = {**TINY, "theta_optimizer": "fresh", "theta_learning_rate": 1e9}
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        # the last step of an epoch shows in the validation error, any other in the next batch
+        ({**PAPER, "learning_rate": 1e200}, r"validation error became nan in epoch 0"),
+        ({**PAPER, "learning_rate": 1e200, "batch_size": 4},
+         r"loss became (nan|inf) in epoch 0, batch 1 \(ERM\)"),
+        (FRESH, r"validation error became \S+e\+\d+ in epoch 1"),
+        ({**FRESH, "partial_fraction": 1.0},
+         r"loss became \S+e\+\d+ in epoch 1, batch 1 \(ERM\)"),
+    ],
+)  # fmt: skip
+def test_a_loss_that_explodes_again_is_an_error_with_all_that_helps(changes, place):
     model, rows = problem(12)
-    config = CALConfig.from_dict(
-        {"preset": "paper", "epochs": 9, "warmup_epochs": 9, "learning_rate": 1e200}
-    )
-    expected = r"epoch 0.*second time.*0\.1 times.*learning_rate"
-    with pytest.raises(TrainingError, match=expected):
-        train_cal(model, TrainingData(rows, rows), config, seeded())
-    model, rows = problem(12)
-    config = CALConfig.from_dict({**TINY, "theta_optimizer": "fresh", "theta_learning_rate": 1e9})
-    with pytest.raises(TrainingError, match=r"epoch 1.*second time"):
-        train_cal(model, TrainingData(rows, rows), config, seeded())
+    remedy = r", for the second time .* 0\.1 times .*; use a smaller learning_rate, .* outliers$"
+    with pytest.raises(TrainingError, match=f"^the {place}{remedy}"):
+        train_cal(model, TrainingData(rows, rows), CALConfig.from_dict(changes), seeded())
 
 
 def test_training_does_not_depend_on_the_kind_of_network():

@@ -7,9 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference.cal_problems import (
+    assert_members_equal,
+    make_ensemble,
+    make_model,
+    make_rows,
+)
 from xtalshift.errors import TrainingError
 from xtalshift.nn import (
     ERMConfig,
+    ERMTraining,
     IRNet,
     Rows,
     Selection,
@@ -129,3 +136,103 @@ def test_prediction_in_pieces_equals_prediction_at_once():
     model = IRNet(5, (16,), 0.0, seeded()).double()
     x = torch.randn(40_000, 5, generator=seeded(1), dtype=torch.float64)
     torch.testing.assert_close(predict_rows(model, x), model(x).detach(), rtol=1e-12, atol=1e-12)
+
+
+# one batch per epoch, whatever the order of its rows
+WHOLE = ERMConfig(epochs=12, batch_size=100, learning_rate=1e-2, ema_decay=0.8)
+
+
+def as_model(state):
+    """Return the parameters of a state under the name that `assert_members_equal` asks for."""
+    return type("State", (), {"named_parameters": lambda _: state.items()})()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_an_ensemble_is_its_members_trained_alone(bootstrap, weighted):
+    stacked, singles = make_ensemble((0, 1, 2))
+    rows, validation = make_rows(15, seed=1, weighted=weighted), make_rows(8, seed=2)
+    sample = torch.randint(15, (3, 15), generator=seeded(4)) if bootstrap else None
+    data = TrainingData(rows, validation)
+    together = train_erm(stacked, data, WHOLE, seeded(), sample=sample)
+    alone = []
+    for m, single in enumerate(singles):
+        own = rows if sample is None else rows.take(sample[m])
+        alone.append(train_erm(single, TrainingData(own, validation), WHOLE, seeded(9 + m)))
+    for kind, state in together.states.items():
+        states = [as_model(result.states[kind]) for result in alone]
+        assert_members_equal(as_model(state), states, 1e-8)
+    assert together.best_epoch == max(result.best_epoch for result in alone)
+    for name in ("train_loss", "val_mae"):
+        for record, *others in zip(together.history, *(r.history for r in alone), strict=True):
+            mean = sum(other[name] for other in others) / 3
+            assert record[name] == pytest.approx(mean, rel=1e-8)
+
+
+def test_a_member_sees_the_rows_of_its_own_sample_only():
+    rows = make_rows(12, seed=1)
+    sample = torch.stack([torch.arange(12) % 5, 5 + torch.arange(12) % 6])  # row 11 in none
+    config = ERMConfig(epochs=2, batch_size=5, learning_rate=1e-2)
+
+    def train(spoiled=()):
+        x = rows.x.clone()
+        x[list(spoiled)] += 1.0
+        model, _ = make_ensemble((0, 1), dropout=0.3)
+        training = ERMTraining(model, Rows(x, rows.y), config, seeded(), sample=sample)
+        for epoch in range(2):
+            training.run_epoch(epoch)
+        return copy_parameters(model)
+
+    start = train()
+    for row in range(12):
+        found = train([row])
+        for m in range(2):
+            same = all(torch.equal(found[name][m], value[m]) for name, value in start.items())
+            assert same == (row not in sample[m])
+
+
+def trained(rows, *, epochs=1, members=None, **options):
+    """Return the parameters at the start and after epochs of a single batch each."""
+    model = make_model("irnet") if members is None else make_ensemble(range(members))[0]
+    start = copy_parameters(model)
+    config = WHOLE.model_copy(update={"epochs": epochs})
+    training = ERMTraining(model, rows, config, seeded(), **options)
+    for epoch in range(epochs):
+        training.run_epoch(epoch)
+    return start, copy_parameters(model)
+
+
+@pytest.mark.parametrize("members", [None, 2])
+def test_l2_sp_pulls_a_step_back_by_its_share(members):
+    rows = make_rows(15)
+    start, free = trained(rows, members=members)
+    for factor in (0.5, 30.0):
+        share = factor * WHOLE.learning_rate
+        _, pulled = trained(rows, l2_sp=factor, members=members)
+        for name, value in pulled.items():
+            assert not torch.equal(free[name], start[name])
+            expected = start[name] + (1 - share) * (free[name] - start[name])
+            torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_parameters_stay_where_l2_sp_is_huge_and_stay_nearer_the_larger_it_is():
+    rows = make_rows(15)
+    start, stayed = trained(rows, epochs=12, l2_sp=1e12)
+    assert all(torch.equal(value, start[name]) for name, value in stayed.items())
+    distances = []
+    for factor in (0.0, 10.0, 60.0):
+        end = trained(rows, epochs=12, l2_sp=factor)[1]
+        distances.append(float(sum((end[name] - start[name]).square().sum() for name in start)))
+    assert distances[0] > distances[1] > distances[2] > 0
+    assert distances[2] < 0.1 * distances[0]
+
+
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("l2_sp", [0.0, 3.0])
+@pytest.mark.parametrize(
+    ("layers", "prefix"), [("all", ""), ("first", "blocks.0."), ("last", "head.")]
+)
+def test_the_chosen_layers_alone_change(layers, prefix, l2_sp, members):
+    start, end = trained(make_rows(15), epochs=3, layers=layers, l2_sp=l2_sp, members=members)
+    changed = {name for name, value in end.items() if not torch.equal(value, start[name])}
+    assert changed == {name for name in start if name.startswith(prefix)}

@@ -95,7 +95,7 @@ def test_the_control_is_compared_first_and_its_attack_is_no_fault(with_control, 
     payload = build_payload(folder)
     assert [(row["label"], row["note"]) for row in payload["gain"]] == [
         ("cal against cal-eps0", "the attack alone"),
-        ("cal against erm", "another recipe (optimiser, rows, epochs)"),
+        ("cal against erm", "the attack and its recipe"),
     ]
     assert [pair["change"] for pair in payload["gain"][0]["cells"]] == pytest.approx([-0.25] * 3)
     with_control["histories"] = with_control["histories"][1:]  # only the control

@@ -7,7 +7,6 @@ from xtalshift.report.text import (
     format_seconds,
     format_spread,
     join_words,
-    method_note,
 )
 
 
@@ -50,12 +49,3 @@ def test_short_forms():
     assert [format_ratio(1.94), format_ratio(12.3)] == ["1.9", "12"]
     assert [format_seconds(v) for v in (0.01, 4.23, 1310.0, None)] == ["<0.1", "4.2", "1,310", "–"]
     assert [join_words([]), join_words(["a"]), join_words("abc")] == ["", "a", "a, b and c"]
-
-
-def test_a_variant_explains_method_and_weights():
-    assert method_note("cal:ema") == (
-        "the same network, crystal adversarial learning; its recipe differs from that of erm in "
-        "optimiser, rows and epochs too; moving average of the weights"
-    )
-    assert method_note("cal-eps0") == "as cal, but the attack moves nothing (control)"
-    assert method_note("someone-elses") == ""

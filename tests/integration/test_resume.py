@@ -224,8 +224,8 @@ def test_a_leftover_of_other_settings_or_data_is_refused_with_the_remedy(
     refused = xtalshift(*other)
     assert refused.code == 1
     assert refused.err.splitlines()[-1] == (
-        f"Error: {left} is the checkpoint of a training with other settings or data; "
-        "delete it to start anew"
+        f"Error: {left} is the checkpoint of a training with other settings or data, "
+        "or of another version; delete it to start anew"
     )
     assert left.read_bytes() == content  # the one who mistyped can still continue
     assert not (tmp_path / "model").exists()

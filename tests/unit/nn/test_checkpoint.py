@@ -143,8 +143,8 @@ def test_the_file_of_another_training_is_refused_and_kept(file):
     before = file.read_bytes()
     message = refusal(file, "other")
     assert message == (
-        f"{file} is the checkpoint of a training with other settings or data; "
-        "delete it to start anew"
+        f"{file} is the checkpoint of a training with other settings or data, "
+        "or of another version; delete it to start anew"
     )
     assert file.read_bytes() == before
 

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from xtalshift.data import read_table as read_table
     from xtalshift.errors import XtalshiftError as XtalshiftError
     from xtalshift.estimators import CALRegressor as CALRegressor
+    from xtalshift.estimators import FormulaLabels as FormulaLabels
     from xtalshift.estimators import FormulaRegressor as FormulaRegressor
     from xtalshift.estimators import IRNetRegressor as IRNetRegressor
     from xtalshift.estimators import LightGBMRegressor as LightGBMRegressor
     from xtalshift.estimators import MeanRegressor as MeanRegressor
     from xtalshift.estimators import RidgeRegressor as RidgeRegressor
+    from xtalshift.estimators import TargetedCALRegressor as TargetedCALRegressor
     from xtalshift.estimators import load_model as load_model
     from xtalshift.estimators import save_model as save_model
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
@@ -37,6 +39,7 @@ _HOMES = {
     "CompositionFeaturizer": "xtalshift.featurize",
     "CovariateSplit": "xtalshift.splits",
     "FamilySplit": "xtalshift.splits",
+    "FormulaLabels": "xtalshift.estimators",
     "FormulaRegressor": "xtalshift.estimators",
     "IRNetRegressor": "xtalshift.estimators",
     "LightGBMRegressor": "xtalshift.estimators",
@@ -47,6 +50,7 @@ _HOMES = {
     "RelationSplit": "xtalshift.splits",
     "RidgeRegressor": "xtalshift.estimators",
     "RunConfig": "xtalshift.benchmark.spec",
+    "TargetedCALRegressor": "xtalshift.estimators",
     "XtalshiftError": "xtalshift.errors",
     "clean_table": "xtalshift.data",
     "list_datasets": "xtalshift.data",

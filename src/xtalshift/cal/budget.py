@@ -85,14 +85,15 @@ def steepest_direction(gradient: Tensor, weights: Tensor, ball: Ball) -> Tensor:
     Tensor, shape (..., n, d)
         0 where the gradient of a row is 0.
     """
+    # a gradient that is not a number must show in the loss, not pass for a row that stays
     if ball == "linf":
-        return gradient.sign()
+        return torch.where(gradient.isnan(), gradient, gradient.sign())
     if ball == "weighted-l2":
         gradient = gradient / weights.unsqueeze(-2)
     size = ball_norm(gradient, weights, "weighted-l2" if ball == "weighted-l2" else "l2")
     size = size.unsqueeze(-1)
     # not a floor under the size: gradients of a mean over many rows are small numbers
-    return torch.where(size > 0, gradient / size, torch.zeros_like(gradient))
+    return torch.where(size == 0, torch.zeros_like(gradient), gradient / size)
 
 
 def transport_cost(displacement: Tensor, weights: Tensor) -> Tensor:

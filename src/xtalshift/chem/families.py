@@ -1,4 +1,4 @@
-"""The chemical family of a composition, by its most electronegative kind of element."""
+"""The chemical family of a composition, by the first kind of anion that it has."""
 
 from __future__ import annotations
 

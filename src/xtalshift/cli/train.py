@@ -106,4 +106,8 @@ def train_command(
     )
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
-        typer.echo(f"Adversarial rows: {save_adversarial}")
+        shown = ""
+        if trained.adversarial is not None:
+            moved = int((trained.adversarial["displacement_rms"] > 0).sum())
+            shown = f" ({moved:,} of {len(trained.adversarial):,} moved)"
+        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")

@@ -93,7 +93,8 @@ class IRNet(nn.Module):
         the same on every device. A sequence makes an ensemble of as many members: every parameter
         has a leading axis, and member m starts where a single network of generator m would.
     bf16 : bool, default False
-        Whether matrix products are in bfloat16 (parameters, norms and sums stay as they are).
+        Whether matrix products and what passes between layers are in bfloat16; parameters and their
+        gradients stay as they are.
     """
 
     def __init__(

@@ -76,3 +76,11 @@ def test_a_row_without_a_gradient_does_not_move_and_a_small_one_does(ball):
     assert direction[0].tolist() == [0.0, 0.0]
     norm = "l2" if ball == "none" else ball
     assert float(ball_norm(direction, vector(1.0, 1.0), norm)[1]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("ball", ["none", "linf", "l2", "weighted-l2"])
+def test_a_gradient_that_is_no_number_is_not_taken_for_none(ball):
+    gradient = torch.tensor([[torch.nan, 1.0], [0.0, 2.0]])
+    direction = steepest_direction(gradient, torch.ones(2), ball)
+    assert bool(direction[0].isnan().any())
+    assert not bool(direction[1].isnan().any())

@@ -118,7 +118,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             lines.append(f"unknown setting {path!r}{hint or ', known: ' + ', '.join(fields)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"setting {path!r} = {item['input']!r}: {message}")
+            # what concerns several settings names them itself
+            lines.append(f"setting {path!r} = {item['input']!r}: {message}" if path else message)
     return "; ".join(lines)
 
 

@@ -94,7 +94,10 @@ class AdaptConfig(Settings):
 
     @model_validator(mode="after")
     def _check_cal(self) -> Self:
-        cal = self.cal_config(1)  # raises with the names
+        try:
+            cal = self.cal_config(1)
+        except ConfigError as error:
+            raise ConfigError(f"in 'cal': {error}") from error
         for name, only in (("attack", "features"), ("environments", "random")):
             if getattr(cal, name) != only:
                 raise ConfigError(

@@ -87,3 +87,8 @@ def test_the_control_differs_in_the_budget_only():
 )
 def test_partial_sampling_keeps_so_many_rows(settings, n, expected):
     assert CALConfig.from_dict(settings).hard_rows(n) == expected
+
+
+def test_a_clash_of_settings_names_them_and_nothing_else():
+    with pytest.raises(ConfigError, match=r"^ball = 'weighted-l2' needs positive weights"):
+        CALConfig.from_dict({"weight_rule": "published", "ball": "weighted-l2"})

@@ -224,7 +224,7 @@ def test_adversarial_features_stand_beside_the_training_rows(table, tmp_path, xt
     out, folder = tmp_path / "adv.csv", tmp_path / "cal"
     outcome = save_adversarial(xtalshift, table, folder, out, quick, "--method", "cal")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines()[-1] == f"Adversarial rows: {out}"
+    assert outcome.out.splitlines()[-1] == f"Adversarial rows: {out} (54 of 54 moved)"
     assert "54 training and 6 validation rows" in outcome.out
     found = read(out)
     gap, predict = training_rows(table, folder)
@@ -275,6 +275,7 @@ def test_the_control_has_no_adversarial_rows_that_moved(table, tmp_path, xtalshi
     out = tmp_path / "adv.csv"
     outcome = save_adversarial(xtalshift, table, tmp_path / "m", out, quick, "--method", "cal-eps0")
     assert outcome.code == 0, outcome.err
+    assert outcome.out.splitlines()[-1].endswith("(0 of 54 moved)")
     found = read(out)
     assert len(found) == 54
     assert (found["displacement_rms"] == 0).all()

@@ -1,7 +1,7 @@
 """Crystal Adversarial Learning (arXiv:2408.09297): pure step functions and the training loop."""
 
 from xtalshift.cal.attack import Attacked, attack
-from xtalshift.cal.budget import ball_norm, project, transport_cost
+from xtalshift.cal.budget import ball_norm, project
 from xtalshift.cal.config import PRESETS, CALConfig
 from xtalshift.cal.loop import CALTraining, train_cal
 from xtalshift.cal.sampling import select_hardest
@@ -37,7 +37,6 @@ __all__ = [
     "stability_loss",
     "step",
     "train_cal",
-    "transport_cost",
     "update_weights",
     "weight_gradient",
 ]

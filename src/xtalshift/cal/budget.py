@@ -1,4 +1,4 @@
-"""How far a row may move: norms, balls and the transport cost."""
+"""How far a row may move: norms and balls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Ball", "ball_norm", "project", "steepest_direction", "transport_cost"]
+__all__ = ["Ball", "ball_norm", "project", "steepest_direction"]
 
 Ball = Literal["none", "linf", "l2", "weighted-l2"]
 
@@ -94,20 +94,3 @@ def steepest_direction(gradient: Tensor, weights: Tensor, ball: Ball) -> Tensor:
     size = size.unsqueeze(-1)
     # not a floor under the size: gradients of a mean over many rows are small numbers
     return torch.where(size == 0, torch.zeros_like(gradient), gradient / size)
-
-
-def transport_cost(displacement: Tensor, weights: Tensor) -> Tensor:
-    """Return ``sum_j w_j (x'_ij - x_ij)^2`` of each row.
-
-    Parameters
-    ----------
-    displacement : Tensor, shape (..., n, d)
-        ``x' - x``.
-    weights : Tensor, shape (..., d)
-        Covariate weights ``w``.
-
-    Returns
-    -------
-    Tensor, shape (..., n)
-    """
-    return (weights.unsqueeze(-2) * displacement.square()).sum(dim=-1)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.cal_problems import seeded, vector
-from xtalshift.cal import ball_norm, project, transport_cost
+from xtalshift.cal import ball_norm, project
 from xtalshift.cal.budget import steepest_direction
 
 BALLS = ("linf", "l2", "weighted-l2")
@@ -27,11 +27,6 @@ def test_norms_known_answers(ball, expected):
     # 3^2 and 4^2; mean 12.5; with shares 1/4 and 3/4: 9/4 + 12
     size = ball_norm(torch.tensor([[3.0, -4.0]]).double(), vector(1.0, 3.0), ball)
     assert size.tolist() == [pytest.approx(expected)]
-
-
-def test_transport_cost_known_answer():
-    moved = torch.tensor([[1.0, 2.0], [0.0, -1.0]], dtype=torch.float64)
-    assert transport_cost(moved, vector(3.0, 5.0)).tolist() == [23.0, 5.0]
 
 
 def test_projection_known_answers():

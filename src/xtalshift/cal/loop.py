@@ -78,12 +78,10 @@ class CALTraining(Training):
             weight_decay=config.weight_decay,
             fused=True,
         )
-        super().__init__(model, optimizer, data.train, generator)
+        super().__init__(model, optimizer, data.train, generator, sample=sample)
         self.config = config
         self.target = data.target
-        self.sample = sample
         self.attacker = attacker
-        self.members: int | None = getattr(model, "members", None)
         self.cal = init(self.rows.x.shape[-1], config, like=self.rows.x, members=self.members)
         self.hard = torch.empty(0, dtype=torch.int64, device=self.rows.y.device)
 
@@ -174,7 +172,7 @@ class CALTraining(Training):
             yield from self._replay(self.target)
             return
         everything = not attacking or config.erm_rows == "all"
-        order = self._shuffled() if everything else self.hard
+        order = self.shuffled() if everything else self.hard
         erm = [self.rows.take(part) for part in iterate_batches(order, size)]
         if not attacking or config.theta_steps == 0:
             cal: list[Rows] = []
@@ -195,9 +193,9 @@ class CALTraining(Training):
         config = self.config
         steps = max(math.ceil(len(target) / config.batch_size), TARGET_STEPS)
         count = math.ceil(steps * config.replay)
-        order = self._shuffled()
+        order = self.shuffled()
         while order.shape[-1] < count * config.batch_size:
-            order = torch.cat([order, self._shuffled()], dim=-1)
+            order = torch.cat([order, self.shuffled()], dim=-1)
         parts = iterate_batches(order[..., : count * config.batch_size], config.batch_size)
         sources = [self.rows.take(part) for part in parts]
         taken = 0
@@ -212,10 +210,6 @@ class CALTraining(Training):
     def _target_batches(self, target: Rows, count: int) -> list[Rows]:
         size = self.config.batch_size
         return draw_batches(target, size, count, self.members, self.generator)
-
-    def _shuffled(self) -> Tensor:
-        order = draw_order(len(self.rows), self.members, self.generator)
-        return order if self.sample is None else self.sample.gather(-1, order)
 
     def _average(self, epoch: int) -> None:
         config = self.config

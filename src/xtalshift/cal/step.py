@@ -103,10 +103,11 @@ def step(
         optimizer = torch.optim.Adam(model.parameters(), lr=config.theta_learning_rate, fused=True)
     due = state.steps % config.weight_every == 0
     learns = due and config.attacks and config.weight_rule != "fixed"
-    walk = _published if learns and config.weight_rule == "published" else _unrolled
-    terms, attacked, loss, gain = walk(
-        model, rows, state, config, epoch, generator, optimizer, attacker, measure=due or measure
-    )
+    what = (model, rows, state, config, epoch, generator, optimizer, attacker)
+    if learns and config.weight_rule == "published":
+        terms, attacked, loss, gain = _published(*what)
+    else:
+        terms, attacked, loss, gain = _unrolled(*what, learns=learns, measure=due or measure)
     if learns:
         gradient = weight_gradient(terms, state.gamma, config)
         state = update_weights(state, gradient, config)
@@ -127,8 +128,6 @@ def _published(
     generator: torch.Generator,
     optimizer: torch.optim.Optimizer,
     attacker: Attack,
-    *,
-    measure: bool,  # noqa: ARG001 - the shared pass measures anyway
 ) -> Walk:
     """Take the theta steps with ``g`` from before them; without dropout ``A`` shares their pass."""
     dropout = generator if epoch < config.dropout_epochs else None
@@ -161,11 +160,10 @@ def _unrolled(
     optimizer: torch.optim.Optimizer,
     attacker: Attack,
     *,
+    learns: bool,
     measure: bool,
 ) -> Walk:
     """Take the theta steps, then ``g`` after them and each step's ``A`` at its own theta."""
-    due = state.steps % config.weight_every == 0
-    learns = due and config.attacks and config.weight_rule == "unrolled"
     dropout = generator if epoch < config.dropout_epochs else None
     visited = []
     for _ in range(config.theta_steps):

@@ -64,10 +64,9 @@ class JointTraining(Training):
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Take the steps of one epoch."""
         config = self.config
-        members: int | None = getattr(self.model, "members", None)
         log = LossLog(self.loss_limit)
         batches = [
-            draw_batches(rows, config.batch_size, self.steps, members, self.generator)
+            draw_batches(rows, config.batch_size, self.steps, self.members, self.generator)
             for rows in (self.rows, self.target)
         ]
         for number, (source, target) in enumerate(zip(*batches, strict=True)):
@@ -83,7 +82,7 @@ class JointTraining(Training):
             self.optimizer.step()
             update_ema(self.ema, self.model, config.ema_decay)
             log.add("joint", loss, len(target))
-        return {"train_loss": log.close(epoch, members or 1)["joint"]}
+        return {"train_loss": log.close(epoch, self.members or 1)["joint"]}
 
 
 def draw_batches(

@@ -20,7 +20,6 @@ from xtalshift.nn.training import (
     Training,
     TrainResult,
     cosine_rate,
-    draw_order,
     run_training,
 )
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -91,28 +90,24 @@ class ERMTraining(Training):
         optimizer = torch.optim.AdamW(
             parameters, lr=config.learning_rate, weight_decay=decay, fused=True
         )
-        super().__init__(model, optimizer, rows, generator)
+        super().__init__(model, optimizer, rows, generator, sample=sample)
         self.config = config
-        self.sample = sample
         self.anchor = copy_parameters(model) if l2_sp else {}
         self.l2_sp = l2_sp
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Take one step per batch of the shuffled rows."""
         config, rows = self.config, self.rows
-        order = draw_order(len(rows), getattr(self.model, "members", None), self.generator)
-        if self.sample is not None:
-            order = self.sample.gather(-1, order)
         per_epoch = math.ceil(len(rows) / config.batch_size)
         log = LossLog(self.loss_limit)
-        for number, indices in enumerate(iterate_batches(order, config.batch_size)):
+        for number, indices in enumerate(iterate_batches(self.shuffled(), config.batch_size)):
             step = epoch * per_epoch + number
             self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
             loss = erm_step(self.model, rows.take(indices), self.optimizer, self.generator)
             self._pull()
             update_ema(self.ema, self.model, config.ema_decay)
             log.add("ERM", loss, indices.shape[-1])
-        return {"train_loss": log.close(epoch, getattr(self.model, "members", None) or 1)["ERM"]}
+        return {"train_loss": log.close(epoch, self.members or 1)["ERM"]}
 
     @torch.no_grad()
     def _pull(self) -> None:

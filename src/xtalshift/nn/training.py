@@ -61,6 +61,8 @@ class Training(ABC):
         Training rows, for the size of a loss that has exploded.
     generator : torch.Generator
         On the device of the model; the only source of randomness.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
     """
 
     def __init__(
@@ -69,11 +71,15 @@ class Training(ABC):
         optimizer: torch.optim.Optimizer,
         rows: Rows,
         generator: torch.Generator,
+        *,
+        sample: Tensor | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.rows = rows
         self.generator = generator
+        self.sample = sample
+        self.members: int | None = getattr(model, "members", None)
         self.ema = copy_parameters(model)
         self.step_scale = 1.0
         dummy = mean_loss(weighted_mean(rows.y, rows.weights).expand_as(rows.y), rows.y)
@@ -96,6 +102,11 @@ class Training(ABC):
     def may_select(self, epoch: int) -> bool:  # noqa: ARG002
         """Return whether the parameters after `epoch` may become the best ones."""
         return True
+
+    def shuffled(self) -> Tensor:
+        """Return the numbers of all rows (of each member's sample) in a random order."""
+        order = draw_order(len(self.rows), self.members, self.generator)
+        return order if self.sample is None else self.sample.gather(-1, order)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""

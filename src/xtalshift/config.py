@@ -69,13 +69,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def parse_assignment(text: str) -> tuple[list[str], Any]:
+def parse_assignment(text: str, option: str = "--set") -> tuple[list[str], Any]:
     """Parse ``a.b=value``; the value is read as TOML, and as plain text where that fails.
 
     Parameters
     ----------
     text : str
         For instance ``"erm.epochs=20"`` or ``"split.family=O"``.
+    option : str
+        Where it was given, for the message.
 
     Returns
     -------
@@ -91,7 +93,8 @@ def parse_assignment(text: str) -> tuple[list[str], Any]:
     """
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
-        raise ConfigError(f"--set {text!r}: expected name=value, such as erm.epochs=20")
+        example = "erm.epochs=20" if option == "--set" else "n_clusters=20"
+        raise ConfigError(f"{option} {text!r}: expected name=value, such as {example}")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ConfigError",
+    "ContractError",
     "DataError",
     "FetchError",
     "FormulaError",
@@ -20,6 +21,10 @@ class XtalshiftError(Exception):
 
 class ConfigError(XtalshiftError, ValueError):
     """A setting is unknown, has the wrong type or contradicts another one."""
+
+
+class ContractError(XtalshiftError, AssertionError):
+    """An object does not keep the contract of its kind; `xtalshift.testing` found it."""
 
 
 class NotFoundError(XtalshiftError, KeyError):

@@ -1,101 +1,285 @@
-"""Assign every row of a table to a part of a split."""
+"""Assign every row of a table to a part of every fold of a split."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from xtalshift.benchmark.prepare import build_splitter
-from xtalshift.benchmark.spec import DataConfig, RunConfig
+import xtalshift
+from xtalshift.benchmark.schemes import build_scheme
+from xtalshift.benchmark.spec import DataConfig, SplitSpec
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable, list_datasets, read_frame, read_table, table_from_frame
-from xtalshift.errors import DataError, SplitError
+from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits import RandomSplit
+from xtalshift.splits import (
+    SPLITTERS,
+    Fold,
+    NestedFold,
+    Splitter,
+    add_targets,
+    add_validation,
+    drop_near,
+    nested_folds,
+    thin,
+)
+from xtalshift.splits.base import group_numbers
 
-__all__ = ["assign_parts", "read_rows"]
+__all__ = [
+    "FoldParts",
+    "SplitRows",
+    "describe_split",
+    "iter_parts",
+    "prepare_rows",
+    "read_rows",
+]
+
+_NO_FOLD = -1  # in the column `inner`: the rows of the fold itself
 
 
-def assign_parts(table: MaterialsTable, scheme: str, config: RunConfig) -> pd.DataFrame:
-    """Return the part of every row, in the order of the table.
+@dataclass(frozen=True)
+class SplitRows:
+    """The rows of a table that a split can use.
+
+    Attributes
+    ----------
+    table : MaterialsTable
+        All N rows as read.
+    good : ndarray of int64, shape (n,)
+        The usable ones.
+    reasons : ndarray of object, shape (N,)
+        Why the others are not; ``""`` for usable rows.
+    groups : ndarray of object, shape (n,)
+        Reduced formulas.
+    X : ndarray of float64, shape (n, d)
+        Features, d = 0 where nothing asks for them.
+    y : ndarray of float64, shape (n,), or None
+        Targets.
+    """
+
+    table: MaterialsTable
+    good: NDArray[np.int64]
+    reasons: NDArray[np.object_]
+    groups: NDArray[np.object_]
+    X: NDArray[np.float64]
+    y: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class FoldParts:
+    """One fold: its rows, and the same as a table.
+
+    Attributes
+    ----------
+    fold : Fold
+        Row numbers among the usable rows.
+    frame : pandas.DataFrame
+        Every row of the table in its order: ``id``, ``formula``, ``fold``, ``fold_name``, ``part``
+        (``train``, ``val``, ``target``, ``test`` or empty), ``status`` (``ok``, ``unused`` or
+        ``error``), ``reason``; with budgets ``budget`` (the smallest that has the row, else 0);
+        with an inner cross-validation ``inner`` (its fold, -1 for the outer fold) and the rows
+        of the inner folds below those of the outer one.
+    """
+
+    fold: Fold
+    frame: pd.DataFrame
+
+
+def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> SplitRows:
+    """Find the usable rows of a table.
 
     Parameters
     ----------
     table : MaterialsTable
-        As read. Rows without a readable formula (and for a prior shift without a target) belong to
-        no part and say why.
-    scheme : str
-        ``random``, ``covariate``, ``prior``, ``family`` or ``relation``.
-    config : RunConfig
-        ``data``, ``split`` and ``seed`` count.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``id``, ``formula``, ``fold`` (0), ``part`` (``train``, ``val``, ``test`` or empty),
-        ``status`` (``ok`` or ``error``), ``reason``. No reduced formula is in two parts.
+        As read. Rows without a readable formula are not usable, nor those without features or a
+        target where these are needed.
+    data : DataConfig
+        How formulas are read and features made.
+    needs : set of str
+        ``"X"`` and ``"y"`` where a scheme looks at features and targets.
 
     Raises
     ------
     DataError
-        If the scheme needs targets and there are none, or no row is usable.
-    SplitError
-        If the split is impossible.
+        If targets are needed and there are none, or no row is usable.
     """
-    compositions, found, _ = parse_formulas(table.formulas, hydrates=config.data.hydrates)
+    compositions, found, _ = parse_formulas(table.formulas, hydrates=data.hydrates)
     reasons = found.copy()
-    if scheme == "prior":
+    if "y" in needs:
         if table.targets is None:
-            raise DataError("a prior shift is a tail of the targets: give --target COLUMN")
+            raise DataError("this scheme looks at the targets: give --target COLUMN")
         for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
             reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
+    if "X" in needs:
+        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        reasons = np.where(reasons == "", unfit, reasons)
+    else:
+        X = np.empty((len(table), 0))
     good = np.flatnonzero(reasons == "")
     if not len(good):
         raise DataError(f"no row of {table.source} is usable; row 1: {reasons[0]}")
-    usable = compositions.take(good)
-    X = np.empty((len(good), 0))
-    if scheme == "covariate":  # the other rules look at formulas, targets or flags
-        X = CompositionFeaturizer(config.data.features, config.data.impute_nan).transform(usable)
-    y = None if table.targets is None else table.targets[good]
-    groups = usable.reduced_formulas()
-    splitter = build_splitter(
-        scheme, config.split, table.take(good), seed=config.seed, hydrates=config.data.hydrates
-    )
-    test = splitter.held_out(X, y, groups)
-    share = RandomSplit(config.split.validation_share, derive_seed(config.seed, "validation"))
-    rest = np.flatnonzero(~test)
-    parts = np.full(len(good), "train", dtype=object)
-    parts[test] = "test"
-    try:
-        parts[rest[share.held_out(X[rest], None, groups[rest])]] = "val"
-    except SplitError as error:
-        raise SplitError(f"{len(rest)} rows are left beside the test rows: {error}") from error
-    assigned = np.full(len(table), "", dtype=object)
-    assigned[good] = parts
-    return pd.DataFrame(
-        {
-            "id": table.ids,
-            "formula": table.formulas,
-            "fold": np.int64(0),
-            "part": assigned,
-            "status": np.where(reasons == "", "ok", "error"),
-            "reason": reasons,
-        }
+    return SplitRows(
+        table,
+        good,
+        reasons,
+        compositions.take(good).reduced_formulas(),
+        X[good],
+        None if table.targets is None else table.targets[good],
     )
 
 
-def read_rows(data: DataConfig, scheme: str) -> MaterialsTable:
-    """Read a table to split; a target is needed for a prior shift only.
+def iter_parts(
+    table: MaterialsTable, spec: SplitSpec, progress: Progress = NO_PROGRESS
+) -> Iterator[FoldParts]:
+    """Yield the parts of every fold of a split.
+
+    Parameters
+    ----------
+    table : MaterialsTable
+        As read.
+    spec : SplitSpec
+        Settings.
+    progress : Progress
+        Told about structures that are analysed and materials that are thinned out.
+
+    Raises
+    ------
+    ConfigError, DataError, SplitError
+        If a setting, the table or the split is impossible; the message says what is possible.
+    """
+    needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
+    rows = prepare_rows(table, spec.data, needs)
+    if spec.thin is not None:
+        rows = _thin(rows, spec, progress)
+    usable = table.take(rows.good)
+    outer, inner = (
+        None
+        if name is None
+        else build_scheme(name, params, usable, spec.data, seed=spec.seed, progress=progress)
+        for name, params in ((spec.scheme, spec.params), (spec.inner, spec.inner_params))
+    )
+    if outer is None:
+        raise TypeError(spec.scheme)
+    formulas, _ = group_numbers(rows.groups)  # numbers are compared faster than texts
+    for number, (fold, inside) in enumerate(_folds(rows, outer, inner)):
+        whole = fold
+        if spec.min_distance is not None:
+            whole = drop_near(whole, rows.groups, spec.min_distance)
+        if spec.budgets:
+            seed = derive_seed(spec.seed, "target labels", number)
+            whole = add_targets(whole, formulas, spec.budgets, seed)
+        if spec.validation_share and inner is None:
+            # the first fold has the validation rows of `run` and `train`
+            seed = derive_seed(spec.seed, "validation", *([number] if number else []))
+            whole = add_validation(whole, formulas, spec.validation_share, seed)
+        frames = [_frame(rows, spec, whole, fold, number)]
+        for place, small in enumerate(inside):
+            frames.append(_frame(rows, spec, small, small, number, inner=place))
+        yield FoldParts(whole, pd.concat(frames, ignore_index=True))
+
+
+def _folds(rows: SplitRows, outer: Splitter, inner: Splitter | None) -> Iterator[NestedFold]:
+    if inner is not None:
+        yield from nested_folds(outer, inner, rows.X, rows.y, rows.groups)
+        return
+    for fold in outer.folds(rows.X, rows.y, rows.groups):
+        yield NestedFold(fold, ())
+
+
+def _thin(rows: SplitRows, spec: SplitSpec, progress: Progress) -> SplitRows:
+    distance = spec.thin or 0.0
+    keep = thin(rows.groups, distance, random_state=derive_seed(spec.seed, "thin"))
+    progress.say(
+        f"  {int(np.sum(~keep)):,} of {len(keep):,} rows thinned out: a kept material is within a "
+        f"composition distance of {distance:g} (exact)"
+    )
+    reasons = rows.reasons.copy()
+    reasons[rows.good[~keep]] = f"thinned out: a kept material is within {distance:g}"
+    return SplitRows(
+        rows.table,
+        rows.good[keep],
+        reasons,
+        rows.groups[keep],
+        rows.X[keep],
+        None if rows.y is None else rows.y[keep],
+    )
+
+
+def _frame(
+    rows: SplitRows,
+    spec: SplitSpec,
+    fold: Fold,
+    before: Fold,
+    number: int,
+    inner: int = _NO_FOLD,
+) -> pd.DataFrame:
+    table = rows.table
+    parts = np.full(len(table), "", dtype=object)
+    reasons = rows.reasons.copy()
+    thinned = np.char.startswith(reasons.astype(str), "thinned out")
+    status = np.where(thinned, "unused", np.where(reasons == "", "ok", "error")).astype(object)
+    idle = np.ones(len(rows.good), dtype=bool)
+    for name, members in fold.parts.items():
+        parts[rows.good[members]] = name
+        idle[members] = False
+    status[rows.good[idle]] = "unused"
+    reasons[rows.good[idle]] = (
+        "in no part of this fold" if inner == _NO_FOLD else "in no part of this inner fold"
+    )
+    if spec.min_distance is not None and inner == _NO_FOLD:
+        near = np.setdiff1d(np.concatenate([before.train, before.val]), _members(fold))
+        reasons[rows.good[near]] = f"within {spec.min_distance:g} of a test row"
+    frame: dict[str, Any] = {
+        "id": table.ids,
+        "formula": table.formulas,
+        "fold": np.int64(number),
+        "fold_name": fold.name,
+        "part": parts,
+        "status": status,
+        "reason": reasons,
+    }
+    if spec.inner is not None:
+        frame["inner"] = np.int64(inner)
+    if spec.budgets:
+        budgets = np.zeros(len(table), dtype=np.int64)
+        limits = np.array(sorted(set(spec.budgets)))
+        order = np.searchsorted(limits, np.arange(len(fold.target)), side="right")
+        budgets[rows.good[fold.target]] = limits[order]
+        frame["budget"] = budgets
+    return pd.DataFrame(frame)
+
+
+def _members(fold: Fold) -> NDArray[np.int64]:
+    return np.concatenate(list(fold.parts.values()))
+
+
+def describe_split(spec: SplitSpec) -> dict[str, Any]:
+    """Return what a split file says of itself, see `xtalshift.benchmark.foldfile.read_promise`."""
+    whole = spec.params.get("whole_formulas", spec.scheme != "matex")
+    return {
+        "version": xtalshift.__version__,
+        "whole_formulas": bool(whole),
+        **spec.to_dict(),
+    }
+
+
+def read_rows(data: DataConfig, *, need_target: bool) -> MaterialsTable:
+    """Read a table to split or audit; a target is taken where there is one without doubt.
 
     Parameters
     ----------
     data : DataConfig
         The file or data set, and its columns.
-    scheme : str
-        As in `assign_parts`.
+    need_target : bool
+        Whether a table without a clear target column is an error.
 
     Raises
     ------
@@ -103,7 +287,7 @@ def read_rows(data: DataConfig, scheme: str) -> MaterialsTable:
         If the file or a column cannot be read.
     """
     known = data.dataset in list_datasets() and not Path(data.dataset).is_file()
-    if known or data.target is not None or scheme == "prior":
+    if known or data.target is not None or need_target:
         return read_table(
             data.dataset, target=data.target, formula_col=data.formula_col, id_col=data.id_col
         )

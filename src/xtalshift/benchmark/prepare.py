@@ -4,34 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.rows import groups_of, load_rows, read_flags, targets_of
-from xtalshift.benchmark.spec import RunConfig, SplitConfig
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.formulas import Hydrates
-from xtalshift.data import (
-    CleaningReport,
-    MaterialsTable,
-    find_formula_column,
-    read_frame,
-)
-from xtalshift.errors import DataError, SplitError
+from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
+from xtalshift.benchmark.schemes import build_scheme
+from xtalshift.benchmark.spec import DataConfig, RunConfig, SplitConfig
+from xtalshift.data import CleaningReport, MaterialsTable
+from xtalshift.errors import SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits import (
-    CovariateSplit,
-    FamilySplit,
-    PriorSplit,
-    RandomSplit,
-    RelationSplit,
-    Splitter,
-)
+from xtalshift.splits import HoldOut, RandomSplit
 
-__all__ = ["Fit", "Prepared", "TestSet", "build_splitter", "plan_fits", "prepare"]
+__all__ = ["Fit", "Prepared", "TestSet", "plan_fits", "prepare"]
 
 BoolArray = NDArray[np.bool_]
 MIN_TRAIN_ROWS = 20
@@ -118,7 +105,7 @@ def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     shifted: dict[str, BoolArray] = {}
     descriptions = {}
     for scheme in config.split.active:
-        splitter = build_splitter(scheme, config.split, table, hydrates=config.data.hydrates)
+        splitter = _build_splitter(scheme, config.split, table, config.data)
         name = f"family:{config.split.family}" if scheme == "family" else scheme
         rest = " that no shifted set holds" if scheme == "random" else ""
         descriptions[name] = splitter.describe() + rest
@@ -127,52 +114,35 @@ def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     return Prepared(table, cleaning, X, targets_of(table), shifted, descriptions)
 
 
-def build_splitter(
-    scheme: str,
-    config: SplitConfig,
-    table: MaterialsTable,
-    *,
-    seed: int = 0,
-    hydrates: Hydrates = "refuse",
-) -> Splitter:
-    """Return the splitter of a scheme.
-
-    Parameters
-    ----------
-    scheme : str
-        As in `SplitConfig.schemes`.
-    config : SplitConfig
-        Its settings.
-    table : MaterialsTable
-        Where the flag column of a relation shift stands.
-    seed : int
-        Of the random split; the shifted sets are the same for all seeds.
-    hydrates : str
-        How the formulas of a relation file are read.
-
-    Raises
-    ------
-    SplitError
-        If a relation split is asked for but none is declared, or the flag column is unusable.
-    """
-    if scheme == "random":
-        return RandomSplit(config.random_share, derive_seed(seed, "random split"))
-    if scheme == "covariate":
-        return CovariateSplit(
-            config.covariate_share, config.n_neighbors, config.n_components, config.embedding
-        )
-    if scheme == "prior":
-        return PriorSplit(config.tail, config.prior_share)
-    if scheme == "family":
-        return FamilySplit(config.family)
+def _build_splitter(
+    scheme: str, config: SplitConfig, table: MaterialsTable, data: DataConfig
+) -> HoldOut:
+    """Return the splitter of a scheme of a run."""
+    params: dict[str, Any] = {
+        "random": {"share": config.random_share},
+        "covariate": {
+            "share": config.covariate_share,
+            "n_neighbors": config.n_neighbors,
+            "n_components": config.n_components,
+            "embedding": config.embedding,
+            "random_state": 0,  # the shifted sets are the same for all seeds
+        },
+        "prior": {"tail": config.tail, "share": config.prior_share},
+        "family": {"contains": config.family},
+    }
     if config.relation_flag is not None:
-        return RelationSplit(flags=read_flags(table, config.relation_flag))
-    if config.relation_file is not None:
-        return RelationSplit(formulas=_read_formulas(Path(config.relation_file), hydrates))
-    raise SplitError(
-        "a relation shift is declared by the user: give --relation-flag COLUMN or "
-        "--relation-file FILE of formulas"
-    )
+        params["relation"] = {"flags": config.relation_flag}
+    elif config.relation_file is not None:
+        params["relation"] = {"formulas": config.relation_file}
+    elif scheme == "relation":
+        raise SplitError(
+            "a relation shift is declared by the user: give --relation-flag COLUMN or "
+            "--relation-file FILE of formulas"
+        )
+    splitter = build_scheme(scheme, params[scheme], table, data)
+    if not isinstance(splitter, HoldOut):
+        raise TypeError(type(splitter).__name__)
+    return splitter
 
 
 def plan_fits(config: RunConfig, prepared: Prepared) -> Iterator[Fit]:
@@ -233,13 +203,3 @@ def _plan_fit(
         if mask.any():
             tests.append(TestSet(split, "ood", np.flatnonzero(mask)))
     return Fit(name, seed, rest, validation, tuple(tests))
-
-
-def _read_formulas(path: Path, hydrates: Hydrates) -> NDArray[np.object_]:
-    frame = read_frame(path)
-    column = find_formula_column([str(name) for name in frame.columns])
-    compositions, reasons, _ = parse_formulas(frame[column].tolist(), hydrates=hydrates)
-    formulas = compositions.reduced_formulas()[reasons == ""]
-    if not len(formulas):
-        raise DataError(f"{path} holds no readable formula: {reasons[0] if len(reasons) else ''}")
-    return np.unique(formulas.astype(str)).astype(object)

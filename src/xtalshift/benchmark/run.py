@@ -19,7 +19,7 @@ from xtalshift.benchmark.train import describe_data
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance, hash_text
-from xtalshift.splits.density import embed
+from xtalshift.splits.space import embed
 
 __all__ = ["run"]
 

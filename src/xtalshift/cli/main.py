@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import xtalshift
-from xtalshift.cli import adapt, datasets, featurize, predict, report, run, split, train
+from xtalshift.cli import adapt, audit, datasets, featurize, predict, report, run, split, train
 from xtalshift.errors import XtalshiftError
 
 __all__ = ["app", "main"]
@@ -32,6 +32,7 @@ app.add_typer(datasets.app, name="datasets")
 app.command("run")(run.run_command)
 app.command("featurize")(featurize.featurize_command)
 app.command("split")(split.split_command)
+app.command("audit")(audit.audit_command)
 app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
 app.command("predict")(predict.predict_command)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from xtalshift.errors import ConfigError
+
 if TYPE_CHECKING:
     from xtalshift.benchmark.spec import RunConfig
+    from xtalshift.config import Settings
 
 __all__ = [
     "ConfigFile",
@@ -29,7 +32,10 @@ __all__ = [
     "Transform",
     "Unit",
     "build_config",
+    "build_settings",
     "limit_threads",
+    "read_numbers",
+    "read_params",
     "split_names",
 ]
 
@@ -100,13 +106,28 @@ Threads = Annotated[
 ]
 
 
+S = TypeVar("S", bound="Settings")
+
+
 def build_config(
     file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
 ) -> RunConfig:
+    """Return the settings of a run, see `build_settings`; threads are all cores by default."""
+    from xtalshift.benchmark.spec import RunConfig
+
+    config = build_settings(RunConfig, file, assignments, flags)
+    return config if config.threads else config.model_copy(update={"threads": count_cores()})
+
+
+def build_settings(
+    kind: type[S], file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
+) -> S:
     """Merge a file, ``--set`` and flags; the later win.
 
     Parameters
     ----------
+    kind : type of Settings
+        What to build.
     file : Path, optional
         TOML file.
     assignments : list of str, optional
@@ -119,7 +140,6 @@ def build_config(
     ConfigError
         If a setting is unknown or wrong.
     """
-    from xtalshift.benchmark.spec import RunConfig
     from xtalshift.config import parse_assignment, read_toml, set_nested
 
     values = read_toml(file) if file is not None else {}
@@ -128,8 +148,34 @@ def build_config(
     for name, value in flags.items():
         if value is not None:
             set_nested(values, name.split("."), value)
-    values["threads"] = values.get("threads") or count_cores()
-    return RunConfig.from_dict(values)
+    return kind.from_dict(values)
+
+
+def read_params(texts: list[str] | None) -> dict[str, Any] | None:
+    """Return ``name=value`` texts as a dictionary, None if there are none."""
+    from xtalshift.config import parse_assignment
+
+    if not texts:
+        return None
+    pairs = (parse_assignment(text, option="--param") for text in texts)
+    return {".".join(keys): value for keys, value in pairs}
+
+
+def read_numbers(text: str | None) -> list[int] | None:
+    """Return the whole numbers in a comma-separated text.
+
+    Raises
+    ------
+    ConfigError
+        If a part is no whole number.
+    """
+    names = split_names(text)
+    if names is None:
+        return None
+    for name in names:
+        if not name.isdecimal():
+            raise ConfigError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
+    return [int(name) for name in names]
 
 
 def limit_threads(threads: int) -> None:

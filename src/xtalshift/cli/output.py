@@ -94,6 +94,11 @@ class FrameWriter:
             raise DataError(f"cannot write {self._path.parent}: {error}") from error
         self._rows += max(1, len(frame))
 
+    def describe(self, key: str, text: str) -> None:
+        """Keep a text about the table in the file's metadata (Parquet only); rows come before."""
+        if self._sink is not None:
+            self._sink.add_key_value_metadata({key: text})
+
     def _write_parquet(self, frame: pd.DataFrame) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -1,59 +1,154 @@
-"""``xtalshift split``: which rows a scheme holds out."""
+"""``xtalshift split``: which rows a scheme trains on and which it holds out."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import refuse_input, write_frame
+from xtalshift.cli.output import open_writer, refuse_input
+from xtalshift.cli.progress import make_progress
+
+if TYPE_CHECKING:
+    from xtalshift.splits import Fold
 
 __all__ = ["split_command"]
+
+_SHOWN = 20
+
+
+def _show_schemes(asked: bool) -> None:
+    if not asked:
+        return
+    from xtalshift.benchmark.schemes import list_schemes
+
+    for name, what, params in list_schemes():
+        typer.echo(f"{name}\n    {what}\n    {params}")
+    raise typer.Exit
 
 
 def split_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
-    scheme: Annotated[
-        str, typer.Option(help="random | covariate | prior | family | relation.", metavar="NAME")
-    ],
+    scheme: Annotated[str, typer.Option(help="Name of a scheme, see --schemes.", metavar="NAME")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".parquet or .csv file.", metavar="OUT")],
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            "-p",
+            help="Parameter of the scheme: -p by=element -p values=F,Cl.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    schemes: Annotated[
+        bool,
+        typer.Option(
+            "--schemes",
+            help="List all schemes with their parameters, and exit.",
+            is_eager=True,
+            callback=_show_schemes,
+        ),
+    ] = False,
+    inner: Annotated[
+        str | None,
+        typer.Option(help="Scheme of an inner cross-validation for model choice.", metavar="NAME"),
+    ] = None,
+    inner_param: Annotated[
+        list[str] | None,
+        typer.Option("--inner-param", help="Parameter of --inner.", metavar="NAME=VALUE"),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the training rows for model selection (default 0.1; 0: none).",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option(help="Numbers of target labels: 16,32,64.", metavar="NUMBERS"),
+    ] = None,
+    min_distance: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave out training rows whose composition is that near to a test row (share of "
+            "atoms that differ)."
+        ),
+    ] = None,
+    thin: Annotated[
+        float | None,
+        typer.Option(help="First thin the table to this composition distance."),
+    ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
     target: options.Target = None,
     formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
+    features: options.Features = None,
     hydrates: options.Hydrates = None,
-    family: Annotated[str | None, typer.Option(help="Element of the held-out family.")] = None,
-    tail: Annotated[str | None, typer.Option(help="Prior shift: high | low | both.")] = None,
-    relation_flag: Annotated[str | None, typer.Option(metavar="COL", help="Flag column.")] = None,
-    relation_file: Annotated[str | None, typer.Option(metavar="FILE", help="Formulas.")] = None,
     seed: options.Seed = None,
 ) -> None:
-    """Write id, formula, fold and part (train, val, test) of every row."""
-    settings = options.build_config(
+    """Write id, formula, fold and part (train, val, target, test) of every row, fold by fold.
+
+    No reduced formula is on two sides. `xtalshift audit` then says how far out of distribution the
+    held-out rows really are.
+    """
+    del schemes
+    from xtalshift.benchmark.foldfile import METADATA_KEY
+    from xtalshift.benchmark.parts import describe_split, iter_parts, read_rows
+    from xtalshift.benchmark.spec import SplitSpec
+    from xtalshift.splits import SPLITTERS
+
+    spec = options.build_settings(
+        SplitSpec,
         config,
         assign,
         {
-            "seed": seed,
             "data.dataset": source,
             "data.target": target,
             "data.formula_col": formula_col,
             "data.id_col": id_col,
+            "data.features": features,
             "data.hydrates": hydrates,
-            "split.schemes": [scheme],
-            "split.family": family,
-            "split.tail": tail,
-            "split.relation_flag": relation_flag,
-            "split.relation_file": relation_file,
+            "scheme": scheme,
+            "params": options.read_params(param),
+            "inner": inner,
+            "inner_params": options.read_params(inner_param),
+            "validation_share": validation,
+            "budgets": options.read_numbers(budgets),
+            "min_distance": min_distance,
+            "thin": thin,
+            "seed": seed,
         },
     )
-    from xtalshift.benchmark.parts import assign_parts, read_rows
-
     refuse_input(Path(source), out)
-    parts = assign_parts(read_rows(settings.data, scheme), scheme, settings)
-    write_frame(parts, out)
-    counts = parts["part"].replace("", "unusable").value_counts()
-    typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    names = [name for name in (spec.scheme, spec.inner) if name]
+    table = read_rows(spec.data, need_target=any("y" in SPLITTERS[name].needs for name in names))
+    progress = make_progress()
+    folds: list[Fold] = []
+    unusable = 0
+    with open_writer(out) as writer, progress.task("split", None) as task:
+        for parts in iter_parts(table, spec, progress):
+            writer.write(parts.frame)
+            folds.append(parts.fold)
+            unusable = int((parts.frame["status"][: len(table)] == "error").sum())
+            task.advance()
+        notes = {fold.name: fold.note for fold in folds if fold.note}
+        writer.describe(METADATA_KEY, json.dumps({**describe_split(spec), "notes": notes}))
+    for fold in folds[:_SHOWN]:
+        typer.echo(_describe(fold))
+    if len(folds) > _SHOWN:
+        typer.echo(f"... and {len(folds) - _SHOWN:,} more folds")
+    if unusable:
+        typer.echo(f"unusable {unusable:,} (see status and reason)")
     typer.echo(f"Split: {out}")
+
+
+def _describe(fold: Fold) -> str:
+    counts = ", ".join(f"{name} {len(rows):,}" for name, rows in fold.parts.items() if len(rows))
+    note: Any = f"  ({fold.note})" if fold.note else ""
+    return f"{fold.name + ': ' if fold.name else ''}{counts}{note}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from xtalshift.report.text import (
     format_spread,
 )
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_page", "render_report", "write_report", "write_text"]
 
 _FILE_NAME = "report.html"
 
@@ -46,14 +47,42 @@ def write_report(folder: Path) -> Path:
     """
     text = render_report(build_payload(folder))
     path = folder / _FILE_NAME
-    part = path.with_suffix(".html.part")
+    write_text(path, text)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears at once or not at all, with equal bytes on every platform."""
+    part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8", newline="\n")
     os.replace(part, path)  # noqa: PTH105 (replaces on every platform, and says so)
-    return path
 
 
 def render_report(payload: dict[str, Any]) -> str:
     """Return the page of a payload; it loads nothing, and its policy forbids it to."""
+    sections = build_figures(payload)
+    return render_page(
+        "report.html.j2",
+        (panel for panels in sections.values() for panel in panels),
+        p=payload,
+        sections=sections,
+        colours=method_colours([method["name"] for method in payload["methods"]]),
+        roles=ROLE_COLOURS,
+    )
+
+
+def render_page(template: str, panels: Iterable[dict[str, Any]], **values: Any) -> str:
+    """Return a page with its figures and Plotly inside.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates``.
+    panels : iterable of dict
+        All panels of the page; the template must have a div for the ``id`` of each.
+    **values : object
+        What the template shows; markup in any text is escaped.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("xtalshift.report"),
         autoescape=True,
@@ -69,13 +98,9 @@ def render_report(payload: dict[str, Any]) -> str:
         "json": _pretty,
     }
     environment.globals["spread"] = format_spread
-    sections = build_figures(payload)
-    figures = {panel["id"]: panel["figure"] for panels in sections.values() for panel in panels}
-    return environment.get_template("report.html.j2").render(
-        p=payload,
-        sections=sections,
-        colours=method_colours([method["name"] for method in payload["methods"]]),
-        roles=ROLE_COLOURS,
+    figures = {panel["id"]: panel["figure"] for panel in panels}
+    return environment.get_template(template).render(
+        **values,
         figures=_inline_json(figures),
         plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library itself)
     )

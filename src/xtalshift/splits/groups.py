@@ -1,31 +1,33 @@
-"""Splits by what a material is: a chemical family, or a declared list."""
+"""Splits by what a material is: a rule on its composition, or one label left out at a time."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.chem.rules import match_rule
 from xtalshift.errors import SplitError
-from xtalshift.registry import near_miss
-from xtalshift.splits.base import SPLITTERS, BoolArray, Splitter
+from xtalshift.splits.base import SPLITTERS, BoolArray, HoldOut, Region, Splitter
+from xtalshift.splits.labelling import label_rows, parse_groups
 
-__all__ = ["FamilySplit", "RelationSplit"]
+__all__ = ["FamilySplit", "LeaveOutSplit"]
 
 
 @SPLITTERS.register("family")
-class FamilySplit(Splitter):
-    """Hold out every material that contains an element.
+class FamilySplit(HoldOut):
+    """Hold out every material that a rule on the composition matches.
 
     Parameters
     ----------
     contains : str, default "F"
-        Symbol of the element, or several joined by ``+`` (all must be present).
+        An element, or a rule such as ``"F and rare_earth"``, ``"Li+O"`` (both), ``"O > 0.5"``
+        (atomic fraction) or ``"n_elements >= 4"``; see `xtalshift.chem.rules.match_rule`.
     """
+
+    recheck: ClassVar[bool] = True
 
     def __init__(self, contains: str = "F") -> None:
         self.contains = contains
@@ -36,71 +38,86 @@ class FamilySplit(Splitter):
         y: NDArray[np.float64] | None,  # noqa: ARG002
         groups: NDArray[Any],
     ) -> BoolArray:
-        compositions, reasons = parse_formulas(_as_formulas(groups, "a family"))[:2]
-        bad = np.flatnonzero(reasons != "")
-        if bad.size:
-            raise SplitError(f"groups[{bad[0]}] is not a formula: {reasons[bad[0]]}")
-        mask = np.ones(len(groups), dtype=bool)
-        for symbol in re.split(r"[+\s]+", self.contains.strip()):
-            if symbol not in ATOMIC_NUMBERS:
-                hint = near_miss(symbol, ATOMIC_NUMBERS)
-                raise SplitError(f"contains = {self.contains!r}: no element {symbol!r}{hint}")
-            mask &= compositions.contains(symbol)
-        return mask
+        return match_rule(self.contains, parse_groups(groups, "a family"))
 
     def describe(self) -> str:
         """Say in one line what is held out."""
-        return f"all materials that contain {self.contains}"
+        plain = self.contains.replace("+", "").isalpha()
+        return f"all materials that {'contain' if plain else 'match'} {self.contains}"
 
     def _remedy(self) -> str:
-        return "Choose an element that some but not all materials contain."
+        return "Choose an element or a rule that some but not all materials match."
 
 
-@SPLITTERS.register("relation")
-class RelationSplit(Splitter):
-    """Hold out the materials that the user declares to follow another relation.
+@SPLITTERS.register("leave-out")
+class LeaveOutSplit(Splitter):
+    """Leave out one label at a time: an element, a period, a chemical system, a space group ...
+
+    A material with several labels, as with elements, is held out by each of them.
 
     Parameters
     ----------
-    flags : array_like of bool, shape (n,), optional
-        True for every row that follows another relation. Every row of a formula with a flagged
-        row is held out.
-    formulas : sequence of str, optional
-        Reduced formulas that do (an alternative to `flags`).
+    by : str or array_like of shape (n,), default "element"
+        Name of a labelling in `xtalshift.chem.labels`, or a label per row (rows without one are
+        never held out for it).
+    values : str or sequence of str, optional
+        The labels to leave out, one fold each; a text may hold several, joined by commas. By
+        default all that at least `min_rows` rows have (and not all rows).
+    min_rows : int, default 20
+        A smaller fold says nothing; it is made only if it is named in `values`.
+    max_folds : int, default 50
+        Without `values`, at most so many of the most frequent labels.
     """
 
-    def __init__(self, flags: ArrayLike | None = None, formulas: ArrayLike | None = None) -> None:
-        self.flags = flags
-        self.formulas = formulas
+    per_row: ClassVar[dict[str, str]] = {"by": "label"}
+    recheck: ClassVar[bool] = True
 
-    def _held_out(
+    def __init__(
         self,
-        X: NDArray[Any],
+        by: str | ArrayLike = "element",
+        values: str | Sequence[str] | None = None,
+        min_rows: int = 20,
+        max_folds: int = 50,
+    ) -> None:
+        self.by = by
+        self.values = values
+        self.min_rows = min_rows
+        self.max_folds = max_folds
+
+    def _regions(
+        self,
+        X: NDArray[Any],  # noqa: ARG002
         y: NDArray[np.float64] | None,  # noqa: ARG002
         groups: NDArray[Any],
-    ) -> BoolArray:
-        if (self.flags is None) == (self.formulas is None):
-            raise SplitError("a relation shift is declared by a flag column or a list of formulas")
-        if self.flags is not None:
-            flags = np.asarray(self.flags)
-            if flags.shape != (len(X),):
-                raise SplitError(f"flags has shape {flags.shape}; expected ({len(X)},)")
-            if flags.dtype.kind in "US" or not np.isin(flags, (0, 1)).all():
-                raise SplitError("flags holds values other than true and false (or 1 and 0)")
-            declared = np.unique(groups[flags.astype(bool)])
+    ) -> Iterator[Region]:
+        labels = label_rows(self.by, groups)
+        by = f"{self.by} " if isinstance(self.by, str) else ""
+        if self.values is not None:
+            chosen = split_values(self.values)
         else:
-            declared = np.asarray(_as_formulas(np.asarray(self.formulas), "a relation"))
-        return np.isin(groups, declared)
+            counts = labels.counts()
+            usable = np.flatnonzero((counts >= self.min_rows) & (counts < len(groups)))
+            frequent = usable[np.argsort(-counts[usable], kind="stable")][: self.max_folds]
+            chosen = [labels.names[code] for code in np.sort(frequent)]
+            if not chosen:
+                most = max(counts.tolist(), default=0)
+                raise SplitError(
+                    f"no {by or 'label '}is on at least min_rows = {self.min_rows} and not all of "
+                    f"{len(groups)} rows (the most frequent: {most}); choose a smaller min_rows or "
+                    "another labelling"
+                )
+        for name in chosen:
+            yield Region(f"{by}{name}", labels.mask(name))
 
     def describe(self) -> str:
         """Say in one line what is held out."""
-        return "the materials declared to follow another relation"
+        return f"all materials with one {self.by if isinstance(self.by, str) else 'given label'}"
 
     def _remedy(self) -> str:
-        return "Check the flags, or that the listed formulas occur in the table."
+        return "Choose a label that some but not all materials have."
 
 
-def _as_formulas(groups: NDArray[Any], what: str) -> list[str]:
-    if groups.dtype.kind not in "OUT":
-        raise SplitError(f"{what} is a property of formulas: pass groups=reduced formulas")
-    return [str(group) for group in groups]
+def split_values(values: str | Sequence[str]) -> list[str]:
+    """Return the labels in a sequence, or in a text that joins them by commas."""
+    parts = values.split(",") if isinstance(values, str) else [str(value) for value in values]
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))

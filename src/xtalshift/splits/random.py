@@ -1,20 +1,33 @@
-"""The random split: test rows that follow the training distribution."""
+"""Random splits: test rows that follow the training distribution."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import SPLITTERS, BoolArray, Splitter, check_share, group_numbers
+from xtalshift.splits.base import (
+    SPLITTERS,
+    BoolArray,
+    HoldOut,
+    IntArray,
+    Region,
+    Splitter,
+    check_share,
+    group_numbers,
+)
+from xtalshift.splits.labelling import join_groups
+from xtalshift.splits.target import check_targets, formula_targets
 
-__all__ = ["RandomSplit"]
+__all__ = ["GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]
 
 
 @SPLITTERS.register("random")
-class RandomSplit(Splitter):
+class RandomSplit(HoldOut):
     """Hold out a random share of the rows, whole formulas at a time.
 
     Parameters
@@ -56,3 +69,150 @@ class RandomSplit(Splitter):
     def describe(self) -> str:
         """Say in one line what is held out."""
         return f"a random {100 * self.share:g}% (whole formulas) of the rows"
+
+
+class _Folds(Splitter):
+    """Common to the splitters that deal all rows into folds."""
+
+    role: ClassVar[str] = "id"
+    n_folds: int
+
+    def get_n_splits(
+        self,
+        X: ArrayLike | None = None,  # noqa: ARG002
+        y: ArrayLike | None = None,  # noqa: ARG002
+        groups: ArrayLike | None = None,  # noqa: ARG002
+    ) -> int:
+        """Return the number of folds."""
+        return self.n_folds
+
+    def _deal(self, parts: IntArray, n_groups: int, what: str) -> Iterator[Region]:
+        if not 2 <= self.n_folds <= n_groups:  # noqa: PLR2004 - one fold leaves nothing to train on
+            raise SplitError(
+                f"{self.n_folds} folds of {n_groups} {what}; choose n_folds from 2 to {n_groups}"
+            )
+        for number in range(self.n_folds):
+            yield Region(f"fold {number}", parts == number)
+
+
+@SPLITTERS.register("kfold")
+class KFoldSplit(_Folds):
+    """Deal whole formulas at random into folds of about equally many rows.
+
+    Parameters
+    ----------
+    n_folds : int, default 5
+        Folds.
+    random_state : int, Generator or None
+        Decides which formulas.
+    """
+
+    def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def _regions(
+        self,
+        X: NDArray[Any],  # noqa: ARG002
+        y: NDArray[np.float64] | None,  # noqa: ARG002
+        groups: NDArray[Any],
+    ) -> Iterator[Region]:
+        numbers, n_groups = group_numbers(groups)
+        order = as_generator(self.random_state).permutation(n_groups)
+        parts = fill_evenly(numbers, order, self.n_folds)
+        yield from self._deal(parts, n_groups, "formulas")
+
+    def describe(self) -> str:
+        """Say in one line what is held out."""
+        return f"one of {self.n_folds} random folds of whole formulas"
+
+
+@SPLITTERS.register("stratified")
+class StratifiedSplit(_Folds):
+    """Deal formulas into folds with the same distribution of targets.
+
+    Formulas are sorted by their mean target; of every `n_folds` in that order each fold gets one,
+    at random.
+
+    Parameters
+    ----------
+    n_folds : int, default 5
+        Folds.
+    random_state : int, Generator or None
+        Decides which.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("y",)
+
+    def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def _regions(
+        self,
+        X: NDArray[Any],  # noqa: ARG002
+        y: NDArray[np.float64] | None,
+        groups: NDArray[Any],
+    ) -> Iterator[Region]:
+        means, numbers = formula_targets(check_targets(y), groups)
+        n_blocks = -(-len(means) // max(self.n_folds, 1))
+        blocks = np.tile(np.arange(max(self.n_folds, 1)), (n_blocks, 1))
+        dealt = as_generator(self.random_state).permuted(blocks, axis=1).reshape(-1)
+        parts = np.empty(len(means), dtype=np.int64)
+        parts[np.argsort(means, kind="stable")] = dealt[: len(means)]
+        yield from self._deal(parts[numbers], len(means), "formulas")
+
+    def describe(self) -> str:
+        """Say in one line what is held out."""
+        return f"one of {self.n_folds} folds of whole formulas with the same spread of targets"
+
+
+@SPLITTERS.register("grouped")
+class GroupedSplit(_Folds):
+    """Deal whole groups (chemical systems, families, a column of your own) into folds.
+
+    A group is never on both sides, nor is a formula: groups that share a formula stay together.
+
+    Parameters
+    ----------
+    by : str or array_like of shape (n,), default "chemsys"
+        Name of a labelling in `xtalshift.chem.labels` with one label per material, or a label per
+        row.
+    n_folds : int, default 5
+        Folds; the largest groups are dealt first, each to the fold with the fewest rows.
+    """
+
+    role: ClassVar[str] = "ood"
+    per_row: ClassVar[dict[str, str]] = {"by": "label"}
+
+    def __init__(self, by: str | ArrayLike = "chemsys", n_folds: int = 5) -> None:
+        self.by = by
+        self.n_folds = n_folds
+
+    def _regions(
+        self,
+        X: NDArray[Any],  # noqa: ARG002
+        y: NDArray[np.float64] | None,  # noqa: ARG002
+        groups: NDArray[Any],
+    ) -> Iterator[Region]:
+        numbers, n_groups = join_groups(self.by, groups)
+        order = np.argsort(-np.bincount(numbers, minlength=n_groups), kind="stable")
+        parts = fill_evenly(numbers, order, self.n_folds)
+        yield from self._deal(parts, n_groups, "groups that share no formula")
+
+    def describe(self) -> str:
+        """Say in one line what is held out."""
+        by = self.by if isinstance(self.by, str) else "given group"
+        return f"one of {self.n_folds} folds of whole groups ({by})"
+
+
+def fill_evenly(numbers: IntArray, order: IntArray, n_folds: int) -> IntArray:
+    """Deal groups in turn to the fold with the fewest rows; return each row's fold, shape (n,)."""
+    sizes = np.bincount(numbers, minlength=len(order))
+    filled = [0] * max(n_folds, 1)
+    parts = np.empty(len(order), dtype=np.int64)
+    for group in order.tolist():
+        emptiest = filled.index(min(filled))
+        parts[group] = emptiest
+        filled[emptiest] += int(sizes[group])
+    return parts[numbers]

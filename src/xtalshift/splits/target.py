@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, BoolArray, Splitter, check_share, take_top
+from xtalshift.seeding import Seed, as_generator
+from xtalshift.splits.base import (
+    SPLITTERS,
+    BoolArray,
+    HoldOut,
+    IntArray,
+    Region,
+    check_share,
+    group_numbers,
+    take_top,
+)
+from xtalshift.splits.labelling import label_rows
 
-__all__ = ["PriorSplit", "Tail"]
+__all__ = ["MatExSplit", "PriorSplit", "Tail", "check_targets", "formula_targets"]
 
 Tail = Literal["high", "low", "both"]
 
 
 @SPLITTERS.register("prior")
-class PriorSplit(Splitter):
+class PriorSplit(HoldOut):
     """Hold out the tail of the target distribution.
 
     Parameters
@@ -25,6 +37,12 @@ class PriorSplit(Splitter):
         Which tail; ``"both"`` takes half of the share from each end, at least one formula.
     share : float, default 0.1
         Share of rows held out.
+    within : str or array_like of shape (n,), optional
+        A conditional tail: the share is taken within each chemical ``"family"`` (or another
+        labelling of `xtalshift.chem.labels` with one label per material, or labels of your own),
+        so that every family is on both sides and only P(y | family) is cut.
+    only : str, optional
+        The one label of `within` whose tail is held out; the others stay in training.
 
     Notes
     -----
@@ -32,9 +50,21 @@ class PriorSplit(Splitter):
     target lies beyond that of the least extreme formula held out.
     """
 
-    def __init__(self, tail: Tail = "high", share: float = 0.1) -> None:
+    per_row: ClassVar[dict[str, str]] = {"within": "label"}
+    recheck: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("y",)
+
+    def __init__(
+        self,
+        tail: Tail = "high",
+        share: float = 0.1,
+        within: str | ArrayLike | None = None,
+        only: str | None = None,
+    ) -> None:
         self.tail = tail
         self.share = share
+        self.within = within
+        self.only = only
 
     def _held_out(
         self,
@@ -42,11 +72,20 @@ class PriorSplit(Splitter):
         y: NDArray[np.float64] | None,
         groups: NDArray[Any],
     ) -> BoolArray:
-        if y is None:
-            raise SplitError("a prior shift is a tail of the targets: pass y")
-        if not np.isfinite(y).all():
-            row = int(np.argmin(np.isfinite(y)))
-            raise SplitError(f"y[{row}] is {y[row]}; a tail needs finite targets, drop such rows")
+        targets = check_targets(y)
+        if self.within is None:
+            if self.only is not None:
+                raise SplitError(f"only = {self.only!r} is one label of within; give within too")
+            return self._tail(targets, groups)
+        labels = label_rows(self.within, groups, single=True)
+        held_out = np.zeros(len(groups), dtype=bool)
+        for name in labels.names if self.only is None else [str(self.only)]:
+            rows = np.flatnonzero(labels.mask(name))
+            if len(np.unique(groups[rows])) > 1:  # a label of one formula has no tail
+                held_out[rows] = self._tail(targets[rows], groups[rows])
+        return held_out
+
+    def _tail(self, y: NDArray[np.float64], groups: NDArray[Any]) -> BoolArray:
         if self.tail == "both":
             check_share(self.share)
             return take_top(-y, groups, self.share / 2) | take_top(y, groups, self.share / 2)
@@ -57,5 +96,100 @@ class PriorSplit(Splitter):
     def describe(self) -> str:
         """Say in one line what is held out."""
         ends = {"high": "highest", "low": "lowest", "both": "highest and lowest"}
-        end = ends.get(self.tail, self.tail)
-        return f"the {100 * self.share:g}% of rows with the {end} targets"
+        text = (
+            f"the {100 * self.share:g}% of rows with the {ends.get(self.tail, self.tail)} targets"
+        )
+        if self.within is None:
+            return text
+        by = self.within if isinstance(self.within, str) else "given label"
+        return f"{text} within {f'{by} {self.only}' if self.only is not None else f'each {by}'}"
+
+
+@SPLITTERS.register("matex")
+class MatExSplit(HoldOut):
+    """The top of the target with the roles train, eval (``val``) and ood (``test``) of MatEx
+    (Segal et al., AI4Mat workshop, NeurIPS 2024).
+
+    As published it counts rows, so a formula may stand on both sides.
+
+    Parameters
+    ----------
+    share : float, default 0.05
+        Share of rows with the highest targets (rounded down); ties go by the order of rows.
+    eval_share : float, default 0.05
+        Share of the other rows drawn at random for model selection (rounded down).
+    whole_formulas : bool, default False
+        Keep rows of one formula together; a formula follows its highest row.
+    random_state : int, Generator or None
+        Draws the rows for model selection. Which of them the publication drew is not known.
+    """  # noqa: D205
+
+    needs: ClassVar[tuple[str, ...]] = ("y",)
+
+    def __init__(
+        self,
+        share: float = 0.05,
+        eval_share: float = 0.05,
+        whole_formulas: bool = False,  # noqa: FBT001, FBT002 - a setting like the others
+        random_state: Seed = None,
+    ) -> None:
+        self.share = share
+        self.eval_share = eval_share
+        self.whole_formulas = whole_formulas
+        self.random_state = random_state
+
+    def _held_out(
+        self,
+        X: NDArray[Any],  # noqa: ARG002
+        y: NDArray[np.float64] | None,
+        groups: NDArray[Any],
+    ) -> BoolArray:
+        targets = check_targets(y)
+        check_share(self.share)
+        if self.whole_formulas:
+            return take_top(targets, groups, self.share)
+        mask = np.zeros(len(groups), dtype=bool)
+        mask[np.argsort(-targets, kind="stable")[: _share_of(len(groups), self.share)]] = True
+        return mask
+
+    def _regions(
+        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
+    ) -> Iterator[Region]:
+        test = self._held_out(X, y, groups)
+        check_share(self.eval_share)
+        rest = np.flatnonzero(~test)
+        generator = as_generator(self.random_state)
+        val = np.zeros(len(groups), dtype=bool)
+        if self.whole_formulas:
+            numbers, n_groups = group_numbers(groups[rest])
+            val[rest] = take_top(generator.random(n_groups)[numbers], groups[rest], self.eval_share)
+        else:
+            val[generator.permutation(rest)[: _share_of(len(rest), self.eval_share)]] = True
+        yield Region("", test, val=val)
+
+    def describe(self) -> str:
+        """Say in one line what is held out."""
+        return f"the {100 * self.share:g}% of rows with the highest targets (MatEx)"
+
+
+def check_targets(y: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return `y`, shape (n,); raise `SplitError` if there is none or one is not finite."""
+    if y is None:
+        raise SplitError("this split looks at the targets: pass y")
+    if not np.isfinite(y).all():
+        row = int(np.argmin(np.isfinite(y)))
+        raise SplitError(f"y[{row}] is {y[row]}; a tail needs finite targets, drop such rows")
+    return y
+
+
+def formula_targets(
+    y: NDArray[np.float64], groups: NDArray[Any]
+) -> tuple[NDArray[np.float64], IntArray]:
+    """Return the mean target of each formula, shape (n_formulas,), and each row's formula, (n,)."""
+    numbers, n_groups = group_numbers(groups)
+    sums = np.bincount(numbers, weights=y, minlength=n_groups)
+    return sums / np.bincount(numbers, minlength=n_groups), numbers
+
+
+def _share_of(n_rows: int, share: float) -> int:
+    return int(share * n_rows + 1e-9)  # 0.05 * 2740 may be 136.99999999999997

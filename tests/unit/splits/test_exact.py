@@ -11,12 +11,14 @@ from xtalshift.splits import (
     SPLITTERS,
     CovariateSplit,
     FamilySplit,
+    Fold,
+    HoldOut,
+    PredefinedSplit,
     PriorSplit,
     RandomSplit,
     RelationSplit,
-    Splitter,
 )
-from xtalshift.splits.density import embed
+from xtalshift.splits.space import embed
 
 FORMULAS = ["NaCl", "Li2O", "LiF", "Fe2O3", "Li2O", "KF", "LiFeO2", "MgO"]
 TARGETS = [5.0, 1.0, 9.0, 2.0, 8.0, 3.0, 4.0, 6.0]
@@ -57,8 +59,8 @@ class TestRandom:
 
     def test_role_and_description(self):
         assert RandomSplit.role == "id"
-        assert {name for name in SPLITTERS if SPLITTERS[name].role == "ood"} == {
-            *("covariate", "prior", "family", "relation")
+        assert {name for name in SPLITTERS if SPLITTERS[name].role == "id"} == {
+            *("random", "kfold", "stratified")
         }
         assert RandomSplit(0.125).describe() == "a random 12.5% (whole formulas) of the rows"
 
@@ -215,10 +217,10 @@ class TestFamily:
     @pytest.mark.parametrize(
         ("contains", "message"),
         [
-            ("Fl0", "contains = 'Fl0': no element 'Fl0'; did you mean 'Fl'"),
-            ("li", "no element 'li'; did you mean 'Li'"),
-            ("O+", r"contains = 'O\+': no element ''"),
-            ("", "contains = '': no element ''"),
+            ("Fl0", "rule 'Fl0': no element or class 'Fl0'; did you mean 'Fl'"),
+            ("li", "no element or class 'li'; did you mean 'Li'"),
+            ("O+", r"rule 'O\+' cannot be read to its end"),
+            ("", "rule '' is empty"),
             ("U", "all materials that contain U holds out 0 of 8 rows.* some but not all"),
         ],
     )
@@ -280,13 +282,18 @@ class TestBase:
         with pytest.raises(SplitError, match="0 rows"):
             RandomSplit(0.5).held_out(np.zeros((0, 2)), None, [])
 
-    def test_a_splitter_that_leaks_is_caught(self):
-        class Leaky(Splitter):
+    def test_a_rule_on_rows_takes_their_formulas_along(self):
+        class FirstTwo(HoldOut):
             def _held_out(self, X, y, groups):
                 return np.arange(len(X)) < 2
 
             def describe(self):
                 return "the first two"
 
-        with pytest.raises(LeakageError, match="two puts 1 groups on both sides, such as Li2O"):
-            Leaky().held_out(X, None, FORMULAS)
+        assert rows_of(FirstTwo()) == [0, 1, 4]  # Li2O has a second row
+        assert rows_of(FirstTwo(), groups=None) == [0, 1]
+
+    def test_a_fold_that_leaks_is_caught(self):
+        fold = Fold(train=np.array([0, 4]), test=np.array([1, 2]))
+        with pytest.raises(LeakageError, match="puts 1 groups on both sides, such as Li2O"):
+            list(PredefinedSplit([fold]).folds(X, None, FORMULAS))

@@ -1,0 +1,92 @@
+"""``xtalshift audit``: how far out of distribution a split really is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.audit_table import print_audit
+from xtalshift.cli.progress import make_progress
+
+__all__ = ["audit_command"]
+
+
+def audit_command(
+    source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
+    split: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SPLIT",
+            help="What 'xtalshift split' wrote, or any file with the columns id, part and fold.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for audit.html, audit.json and audit.csv.", metavar="DIR"
+        ),
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(help="One scheme of a file with a column scheme.", metavar="NAME"),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Leave out the classifier and the residual test."),
+    ] = False,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A threshold or sample size: auc=0.9, n_max=1000.", metavar="N=V"
+        ),
+    ] = None,
+    target: options.Target = None,
+    formula_col: options.FormulaCol = None,
+    id_col: options.IdCol = None,
+    features: options.Features = None,
+    hydrates: options.Hydrates = None,
+    seed: options.Seed = None,
+) -> None:
+    """Say of every fold whether it is interpolation in disguise, shifted, or too small to tell.
+
+    Measures sizes, formulas on both sides, distances to the training rows, how well a classifier
+    tells test from training rows, the shift of the target, the error of a constant, unseen
+    elements and, where training rows are near, whether the residuals of a model differ.
+    """
+    from xtalshift.benchmark.audit import audit_file
+    from xtalshift.benchmark.spec import DataConfig
+    from xtalshift.report.audit import write_audit
+    from xtalshift.splits.audit import AuditSettings
+
+    settings = options.build_settings(
+        AuditSettings,
+        None,
+        assign,
+        {
+            "seed": seed,
+            "classifier": False if quick else None,
+            "relation": False if quick else None,
+        },
+    )
+    data = {
+        "dataset": source,
+        "target": target,
+        "formula_col": formula_col,
+        "id_col": id_col,
+        "features": features,
+        "hydrates": hydrates,
+    }
+    audits = audit_file(
+        DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
+        split,
+        settings,
+        scheme=scheme,
+        progress=make_progress(),
+    )
+    for item in audits:
+        print_audit(item)
+    if out is not None:
+        typer.echo(f"Report: {write_audit(audits, out)}")

@@ -1,0 +1,299 @@
+"""What an audit found: the figures of each fold, and the labels that follow from thresholds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xtalshift.config import Settings
+
+__all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find"]
+
+_N_EXAMPLES = 5
+
+
+class AuditSettings(Settings):
+    """What is measured, and from which value on it gives a label.
+
+    Attributes
+    ----------
+    min_test : int
+        Fewer test rows are degenerate.
+    min_train_share : float
+        So is a smaller share of the table's rows in training.
+    auc, distance_ratio : float
+        Covariate shift from these values on (see `two_sample` and `distance_ratio`).
+    unseen_share : float
+        Also if at least this share of the test rows has an element that training lacks. Not any
+        single row: random splits of large tables hold out the only compound of a rare element.
+    wasserstein : float
+        Prior shift from this distance on, in standard deviations of the training targets.
+    relation_shift, relation_p : float
+        Relation shift from this absolute shift on, if the p-value is below (see `residual_test`).
+    n_max, n_references, n_relation : int
+        Formulas of either side for the classifier and the distances, training formulas among which
+        the nearest is sought, formulas of either side for the residual test.
+    seed : int
+        Decides what is drawn.
+    classifier, relation : bool
+        Whether to train the forests (about two seconds a fold each).
+    """
+
+    min_test: int = 20
+    min_train_share: float = 0.5
+    auc: float = 0.8
+    distance_ratio: float = 1.5
+    unseen_share: float = 0.01
+    wasserstein: float = 0.5
+    relation_shift: float = 0.5
+    relation_p: float = 0.01
+    n_max: int = 2000
+    n_references: int = 20000
+    n_relation: int = 5000
+    seed: int = 0
+    classifier: bool = True
+    relation: bool = True
+
+
+class Finding(NamedTuple):
+    """One measure that crosses its threshold.
+
+    Attributes
+    ----------
+    label : str
+        As in `FoldAudit.labels`.
+    setting : str
+        The threshold in `AuditSettings`; ``""`` where there is none.
+    reason : str
+        The figure and the threshold.
+    """
+
+    label: str
+    setting: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FoldAudit:
+    """What was found in one fold; what could not be measured is None and stands in `missing`.
+
+    Attributes
+    ----------
+    name, note : str
+        As in `Fold`.
+    n_train, n_val, n_target, n_test, n_unused : int
+        Rows of each part, and of none.
+    train_share : float
+        Training rows over the rows of the table.
+    shared_formulas : int
+        Reduced formulas of test rows that stand in another part too.
+    shared_examples : tuple of str
+        The first of them by name.
+    val_shared_formulas : int
+        Formulas in both train and val.
+    formulas_in_two_parts : int
+        Formulas in more than one part, whichever.
+    rows_on_both_sides : int
+        Rows that stand in two parts.
+    distance_ratio, median_test, median_train : float, optional
+        See `distance_ratio`.
+    auc, auc_low, auc_high, ess, ess_share : float, optional
+        See `two_sample`; the first row of each formula counts.
+    wasserstein, ks : float, optional
+        See `target_shift`.
+    dummy_mae : float, optional
+        Mean absolute error of the mean of the training targets, in the unit of the target.
+    dummy_over_random : float, optional
+        The same over its value in random folds of the table.
+    unseen_elements : tuple of str, optional
+        Elements of test rows that no training row has, most frequent first.
+    n_unseen : int, optional
+        Test rows with such an element.
+    relation_shift, relation_p, n_supported, share_supported : optional
+        See `residual_test`; test rows with an unseen element are not supported.
+    missing : dict of str
+        Measure -> why it is None; measures that come together stand under the first of them.
+    labels : tuple of str
+        ``degenerate``, ``leak``, ``covariate``, ``prior``, ``relation``, ``interpolation``.
+    reasons : tuple of str
+        One sentence per finding, ``"label: measure and threshold"``.
+    crossed : tuple of str
+        The thresholds in `AuditSettings` that are crossed.
+    """
+
+    name: str
+    n_train: int
+    n_val: int
+    n_target: int
+    n_test: int
+    n_unused: int
+    train_share: float
+    shared_formulas: int = 0
+    shared_examples: tuple[str, ...] = ()
+    val_shared_formulas: int = 0
+    formulas_in_two_parts: int = 0
+    rows_on_both_sides: int = 0
+    distance_ratio: float | None = None
+    median_test: float | None = None
+    median_train: float | None = None
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    ess: float | None = None
+    ess_share: float | None = None
+    wasserstein: float | None = None
+    ks: float | None = None
+    dummy_mae: float | None = None
+    dummy_over_random: float | None = None
+    unseen_elements: tuple[str, ...] | None = None
+    n_unseen: int | None = None
+    relation_shift: float | None = None
+    relation_p: float | None = None
+    n_supported: int | None = None
+    share_supported: float | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    crossed: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SplitAudit:
+    """The audit of all folds of a split.
+
+    Attributes
+    ----------
+    name : str
+        What was audited.
+    n_rows : int
+        Rows of the table.
+    random_mae : float, optional
+        Mean over five random whole-formula folds of the error of the training mean, in the unit
+        of the target; None without targets.
+    settings : AuditSettings
+        Thresholds and samples.
+    folds : tuple of FoldAudit
+        In the order of the split.
+    """
+
+    name: str
+    n_rows: int
+    random_mae: float | None
+    settings: AuditSettings
+    folds: tuple[FoldAudit, ...]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """How many folds have each label, most frequent first."""
+        return dict(Counter(label for fold in self.folds for label in fold.labels).most_common())
+
+    @property
+    def dummy_mae(self) -> float | None:
+        """Unweighted mean over the folds that have one, in the unit of the target."""
+        errors = [fold.dummy_mae for fold in self.folds if fold.dummy_mae is not None]
+        return float(np.mean(errors)) if errors else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what is not finite becomes None."""
+        return {
+            "schema_version": 1,
+            "name": self.name,
+            "n_rows": self.n_rows,
+            "random_mae": self.random_mae,
+            "dummy_mae": self.dummy_mae,
+            "labels": self.labels,
+            "settings": self.settings.to_dict(),
+            "folds": [_plain(asdict(fold)) for fold in self.folds],
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one flat dictionary per fold; lists and `missing` become text."""
+        return [
+            {item.name: _flat(getattr(fold, item.name)) for item in fields(fold)}
+            for fold in self.folds
+        ]
+
+
+def find(fold: FoldAudit, limits: AuditSettings) -> list[Finding]:
+    """Return everything that crosses a threshold, in the order of the labels.
+
+    A fold where nothing but a leak does is ``interpolation``.
+    """
+    found = [*_find_degenerate(fold, limits), *_find_leaks(fold), *_find_shifts(fold, limits)]
+    if all(finding.label == "leak" for finding in found):
+        left_out = f" (not measured: {', '.join(fold.missing)})" if fold.missing else ""
+        reason = f"no measure crosses its threshold{left_out}"
+        found.append(Finding("interpolation", "", reason))
+    return found
+
+
+def _find_degenerate(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
+    if fold.n_test < limits.min_test:
+        reason = f"{_count(fold.n_test, 'test row')}, fewer than {limits.min_test}"
+        yield Finding("degenerate", "min_test", reason)
+    if fold.train_share < limits.min_train_share:
+        share = f"{fold.train_share:.1%} of the rows train"
+        reason = f"{share}, less than {limits.min_train_share:.0%}"
+        yield Finding("degenerate", "min_train_share", reason)
+
+
+def _find_leaks(fold: FoldAudit) -> Iterator[Finding]:
+    if fold.shared_formulas:
+        shared = _count(fold.shared_formulas, "formula")
+        what = f"{shared} of the test rows stand in another part too"
+        examples = ", ".join(fold.shared_examples)
+        total = f"{fold.formulas_in_two_parts:,} in more than one of all parts"
+        yield Finding("leak", "", f"{what}, such as {examples} ({total})")
+    if fold.rows_on_both_sides:
+        yield Finding("leak", "", f"{_count(fold.rows_on_both_sides, 'row')} stand in two parts")
+
+
+def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
+    def reach(value: float | None, setting: str) -> str:
+        """Return what to say of a value that reaches its threshold, else nothing."""
+        limit: float = getattr(limits, setting)
+        return f"{value:.3g}, at least {limit:g}" if value is not None and value >= limit else ""
+
+    if said := reach(fold.auc, "auc"):
+        yield Finding("covariate", "auc", f"the AUC of telling test from train is {said}")
+    if said := reach(fold.distance_ratio, "distance_ratio"):
+        yield Finding("covariate", "distance_ratio", f"the ratio of nearest distances is {said}")
+    if fold.n_unseen and fold.n_unseen >= limits.unseen_share * fold.n_test:
+        elements = ", ".join((fold.unseen_elements or ())[:_N_EXAMPLES])
+        rows = f"{fold.n_unseen:,} of {fold.n_test:,} test rows"
+        what = f"have elements that no training row has ({elements})"
+        reason = f"{rows} {what}, at least {limits.unseen_share:.0%}"
+        yield Finding("covariate", "unseen_share", reason)
+    if said := reach(fold.wasserstein, "wasserstein"):
+        what = "the Wasserstein distance of the targets over their standard deviation"
+        yield Finding("prior", "wasserstein", f"{what} is {said}")
+    shift, p_value = fold.relation_shift or 0.0, fold.relation_p
+    if p_value is not None and p_value < limits.relation_p and abs(shift) >= limits.relation_shift:
+        what = f"residuals near training rows are shifted by {shift:+.2f} sd"
+        reason = f"{what} (p = {p_value:.2g}), at least {limits.relation_shift:g}"
+        yield Finding("relation", "relation_shift", reason)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {item}" for key, item in value.items())
+    return ", ".join(value) if isinstance(value, tuple) else value

@@ -1,0 +1,118 @@
+"""What happens inside a fold: validation rows, target labels, inner folds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtalshift.errors import SplitError
+from xtalshift.splits import (
+    FamilySplit,
+    Fold,
+    KFoldSplit,
+    LeaveOutSplit,
+    RandomSplit,
+    RelationSplit,
+    add_targets,
+    add_validation,
+    budget_folds,
+    nested_folds,
+)
+
+FORMULAS = np.array([f"{a}{b}" for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl", "Br")], object)
+X = np.zeros((12, 1))
+
+
+def test_inner_folds_see_the_training_rows_of_the_outer_one_only():
+    found = list(
+        nested_folds(FamilySplit("F"), LeaveOutSplit("element", "Li,K"), X, None, FORMULAS)
+    )
+    ((outer, inner),) = found
+    assert outer.test.tolist() == [0, 3, 6, 9]
+    assert [fold.name for fold in inner] == ["element Li", "element K"]
+    assert [fold.test.tolist() for fold in inner] == [[1, 2], [7, 8]]
+    assert inner[0].train.tolist() == [4, 5, 7, 8, 10, 11]
+
+
+def test_arguments_with_a_value_per_row_are_cut_for_the_inner_splitter():
+    inner = RelationSplit(flags=np.isin(np.arange(12), [1, 3]))
+    ((_, (fold,)),) = nested_folds(FamilySplit("F"), inner, X, None, FORMULAS)
+    assert fold.test.tolist() == [1]
+
+
+def test_an_impossible_inner_split_names_the_outer_fold():
+    outer = LeaveOutSplit("element", "F")
+    with pytest.raises(SplitError, match="inside the fold element F: 9 folds of 8 formulas"):
+        list(nested_folds(outer, KFoldSplit(9), X, None, FORMULAS))
+
+
+def test_validation_rows_are_those_of_a_random_split_of_the_training_rows():
+    fold = Fold(train=np.array([1, 2, 4, 5, 7, 8]), test=np.array([0, 3]), name="a", note="b")
+    more = add_validation(fold, FORMULAS, 0.34, 7)
+    mask = RandomSplit(0.34, 7).held_out(fold.train, None, FORMULAS[fold.train])
+    assert more.val.tolist() == fold.train[mask].tolist()
+    assert more.train.tolist() == fold.train[~mask].tolist()
+    assert (more.test.tolist(), more.name, more.note) == ([0, 3], "a", "b")
+    assert add_validation(more, FORMULAS, 0.34, 8) is more  # it has validation rows
+    with pytest.raises(SplitError, match="1 rows are left beside the test rows"):
+        add_validation(Fold(np.array([1]), np.array([0])), FORMULAS, 0.5, 0)
+
+
+@settings(max_examples=100)
+@given(st.data(), st.integers(0, 99))
+def test_larger_budgets_contain_smaller_ones_and_share_the_test_rows(data, seed):
+    sizes = data.draw(st.lists(st.integers(1, 3), min_size=6, max_size=20))
+    groups = np.repeat([f"g{number:02}" for number in range(len(sizes))], sizes)
+    test = np.arange(len(groups))[1:]
+    fold = Fold(train=np.array([0]), test=test)
+    budgets = data.draw(st.lists(st.integers(1, len(test) - 3), min_size=1, max_size=4))
+    try:
+        more = add_targets(fold, groups, budgets, seed)
+    except SplitError as refusal:
+        reason = str(refusal)
+    else:
+        reason = ""
+    if reason:
+        assert "cannot be met by whole formulas" in reason
+        return
+    assert len(more.target) == max(budgets)
+    assert sorted([*more.target, *more.test]) == test.tolist()
+    folds = budget_folds(more, budgets)
+    before = set()
+    for budget in sorted(set(budgets)):
+        labels = folds[budget].target.tolist()
+        assert len(labels) == budget
+        assert before <= set(labels)
+        assert folds[budget].test.tolist() == more.test.tolist()
+        others = np.setdiff1d(test, labels)
+        assert not set(groups[labels]) & set(groups[others])
+        before = set(labels)
+
+
+def test_target_labels_are_drawn_in_random_order():
+    fold = Fold(train=np.array([0]), test=np.arange(1, 12))
+    numbers = np.random.default_rng(4).permutation(11)
+    names = np.unique(FORMULAS[1:])
+    chosen = [int(np.flatnonzero(names[number] == FORMULAS)[0]) for number in numbers[:3]]
+    assert add_targets(fold, FORMULAS, [1, 3], 4).target.tolist() == chosen
+
+
+@pytest.mark.parametrize(
+    ("budgets", "message"),
+    [
+        ([4], r"budget of 4 target labels, but only 4 rows are held out in fold 'a'; at most 3"),
+        ([0, 2], r"at least 1, got \[0, 2\]"),
+        ([], r"at least 1, got \[\]"),
+    ],
+)
+def test_impossible_budgets_say_what_is_possible(budgets, message):
+    fold = Fold(train=np.arange(8), test=np.arange(8, 12), name="a")
+    with pytest.raises(SplitError, match=message):
+        add_targets(fold, FORMULAS, budgets)
+
+
+def test_budgets_that_whole_formulas_cannot_meet():
+    groups = np.repeat(["a", "b", "c"], 2)
+    fold = Fold(train=np.array([0, 1]), test=np.arange(2, 6))
+    with pytest.raises(SplitError, match="1 target labels cannot be met by whole formulas"):
+        add_targets(fold, groups, [1], 0)

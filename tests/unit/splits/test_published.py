@@ -1,0 +1,89 @@
+"""What the audit says of published folds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xtalshift.chem import parse_formulas
+from xtalshift.splits.audit import AuditSettings, AuditTable, audit, audit_fold
+from xtalshift.splits.base import Fold
+
+pytestmark = pytest.mark.shared_data
+
+# of these the error of the training mean is wanted only; one feature spares the distances
+CHEAP = AuditSettings(classifier=False, relation=False, n_max=1, n_references=2)
+
+
+def structures(folder, name):
+    """Return one feature, targets, reduced formulas and the place of every id."""
+    table = pd.read_parquet(
+        folder / "structures" / f"{name}.parquet", columns=["id", "formula", "target"]
+    )
+    groups = parse_formulas(table.formula.tolist())[0].reduced_formulas()
+    X = np.arange(len(table), dtype=float)[:, None]
+    return X, table.target.to_numpy(), groups, pd.Series(np.arange(len(table)), table.id)
+
+
+def read_folds(folder, name, scheme, place):
+    stored = pd.read_parquet(
+        folder / "folds" / f"{name}.parquet", filters=[("scheme", "==", scheme)]
+    )
+    stored["row"] = stored.id.map(place)
+    for number, fold in stored.groupby("fold"):
+        parts = {part: np.sort(rows.row.to_numpy()) for part, rows in fold.groupby("part")}
+        yield Fold(parts["train"], parts["test"], parts["val"], name=f"{scheme} {number}")
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "expected"),
+    [
+        ("dielectric", "LOCO", 1.017),
+        ("dielectric", "SparseXcluster", 1.025),
+        ("elasticity", "LOCO", 0.324),
+        ("elasticity", "SparseXcluster", 0.290),
+        ("elasticity", "SparseYcluster", 0.258),
+        ("elasticity", "SparseYsingle", 0.278),
+    ],
+)
+def test_error_of_the_training_mean(shared_data, name, scheme, expected):
+    X, y, groups, place = structures(shared_data, name)
+    found = audit(read_folds(shared_data, name, scheme, place), X, y, groups, settings=CHEAP)
+    assert len(found.folds) == 50
+    assert found.dummy_mae == pytest.approx(expected, abs=0.0005)
+    assert all(fold.n_unused == fold.rows_on_both_sides == 0 for fold in found.folds)
+    if name == "elasticity":
+        assert found.random_mae == pytest.approx(0.293, abs=0.001)
+
+
+def test_clusters_of_very_uneven_size(shared_data):
+    X, y, groups, place = structures(shared_data, "elasticity")
+    folds = list(read_folds(shared_data, "elasticity", "SOAP_LOCO", place))
+    found = audit(folds, X, y, groups, settings=CHEAP)
+    largest = max(found.folds, key=lambda fold: fold.n_test)
+    assert (largest.n_test, found.n_rows) == (8666, 10987)
+    assert "degenerate" in largest.labels
+    assert "degenerate: 16.9% of the rows train, less than 50%" in largest.reasons
+
+
+def test_clusters_of_one_row(shared_data):
+    X, y, groups, place = structures(shared_data, "dielectric")
+    folds = read_folds(shared_data, "dielectric", "SOAP_LOCO", place)
+    found = audit(folds, X, y, groups, settings=CHEAP)
+    single = [fold for fold in found.folds if fold.n_test == 1]
+    assert len(single) == 5
+    assert all("degenerate: 1 test row, fewer than 20" in fold.reasons for fold in single)
+
+
+def test_formulas_shared_between_the_parts_of_matex(shared_data):
+    table = pd.read_parquet(shared_data / "matex" / "aflow_Egap.parquet")
+    groups = parse_formulas(table.formula.tolist())[0].reduced_formulas()
+    train, val, test = (np.flatnonzero(table.split == part) for part in ("train", "eval", "ood"))
+    X = np.arange(len(table), dtype=float)[:, None]
+    prepared = AuditTable.of(X, table.target, groups)
+    found = audit_fold(Fold(train, test, val), prepared, settings=CHEAP)
+    # twelve stand in two parts, but only four of them in test: one in eval, three in train
+    assert (found.shared_formulas, found.val_shared_formulas) == (4, 8)
+    assert found.formulas_in_two_parts == 12
+    assert found.shared_examples == ("Al2P3H3O9", "CNCl", "PNF2", "SiO2")
+    assert "leak" in found.labels
+    assert "prior" in found.labels

@@ -120,7 +120,7 @@ def _check_promise(
             row = int(broken[0])
             raise LeakageError(
                 f"the split promises to hold out {splitter.describe()}"
-                f"{f' ({fold.name})' if fold.name else ''}, but {broken.size} such rows train, "
+                f"{f' ({fold.name})' if len(folds) > 1 else ''}, but {broken.size} such rows train, "
                 f"such as {table.formulas[row]} (id {table.ids[row]}); the table or the file "
                 "was changed after the split, make it again"
             )

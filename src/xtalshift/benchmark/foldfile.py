@@ -86,7 +86,7 @@ def read_promise(path: Path) -> dict[str, Any]:
     """Return what a split written by this package says of itself; empty for other files."""
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return {}
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = pq.read_metadata(path).metadata or {}
     text = metadata.get(METADATA_KEY.encode())
     promise: dict[str, Any] = json.loads(text) if text else {}
     return promise

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["print_audit"]
 
-_COLUMNS = ("fold", "train", "test", "AUC (95 %)", "distance", "W1/sd", "ESS", "dummy", "labels")
+_COLUMNS = (
+    "fold",
+    "train",
+    "test",
+    "AUC (95 %)",
+    "distance",
+    "W1/sd",
+    "ESS",
+    "dummy/random",
+    "labels",
+)
 _WIDTH = 130
 
 

@@ -63,6 +63,7 @@ def split_command(
     validation: Annotated[
         float | None,
         typer.Option(
+            "--validation-share",
             help="Share of the training rows for model selection (default 0.1; 0: none).",
             min=0,
             max=1,

@@ -25,37 +25,81 @@ if TYPE_CHECKING:
     from xtalshift.estimators import load_model as load_model
     from xtalshift.estimators import save_model as save_model
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
+    from xtalshift.splits import ColumnSplit as ColumnSplit
     from xtalshift.splits import CovariateSplit as CovariateSplit
     from xtalshift.splits import FamilySplit as FamilySplit
+    from xtalshift.splits import FarthestPointSplit as FarthestPointSplit
+    from xtalshift.splits import Fold as Fold
+    from xtalshift.splits import FoundRelationSplit as FoundRelationSplit
+    from xtalshift.splits import GroupedSplit as GroupedSplit
+    from xtalshift.splits import KFoldSplit as KFoldSplit
+    from xtalshift.splits import LeaveOutSplit as LeaveOutSplit
+    from xtalshift.splits import LOCOSplit as LOCOSplit
+    from xtalshift.splits import MatExSplit as MatExSplit
+    from xtalshift.splits import PredefinedSplit as PredefinedSplit
     from xtalshift.splits import PriorSplit as PriorSplit
+    from xtalshift.splits import PropensitySplit as PropensitySplit
     from xtalshift.splits import RandomSplit as RandomSplit
+    from xtalshift.splits import RedundancySplit as RedundancySplit
     from xtalshift.splits import RelationSplit as RelationSplit
+    from xtalshift.splits import SparseXSplit as SparseXSplit
+    from xtalshift.splits import SparseYSplit as SparseYSplit
+    from xtalshift.splits import Splitter as Splitter
+    from xtalshift.splits import StratifiedSplit as StratifiedSplit
+    from xtalshift.splits import TimeSplit as TimeSplit
+    from xtalshift.splits import add_targets as add_targets
+    from xtalshift.splits import add_validation as add_validation
+    from xtalshift.splits import nested_folds as nested_folds
+    from xtalshift.splits.audit import audit_split as audit_split
+    from xtalshift.testing import check_splitter as check_splitter
 
 __version__ = "0.1.0"
 
 # public name -> where it stands; loaded at first use, so that the import costs nothing
 _HOMES = {
     "CALRegressor": "xtalshift.estimators",
+    "ColumnSplit": "xtalshift.splits",
     "CompositionFeaturizer": "xtalshift.featurize",
     "CovariateSplit": "xtalshift.splits",
     "FamilySplit": "xtalshift.splits",
+    "FarthestPointSplit": "xtalshift.splits",
+    "Fold": "xtalshift.splits",
     "FormulaLabels": "xtalshift.estimators",
     "FormulaRegressor": "xtalshift.estimators",
+    "FoundRelationSplit": "xtalshift.splits",
+    "GroupedSplit": "xtalshift.splits",
     "IRNetRegressor": "xtalshift.estimators",
+    "KFoldSplit": "xtalshift.splits",
+    "LOCOSplit": "xtalshift.splits",
+    "LeaveOutSplit": "xtalshift.splits",
     "LightGBMRegressor": "xtalshift.estimators",
+    "MatExSplit": "xtalshift.splits",
     "MaterialsTable": "xtalshift.data",
     "MeanRegressor": "xtalshift.estimators",
+    "PredefinedSplit": "xtalshift.splits",
     "PriorSplit": "xtalshift.splits",
+    "PropensitySplit": "xtalshift.splits",
     "RandomSplit": "xtalshift.splits",
+    "RedundancySplit": "xtalshift.splits",
     "RelationSplit": "xtalshift.splits",
     "RidgeRegressor": "xtalshift.estimators",
     "RunConfig": "xtalshift.benchmark.spec",
+    "SparseXSplit": "xtalshift.splits",
+    "SparseYSplit": "xtalshift.splits",
+    "Splitter": "xtalshift.splits",
+    "StratifiedSplit": "xtalshift.splits",
     "TargetedCALRegressor": "xtalshift.estimators",
+    "TimeSplit": "xtalshift.splits",
     "XtalshiftError": "xtalshift.errors",
+    "add_targets": "xtalshift.splits",
+    "add_validation": "xtalshift.splits",
+    "audit_split": "xtalshift.splits.audit",
+    "check_splitter": "xtalshift.testing",
     "clean_table": "xtalshift.data",
     "list_datasets": "xtalshift.data",
     "load_dataset": "xtalshift.data",
     "load_model": "xtalshift.estimators",
+    "nested_folds": "xtalshift.splits",
     "parse_formula": "xtalshift.chem.formulas",
     "read_table": "xtalshift.data",
     "run": "xtalshift.benchmark.run",

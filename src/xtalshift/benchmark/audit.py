@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from xtalshift.benchmark.spec import DataConfig, SplitSpec
 from xtalshift.errors import DataError, LeakageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
-from xtalshift.splits.audit import AuditSettings, SplitAudit, audit
+from xtalshift.splits.audit import AuditSettings, SplitAudit, audit_split
 from xtalshift.splits.base import check_whole, group_numbers
 
 __all__ = ["audit_file"]
@@ -67,16 +66,22 @@ def audit_file(
     rows = prepare_rows(table, data, {"X"})
     found = read_folds(path, table.ids, scheme=scheme)
     promise = read_promise(path)
-    usable = np.full(len(table), -1, dtype=np.int64)
-    usable[rows.good] = np.arange(len(rows.good))
+    places = np.full(len(table), -1)
+    places[rows.good] = np.arange(len(rows.good))
+    if len(rows.good) < len(table):
+        bad = int(np.argmin(places))
+        progress.say(
+            f"  {len(table) - len(rows.good):,} of {len(table):,} rows cannot be used (row "
+            f"{bad + 1}: {rows.reasons[bad]})"
+        )
     audits = []
     for name, folds in found.items():
-        kept = [_keep_usable(fold, usable) for fold in folds]
+        kept = [fold.renumber(places) for fold in folds]
         if promise:
             _check_promise(promise, kept, rows, data)
         shown = name or str(promise.get("scheme", path.name))
         audits.append(
-            audit(
+            audit_split(
                 kept,
                 rows.X,
                 rows.y,
@@ -87,13 +92,6 @@ def audit_file(
             )
         )
     return audits
-
-
-def _keep_usable(fold: Fold, usable: np.ndarray[Any, np.dtype[np.int64]]) -> Fold:
-    """Return a fold with row numbers among the usable rows; the others are left out."""
-    parts = {name: usable[rows] for name, rows in fold.parts.items()}
-    kept = {name: rows[rows >= 0] for name, rows in parts.items()}
-    return Fold(**kept, name=fold.name, note=fold.note)
 
 
 def _check_promise(
@@ -109,18 +107,18 @@ def _check_promise(
         return
     # rows that the split could not use (no target, thinned out) do not count for the rule either
     members = np.unique(np.concatenate([r for fold in folds for r in fold.parts.values()]))
-    table = rows.table.take(rows.good[members])
+    kept = rows.good[members]
     spec = SplitSpec.from_dict({key: promise[key] for key in ("scheme", "params", "seed")})
-    splitter = build_scheme(name, spec.params, table, data, seed=spec.seed)
+    splitter = build_scheme(name, spec.params, rows.table, data, rows=kept, seed=spec.seed)
     y = None if rows.y is None else rows.y[members]
     for fold in folds:
-        placed = replace(fold, train=np.searchsorted(members, fold.train))
+        placed = fold.renumber(np.searchsorted(members, np.arange(len(rows.good))))
         broken = splitter.broken_by(placed, rows.X[members], y, rows.groups[members])
         if broken.size:
-            row = int(broken[0])
+            row = kept[broken[0]]
+            which = f" ({fold.name})" if len(folds) > 1 else ""
             raise LeakageError(
-                f"the split promises to hold out {splitter.describe()}"
-                f"{f' ({fold.name})' if len(folds) > 1 else ''}, but {broken.size} such rows train, "
-                f"such as {table.formulas[row]} (id {table.ids[row]}); the table or the file "
-                "was changed after the split, make it again"
+                f"the split promises to hold out {splitter.describe()}{which}, but {broken.size} "
+                f"such rows train, such as {rows.table.formulas[row]} (id {rows.table.ids[row]}); "
+                "the table or the file was changed after the split, make it again"
             )

@@ -82,8 +82,8 @@ class FoldParts:
     fold : Fold
         Row numbers among the usable rows.
     frame : pandas.DataFrame
-        Every row of the table in its order: ``id``, ``formula``, ``fold``, ``fold_name``, ``part``
-        (``train``, ``val``, ``target``, ``test`` or empty), ``status`` (``ok``, ``unused`` or
+        Every row of the table in its order: ``id``, ``formula``, ``fold``, ``part`` (``train``,
+        ``val``, ``target``, ``test`` or empty), ``fold_name``, ``status`` (``ok``, ``unused`` or
         ``error``), ``reason``; with budgets ``budget`` (the smallest that has the row, else 0);
         with an inner cross-validation ``inner`` (its fold, -1 for the outer fold) and the rows
         of the inner folds below those of the outer one.
@@ -159,11 +159,12 @@ def iter_parts(
     rows = prepare_rows(table, spec.data, needs)
     if spec.thin is not None:
         rows = _thin(rows, spec, progress)
-    usable = table.take(rows.good)
     outer, inner = (
         None
         if name is None
-        else build_scheme(name, params, usable, spec.data, seed=spec.seed, progress=progress)
+        else build_scheme(
+            name, params, table, spec.data, rows=rows.good, seed=spec.seed, progress=progress
+        )
         for name, params in ((spec.scheme, spec.params), (spec.inner, spec.inner_params))
     )
     if outer is None:
@@ -241,8 +242,8 @@ def _frame(
         "id": table.ids,
         "formula": table.formulas,
         "fold": np.int64(number),
-        "fold_name": fold.name,
         "part": parts,
+        "fold_name": fold.name,
         "status": status,
         "reason": reasons,
     }

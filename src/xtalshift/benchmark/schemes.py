@@ -36,6 +36,7 @@ def build_scheme(
     table: MaterialsTable,
     data: DataConfig,
     *,
+    rows: NDArray[np.int64] | None = None,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
 ) -> Splitter:
@@ -49,9 +50,11 @@ def build_scheme(
         Arguments of the splitter as plain values: an argument with a value per row names a column
         (or a labelling), one that a file can give names the file.
     table : MaterialsTable
-        n rows, each with a readable formula.
+        Where columns and ids stand.
     data : DataConfig
         How formulas are read and features made.
+    rows : ndarray of int64, shape (n,), optional
+        The rows of the table that are split, each with a readable formula; by default all.
     seed : int
         From which `random_state` is derived where `params` does not set it.
     progress : Progress
@@ -66,6 +69,8 @@ def build_scheme(
     """
     kind = SPLITTERS[name]
     known = inspect.signature(kind).parameters
+    kept = np.arange(len(table)) if rows is None else rows
+    usable = table if rows is None else table.take(rows)
     hints = get_type_hints(kind.__init__)
     values: dict[str, Any] = {}
     for key, value in params.items():
@@ -76,9 +81,9 @@ def build_scheme(
                 f"{', '.join(known) or 'none'}."
             )
         if key in kind.per_row and isinstance(value, str):
-            values[key] = _read_column(kind.per_row[key], value, table, progress)
+            values[key] = _read_column(kind.per_row[key], value, usable, progress)
         elif key in kind.from_file and isinstance(value, str):
-            values[key] = _read_file(kind.from_file[key], value, table, data)
+            values[key] = _read_file(kind.from_file[key], value, table, kept, data)
         elif key in kind.per_row or key in kind.from_file:
             values[key] = value
         else:
@@ -173,7 +178,9 @@ def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
     return dates.dt.tz_localize(None).to_numpy()
 
 
-def _read_file(kind: str, name: str, table: MaterialsTable, data: DataConfig) -> Any:
+def _read_file(
+    kind: str, name: str, table: MaterialsTable, kept: NDArray[np.int64], data: DataConfig
+) -> Any:
     if kind == "folds":
         path, _, scheme = name.partition("#")
         found = read_folds(Path(path), table.ids, scheme=scheme or None)
@@ -182,7 +189,10 @@ def _read_file(kind: str, name: str, table: MaterialsTable, data: DataConfig) ->
                 f"{path} holds several schemes: {', '.join(found)}; name one, as in "
                 f"{path}#{next(iter(found))}"
             )
-        return next(iter(found.values()))
+        (folds,) = found.values()
+        places = np.full(len(table), -1)
+        places[kept] = np.arange(len(kept))
+        return [fold.renumber(places) for fold in folds]
     formulas = read_formulas(name, data.hydrates)
     if kind == "formulas":
         return formulas

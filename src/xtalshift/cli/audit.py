@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.audit_table import print_audit
 from xtalshift.cli.progress import make_progress
 
 __all__ = ["audit_command"]
@@ -58,6 +57,7 @@ def audit_command(
     """
     from xtalshift.benchmark.audit import audit_file
     from xtalshift.benchmark.spec import DataConfig
+    from xtalshift.cli.audit_table import print_audit
     from xtalshift.report.audit import write_audit
     from xtalshift.splits.audit import AuditSettings
 

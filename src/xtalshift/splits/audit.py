@@ -19,7 +19,7 @@ from xtalshift.splits.findings import AuditSettings, FoldAudit, SplitAudit, find
 from xtalshift.splits.residuals import residual_test
 from xtalshift.splits.shift import distance_ratio, target_shift, two_sample
 
-__all__ = ["AuditSettings", "AuditTable", "FoldAudit", "SplitAudit", "audit", "audit_fold"]
+__all__ = ["AuditSettings", "AuditTable", "FoldAudit", "SplitAudit", "audit_fold", "audit_split"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -115,7 +115,7 @@ class AuditTable:
         return rows[:0] if self.y is None else rows[np.isfinite(self.y[rows])]
 
 
-def audit(
+def audit_split(
     folds: Iterable[Fold],
     X: ArrayLike,
     y: ArrayLike | None,

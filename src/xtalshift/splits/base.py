@@ -56,6 +56,12 @@ class Fold:
         """The rows by the name of their part, in the order train, val, target, test."""
         return {"train": self.train, "val": self.val, "target": self.target, "test": self.test}
 
+    def renumber(self, places: IntArray) -> Fold:
+        """Return the fold with row r named ``places[r]``; rows named -1 are left out."""
+        moved = {name: places[rows] for name, rows in self.parts.items()}
+        kept = {name: rows[rows >= 0] for name, rows in moved.items()}
+        return Fold(kept["train"], kept["test"], kept["val"], kept["target"], self.name, self.note)
+
 
 class Region(NamedTuple):
     """What a rule holds out of n rows, before rows of one formula are kept together.

@@ -55,16 +55,8 @@ def nested_folds(
         rows = fold.train
         part = None if targets is None else targets[rows]
         try:
-            found = [
-                replace(
-                    small,
-                    train=rows[small.train],
-                    test=rows[small.test],
-                    val=rows[small.val],
-                    target=rows[small.target],
-                )
-                for small in inner.restrict(rows).folds(features[rows], part, names[rows])
-            ]
+            inside = inner.restrict(rows).folds(features[rows], part, names[rows])
+            found = [small.renumber(rows) for small in inside]
         except SplitError as error:
             raise SplitError(f"inside the fold {fold.name or outer.describe()}: {error}") from error
         yield NestedFold(fold, tuple(found))

@@ -8,6 +8,7 @@ from xtalshift.progress import NO_PROGRESS
     ("name", "builtin"),
     [
         ("ConfigError", ValueError),
+        ("ContractError", AssertionError),
         ("NotFoundError", KeyError),
         ("DataError", ValueError),
         ("FormulaError", ValueError),
@@ -32,7 +33,7 @@ def test_every_error_is_tested_above_and_public():
         if isinstance(item, type) and issubclass(item, Exception)
     }
     assert classes == set(errors.__all__)
-    assert len(classes) == 10
+    assert len(classes) == 11
 
 
 def test_the_default_listener_says_nothing(capsys):

@@ -45,7 +45,7 @@ def assign(table, scheme="random", **settings):
 def test_order_and_count_are_kept_and_bad_rows_have_reasons(scheme):
     table = make_table("y" if scheme == "prior" else None)
     parts = assign(table, scheme)
-    assert list(parts.columns) == ["id", "formula", "fold", "fold_name", "part", "status", "reason"]
+    assert list(parts.columns) == ["id", "formula", "fold", "part", "fold_name", "status", "reason"]
     assert parts.formula.tolist() == table.formulas.tolist()
     assert parts.id.tolist() == [str(row) for row in range(1, len(table) + 1)]
     assert (parts.fold == 0).all()

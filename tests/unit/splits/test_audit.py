@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
-from xtalshift.splits.audit import AuditSettings, AuditTable, audit, audit_fold
+from xtalshift.splits.audit import AuditSettings, AuditTable, audit_fold, audit_split
 from xtalshift.splits.base import Fold
 
 CHEAP = AuditSettings(classifier=False, relation=False)
@@ -235,17 +235,17 @@ class TestSplit:
     folds = (Fold(TRAIN, TEST, name="a"), Fold(ROWS[:95], ROWS[95:], name="b"))
 
     def test_summary(self):
-        found = audit(iter(self.folds), X, Y, FORMULAS, settings=CHEAP, name="two")
+        found = audit_split(iter(self.folds), X, Y, FORMULAS, settings=CHEAP, name="two")
         assert (found.name, found.n_rows) == ("two", 100)
         assert [fold.name for fold in found.folds] == ["a", "b"]
         assert found.labels["interpolation"] == 1
         assert found.labels["degenerate"] == 1
         assert found.dummy_mae == np.mean([fold.dummy_mae for fold in found.folds])
-        assert audit([], X, None, FORMULAS).dummy_mae is None
+        assert audit_split([], X, None, FORMULAS).dummy_mae is None
 
     def test_plain_values(self):
         y = np.r_[np.ones(75), np.zeros(25)]  # no deviation in training: an infinite distance
-        found = audit(self.folds[:1], X, y, FORMULAS, settings=CHEAP)
+        found = audit_split(self.folds[:1], X, y, FORMULAS, settings=CHEAP)
         assert found.folds[0].wasserstein == math.inf
         plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert plain["schema_version"] == 1
@@ -254,7 +254,7 @@ class TestSplit:
         assert plain["folds"][0]["labels"] == ["prior"]
 
     def test_rows(self):
-        (row,) = audit(self.folds[1:], X, Y, FORMULAS, settings=CHEAP).rows()
+        (row,) = audit_split(self.folds[1:], X, Y, FORMULAS, settings=CHEAP).rows()
         assert row["missing"] == (
             "auc: switched off by classifier = false; relation_shift: switched off by "
             "relation = false"
@@ -282,21 +282,21 @@ class TestSplit:
             def say(self, text):
                 pass
 
-        audit(self.folds, X, Y, FORMULAS, settings=CHEAP, progress=Listener())
+        audit_split(self.folds, X, Y, FORMULAS, settings=CHEAP, progress=Listener())
         assert steps == [("audit", 2), 1, 1]
 
     def test_wrong_tables_and_rows(self):
         with pytest.raises(SplitError, match="X has 100 rows but y has 99"):
-            audit(self.folds, X, Y[:99], FORMULAS)
+            audit_split(self.folds, X, Y[:99], FORMULAS)
         with pytest.raises(SplitError, match="X has 100 rows but groups has 99"):
-            audit(self.folds, X, Y, FORMULAS[:99])
+            audit_split(self.folds, X, Y, FORMULAS[:99])
         infinite = X.copy()
         infinite[4, 1] = np.inf
         with pytest.raises(SplitError, match=r"X\[4, 1\] is infinite"):
-            audit(self.folds, infinite, Y, FORMULAS)
+            audit_split(self.folds, infinite, Y, FORMULAS)
         for row in (100, -1):
             with pytest.raises(SplitError, match=f"fold 'x' has row {row}; the table has 100 rows"):
-                audit([Fold(ROWS, np.array([row]), name="x")], X, Y, FORMULAS)
+                audit_split([Fold(ROWS, np.array([row]), name="x")], X, Y, FORMULAS)
 
 
 @settings(max_examples=40, deadline=None)

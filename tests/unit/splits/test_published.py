@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.chem import parse_formulas
-from xtalshift.splits.audit import AuditSettings, AuditTable, audit, audit_fold
+from xtalshift.splits.audit import AuditSettings, AuditTable, audit_fold, audit_split
 from xtalshift.splits.base import Fold
 
 pytestmark = pytest.mark.shared_data
@@ -47,7 +47,7 @@ def read_folds(folder, name, scheme, place):
 )
 def test_error_of_the_training_mean(shared_data, name, scheme, expected):
     X, y, groups, place = structures(shared_data, name)
-    found = audit(read_folds(shared_data, name, scheme, place), X, y, groups, settings=CHEAP)
+    found = audit_split(read_folds(shared_data, name, scheme, place), X, y, groups, settings=CHEAP)
     assert len(found.folds) == 50
     assert found.dummy_mae == pytest.approx(expected, abs=0.0005)
     assert all(fold.n_unused == fold.rows_on_both_sides == 0 for fold in found.folds)
@@ -58,7 +58,7 @@ def test_error_of_the_training_mean(shared_data, name, scheme, expected):
 def test_clusters_of_very_uneven_size(shared_data):
     X, y, groups, place = structures(shared_data, "elasticity")
     folds = list(read_folds(shared_data, "elasticity", "SOAP_LOCO", place))
-    found = audit(folds, X, y, groups, settings=CHEAP)
+    found = audit_split(folds, X, y, groups, settings=CHEAP)
     largest = max(found.folds, key=lambda fold: fold.n_test)
     assert (largest.n_test, found.n_rows) == (8666, 10987)
     assert "degenerate" in largest.labels
@@ -68,7 +68,7 @@ def test_clusters_of_very_uneven_size(shared_data):
 def test_clusters_of_one_row(shared_data):
     X, y, groups, place = structures(shared_data, "dielectric")
     folds = read_folds(shared_data, "dielectric", "SOAP_LOCO", place)
-    found = audit(folds, X, y, groups, settings=CHEAP)
+    found = audit_split(folds, X, y, groups, settings=CHEAP)
     single = [fold for fold in found.folds if fold.n_test == 1]
     assert len(single) == 5
     assert all("degenerate: 1 test row, fewer than 20" in fold.reasons for fold in single)

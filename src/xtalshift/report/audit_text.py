@@ -27,7 +27,8 @@ def write_headline(split: dict[str, Any]) -> str:
     if len(folds) == 1:
         return _write_one(folds[0])
     number = "None" if not shifted else "All" if shifted == len(folds) else str(shifted)
-    many = f"{number} of {len(folds)} folds {'is' if shifted < 2 else 'are'}"  # noqa: PLR2004
+    of = "" if number == "All" else "of "
+    many = f"{number} {of}{len(folds)} folds {'is' if shifted < 2 else 'are'}"  # noqa: PLR2004
     parts = [f"{count} by {KINDS[kind][0]}" for kind, count in kinds.items() if kind in SHIFTED]
     sentences = [f"{many} out of distribution{': ' if parts else ''}{join_words(parts)}."]
     if count := kinds.get("interpolation"):

@@ -186,6 +186,23 @@ def test_columns_become_arguments():
     assert tail.formula[tail.part == "test"].tolist() == GOOD[54:]  # two of twenty of each lab
 
 
+def test_symmetries_are_read_from_a_column_of_structures():
+    cell = "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c {c}\n" + "".join(
+        f"_cell_angle_{angle} 90\n" for angle in ("alpha", "beta", "gamma")
+    )
+    atoms = "loop_\n_atom_site_label\n" + "".join(f"_atom_site_fract_{x}\n" for x in "xyz")
+    cifs = [cell.format(c=4 + row % 3) + atoms + "Cs1 0 0 0\nCl1 .5 .5 .5\n" for row in range(60)]
+    cifs[7] = "no structure"
+    frame = pd.DataFrame({"formula": GOOD, "cif": cifs})
+    (parts,) = iter_parts(
+        table_from_frame(frame, target=None),
+        spec("leave-out", params={"by": "crystal_system", "values": "cubic"}),
+    )
+    assert np.flatnonzero(parts.frame.part == "test").tolist() == list(range(0, 60, 3))
+    with pytest.raises(SplitError, match="row 7 has no label; every row needs one"):
+        assign(table_from_frame(frame, target=None), "grouped", params={"by": "space_group"})
+
+
 @pytest.mark.parametrize(
     ("scheme", "params", "error", "message"),
     [
@@ -201,7 +218,7 @@ def test_columns_become_arguments():
         ("folds", {}, ConfigError, "scheme folds needs the parameter given=FILE"),
         ("time", {"times": "flags"}, DataError, "no column 'flags' .*did you mean 'flag'"),
         ("time", {"times": "word"}, DataError, "'w' is neither a number nor a date such as 2021"),
-        ("leave-out", {"by": "famly"}, SplitError, "did you mean 'family'.*columns: flag, word"),
+        ("leave-out", {"by": "familly"}, SplitError, "did you mean 'family'.*columns: flag, word"),
         ("leave-out", {"by": "space_group"}, SplitError, "no column 'cif' to read symmetries from"),
         ("relation", {}, SplitError, "declared by a flag column or a list of formulas"),
     ],

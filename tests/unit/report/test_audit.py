@@ -153,7 +153,7 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
         ),
         (
             (make_fold("a", **SHIFTED), make_fold("b", **SHIFTED)),
-            "All of 2 folds are out of distribution: 2 by covariate shift.",
+            "All 2 folds are out of distribution: 2 by covariate shift.",
         ),
         (
             (make_fold("a", n_test=3), make_fold("b", train_share=0.25)),

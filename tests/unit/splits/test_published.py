@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xtalshift.benchmark import foldfile
 from xtalshift.chem import parse_formulas
+from xtalshift.splits import MatExSplit
 from xtalshift.splits.audit import AuditSettings, AuditTable, audit_fold, audit_split
 from xtalshift.splits.base import Fold
 
@@ -87,3 +89,34 @@ def test_formulas_shared_between_the_parts_of_matex(shared_data):
     assert found.shared_examples == ("Al2P3H3O9", "CNCl", "PNF2", "SiO2")
     assert "leak" in found.labels
     assert "prior" in found.labels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aflow_Egap",
+        "aflow_bulk_modulus_vrh",
+        "aflow_debye_temperature",
+        "aflow_shear_modulus_vrh",
+        "aflow_thermal_conductivity_300K",
+        "aflow_thermal_expansion_300K",
+    ],
+)
+def test_our_rule_gives_the_ood_rows_and_the_sizes_of_matex(shared_data, name):
+    table = pd.read_parquet(shared_data / "matex" / f"{name}.parquet")
+    X, y = np.zeros((len(table), 0)), table.target.to_numpy()
+    (fold,) = MatExSplit(random_state=0).folds(X, y, table.formula.to_numpy())
+    assert fold.test.tolist() == np.flatnonzero(table.split == "ood").tolist()
+    assert len(fold.val) == (table.split == "eval").sum()
+    assert len(fold.train) == (table.split == "train").sum()
+
+
+def test_the_reader_of_fold_files_reads_the_same_folds(shared_data):
+    *_, place = structures(shared_data, "dielectric")
+    expected = list(read_folds(shared_data, "dielectric", "LOCO", place))
+    path = shared_data / "folds" / "dielectric.parquet"
+    found = foldfile.read_folds(path, place.index.to_numpy(), scheme="LOCO")["LOCO"]
+    assert len(found) == 50
+    for one, other in zip(found, expected, strict=True):
+        for part, rows in one.parts.items():
+            assert rows.tolist() == other.parts[part].tolist()

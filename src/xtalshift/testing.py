@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,13 @@ def check_splitter(
     """
     if X is None:
         X, y, groups = example_rows()
+    if not isinstance(splitter, Splitter):
+        raise ContractError(f"{splitter!r} is no xtalshift.splits.Splitter; derive it from HoldOut")
+    if getattr(splitter, "random_state", 0) is None:
+        raise ContractError(f"{splitter!r} draws anew each time; pass random_state to check it")
     given = tuple(None if values is None else np.array(values) for values in (X, y, groups))
     n_rows = len(given[0]) if given[0] is not None else 0
-    folds = list(copy.deepcopy(splitter).folds(*_copies(given)))
+    folds = _unchanged(given, copy.deepcopy(splitter).folds, splitter)
     _require(bool(folds), f"{splitter!r} yields no fold")
     for number, fold in enumerate(folds):
         where = f"{splitter!r}, fold {number}{f' ({fold.name})' if fold.name else ''}"
@@ -71,18 +75,15 @@ def check_splitter(
             _require(not shared.size, f"{where}: {shared[:1]} stands on both sides")
         if rule is not None:
             _check_rule(np.asarray(rule(fold)), fold, n_rows, where)
-    again = copy.deepcopy(splitter)
-    passed = _copies(given)
-    pairs = list(again.split(*passed))
-    for before, after in zip(given, passed, strict=True):
-        same = before is None or np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
-        _require(same, f"{splitter!r} changes its input")
+    pairs = _unchanged(given, copy.deepcopy(splitter).split, splitter)
     _require(len(pairs) == len(folds), f"{splitter!r}: split and folds differ in number")
     for fold, (train, test) in zip(folds, pairs, strict=True):
         seen = np.sort(np.concatenate([fold.train, fold.val]))
         same = np.array_equal(seen, train) and np.array_equal(fold.test, test)
         _require(same, f"{splitter!r} gives other folds the second time, or split is not folds")
-    counted = copy.deepcopy(splitter).get_n_splits(*_copies(given))
+    (counted,) = _unchanged(
+        given, lambda *rows: [copy.deepcopy(splitter).get_n_splits(*rows)], splitter
+    )
     _require(counted == len(folds), f"{splitter!r} has {len(folds)} folds, get_n_splits {counted}")
     text = splitter.describe()
     _require(bool(text) and "\n" not in text, f"{splitter!r}: describe() gives no single line")
@@ -103,8 +104,17 @@ def example_rows() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np
     return X, a - 2.0 * b + noise, np.array(formulas, dtype=object)[rows]
 
 
-def _copies(given: tuple[NDArray[Any] | None, ...]) -> tuple[Any, ...]:
-    return tuple(None if values is None else values.copy() for values in given)
+def _unchanged(
+    given: tuple[NDArray[Any] | None, ...], method: Callable[..., Iterable[Any]], splitter: Splitter
+) -> list[Any]:
+    """Return what a method yields for copies of the arguments, which must stay as they are."""
+    passed = tuple(None if values is None else values.copy() for values in given)
+    found = list(method(*passed))
+    for before, after in zip(given, passed, strict=True):
+        if before is not None and after is not None:
+            same = np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+            _require(same, f"{splitter!r} changes its input")
+    return found
 
 
 def _check_rows(fold: Fold, n_rows: int, where: str) -> None:

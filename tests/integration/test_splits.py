@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from integration.tables import ANIONS, METALS
@@ -155,6 +157,27 @@ class TestBrokenPromises:
         error = self.audit(xtalshift, gaps, renamed, tmp_path)
         assert "promises to hold out all materials that contain F, but 1 such rows train" in error
         assert "such as CsF (id m" in error
+
+    def test_also_where_the_row_is_for_model_selection(self, xtalshift, gaps, fluorides, tmp_path):
+        frame = pd.read_parquet(fluorides)
+        metadata = pq.read_table(fluorides).schema.metadata | pq.read_metadata(fluorides).metadata
+        frame.loc[frame.formula == "CaF", "part"] = "val"
+        table = pa.Table.from_pandas(frame).replace_schema_metadata(metadata)
+        pq.write_table(table, fluorides)
+        error = self.audit(xtalshift, gaps, lambda same: same, tmp_path)
+        assert "promises to hold out all materials that contain F, but 1 such rows train" in error
+
+    def test_the_rule_is_checked_with_its_own_target_or_not_at_all(
+        self, xtalshift, gaps, fluorides, tmp_path
+    ):
+        split(xtalshift, gaps, tmp_path / "p.parquet", "--scheme", "prior", "--target", "gap")
+        other = xtalshift("audit", gaps, tmp_path / "p.parquet", "--target", "year", "--quick")
+        assert other.code == 0, other.err
+        frame = pd.read_csv(gaps, keep_default_na=False).drop(columns="gap")
+        frame.to_csv(tmp_path / "without.csv", index=False)
+        gone = xtalshift("audit", tmp_path / "without.csv", tmp_path / "p.parquet", "--quick")
+        assert gone.code == 0, gone.err
+        assert "what the split promises is not checked: no target column 'gap'" in gone.err
 
     def test_another_table(self, xtalshift, gaps, fluorides, tmp_path):
         error = self.audit(xtalshift, gaps, lambda f: f.assign(id=f.id + "x"), tmp_path)

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from xtalshift.benchmark.foldfile import read_folds, read_promise
-from xtalshift.benchmark.parts import SplitRows, prepare_rows, read_rows
+from xtalshift.benchmark.parts import SplitRows, open_rows, prepare_rows, read_rows
 from xtalshift.benchmark.schemes import build_scheme
 from xtalshift.benchmark.spec import DataConfig, SplitSpec
-from xtalshift.errors import DataError, LeakageError
+from xtalshift.errors import ConfigError, DataError, LeakageError, SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
 from xtalshift.splits.audit import AuditSettings, SplitAudit, audit_split
-from xtalshift.splits.base import check_whole, group_numbers
+from xtalshift.splits.base import check_whole
+from xtalshift.splits.rows import group_numbers
 
 __all__ = ["audit_file"]
 
@@ -66,19 +67,19 @@ def audit_file(
     rows = prepare_rows(table, data, {"X"})
     found = read_folds(path, table.ids, scheme=scheme)
     promise = read_promise(path)
-    places = np.full(len(table), -1)
-    places[rows.good] = np.arange(len(rows.good))
+    if promise:
+        _check_promise(promise, path, data, progress)
+    else:
+        progress.say(f"  {path.name} does not say how it was made: its rule is not checked")
     if len(rows.good) < len(table):
-        bad = int(np.argmin(places))
+        bad = int(np.argmax(rows.reasons != ""))
         progress.say(
             f"  {len(table) - len(rows.good):,} of {len(table):,} rows cannot be used (row "
             f"{bad + 1}: {rows.reasons[bad]})"
         )
     audits = []
     for name, folds in found.items():
-        kept = [fold.renumber(places) for fold in folds]
-        if promise:
-            _check_promise(promise, kept, rows, data)
+        kept = [fold.renumber(rows.places) for fold in folds]
         shown = name or str(promise.get("scheme", path.name))
         audits.append(
             audit_split(
@@ -95,30 +96,49 @@ def audit_file(
 
 
 def _check_promise(
-    promise: dict[str, Any], folds: list[Fold], rows: SplitRows, data: DataConfig
+    promise: dict[str, Any], path: Path, data: DataConfig, progress: Progress
 ) -> None:
-    """Raise `LeakageError` if a fold breaks what its file says of itself."""
-    numbers, _ = group_numbers(rows.groups)
-    name = str(promise.get("scheme"))
-    if promise.get("whole_formulas"):
-        for fold in folds:
-            check_whole(fold, numbers, rows.groups, f"The split {name}")
-    if name not in SPLITTERS or not SPLITTERS[name].recheck:
+    """Raise `LeakageError` if a fold breaks what its file says of itself.
+
+    The rows are made as the split made them: with its target and columns, not those of the audit.
+    """
+    spec = SplitSpec.from_dict(
+        {key: value for key, value in promise.items() if key in SplitSpec.model_fields}
+    )
+    spec = spec.model_copy(update={"data": spec.data.model_copy(update={"dataset": data.dataset})})
+    kind = SPLITTERS[spec.scheme]
+    try:
+        table = read_rows(spec.data, need_target="y" in kind.needs)
+        rows = open_rows(table, spec, set(kind.needs) if kind.recheck else set())
+        (folds,) = read_folds(path, table.ids).values()
+    except (DataError, SplitError) as error:
+        progress.say(f"  what the split promises is not checked: {error}")
         return
-    # rows that the split could not use (no target, thinned out) do not count for the rule either
-    members = np.unique(np.concatenate([r for fold in folds for r in fold.parts.values()]))
-    kept = rows.good[members]
-    spec = SplitSpec.from_dict({key: promise[key] for key in ("scheme", "params", "seed")})
-    splitter = build_scheme(name, spec.params, rows.table, data, rows=kept, seed=spec.seed)
-    y = None if rows.y is None else rows.y[members]
-    for fold in folds:
-        placed = fold.renumber(np.searchsorted(members, np.arange(len(rows.good))))
-        broken = splitter.broken_by(placed, rows.X[members], y, rows.groups[members])
-        if broken.size:
-            row = kept[broken[0]]
+    folds = [fold.renumber(rows.places) for fold in folds]
+    if promise["whole_formulas"]:
+        numbers, _ = group_numbers(rows.groups)
+        for fold in folds:
+            check_whole(fold, numbers, rows.groups, f"The split {spec.scheme}")
+    if kind.recheck:
+        _check_rule(spec, rows, folds, progress)
+
+
+def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: Progress) -> None:
+    table = rows.table
+    try:
+        splitter = build_scheme(
+            spec.scheme, spec.params, table, spec.data, rows=rows.good, seed=spec.seed
+        )
+        broken = splitter.broken_by(folds, rows.X, rows.y, rows.groups)
+    except (ConfigError, DataError, SplitError) as error:
+        progress.say(f"  the rule of the split ({spec.scheme}) is not checked: {error}")
+        return
+    for fold, found in zip(folds, broken, strict=True):
+        if found.size:
+            row = rows.good[found[0]]
             which = f" ({fold.name})" if len(folds) > 1 else ""
             raise LeakageError(
-                f"the split promises to hold out {splitter.describe()}{which}, but {broken.size} "
-                f"such rows train, such as {rows.table.formulas[row]} (id {rows.table.ids[row]}); "
-                "the table or the file was changed after the split, make it again"
+                f"the split promises to hold out {splitter.describe()}{which}, but {found.size} "
+                f"such rows train, such as {table.formulas[row]} (id {table.ids[row]}); the table "
+                "or the file was changed after the split, make it again"
             )

@@ -16,12 +16,13 @@ from xtalshift.errors import SplitError
 from xtalshift.splits import Fold
 from xtalshift.splits.declared import PART_NAMES
 
-__all__ = ["METADATA_KEY", "read_folds", "read_promise"]
+__all__ = ["METADATA_KEY", "OUTER", "read_folds", "read_promise"]
 
 METADATA_KEY = "xtalshift_split"
 """Key of the Parquet metadata in which a split says how it was made."""
 
-_WHOLE = -1  # in the column `inner`: the rows of the fold itself
+OUTER = -1
+"""In the column ``inner``: rows of the fold itself, not of one inside it."""
 
 
 def read_folds(
@@ -59,7 +60,7 @@ def read_folds(
             f"target, test) and fold. There is: {', '.join(map(str, frame.columns))}"
         )
     if "inner" in frame:
-        frame = frame[frame["inner"] == _WHOLE]
+        frame = frame[frame["inner"] == OUTER]
     schemes = frame["scheme"].astype(str) if "scheme" in frame else pd.Series("", frame.index)
     if scheme is not None and not (schemes == scheme).any():
         raise SplitError(
@@ -69,11 +70,12 @@ def read_folds(
         frame, schemes = frame[schemes == scheme], schemes[schemes == scheme]
     parts = _parts(frame["part"], path)
     rows = _rows(frame["id"], ids, path)
-    numbers = frame["fold"] if "fold" in frame else pd.Series(0, frame.index)
+    numbers = _numbers(frame, path)
     found: dict[str, list[Fold]] = {}
     if frame.empty:
         raise SplitError(f"{path} holds no fold")
     codes = frame.groupby([schemes, numbers], sort=False).ngroup().to_numpy()
+    _refuse_doubles(frame["id"], rows, parts, codes, path)
     order = np.argsort(codes, kind="stable")
     for places in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
         first = places[0]
@@ -122,6 +124,38 @@ def _rows(cells: pd.Series, ids: NDArray[np.object_], path: Path) -> NDArray[np.
             "with --id-col, or give the table that the folds were made for"
         )
     return places[codes].astype(np.int64)
+
+
+def _numbers(frame: pd.DataFrame, path: Path) -> pd.Series:
+    """Return the fold of each row as text, whole numbers without a fraction."""
+    if "fold" not in frame:
+        return pd.Series("0", frame.index)
+    cells = frame["fold"]
+    missing = np.flatnonzero(cells.isna() | (cells.astype(str).str.strip() == ""))
+    if missing.size:
+        raise SplitError(
+            f"{path}: {missing.size} rows have no fold, the first with id "
+            f"{frame['id'].iloc[missing[0]]!r}; fill the column or drop the rows"
+        )
+    if pd.api.types.is_float_dtype(cells) and (cells == cells.round()).all():
+        cells = cells.astype(np.int64)
+    return cells.astype(str)
+
+
+def _refuse_doubles(
+    ids: pd.Series,
+    rows: NDArray[np.int64],
+    parts: NDArray[np.object_],
+    codes: NDArray[Any],
+    path: Path,
+) -> None:
+    pairs = pd.DataFrame({"fold": codes, "row": rows, "part": parts})
+    twice = np.flatnonzero(pairs.duplicated())
+    if twice.size:
+        raise SplitError(
+            f"{path}: id {ids.iloc[twice[0]]!r} stands twice in the same part of a fold; list each "
+            "row once"
+        )
 
 
 def _fold(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import xtalshift
+from xtalshift.benchmark.foldfile import OUTER
 from xtalshift.benchmark.schemes import build_scheme
 from xtalshift.benchmark.spec import DataConfig, SplitSpec
 from xtalshift.chem.compositions import parse_formulas
@@ -31,18 +33,17 @@ from xtalshift.splits import (
     nested_folds,
     thin,
 )
-from xtalshift.splits.base import group_numbers
+from xtalshift.splits.rows import group_numbers
 
 __all__ = [
     "FoldParts",
     "SplitRows",
     "describe_split",
     "iter_parts",
+    "open_rows",
     "prepare_rows",
     "read_rows",
 ]
-
-_NO_FOLD = -1  # in the column `inner`: the rows of the fold itself
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class SplitRows:
         Features, d = 0 where nothing asks for them.
     y : ndarray of float64, shape (n,), or None
         Targets.
+    thinned : ndarray of bool, shape (N,), or None
+        Rows that are unused because a kept material is too similar.
     """
 
     table: MaterialsTable
@@ -71,6 +74,14 @@ class SplitRows:
     groups: NDArray[np.object_]
     X: NDArray[np.float64]
     y: NDArray[np.float64] | None
+    thinned: NDArray[np.bool_] | None = None
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The place of each row of the table among the usable ones, -1 for the others."""
+        places = np.full(len(self.table), -1, dtype=np.int64)
+        places[self.good] = np.arange(len(self.good))
+        return places
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,32 @@ def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> Sp
     )
 
 
+def open_rows(
+    table: MaterialsTable, spec: SplitSpec, needs: set[str], progress: Progress = NO_PROGRESS
+) -> SplitRows:
+    """Return the rows that a split uses, see `prepare_rows`: thinned where it says so."""
+    rows = prepare_rows(table, spec.data, needs)
+    if spec.thin is None:
+        return rows
+    keep = thin(rows.groups, spec.thin, random_state=derive_seed(spec.seed, "thin"))
+    progress.say(
+        f"  {int(np.sum(~keep)):,} of {len(keep):,} rows thinned out: a kept material is within a "
+        f"composition distance of {spec.thin:g}"
+    )
+    reasons, thinned = rows.reasons.copy(), np.zeros(len(table), dtype=bool)
+    thinned[rows.good[~keep]] = True
+    reasons[thinned] = f"thinned out: a kept material is within {spec.thin:g}"
+    return replace(
+        rows,
+        good=rows.good[keep],
+        reasons=reasons,
+        groups=rows.groups[keep],
+        X=rows.X[keep],
+        y=None if rows.y is None else rows.y[keep],
+        thinned=thinned,
+    )
+
+
 def iter_parts(
     table: MaterialsTable, spec: SplitSpec, progress: Progress = NO_PROGRESS
 ) -> Iterator[FoldParts]:
@@ -156,9 +193,7 @@ def iter_parts(
         If a setting, the table or the split is impossible; the message says what is possible.
     """
     needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
-    rows = prepare_rows(table, spec.data, needs)
-    if spec.thin is not None:
-        rows = _thin(rows, spec, progress)
+    rows = open_rows(table, spec, needs, progress)
     outer, inner = (
         None
         if name is None
@@ -195,47 +230,29 @@ def _folds(rows: SplitRows, outer: Splitter, inner: Splitter | None) -> Iterator
         yield NestedFold(fold, ())
 
 
-def _thin(rows: SplitRows, spec: SplitSpec, progress: Progress) -> SplitRows:
-    distance = spec.thin or 0.0
-    keep = thin(rows.groups, distance, random_state=derive_seed(spec.seed, "thin"))
-    progress.say(
-        f"  {int(np.sum(~keep)):,} of {len(keep):,} rows thinned out: a kept material is within a "
-        f"composition distance of {distance:g} (exact)"
-    )
-    reasons = rows.reasons.copy()
-    reasons[rows.good[~keep]] = f"thinned out: a kept material is within {distance:g}"
-    return SplitRows(
-        rows.table,
-        rows.good[keep],
-        reasons,
-        rows.groups[keep],
-        rows.X[keep],
-        None if rows.y is None else rows.y[keep],
-    )
-
-
 def _frame(
     rows: SplitRows,
     spec: SplitSpec,
     fold: Fold,
     before: Fold,
     number: int,
-    inner: int = _NO_FOLD,
+    inner: int = OUTER,
 ) -> pd.DataFrame:
     table = rows.table
     parts = np.full(len(table), "", dtype=object)
     reasons = rows.reasons.copy()
-    thinned = np.char.startswith(reasons.astype(str), "thinned out")
-    status = np.where(thinned, "unused", np.where(reasons == "", "ok", "error")).astype(object)
+    status = np.where(reasons == "", "ok", "error").astype(object)
+    if rows.thinned is not None:
+        status[rows.thinned] = "unused"
     idle = np.ones(len(rows.good), dtype=bool)
     for name, members in fold.parts.items():
         parts[rows.good[members]] = name
         idle[members] = False
     status[rows.good[idle]] = "unused"
     reasons[rows.good[idle]] = (
-        "in no part of this fold" if inner == _NO_FOLD else "in no part of this inner fold"
+        "in no part of this fold" if inner == OUTER else "in no part of this inner fold"
     )
-    if spec.min_distance is not None and inner == _NO_FOLD:
+    if spec.min_distance is not None and inner == OUTER:
         near = np.setdiff1d(np.concatenate([before.train, before.val]), _members(fold))
         reasons[rows.good[near]] = f"within {spec.min_distance:g} of a test row"
     frame: dict[str, Any] = {
@@ -264,7 +281,8 @@ def _members(fold: Fold) -> NDArray[np.int64]:
 
 def describe_split(spec: SplitSpec) -> dict[str, Any]:
     """Return what a split file says of itself, see `xtalshift.benchmark.foldfile.read_promise`."""
-    whole = spec.params.get("whole_formulas", spec.scheme != "matex")
+    default = signature(SPLITTERS[spec.scheme]).parameters.get("whole_formulas")
+    whole = spec.params.get("whole_formulas", True if default is None else default.default)
     return {
         "version": xtalshift.__version__,
         "whole_formulas": bool(whole),

@@ -95,7 +95,8 @@ def split_command(
 ) -> None:
     """Write id, formula, fold and part (train, val, target, test) of every row, fold by fold.
 
-    No reduced formula is on two sides. `xtalshift audit` then says how far out of distribution the
+    No reduced formula is on two sides, unless a published protocol says so (matex) or you do
+    (-p whole_formulas=false). `xtalshift audit` then says how far out of distribution the
     held-out rows really are.
     """
     del schemes

@@ -14,12 +14,22 @@ from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits.base import Fold, group_numbers
+from xtalshift.splits.base import Fold
 from xtalshift.splits.findings import AuditSettings, FoldAudit, SplitAudit, find
-from xtalshift.splits.residuals import residual_test
+from xtalshift.splits.residuals import ResidualTest, correct_holm, residual_test
+from xtalshift.splits.rows import check_lengths, group_numbers
 from xtalshift.splits.shift import distance_ratio, target_shift, two_sample
+from xtalshift.splits.space import check_features
 
-__all__ = ["AuditSettings", "AuditTable", "FoldAudit", "SplitAudit", "audit_fold", "audit_split"]
+__all__ = [
+    "AuditSettings",
+    "AuditTable",
+    "FoldAudit",
+    "SplitAudit",
+    "audit_fold",
+    "audit_split",
+    "compare_relation",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -77,16 +87,10 @@ class AuditTable:
         Raises
         ------
         SplitError
-            If the lengths differ or a feature is infinite.
+            If the lengths differ, there is no feature or one is infinite.
         """
-        features, formulas = np.asarray(X, dtype=np.float64), np.asarray(groups)
-        targets = None if y is None else np.asarray(y, dtype=np.float64)
-        for name, values in (("y", targets), ("groups", formulas)):
-            if values is not None and len(values) != len(features):
-                raise SplitError(f"X has {len(features)} rows but {name} has {len(values)}")
-        if np.isinf(features).any():
-            row, column = np.argwhere(np.isinf(features))[0]
-            raise SplitError(f"X[{row}, {column}] is infinite; distances need finite features")
+        checked, targets, formulas = check_lengths(X, y, groups)
+        features = check_features(checked)
         numbers, n_groups = group_numbers(formulas)
         names = np.empty(n_groups, dtype=object)
         names[numbers] = formulas
@@ -151,6 +155,11 @@ def audit_split(
         for fold in folds:
             audits.append(audit_fold(fold, table, settings=settings))
             task.advance()
+    corrected = correct_holm(np.array([_or_nan(found.relation_p) for found in audits]))
+    audits = [
+        found if found.relation_p is None else _label(replace(found, relation_p=float(p)), settings)
+        for found, p in zip(audits, corrected, strict=True)
+    ]
     return SplitAudit(name, len(table.X), table.random_mae, settings, tuple(audits))
 
 
@@ -187,6 +196,10 @@ def audit_fold(
         **_targets(fold, table, missing),
         **_relation(fold, table, settings, seed, missing),
     )
+    return _label(measured, settings)
+
+
+def _label(measured: FoldAudit, settings: AuditSettings) -> FoldAudit:
     findings = find(measured, settings)
     return replace(
         measured,
@@ -211,10 +224,10 @@ def _leaks(fold: Fold, table: AuditTable) -> dict[str, Any]:
     }
 
 
-def _unseen(fold: Fold, table: AuditTable, rows: IntArray) -> NDArray[np.bool_]:
+def _unseen(table: AuditTable, train: IntArray, rows: IntArray) -> NDArray[np.bool_]:
     """Return which of `rows` has which element that no training row has, shape (n, 118)."""
     assert table.elements is not None
-    seen = table.elements[np.unique(table.numbers[fold.train])].any(axis=0)
+    seen = table.elements[np.unique(table.numbers[train])].any(axis=0)
     return table.elements[table.numbers[rows]] & ~seen
 
 
@@ -222,7 +235,7 @@ def _elements(fold: Fold, table: AuditTable, missing: dict[str, str]) -> dict[st
     if table.elements is None:
         missing["unseen_elements"] = table.unreadable
         return {}
-    unseen = _unseen(fold, table, fold.test)
+    unseen = _unseen(table, fold.train, fold.test)
     counts = unseen.sum(axis=0)
     order = [z for z in np.argsort(-counts, kind="stable") if counts[z]]
     return {
@@ -236,6 +249,10 @@ def _features(
 ) -> dict[str, Any]:
     train, test = (table.X[table.first_rows(rows)] for rows in (fold.train, fold.test))
     found: dict[str, Any] = {}
+    points = np.vstack([train, test])
+    if len(points) > 1 and not (np.nan_to_num(points) != np.nan_to_num(points[0])).any():
+        missing["distance_ratio"] = missing["auc"] = "no feature varies"
+        return found
     if len(test) < 1 or len(train) < 2:  # noqa: PLR2004  # a neighbour for each training formula
         missing["distance_ratio"] = (
             f"{len(train)} training and {len(test)} test formulas; at least 2 and 1 are needed"
@@ -291,29 +308,57 @@ def _relation(
             "there are no targets" if settings.relation else "switched off by relation = false"
         )
         return {}
-    train, test = (table.first_rows(table.with_target(rows)) for rows in (fold.train, fold.test))
-    n_unlike, n_test = 0, len(test)
-    if table.elements is not None:
-        # nothing in training says how such an element acts, however near its row may seem
-        unlike = _unseen(fold, table, test).any(axis=1)
-        n_unlike, test = int(unlike.sum()), test[~unlike]
-    tested = residual_test(
-        table.X[train],
-        table.y[train],
-        table.X[test],
-        table.y[test],
-        n_max=settings.n_relation,
-        seed=seed,
+    tested, n_unlike = compare_relation(
+        table, fold.train, fold.test, n_max=settings.n_relation, seed=seed
     )
     found: dict[str, Any] = {
         "n_supported": tested.n_supported,
-        "share_supported": tested.share_supported * len(test) / max(1, n_test),
+        "share_supported": tested.share_supported,
     }
     if not tested.tested:
         further = f"; {n_unlike} further test formulas have elements that training lacks"
         missing["relation_shift"] = tested.reason + (further if n_unlike else "")
         return found
     return found | {"relation_shift": tested.shift, "relation_p": tested.p_value}
+
+
+def compare_relation(
+    table: AuditTable, train: IntArray, test: IntArray, *, n_max: int = 5000, seed: int
+) -> tuple[ResidualTest, int]:
+    """Compare the residuals of two sets of rows, one row per formula, where they are alike.
+
+    Parameters
+    ----------
+    table : AuditTable
+        With targets; rows without one do not count.
+    train, test : ndarray of int
+        Row numbers.
+    n_max, seed
+        As in `residual_test`.
+
+    Returns
+    -------
+    result : ResidualTest
+        Test formulas with an element that training lacks count as not supported: nothing says how
+        such an element acts, however near its row may seem.
+    n_unlike : int
+        How many these are.
+    """
+    known, asked = (table.first_rows(table.with_target(rows)) for rows in (train, test))
+    n_test, n_unlike = len(asked), 0
+    if table.elements is not None:
+        unlike = _unseen(table, train, asked).any(axis=1)
+        n_unlike, asked = int(unlike.sum()), asked[~unlike]
+    assert table.y is not None
+    result = residual_test(
+        table.X[known], table.y[known], table.X[asked], table.y[asked], n_max=n_max, seed=seed
+    )
+    share = result.share_supported * len(asked) / max(1, n_test)
+    return result._replace(share_supported=share), n_unlike
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _dummy_mae(y_train: FloatArray, y_test: FloatArray) -> float:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import BaseCrossValidator
 
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
+from xtalshift.splits.rows import BoolArray, IntArray, check_lengths, group_numbers
 
-__all__ = ["SPLITTERS", "Fold", "HoldOut", "Region", "Splitter", "check_share", "group_numbers"]
-
-BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
+__all__ = ["SPLITTERS", "Fold", "HoldOut", "Region", "Splitter", "check_whole"]
 
 
 def _no_rows() -> IntArray:
@@ -88,13 +87,17 @@ class Region(NamedTuple):
     note: str = ""
 
 
-class Splitter(ABC):
+class Splitter(BaseCrossValidator):
     """Folds of a table, as a scikit-learn cross-validation object.
 
     `groups` are reduced formulas. A formula with one held-out row is held out as a whole, so a
     polymorph of a training material is never a test row (unless a splitter has the argument
     `whole_formulas` and it is False).
     """
+
+    __metadata_request__split: ClassVar[dict[str, bool]] = {
+        "groups": True
+    }  # scikit-learn's routing
 
     role: ClassVar[str] = "ood"
     """``"id"`` if the held-out rows follow the training distribution, else ``"ood"``."""
@@ -137,10 +140,7 @@ class Splitter(ABC):
         LeakageError
             If a row or a formula would stand on both sides.
         """
-        features, targets, names = _check_lengths(X, y, groups)
-        numbers, _ = group_numbers(names)
-        for region in self._regions(features, targets, names):
-            yield self._fold(region, numbers, names)
+        yield from self._folds(*check_lengths(X, y, groups))
 
     def split(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -166,7 +166,7 @@ class Splitter(ABC):
         """Return the number of folds; it may depend on the rows."""
         if X is None:
             raise SplitError(f"the number of folds of {self!r} depends on the rows: pass X")
-        return sum(1 for _ in self._regions(*_check_lengths(X, y, groups)))
+        return sum(1 for _ in self._regions(*check_lengths(X, y, groups)))
 
     def restrict(self, rows: IntArray) -> Self:
         """Return the splitter for a part of the table: arguments with a value per row are cut."""
@@ -178,13 +178,42 @@ class Splitter(ABC):
         return part
 
     def broken_by(
-        self, fold: Fold, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
-    ) -> IntArray:
-        """Return the training rows of a fold (by its name) that the rule holds out; mostly none."""
-        for region in self._regions(*_check_lengths(X, y, groups)):
-            if region.name in {"", fold.name}:  # a single fold has no name
-                return fold.train[region.test[fold.train]]
-        return _no_rows()
+        self,
+        folds: Sequence[Fold],
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> list[IntArray]:
+        """Return, for each of some stored folds, the rows in train and val that the rule holds out.
+
+        Parameters
+        ----------
+        folds : sequence of Fold
+            Of this splitter, found by their names.
+        X, y, groups
+            As in `folds`.
+
+        Raises
+        ------
+        SplitError
+            If the rule is impossible for these rows, or has no fold of such a name.
+        """
+        held = {region.name: region.test for region in self._regions(*check_lengths(X, y, groups))}
+        broken = []
+        for fold in folds:
+            name = "" if list(held) == [""] else fold.name  # a single fold has no name
+            if name not in held:
+                raise SplitError(f"{self.describe()} has no fold {fold.name!r}")
+            seen = np.concatenate([fold.train, fold.val])
+            broken.append(np.sort(seen[held[name][seen]]))
+        return broken
+
+    def _folds(
+        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
+    ) -> Iterator[Fold]:
+        numbers, _ = group_numbers(groups)
+        for region in self._regions(X, y, groups):
+            yield self._fold(region, numbers, groups)
 
     @abstractmethod
     def _regions(
@@ -260,8 +289,9 @@ class HoldOut(Splitter):
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> BoolArray:
         """Return the mask of the test rows, shape (n,); arguments and errors as in `folds`."""
-        (fold,) = self.folds(X, y, groups)
-        mask = np.zeros(len(np.asarray(X)), dtype=bool)
+        features, targets, names = check_lengths(X, y, groups)
+        (fold,) = self._folds(features, targets, names)
+        mask = np.zeros(len(features), dtype=bool)
         mask[fold.test] = True
         return mask
 
@@ -302,62 +332,3 @@ def check_whole(fold: Fold, numbers: IntArray, names: NDArray[Any], what: str) -
             f"{what} puts {shared.size} groups on both sides, such as {example}"
             f"{f' in fold {fold.name!r}' if fold.name else ''}"
         )
-
-
-def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
-    """Return the number of each row's group, shape (n,), and how many groups there are."""
-    _, numbers = np.unique(groups, return_inverse=True)
-    return numbers.reshape(-1).astype(np.int64), int(numbers.max()) + 1 if len(groups) else 0
-
-
-def check_share(share: float) -> None:
-    """Raise `SplitError` unless `share` is a number between 0 and 1."""
-    if not 0 < share < 1:
-        raise SplitError(f"the share of test rows is {share}; expected a number between 0 and 1")
-
-
-def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) -> BoolArray:
-    """Hold out whole groups, those with the largest scores, until `share` of the rows is reached.
-
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n,)
-        A group counts with its largest row.
-    groups : ndarray, shape (n,)
-        Group names; ties between groups are broken by the order of the names.
-    share : float
-        Wanted share of rows in (0, 1); the largest number of groups that does not exceed it is
-        taken, at least one.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Raises
-    ------
-    SplitError
-        If `share` is not between 0 and 1.
-    """
-    check_share(share)
-    numbers, n_groups = group_numbers(groups)
-    largest = np.full(n_groups, -np.inf)
-    np.maximum.at(largest, numbers, scores)
-    order = np.argsort(-largest, kind="stable")
-    rows = np.cumsum(np.bincount(numbers, minlength=n_groups)[order])
-    # tolerance: 0.1 * 30 is 3.0000000000000004, and the other way round elsewhere
-    n_taken = max(1, int(np.searchsorted(rows, share * len(groups) + 1e-9, side="right")))
-    taken = np.zeros(n_groups, dtype=bool)
-    taken[order[:n_taken]] = True
-    return taken[numbers]
-
-
-def _check_lengths(
-    X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[Any]]:
-    features = np.asarray(X)
-    names = np.arange(len(features)) if groups is None else np.asarray(groups)
-    targets = None if y is None else np.asarray(y, float)
-    for name, values in (("y", targets), ("groups", names)):
-        if values is not None and len(values) != len(features):
-            raise SplitError(f"X has {len(features)} rows but {name} has {len(values)}")
-    return features, targets, names

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, IntArray, Region, Splitter
+from xtalshift.splits.base import SPLITTERS, Region, Splitter
+from xtalshift.splits.rows import IntArray
 from xtalshift.splits.space import Embedding, locate_formulas
 
 __all__ = ["AGGLOMERATIVE_LIMIT", "LOCOSplit", "cluster_points"]
@@ -17,7 +18,7 @@ __all__ = ["AGGLOMERATIVE_LIMIT", "LOCOSplit", "cluster_points"]
 Clustering = Literal["kmeans", "agglomerative"]
 
 AGGLOMERATIVE_LIMIT = 20_000
-"""Agglomerative clustering holds all pairs of points, 1.6 GB for so many."""
+"""Agglomerative clustering holds all pairs of points twice, 3.2 GB for so many."""
 
 
 @SPLITTERS.register("loco")
@@ -124,8 +125,8 @@ def cluster_points(
     n_distinct = len(np.unique(points, axis=0))
     if n_clusters > n_distinct:
         raise SplitError(
-            f"{n_clusters} clusters of {n_distinct} formulas with different features; choose at "
-            f"most {n_distinct}"
+            f"{n_clusters} clusters of formulas in {n_distinct} different places; choose at most "
+            f"{n_distinct}"
         )
     # loaded late: clusters are wanted rarely
     from sklearn.cluster import AgglomerativeClustering, KMeans

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import LeakageError, SplitError
-from xtalshift.splits.base import (
-    SPLITTERS,
-    BoolArray,
-    Fold,
-    HoldOut,
-    Region,
-    Splitter,
-    check_whole,
-    group_numbers,
-)
+from xtalshift.splits.base import SPLITTERS, Fold, HoldOut, Region, Splitter, check_whole
 from xtalshift.splits.labelling import as_formulas, label_rows
+from xtalshift.splits.rows import BoolArray, IntArray, group_numbers
 
 __all__ = ["PART_NAMES", "ColumnSplit", "PredefinedSplit", "RelationSplit"]
 
@@ -35,6 +28,9 @@ PART_NAMES: dict[str, str] = {
     "ood": "test",
 }
 """Names of parts in tables -> the part."""
+
+MAX_LABELS = 200
+"""Most folds of a column of labels."""
 
 
 @SPLITTERS.register("relation")
@@ -68,7 +64,8 @@ class RelationSplit(HoldOut):
             raise SplitError("a relation shift is declared by a flag column or a list of formulas")
         if self.flags is not None:
             return read_flags(self.flags, len(X))
-        return np.isin(groups, as_formulas(np.asarray(self.formulas), "a relation"))
+        declared = as_formulas(np.asarray(self.formulas), "a relation")
+        return np.isin(groups.astype(str), np.array(declared, dtype=str))  # texts are sorted: fast
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -88,7 +85,8 @@ class ColumnSplit(Splitter):
         Either the part of each row (`PART_NAMES`: train, val or eval, target, test or ood; empty:
         unused), which makes one fold, or any other labels, of which each is left out once.
     whole_formulas : bool, default True
-        Every row of a formula with a test row is a test row too. False takes the column as it is.
+        Every row of a formula with a test row is a test row too, also one that the column leaves
+        out; train and val may share formulas as they do in the column. False takes it as it is.
     """
 
     per_row: ClassVar[dict[str, str]] = {"labels": "label"}
@@ -110,11 +108,20 @@ class ColumnSplit(Splitter):
     ) -> Iterator[Region]:
         labels = label_rows(self.labels, groups)
         folded = {name: PART_NAMES.get(name.casefold()) for name in labels.names}
+        unknown = [name for name, part in folded.items() if part is None]
+        if not unknown and "test" not in folded.values():
+            raise SplitError(
+                f"the column names the parts {', '.join(folded)}, but no row is test or ood"
+            )
         if "test" not in folded.values():
+            if len(labels) > MAX_LABELS:
+                raise SplitError(
+                    f"the column has {len(labels):,} different labels, each would be a fold; at "
+                    f"most {MAX_LABELS} are made. The scheme leave-out takes the most frequent ones"
+                )
             for name in labels.names:
                 yield Region(name, labels.mask(name))
             return
-        unknown = [name for name, part in folded.items() if part is None]
         if unknown:
             raise SplitError(
                 f"the column names parts, but also {', '.join(map(repr, unknown[:5]))}; use "
@@ -153,33 +160,53 @@ class PredefinedSplit(Splitter):
         self.given = given
         self.whole_formulas = whole_formulas
 
-    def _regions(
+    def get_n_splits(
+        self,
+        X: ArrayLike | None = None,  # noqa: ARG002
+        y: ArrayLike | None = None,  # noqa: ARG002
+        groups: ArrayLike | None = None,  # noqa: ARG002
+    ) -> int:
+        """Return the number of folds."""
+        return len(self.given)
+
+    def restrict(self, rows: IntArray) -> Self:
+        """Return the folds for a part of the table."""
+        largest = max(int(part.max(initial=-1)) for f in self.given for part in f.parts.values())
+        places = np.full(max(largest, int(np.max(rows, initial=-1))) + 1, -1)
+        places[rows] = np.arange(len(rows))
+        part = copy.copy(self)
+        part.given = [fold.renumber(places) for fold in self.given]
+        return part
+
+    def _folds(
         self,
         X: NDArray[Any],
         y: NDArray[np.float64] | None,  # noqa: ARG002
         groups: NDArray[Any],
-    ) -> Iterator[Region]:
+    ) -> Iterator[Fold]:
         numbers, _ = group_numbers(groups)
         for fold in self.given:
             rows = np.concatenate(list(fold.parts.values()))
-            if len(rows) and not 0 <= rows.min() <= rows.max() < len(X):
+            outside = rows[(rows < 0) | (rows >= len(X))]
+            if outside.size:
                 raise SplitError(
-                    f"fold {fold.name!r} names row {rows.max()}, the table has {len(X)} rows"
+                    f"fold {fold.name!r} names row {outside[0]}, the table has {len(X)} rows"
                 )
             times = np.bincount(rows, minlength=len(X))
             if (times > 1).any():
                 raise LeakageError(f"fold {fold.name!r} has row {np.argmax(times > 1)} twice")
+            if not len(fold.train) or not len(fold.test):
+                raise SplitError(f"fold {fold.name!r} has no row in train or none in test")
             if self.whole_formulas:
-                check_whole(
-                    fold,
-                    numbers,
-                    groups,
-                    "The file (whole_formulas = false takes it as it is)",
-                )
-            masks = {name: np.isin(np.arange(len(X)), rows) for name, rows in fold.parts.items()}
-            yield Region(
-                fold.name, masks["test"], times == 0, masks["val"], masks["target"], fold.note
-            )
+                whose = "The file (whole_formulas = false takes it as it is)"
+                check_whole(fold, numbers, groups, whose)
+            yield fold
+
+    def _regions(
+        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
+    ) -> Iterator[Region]:
+        for fold in self._folds(X, y, groups):
+            yield Region(fold.name, np.isin(np.arange(len(X)), fold.test))
 
     def describe(self) -> str:
         """Say in one line what is held out."""

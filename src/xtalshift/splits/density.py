@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.splits.base import SPLITTERS, BoolArray, HoldOut, take_top
+from xtalshift.splits.base import SPLITTERS, HoldOut
+from xtalshift.splits.rows import BoolArray, take_top
 from xtalshift.splits.space import Embedding, isolation, locate_formulas
 
 __all__ = ["CovariateSplit"]

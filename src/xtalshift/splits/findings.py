@@ -114,7 +114,8 @@ class FoldAudit:
     n_unseen : int, optional
         Test rows with such an element.
     relation_shift, relation_p, n_supported, share_supported : optional
-        See `residual_test`; test rows with an unseen element are not supported.
+        See `compare_relation`; within a `SplitAudit` the p values are corrected for the number of
+        folds tested (Holm).
     missing : dict of str
         Measure -> why it is None; measures that come together stand under the first of them.
     labels : tuple of str
@@ -276,6 +277,8 @@ def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
     if p_value is not None and p_value < limits.relation_p and abs(shift) >= limits.relation_shift:
         what = f"residuals near training rows are shifted by {shift:+.2f} sd"
         reason = f"{what} (p = {p_value:.2g}), at least {limits.relation_shift:g}"
+        if (fold.wasserstein or 0.0) >= limits.wasserstein:
+            reason += "; rows selected by their target do so too"
         yield Finding("relation", "relation_shift", reason)
 
 

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.rules import match_rule
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, BoolArray, HoldOut, Region, Splitter
+from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.labelling import label_rows, parse_groups
+from xtalshift.splits.rows import BoolArray
 
 __all__ = ["FamilySplit", "LeaveOutSplit"]
 
@@ -94,6 +95,8 @@ class LeaveOutSplit(Splitter):
         by = f"{self.by} " if isinstance(self.by, str) else ""
         if self.values is not None:
             chosen = split_values(self.values)
+            if not chosen:
+                raise SplitError(f"values = {self.values!r} names no label")
         else:
             counts = labels.counts()
             usable = np.flatnonzero((counts >= self.min_rows) & (counts < len(groups)))

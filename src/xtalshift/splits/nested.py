@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import Fold, IntArray, Splitter, group_numbers
+from xtalshift.splits.base import Fold, Splitter
 from xtalshift.splits.random import RandomSplit
+from xtalshift.splits.rows import IntArray, group_numbers
 
 __all__ = ["NestedFold", "add_targets", "add_validation", "budget_folds", "nested_folds"]
 
@@ -108,8 +109,7 @@ def add_targets(
         Numbers of labels wanted; the rows for the largest are moved, so that the test rows are the
         same for every budget.
     random_state : int, Generator or None
-        Draws the formulas; a formula that does not fit into what is left of the smallest open
-        budget is passed over for a smaller one, so that each budget is met exactly where possible.
+        Draws the formulas: the first in random order that meet each budget exactly.
 
     Returns
     -------
@@ -120,8 +120,13 @@ def add_targets(
     Raises
     ------
     SplitError
-        If a budget is below 1, or would leave no test row; the message says what is possible.
+        If the fold has target labels already, a budget is below 1 or would leave no test row, or
+        no whole formulas meet it; the message says what is possible.
     """
+    if len(fold.target):
+        raise SplitError(
+            f"the fold has {len(fold.target)} target labels already; leave out the budgets"
+        )
     wanted = sorted(set(budgets))
     numbers, _ = group_numbers(groups[fold.test])
     n_formulas = int(numbers.max()) + 1 if len(numbers) else 0
@@ -140,22 +145,40 @@ def add_targets(
     taken: list[IntArray] = []
     n_taken = 0
     for budget in wanted:
-        passed = []
-        for formula in open_formulas:
-            if sizes[formula] <= budget - n_taken:
-                taken.append(members[formula])
-                n_taken += int(sizes[formula])
-            else:
-                passed.append(formula)
-        if n_taken < budget:
+        picked = _pick(sizes, open_formulas, budget - n_taken)
+        if picked is None:
             raise SplitError(
-                f"{budget} target labels cannot be met by whole formulas (the smallest formula "
-                f"left has {min(sizes[passed])} rows, {n_taken} labels are met); merge duplicates "
-                "first or choose another budget"
+                f"{budget} target labels cannot be met by whole formulas: {n_taken} are taken, and "
+                f"no formulas left have {budget - n_taken} rows together; choose another budget, "
+                "or merge the rows of each formula first"
             )
-        open_formulas = passed
+        taken += [members[formula] for formula in picked]
+        n_taken = budget
+        open_formulas = [formula for formula in open_formulas if formula not in picked]
     chosen = np.concatenate(taken)
     return replace(fold, test=np.delete(fold.test, chosen), target=fold.test[chosen])
+
+
+def _pick(sizes: IntArray, order: list[int], n_rows: int) -> list[int] | None:
+    """Return the first formulas in `order` that have exactly so many rows together, if there are.
+
+    Sums that are reached keep the last formula of one way to them (subset sum).
+    """
+    reached: dict[int, tuple[int, int]] = {0: (0, -1)}
+    for formula in order:
+        if n_rows in reached:
+            break
+        for before in list(reached):
+            total = before + int(sizes[formula])
+            if total <= n_rows:
+                reached.setdefault(total, (before, formula))
+    if n_rows not in reached:
+        return None
+    picked = []
+    while n_rows:
+        n_rows, formula = reached[n_rows]
+        picked.append(formula)
+    return picked[::-1]
 
 
 def budget_folds(fold: Fold, budgets: Sequence[int]) -> dict[int, Fold]:
@@ -167,5 +190,12 @@ def budget_folds(fold: Fold, budgets: Sequence[int]) -> dict[int, Fold]:
         As `add_targets` returns it.
     budgets : sequence of int
         At most as many labels as it holds.
+
+    Raises
+    ------
+    SplitError
+        If a budget is larger.
     """
+    if budgets and max(budgets) > len(fold.target):
+        raise SplitError(f"the fold has {len(fold.target)} target labels, not {max(budgets)}")
     return {budget: replace(fold, target=fold.target[:budget]) for budget in sorted(set(budgets))}

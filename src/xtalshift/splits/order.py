@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, Region, Splitter, check_share, group_numbers
+from xtalshift.splits.base import SPLITTERS, Region, Splitter
+from xtalshift.splits.rows import check_share, group_numbers
 
 __all__ = ["TimeSplit"]
 
@@ -32,6 +33,7 @@ class TimeSplit(Splitter):
     """
 
     per_row: ClassVar[dict[str, str]] = {"times": "number"}
+    recheck: ClassVar[bool] = True
 
     def __init__(self, times: ArrayLike, share: float = 0.2, n_folds: int = 1) -> None:
         self.times = times
@@ -81,7 +83,12 @@ class TimeSplit(Splitter):
             numbers = times.astype("datetime64[s]").astype(float)
             numbers[np.isnat(times)] = np.nan
         else:
-            numbers = times.astype(float)
+            try:
+                numbers = times.astype(float)
+            except (TypeError, ValueError) as error:
+                raise SplitError(
+                    f"times holds {times[0]!r}; give numbers, or dates as numpy.datetime64"
+                ) from error
         if not np.isfinite(numbers).all():
             row = int(np.argmin(np.isfinite(numbers)))
             raise SplitError(

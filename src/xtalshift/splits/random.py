@@ -10,20 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import (
-    SPLITTERS,
-    BoolArray,
-    HoldOut,
-    IntArray,
-    Region,
-    Splitter,
-    check_share,
-    group_numbers,
-)
+from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.labelling import join_groups
+from xtalshift.splits.rows import BoolArray, IntArray, check_share, group_numbers
 from xtalshift.splits.target import check_targets, formula_targets
 
-__all__ = ["GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]
+__all__ = ["DealtSplitter", "GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]
 
 
 @SPLITTERS.register("random")
@@ -71,7 +63,7 @@ class RandomSplit(HoldOut):
         return f"a random {100 * self.share:g}% (whole formulas) of the rows"
 
 
-class _Folds(Splitter):
+class DealtSplitter(Splitter):
     """Common to the splitters that deal all rows into folds."""
 
     role: ClassVar[str] = "id"
@@ -88,15 +80,18 @@ class _Folds(Splitter):
 
     def _deal(self, parts: IntArray, n_groups: int, what: str) -> Iterator[Region]:
         if not 2 <= self.n_folds <= n_groups:  # noqa: PLR2004 - one fold leaves nothing to train on
-            raise SplitError(
-                f"{self.n_folds} folds of {n_groups} {what}; choose n_folds from 2 to {n_groups}"
+            possible = (
+                f"choose n_folds from 2 to {n_groups}"
+                if n_groups > 1
+                else "all rows hang together; choose another grouping"
             )
+            raise SplitError(f"{self.n_folds} folds of {n_groups} {what}; {possible}")
         for number in range(self.n_folds):
             yield Region(f"fold {number}", parts == number)
 
 
 @SPLITTERS.register("kfold")
-class KFoldSplit(_Folds):
+class KFoldSplit(DealtSplitter):
     """Deal whole formulas at random into folds of about equally many rows.
 
     Parameters
@@ -128,7 +123,7 @@ class KFoldSplit(_Folds):
 
 
 @SPLITTERS.register("stratified")
-class StratifiedSplit(_Folds):
+class StratifiedSplit(DealtSplitter):
     """Deal formulas into folds with the same distribution of targets.
 
     Formulas are sorted by their mean target; of every `n_folds` in that order each fold gets one,
@@ -168,7 +163,7 @@ class StratifiedSplit(_Folds):
 
 
 @SPLITTERS.register("grouped")
-class GroupedSplit(_Folds):
+class GroupedSplit(DealtSplitter):
     """Deal whole groups (chemical systems, families, a column of your own) into folds.
 
     A group is never on both sides, nor is a formula: groups that share a formula stay together.
@@ -184,6 +179,7 @@ class GroupedSplit(_Folds):
 
     role: ClassVar[str] = "ood"
     per_row: ClassVar[dict[str, str]] = {"by": "label"}
+    recheck: ClassVar[bool] = True
 
     def __init__(self, by: str | ArrayLike = "chemsys", n_folds: int = 5) -> None:
         self.by = by

@@ -18,26 +18,23 @@ from scipy.spatial import KDTree
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import (
-    SPLITTERS,
-    BoolArray,
-    Fold,
-    IntArray,
-    Region,
-    group_numbers,
-)
+from xtalshift.splits.base import SPLITTERS, Fold, Region
 from xtalshift.splits.labelling import parse_groups
-from xtalshift.splits.random import _Folds, fill_evenly
+from xtalshift.splits.random import DealtSplitter, fill_evenly
+from xtalshift.splits.rows import BoolArray, IntArray, group_numbers
 
 __all__ = ["RedundancySplit", "drop_near", "near_pairs", "thin"]
 
 _TOLERANCE = 1e-9  # two distances that are equal on paper differ by rounding
+MAX_PAIRS = 20_000_000
+"""Most pairs of near formulas that are held, 0.3 GB."""
+
 _FIRST_NEAREST = 17
 _BLOCK = 2**22  # neighbours looked up at once: bounds the memory
 
 
 @SPLITTERS.register("redundancy")
-class RedundancySplit(_Folds):
+class RedundancySplit(DealtSplitter):
     """Deal groups of similar compositions into folds: no test material has a near twin in train.
 
     Compositions within `max_distance` are linked, and everything that is linked, also over other
@@ -108,7 +105,7 @@ def near_pairs(formulas: NDArray[Any], max_distance: float) -> IntArray:
     Raises
     ------
     SplitError
-        If the distance is out of range or a formula cannot be read.
+        If the distance is out of range or gives too many pairs, or a formula cannot be read.
     """
     fractions = _fractions(formulas, max_distance)
     tree = _tree(fractions)
@@ -133,6 +130,11 @@ def near_pairs(formulas: NDArray[Any], max_distance: float) -> IntArray:
             left = np.repeat(block[done], is_near[done].sum(axis=1))
             pairs = np.column_stack([left, near[done][is_near[done]]])
             found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+            if sum(map(len, found)) > MAX_PAIRS:
+                raise SplitError(
+                    f"more than {MAX_PAIRS:,} pairs of formulas are within a composition distance "
+                    f"of {max_distance:g}; choose a smaller one"
+                )
         n_nearest, asked = 4 * n_nearest, np.concatenate(full)
     joined = np.concatenate(found)
     return joined[np.lexsort((joined[:, 1], joined[:, 0]))]
@@ -185,7 +187,7 @@ def drop_near(fold: Fold, groups: NDArray[Any], min_distance: float) -> Fold:
     groups : ndarray of str, shape (n,)
         Reduced formulas.
     min_distance : float
-        Composition distance in (0, 1] below which a row is left out.
+        Composition distance in (0, 1] up to which a row is left out.
 
     Raises
     ------

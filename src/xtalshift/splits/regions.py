@@ -13,19 +13,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import (
-    SPLITTERS,
-    BoolArray,
-    HoldOut,
-    IntArray,
-    Region,
-    Splitter,
-    check_share,
-    group_numbers,
-    take_top,
-)
+from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.declared import read_flags
-from xtalshift.splits.space import Embedding, locate_formulas
+from xtalshift.splits.rows import BoolArray, IntArray, check_share, take_top
+from xtalshift.splits.shift import sample
+from xtalshift.splits.space import Embedding, formula_means, locate_formulas
 
 __all__ = ["FarthestPointSplit", "PropensitySplit"]
 
@@ -91,6 +83,8 @@ class FarthestPointSplit(Splitter):
         nearest = _distances(points, points.mean(axis=0))
         for number in range(self.n_folds):
             centre = int(np.argmax(nearest))
+            if nearest[centre] == 0:
+                raise SplitError(f"the formulas lie in {number} different places; no other is far")
             away = _distances(points, points[centre])
             nearest = away if number == 0 else np.minimum(nearest, away)
             region = take_top(-away[numbers], groups, self.share)
@@ -162,9 +156,8 @@ class PropensitySplit(HoldOut):
             raise SplitError(
                 "a target domain is declared by the features of its materials or by flags of rows"
             )
-        numbers, n_formulas = group_numbers(groups)
-        first = np.unique(numbers, return_index=True)[1]
-        rows = np.asarray(X, dtype=np.float64)[first]
+        rows, numbers = formula_means(X, groups)
+        n_formulas = len(rows)
         if self.candidates is not None:
             domain = np.asarray(self.candidates, dtype=np.float64)
             if domain.ndim != 2 or domain.shape[1] != rows.shape[1]:  # noqa: PLR2004
@@ -204,10 +197,8 @@ def _odds(
         parts[mask] = rng.permutation(np.arange(mask.sum()) % _N_PARTS)
     odds = np.empty(len(points))
     for part in range(_N_PARTS):
-        seen = [
-            _sample(np.flatnonzero(side & (parts != part)), n_max, rng)
-            for side in (inside, ~inside)
-        ]
+        others = parts != part
+        seen = [_draw(np.flatnonzero(side & others), n_max, rng) for side in (inside, ~inside)]
         fitted = np.concatenate(seen)
         model = make_pipeline(
             SimpleImputer(keep_empty_features=True),
@@ -219,5 +210,5 @@ def _odds(
     return odds
 
 
-def _sample(rows: IntArray, n_max: int, rng: np.random.Generator) -> IntArray:
-    return rows if len(rows) <= n_max else np.sort(rng.choice(rows, n_max, replace=False))
+def _draw(rows: IntArray, n_max: int, rng: np.random.Generator) -> IntArray:
+    return rows[sample(len(rows), n_max, int(rng.integers(2**31)))]

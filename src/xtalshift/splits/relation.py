@@ -8,17 +8,20 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.chem.labels import Labels
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, BoolArray, Region, Splitter
+from xtalshift.splits.audit import AuditTable, compare_relation
+from xtalshift.splits.base import SPLITTERS, Region, Splitter
 from xtalshift.splits.labelling import label_rows
-from xtalshift.splits.residuals import ResidualTest, residual_test
+from xtalshift.splits.residuals import ResidualTest, correct_holm
+from xtalshift.splits.rows import BoolArray
 from xtalshift.splits.target import check_targets
 
 __all__ = ["FoundRelationSplit", "GroupTest", "find_relations"]
 
 
 class GroupTest(NamedTuple):
-    """The residual test of one group against all other rows.
+    """The residual test of one group against the others that follow the common relation.
 
     Attributes
     ----------
@@ -29,14 +32,16 @@ class GroupTest(NamedTuple):
     result : ResidualTest
         Its `p_value` is that of the group alone.
     p_holm : float
-        The p value corrected for the number of groups tested (Holm, Scand. J. Statist. 6, 65,
-        1979); NaN if the group could not be tested.
+        The p value corrected for the number of groups tested; NaN if it could not be tested.
+    found : bool
+        Whether the group follows another relation.
     """
 
     name: str
     rows: BoolArray
     result: ResidualTest
     p_holm: float
+    found: bool = False
 
 
 @SPLITTERS.register("relation-found")
@@ -45,10 +50,10 @@ class FoundRelationSplit(Splitter):
 
     For each group a source model is fitted to all other rows. The group differs if its residuals,
     where the other rows have neighbours, differ from those of these neighbours
-    (`xtalshift.splits.residuals.residual_test`), with a p value corrected for the number of groups.
-    The result of every test is in the note of the fold, or in the error if no group differs. Each
-    group is compared with all others together, so a large group that differs makes the others
-    differ a little too, with the opposite sign.
+    (`xtalshift.splits.audit.compare_relation`), with a p value corrected for the number of groups.
+    The group that differs most then leaves the source, so that it does not make others seem to
+    differ, and the others are tested anew, until none differs. The test is in the note of the fold,
+    or all are in the error if no group differs.
 
     Parameters
     ----------
@@ -63,6 +68,8 @@ class FoundRelationSplit(Splitter):
         Smaller groups are not tested.
     max_groups : int, default 50
         At most so many of the largest groups are tested.
+    n_max : int, default 3000
+        Formulas of either side in each test.
     random_state : int, default 0
         Of the source models and their samples.
     """
@@ -77,6 +84,7 @@ class FoundRelationSplit(Splitter):
         shift: float = 0.5,
         min_rows: int = 50,
         max_groups: int = 50,
+        n_max: int = 3000,
         random_state: int = 0,
     ) -> None:
         self.by = by
@@ -84,6 +92,7 @@ class FoundRelationSplit(Splitter):
         self.shift = shift
         self.min_rows = min_rows
         self.max_groups = max_groups
+        self.n_max = n_max
         self.random_state = random_state
 
     def _regions(
@@ -97,13 +106,14 @@ class FoundRelationSplit(Splitter):
             check_targets(y),
             groups,
             by=self.by,
+            p=self.p,
+            shift=self.shift,
             min_rows=self.min_rows,
             max_groups=self.max_groups,
+            n_max=self.n_max,
             random_state=self.random_state,
         )
-        found = [
-            test for test in tests if test.p_holm < self.p and abs(test.result.shift) >= self.shift
-        ]
+        found = [test for test in tests if test.found]
         if not found:
             raise SplitError(
                 f"no group follows another relation (corrected p < {self.p:g} and a shift of at "
@@ -126,8 +136,11 @@ def find_relations(
     groups: NDArray[Any],
     *,
     by: str | ArrayLike = "family",
+    p: float = 0.01,
+    shift: float = 0.5,
     min_rows: int = 50,
     max_groups: int = 50,
+    n_max: int = 3000,
     random_state: int = 0,
 ) -> list[GroupTest]:
     """Test every group of rows for another relation of features and target.
@@ -140,7 +153,7 @@ def find_relations(
         Targets.
     groups : ndarray of str, shape (n,)
         Reduced formulas.
-    by, min_rows, max_groups, random_state
+    by, p, shift, min_rows, max_groups, n_max, random_state
         As in `FoundRelationSplit`.
 
     Returns
@@ -153,38 +166,48 @@ def find_relations(
     SplitError
         If no group has `min_rows` rows and leaves as many.
     """
-    labels = label_rows(by, groups)
+    table = AuditTable.of(X, y, groups)
+    masks = _choose_groups(label_rows(by, groups), min_rows, max_groups)
+    tests: dict[str, GroupTest] = {}
+    source = np.ones(len(y), dtype=bool)
+    while True:
+        names = [name for name in masks if name not in tests or not tests[name].found]
+        results = [_compare(table, masks[name], source, n_max, random_state) for name in names]
+        corrected = correct_holm(np.array([result.p_value for result in results]))
+        for name, result, p_holm in zip(names, results, corrected.tolist(), strict=True):
+            tests[name] = GroupTest(name, masks[name], result, p_holm)
+        differ = [
+            name
+            for name in names
+            if tests[name].p_holm < p and abs(tests[name].result.shift) >= shift
+        ]
+        if not differ:
+            return [tests[name] for name in masks]
+        most = max(differ, key=lambda name: abs(tests[name].result.shift))
+        tests[most] = tests[most]._replace(found=True)
+        source &= ~masks[most]
+
+
+def _choose_groups(labels: Labels, min_rows: int, max_groups: int) -> dict[str, BoolArray]:
+    """Return the rows of the largest groups by name, in the order of the labels."""
     counts = labels.counts()
-    usable = np.flatnonzero((counts >= min_rows) & (counts <= len(y) - min_rows))
+    usable = np.flatnonzero((counts >= min_rows) & (counts <= labels.n_rows - min_rows))
     if not usable.size:
         raise SplitError(
             f"no group has at least min_rows = {min_rows} rows beside as many others; the largest "
-            f"of {len(counts)} has {max(counts.tolist(), default=0)} of {len(y)}"
+            f"of {len(counts)} has {max(counts.tolist(), default=0)} of {labels.n_rows}"
         )
     largest = np.sort(usable[np.argsort(-counts[usable], kind="stable")][:max_groups])
-    # one row per formula: a model that knows a polymorph of a row knows too much of it
-    first = np.zeros(len(groups), dtype=bool)
-    first[np.unique(groups, return_index=True)[1]] = True
-    names, masks, results = [], [], []
-    for code in largest:
-        names.append(labels.names[code])
-        masks.append(labels.mask(labels.names[code]))
-        mine, others = first & masks[-1], first & ~masks[-1]
-        results.append(residual_test(X[others], y[others], X[mine], y[mine], seed=random_state))
-    corrected = correct_holm(np.array([result.p_value for result in results]))
-    return [
-        GroupTest(name, rows, result, float(p))
-        for name, rows, result, p in zip(names, masks, results, corrected, strict=True)
-    ]
+    return {labels.names[code]: labels.mask(labels.names[code]) for code in largest}
 
 
-def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Holm's corrected p values, shape (n,); NaN (not tested) counts as no test."""
-    corrected = np.full(len(p_values), np.nan)
-    order = np.argsort(p_values, kind="stable")[: int(np.isfinite(p_values).sum())]
-    factors = len(order) - np.arange(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
-    return corrected
+def _compare(
+    table: AuditTable, rows: BoolArray, source: BoolArray, n_max: int, seed: int
+) -> ResidualTest:
+    # the other rows of its formulas belong to neither side
+    others = source & ~np.isin(table.numbers, table.numbers[rows])
+    sides = np.flatnonzero(others), np.flatnonzero(rows)
+    return compare_relation(table, *sides, n_max=n_max, seed=seed)[0]
 
 
 def describe_test(test: GroupTest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -13,9 +13,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import IntArray, group_numbers
+from xtalshift.splits.rows import IntArray, group_numbers
 
-__all__ = ["Embedding", "FormulaPoints", "embed", "isolation", "locate_formulas"]
+__all__ = [
+    "Embedding",
+    "FormulaPoints",
+    "check_features",
+    "embed",
+    "formula_means",
+    "isolation",
+    "locate_formulas",
+]
 
 Embedding = Literal["pca", "umap"]
 
@@ -64,18 +72,35 @@ def locate_formulas(
     SplitError
         If there are no features or one is infinite, and as `embed`.
     """
+    centres, numbers = formula_means(X, groups)
+    points = embed(centres, n_components, embedding=embedding, random_state=random_state)
+    return FormulaPoints(points, numbers)
+
+
+def formula_means(X: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[np.float64], IntArray]:
+    """Return the mean features of each formula, (n_formulas, d), and each row's formula, (n,).
+
+    Raises
+    ------
+    SplitError
+        If there are no features or one is infinite.
+    """
+    features = check_features(X)
+    numbers, n_groups = group_numbers(groups)
+    means = np.zeros((n_groups, features.shape[1]))
+    np.add.at(means, numbers, features)
+    return means / np.bincount(numbers, minlength=n_groups)[:, None], numbers
+
+
+def check_features(X: ArrayLike) -> NDArray[np.float64]:
+    """Return features as numbers, shape (n, d); raise `SplitError` if d is 0 or one is infinite."""
     features = np.asarray(X, dtype=np.float64)
     if features.ndim != 2 or not features.shape[1]:  # noqa: PLR2004
         raise SplitError("distances between materials need features: pass X of shape (n, d)")
     if np.isinf(features).any():
         row, column = np.argwhere(np.isinf(features))[0]
         raise SplitError(f"X[{row}, {column}] is infinite; distances need finite features")
-    numbers, n_groups = group_numbers(groups)
-    centres = np.zeros((n_groups, features.shape[1]))
-    np.add.at(centres, numbers, features)
-    centres /= np.bincount(numbers, minlength=n_groups)[:, None]
-    points = embed(centres, n_components, embedding=embedding, random_state=random_state)
-    return FormulaPoints(points, numbers)
+    return features
 
 
 def isolation(points: NDArray[np.float64], n_neighbors: int) -> NDArray[np.float64]:
@@ -100,7 +125,7 @@ def isolation(points: NDArray[np.float64], n_neighbors: int) -> NDArray[np.float
         )
     distances, _ = KDTree(points).query(points, k=n_neighbors + 1, workers=-1)
     if not distances.any():
-        raise SplitError("all formulas have the same features; none is isolated")
+        raise SplitError("every formula has others in its very place; none is isolated")
     # the nearest is the point itself (or its double, at the same distance 0); two mutual
     # neighbours tie but for rounding errors, and such ties go by the formula
     return np.asarray(distances[:, 1:].mean(axis=1).round(9))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GroupKFold
 
 from xtalshift.errors import ContractError
 from xtalshift.splits import (
@@ -186,3 +187,10 @@ def test_a_users_own_splitter_with_many_folds():
             return "one anion"
 
     check_splitter(PerAnion(), rule=lambda fold: X[:, 1] == float(fold.name.split()[1]))
+
+
+def test_what_is_no_splitter_or_draws_anew_is_named():
+    with pytest.raises(ContractError, match=r"is no xtalshift.splits.Splitter; derive it"):
+        check_splitter(GroupKFold(3))
+    with pytest.raises(ContractError, match="pass random_state to check it"):
+        check_splitter(KFoldSplit())

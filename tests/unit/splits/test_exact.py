@@ -117,7 +117,7 @@ class TestCovariate:
             CovariateSplit(**settings).held_out(self.grid)
 
     def test_features_without_distances(self):
-        with pytest.raises(SplitError, match="all formulas have the same features"):
+        with pytest.raises(SplitError, match="every formula has others in its very place"):
             CovariateSplit().held_out(np.ones((20, 3)))
         points = self.grid.copy()
         points[3, 1] = np.inf

@@ -67,6 +67,7 @@ class TestLeaveOut:
             (LeaveOutSplit("element", "U"), r"no row has element = 'U'.*there is: O \(5 rows\)"),
             (LeaveOutSplit("elements"), "no labelling 'elements'; did you mean 'element'"),
             (LeaveOutSplit(min_rows=6), r"at least min_rows = 6 .*most frequent: 5"),
+            (LeaveOutSplit("element", ""), "values = '' names no label"),
             (LeaveOutSplit(["a"]), r"labels have the shape \(1,\); expected \(8,\)"),
         ],
     )
@@ -117,6 +118,7 @@ class TestDealt:
             (KFoldSplit(1), "1 folds of 7 formulas"),
             (StratifiedSplit(0), "0 folds of 7 formulas"),
             (GroupedSplit("element"), "more than one element; choose a labelling with one"),
+            (GroupedSplit(["a"] * 8), "all rows hang together; choose another grouping"),
             (GroupedSplit(["a"] * 7 + [None]), "row 7 has no label; every row needs one"),
         ],
     )
@@ -159,6 +161,7 @@ class TestTime:
         ("arguments", "times", "message"),
         [
             ((0.2,), [1.0] * 8, "only 1 different times"),
+            ((0.2,), ["a"] * 8, "times holds .*give numbers, or dates as numpy.datetime64"),
             ((0.2,), [1.0] * 7, r"times has shape \(7,\)"),
             ((0.2,), [1.0] * 7 + [np.nan], r"times\[7\] is nan; every row needs a time"),
             ((0.3, 4), years, "4 test periods of 30% leave nothing .* n_folds from 1 to 3"),
@@ -213,6 +216,13 @@ class TestDeclared:
             "1": [0, 2, 7], "2": [1, 4], "3": [3, 5, 6]
         }  # fmt: skip
 
+    def test_a_column_of_many_labels_or_of_no_test_rows_is_refused(self):
+        labels = np.arange(300)
+        with pytest.raises(SplitError, match=r"300 different labels, .* at most 200"):
+            list(ColumnSplit(labels).folds(np.zeros((300, 1))))
+        with pytest.raises(SplitError, match="names the parts train, val, but no row is test"):
+            list(ColumnSplit(["train"] * 6 + ["val"] * 2).folds(X, None, FORMULAS))
+
     def test_a_column_of_both_is_refused(self):
         with pytest.raises(SplitError, match="names parts, but also 'x'"):
             list(ColumnSplit(["test"] * 4 + ["x"] * 4).folds(X, None, FORMULAS))
@@ -228,15 +238,25 @@ class TestDeclared:
         with pytest.raises(LeakageError, match="such as Li2O in fold 'a'"):
             list(PredefinedSplit([Fold(**rows, name="a")]).folds(X, None, FORMULAS))
 
+    def test_they_keep_rows_that_they_leave_out_and_the_order_of_target_labels(self):
+        given = Fold(np.array([0, 3]), np.array([1]), target=np.array([7, 2, 5]))
+        (fold,) = PredefinedSplit([given], whole_formulas=False).folds(X, None, FORMULAS)
+        assert fold.test.tolist() == [1]  # not row 4, the other Li2O
+        assert fold.target.tolist() == [7, 2, 5]
+        (cut,) = PredefinedSplit([given]).restrict(np.array([0, 1, 3, 5])).given
+        assert (cut.train.tolist(), cut.test.tolist(), cut.target.tolist()) == ([0, 2], [1], [3])
+
     @pytest.mark.parametrize(
         ("train", "test", "error", "message"),
         [
             ([0, 9], [1], SplitError, "names row 9, the table has 8 rows"),
             ([0, 1], [1, 2], LeakageError, "has row 1 twice"),
+            ([0, 1], [-1], SplitError, "names row -1"),
+            ([0, 1], [], SplitError, "has no row in train or none in test"),
         ],
     )
     def test_folds_of_another_table(self, train, test, error, message):
-        fold = Fold(np.array(train), np.array(test), name="a")
+        fold = Fold(np.array(train), np.array(test, dtype=int), name="a")
         with pytest.raises(error, match=message):
             list(PredefinedSplit([fold]).folds(X, None, None))
 
@@ -248,11 +268,13 @@ def test_restrict_cuts_arguments_with_a_value_per_row():
     assert LeaveOutSplit("family").restrict(rows).by == "family"
 
 
-def test_a_stored_fold_can_be_checked_against_its_rule():
+def test_stored_folds_can_be_checked_against_their_rule():
     splitter = LeaveOutSplit("element", "F,Fe")
     good = Fold(np.array([0, 1, 4, 7]), np.array([2, 5]), name="element F")
-    assert splitter.broken_by(good, X, None, FORMULAS).tolist() == []
-    bad = Fold(np.array([0, 1, 5, 7]), np.array([2]), name="element F")
-    assert splitter.broken_by(bad, X, None, FORMULAS).tolist() == [5]
+    bad = Fold(np.array([0, 1, 4]), np.array([2]), np.array([3, 6]), name="element Fe")
+    rows = [found.tolist() for found in splitter.broken_by([good, bad], X, None, FORMULAS)]
+    assert rows == [[], [3, 6]]  # also rows for model selection
     (high,) = PriorSplit("high", 0.25).folds(X, TARGETS, FORMULAS)
-    assert PriorSplit("high", 0.25).broken_by(high, X, TARGETS, FORMULAS).tolist() == []
+    assert PriorSplit("high", 0.25).broken_by([high], X, TARGETS, FORMULAS)[0].tolist() == []
+    with pytest.raises(SplitError, match="has no fold 'element O'"):
+        splitter.broken_by([Fold(good.train, good.test, name="element O")], X, None, FORMULAS)

@@ -11,6 +11,7 @@ from xtalshift.splits import (
     Fold,
     KFoldSplit,
     LeaveOutSplit,
+    PredefinedSplit,
     RandomSplit,
     RelationSplit,
     add_targets,
@@ -38,6 +39,12 @@ def test_arguments_with_a_value_per_row_are_cut_for_the_inner_splitter():
     inner = RelationSplit(flags=np.isin(np.arange(12), [1, 3]))
     ((_, (fold,)),) = nested_folds(FamilySplit("F"), inner, X, None, FORMULAS)
     assert fold.test.tolist() == [1]
+
+
+def test_inner_folds_made_elsewhere_name_rows_of_the_whole_table():
+    inner = PredefinedSplit([Fold(np.array([1, 2, 4]), np.array([5, 7, 0]))])
+    ((_, (fold,)),) = nested_folds(FamilySplit("F"), inner, X, None, FORMULAS)
+    assert (fold.train.tolist(), fold.test.tolist()) == ([1, 2, 4], [5, 7])  # row 0 is LiF
 
 
 def test_an_impossible_inner_split_names_the_outer_fold():
@@ -114,5 +121,20 @@ def test_impossible_budgets_say_what_is_possible(budgets, message):
 def test_budgets_that_whole_formulas_cannot_meet():
     groups = np.repeat(["a", "b", "c"], 2)
     fold = Fold(train=np.array([0, 1]), test=np.arange(2, 6))
-    with pytest.raises(SplitError, match="1 target labels cannot be met by whole formulas"):
+    with pytest.raises(SplitError, match="1 target labels cannot be met by whole formulas: 0 are"):
         add_targets(fold, groups, [1], 0)
+
+
+def test_budgets_are_met_exactly_wherever_whole_formulas_can():
+    groups = np.repeat(["a", "b", "c", "d"], [3, 2, 2, 3])
+    fold = Fold(train=np.zeros(0, int), test=np.arange(10))
+    for seed in range(10):
+        assert sorted(add_targets(fold, groups, [4], seed).target) == [3, 4, 5, 6]
+
+
+def test_target_labels_are_not_taken_twice_and_no_budget_exceeds_them():
+    fold = Fold(train=np.arange(4), test=np.arange(4, 8), target=np.array([9, 8]))
+    with pytest.raises(SplitError, match="has 2 target labels already; leave out the budgets"):
+        add_targets(fold, FORMULAS, [2], 0)
+    with pytest.raises(SplitError, match="has 2 target labels, not 3"):
+        budget_folds(fold, [1, 3])

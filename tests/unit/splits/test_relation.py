@@ -13,43 +13,67 @@ from xtalshift.splits.relation import correct_holm
 METALS = (3, 11, 19, 37, 55, 4, 12, 20, 38, 56, *range(21, 31), *range(39, 47))
 CATIONS = [SYMBOLS[z] for z in METALS]
 GROUPS = np.array([f"{a}{n}{b}" for a in CATIONS for b in ("F", "O", "S", "Cl") for n in ("", "3")])
-FAMILY = np.array([name.rstrip("0123456789")[-1] for name in GROUPS])  # "l" for Cl
 GENERATOR = np.random.default_rng(0)
-X = GENERATOR.normal(size=(len(GROUPS), 2))  # says nothing of the family
+LAB = GENERATOR.choice(["a", "b", "c", "d"], len(GROUPS))  # all labs have all elements
+X = GENERATOR.normal(size=(len(GROUPS), 2))  # says nothing of the lab
 Y = X[:, 0] + 0.1 * GENERATOR.normal(size=len(GROUPS))
-SHIFTED = np.where(FAMILY == "S", Y + 2.0, Y)
+SHIFTED = np.where(LAB == "d", Y + 2.0, Y)
 
 
-def test_the_family_with_another_relation_is_found_and_no_other():
-    (fold,) = FoundRelationSplit(shift=1.0).folds(X, SHIFTED, GROUPS)
-    assert fold.name == "family chalcogenide"
-    assert set(fold.test) == set(np.flatnonzero(FAMILY == "S"))
+def test_the_group_with_another_relation_is_found_and_no_other():
+    (fold,) = FoundRelationSplit(LAB, min_rows=40).folds(X, SHIFTED, GROUPS)
+    assert fold.name == "d"
+    assert fold.test.tolist() == np.flatnonzero(LAB == "d").tolist()
     assert fold.note.startswith("shift +")
     assert "rows compared" in fold.note
 
 
 def test_every_group_has_its_test():
-    tests = find_relations(X, SHIFTED, GROUPS)
-    assert [test.name for test in tests] == ["fluoride", "oxide", "halide", "chalcogenide"]
-    chalcogenide = tests[3]
-    assert chalcogenide.rows.tolist() == (FAMILY == "S").tolist()
-    assert chalcogenide.result.shift > 2
-    assert chalcogenide.p_holm < 1e-6
-    for test in tests[:3]:  # their source models learn the shifted family, a third of their rows
-        assert -1.0 < test.result.shift < 0
+    tests = find_relations(X, SHIFTED, GROUPS, by=LAB, min_rows=40)
+    assert [test.name for test in tests] == ["a", "b", "c", "d"]
+    assert tests[3].rows.tolist() == (LAB == "d").tolist()
+    assert tests[3].result.shift > 2
+    assert tests[3].p_holm < 1e-6
+    # the shifted lab leaves the source, so that the others do not seem to differ from it
+    assert [test.found for test in tests] == [False, False, False, True]
+    for test in tests[:3]:
+        assert abs(test.result.shift) < 0.3
+
+
+def test_a_polymorph_in_another_group_is_on_neither_side():
+    groups, double = np.repeat(GROUPS, 2), np.repeat(X, 2, axis=0)
+    labels = np.tile(["a", "b"], len(GROUPS))
+    labels[np.isin(groups, GROUPS[::2])] = "a"  # half of the formulas are in one group only
+    y = np.where(labels == "b", 5.0, 0.0) + double[:, 0]
+    a, b = find_relations(double, y, groups, by=labels)
+    assert not a.result.tested  # all rows outside the group are of its formulas
+    assert "0 training" in a.result.reason
+    assert b.result.tested
+    assert b.result.shift > 2
+    order = np.random.default_rng(1).permutation(len(groups))
+    again = find_relations(double[order], y[order], groups[order], by=labels[order])
+    assert again[1].result.shift > 2
+
+
+def test_elements_that_the_others_lack_are_not_compared():
+    tests = find_relations(X, Y, GROUPS, by="element", min_rows=40)
+    assert [test.name for test in tests] == ["O", "F", "S", "Cl"]
+    for test in tests:
+        assert not test.result.tested
+        assert "168 training and 0 test formulas" in test.result.reason
 
 
 def test_where_nothing_differs_the_tests_are_told():
-    with pytest.raises(SplitError, match=r"no group follows another relation .*oxide: shift") as e:
-        list(FoundRelationSplit().folds(X, Y, GROUPS))
+    with pytest.raises(SplitError, match=r"no group follows another relation .*b: shift") as e:
+        list(FoundRelationSplit(LAB, min_rows=40).folds(X, Y, GROUPS))
     assert str(e.value).count(" rows compared") == 4
 
 
 def test_groups_of_ones_own_and_limits():
-    own = np.where(FAMILY == "S", "odd", "usual")
-    names = [test.name for test in find_relations(X, SHIFTED, GROUPS, by=own)]
+    own = np.where(LAB == "d", "odd", "usual")
+    names = [test.name for test in find_relations(X, SHIFTED, GROUPS, by=own, min_rows=40)]
     assert names == ["odd", "usual"]
-    assert len(find_relations(X, SHIFTED, GROUPS, max_groups=2)) == 2
+    assert len(find_relations(X, SHIFTED, GROUPS, by=LAB, min_rows=40, max_groups=2)) == 2
     with pytest.raises(SplitError, match=r"no group has at least min_rows = 200.*largest of 4"):
         find_relations(X, Y, GROUPS, min_rows=200)
     with pytest.raises(SplitError, match="looks at the targets"):

@@ -3,12 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
+from sklearn import config_context
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
 
 from xtalshift.errors import SplitError
-from xtalshift.splits import CovariateSplit, FamilySplit, PriorSplit, RandomSplit, RelationSplit
+from xtalshift.splits import (
+    CovariateSplit,
+    FamilySplit,
+    LeaveOutSplit,
+    PriorSplit,
+    RandomSplit,
+    RelationSplit,
+)
 
 GENERATOR = np.random.default_rng(0)
 GROUPS = np.array([a + b for a in ("Li", "Na", "K", "Rb", "Cs") for b in ("F", "Cl", "Br", "I")])
@@ -64,3 +73,22 @@ def test_the_single_fold_is_no_partition_and_scikit_learn_says_so():
 def test_errors_come_through():
     with pytest.raises(SplitError, match="pass groups=reduced formulas"):
         cross_validate(Ridge(), X, Y, cv=FamilySplit("F"))
+
+
+def test_scikit_learns_metadata_routing_hands_the_groups_on():
+    expected = cross_validate(Ridge(), X, Y, groups=GROUPS, cv=LeaveOutSplit(min_rows=4))
+    with config_context(enable_metadata_routing=True):
+        found = cross_validate(
+            Ridge(), X, Y, params={"groups": GROUPS}, cv=LeaveOutSplit(min_rows=4)
+        )
+    assert found["test_score"].tolist() == expected["test_score"].tolist()
+    assert len(found["test_score"]) == 9  # five metals, four anions
+
+
+def test_sparse_features_and_groups_that_cannot_be_sorted():
+    sparse = csr_array(np.abs(X))
+    splitter = CovariateSplit(0.2, n_neighbors=3)
+    dense = splitter.held_out(np.abs(X), Y, GROUPS)
+    assert splitter.held_out(sparse, Y, GROUPS).tolist() == dense.tolist()
+    with pytest.raises(SplitError, match="groups must be of one kind, such as texts, without None"):
+        RandomSplit(0.2, 0).held_out(X, Y, np.array([*GROUPS[:19], None], object))

@@ -51,7 +51,7 @@ class TestLOCO:
     @pytest.mark.parametrize(
         ("splitter", "message"),
         [
-            (LOCOSplit(16), "16 clusters of 15 formulas with different features; .* at most 15"),
+            (LOCOSplit(16), "16 clusters of formulas in 15 different places; choose at most 15"),
             (LOCOSplit(1), "n_clusters = 1; expected at least 2"),
             (LOCOSplit(3, "dbscan"), "method = 'dbscan'; expected one of kmeans, agglomerative"),
         ],

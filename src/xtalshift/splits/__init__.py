@@ -17,6 +17,7 @@ from xtalshift.splits.random import GroupedSplit, KFoldSplit, RandomSplit, Strat
 from xtalshift.splits.redundancy import RedundancySplit, drop_near, thin
 from xtalshift.splits.regions import FarthestPointSplit, PropensitySplit
 from xtalshift.splits.relation import FoundRelationSplit, find_relations
+from xtalshift.splits.rows import Rows
 from xtalshift.splits.sparse import SparseXSplit, SparseYSplit
 from xtalshift.splits.target import MatExSplit, PriorSplit
 
@@ -42,6 +43,7 @@ __all__ = [
     "RedundancySplit",
     "Region",
     "RelationSplit",
+    "Rows",
     "SparseXSplit",
     "SparseYSplit",
     "Splitter",

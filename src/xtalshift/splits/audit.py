@@ -17,7 +17,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits.base import Fold
 from xtalshift.splits.findings import AuditSettings, FoldAudit, SplitAudit, find
 from xtalshift.splits.residuals import ResidualTest, correct_holm, residual_test
-from xtalshift.splits.rows import check_lengths, group_numbers
+from xtalshift.splits.rows import check_rows, group_numbers
 from xtalshift.splits.shift import distance_ratio, target_shift, two_sample
 from xtalshift.splits.space import check_features
 
@@ -89,8 +89,8 @@ class AuditTable:
         SplitError
             If the lengths differ, there is no feature or one is infinite.
         """
-        checked, targets, formulas = check_lengths(X, y, groups)
-        features = check_features(checked)
+        rows = check_rows(X, y, groups)
+        features, targets, formulas = check_features(rows.X), rows.y, rows.groups
         numbers, n_groups = group_numbers(formulas)
         names = np.empty(n_groups, dtype=object)
         names[numbers] = formulas

@@ -15,7 +15,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
-from xtalshift.splits.rows import BoolArray, IntArray, check_lengths, group_numbers
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_rows, group_numbers
 
 __all__ = ["SPLITTERS", "Fold", "HoldOut", "Region", "Splitter", "check_whole"]
 
@@ -140,7 +140,7 @@ class Splitter(BaseCrossValidator):
         LeakageError
             If a row or a formula would stand on both sides.
         """
-        yield from self._folds(*check_lengths(X, y, groups))
+        yield from self._folds(check_rows(X, y, groups))
 
     def split(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -166,7 +166,7 @@ class Splitter(BaseCrossValidator):
         """Return the number of folds; it may depend on the rows."""
         if X is None:
             raise SplitError(f"the number of folds of {self!r} depends on the rows: pass X")
-        return sum(1 for _ in self._regions(*check_lengths(X, y, groups)))
+        return sum(1 for _ in self._regions(check_rows(X, y, groups)))
 
     def restrict(self, rows: IntArray) -> Self:
         """Return the splitter for a part of the table: arguments with a value per row are cut."""
@@ -198,7 +198,7 @@ class Splitter(BaseCrossValidator):
         SplitError
             If the rule is impossible for these rows, or has no fold of such a name.
         """
-        held = {region.name: region.test for region in self._regions(*check_lengths(X, y, groups))}
+        held = {region.name: region.test for region in self._regions(check_rows(X, y, groups))}
         broken = []
         for fold in folds:
             name = "" if list(held) == [""] else fold.name  # a single fold has no name
@@ -208,17 +208,13 @@ class Splitter(BaseCrossValidator):
             broken.append(np.sort(seen[held[name][seen]]))
         return broken
 
-    def _folds(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> Iterator[Fold]:
-        numbers, _ = group_numbers(groups)
-        for region in self._regions(X, y, groups):
-            yield self._fold(region, numbers, groups)
+    def _folds(self, table: Rows) -> Iterator[Fold]:
+        numbers, _ = group_numbers(table.groups)
+        for region in self._regions(table):
+            yield self._fold(region, numbers, table.groups)
 
     @abstractmethod
-    def _regions(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> Iterator[Region]:
+    def _regions(self, table: Rows) -> Iterator[Region]:
         """Yield what each fold holds out; the hook of a new splitter."""
 
     @abstractmethod
@@ -289,21 +285,17 @@ class HoldOut(Splitter):
         self, X: ArrayLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> BoolArray:
         """Return the mask of the test rows, shape (n,); arguments and errors as in `folds`."""
-        features, targets, names = check_lengths(X, y, groups)
-        (fold,) = self._folds(features, targets, names)
-        mask = np.zeros(len(features), dtype=bool)
+        rows = check_rows(X, y, groups)
+        (fold,) = self._folds(rows)
+        mask = np.zeros(len(rows), dtype=bool)
         mask[fold.test] = True
         return mask
 
-    def _regions(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> Iterator[Region]:
-        yield Region("", self._held_out(X, y, groups))
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        yield Region("", self._held_out(table))
 
     @abstractmethod
-    def _held_out(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> BoolArray:
+    def _held_out(self, table: Rows) -> BoolArray:
         """Return the mask of the test rows; the hook of a new splitter with one fold."""
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
-from xtalshift.splits.rows import IntArray
+from xtalshift.splits.rows import IntArray, Rows
 from xtalshift.splits.space import Embedding, locate_formulas
 
 __all__ = ["AGGLOMERATIVE_LIMIT", "LOCOSplit", "cluster_points"]
@@ -64,15 +64,10 @@ class LOCOSplit(Splitter):
         """Return the number of clusters."""
         return self.n_clusters
 
-    def _regions(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
+    def _regions(self, table: Rows) -> Iterator[Region]:
         located = locate_formulas(
-            X,
-            groups,
+            table.X,
+            table.groups,
             self.n_components,
             embedding=self.embedding,
             random_state=self.random_state,

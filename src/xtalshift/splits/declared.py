@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.splits.base import SPLITTERS, Fold, HoldOut, Region, Splitter, check_whole
 from xtalshift.splits.labelling import as_formulas, label_rows
-from xtalshift.splits.rows import BoolArray, IntArray, group_numbers
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, group_numbers
 
 __all__ = ["PART_NAMES", "ColumnSplit", "PredefinedSplit", "RelationSplit"]
 
@@ -54,18 +54,15 @@ class RelationSplit(HoldOut):
         self.flags = flags
         self.formulas = formulas
 
-    def _held_out(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> BoolArray:
+    def _held_out(self, table: Rows) -> BoolArray:
         if (self.flags is None) == (self.formulas is None):
             raise SplitError("a relation shift is declared by a flag column or a list of formulas")
         if self.flags is not None:
-            return read_flags(self.flags, len(X))
+            return read_flags(self.flags, len(table))
         declared = as_formulas(np.asarray(self.formulas), "a relation")
-        return np.isin(groups.astype(str), np.array(declared, dtype=str))  # texts are sorted: fast
+        return np.isin(
+            table.groups.astype(str), np.array(declared, dtype=str)
+        )  # texts are sorted: fast
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -100,13 +97,8 @@ class ColumnSplit(Splitter):
         self.labels = labels
         self.whole_formulas = whole_formulas
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        labels = label_rows(self.labels, groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        labels = label_rows(self.labels, table.groups)
         folded = {name: PART_NAMES.get(name.casefold()) for name in labels.names}
         unknown = [name for name, part in folded.items() if part is None]
         if not unknown and "test" not in folded.values():
@@ -127,7 +119,7 @@ class ColumnSplit(Splitter):
                 f"the column names parts, but also {', '.join(map(repr, unknown[:5]))}; use "
                 f"{', '.join(PART_NAMES)}, or labels without 'test' and 'ood' to leave each out"
             )
-        parts = {part: np.zeros(len(groups), dtype=bool) for part in PART_NAMES.values()}
+        parts = {part: np.zeros(len(table), dtype=bool) for part in PART_NAMES.values()}
         for name, part in folded.items():
             parts[str(part)] |= labels.mask(name)
         unused = ~np.logical_or.reduce(list(parts.values()))
@@ -178,35 +170,28 @@ class PredefinedSplit(Splitter):
         part.given = [fold.renumber(places) for fold in self.given]
         return part
 
-    def _folds(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Fold]:
-        numbers, _ = group_numbers(groups)
+    def _folds(self, table: Rows) -> Iterator[Fold]:
+        numbers, _ = group_numbers(table.groups)
         for fold in self.given:
             rows = np.concatenate(list(fold.parts.values()))
-            outside = rows[(rows < 0) | (rows >= len(X))]
+            outside = rows[(rows < 0) | (rows >= len(table))]
             if outside.size:
                 raise SplitError(
-                    f"fold {fold.name!r} names row {outside[0]}, the table has {len(X)} rows"
+                    f"fold {fold.name!r} names row {outside[0]}, the table has {len(table)} rows"
                 )
-            times = np.bincount(rows, minlength=len(X))
+            times = np.bincount(rows, minlength=len(table))
             if (times > 1).any():
                 raise LeakageError(f"fold {fold.name!r} has row {np.argmax(times > 1)} twice")
             if not len(fold.train) or not len(fold.test):
                 raise SplitError(f"fold {fold.name!r} has no row in train or none in test")
             if self.whole_formulas:
                 whose = "The file (whole_formulas = false takes it as it is)"
-                check_whole(fold, numbers, groups, whose)
+                check_whole(fold, numbers, table.groups, whose)
             yield fold
 
-    def _regions(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> Iterator[Region]:
-        for fold in self._folds(X, y, groups):
-            yield Region(fold.name, np.isin(np.arange(len(X)), fold.test))
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        for fold in self._folds(table):
+            yield Region(fold.name, np.isin(np.arange(len(table)), fold.test))
 
     def describe(self) -> str:
         """Say in one line what is held out."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from xtalshift.splits.base import SPLITTERS, HoldOut
-from xtalshift.splits.rows import BoolArray, take_top
+from xtalshift.splits.rows import BoolArray, Rows, take_top
 from xtalshift.splits.space import Embedding, isolation, locate_formulas
 
 __all__ = ["CovariateSplit"]
@@ -52,20 +49,15 @@ class CovariateSplit(HoldOut):
         self.embedding = embedding
         self.random_state = random_state
 
-    def _held_out(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> BoolArray:
+    def _held_out(self, table: Rows) -> BoolArray:
         points, numbers = locate_formulas(
-            X,
-            groups,
+            table.X,
+            table.groups,
             self.n_components,
             embedding=self.embedding,
             random_state=self.random_state,
         )
-        return take_top(isolation(points, self.n_neighbors)[numbers], groups, self.share)
+        return take_top(isolation(points, self.n_neighbors)[numbers], table.groups, self.share)
 
     def describe(self) -> str:
         """Say in one line what is held out."""

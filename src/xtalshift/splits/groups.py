@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xtalshift.chem.rules import match_rule
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.labelling import label_rows, parse_groups
-from xtalshift.splits.rows import BoolArray
+from xtalshift.splits.rows import BoolArray, Rows
 
 __all__ = ["FamilySplit", "LeaveOutSplit"]
 
@@ -33,13 +33,8 @@ class FamilySplit(HoldOut):
     def __init__(self, contains: str = "F") -> None:
         self.contains = contains
 
-    def _held_out(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> BoolArray:
-        return match_rule(self.contains, parse_groups(groups, "a family"))
+    def _held_out(self, table: Rows) -> BoolArray:
+        return match_rule(self.contains, parse_groups(table.groups, "a family"))
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -85,13 +80,8 @@ class LeaveOutSplit(Splitter):
         self.min_rows = min_rows
         self.max_folds = max_folds
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        labels = label_rows(self.by, groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        labels = label_rows(self.by, table.groups)
         by = f"{self.by} " if isinstance(self.by, str) else ""
         if self.values is not None:
             chosen = split_values(self.values)
@@ -99,14 +89,14 @@ class LeaveOutSplit(Splitter):
                 raise SplitError(f"values = {self.values!r} names no label")
         else:
             counts = labels.counts()
-            usable = np.flatnonzero((counts >= self.min_rows) & (counts < len(groups)))
+            usable = np.flatnonzero((counts >= self.min_rows) & (counts < len(table)))
             frequent = usable[np.argsort(-counts[usable], kind="stable")][: self.max_folds]
             chosen = [labels.names[code] for code in np.sort(frequent)]
             if not chosen:
                 most = max(counts.tolist(), default=0)
                 raise SplitError(
                     f"no {by or 'label '}is on at least min_rows = {self.min_rows} and not all of "
-                    f"{len(groups)} rows (the most frequent: {most}); choose a smaller min_rows or "
+                    f"{len(table)} rows (the most frequent: {most}); choose a smaller min_rows or "
                     "another labelling"
                 )
         for name in chosen:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
-from xtalshift.splits.rows import check_share, group_numbers
+from xtalshift.splits.rows import Rows, check_share, group_numbers
 
 __all__ = ["TimeSplit"]
 
@@ -40,13 +40,8 @@ class TimeSplit(Splitter):
         self.share = share
         self.n_folds = n_folds
 
-    def _regions(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        times = self._numbers(len(X))
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        times = self._numbers(len(table))
         check_share(self.share)
         if not (self.n_folds >= 1 and self.share * self.n_folds < 1):
             most = int((1 - 1e-9) / self.share)
@@ -54,7 +49,7 @@ class TimeSplit(Splitter):
                 f"{self.n_folds} test periods of {100 * self.share:g}% leave nothing before the "
                 f"first; choose n_folds from 1 to {most}, or a smaller share"
             )
-        numbers, n_groups = group_numbers(groups)
+        numbers, n_groups = group_numbers(table.groups)
         first = np.full(n_groups, np.inf)
         np.minimum.at(first, numbers, times)
         reported = first[numbers]
@@ -62,7 +57,7 @@ class TimeSplit(Splitter):
         later = np.cumsum(counts[::-1])[::-1]  # rows reported at this time or later
         cuts = [len(known)]  # number of times before each test period, from the latest on
         for period in range(1, self.n_folds + 1):
-            wanted = int(np.argmax([*(later <= self.share * period * len(X) + 1e-9), True]))
+            wanted = int(np.argmax([*(later <= self.share * period * len(table) + 1e-9), True]))
             cuts.append(min(wanted, cuts[-1] - 1))
         if cuts[-1] < 1:
             raise SplitError(

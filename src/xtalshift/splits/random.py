@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.labelling import join_groups
-from xtalshift.splits.rows import BoolArray, IntArray, check_share, group_numbers
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, group_numbers
 from xtalshift.splits.target import check_targets, formula_targets
 
 __all__ = ["DealtSplitter", "GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]
@@ -37,18 +37,13 @@ class RandomSplit(HoldOut):
         self.share = share
         self.random_state = random_state
 
-    def _held_out(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> BoolArray:
+    def _held_out(self, table: Rows) -> BoolArray:
         check_share(self.share)
-        numbers, n_groups = group_numbers(groups)
+        numbers, n_groups = group_numbers(table.groups)
         sizes = np.bincount(numbers, minlength=n_groups)
         scores = as_generator(self.random_state).random(n_groups)
         taken = np.zeros(n_groups, dtype=bool)
-        room = self.share * len(groups) + 1e-9  # 0.1 * 30 is not 3
+        room = self.share * len(table) + 1e-9  # 0.1 * 30 is not 3
         order = np.argsort(-scores, kind="stable")
         for group in order:
             if sizes[group] <= room:  # a formula with many rows must not end the draw
@@ -106,13 +101,8 @@ class KFoldSplit(DealtSplitter):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        numbers, n_groups = group_numbers(groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        numbers, n_groups = group_numbers(table.groups)
         order = as_generator(self.random_state).permutation(n_groups)
         parts = fill_evenly(numbers, order, self.n_folds)
         yield from self._deal(parts, n_groups, "formulas")
@@ -143,13 +133,8 @@ class StratifiedSplit(DealtSplitter):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        means, numbers = formula_targets(check_targets(y), groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        means, numbers = formula_targets(check_targets(table.y), table.groups)
         n_blocks = -(-len(means) // max(self.n_folds, 1))
         blocks = np.tile(np.arange(max(self.n_folds, 1)), (n_blocks, 1))
         dealt = as_generator(self.random_state).permuted(blocks, axis=1).reshape(-1)
@@ -185,13 +170,8 @@ class GroupedSplit(DealtSplitter):
         self.by = by
         self.n_folds = n_folds
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        numbers, n_groups = join_groups(self.by, groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        numbers, n_groups = join_groups(self.by, table.groups)
         order = np.argsort(-np.bincount(numbers, minlength=n_groups), kind="stable")
         parts = fill_evenly(numbers, order, self.n_folds)
         yield from self._deal(parts, n_groups, "groups that share no formula")

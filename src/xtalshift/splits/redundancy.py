@@ -21,7 +21,7 @@ from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, Fold, Region
 from xtalshift.splits.labelling import parse_groups
 from xtalshift.splits.random import DealtSplitter, fill_evenly
-from xtalshift.splits.rows import BoolArray, IntArray, group_numbers
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, group_numbers
 
 __all__ = ["RedundancySplit", "drop_near", "near_pairs", "thin"]
 
@@ -61,22 +61,17 @@ class RedundancySplit(DealtSplitter):
         self.n_folds = n_folds
         self.random_state = random_state
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        formulas, numbers = _unique(groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        formulas, numbers = _unique(table.groups)
         pairs = near_pairs(formulas, self.max_distance)
         size = len(formulas)
         links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
         n_linked, linked = connected_components(links, directed=False)
         rows = linked[numbers]
         largest = np.bincount(rows).max()
-        if largest > len(groups) / 2:
+        if largest > len(table) / 2:
             raise SplitError(
-                f"max_distance = {self.max_distance:g} links {largest} of {len(groups)} rows to "
+                f"max_distance = {self.max_distance:g} links {largest} of {len(table)} rows to "
                 "one group, more than half; choose a smaller one"
             )
         # a large group that is dealt last would unbalance the folds

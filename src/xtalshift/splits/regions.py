@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.declared import read_flags
-from xtalshift.splits.rows import BoolArray, IntArray, check_share, take_top
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, take_top
 from xtalshift.splits.shift import sample
 from xtalshift.splits.space import Embedding, formula_means, locate_formulas
 
@@ -61,15 +61,10 @@ class FarthestPointSplit(Splitter):
         self.embedding = embedding
         self.random_state = random_state
 
-    def _regions(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
+    def _regions(self, table: Rows) -> Iterator[Region]:
         points, numbers = locate_formulas(
-            X,
-            groups,
+            table.X,
+            table.groups,
             self.n_components,
             embedding=self.embedding,
             random_state=self.random_state,
@@ -79,7 +74,7 @@ class FarthestPointSplit(Splitter):
                 f"{self.n_folds} regions of {len(points)} formulas; choose n_folds from 1 to "
                 f"{len(points)}"
             )
-        names = np.unique(groups)
+        names = np.unique(table.groups)
         nearest = _distances(points, points.mean(axis=0))
         for number in range(self.n_folds):
             centre = int(np.argmax(nearest))
@@ -87,7 +82,7 @@ class FarthestPointSplit(Splitter):
                 raise SplitError(f"the formulas lie in {number} different places; no other is far")
             away = _distances(points, points[centre])
             nearest = away if number == 0 else np.minimum(nearest, away)
-            region = take_top(-away[numbers], groups, self.share)
+            region = take_top(-away[numbers], table.groups, self.share)
             yield Region(f"around {names[centre]}", region)
 
     def describe(self) -> str:
@@ -144,19 +139,14 @@ class PropensitySplit(HoldOut):
         self.n_max = n_max
         self.random_state = random_state
 
-    def _held_out(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> BoolArray:
+    def _held_out(self, table: Rows) -> BoolArray:
         check_share(self.share)
         declared = [self.candidates, self.flags]
         if sum(values is not None for values in declared) != 1:
             raise SplitError(
                 "a target domain is declared by the features of its materials or by flags of rows"
             )
-        rows, numbers = formula_means(X, groups)
+        rows, numbers = formula_means(table.X, table.groups)
         n_formulas = len(rows)
         if self.candidates is not None:
             domain = np.asarray(self.candidates, dtype=np.float64)
@@ -169,10 +159,10 @@ class PropensitySplit(HoldOut):
         elif self.flags is not None:
             points = rows
             flagged = np.zeros(n_formulas, dtype=bool)
-            flagged[numbers[read_flags(self.flags, len(X))]] = True
+            flagged[numbers[read_flags(self.flags, len(table))]] = True
             inside = flagged
         odds = _odds(points, inside, self.n_max, np.random.default_rng(self.random_state))
-        return take_top(odds[:n_formulas][numbers], groups, self.share)
+        return take_top(odds[:n_formulas][numbers], table.groups, self.share)
 
     def describe(self) -> str:
         """Say in one line what is held out."""

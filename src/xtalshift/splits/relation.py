@@ -14,7 +14,7 @@ from xtalshift.splits.audit import AuditTable, compare_relation
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
 from xtalshift.splits.labelling import label_rows
 from xtalshift.splits.residuals import ResidualTest, correct_holm
-from xtalshift.splits.rows import BoolArray
+from xtalshift.splits.rows import BoolArray, Rows
 from xtalshift.splits.target import check_targets
 
 __all__ = ["FoundRelationSplit", "GroupTest", "find_relations"]
@@ -95,16 +95,11 @@ class FoundRelationSplit(Splitter):
         self.n_max = n_max
         self.random_state = random_state
 
-    def _regions(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
+    def _regions(self, table: Rows) -> Iterator[Region]:
         tests = find_relations(
-            X,
-            check_targets(y),
-            groups,
+            table.X,
+            check_targets(table.y),
+            table.groups,
             by=self.by,
             p=self.p,
             shift=self.shift,

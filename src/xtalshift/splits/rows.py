@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,10 +11,40 @@ from scipy.sparse import sparray, spmatrix
 
 from xtalshift.errors import SplitError
 
-__all__ = ["BoolArray", "IntArray", "check_lengths", "check_share", "group_numbers", "take_top"]
+__all__ = [
+    "BoolArray",
+    "IntArray",
+    "Rows",
+    "check_rows",
+    "check_share",
+    "group_numbers",
+    "take_top",
+]
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The n rows that a splitter is asked about.
+
+    Attributes
+    ----------
+    X : ndarray of float, shape (n, d)
+        Features.
+    y : ndarray of float64, shape (n,), or None
+        Targets.
+    groups : ndarray, shape (n,)
+        Reduced formulas; a number per row where none were given.
+    """
+
+    X: NDArray[Any]
+    y: NDArray[np.float64] | None
+    groups: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.X)
 
 
 def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
@@ -74,10 +105,8 @@ def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) ->
     return taken[numbers]
 
 
-def check_lengths(
-    X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[Any]]:
-    """Return features, targets and groups (by default one per row) as arrays of one length.
+def check_rows(X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None) -> Rows:
+    """Return features, targets and groups as arrays of one length.
 
     Raises
     ------
@@ -91,4 +120,4 @@ def check_lengths(
     for name, values in (("y", targets), ("groups", names)):
         if values is not None and len(values) != len(features):
             raise SplitError(f"X has {len(features)} rows but {name} has {len(values)}")
-    return features, targets, names
+    return Rows(features, targets, names)

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
 from xtalshift.splits.clusters import cluster_points
+from xtalshift.splits.rows import Rows
 from xtalshift.splits.space import isolation, locate_formulas
 from xtalshift.splits.target import check_targets, formula_targets
 
@@ -116,14 +117,9 @@ class SparseXSplit(_SparseSplit):
 
     needs: ClassVar[tuple[str, ...]] = ("X",)
 
-    def _regions(
-        self,
-        X: NDArray[Any],
-        y: NDArray[np.float64] | None,  # noqa: ARG002
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        located = locate_formulas(X, groups, self.n_components)
-        yield from self._spread(located.points, located.numbers, np.unique(groups))
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        located = locate_formulas(table.X, table.groups, self.n_components)
+        yield from self._spread(located.points, located.numbers, np.unique(table.groups))
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -158,14 +154,9 @@ class SparseYSplit(_SparseSplit):
             size, n_folds, n_others, n_candidates, n_neighbors, random_state=random_state
         )
 
-    def _regions(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,
-        groups: NDArray[Any],
-    ) -> Iterator[Region]:
-        means, numbers = formula_targets(check_targets(y), groups)
-        yield from self._spread(means[:, None], numbers, np.unique(groups))
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        means, numbers = formula_targets(check_targets(table.y), table.groups)
+        yield from self._spread(means[:, None], numbers, np.unique(table.groups))
 
     def describe(self) -> str:
         """Say in one line what is held out."""

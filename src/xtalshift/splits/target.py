@@ -12,7 +12,7 @@ from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region
 from xtalshift.splits.labelling import label_rows
-from xtalshift.splits.rows import BoolArray, IntArray, check_share, group_numbers, take_top
+from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, group_numbers, take_top
 
 __all__ = ["MatExSplit", "PriorSplit", "Tail", "check_targets", "formula_targets"]
 
@@ -58,23 +58,18 @@ class PriorSplit(HoldOut):
         self.within = within
         self.only = only
 
-    def _held_out(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,
-        groups: NDArray[Any],
-    ) -> BoolArray:
-        targets = check_targets(y)
+    def _held_out(self, table: Rows) -> BoolArray:
+        targets = check_targets(table.y)
         if self.within is None:
             if self.only is not None:
                 raise SplitError(f"only = {self.only!r} is one label of within; give within too")
-            return self._tail(targets, groups)
-        labels = label_rows(self.within, groups, single=True)
-        held_out = np.zeros(len(groups), dtype=bool)
+            return self._tail(targets, table.groups)
+        labels = label_rows(self.within, table.groups, single=True)
+        held_out = np.zeros(len(table), dtype=bool)
         for name in labels.names if self.only is None else [str(self.only)]:
             rows = np.flatnonzero(labels.mask(name))
-            if len(np.unique(groups[rows])) > 1:  # a label of one formula has no tail
-                held_out[rows] = self._tail(targets[rows], groups[rows])
+            if len(np.unique(table.groups[rows])) > 1:  # a label of one formula has no tail
+                held_out[rows] = self._tail(targets[rows], table.groups[rows])
         return held_out
 
     def _tail(self, y: NDArray[np.float64], groups: NDArray[Any]) -> BoolArray:
@@ -130,31 +125,26 @@ class MatExSplit(HoldOut):
         self.whole_formulas = whole_formulas
         self.random_state = random_state
 
-    def _held_out(
-        self,
-        X: NDArray[Any],  # noqa: ARG002
-        y: NDArray[np.float64] | None,
-        groups: NDArray[Any],
-    ) -> BoolArray:
-        targets = check_targets(y)
+    def _held_out(self, table: Rows) -> BoolArray:
+        targets = check_targets(table.y)
         check_share(self.share)
         if self.whole_formulas:
-            return take_top(targets, groups, self.share)
-        mask = np.zeros(len(groups), dtype=bool)
-        mask[np.argsort(-targets, kind="stable")[: _share_of(len(groups), self.share)]] = True
+            return take_top(targets, table.groups, self.share)
+        mask = np.zeros(len(table), dtype=bool)
+        mask[np.argsort(-targets, kind="stable")[: _share_of(len(table), self.share)]] = True
         return mask
 
-    def _regions(
-        self, X: NDArray[Any], y: NDArray[np.float64] | None, groups: NDArray[Any]
-    ) -> Iterator[Region]:
-        test = self._held_out(X, y, groups)
+    def _regions(self, table: Rows) -> Iterator[Region]:
+        test = self._held_out(table)
         check_share(self.eval_share)
         rest = np.flatnonzero(~test)
         generator = as_generator(self.random_state)
-        val = np.zeros(len(groups), dtype=bool)
+        val = np.zeros(len(table), dtype=bool)
         if self.whole_formulas:
-            numbers, n_groups = group_numbers(groups[rest])
-            val[rest] = take_top(generator.random(n_groups)[numbers], groups[rest], self.eval_share)
+            numbers, n_groups = group_numbers(table.groups[rest])
+            val[rest] = take_top(
+                generator.random(n_groups)[numbers], table.groups[rest], self.eval_share
+            )
         else:
             val[generator.permutation(rest)[: _share_of(len(rest), self.eval_share)]] = True
         yield Region("", test, val=val)

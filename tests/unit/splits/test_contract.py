@@ -114,11 +114,11 @@ class _Broken(HoldOut):
     def __init__(self, fault):
         self.fault = fault
 
-    def _held_out(self, X, y, groups):
+    def _held_out(self, table):
         if self.fault == "mutates":
-            X[0] = 7.0
+            table.X[0] = 7.0
         _Broken.calls += 1
-        mask = np.array([name.endswith("F") for name in groups])
+        mask = np.array([name.endswith("F") for name in table.groups])
         if self.fault == "differs":
             mask[1] = _Broken.calls % 2
         return mask
@@ -179,9 +179,9 @@ def test_the_checker_sees_a_broken_rule_and_a_rule_of_the_wrong_shape():
 
 def test_a_users_own_splitter_with_many_folds():
     class PerAnion(Splitter):
-        def _regions(self, X, y, groups):
-            for anion in np.unique(X[:, 1]):
-                yield Region(f"anion {anion:g}", X[:, 1] == anion)
+        def _regions(self, table):
+            for anion in np.unique(table.X[:, 1]):
+                yield Region(f"anion {anion:g}", table.X[:, 1] == anion)
 
         def describe(self):
             return "one anion"

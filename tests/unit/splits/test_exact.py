@@ -284,8 +284,8 @@ class TestBase:
 
     def test_a_rule_on_rows_takes_their_formulas_along(self):
         class FirstTwo(HoldOut):
-            def _held_out(self, X, y, groups):
-                return np.arange(len(X)) < 2
+            def _held_out(self, table):
+                return np.arange(len(table)) < 2
 
             def describe(self):
                 return "the first two"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ContractError
+from xtalshift.errors import ContractError, SplitError
 from xtalshift.splits.base import Fold, Splitter
 
 __all__ = ["check_splitter"]
@@ -64,7 +64,12 @@ def check_splitter(
         raise ContractError(f"{splitter!r} draws anew each time; pass random_state to check it")
     given = tuple(None if values is None else np.array(values) for values in (X, y, groups))
     n_rows = len(given[0]) if given[0] is not None else 0
-    folds = _unchanged(given, copy.deepcopy(splitter).folds, splitter)
+    try:
+        folds = _unchanged(given, copy.deepcopy(splitter).folds, splitter)
+    except SplitError as error:
+        raise ContractError(
+            f"{splitter!r} refuses these rows: {error} (pass X, y and groups that it can split)"
+        ) from error
     _require(bool(folds), f"{splitter!r} yields no fold")
     for number, fold in enumerate(folds):
         where = f"{splitter!r}, fold {number}{f' ({fold.name})' if fold.name else ''}"

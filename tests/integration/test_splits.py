@@ -179,6 +179,16 @@ class TestBrokenPromises:
         assert gone.code == 0, gone.err
         assert "what the split promises is not checked: no target column 'gap'" in gone.err
 
+    def test_the_same_rows_in_another_order(self, xtalshift, gaps, tmp_path):
+        frame = pd.read_csv(gaps, keep_default_na=False).drop(columns="id")
+        frame.to_csv(tmp_path / "one.csv", index=False)
+        split(xtalshift, tmp_path / "one.csv", tmp_path / "s.parquet", "--scheme", "covariate")
+        error = self.audit(
+            xtalshift, tmp_path / "one.csv", lambda f: f.sample(frac=1, random_state=0), tmp_path
+        )
+        assert "formulas in s.parquet are not those of the table, such as id " in error
+        assert "do not depend on the order of rows (--id-col)" in error
+
     def test_another_table(self, xtalshift, gaps, fluorides, tmp_path):
         error = self.audit(xtalshift, gaps, lambda f: f.assign(id=f.id + "x"), tmp_path)
         assert "154 of 154 ids in" in error
@@ -198,6 +208,8 @@ class TestBrokenPromises:
         (("--scheme", "time"), "scheme time needs the parameter times=COLUMN"),
         (("--scheme", "prior"), "more than one column can be the target"),
         (("--scheme", "random", "--inner", "kfolds"), "did you mean 'kfold'"),
+        (("--scheme", "random", "--id-col", "lab"), "stands in several rows"),
+        (("--scheme", "random", "-p", "share=20"), "between 0 and 1 (0.2 for 20 %)"),
         (("--scheme", "random", "--thin", "2"), "setting 'thin' = 2.0"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.foldfile import read_folds, read_promise
+from xtalshift.benchmark.foldfile import check_formulas, read_folds, read_promise
 from xtalshift.benchmark.parts import SplitRows, open_rows, prepare_rows, read_rows
 from xtalshift.benchmark.schemes import build_scheme
 from xtalshift.benchmark.spec import DataConfig, SplitSpec
@@ -67,10 +67,13 @@ def audit_file(
     rows = prepare_rows(table, data, {"X"})
     found = read_folds(path, table.ids, scheme=scheme)
     promise = read_promise(path)
+    changed = check_formulas(path, table.ids, table.formulas)
     if promise:
         _check_promise(promise, path, data, progress)
     else:
-        progress.say(f"  {path.name} does not say how it was made: its rule is not checked")
+        progress.say(f"  {path.name} does not say by what rule it was made: none is checked")
+    if changed:
+        raise SplitError(changed)
     if len(rows.good) < len(table):
         bad = int(np.argmax(rows.reasons != ""))
         progress.say(

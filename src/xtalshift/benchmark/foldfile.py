@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import read_frame
 from xtalshift.errors import SplitError
 from xtalshift.splits import Fold
 from xtalshift.splits.declared import PART_NAMES
 
-__all__ = ["METADATA_KEY", "OUTER", "read_folds", "read_promise"]
+__all__ = ["METADATA_KEY", "OUTER", "check_formulas", "read_folds", "read_promise"]
 
 METADATA_KEY = "xtalshift_split"
 """Key of the Parquet metadata in which a split says how it was made."""
@@ -82,6 +83,44 @@ def read_folds(
         fold = _fold(frame, rows, parts, places, f"fold {numbers.iloc[first]}")
         found.setdefault(schemes.iloc[first], []).append(fold)
     return found
+
+
+def check_formulas(path: Path, ids: NDArray[np.object_], formulas: NDArray[np.object_]) -> str:
+    """Return what is wrong if a file of folds was made for other formulas, else ``""``.
+
+    Parameters
+    ----------
+    path : Path
+        File of folds; without a column ``formula`` nothing can be said.
+    ids, formulas : ndarray of str, shape (n,)
+        Of the table.
+
+    Raises
+    ------
+    SplitError
+        If most formulas differ: the rows are others, or in another order.
+    """
+    frame = read_frame(path, text_columns=["id", "part", "scheme", "fold_name"])
+    if "formula" not in frame:
+        return ""
+    stored = frame.drop_duplicates("id").set_index("id")["formula"].astype(str)
+    own = pd.Series(formulas.astype(str), ids.astype(str)).reindex(stored.index.astype(str))
+    differ = np.flatnonzero(stored.to_numpy() != own.to_numpy())
+    pairs = [texts.iloc[differ].fillna("").tolist() for texts in (stored, own)]
+    one, other = (parse_formulas(texts)[0].reduced_formulas() for texts in pairs)
+    differ = differ[(one != other) | (one == "")]  # Li2O2 and LiO are written differently only
+    if not differ.size:
+        return ""
+    first = differ[0]
+    text = (
+        f"{differ.size} of {len(stored)} formulas in {path.name} are not those of the table, such "
+        f"as id {stored.index[first]}: {stored.iloc[first]} in the split, {own.iloc[first]} in the "
+        "table; give the table that the split was made for, or a column of ids that do not depend "
+        "on the order of rows (--id-col)"
+    )
+    if differ.size > len(stored) / 10:
+        raise SplitError(text)
+    return text
 
 
 def read_promise(path: Path) -> dict[str, Any]:

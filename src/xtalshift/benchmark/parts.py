@@ -192,6 +192,12 @@ def iter_parts(
     ConfigError, DataError, SplitError
         If a setting, the table or the split is impossible; the message says what is possible.
     """
+    ids, counts = np.unique(table.ids.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise DataError(
+            f"id {ids[np.argmax(counts > 1)]!r} stands in several rows, so the parts could not be "
+            "told apart; name a column of unique ids, or none to count the rows"
+        )
     needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
     rows = open_rows(table, spec, needs, progress)
     outer, inner = (

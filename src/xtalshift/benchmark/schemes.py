@@ -153,12 +153,16 @@ def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress
                 f"  {bad.size:,} structures have no {name} (row {bad[0] + 1}: {reasons[bad[0]]})"
             )
         return labels[name]
-    more = "" if column is not None else " (and no column 'cif' to read symmetries from)"
+    if name in SYMMETRY_LABELS:
+        raise SplitError(
+            f"{name} is read from a column cif, structure or poscar, and the table has none; its "
+            f"columns: {', '.join(map(str, table.extra.columns)) or 'none'}"
+        )
     choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.extra.columns)]
     raise SplitError(
         f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}; labellings: "
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
-        f"{', '.join(map(str, table.extra.columns)) or 'none'}{more}"
+        f"{', '.join(map(str, table.extra.columns)) or 'none'}"
     )
 
 

@@ -59,6 +59,19 @@ def print_audit(audit: SplitAudit) -> None:
             console.print(f"- {reason}", markup=False, soft_wrap=True)
         for name, why in audit.folds[0].missing.items():
             console.print(f"- not measured: {name}, {why}", markup=False, soft_wrap=True)
+    blind = sum("interpolation" in fold.labels and fold.auc is None for fold in audit.folds)
+    if blind:
+        console.print(
+            f"{blind} called interpolation without asking a classifier: undecided, not safe",
+            soft_wrap=True,
+        )
+    if len(rows) > 1:
+        console.print(
+            "A fold can have several labels; -o DIR writes a page with the reasons. AUC: telling "
+            "test from train; distance: to train, over that within train; ESS: training formulas "
+            "that count there",
+            soft_wrap=True,
+        )
     if audit.random_mae is not None and audit.dummy_mae is not None:
         console.print(
             f"Error of a constant (training mean): {audit.dummy_mae:.4g} on average over folds, "
@@ -70,7 +83,7 @@ def print_audit(audit: SplitAudit) -> None:
 def _cells(row: dict[str, Any]) -> list[str]:
     auc = format_number(row["auc"])
     if row["auc"] is not None:
-        auc = f"{row['auc']:.2f} ({row['auc_low']:.2f}-{row['auc_high']:.2f})"
+        auc = f"{row['auc']:.3f} ({row['auc_low']:.2f}-{row['auc_high']:.2f})"
     return [
         row["name"] or "-",
         f"{row['n_train']:,}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -131,26 +131,34 @@ def split_command(
     names = [name for name in (spec.scheme, spec.inner) if name]
     table = read_rows(spec.data, need_target=any("y" in SPLITTERS[name].needs for name in names))
     progress = make_progress()
+    if spec.data.target is None and table.target_name:
+        progress.say(f"  target: {table.target_name}")
     folds: list[Fold] = []
+    lines: list[str] = []
     unusable = 0
     with open_writer(out) as writer, progress.task("split", None) as task:
         for parts in iter_parts(table, spec, progress):
             writer.write(parts.frame)
             folds.append(parts.fold)
             unusable = int((parts.frame["status"][: len(table)] == "error").sum())
+            lines.append(_describe(parts.fold, len(table) - unusable, len(parts.frame), len(table)))
             task.advance()
         notes = {fold.name: fold.note for fold in folds if fold.note}
         writer.describe(METADATA_KEY, json.dumps({**describe_split(spec), "notes": notes}))
-    for fold in folds[:_SHOWN]:
-        typer.echo(_describe(fold))
-    if len(folds) > _SHOWN:
-        typer.echo(f"... and {len(folds) - _SHOWN:,} more folds")
+    for line in lines[:_SHOWN]:
+        typer.echo(line)
+    if len(lines) > _SHOWN:
+        typer.echo(f"... and {len(lines) - _SHOWN:,} more folds")
     if unusable:
         typer.echo(f"unusable {unusable:,} (see status and reason)")
     typer.echo(f"Split: {out}")
 
 
-def _describe(fold: Fold) -> str:
-    counts = ", ".join(f"{name} {len(rows):,}" for name, rows in fold.parts.items() if len(rows))
-    note: Any = f"  ({fold.note})" if fold.note else ""
-    return f"{fold.name + ': ' if fold.name else ''}{counts}{note}"
+def _describe(fold: Fold, n_usable: int, n_written: int, n_table: int) -> str:
+    counts = {name: len(rows) for name, rows in fold.parts.items()}
+    counts["unused"] = n_usable - sum(counts.values())
+    text = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    n_inner = n_written // n_table - 1
+    inner = f", {n_inner} inner folds" if n_inner else ""
+    note = f"  ({fold.note})" if fold.note else ""
+    return f"{fold.name + ': ' if fold.name else ''}{text}{inner}{note}"

@@ -26,19 +26,19 @@ def write_headline(split: dict[str, Any]) -> str:
         return "This split has no folds."
     if len(folds) == 1:
         return _write_one(folds[0])
+    enough = len(folds) - kinds.get("degenerate", 0)
     number = "None" if not shifted else "All" if shifted == len(folds) else str(shifted)
     of = "" if number == "All" else "of "
-    many = f"{number} {of}{len(folds)} folds {'is' if shifted < 2 else 'are'}"  # noqa: PLR2004
+    some = f"{len(folds)} folds"
+    if 0 < enough < len(folds):
+        some = f"the {enough} folds that are not degenerate"
+    many = f"{number} {of}{some} {'is' if shifted < 2 else 'are'}"  # noqa: PLR2004
     parts = [f"{count} by {KINDS[kind][0]}" for kind, count in kinds.items() if kind in SHIFTED]
     sentences = [f"{many} out of distribution{': ' if parts else ''}{join_words(parts)}."]
     if count := kinds.get("interpolation"):
-        sentences.append(
-            f"{_whole(count, folds)} no more than interpolation: no measure finds a shift."
-        )
+        sentences.append(f"{_whole(count, folds)} {_no_shift(folds)}")
     if count := kinds.get("degenerate"):
-        sentences.append(
-            f"{_whole(count, folds)} degenerate, too small to tell ({_why_small(split)})."
-        )
+        sentences.append(f"{_whole(count, folds)} degenerate ({_why_small(split)}).")
     return " ".join(sentences)
 
 
@@ -51,10 +51,17 @@ def _write_one(fold: dict[str, Any]) -> str:
     if fold["kind"] == "degenerate":
         reasons = [text for text in fold["reasons"] if text.startswith("degenerate: ")]
         why = join_words([text.removeprefix("degenerate: ") for text in reasons])
-        return f"The only fold is degenerate, too small to tell: {why}."
+        return f"The only fold is degenerate: {why}."
     if shifts:
         return f"The only fold is out of distribution: {join_words(shifts)}."
-    return "The only fold is no more than interpolation: no measure finds a shift."
+    return f"The only fold is {_no_shift([fold])}"
+
+
+def _no_shift(folds: list[dict[str, Any]]) -> str:
+    plain = [fold for fold in folds if fold["kind"] == "interpolation"]
+    if any(fold["auc"] is None for fold in plain):
+        return "undecided: no shift by the measures that were taken, but no classifier was asked."
+    return "no more than interpolation: no measure finds a shift."
 
 
 def _why_small(split: dict[str, Any]) -> str:

@@ -151,7 +151,9 @@ def audit_split(
     settings = settings or AuditSettings()
     table = AuditTable.of(X, y, groups, seed=derive_seed(settings.seed, "random folds"))
     audits = []
-    with progress.task("audit", len(folds) if isinstance(folds, Sized) else None) as task:
+    with progress.task(
+        f"audit {name}".strip(), len(folds) if isinstance(folds, Sized) else None
+    ) as task:
         for fold in folds:
             audits.append(audit_fold(fold, table, settings=settings))
             task.advance()

@@ -231,6 +231,8 @@ class Splitter(BaseCrossValidator):
             held = np.zeros(int(numbers.max()) + 1, dtype=bool)
             held[numbers[test]] = True
             test = held[numbers]
+        moved = int(test.sum()) - int(region.test.sum())
+        more = f"{moved} rows moved to test: no formula is on two sides" if moved else ""
         free = ~test
         others = []
         for mask in (region.unused, region.val, region.target):
@@ -240,9 +242,9 @@ class Splitter(BaseCrossValidator):
         if not test.any() or not train.any():
             which = f" ({region.name})" if region.name else ""
             apart = sum(int(mask.sum()) for mask in others)
-            more = f" ({apart} more do not train)" if apart else ""
+            idle = f" ({apart} more do not train)" if apart else ""
             raise SplitError(
-                f"{self.describe()}{which} holds out {int(test.sum())} of {len(test)} rows{more}; "
+                f"{self.describe()}{which} holds out {int(test.sum())} of {len(test)} rows{idle}; "
                 f"both sides need rows. {self._remedy()}"
             )
         fold = Fold(
@@ -251,7 +253,7 @@ class Splitter(BaseCrossValidator):
             val=np.flatnonzero(val),
             target=np.flatnonzero(target),
             name=region.name,
-            note=region.note,
+            note="; ".join(filter(None, [region.note, more])),
         )
         if whole:
             check_whole(fold, numbers, names, self.describe())

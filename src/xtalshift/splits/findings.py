@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from xtalshift.config import Settings
 
@@ -44,16 +45,16 @@ class AuditSettings(Settings):
     """
 
     min_test: int = 20
-    min_train_share: float = 0.5
-    auc: float = 0.8
+    min_train_share: float = Field(default=0.5, ge=0, le=1)
+    auc: float = Field(default=0.8, ge=0, le=1)
     distance_ratio: float = 1.5
-    unseen_share: float = 0.01
+    unseen_share: float = Field(default=0.01, ge=0, le=1)
     wasserstein: float = 0.5
     relation_shift: float = 0.5
-    relation_p: float = 0.01
-    n_max: int = 2000
-    n_references: int = 20000
-    n_relation: int = 5000
+    relation_p: float = Field(default=0.01, ge=0, le=1)
+    n_max: int = Field(default=2000, ge=1)
+    n_references: int = Field(default=20000, ge=1)
+    n_relation: int = Field(default=5000, ge=1)
     seed: int = 0
     classifier: bool = True
     relation: bool = True

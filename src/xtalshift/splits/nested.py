@@ -90,7 +90,10 @@ def add_validation(
     try:
         mask = RandomSplit(share, random_state).held_out(rows, None, groups[rows])
     except SplitError as error:
-        raise SplitError(f"{len(rows)} rows are left beside the test rows: {error}") from error
+        raise SplitError(
+            f"{len(rows)} rows are left beside the test rows, too few to draw validation rows from "
+            f"them (a share of 0 draws none): {error}"
+        ) from error
     return replace(fold, train=rows[~mask], val=rows[mask])
 
 

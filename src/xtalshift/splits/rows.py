@@ -67,7 +67,9 @@ def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
 def check_share(share: float) -> None:
     """Raise `SplitError` unless `share` is a number between 0 and 1."""
     if not 0 < share < 1:
-        raise SplitError(f"the share of test rows is {share}; expected a number between 0 and 1")
+        raise SplitError(
+            f"the share of test rows is {share}; expected a number between 0 and 1 (0.2 for 20 %)"
+        )
 
 
 def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) -> BoolArray:

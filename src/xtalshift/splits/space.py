@@ -42,11 +42,6 @@ class FormulaPoints(NamedTuple):
     points: NDArray[np.float64]
     numbers: IntArray
 
-    @property
-    def sizes(self) -> IntArray:
-        """Rows of each formula, shape (n_formulas,)."""
-        return np.bincount(self.numbers, minlength=len(self.points))
-
 
 def locate_formulas(
     X: NDArray[Any],

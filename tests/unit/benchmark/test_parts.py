@@ -219,7 +219,12 @@ def test_symmetries_are_read_from_a_column_of_structures():
         ("time", {"times": "flags"}, DataError, "no column 'flags' .*did you mean 'flag'"),
         ("time", {"times": "word"}, DataError, "'w' is neither a number nor a date such as 2021"),
         ("leave-out", {"by": "familly"}, SplitError, "did you mean 'family'.*columns: flag, word"),
-        ("leave-out", {"by": "space_group"}, SplitError, "no column 'cif' to read symmetries from"),
+        (
+            "leave-out",
+            {"by": "space_group"},
+            SplitError,
+            "read from a column cif, structure or poscar",
+        ),
         ("relation", {}, SplitError, "declared by a flag column or a list of formulas"),
     ],
 )

@@ -131,9 +131,9 @@ def test_what_is_crossed_is_what_gives_a_label(several):
 def test_the_headline_says_how_many_folds_are_what_they_claim(several):
     (split,) = audit_payload([several])["splits"]
     assert split["headline"] == (
-        "3 of 6 folds are out of distribution: 1 by covariate shift, 1 by prior shift and "
-        "1 by several shifts. 2 are no more than interpolation: no measure finds a shift. "
-        "1 is degenerate, too small to tell (fewer than 20 test rows)."
+        "3 of the 5 folds that are not degenerate are out of distribution: 1 by covariate shift, "
+        "1 by prior shift and 1 by several shifts. 2 are no more than interpolation: no measure finds a shift. "
+        "1 is degenerate (fewer than 20 test rows)."
     )
     assert split["alerts"][0].startswith("1 of 6 folds leak: ")
     assert split["alerts"][1].startswith("leaky: 2 formulas")
@@ -158,7 +158,7 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
         (
             (make_fold("a", n_test=3), make_fold("b", train_share=0.25)),
             (
-                "None of 2 folds is out of distribution. All are degenerate, too small to tell (1 "
+                "None of 2 folds is out of distribution. All are degenerate (1 "
                 "with fewer than 20 test rows and 1 with less than 50 % of the rows in training)."
             ),
         ),
@@ -172,7 +172,7 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
         ),
         (
             (make_fold("a", n_test=3),),
-            "The only fold is degenerate, too small to tell: 3 test rows, fewer than 20.",
+            "The only fold is degenerate: 3 test rows, fewer than 20.",
         ),
     ],
 )

@@ -132,7 +132,8 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
     (split,) = audit_payload([several])["splits"]
     assert split["headline"] == (
         "3 of the 5 folds that are not degenerate are out of distribution: 1 by covariate shift, "
-        "1 by prior shift and 1 by several shifts. 2 are no more than interpolation: no measure finds a shift. "
+        "1 by prior shift and 1 by several shifts. 2 are no more than interpolation: no measure "
+        "finds a shift. "
         "1 is degenerate (fewer than 20 test rows)."
     )
     assert split["alerts"][0].startswith("1 of 6 folds leak: ")

@@ -147,7 +147,7 @@ class TestBrokenPromises:
             return frame
 
         error = self.audit(xtalshift, gaps, twice, tmp_path)
-        assert "The split family puts 1 groups on both sides, such as LiF" in error
+        assert "The split family puts 1 formula on both sides, such as LiF" in error
 
     def test_a_row_that_the_rule_holds_out_trains(self, xtalshift, gaps, fluorides, tmp_path):
         def renamed(frame):

@@ -323,6 +323,7 @@ def check_whole(fold: Fold, numbers: IntArray, names: NDArray[Any], what: str) -
     if shared.size:
         example = names[np.flatnonzero(numbers == shared[0])[0]]
         raise LeakageError(
-            f"{what} puts {shared.size} groups on both sides, such as {example}"
+            f"{what} puts {shared.size} formula{'s'[: shared.size > 1]} on both sides, such as "
+            f"{example}"
             f"{f' in fold {fold.name!r}' if fold.name else ''}"
         )

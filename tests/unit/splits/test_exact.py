@@ -295,5 +295,5 @@ class TestBase:
 
     def test_a_fold_that_leaks_is_caught(self):
         fold = Fold(train=np.array([0, 4]), test=np.array([1, 2]))
-        with pytest.raises(LeakageError, match="puts 1 groups on both sides, such as Li2O"):
+        with pytest.raises(LeakageError, match="puts 1 formula on both sides, such as Li2O"):
             list(PredefinedSplit([fold]).folds(X, None, FORMULAS))

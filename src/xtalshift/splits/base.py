@@ -95,9 +95,8 @@ class Splitter(BaseCrossValidator):
     `whole_formulas` and it is False).
     """
 
-    __metadata_request__split: ClassVar[dict[str, bool]] = {
-        "groups": True
-    }  # scikit-learn's routing
+    # scikit-learn's metadata routing hands the groups on
+    __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
     role: ClassVar[str] = "ood"
     """``"id"`` if the held-out rows follow the training distribution, else ``"ood"``."""

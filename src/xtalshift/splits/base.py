@@ -163,6 +163,8 @@ class Splitter(BaseCrossValidator):
         groups: ArrayLike | None = None,
     ) -> int:
         """Return the number of folds; it may depend on the rows."""
+        if hasattr(self, "n_folds"):  # as a splitter calls it whose number is an argument
+            return int(self.n_folds)
         if X is None:
             raise SplitError(f"the number of folds of {self!r} depends on the rows: pass X")
         return sum(1 for _ in self._regions(check_rows(X, y, groups)))

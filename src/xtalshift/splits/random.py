@@ -64,15 +64,6 @@ class DealtSplitter(Splitter):
     role: ClassVar[str] = "id"
     n_folds: int
 
-    def get_n_splits(
-        self,
-        X: ArrayLike | None = None,  # noqa: ARG002
-        y: ArrayLike | None = None,  # noqa: ARG002
-        groups: ArrayLike | None = None,  # noqa: ARG002
-    ) -> int:
-        """Return the number of folds."""
-        return self.n_folds
-
     def _deal(self, parts: IntArray, n_groups: int, what: str) -> Iterator[Region]:
         if not 2 <= self.n_folds <= n_groups:  # noqa: PLR2004 - one fold leaves nothing to train on
             possible = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from xtalshift.errors import SplitError
@@ -41,15 +41,6 @@ class _SparseSplit(Splitter):
         self.n_neighbors = n_neighbors
         self.n_components = n_components
         self.random_state = random_state
-
-    def get_n_splits(
-        self,
-        X: ArrayLike | None = None,  # noqa: ARG002
-        y: ArrayLike | None = None,  # noqa: ARG002
-        groups: ArrayLike | None = None,  # noqa: ARG002
-    ) -> int:
-        """Return the number of folds."""
-        return self.n_folds
 
     def _spread(
         self, points: NDArray[np.float64], numbers: NDArray[np.int64], names: NDArray[Any]

@@ -17,7 +17,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits.base import Fold
 from xtalshift.splits.findings import AuditSettings, FoldAudit, SplitAudit, find
 from xtalshift.splits.residuals import ResidualTest, correct_holm, residual_test
-from xtalshift.splits.rows import check_rows, group_numbers
+from xtalshift.splits.rows import IntArray, check_rows, group_numbers
 from xtalshift.splits.shift import distance_ratio, target_shift, two_sample
 from xtalshift.splits.space import check_features
 
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _MIN_CLASS = 10
 """Fewest formulas of either side for a classifier."""

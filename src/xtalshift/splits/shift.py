@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from xtalshift.seeding import derive_seed
+from xtalshift.splits.rows import IntArray
 
 __all__ = [
     "DistanceShift",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _N_TREES = 200
 _LEAF = 5

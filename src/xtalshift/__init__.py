@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from xtalshift.data import read_table as read_table
     from xtalshift.errors import XtalshiftError as XtalshiftError
     from xtalshift.estimators import CALRegressor as CALRegressor
+    from xtalshift.estimators import ConstantRegressor as ConstantRegressor
     from xtalshift.estimators import FormulaLabels as FormulaLabels
     from xtalshift.estimators import FormulaRegressor as FormulaRegressor
     from xtalshift.estimators import IRNetRegressor as IRNetRegressor
     from xtalshift.estimators import LightGBMRegressor as LightGBMRegressor
-    from xtalshift.estimators import MeanRegressor as MeanRegressor
     from xtalshift.estimators import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators import TargetedCALRegressor as TargetedCALRegressor
     from xtalshift.estimators import load_model as load_model
@@ -75,7 +75,7 @@ _HOMES = {
     "LightGBMRegressor": "xtalshift.estimators",
     "MatExSplit": "xtalshift.splits",
     "MaterialsTable": "xtalshift.data",
-    "MeanRegressor": "xtalshift.estimators",
+    "ConstantRegressor": "xtalshift.estimators",
     "PredefinedSplit": "xtalshift.splits",
     "PriorSplit": "xtalshift.splits",
     "PropensitySplit": "xtalshift.splits",

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from xtalshift.estimators import METHODS, load_model
-from xtalshift.estimators.baselines import MeanRegressor
+from xtalshift.estimators import METHODS, Method, load_model
+from xtalshift.estimators.baselines import ConstantRegressor
 
 MACHINE_KEYS = {"seconds", "peak_memory_mib", "provenance"}
 TESTS = {"random": "id", "covariate": "ood", "prior": "ood", "family:F": "ood"}
@@ -133,7 +133,7 @@ def test_overwrite_may_add_a_run_to_a_folder_of_other_files(table, tmp_path, xta
     assert read(tmp_path)["records"]
 
 
-class Failing(MeanRegressor):
+class Failing(ConstantRegressor):
     """Fails until told otherwise."""
 
     broken = True
@@ -146,7 +146,8 @@ class Failing(MeanRegressor):
 
 @pytest.fixture
 def failing(monkeypatch):
-    monkeypatch.setitem(METHODS._items, "failing", lambda settings, seed: Failing())
+    method = Method(lambda settings, seed: Failing(), saved=True)
+    monkeypatch.setitem(METHODS._items, "failing", method)
     monkeypatch.setattr(Failing, "broken", True)
 
 

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from xtalshift.config import Settings
-from xtalshift.estimators import METHODS, MethodSettings
+from xtalshift.errors import ConfigError
+from xtalshift.estimators import METHODS, MethodSettings, saved_methods
 from xtalshift.splits import SPLITTERS
 
-__all__ = ["DataConfig", "RunConfig", "SplitConfig", "SplitSpec"]
+__all__ = ["DataConfig", "RunConfig", "SplitConfig", "SplitSpec", "check_saved"]
 
 Scheme = Literal["random", "covariate", "prior", "family", "relation"]
 
@@ -161,7 +162,7 @@ class RunConfig(MethodSettings):
         The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
         initial parameters. The shifted test sets are the same for all.
     methods : list of str
-        Names in `xtalshift.estimators.METHODS`; the dummy is always among them.
+        Names of `xtalshift.estimators.saved_methods`; the dummy is always among them.
     data : DataConfig
         Rows.
     split : SplitConfig
@@ -178,12 +179,29 @@ class RunConfig(MethodSettings):
     @classmethod
     def _known_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            METHODS[name]  # raises with the list of names
+            check_saved(name)
         if not names:
-            raise ValueError(f"name at least one method of {', '.join(METHODS)}")
+            raise ValueError(f"name at least one method of {', '.join(saved_methods())}")
         return tuple(dict.fromkeys(["dummy", *names]))
 
     @property
     def seeds(self) -> range:
         """All seeds."""
         return range(self.seed, self.seed + self.n_seeds)
+
+
+def check_saved(name: str) -> None:
+    """Raise unless `run` and `train` can save the model of a method.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such method; the message lists those there are.
+    ConfigError
+        If only `benchmark` offers it.
+    """
+    if not METHODS[name].saved:
+        raise ConfigError(
+            f"models of {name} cannot be saved, so only `xtalshift benchmark` compares it; here "
+            f"there is: {', '.join(saved_methods())}"
+        )

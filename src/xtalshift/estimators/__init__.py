@@ -2,10 +2,17 @@
 
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.estimators.base import REGRESSORS, Regressor
-from xtalshift.estimators.baselines import LightGBMRegressor, MeanRegressor, RidgeRegressor
+from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.cal import CALRegressor
 from xtalshift.estimators.irnet import IRNetRegressor
-from xtalshift.estimators.methods import METHODS, MethodSettings, build_method
+from xtalshift.estimators.methods import (
+    METHODS,
+    Method,
+    MethodSettings,
+    build_method,
+    register_method,
+    saved_methods,
+)
 from xtalshift.estimators.persist import load_model, save_model
 from xtalshift.estimators.pipeline import (
     FormulaLabels,
@@ -13,17 +20,19 @@ from xtalshift.estimators.pipeline import (
     FormulaRegressor,
     ModelCard,
 )
+from xtalshift.estimators.source_methods import network_options as _fill_the_registry  # noqa: F401
 
 __all__ = [
     "METHODS",
     "REGRESSORS",
     "CALRegressor",
+    "ConstantRegressor",
     "FormulaLabels",
     "FormulaPredictions",
     "FormulaRegressor",
     "IRNetRegressor",
     "LightGBMRegressor",
-    "MeanRegressor",
+    "Method",
     "MethodSettings",
     "ModelCard",
     "Regressor",
@@ -31,5 +40,7 @@ __all__ = [
     "TargetedCALRegressor",
     "build_method",
     "load_model",
+    "register_method",
     "save_model",
+    "saved_methods",
 ]

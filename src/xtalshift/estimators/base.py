@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from xtalshift.errors import ModelFormatError
 from xtalshift.featurize import Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
@@ -95,10 +96,10 @@ class FitData:
 
 
 class Regressor(RegressorMixin, BaseEstimator, ABC):
-    """Base of all regressors: checks the input, holds out validation rows, calls four hooks.
+    """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
     A subclass has ``__init__`` parameters ``validation_fraction`` and ``random_state`` and
-    implements `_fit` and `_predict`, and `_get_state` and `_set_state` for persistence.
+    implements `_fit` and `_predict`; `_get_state` and `_set_state` too if its models can be saved.
     """
 
     validation_fraction: float
@@ -268,6 +269,21 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         """
         return {"": self.predict(X)}
 
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:  # noqa: ARG002
+        """Return the standard deviation that the method states for its predictions.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            None for methods that state none.
+        """
+        return None
+
     @property
     def needs_origin(self) -> bool:
         """Whether `fit` with these settings needs `origin`, the compositions."""
@@ -301,13 +317,13 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions of checked rows, shape (n,)."""
 
-    @abstractmethod
     def _get_state(self) -> Arrays:
         """Return everything learned as named arrays."""
+        raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
 
-    @abstractmethod
-    def _set_state(self, state: Arrays) -> None:
+    def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
         """Restore what `_get_state` returned."""
+        raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
 
 
 def in_pieces(

@@ -3,43 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import Ridge
 
+from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import REGRESSORS, Arrays, FitData, Regressor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.seeding import Seed
 
-__all__ = ["LightGBMRegressor", "MeanRegressor", "RidgeRegressor"]
+__all__ = ["ConstantRegressor", "LightGBMRegressor", "RidgeRegressor"]
+
+Statistic = Literal["mean", "median", "max", "min"]
 
 
-@REGRESSORS.register("MeanRegressor")
-class MeanRegressor(Regressor):
-    """The dummy: predicts the mean of the training targets for every row.
+@REGRESSORS.register("ConstantRegressor")
+class ConstantRegressor(Regressor):
+    """Predicts one number for every row; the mean is the dummy of all tables.
 
     Parameters
     ----------
+    statistic : {"mean", "median", "max", "min"}, default "mean"
+        Of the training targets. The largest one is hard to beat on a tail: every held-out target
+        lies above it.
     validation_fraction, random_state
         As in `IRNetRegressor`; validation rows are not used.
     """
 
-    def __init__(self, validation_fraction: float = 0.1, random_state: Seed = None) -> None:
+    def __init__(
+        self,
+        statistic: Statistic = "mean",
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.statistic = statistic
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
     def _fit(self, data: FitData) -> None:
-        self.mean_ = float(np.average(data.train.y, weights=data.train.weights))
+        y, weights = data.train.y, data.train.weights
+        if self.statistic not in get_args(Statistic):
+            raise ConfigError(
+                f"statistic = {self.statistic!r}; expected {', '.join(get_args(Statistic))}"
+            )
+        if self.statistic == "mean":
+            self.value_ = float(np.average(y, weights=weights))
+        elif self.statistic == "median":
+            order = np.argsort(y)
+            share = np.cumsum(np.ones(len(y)) if weights is None else weights[order])
+            # the middle of the two rows about half of the weight, as without weights
+            sides = [int(np.searchsorted(share, share[-1] / 2, side)) for side in ("left", "right")]
+            self.value_ = float(y[order[sides]].mean())
+        else:
+            self.value_ = float(getattr(np, self.statistic)(y))
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.full(len(X), self.mean_)
+        return np.full(len(X), self.value_)
 
     def _get_state(self) -> Arrays:
-        return {"mean": np.array([self.mean_]), "n_features": np.array([self.n_features_in_])}
+        return {"value": np.array([self.value_]), "n_features": np.array([self.n_features_in_])}
 
     def _set_state(self, state: Arrays) -> None:
-        self.mean_ = float(state["mean"][0])
+        self.value_ = float(state["value"][0])
         self.n_features_in_ = int(state["n_features"][0])
 
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, field_validator
 
 from xtalshift.cal import CALConfig
 from xtalshift.config import Settings
+from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Regressor
-from xtalshift.estimators.baselines import LightGBMRegressor, MeanRegressor, RidgeRegressor
-from xtalshift.estimators.cal import CALRegressor
-from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.nn import ERMConfig, resolve_architecture
-from xtalshift.registry import Registry
+from xtalshift.registry import Registry, near_miss
 
-__all__ = ["METHODS", "LightGBMConfig", "MethodSettings", "NetworkConfig", "build_method"]
+__all__ = [
+    "METHODS",
+    "Factory",
+    "LightGBMConfig",
+    "Method",
+    "MethodSettings",
+    "NetworkConfig",
+    "build_method",
+    "override",
+    "register_method",
+    "saved_methods",
+]
 
 
 class NetworkConfig(Settings):
@@ -82,11 +92,87 @@ class MethodSettings(Settings):
 
 
 Factory = Callable[[MethodSettings, int | None], Regressor]
+Kind = Literal["constant", "classical", "network", "robust", "adaptation"]
+Sees = Literal["source", "features", "labels"]
+Range = tuple[Any, ...]
 
-METHODS: Registry[Factory] = Registry("method")
+
+@dataclass(frozen=True)
+class Method:
+    """A way to predict, as tables compare it.
+
+    Attributes
+    ----------
+    build : callable
+        Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor`.
+    kind : str
+        Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``adaptation``.
+    sees : str
+        What it gets of the target domain beside source rows: nothing (``source``), ``features`` of
+        its rows, or ``labels`` of some.
+    features : str, optional
+        Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; any if None.
+    saved : bool
+        Whether its fitted model can be saved, so that `run` and `train` offer it.
+    space : mapping
+        Arguments that tuning may choose: name -> ``("log", low, high)``, ``("float", low, high)``,
+        ``("int", low, high)`` or ``("choice", a, b, ...)``. Names as in `override`.
+    """
+
+    build: Factory
+    kind: Kind = "classical"
+    sees: Sees = "source"
+    features: str | None = None
+    saved: bool = False
+    space: Mapping[str, Range] = field(default_factory=dict)
 
 
-def build_method(name: str, settings: MethodSettings, *, seed: int | None) -> Regressor:
+METHODS: Registry[Method] = Registry("method")
+
+
+def register_method(
+    name: str,
+    *,
+    kind: Kind = "classical",
+    sees: Sees = "source",
+    features: str | None = None,
+    saved: bool = False,
+    space: Mapping[str, Range] | None = None,
+) -> Callable[[Factory], Factory]:
+    """Return a decorator that adds a function ``(settings, seed) -> Regressor`` to `METHODS`.
+
+    Parameters
+    ----------
+    name : str
+        Of the method, in tables and on the command line.
+    kind, sees, features, saved, space
+        As in `Method`.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
+
+    def decorate(build: Factory) -> Factory:
+        METHODS.add(name, Method(build, kind, sees, features, saved, dict(space or {})))
+        return build
+
+    return decorate
+
+
+def saved_methods() -> tuple[str, ...]:
+    """Return the names of the methods that `run` and `train` offer."""
+    return tuple(name for name in METHODS if METHODS[name].saved)
+
+
+def build_method(
+    name: str,
+    settings: MethodSettings,
+    *,
+    seed: int | None,
+    params: Mapping[str, Any] | None = None,
+) -> Regressor:
     """Return the unfitted regressor of a method.
 
     Parameters
@@ -97,48 +183,44 @@ def build_method(name: str, settings: MethodSettings, *, seed: int | None) -> Re
         Settings of all methods.
     seed : int, optional
         Its only source of randomness.
+    params : mapping, optional
+        Arguments of the regressor that are others than usual, see `override`.
 
     Raises
     ------
     NotFoundError
         If there is no such method; the message lists those there are.
+    ConfigError
+        If an argument is unknown.
     """
-    return METHODS[name](settings, seed)
+    return override(METHODS[name].build(settings, seed), params or {})
 
 
-@METHODS.register("dummy")
-def _dummy(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return MeanRegressor(random_state=seed)
+def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
+    """Return a regressor with some arguments set.
 
+    Parameters
+    ----------
+    regressor : Regressor
+        Changed in place.
+    params : mapping
+        Name -> value, as in ``set_params``: ``estimator__alpha`` is an argument of an inner
+        estimator. A mapping adds to an argument that is a mapping (the settings of CAL).
 
-@METHODS.register("ridge")
-def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
-    return RidgeRegressor(clip=settings.network.clip, random_state=seed)
-
-
-@METHODS.register("lightgbm")
-def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
-    options = settings.lightgbm.model_dump()
-    return LightGBMRegressor(**options, threads=settings.threads, random_state=seed)
-
-
-@METHODS.register("erm")
-def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
-    return IRNetRegressor(**settings.erm.model_dump(), **_network(settings, seed))
-
-
-@METHODS.register("cal")
-def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
-    options = settings.cal.model_dump()
-    return CALRegressor(options.pop("preset"), options, **_network(settings, seed))
-
-
-@METHODS.register("cal-eps0")
-def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
-    """Return the control of CAL: the same recipe and budget, but the attack moves nothing."""
-    options = settings.cal.without_attack().model_dump()
-    return CALRegressor(options.pop("preset"), options, **_network(settings, seed))
-
-
-def _network(settings: MethodSettings, seed: int | None) -> dict[str, Any]:
-    return {**settings.network.model_dump(), "device": settings.device, "random_state": seed}
+    Raises
+    ------
+    ConfigError
+        If an argument is unknown.
+    """
+    known = regressor.get_params(deep=True)
+    for name, value in params.items():
+        if name not in known:
+            hint = near_miss(name, known)
+            raise ConfigError(
+                f"{type(regressor).__name__} has no argument {name!r}{hint}{'' if hint else '.'} "
+                f"It has: {', '.join(sorted(known))}"
+            )
+        if isinstance(value, Mapping) and isinstance(known[name], Mapping):
+            value = {**known[name], **value}  # noqa: PLW2901 - the same argument, completed
+        regressor.set_params(**{name: value})
+    return regressor

@@ -18,7 +18,7 @@ from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.estimators.base import Regressor
-from xtalshift.estimators.baselines import MeanRegressor
+from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.estimators.methods import MethodSettings, build_method
 from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.featurize import CompositionFeaturizer, Origin
@@ -381,7 +381,7 @@ def origin_of(
 
 def target_transform(regressor: Regressor, name: str) -> TargetTransform:
     """Return the scale that `regressor` trains on; the dummy is the mean in the target's unit."""
-    return TargetTransform("none" if isinstance(regressor, MeanRegressor) else name)
+    return TargetTransform("none" if isinstance(regressor, ConstantRegressor) else name)
 
 
 def _as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from xtalshift.benchmark.task import PREDICTION_COLUMNS, join_predictions, run_t
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.data import TargetTransform
 from xtalshift.errors import DataError
-from xtalshift.estimators import METHODS, MeanRegressor
+from xtalshift.estimators import METHODS, ConstantRegressor, Method
 from xtalshift.progress import NO_PROGRESS
 
 ELEMENTS = ("Li", "Na", "K", "Rb", "Cs", "Ag", "Cu", "Tl")
@@ -53,7 +53,7 @@ def test_records_and_predictions_of_a_task(tmp_path):
     assert (tmp_path / "model" / "model.json").exists()
 
 
-class Exploding(MeanRegressor):
+class Exploding(ConstantRegressor):
     """Predicts a value whose exponential overflows for the rows with the largest feature."""
 
     def _predict(self, X):
@@ -61,7 +61,8 @@ class Exploding(MeanRegressor):
 
 
 def test_an_overflow_spoils_its_own_records_only(tmp_path, monkeypatch):
-    monkeypatch.setitem(METHODS._items, "exploding", lambda settings, seed: Exploding())
+    method = Method(lambda settings, seed: Exploding(), saved=True)
+    monkeypatch.setitem(METHODS._items, "exploding", method)
     monkeypatch.setattr("xtalshift.benchmark.task.save_model", lambda model, folder: folder)
     monkeypatch.setattr(
         "xtalshift.benchmark.task.target_transform",

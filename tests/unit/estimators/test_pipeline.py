@@ -10,8 +10,8 @@ from sklearn.linear_model import LinearRegression
 
 from xtalshift.errors import ConfigError, DataError, FormulaError, NotFoundError
 from xtalshift.estimators import (
+    ConstantRegressor,
     FormulaRegressor,
-    MeanRegressor,
     RidgeRegressor,
     load_model,
     save_model,
@@ -139,13 +139,15 @@ def test_extra_features_are_used_and_their_number_is_checked():
 def test_no_formula_is_in_training_and_validation_rows():
     seen = {}
 
-    class Spy(MeanRegressor):
+    class Spy(ConstantRegressor):
         def _fit(self, data):
             seen["train"], seen["validation"] = data.train.X, data.validation.X
             super()._fit(data)
 
     doubled = ["NaCl", "Na2Cl2", "Cl1Na1"] * 4 + FORMULAS
-    FormulaRegressor(Spy(0.3, 0), features="fractions").fit(doubled, np.ones(len(doubled)))
+    FormulaRegressor(Spy(validation_fraction=0.3, random_state=0), features="fractions").fit(
+        doubled, np.ones(len(doubled))
+    )
     train = {tuple(row) for row in seen["train"]}
     validation = {tuple(row) for row in seen["validation"]}
     assert not train & validation

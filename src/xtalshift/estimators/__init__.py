@@ -1,5 +1,9 @@
 """Scikit-learn regressors on features, and on formulas."""
 
+# the modules that fill METHODS, in the order of tables
+from xtalshift.estimators import classical_methods as _classical  # noqa: F401
+from xtalshift.estimators import network_methods as _networks  # noqa: F401
+from xtalshift.estimators import target_methods as _target  # noqa: F401
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
@@ -20,7 +24,6 @@ from xtalshift.estimators.pipeline import (
     FormulaRegressor,
     ModelCard,
 )
-from xtalshift.estimators.source_methods import network_options as _fill_the_registry  # noqa: F401
 
 __all__ = [
     "METHODS",

@@ -34,6 +34,7 @@ __all__ = ["NetworkRegressor", "TrainingOptions", "WeightsChoice"]
 
 WeightsChoice = Literal["best", "last", "ema"]
 
+EMBED_ROWS = 16_384
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
 """Dropout of the named architectures where none is given."""
 
@@ -110,6 +111,26 @@ class NetworkRegressor(Regressor):
         checked = self._check_features(X)
         return in_pieces(partial(self._predict_with, self.weights), checked)
 
+    def embed(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the representation that the last layer sees, of the parameters `predict` uses.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, width), or (members, n, width) for an ensemble
+        """
+        checked = self._check_features(X)
+        model, dtype = self._predictor(self.weights)
+        device = next(model.parameters()).device
+        x = torch.as_tensor(self.scaler_.transform(checked), dtype=dtype, device=device)
+        with torch.no_grad():
+            pieces = [model.embed(piece) for piece in torch.split(x, EMBED_ROWS)]
+        return torch.cat(pieces, dim=-2).cpu().numpy().astype(np.float64)
+
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the usual prediction under ``""``, and those of the last and EMA parameters.
 
@@ -121,6 +142,12 @@ class NetworkRegressor(Regressor):
             "": in_pieces(self._predict, checked),
             **{name: in_pieces(self._mean_of(name), checked) for name in others},
         }
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the standard deviation of an ensemble's members, shape (n,); None for one."""
+        if self.n_members == 1:
+            return None
+        return np.asarray(self.predict_members(X).std(axis=0, ddof=1))
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
@@ -236,13 +263,18 @@ class NetworkRegressor(Regressor):
 
     def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the predictions of each member, shape (n_members, n)."""
-        device = resolve_device(self.device)
-        # in double precision a row has the same prediction alone and in a batch, to rounding
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        model = self._build(self.states_[weights]).to(device, dtype)
+        model, dtype = self._predictor(weights)
+        device = next(model.parameters()).device
         x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
         scaled = np.atleast_2d(predict_rows(model, x).cpu().numpy().astype(np.float64))
         return np.asarray(scaled * self.target_scale_ + self.target_mean_)
+
+    def _predictor(self, weights: WeightsChoice) -> tuple[IRNet, torch.dtype]:
+        """Return the network that predicts, on its device, and the type of its input."""
+        device = resolve_device(self.device)
+        # in double precision a row has the same prediction alone and in a batch, to rounding
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        return self._build(self.states_[weights]).to(device, dtype), dtype
 
     def _build(self, state: Parameters) -> IRNet:
         """Return the network with given parameters, whose shape tells the number of members."""

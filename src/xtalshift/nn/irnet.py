@@ -141,9 +141,19 @@ class IRNet(nn.Module):
         return self._forward(x, generator)
 
     def _forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.head(self.embed(x, generator)).squeeze(-1)  # type: ignore[no-any-return]
+
+    def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the head sees, shape (..., n, width of the last block).
+
+        Parameters
+        ----------
+        x, generator
+            As in `forward`.
+        """
         for block in self.blocks:
             x = block(x, self.dropout, generator)
-        return self.head(x).squeeze(-1)  # type: ignore[no-any-return]
+        return x
 
 
 def select_parameters(model: nn.Module, layers: Layers) -> dict[str, nn.Parameter]:

@@ -18,7 +18,7 @@ from xtalshift.benchmark.train import wrap_model
 from xtalshift.errors import DataError
 from xtalshift.estimators import Regressor, build_method, save_model
 from xtalshift.estimators.pipeline import target_transform
-from xtalshift.metrics import regression_scores
+from xtalshift.metrics import RegressionScores, regression_scores
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
 
@@ -152,7 +152,7 @@ def _score(
 
 def _failed(method: str, test: TestSet, fit: Fit, seconds: float, reason: str) -> dict[str, Any]:
     key = {"method": method, "split": test.split, "role": test.role, "seed": fit.seed}
-    errors = dict.fromkeys(("mae", "rmse", "r2", "mae_over_dummy"))
+    errors = dict.fromkeys(name for name in RegressionScores._fields if name != "n")
     return {
         **key,
         "n": len(test.rows),

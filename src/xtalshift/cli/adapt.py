@@ -73,7 +73,9 @@ def adapt_command(
     for text in assign or []:
         set_nested(values, *parse_assignment(text))
     config = AdaptConfig.from_dict(values)
-    options.limit_threads(threads or options.count_cores())
+    from xtalshift.nn.device import limit_threads
+
+    limit_threads(threads or options.count_cores())
     shared = {"duplicates": duplicates, "strict": strict}
     common = {name: value for name, value in shared.items() if value is not None}
     rows = {

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 
 import xtalshift
-from xtalshift.cli import adapt, audit, datasets, featurize, predict, report, run, split, train
+from xtalshift.cli import (
+    adapt,
+    audit,
+    benchmark,
+    datasets,
+    featurize,
+    predict,
+    report,
+    run,
+    split,
+    train,
+)
 from xtalshift.errors import XtalshiftError
 
 __all__ = ["app", "main"]
@@ -36,6 +47,7 @@ app.command("audit")(audit.audit_command)
 app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
 app.command("predict")(predict.predict_command)
+app.command("benchmark")(benchmark.benchmark_command)
 app.command("report")(report.report_command)
 
 

@@ -33,7 +33,8 @@ __all__ = [
     "Unit",
     "build_config",
     "build_settings",
-    "limit_threads",
+    "count_cores",
+    "merge_settings",
     "read_numbers",
     "read_params",
     "split_names",
@@ -140,9 +141,17 @@ def build_settings(
     ConfigError
         If a setting is unknown or wrong.
     """
-    from xtalshift.config import parse_assignment, read_toml, set_nested
+    from xtalshift.config import read_toml
 
-    values = read_toml(file) if file is not None else {}
+    return merge_settings(kind, read_toml(file) if file is not None else {}, assignments, flags)
+
+
+def merge_settings(
+    kind: type[S], values: dict[str, Any], assignments: list[str] | None, flags: dict[str, Any]
+) -> S:
+    """Merge plain values, ``--set`` and flags, see `build_settings`; `values` is changed."""
+    from xtalshift.config import parse_assignment, set_nested
+
     for text in assignments or []:
         set_nested(values, *parse_assignment(text))
     for name, value in flags.items():
@@ -176,15 +185,6 @@ def read_numbers(text: str | None) -> list[int] | None:
         if not name.isdecimal():
             raise ConfigError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
     return [int(name) for name in names]
-
-
-def limit_threads(threads: int) -> None:
-    """Let tensors and linear algebra use so many threads; results depend on the number."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
 
 
 def count_cores() -> int:

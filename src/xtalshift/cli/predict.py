@@ -51,7 +51,9 @@ def predict_command(
 
     predictor = load_model(model, device=device)
     if threads is not None:  # after loading: only libraries that are there can be limited
-        options.limit_threads(threads)
+        from xtalshift.nn.device import limit_threads
+
+        limit_threads(threads)
     if hydrates is not None:  # else as the model was trained
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")

@@ -127,7 +127,9 @@ def run_command(
             "split.separate": separate,
         },
     )
-    options.limit_threads(settings.threads)
+    from xtalshift.nn.device import limit_threads
+
+    limit_threads(settings.threads)
     from xtalshift.benchmark.run import run
     from xtalshift.report import write_report
 

@@ -68,7 +68,9 @@ def train_command(
             "data.strict": strict,
         },
     )
-    options.limit_threads(settings.threads)
+    from xtalshift.nn.device import limit_threads
+
+    limit_threads(settings.threads)
     from xtalshift.benchmark.train import train
     from xtalshift.estimators.persist import check_model_folder, save_model
 

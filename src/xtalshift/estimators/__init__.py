@@ -24,6 +24,12 @@ from xtalshift.estimators.pipeline import (
     FormulaRegressor,
     ModelCard,
 )
+from xtalshift.estimators.target_labels import (
+    JointRegressor,
+    ResidualGPRegressor,
+    TargetOnlyRegressor,
+)
+from xtalshift.estimators.weighting import ImportanceWeightedRegressor
 
 __all__ = [
     "METHODS",
@@ -34,12 +40,16 @@ __all__ = [
     "FormulaPredictions",
     "FormulaRegressor",
     "IRNetRegressor",
+    "ImportanceWeightedRegressor",
+    "JointRegressor",
     "LightGBMRegressor",
     "Method",
     "MethodSettings",
     "ModelCard",
     "Regressor",
+    "ResidualGPRegressor",
     "RidgeRegressor",
+    "TargetOnlyRegressor",
     "TargetedCALRegressor",
     "build_method",
     "load_model",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +118,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         X_target: ArrayLike | None = None,
         y_target: ArrayLike | None = None,
         *,
+        val_weight: ArrayLike | None = None,
         environments: ArrayLike | None = None,
         origin: Origin | None = None,
         progress: Progress = NO_PROGRESS,
@@ -142,6 +143,9 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         X_target, y_target : array_like of float, shapes (k, d) and (k,), optional
             Rows of the target domain, for methods that use them; without `y_target` they have no
             labels.
+        val_weight : array_like of float, shape (m,), optional
+            Weight of each validation row in the error that selects. Rows that are held out of `X`
+            keep their `sample_weight`.
         environments : array_like, shape (n,), optional
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : Origin of n rows, optional
@@ -159,8 +163,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing, or
-            an argument means nothing to this regressor.
+            If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing,
+            `val_weight` is given without them, or an argument means nothing to this regressor.
         """
         self._refuse_unused(
             X_target=X_target, y_target=y_target, environments=environments, origin=origin
@@ -169,6 +173,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
             raise ValueError("y_target needs X_target")
         if (X_val is None) != (y_val is None):
             raise ValueError("give both X_val and y_val, or neither")
+        if val_weight is not None and X_val is None:
+            raise ValueError("val_weight needs X_val and y_val")
         features, targets = validate_data(
             self,
             X,
@@ -180,9 +186,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         )
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, features, dtype=np.float64, ensure_non_negative=True
-            )
+            weights = _check_weights(sample_weight, features)
         rows = Labelled(
             np.asarray(features),
             np.asarray(targets, dtype=np.float64),
@@ -194,10 +198,11 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         rng = as_generator(self.random_state)
         if X_val is not None:
             held_out = self._check_rows(X_val, y_val)
+            if val_weight is not None:
+                held_out = replace(held_out, weights=_check_weights(val_weight, held_out.X))
         else:
             rows, held_out = self._hold_out(rows, groups, rng)
-        if rows.weights is not None and (rows.weights > 0).any():
-            rows = rows.take(rows.weights > 0)  # a row of weight 0 is no row
+        rows, held_out = _drop_weightless(rows), _drop_weightless(held_out)
         target = None if X_target is None else self._check_rows(X_target, y_target)
         self._fit(FitData(rows, held_out, target, rng, progress, checkpoint))
         return self
@@ -332,6 +337,18 @@ def in_pieces(
     """Return ``predict(X)`` computed in pieces of bounded memory, shape (n,)."""
     starts = range(0, len(X), PREDICT_ROWS)
     return np.concatenate([predict(X[start : start + PREDICT_ROWS]) for start in starts])
+
+
+def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    checked = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
+    return np.asarray(checked)
+
+
+def _drop_weightless(rows: Labelled) -> Labelled:
+    """Return the rows without those of weight 0, which are none; all if there are no others."""
+    if rows.weights is None or not (rows.weights > 0).any():
+        return rows
+    return rows.take(rows.weights > 0)
 
 
 def _check_lengths(rows: Labelled) -> None:

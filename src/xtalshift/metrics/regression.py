@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xtalshift.errors import DataError
+from xtalshift.metrics.checks import as_pair
+from xtalshift.metrics.ranking import spearman
 
 __all__ = ["RegressionScores", "regression_scores"]
 
 
 class RegressionScores(NamedTuple):
     """Errors of one method on one set of rows.
+
+    `r2` compares with the mean of these rows, which nobody knows beforehand; the same relative to
+    the constant dummy, often called skill, is ``1 - rmse_over_dummy**2``.
 
     Attributes
     ----------
@@ -26,6 +31,10 @@ class RegressionScores(NamedTuple):
     mae_over_dummy : float
         `mae` over the mean absolute error of a constant, the mean of the training targets; 1 means
         no better than that constant; NaN where the constant makes no error.
+    spearman : float
+        Rank correlation of targets and predictions; NaN where either does not vary.
+    rmse_over_dummy : float
+        `rmse` over the root mean square error of the same constant; NaN where it makes no error.
     """
 
     n: int
@@ -33,6 +42,8 @@ class RegressionScores(NamedTuple):
     rmse: float
     r2: float
     mae_over_dummy: float
+    spearman: float
+    rmse_over_dummy: float
 
 
 def regression_scores(
@@ -54,34 +65,27 @@ def regression_scores(
 
     Examples
     --------
-    >>> regression_scores([0.0, 2.0], [0.0, 1.0], train_mean=1.0)
-    RegressionScores(n=2, mae=0.5, rmse=0.7071067811865476, r2=0.5, mae_over_dummy=0.5)
+    >>> scores = regression_scores([0.0, 4.0], [0.0, 2.0], train_mean=0.0)
+    >>> scores.mae, scores.r2, scores.mae_over_dummy, scores.spearman, scores.rmse_over_dummy
+    (1.0, 0.5, 0.5, 1.0, 0.5)
     """
-    y, z = _vector(targets, "targets"), _vector(predictions, "predictions")
-    if y.shape != z.shape or y.size == 0:
-        raise DataError(f"{y.shape=} and {z.shape=}: expected equal lengths above 0")
+    y, z = as_pair(targets, predictions)
     if not np.isfinite(train_mean):
         raise DataError(f"{train_mean=}: the dummy needs a finite mean of the training targets")
     error = z - y
     mae = float(np.mean(np.abs(error)))
+    rmse = float(np.sqrt(np.mean(error**2)))
     spread = float(np.sum((y - y.mean()) ** 2))
     dummy = float(np.mean(np.abs(y - train_mean)))
+    dummy_rmse = float(np.sqrt(np.mean((y - train_mean) ** 2)))
     varies = y.max() > y.min() and spread > 0  # the squares of tiny numbers are 0
     rounding = 1e-12 * float(np.max(np.abs(y)))
     return RegressionScores(
         n=int(y.size),
         mae=mae,
-        rmse=float(np.sqrt(np.mean(error**2))),
+        rmse=rmse,
         r2=1.0 - float(np.sum(error**2)) / spread if varies else float("nan"),
         mae_over_dummy=mae / dummy if dummy > rounding else float("nan"),
+        spearman=spearman(y, z),
+        rmse_over_dummy=rmse / dummy_rmse if dummy_rmse > rounding else float("nan"),
     )
-
-
-def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise DataError(f"{name} has shape {array.shape}; expected (n,)")
-    if not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array)))
-        raise DataError(f"{name}[{row}] is {array[row]}; errors need finite numbers")
-    return array

@@ -1,10 +1,15 @@
 """Neural networks and plain training."""
 
+from xtalshift.nn.alignment import AlignedConfig, AlignedTraining, coral_loss, mmd_loss
+from xtalshift.nn.attention import AttentionNet
 from xtalshift.nn.batches import Rows, TrainingData, iterate_batches
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.ema import Parameters, copy_parameters, update_ema
+from xtalshift.nn.environments import GroupWeights, environment_risks, vrex_loss
 from xtalshift.nn.irnet import ARCHITECTURES, IRNet, resolve_architecture, select_parameters
 from xtalshift.nn.losses import mean_loss, row_losses, weighted_mean
+from xtalshift.nn.mixup import draw_partners, mix_rows
+from xtalshift.nn.robust import RobustConfig, RobustTraining
 from xtalshift.nn.train import ERMConfig, ERMTraining, erm_step, train_erm
 from xtalshift.nn.training import (
     LossLog,
@@ -15,25 +20,40 @@ from xtalshift.nn.training import (
     predict_rows,
     run_training,
 )
+from xtalshift.nn.worst_case import chi2_weights, cvar_weights, kl_weights
 
 __all__ = [
     "ARCHITECTURES",
+    "AlignedConfig",
+    "AlignedTraining",
+    "AttentionNet",
     "Checkpoint",
     "ERMConfig",
     "ERMTraining",
+    "GroupWeights",
     "IRNet",
     "LossLog",
     "Parameters",
+    "RobustConfig",
+    "RobustTraining",
     "Rows",
     "Selection",
     "TrainResult",
     "Training",
     "TrainingData",
+    "chi2_weights",
     "copy_parameters",
+    "coral_loss",
+    "cvar_weights",
     "draw_order",
+    "draw_partners",
+    "environment_risks",
     "erm_step",
     "iterate_batches",
+    "kl_weights",
     "mean_loss",
+    "mix_rows",
+    "mmd_loss",
     "predict_rows",
     "resolve_architecture",
     "row_losses",
@@ -41,5 +61,6 @@ __all__ = [
     "select_parameters",
     "train_erm",
     "update_ema",
+    "vrex_loss",
     "weighted_mean",
 ]

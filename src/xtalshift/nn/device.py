@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from xtalshift.errors import ConfigError
 
-__all__ = ["describe_device", "resolve_device"]
+__all__ = ["describe_device", "limit_threads", "resolve_device"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -39,3 +40,9 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
+
+
+def limit_threads(threads: int) -> None:
+    """Let tensors and linear algebra use so many threads; results depend on the number."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)

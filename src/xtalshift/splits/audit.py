@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
+from xtalshift.multiplicity import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.base import Fold
 from xtalshift.splits.findings import AuditSettings, FoldAudit, SplitAudit, find
-from xtalshift.splits.residuals import ResidualTest, correct_holm, residual_test
+from xtalshift.splits.residuals import ResidualTest, residual_test
 from xtalshift.splits.rows import IntArray, check_rows, group_numbers
 from xtalshift.splits.shift import distance_ratio, target_shift, two_sample
 from xtalshift.splits.space import check_features

@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.labels import Labels
 from xtalshift.errors import SplitError
+from xtalshift.multiplicity import correct_holm
 from xtalshift.splits.audit import AuditTable, compare_relation
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
 from xtalshift.splits.labelling import label_rows
-from xtalshift.splits.residuals import ResidualTest, correct_holm
+from xtalshift.splits.residuals import ResidualTest
 from xtalshift.splits.rows import BoolArray, Rows
 from xtalshift.splits.target import check_targets
 

@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.shift import nearest, sample, standardise
 
-__all__ = ["ResidualTest", "correct_holm", "residual_test"]
+__all__ = ["ResidualTest", "residual_test"]
 
 FloatArray = NDArray[np.float64]
 
@@ -129,15 +129,3 @@ def residual_test(
     shift = float(np.median(residuals) - np.median(reference)) / scatter
     p_value = float(mannwhitneyu(residuals, reference, method="asymptotic").pvalue)
     return ResidualTest(True, "", *found, shift, p_value)
-
-
-def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p values corrected for their number, shape (n,); NaN (not tested) counts as no test.
-
-    Holm, Scand. J. Statist. 6, 65 (1979).
-    """
-    corrected = np.full(len(p_values), np.nan)
-    order = np.argsort(p_values, kind="stable")[: int(np.isfinite(p_values).sum())]
-    factors = len(order) - np.arange(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
-    return corrected

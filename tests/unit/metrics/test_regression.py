@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn import metrics
 
 from xtalshift.errors import DataError
@@ -24,11 +25,16 @@ def test_scores_are_those_of_scikit_learn(pairs, train_mean):
     dummy = metrics.mean_absolute_error(y, np.full(len(y), train_mean))
     if dummy > 1e-3:
         assert scores.mae_over_dummy == pytest.approx(scores.mae / dummy)
+        dummy_rmse = metrics.root_mean_squared_error(y, np.full(len(y), train_mean))
+        assert scores.rmse_over_dummy == pytest.approx(scores.rmse / dummy_rmse)
+    if np.ptp(y) > 0 and np.ptp(z) > 0:
+        assert scores.spearman == pytest.approx(spearmanr(y, z).statistic, abs=1e-12)
 
 
 def test_the_dummy_itself_scores_one():
     scores = regression_scores([1.0, 2.0, 6.0], [4.0, 4.0, 4.0], train_mean=4.0)
-    assert scores.mae_over_dummy == 1.0
+    assert scores.mae_over_dummy == scores.rmse_over_dummy == 1.0
+    assert math.isnan(scores.spearman)  # a constant has no order
     assert scores.mae == pytest.approx(7 / 3)
     assert scores.r2 == pytest.approx(1 - 17 / 14)
 
@@ -39,6 +45,24 @@ def test_targets_that_do_not_vary_have_no_r2():
     assert scores.mae == pytest.approx(0.1)
     assert math.isnan(scores.r2)
     assert math.isnan(scores.mae_over_dummy)
+    assert math.isnan(scores.spearman)
+    assert math.isnan(scores.rmse_over_dummy)
+
+
+def test_the_fields_that_records_hold():
+    scores = regression_scores([0.0, 4.0], [0.0, 2.0], train_mean=0.0)
+    assert scores._asdict() == {
+        "n": 2,
+        "mae": 1.0,
+        "rmse": pytest.approx(math.sqrt(2)),
+        "r2": 0.5,
+        "mae_over_dummy": 0.5,
+        "spearman": 1.0,
+        "rmse_over_dummy": 0.5,
+    }
+    # the skill of the docstring is R2 where the dummy knows the mean of the rows
+    scores = regression_scores([0.0, 4.0, 5.0], [0.0, 2.0, 9.0], train_mean=3.0)
+    assert 1 - scores.rmse_over_dummy**2 == pytest.approx(scores.r2)
 
 
 def test_integers_and_lists_will_do():
@@ -63,4 +87,7 @@ def test_what_cannot_be_scored_is_refused(targets, predictions, train_mean, mess
 
 
 def test_targets_too_small_to_square_have_no_r2():
-    assert math.isnan(regression_scores([0.0, 1e-293], [0.0, 0.0], train_mean=0.0).r2)
+    scores = regression_scores([0.0, 1e-293], [0.0, 0.0], train_mean=0.0)
+    assert math.isnan(scores.r2)
+    assert math.isnan(scores.rmse_over_dummy)
+    assert scores.mae_over_dummy == 1.0

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
 from xtalshift.splits import FoundRelationSplit, find_relations
-from xtalshift.splits.relation import correct_holm
 
 METALS = (3, 11, 19, 37, 55, 4, 12, 20, 38, 56, *range(21, 31), *range(39, 47))
 CATIONS = [SYMBOLS[z] for z in METALS]
@@ -78,18 +75,3 @@ def test_groups_of_ones_own_and_limits():
         find_relations(X, Y, GROUPS, min_rows=200)
     with pytest.raises(SplitError, match="looks at the targets"):
         list(FoundRelationSplit().folds(X, None, GROUPS))
-
-
-def test_holm_by_hand():
-    # ordered 0.01 0.02 0.03 times 3 2 1 is 0.03 0.04 0.03, never falling: 0.03 0.04 0.04
-    found = correct_holm(np.array([0.03, np.nan, 0.01, 0.02]))
-    np.testing.assert_allclose(found, [0.04, np.nan, 0.03, 0.04])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_never_smaller_and_keeps_the_order(values):
-    p = np.array(values)
-    found = correct_holm(p)
-    assert (found >= p).all()
-    assert (found <= 1).all()
-    assert (np.diff(found[np.argsort(p, kind="stable")]) >= 0).all()

@@ -1,0 +1,147 @@
+"""Ranks and tests: what may be called better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.engine.aggregate import Key, Runs, label_of
+from xtalshift.metrics import (
+    average_ranks,
+    cliques,
+    compare_all,
+    critical_difference,
+    friedman_p,
+    win_tie_loss,
+)
+from xtalshift.metrics.stats import paired_test
+from xtalshift.multiplicity import correct_holm
+
+__all__ = ["compare_scenarios"]
+
+LEVEL = 0.05
+MIN_BLOCKS = 6
+"""Fewest folds over which seeds are averaged before a test: 5 pairs cannot reach p = 0.05."""
+TIE = 0.005
+"""Errors within this share count as a tie in the win / tie / loss table."""
+
+
+def compare_scenarios(runs: Runs) -> list[dict[str, Any]]:
+    """Compare methods without target labels, and all methods at every label budget.
+
+    Only OOD test rows count, unless every split is a random one. A task is a fold of a split of a
+    table (and a seed, where there are fewer than 6 folds: seeds share OOD test rows, so that p
+    values are then too small rather than too large). Errors are over the dummy's; the usual
+    parameters of each method are compared, not its variants.
+
+    Parameters
+    ----------
+    runs : Runs
+        All results.
+
+    Returns
+    -------
+    list of dict
+        ``budget`` (0: no labels), ``methods`` (with mean error, rank and whether it is `bold`),
+        ``n_tasks``, ``unit``, ``friedman_p``, ``critical_difference``, ``cliques``, ``comparisons``
+        and ``wins``.
+    """
+    keys = [key for key in runs.names() if not key[3]]
+    budgets = sorted({key[4] for key in keys})
+    found = [_compare(runs, keys, budget) for budget in budgets]
+    return [scenario for scenario in found if scenario is not None]
+
+
+def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
+    names = list(dict.fromkeys((key[2], key[4]) for key in keys if key[4] in {0, budget}))
+    places = [key for key in keys if key[4] in {0, budget}]
+    errors, unit = _errors(runs, names, places)
+    if len(names) < 2 or not len(errors):  # noqa: PLR2004 - nothing to compare
+        return None
+    labels = [label_of(name, "", labelled) for name, labelled in names]
+    complete = ~np.isnan(errors).any(axis=1)
+    means = np.nanmean(errors, axis=0)
+    scenario: dict[str, Any] = {
+        "budget": budget,
+        "unit": unit,
+        "n_tasks": len(errors),
+        "n_complete": int(complete.sum()),
+        "tie": TIE,
+        "level": LEVEL,
+    }
+    if not complete.any():
+        order = np.argsort(means, kind="stable")
+        ranks = np.full(len(names), np.nan)
+    else:
+        ranks = average_ranks(errors)
+        order = np.argsort(ranks, kind="stable")
+        difference = critical_difference(len(names), int(complete.sum()), level=LEVEL)
+        scenario |= {
+            "friedman_p": friedman_p(errors),
+            "critical_difference": difference,
+            "cliques": [[labels[i] for i in group] for group in cliques(ranks, difference)],
+        }
+    best = int(order[0])
+    holm = _against(errors, best)
+    separated = holm < LEVEL
+    scenario["methods"] = [
+        {
+            "label": labels[i],
+            "name": names[i][0],
+            "budget": names[i][1],
+            "over_dummy": means[i],
+            "rank": ranks[i],
+            "p_against_best": None if i == best else holm[i],
+            # nothing is bold where the test tells no method from the best
+            "bold": bool(separated.any() and not separated[i]),
+        }
+        for i in order
+    ]
+    scenario["comparisons"] = [
+        {
+            "a": one.a,
+            "b": one.b,
+            **one.test._asdict(),
+            "wilcoxon_holm": one.wilcoxon_holm,
+            "sign_holm": one.sign_holm,
+        }
+        for one in compare_all(errors, labels)
+    ]
+    scenario["wins"] = win_tie_loss(errors[:, order], tolerance=TIE).tolist()
+    return scenario
+
+
+def _errors(
+    runs: Runs, names: list[tuple[str, int]], keys: list[Key]
+) -> tuple[NDArray[np.float64], str]:
+    """Return errors over the dummy's, shape (tasks, methods), NaN where a task is missing."""
+    values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
+    shifted = any(runs.of(key, "ood") for key in keys)
+    for key in keys:
+        for run in runs.of(key, "ood" if shifted else "id"):
+            error = run["mae_over_dummy"]
+            if error is not None and np.isfinite(error):
+                task = (key[0], key[1], run["fold"], run["seed"])
+                values.setdefault(task, {})[key[2], key[4]] = error
+    table = np.array(
+        [[values[task].get(name, np.nan) for name in names] for task in values]
+    ).reshape(len(values), len(names))
+    blocks = list(dict.fromkeys(task[:3] for task in values))
+    if len(blocks) < MIN_BLOCKS:
+        return table, "fold and seed"
+    where = {block: [i for i, task in enumerate(values) if task[:3] == block] for block in blocks}
+    # a block of which one seed is missing is missing
+    return np.array([table[rows].mean(axis=0) for rows in where.values()]), "fold"
+
+
+def _against(errors: NDArray[np.float64], best: int) -> NDArray[np.float64]:
+    """Return the Wilcoxon p of each method against the best one, Holm-corrected; 1 for itself."""
+    raw = np.full(errors.shape[1], np.nan)
+    for i in range(errors.shape[1]):
+        both = ~np.isnan(errors[:, [i, best]]).any(axis=1)
+        if i != best and both.any():
+            raw[i] = paired_test(errors[both, i], errors[both, best]).wilcoxon_p
+    corrected = correct_holm(raw)
+    return np.where(np.isnan(corrected), 1.0, corrected)

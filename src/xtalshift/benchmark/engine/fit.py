@@ -1,0 +1,80 @@
+"""Train the method of a task on what it may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.engine.problem import FoldRows, Problem
+from xtalshift.benchmark.engine.tasks import Task, TaskContext
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.estimators import METHODS, Regressor, build_method
+from xtalshift.estimators.pipeline import origin_of, target_transform
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.seeding import derive_seed
+
+__all__ = ["fit_method"]
+
+MAX_UNLABELLED = 2000
+"""Target rows whose features methods without labels look at."""
+
+
+def fit_method(
+    task: Task,
+    params: dict[str, Any],
+    problem: Problem,
+    fold: FoldRows,
+    context: TaskContext,
+    labels: NDArray[np.int64] | None = None,
+) -> Regressor:
+    """Return the fitted regressor of a task.
+
+    Parameters
+    ----------
+    task : Task
+        Which method, features and budget.
+    params : dict
+        Arguments that are not the usual ones.
+    problem : Problem
+        Rows.
+    fold : FoldRows
+        Training, validation and target rows; labels of test rows are not looked at. What a method
+        may see of the target domain is what it declares: features of up to 2,000 held-out rows, or
+        features and labels of the first `budget` target rows.
+    context : TaskContext
+        Settings.
+    labels : ndarray of int64, optional
+        Other rows instead of the first `budget` target rows.
+    """
+    X, y, parts = problem.X[task.features], problem.y, fold.parts
+    # one seed for all methods: CAL and its control start from the same parameters
+    seed = derive_seed(fold.seed, "method")
+    regressor = build_method(task.method, context.settings, seed=seed, params=params)
+    transform = target_transform(regressor, problem.info["transform"])
+    train, val = parts["train"], parts["val"]
+    given: dict[str, Any] = {}
+    sees = METHODS[task.method].sees
+    if sees == "features":
+        rows = np.concatenate([parts["target"], parts["test"]])
+        if len(rows) > MAX_UNLABELLED:
+            draw = np.random.default_rng(derive_seed(fold.seed, "unlabelled"))
+            rows = np.sort(draw.choice(rows, MAX_UNLABELLED, replace=False))
+        given["X_target"] = X[rows]
+    elif sees == "labels":
+        rows = parts["target"][: task.budget] if labels is None else labels
+        given |= {"X_target": X[rows], "y_target": transform.forward(y[rows])}
+    if regressor.needs_origin:
+        compositions, _, _ = parse_formulas(
+            problem.formulas[train].tolist(), hydrates=problem.info["hydrates"]
+        )
+        featurizer = CompositionFeaturizer(task.features, problem.info["impute_nan"])  # type: ignore[arg-type]
+        given["origin"] = origin_of(regressor, compositions, featurizer)
+    return regressor.fit(
+        X[train],
+        transform.forward(y[train]),
+        X_val=X[val],
+        y_val=transform.forward(y[val]),
+        **given,
+    )

@@ -1,0 +1,219 @@
+"""Records of tasks in a file that is only ever appended to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from xtalshift.benchmark.store import finite
+from xtalshift.errors import ConfigError, DataError
+
+__all__ = ["MACHINE_KEYS", "RECORDS_FILE", "RecordStore", "read_records"]
+
+RECORDS_FILE = "records.jsonl"
+KIND = "xtalshift-benchmark"
+SCHEMA_VERSION = 1
+MACHINE_KEYS = ("seconds", "predict_seconds", "peak_mib", "host", "attempts")
+"""What may differ between two records of the same task."""
+
+
+@dataclass
+class RecordStore:
+    """The records of a benchmark; one process at a time writes.
+
+    The first line is a header (versions, hashes of the data, threads); each other line is the
+    record of a task. A record is appended by one write; what a killed process left of a line is cut
+    off. A later record of a task replaces an earlier one.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    header : dict
+        Plain values.
+    records : dict of dict
+        By task id.
+    """
+
+    path: Path
+    header: dict[str, Any]
+    records: dict[str, dict[str, Any]]
+    _lock: FileLock
+
+    @classmethod
+    def open(cls, folder: Path, header: dict[str, Any], *, overwrite: bool = False) -> Self:
+        """Lock and read the store of a folder, or begin one.
+
+        Parameters
+        ----------
+        folder : Path
+            Made if it does not exist.
+        header : dict
+            What records must have in common to be compared.
+        overwrite : bool
+            Remove what is there.
+
+        Raises
+        ------
+        ConfigError
+            If another process writes, or the header differs; the message names what differs.
+        DataError
+            If the folder cannot be written or the file is damaged.
+        """
+        path = folder / RECORDS_FILE
+        header = json.loads(json.dumps({"kind": KIND, "schema_version": SCHEMA_VERSION, **header}))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise ConfigError(
+                f"another benchmark is writing to {folder}; wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise DataError(
+                f"cannot write to {folder}: {error.strerror}; choose another --out"
+            ) from error
+        try:
+            if overwrite:
+                path.unlink(missing_ok=True)
+            _cut_torn_line(path)
+            if not path.exists() or not path.stat().st_size:
+                _append(path, header)
+                return cls(path, header, {}, lock)
+            found, records = read_records(path)
+            _check_header(found, header, path)
+            return cls(path, found, records, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append the record of a task."""
+        plain = finite(record)
+        _append(self.path, plain)
+        self.records[record["id"]] = plain
+
+    def merge(self, folder: Path) -> int:
+        """Append the records of another store that this one lacks; return how many.
+
+        Raises
+        ------
+        ConfigError
+            If its header differs, or a task has other results there.
+        DataError
+            If it cannot be read.
+        """
+        path = folder / RECORDS_FILE if folder.is_dir() else folder
+        header, records = read_records(path)
+        _check_header(header, self.header, path)
+        new = []
+        for task, record in records.items():
+            mine = self.records.get(task)
+            if mine is None or (mine["status"] != "ok" and record["status"] == "ok"):
+                new.append(record)
+            elif record["status"] == "ok" and _content(mine) != _content(record):
+                raise ConfigError(
+                    f"task {task} ({record['name']}, {record['split']}, seed {record['seed']}) has "
+                    f"other results in {path} than in {self.path}; the machines do not agree. "
+                    "Nothing was merged"
+                )
+        for record in new:
+            self.add(record)
+        return len(new)
+
+
+def read_records(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read a store without locking it.
+
+    Returns
+    -------
+    header : dict
+        The first line.
+    records : dict of dict
+        The last record of each task by its id; a last line that is not finished does not count.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no store, or damaged before its last line.
+    """
+    try:
+        lines = list(_lines(path))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    parsed = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            parsed.append(json.loads(line))
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number} is damaged ({error}); remove the line to repeat its task, "
+                "or give --overwrite to begin anew"
+            ) from error
+    if not parsed or parsed[0].get("kind") != KIND:
+        raise DataError(f"{path} holds no records of a benchmark")
+    if parsed[0]["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema_version {parsed[0]['schema_version']}, this version reads "
+            f"{SCHEMA_VERSION}; choose another --out"
+        )
+    return parsed[0], {record["id"]: record for record in parsed[1:]}
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
+
+
+def _append(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    with path.open("ab", buffering=0) as file:
+        file.write(text.encode())
+        os.fsync(file.fileno())
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    whole = sum(len(line) for line in _lines(path))
+    if whole < path.stat().st_size:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    keys = dict.fromkeys([*wanted, *found])
+    differ = [key for key in keys if found.get(key) != wanted.get(key)]
+    if differ:
+        pairs = "; ".join(
+            f"{key}: {found.get(key)} there, {wanted.get(key)} here" for key in differ
+        )
+        raise ConfigError(
+            f"{path} holds records that cannot be compared with these ({pairs}); choose another "
+            "--out, or give --overwrite to replace them"
+        )
+
+
+def _content(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in MACHINE_KEYS}

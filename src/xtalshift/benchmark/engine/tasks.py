@@ -1,0 +1,144 @@
+"""The tasks of a benchmark, each with an id that depends on its content only."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from xtalshift.benchmark.engine.plugins import PLUGIN_PREFIX
+from xtalshift.benchmark.engine.problem import Shared
+from xtalshift.benchmark.engine.spec import BenchmarkSpec, MethodEntry
+from xtalshift.config import Settings
+from xtalshift.estimators import METHODS, MethodSettings
+
+__all__ = ["Task", "TaskContext", "plan_tasks"]
+
+ID_VERSION = 1
+"""Raised where the same settings would give other numbers, so that old records are not reused."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training of one method and its evaluation.
+
+    Attributes
+    ----------
+    id : str
+        Hash of everything that its numbers depend on, but for versions and hardware.
+    fold : str
+        Key of `Shared.folds`.
+    name, method, features : str
+        Name in tables, key of `METHODS`, features.
+    params : dict
+        Arguments of the regressor that are not the usual ones.
+    budget : int
+        Number of target labels; 0 for methods that use none.
+    """
+
+    id: str
+    fold: str
+    name: str
+    method: str
+    features: str
+    params: dict[str, Any]
+    budget: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+class TaskContext(Settings):
+    """What all tasks of a benchmark have in common beside the rows.
+
+    Attributes
+    ----------
+    settings : MethodSettings
+        Of all methods.
+    trials : int
+        See `TuningConfig`.
+    """
+
+    settings: MethodSettings
+    trials: int = 0
+
+    @classmethod
+    def of(cls, spec: BenchmarkSpec) -> Self:
+        """Return the common part of a specification."""
+        names = MethodSettings.model_fields
+        settings = MethodSettings(**{name: getattr(spec, name) for name in names})
+        return cls(settings=settings, trials=spec.tuning.trials)
+
+
+def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
+    """Return all tasks, those of the first seed first, so that early results compare all methods.
+
+    Parameters
+    ----------
+    spec : BenchmarkSpec
+        With the dummy, see `BenchmarkSpec.check_methods`.
+    shared : Shared
+        The folds.
+    """
+    context = TaskContext.of(spec)
+    hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
+    tasks = [
+        _make(entry, name, features, key, budget, hashes[key], shared, context)
+        for key, fold in shared.folds.items()
+        for entry in spec.methods
+        for name, features in _features(entry, spec)
+        for budget in (fold.budgets if METHODS[entry.method].sees == "labels" else (0,))
+    ]
+    return sorted(tasks, key=lambda task: shared.folds[task.fold].seed)
+
+
+def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, str]]:
+    """Yield the features of a method, each with its name in tables."""
+    own = entry.features or METHODS[entry.method].features
+    if own or len(spec.features) == 1:
+        yield entry.name, own or spec.features[0]
+        return
+    for features in spec.features:
+        yield f"{entry.name}@{features}", features
+
+
+def _make(
+    entry: MethodEntry,
+    name: str,
+    features: str,
+    key: str,
+    budget: int,
+    rows: str,
+    shared: Shared,
+    context: TaskContext,
+) -> Task:
+    fold = shared.folds[key]
+    info = shared.problems[fold.data].info
+    content = {
+        "version": ID_VERSION,
+        "data": {k: info[k] for k in ("sha256", "transform", "impute_nan", "hydrates")},
+        "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.role, fold.tail, rows],
+        "method": [entry.method, features, entry.params, _source(entry.method)],
+        "budget": budget,
+        "trials": context.trials,
+        "settings": context.settings.model_dump(mode="json", exclude={"device", "threads"}),
+    }
+    text = json.dumps(content, sort_keys=True)
+    task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Task(task_id, key, name, entry.method, features, entry.params, budget)
+
+
+def _source(method: str) -> str:
+    """Return what tells the code of a method that is not ours: it may change between two runs."""
+    build = METHODS[method].build
+    package = build.__module__.partition(".")[0]
+    if package == "xtalshift":
+        return ""
+    if package.startswith(PLUGIN_PREFIX):
+        return package  # holds the hash of the file
+    text = inspect.getsource(inspect.getmodule(build) or build)
+    return hashlib.sha256(text.encode()).hexdigest()

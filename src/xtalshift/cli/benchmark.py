@@ -1,0 +1,192 @@
+"""``xtalshift benchmark``: compare methods on many splits, resumable, on any number of machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.progress import make_progress
+from xtalshift.errors import ConfigError
+from xtalshift.registry import near_miss
+
+if TYPE_CHECKING:
+    from xtalshift.benchmark.engine.executors import Executor
+
+__all__ = ["benchmark_command"]
+
+_RUN = "How it runs"
+_EXECUTORS = ("local", "ray")
+
+
+def benchmark_command(
+    spec: Annotated[
+        str | None,
+        typer.Argument(help="TOML file, or name of a benchmark (--list).", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder (default runs/NAME).", metavar="DIR"),
+    ] = None,
+    assign: options.Set = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, instead of those of the benchmark.", metavar="NAMES"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds, instead of its own number.", min=1)
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="List the benchmarks and methods, and exit.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how many tasks there are, and exit.")
+    ] = False,
+    executor: Annotated[
+        str, typer.Option(help="local | ray.", rich_help_panel=_RUN, metavar="NAME")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster: auto, HOST:PORT; by default one on this machine.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Tasks at once (default: cores / threads).", min=1, rich_help_panel=_RUN),
+    ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            help="Threads of each task; results depend on it.", min=1, rich_help_panel=_RUN
+        ),
+    ] = 1,
+    limit_time: Annotated[
+        float | None,
+        typer.Option(
+            help="Begin no task after so many minutes.",
+            min=0,
+            rich_help_panel=_RUN,
+            metavar="MINUTES",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Run part K of N, as 2/5; merge later.", rich_help_panel=_RUN, metavar="K/N"
+        ),
+    ] = None,
+    merge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Take over the records of another folder (repeatable).",
+            rich_help_panel=_RUN,
+            metavar="DIR",
+        ),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Begin failed tasks again.", rich_help_panel=_RUN)
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue, as the same command does anyway; an error if there is nothing.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the records in the folder.")
+    ] = False,
+) -> None:
+    """Compare methods on data x features x splits x seeds x label budgets.
+
+    Appends one record per task to records.jsonl, so that the same command continues after any
+    interruption, and writes summary.json and report.html. A task that fails is a record.
+    """
+    if show or spec is None:
+        _list()
+        return
+    from xtalshift.benchmark.engine.spec import BenchmarkSpec, read_spec
+
+    values, folder = read_spec(spec)
+    flags = {"methods": options.split_names(methods), "seeds": seeds, "threads": threads}
+    settings = options.merge_settings(BenchmarkSpec, values, assign, flags)
+    place = out or Path("runs") / Path(spec).name.removesuffix(".toml")
+    if resume and not (place / "records.jsonl").exists():
+        raise ConfigError(f"nothing to resume: {place} holds no records.jsonl")
+    progress = make_progress()
+    from xtalshift.nn.device import limit_threads
+
+    limit_threads(threads)
+    from xtalshift.benchmark.engine.run import RunOptions, count_tasks, run_benchmark
+
+    if plan:
+        typer.echo(count_tasks(settings, folder, progress))
+        return
+    summary = run_benchmark(
+        settings,
+        place,
+        _make_executor(executor, place, workers, threads, address),
+        folder=folder,
+        options=RunOptions(
+            overwrite=overwrite,
+            retry=retry,
+            limit_seconds=None if limit_time is None else 60 * limit_time,
+            shard=_read_shard(shard),
+            merge=tuple(merge or ()),
+        ),
+        progress=progress,
+    )
+    from xtalshift.cli.leaderboard import print_leaderboard
+    from xtalshift.report import write_report
+
+    print_leaderboard(summary)
+    typer.echo(f"Report: {write_report(place)}")
+    if not summary["n_done"]:
+        typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)
+        raise typer.Exit(1)
+
+
+def _make_executor(
+    name: str, place: Path, workers: int | None, threads: int, address: str | None
+) -> Executor:
+    if name not in _EXECUTORS:
+        raise ConfigError(f"executor {name!r}{near_miss(name, _EXECUTORS)}; there is: local, ray")
+    if name == "ray":
+        from xtalshift.benchmark.engine.executors_ray import RayExecutor
+
+        return RayExecutor(threads, address, workers)
+    if address is not None:
+        raise ConfigError("--address is for --executor ray")
+    from xtalshift.benchmark.engine.executors import LocalExecutor
+
+    slots = workers or max(1, options.count_cores() // threads)
+    return LocalExecutor(slots, threads, place / "shared")
+
+
+def _read_shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    part, _, whole = text.partition("/")
+    if not (part.isdecimal() and whole.isdecimal() and 1 <= int(part) <= int(whole)):
+        raise ConfigError(f"--shard {text!r}: expected K/N with K from 1 to N, such as 2/5")
+    return int(part), int(whole)
+
+
+def _list() -> None:
+    from xtalshift.benchmark.engine.spec import canonical_specs
+    from xtalshift.estimators import METHODS
+
+    typer.echo("Benchmarks:")
+    for name, title in canonical_specs().items():
+        typer.echo(f"  {name:<22}{title}")
+    typer.echo("\nMethods, by what they see of the target domain:")
+    words = {"source": "nothing", "features": "its features", "labels": "some labels"}
+    for sees, what in words.items():
+        names = [name for name in METHODS if METHODS[name].sees == sees]
+        typer.echo(f"  {what}: {', '.join(names)}")
+    typer.echo("\nAny of them on other features: ridge@fractions, ridge@magpie+fractions")

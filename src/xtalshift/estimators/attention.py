@@ -1,0 +1,142 @@
+"""Attention between the elements of a composition, as a scikit-learn regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import REGRESSORS, FitData
+from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
+from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.nn import AttentionNet, ERMConfig, IRNet, TrainingData, TrainResult, train_erm
+from xtalshift.nn.device import resolve_device
+from xtalshift.seeding import Seed
+
+__all__ = ["AttentionRegressor"]
+
+
+@REGRESSORS.register("AttentionRegressor")
+class AttentionRegressor(NetworkRegressor):
+    """Transformer over the elements of a composition, on a table of fractions.
+
+    The columns of ``X`` are elements, as those of ``CompositionFeaturizer("fractions")``; they are
+    not standardised. With 118 columns the elements also have their properties, see
+    `xtalshift.nn.AttentionNet`, which says what becomes of other tables than fractions.
+
+    Parameters
+    ----------
+    width : int, default 64
+        Of the vector of an element.
+    n_blocks, n_heads : int, default 2 and 4
+        Transformer blocks, and heads of each attention.
+    dropout : float, default 0.1
+        Probability that a unit of what a layer adds is zeroed.
+    epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
+        As in `xtalshift.nn.ERMConfig`.
+    weights : {"best", "last", "ema"}, default "best"
+        Parameters that `predict` uses; best is by validation error.
+    validation_fraction : float, default 0.1
+        Share of the rows held out where `fit` is given no validation rows.
+    clip : float, default 10
+        Entries are clipped at +- this number; fractions are not affected. Missing ones become 0.
+    bf16, device
+        As in `IRNetRegressor`.
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches and dropout.
+    """
+
+    dropout: float
+    n_members = 1
+    bootstrap = False
+
+    def __init__(  # noqa: PLR0917 - the settings of an estimator
+        self,
+        width: int = 64,
+        n_blocks: int = 2,
+        n_heads: int = 4,
+        dropout: float = 0.1,
+        epochs: int = 60,
+        patience: int = 60,
+        batch_size: int = 256,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-2,
+        ema_decay: float = 0.995,
+        weights: WeightsChoice = "best",
+        validation_fraction: float = 0.1,
+        clip: float = 10.0,
+        bf16: bool = False,  # noqa: FBT001, FBT002
+        device: str = "auto",
+        random_state: Seed = None,
+    ) -> None:
+        self.width = width
+        self.n_blocks = n_blocks
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.ema_decay = ema_decay
+        self.weights = weights
+        self.validation_fraction = validation_fraction
+        self.clip = clip
+        self.bf16 = bf16
+        self.device = device
+        self.random_state = random_state
+
+    def _fit(self, data: FitData) -> None:
+        self._check_settings()
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout = {self.dropout}; expected a number in [0, 1)")
+        y, weights = data.train.y, data.train.weights
+        self.scaler_ = _unscaled(data.train.X.shape[1], self.clip)
+        self.target_mean_ = float(np.average(y, weights=weights))
+        variance = np.average((y - self.target_mean_) ** 2, weights=weights)
+        self.target_scale_ = float(np.sqrt(variance)) or 1.0
+        self.widths_ = (self.width,) * self.n_blocks
+        self.dropout_ = float(self.dropout)
+        device = resolve_device(self.device)
+        seeds = data.rng.integers(2**62, size=2)
+        model = self._network([torch.Generator().manual_seed(int(seeds[1]))])
+        model.bf16 = self.bf16
+        rows = TrainingData(self._source_rows(data, device), self._rows(data.validation, device))
+        self._run(model.to(device), rows, data, int(seeds[0]))
+
+    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
+        net = AttentionNet(
+            len(self.scaler_.kept_),
+            self.width,
+            self.n_blocks,
+            self.n_heads,
+            self.dropout_,
+            generators[0],
+        )
+        return cast("IRNet", net)  # has all of it that is used: members, bf16, embed, head
+
+    def _train(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        how: TrainingOptions,
+    ) -> TrainResult:
+        names = ERMConfig.model_fields
+        config = ERMConfig.from_dict({name: getattr(self, name) for name in names})
+        return train_erm(model, data, config, how.generator, name="attention", **how.keywords())
+
+
+def _unscaled(n_columns: int, clip: float) -> FeatureScaler:
+    """Return a scaling that keeps every column as it is, but for gaps and numbers beyond `clip`."""
+    return FeatureScaler(clip).set_state(
+        {
+            "scaler.kept": np.ones(n_columns, dtype=bool),
+            "scaler.mean": np.zeros(n_columns),
+            "scaler.scale": np.ones(n_columns),
+            "scaler.constant": np.zeros(0),
+        }
+    )

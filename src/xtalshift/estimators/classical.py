@@ -1,0 +1,366 @@
+"""Well-kept models of scikit-learn, on standardised features and targets."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
+from sklearn.neighbors import NearestNeighbors
+
+from xtalshift.errors import ConfigError, TrainingError
+from xtalshift.estimators.base import FitData, in_pieces
+from xtalshift.estimators.scaled import ScaledRegressor, check_count
+from xtalshift.seeding import Seed
+
+__all__ = [
+    "ForestRegressor",
+    "GPRegressor",
+    "KernelRidgeRegressor",
+    "NeighborsRegressor",
+]
+
+KernelName = Literal["rbf", "laplacian"]
+
+
+class NeighborsRegressor(ScaledRegressor):
+    """The (weighted) mean target of the nearest training rows.
+
+    Parameters
+    ----------
+    n_neighbors : int, default 1
+        Nearest rows, by Euclidean distance of the standardised features.
+    max_rows, clip, validation_fraction, random_state
+        As in `ScaledRegressor`; validation rows are not used.
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 1,
+        max_rows: int | None = None,
+        clip: float = 10.0,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.max_rows = max_rows
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit_scaled(self, data: FitData) -> None:
+        train = data.train
+        count = check_count("n_neighbors", self.n_neighbors, len(train.y))
+        # not KNeighborsRegressor, which knows no sample weights
+        self.neighbors_ = NearestNeighbors(n_neighbors=count).fit(train.X)
+        self.targets_ = train.y
+        self.weights_ = np.ones(len(train.y)) if train.weights is None else train.weights
+
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = self.neighbors_.kneighbors(X, return_distance=False)
+        return np.asarray(np.average(self.targets_[rows], weights=self.weights_[rows], axis=1))
+
+
+class KernelRidgeRegressor(ScaledRegressor):
+    """Kernel ridge regression; the validation rows choose kernel, width and penalty.
+
+    The coefficients solve ``(K + alpha I) c = y``; with sample weights ``w`` the problem
+    ``sum_i w_i (y_i - f(x_i))^2 + alpha |f|^2`` (Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, 2006, section 6.2). ``K`` is ``exp(-gamma r^2)`` of the Euclidean distance
+    (``rbf``) or ``exp(-gamma r)`` of the Manhattan distance (``laplacian``, which Rupp, Int. J.
+    Quantum Chem. 115, 1058 (2015), reviews for molecules).
+
+    Parameters
+    ----------
+    kernel : str or sequence of str, default ("rbf", "laplacian")
+        Kernels to choose from.
+    alphas : sequence of float
+        Penalties to choose from by (weighted) validation MAE.
+    gammas : sequence of float
+        Inverse widths to choose from, in units of one over the number of features that vary.
+    max_rows : int, optional, default 5000
+        Time grows with its third power, memory with the second: 0.8 GB at 5000.
+    clip, validation_fraction, random_state
+        As in `ScaledRegressor`.
+
+    Attributes
+    ----------
+    kernel_, alpha_, gamma_ : str, float, float
+        What was chosen; `gamma_` in absolute terms.
+    dual_coef_ : ndarray of float64, shape (n_rows_used_,)
+        Coefficients of the training rows, for standardised targets.
+    rows_ : ndarray of float64, shape (n_rows_used_, d)
+        Standardised training rows.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelName | Sequence[KernelName] = ("rbf", "laplacian"),
+        alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
+        gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
+        max_rows: int | None = 5000,
+        clip: float = 10.0,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.kernel = kernel
+        self.alphas = alphas
+        self.gammas = gammas
+        self.max_rows = max_rows
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit_scaled(self, data: FitData) -> None:
+        train, validation = data.train, data.validation
+        kernels = [self.kernel] if isinstance(self.kernel, str) else list(self.kernel)
+        self._check_grid(kernels)
+        root = None if train.weights is None else np.sqrt(train.weights)
+        widths = [float(gamma) / train.X.shape[1] for gamma in self.gammas]
+        best_error = np.inf
+        with data.progress.task("kernel ridge", len(kernels) * len(widths)) as task:
+            for name in kernels:
+                distance = DISTANCES[name](train.X, train.X)
+                to_validation = DISTANCES[name](validation.X, train.X)
+                for gamma in widths:
+                    covariance, weights = np.exp(-gamma * distance), validation.weights
+                    cross = np.exp(-gamma * to_validation)
+                    for alpha in self.alphas:
+                        dual = solve_kernel(covariance, train.y, float(alpha), root)
+                        if dual is None:
+                            continue
+                        deviation = np.abs(cross @ dual - validation.y)
+                        error = float(np.average(deviation, weights=weights))
+                        if error < best_error:
+                            best_error, self.dual_coef_ = error, dual
+                            self.kernel_, self.gamma_, self.alpha_ = name, gamma, float(alpha)
+                    task.advance(val_mae=best_error * self.target_scale_)
+        if not np.isfinite(best_error):
+            raise TrainingError(f"no penalty of alphas = {self.alphas} is large enough to solve")
+        self.rows_ = train.X
+
+    def _check_grid(self, kernels: Sequence[str]) -> None:
+        if not kernels or not set(kernels) <= set(DISTANCES):
+            raise ConfigError(f"kernel = {self.kernel!r}; expected {', '.join(DISTANCES)}")
+        for name in ("alphas", "gammas"):
+            values = getattr(self, name)
+            if not len(values) or not all(value > 0 for value in values):
+                raise ConfigError(f"{name} = {values}; expected positive numbers")
+
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        distance = DISTANCES[self.kernel_](X, self.rows_)
+        return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
+
+
+class GPRegressor(ScaledRegressor):
+    """Gaussian process with an isotropic RBF kernel and noise.
+
+    Signal variance, length and noise maximise the marginal likelihood of some rows (Rasmussen and
+    Williams, 2006, equation 5.8); the prediction is conditioned on more of them (2.25, 2.26). A
+    sample weight ``w``, 1 in the mean, divides the noise variance of its row.
+
+    Parameters
+    ----------
+    max_rows : int, optional, default 2000
+        Rows to condition on.
+    hyper_rows : int, default 500
+        At most so many of them choose the hyperparameters, without their weights.
+    clip, validation_fraction, random_state
+        As in `ScaledRegressor`; validation rows are not used.
+
+    Attributes
+    ----------
+    kernel_ : sklearn.gaussian_process.kernels.Kernel
+        Signal variance times RBF, for standardised features and targets.
+    noise_ : float
+        Noise variance of a row of weight 1, for standardised targets.
+    """
+
+    def __init__(
+        self,
+        max_rows: int | None = 2000,
+        hyper_rows: int = 500,
+        clip: float = 10.0,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.max_rows = max_rows
+        self.hyper_rows = hyper_rows
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit_scaled(self, data: FitData) -> None:
+        train = data.train
+        n = len(train.y)
+        count = check_count("hyper_rows", self.hyper_rows, n)
+        some = data.rng.choice(n, count, replace=False)
+        found = fit_hyperparameters(train.X[some], train.y[some])
+        self.kernel_, self.noise_ = found.k1, float(found.k2.noise_level)
+        weights = np.ones(n) if train.weights is None else train.weights / train.weights.mean()
+        covariance = self.kernel_(train.X)
+        covariance.flat[:: n + 1] += self.noise_ / weights
+        self.factor_ = cholesky(covariance, lower=True, overwrite_a=True)
+        self.dual_coef_ = cho_solve((self.factor_, True), train.y)
+        self.rows_ = train.X
+
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.kernel_(X, self.rows_) @ self.dual_coef_)
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the standard deviation of a new target, noise included.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In the unit of the target.
+        """
+        checked = self._check_features(X)
+        return self.target_scale_ * in_pieces(partial(self._in_blocks, self._std_scaled), checked)
+
+    def _std_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        half = solve_triangular(self.factor_, self.kernel_(X, self.rows_).T, lower=True)
+        # at a training row rounding may leave less than nothing
+        signal = np.maximum(self.kernel_.diag(X) - np.square(half).sum(axis=0), 0.0)
+        return np.asarray(np.sqrt(signal + self.noise_))
+
+
+class ForestRegressor(ScaledRegressor):
+    """Extremely randomised trees (Geurts, Ernst and Wehenkel, Mach. Learn. 63, 3 (2006)).
+
+    Parameters
+    ----------
+    n_estimators : int, default 300
+        Number of trees.
+    max_features : float, int or str, default 1/3
+        Features tried at each node, as in `sklearn.ensemble.ExtraTreesRegressor`; a third is the
+        advice of Breiman's forests for regression.
+    min_samples_leaf : int, default 1
+        Rows per leaf.
+    threads : int, default 1
+        Of the training; 0 means all cores.
+    max_rows : int, optional
+        Trees of single rows take some 150 bytes per row and tree.
+    clip, validation_fraction, random_state
+        As in `ScaledRegressor`; validation rows are not used.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 300,
+        max_features: float | str = 1 / 3,
+        min_samples_leaf: int = 1,
+        threads: int = 1,
+        max_rows: int | None = None,
+        clip: float = 10.0,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_features = max_features
+        self.min_samples_leaf = min_samples_leaf
+        self.threads = threads
+        self.max_rows = max_rows
+        self.clip = clip
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit_scaled(self, data: FitData) -> None:
+        train = data.train
+        self.forest_ = ExtraTreesRegressor(
+            n_estimators=self.n_estimators,
+            max_features=self.max_features,
+            min_samples_leaf=self.min_samples_leaf,
+            n_jobs=self.threads or -1,
+            random_state=int(data.rng.integers(2**31 - 1)),
+        ).fit(train.X, train.y, sample_weight=train.weights)
+        # threads would add up the trees in another order, and round otherwise, each time
+        self.forest_.set_params(n_jobs=1)
+
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.forest_.predict(X))
+
+
+def _squared_distances(X: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(euclidean_distances(X, others, squared=True))
+
+
+DISTANCES: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "rbf": _squared_distances,
+    "laplacian": manhattan_distances,
+}
+"""What stands in the exponent of each kernel."""
+
+
+def solve_kernel(
+    kernel: NDArray[np.float64],
+    y: NDArray[np.float64],
+    alpha: float,
+    root: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64] | None:
+    """Return the coefficients of kernel ridge regression.
+
+    A Cholesky factorisation for each penalty: an eigendecomposition, which serves all of them,
+    takes as long as some 18.
+
+    Parameters
+    ----------
+    kernel : ndarray of float64, shape (n, n)
+        Not changed.
+    y : ndarray of float64, shape (n,)
+        Targets.
+    alpha : float
+        Penalty.
+    root : ndarray of float64, shape (n,), optional
+        Square root of the sample weights.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), or None
+        None if the matrix is not positive definite in double precision.
+    """
+    matrix = kernel.copy() if root is None else kernel * root[:, None] * root
+    matrix.flat[:: len(y) + 1] += alpha
+    try:
+        factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError:
+        return None
+    return np.asarray(cho_solve(factor, y) if root is None else cho_solve(factor, y * root) * root)
+
+
+def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
+    """Return the kernel ``variance * RBF + noise`` of largest marginal likelihood.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, d)
+        Standardised features.
+    y : ndarray of float64, shape (n,)
+        Standardised targets.
+
+    Returns
+    -------
+    sklearn.gaussian_process.kernels.Sum
+    """
+    length = float(np.sqrt(X.shape[1]))  # distances of random rows are about 1.4 times as large
+    signal = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(length, (1e-2 * length, 1e2 * length))
+    model = GaussianProcessRegressor(signal + WhiteKernel(0.1, (1e-6, 10.0)))
+    with warnings.catch_warnings():
+        # a likelihood that is flat, or largest at a bound (data without noise), is no failure: the
+        # kernel is the best one found in any case
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y).kernel_

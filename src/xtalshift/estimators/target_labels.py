@@ -1,0 +1,230 @@
+"""Regressors around another one that learn from labels of the target domain."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, FitData, Labelled, Regressor
+from xtalshift.estimators.classical import GPRegressor
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.estimators.weighting import WrappedRegressor
+from xtalshift.seeding import Seed
+
+__all__ = ["JointRegressor", "ResidualGPRegressor", "TargetOnlyRegressor"]
+
+MIN_GP_LABELS = 5
+
+
+class TargetOnlyRegressor(WrappedRegressor):
+    """Fits the target labels and nothing else: what the source rows are worth is seen beside it.
+
+    Parameters
+    ----------
+    estimator : Regressor
+        What is fitted.
+    validation_fraction : float, default 0.2
+        Share of the target labels that is held out for selection, for the validation rows of `fit`
+        belong to the source; with fewer than 10 labels all of them serve as both. With 0 they do
+        in any case, for an `estimator` that selects nothing.
+    random_state : int, Generator or None
+        Seed; it replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : Regressor
+        Fitted on the target labels.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    def __init__(
+        self,
+        estimator: Regressor,
+        validation_fraction: float = 0.2,
+        random_state: Seed = None,
+    ) -> None:
+        self.estimator = estimator
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit(self, data: FitData) -> None:
+        target = _target_labels(self, data)
+        if target is None:
+            raise ConfigError(f"{type(self).__name__} needs target labels: X_target and y_target")
+        train = validation = target
+        if self.validation_fraction > 0:
+            train, validation = self._hold_out(target, target.groups, _own_draws(data))
+        self._fit_inner(data, train, validation)
+
+
+class JointRegressor(WrappedRegressor):
+    """Fits source rows and target labels together, with a fixed share of the weight for the labels.
+
+    Without target labels the fit is that of `estimator`.
+
+    Parameters
+    ----------
+    estimator : Regressor
+        What is fitted; it must take sample weights.
+    target_share : float, default 0.5
+        Share of the target labels in the total weight, in (0, 1].
+    validation_fraction : float, default 0.2
+        Share of the target labels that is held out and alone selects, for an error on source rows
+        would choose what is good there. With fewer than 10 labels all of them are trained on, and
+        the validation rows of the source select.
+    random_state : int, Generator or None
+        Seed; it replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : Regressor
+        Fitted on both.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    def __init__(
+        self,
+        estimator: Regressor,
+        target_share: float = 0.5,
+        validation_fraction: float = 0.2,
+        random_state: Seed = None,
+    ) -> None:
+        self.estimator = estimator
+        self.target_share = target_share
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit(self, data: FitData) -> None:
+        if not 0 < self.target_share <= 1:
+            raise ConfigError(f"target_share = {self.target_share}; expected a number in (0, 1]")
+        train, validation = data.train, data.validation
+        target = _target_labels(self, data)
+        if target is not None:
+            if len(target.y) >= MIN_ROWS_TO_SPLIT:
+                target, validation = self._hold_out(target, target.groups, _own_draws(data))
+            train = self._join(train, target)
+        self._fit_inner(data, train, validation)
+
+    def _join(self, source: Labelled, target: Labelled) -> Labelled:
+        """Return the rows of both with weights, 1 in the mean."""
+        weights = np.ones(len(source.y)) if source.weights is None else source.weights
+        n, share = len(source.y) + len(target.y), self.target_share
+        return Labelled(
+            np.concatenate([source.X, target.X]),
+            np.concatenate([source.y, target.y]),
+            np.concatenate(
+                [
+                    n * (1 - share) * weights / weights.sum(),
+                    np.full(len(target.y), n * share / len(target.y)),
+                ]
+            ),
+        )
+
+
+class ResidualGPRegressor(WrappedRegressor):
+    """Adds to a network a Gaussian process on its errors at the target labels.
+
+    The process (`GPRegressor`: RBF and noise) lives in the representation that the last layer of
+    the network sees; far from all labels the correction is the mean error. With fewer than 5
+    labels there is only this constant, and without labels nothing is added.
+
+    Parameters
+    ----------
+    estimator : NetworkRegressor
+        Network of source rows (`IRNetRegressor`), or one that learns from target labels itself
+        (`TargetedCALRegressor`): then a random half of them, rounded up, adapts the network and the
+        other half gives the errors.
+    max_labels : int, default 2000
+        At most so many labels, drawn at random, enter the process.
+    validation_fraction, random_state
+        As in `IRNetRegressor`; `random_state` replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : NetworkRegressor
+        Fitted.
+    gp_ : GPRegressor or None
+        Fitted on the errors; None where the constant is added.
+    shift_ : float
+        Mean error at the labels, target minus prediction.
+    n_residuals_ : int
+        Labels that gave errors.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+    estimator_: NetworkRegressor
+    gp_: GPRegressor | None
+
+    def __init__(
+        self,
+        estimator: Regressor,
+        max_labels: int = 2000,
+        validation_fraction: float = 0.1,
+        random_state: Seed = None,
+    ) -> None:
+        self.estimator = estimator
+        self.max_labels = max_labels
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def _fit(self, data: FitData) -> None:
+        if not isinstance(self.estimator, NetworkRegressor):
+            raise ConfigError(
+                f"only networks have a representation, not a {type(self.estimator).__name__}"
+            )
+        calibration = _target_labels(self, data)
+        rng = _own_draws(data)
+        tuning = None
+        if calibration is not None and "y_target" in self.estimator.uses:
+            # errors at labels that tuned the network are too small, and errors of a cross-fit
+            # belong to other networks with other representations: each label has one role
+            order, n_errors = rng.permutation(len(calibration.y)), len(calibration.y) // 2
+            tuning = calibration.take(order[n_errors:])
+            calibration = calibration.take(order[:n_errors])
+        self._fit_inner(data, data.train, data.validation, tuning)
+        self.gp_, self.shift_, self.n_residuals_ = None, 0.0, 0
+        if calibration is not None and len(calibration.y):
+            self._fit_errors(calibration, rng)
+
+    def _fit_errors(self, labels: Labelled, rng: np.random.Generator) -> None:
+        errors = labels.y - self.estimator_.predict(labels.X)
+        self.shift_, self.n_residuals_ = float(errors.mean()), len(errors)
+        points = self._embed(labels.X)
+        if len(errors) < MIN_GP_LABELS or not np.ptp(points, axis=0).any():
+            return
+        process = GPRegressor(max_rows=self.max_labels, random_state=rng)
+        self.gp_ = process.fit(points, errors, X_val=points, y_val=errors)  # it selects nothing
+
+    def _embed(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the representation, shape (n, width), of an ensemble those of all members."""
+        points = self.estimator_.embed(X)
+        members = points.reshape(-1, *points.shape[-2:])
+        return np.concatenate(list(members), axis=1)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        correction = self.shift_ if self.gp_ is None else self.gp_.predict(self._embed(X))
+        return np.asarray(self.estimator_.predict(X) + correction)
+
+    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Return the prediction under ``""``: the errors are those of one set of parameters."""
+        return {"": self.predict(X)}
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the standard deviation that the process states, shape (n,); None without one."""
+        checked = self._check_features(X)
+        return None if self.gp_ is None else self.gp_.predict_std(self._embed(checked))
+
+
+def _target_labels(regressor: Regressor, data: FitData) -> Labelled | None:
+    """Return the target rows, which must have labels; None if there are none."""
+    if data.target is not None and np.isnan(data.target.y).any():
+        raise ConfigError(f"{type(regressor).__name__} needs y_target beside X_target")
+    return data.target
+
+
+def _own_draws(data: FitData) -> np.random.Generator:
+    """Return a generator of its own, so that the inner regressor draws as it would alone."""
+    return data.rng.spawn(1)[0]

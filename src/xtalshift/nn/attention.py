@@ -1,0 +1,248 @@
+"""A network on compositions: attention between elements.
+
+In the spirit of CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021) and Roost (Goodall and Lee,
+Nat. Commun. 11, 6280, 2020): a composition is a set of elements with their fractions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from xtalshift.chem.elements import SYMBOLS, load_elements
+from xtalshift.errors import ConfigError
+from xtalshift.nn.irnet import _dropout_mask
+
+__all__ = ["AttentionNet", "element_properties", "find_tokens"]
+
+N_ELEMENTS = len(SYMBOLS) - 1
+FEED_FORWARD = 2
+"""Width of the hidden layer between two attentions, in units of that of a token."""
+ENTRY_FEATURES = 3
+SMALLEST = 1e-4
+"""Fractions below this one look alike."""
+
+
+def find_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns of each row that are not 0, in the order of the size of their entries.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, columns)
+        Fractions, or any other numbers.
+
+    Returns
+    -------
+    columns : Tensor of int64, shape (n, k)
+        k is the largest number of entries of a row, at least 1.
+    values : Tensor, shape (n, k)
+        Their entries; 0 in empty slots.
+    """
+    k = max(int((x != 0).sum(dim=-1).max()) if len(x) else 0, 1)
+    columns = x.abs().topk(k, dim=-1).indices
+    return columns, x.gather(-1, columns)
+
+
+class AttentionNet(nn.Module):
+    """Tokens of elements, pre-norm transformer blocks, a mean by fraction, a small head.
+
+    A token is an entry of the table that is not 0: the sum of what its column is (a learned vector;
+    with 118 columns also a linear map of elemental properties) and of a learned function of the
+    entry. Columns are a set: their order has no meaning, nor has the number of empty slots. The
+    vectors of 118 columns start at 0, so that an element that training never saw is what its
+    properties say and nothing else.
+
+    Any numbers are accepted: entries count by ``|x| / sum |x|``, and their sign and size are seen
+    by the learned function. A row without entries has one token, a learned vector of its own.
+
+    Dropout is on exactly when `forward` is given a generator, as in `IRNet`.
+
+    Parameters
+    ----------
+    n_columns : int
+        Columns of the table.
+    width : int
+        Of a token.
+    n_blocks, n_heads : int
+        Blocks, and heads of each attention.
+    dropout : float
+        Probability that a unit of what a layer adds to a token is zeroed.
+    generator : torch.Generator
+        Draws the initial parameters, on the CPU.
+    bf16 : bool, default False
+        Whether matrix products are in bfloat16.
+
+    Raises
+    ------
+    ConfigError
+        If the heads do not divide the width.
+    """
+
+    members = None  # a single network, see `IRNet`
+    properties: Tensor
+
+    def __init__(
+        self,
+        n_columns: int,
+        width: int,
+        n_blocks: int,
+        n_heads: int,
+        dropout: float,
+        generator: torch.Generator,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(width, n_blocks, n_heads) < 1 or width % n_heads:
+            raise ConfigError(
+                f"width = {width}, n_blocks = {n_blocks}, n_heads = {n_heads}; expected numbers of "
+                "at least 1, and a width that the heads divide"
+            )
+        self.dropout = dropout
+        self.bf16 = bf16
+        known = n_columns == N_ELEMENTS
+        start = torch.zeros(n_columns, width)
+        if not known:
+            start.normal_(generator=generator)
+        self.columns = nn.Parameter(start)
+        self.properties_map = None
+        if known:
+            table = element_properties()
+            self.register_buffer("properties", table, persistent=False)
+            self.properties_map = _Linear(table.shape[1], width, generator)
+        self.entry_in = _Linear(ENTRY_FEATURES, width, generator)
+        self.entry_out = _Linear(width, width, generator)
+        self.empty = nn.Parameter(torch.empty(width).normal_(generator=generator))
+        self.blocks = nn.ModuleList(_Block(width, n_heads, generator) for _ in range(n_blocks))
+        self.norm = nn.LayerNorm(width)
+        self.hidden = _Linear(width, width, generator)
+        self.head = _Linear(width, 1, generator)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return predictions.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, n_columns)
+            Fractions, not standardised.
+        generator : torch.Generator, optional
+            Source of the dropout masks, on the device of `x`; without it there is no dropout.
+
+        Returns
+        -------
+        Tensor, shape (n,)
+        """
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            return self.head(self.embed(x, generator)).squeeze(-1).to(x.dtype)  # type: ignore[no-any-return]
+
+    def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return what the head sees, shape (n, width).
+
+        Parameters
+        ----------
+        x, generator
+            As in `forward`.
+        """
+        columns, values = find_tokens(x)
+        empty = values[:, :1] == 0  # of such rows the first slot is the token
+        first = torch.arange(values.shape[1], device=x.device) == 0
+        alone = empty & first
+        mask = (values != 0) | alone
+        # everything but attention is per token: empty slots cost nothing
+        places = mask.flatten().nonzero().squeeze(-1)
+        tokens = self._tokens(columns.flatten()[places], values.flatten()[places])
+        tokens = torch.where(alone.flatten()[places].unsqueeze(-1), self.empty, tokens)
+        for block in self.blocks:
+            tokens = block(tokens, mask, places, self.dropout, generator)
+        sizes = torch.where(alone, 1.0, values.abs())
+        shares = sizes / sizes.sum(dim=-1, keepdim=True)
+        parts = self.norm(tokens).to(x.dtype) * shares.flatten()[places].unsqueeze(-1)
+        pooled = _unpack(parts, mask, places).sum(dim=1)
+        return F.silu(self.hidden(pooled))
+
+    def _tokens(self, columns: Tensor, values: Tensor) -> Tensor:
+        """Return the tokens of t entries, shape (t, width)."""
+        identity = self.columns
+        if self.properties_map is not None:
+            identity = identity + self.properties_map(self.properties)
+        entries = self.entry_out(F.silu(self.entry_in(_describe(values))))
+        return F.embedding(columns, identity) + entries  # type: ignore[no-any-return]
+
+
+def element_properties() -> Tensor:
+    """Return the elemental properties of `MAGPIE_PROPERTIES`, shape (118, 22).
+
+    In standard deviations over the elements; unknown ones are the mean, 0.
+    """
+    table = load_elements(impute_nan=True).magpie[1:]
+    scaled = (table - table.mean(axis=0)) / table.std(axis=0)
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def _describe(values: Tensor) -> Tensor:
+    """Return an entry, its root and its logarithm, all with its sign, shape (..., 3)."""
+    size, sign = values.abs(), values.sign()
+    decades = 1.0 - size.clamp_min(SMALLEST).log10() / math.log10(SMALLEST)
+    return torch.stack([values, sign * size.sqrt(), sign * decades], dim=-1)
+
+
+class _Linear(nn.Module):
+    """``x W^T + b``, drawn uniformly in +-1/sqrt(fan_in) by the generator."""
+
+    def __init__(self, fan_in: int, fan_out: int, generator: torch.Generator) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(fan_in)
+        weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(weight)
+        bias = torch.empty(fan_out).uniform_(-bound, bound, generator=generator)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class _Block(nn.Module):
+    """``h <- h + Dropout(Attention(Norm(h)))``, then the same with a feed-forward network."""
+
+    def __init__(self, width: int, n_heads: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.project = _Linear(width, 3 * width, generator)
+        self.join = _Linear(width, width, generator)
+        self.forward_norm = nn.LayerNorm(width)
+        self.widen = _Linear(width, FEED_FORWARD * width, generator)
+        self.narrow = _Linear(FEED_FORWARD * width, width, generator)
+
+    def forward(
+        self,
+        h: Tensor,
+        mask: Tensor,
+        places: Tensor,
+        dropout: float,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        n, k = mask.shape
+        parts = _unpack(self.project(self.attention_norm(h)), mask, places)
+        query, key, value = parts.view(n, k, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :])
+        seen = seen.transpose(1, 2).reshape(n * k, -1)[places]
+        h = h + _drop(self.join(seen), dropout, generator)
+        added = self.narrow(F.silu(self.widen(self.forward_norm(h))))
+        return h + _drop(added, dropout, generator)
+
+
+def _unpack(tokens: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+    """Return t tokens in the slots `places` of n rows, 0 elsewhere, shape (n, k, width)."""
+    slots = tokens.new_zeros(mask.numel(), tokens.shape[-1])
+    return slots.index_copy(0, places, tokens).view(*mask.shape, -1)
+
+
+def _drop(h: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
+    if generator is None or dropout == 0:
+        return h
+    return h * _dropout_mask(h, dropout, generator)

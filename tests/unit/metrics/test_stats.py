@@ -1,0 +1,321 @@
+"""Methods over tasks: against scipy, against every choice of signs, and Demšar's tables."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, friedmanchisquare, rankdata, wilcoxon
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.metrics import (
+    PairedTest,
+    average_ranks,
+    cliques,
+    compare_all,
+    critical_difference,
+    friedman_p,
+    paired_test,
+    win_tie_loss,
+)
+from xtalshift.multiplicity import correct_holm
+
+NAN = math.nan
+# Demšar (2006), table 6: accuracies of four versions of C4.5 on 14 data sets
+ACCURACIES = np.array(
+    [
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.975],
+        [0.957, 0.978, 0.946, 0.970],
+    ]
+)
+ERRORS = 1.0 - ACCURACIES
+small_tables = st.integers(1, 5).flatmap(
+    lambda m: st.lists(
+        st.lists(st.sampled_from([0.0, 1.0, 1.05, 2.0, NAN]), min_size=m, max_size=m),
+        min_size=1,
+        max_size=12,
+    )
+)
+
+
+def slow_wilcoxon(difference):
+    """Return the share of all signs whose rank sum is as extreme, zeros ranked and then dropped."""
+    ranks = rankdata(np.abs(difference))[difference != 0]
+    observed = ranks[difference[difference != 0] > 0].sum()
+    sums = [np.dot(ranks, signs) for signs in itertools.product([0, 1], repeat=len(ranks))]
+    tails = np.mean(np.array(sums) <= observed), np.mean(np.array(sums) >= observed)
+    return min(1.0, 2 * min(tails))
+
+
+def test_a_paired_test_by_hand():
+    # differences -1 -2 3 0: ranks 2 3 4 (0 has rank 1, dropped); the positive sum is 4 of 0 to 9
+    found = paired_test([1.0, 1.0, 4.0, 2.0], [2.0, 3.0, 1.0, 2.0])
+    # sums of 2 3 4 at most 4: 0 2 3 4, so half of eight
+    assert found == PairedTest(4, 2, 1, 1, 0.0, 1.0, 1.0)
+    better = paired_test([1.0] * 6, [2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    assert better == PairedTest(6, 6, 0, 0, -3.5, 2 / 64, 2 / 64)
+
+
+@pytest.mark.parametrize("n", [2, 5, 13, 14, 50, 51, 200])
+def test_without_ties_it_is_the_test_of_scipy(n):
+    a, b = np.random.default_rng(n).normal(size=(2, n))
+    found = paired_test(a, b + 0.3)
+    expected = wilcoxon(a, b + 0.3, zero_method="pratt", method="auto")
+    assert found.wilcoxon_p == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.sign_p == pytest.approx(binomtest(found.wins, n).pvalue)
+    assert found.mean_difference == pytest.approx(np.mean(a - b - 0.3))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=9))
+def test_ties_and_zeros_are_exact(differences):
+    difference = np.array(differences, dtype=float)
+    found = paired_test(difference, np.zeros(len(difference)))
+    assert found.wilcoxon_p == pytest.approx(slow_wilcoxon(difference))
+    swapped = paired_test(np.zeros(len(difference)), difference)
+    assert swapped.wilcoxon_p == pytest.approx(found.wilcoxon_p)
+    assert (swapped.wins, swapped.ties) == (found.losses, found.ties)
+
+
+def test_many_tasks_with_ties_are_approximate():
+    generator = np.random.default_rng(0)
+    a, b = generator.integers(0, 9, size=(2, 80)).astype(float)
+    expected = wilcoxon(a - b, zero_method="pratt", method="approx").pvalue
+    assert paired_test(a, b).wilcoxon_p == pytest.approx(expected)
+    # the exact test of the most tasks it is used for is already near the approximation
+    a, b = generator.integers(0, 9, size=(2, 50)).astype(float)
+    expected = wilcoxon(a - b, zero_method="pratt", method="approx").pvalue
+    assert paired_test(a, b).wilcoxon_p == pytest.approx(expected, abs=0.01)
+
+
+def test_a_p_value_is_never_smaller_than_the_signs_allow():
+    # the normal approximation would say 0.025
+    assert paired_test([1.0] * 5, [2.0] * 5).wilcoxon_p == 2 / 2**5
+
+
+def test_few_tasks():
+    none, one, equal = paired_test([], []), paired_test([1.0], [2.0]), paired_test([1.0], [1.0])
+    assert none[:4] == (0, 0, 0, 0)
+    assert np.isnan(none[4:]).all()
+    assert one[:5] == (1, 1, 0, 0, -1.0)
+    assert one.sign_p == equal.sign_p == 1.0
+    assert math.isnan(one.wilcoxon_p)
+    assert math.isnan(equal.wilcoxon_p)
+
+
+def test_all_ties_are_no_difference():
+    for n in (2, 60):
+        assert paired_test([0.1] * n, [0.1] * n) == PairedTest(n, 0, n, 0, 0.0, 1.0, 1.0)
+
+
+def test_every_pair_with_holm():
+    found = compare_all(ERRORS, ["C4.5", "+m", "+cf", "+m+cf"])
+    assert [(pair.a, pair.b) for pair in found] == [
+        ("C4.5", "+m"),
+        ("C4.5", "+cf"),
+        ("C4.5", "+m+cf"),
+        ("+m", "+cf"),
+        ("+m", "+m+cf"),
+        ("+cf", "+m+cf"),
+    ]
+    assert found[2].test == paired_test(ERRORS[:, 0], ERRORS[:, 3])
+    ranked = correct_holm(np.array([pair.test.wilcoxon_p for pair in found]))
+    signed = correct_holm(np.array([pair.test.sign_p for pair in found]))
+    assert [pair.wilcoxon_holm for pair in found] == ranked.tolist()
+    assert [pair.sign_holm for pair in found] == signed.tolist()
+    # Demšar, section 3.1.4: C4.5+m against C4.5 wins 11 of 14 with two ties
+    assert found[0].test[1:4] == (2, 2, 10)
+
+
+def test_missing_tasks_are_left_out_pair_by_pair():
+    errors = [[1.0, 2.0, NAN], [1.0, NAN, NAN], [3.0, 1.0, NAN], [1.0, 5.0, 2.0]]
+    ab, ac, bc = compare_all(errors, ["a", "b", "c"])
+    assert ab.test[:4] == (3, 2, 0, 1)
+    assert ac.test[:4] == (1, 1, 0, 0)
+    # one p value of the ranks, so no correction; three of the signs
+    assert ab.wilcoxon_holm == ab.test.wilcoxon_p
+    assert math.isnan(bc.wilcoxon_holm)
+    assert (ab.sign_holm, ac.sign_holm, bc.sign_holm) == (1.0, 1.0, 1.0)
+    assert compare_all([[1.0], [2.0]], ["a"]) == []
+
+
+def test_wins_by_hand():
+    found = win_tie_loss([[1.0, 1.05, 2.0], [1.0, 1.0, NAN], [3.0, 2.0, 1.0]])
+    assert found.dtype == np.int64
+    assert found[0, 1].tolist() == [1, 1, 1]
+    assert found[0, 2].tolist() == [1, 0, 1]
+    assert found[2, 2].tolist() == [0, 2, 0]
+    # 0.05 is within 5 % of 1.05, and just outside 4 %
+    near = [[1.0, 1.05]]
+    assert win_tie_loss(near, tolerance=0.05)[0, 1].tolist() == [0, 1, 0]
+    assert win_tie_loss(near, tolerance=0.04)[0, 1].tolist() == [1, 0, 0]
+
+
+@given(small_tables, st.sampled_from([0.0, 0.02, 0.1]))
+def test_wins_against_a_loop(rows, tolerance):
+    found = win_tie_loss(rows, tolerance=tolerance)
+    m = len(rows[0])
+    for i, j in itertools.product(range(m), repeat=2):
+        wins = ties = losses = 0
+        for row in rows:
+            a, b = row[i], row[j]
+            if math.isnan(a) or math.isnan(b):
+                continue
+            if abs(a - b) <= tolerance * max(a, b):
+                ties += 1
+            elif a < b:
+                wins += 1
+            else:
+                losses += 1
+        assert found[i, j].tolist() == [wins, ties, losses]
+    np.testing.assert_array_equal(found, found.transpose(1, 0, 2)[:, :, ::-1])
+
+
+def test_the_ranks_of_demsar():
+    np.testing.assert_allclose(average_ranks(ERRORS), [3.143, 2.000, 2.893, 1.964], atol=5e-4)
+
+
+@given(small_tables)
+def test_ranks_add_up(rows):
+    table = np.array(rows)
+    complete = table[~np.isnan(table).any(axis=1)]
+    if not len(complete):
+        with pytest.raises(DataError, match=f"none of {len(rows)} tasks .*leave out the methods"):
+            average_ranks(rows)
+        return
+    found, m = average_ranks(rows), table.shape[1]
+    assert found.shape == (m,)
+    assert found.sum() == pytest.approx(m * (m + 1) / 2)
+    np.testing.assert_allclose(found, average_ranks(complete))
+    for j in range(m):  # one more than the number better, and half of the others that are as good
+        slow = (
+            1
+            + (complete < complete[:, [j]]).sum(1)
+            + ((complete == complete[:, [j]]).sum(1) - 1) / 2
+        )
+        assert found[j] == pytest.approx(slow.mean())
+
+
+def test_no_complete_task_names_the_methods_that_miss():
+    with pytest.raises(DataError, match=r"missing per method: \[0, 1, 2\]"):
+        average_ranks([[1.0, NAN, NAN], [1.0, 1.0, NAN]])
+
+
+def test_friedman():
+    # Demšar, section 3.2.3, has 9.28 without the correction for ties
+    found = friedman_p(ERRORS)
+    assert found == pytest.approx(friedmanchisquare(*ERRORS.T).pvalue)
+    assert 0.01 < found < 0.026
+    with_gap = np.vstack([ERRORS, [NAN, 1.0, 2.0, 3.0]])
+    assert friedman_p(with_gap) == found
+    # three tasks, always the same order of three: 12 * 14 * 9 / (3 * 12) - 36 = 6
+    assert friedman_p([[1, 2, 3]] * 3) == pytest.approx(math.exp(-3))
+
+
+def test_friedman_needs_three_methods_and_two_tasks():
+    assert math.isnan(friedman_p(ERRORS[:, :2]))
+    assert math.isnan(friedman_p(ERRORS[:1]))
+    assert math.isnan(friedman_p([[1.0, 2.0, NAN], [1.0, 2.0, 3.0]]))
+    assert friedman_p([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("level", "table"),
+    [
+        (0.05, [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]),
+        (0.10, [1.645, 2.052, 2.291, 2.459, 2.589, 2.693, 2.780, 2.855, 2.920]),
+    ],
+)
+def test_the_critical_values_of_demsar(level, table):
+    for k, q in zip(range(2, 11), table, strict=True):
+        found = critical_difference(k, 30, level=level) / math.sqrt(k * (k + 1) / 180)
+        assert found == pytest.approx(q, abs=1.1e-3)
+
+
+def test_the_critical_difference_of_demsar():
+    # section 3.2.4: four methods, 14 data sets
+    assert critical_difference(4, 14, level=0.1) == pytest.approx(1.12, abs=0.005)
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
+
+
+def test_cliques_by_hand():
+    # the ranks of Demšar, figure 1: +m+cf, +m and +cf together, and all but +m+cf
+    assert cliques([3.143, 2.000, 2.893, 1.964], 1.15) == [(3, 1, 2), (1, 2, 0)]
+    assert cliques([1.0, 2.0, 3.0, 4.0], 1.0) == [(0, 1), (1, 2), (2, 3)]
+    assert cliques([4.0, 1.0, 2.5, 2.0], 1.5) == [(1, 3, 2), (2, 0)]
+    assert cliques([1.0, 5.0, 9.0], 1.0) == []
+    assert cliques([2.0, 2.0, 2.0], 0.0) == [(0, 1, 2)]
+    assert cliques([], 1.0) == []
+    assert cliques([1.0, 2.0], math.inf) == [(0, 1)]
+
+
+@given(st.lists(st.integers(2, 20), max_size=7), st.integers(0, 12))
+def test_cliques_against_every_subset(doubled, width):
+    ranks, difference = np.array(doubled) / 2, width / 2
+    subsets = [
+        set(subset)
+        for size in range(2, len(ranks) + 1)
+        for subset in itertools.combinations(range(len(ranks)), size)
+        if np.ptp(ranks[list(subset)]) <= difference
+    ]
+    largest = [found for found in subsets if not any(found < other for other in subsets)]
+    found = cliques(ranks, difference)
+    assert sorted(map(sorted, found)) == sorted(map(sorted, largest))
+    for clique in found:
+        assert (np.diff(ranks[list(clique)]) >= 0).all()
+    best = [ranks[clique[0]] for clique in found]
+    assert best == sorted(best)
+
+
+def test_inputs_are_left_alone():
+    errors = ERRORS.copy()
+    compare_all(errors, list("abcd"))
+    win_tie_loss(errors, tolerance=0.1)
+    average_ranks(errors)
+    friedman_p(errors)
+    np.testing.assert_array_equal(errors, ERRORS)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(DataError, match=r"x\.shape=\(2,\) and y\.shape=\(1,\): .* same tasks"):
+        paired_test([1.0, 2.0], [1.0])
+    with pytest.raises(DataError, match=r"b\[0\] is nan"):
+        paired_test([1.0], [NAN])
+    with pytest.raises(DataError, match=r"names are \['a'\] for 2 columns"):
+        compare_all([[1.0, 2.0]], ["a"])
+    with pytest.raises(DataError, match="one name per column, each once"):
+        compare_all([[1.0, 2.0]], ["a", "a"])
+    for function in (win_tie_loss, average_ranks, friedman_p):
+        with pytest.raises(DataError, match=r"errors has shape \(2,\); expected \(n_tasks, n_met"):
+            function([1.0, 2.0])
+        with pytest.raises(DataError, match=r"errors\[1, 0\] is inf; expected finite .* or NaN"):
+            function([[1.0, 2.0], [math.inf, NAN]])
+
+
+def test_settings_out_of_range_are_refused():
+    for tolerance in (-0.1, NAN, math.inf):
+        with pytest.raises(ConfigError, match=r"tolerance=.*: expected a finite part"):
+            win_tie_loss([[1.0]], tolerance=tolerance)
+    for k, n in ((1, 5), (3, 0)):
+        with pytest.raises(ConfigError, match=f"n_methods={k} and n_tasks={n}: expected at least"):
+            critical_difference(k, n)
+    with pytest.raises(ConfigError, match=r"level=5"):
+        critical_difference(3, 5, level=5)
+    for difference in (-1.0, NAN):
+        with pytest.raises(ConfigError, match=r"difference=.*: expected a difference of ranks"):
+            cliques([1.0, 2.0], difference)
+    with pytest.raises(DataError, match=r"ranks\[0\] is nan"):
+        cliques([NAN, 2.0], 1.0)

@@ -316,7 +316,7 @@ def classifier_weights(
         log_odds = np.empty(n + m)
         prior = np.empty(n + m)
         for train, out in parts:
-            model = LogisticRegression(C=penalty, solver="newton-cholesky", tol=1e-3)
+            model = LogisticRegression(C=penalty, tol=1e-5, max_iter=5000)
             log_odds[out] = model.fit(rows[train], is_target[train]).decision_function(rows[out])
             counts = np.bincount(is_target[train])
             prior[out] = np.log(counts[1] / counts[0])

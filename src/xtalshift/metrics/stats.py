@@ -276,7 +276,7 @@ def critical_difference(n_methods: int, n_tasks: int, *, level: float = 0.05) ->
 
     References
     ----------
-    Demšar, J. Mach. Learn. Res. 7, 1 (2006), section 3.2.2.
+    Demšar, J. Mach. Learn. Res. 7, 1 (2006), section 3.2.
     """
     check_level(level)
     if n_methods < 2 or n_tasks < 1:  # noqa: PLR2004 - a pair

@@ -81,6 +81,9 @@ def test_an_overflow_spoils_its_own_records_only(tmp_path, monkeypatch):
     assert status["random", "id"] == status["prior", "id"] == "ok"
     failed = next(record for record in task["records"] if record["status"] == "failed")
     assert (failed["mae"], "is inf" in failed["reason"]) == (None, True)
+    done = next(record for record in task["records"] if record["status"] == "ok")
+    assert failed.keys() - done.keys() == {"reason"}
+    assert done.keys() <= failed.keys()
 
 
 def test_a_row_without_features_is_dropped_with_its_reason(tmp_path):

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import norm, spearmanr
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 
+from xtalshift.estimators import density_ratio
 from xtalshift.estimators.density_ratio import (
     _fit_ratio,
     _match_means,
@@ -46,10 +48,12 @@ def test_the_known_ratio_of_two_gaussians(weights, width, least):
     source, target, ratio = gaussians(width=width)
     found = weights(source, target, bound=BOUND, rng=rng())
     assert spearmanr(found, ratio).statistic > least
-    # weighted source rows have the mean of the target rows, unweighted ones do not
-    assert abs(source[:, 0].mean() - 1.0) > 0.9
-    assert (found @ source[:, 0]) / len(source) == pytest.approx(target[:, 0].mean(), abs=0.2)
-    assert effective_sample_size(found) == pytest.approx(effective_sample_size(ratio), rel=0.25)
+    # weights move the mean of the source rows to that of the target rows; uLSIF's penalty keeps
+    # some of the way
+    before = source[:, 0].mean()
+    moved = (found @ source[:, 0] / len(source) - before) / (target[:, 0].mean() - before)
+    assert 0.75 < moved < 1.15
+    assert effective_sample_size(found) == pytest.approx(effective_sample_size(ratio), rel=0.35)
 
 
 @pytest.mark.parametrize("slack", [0.0, 0.1, 0.5])
@@ -92,20 +96,22 @@ def test_kmm_weights_are_that_optimum_with_mean_1():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("n", [101, 102, 157, 1001])
-def test_rows_that_were_not_solved_have_weights_like_their_neighbours(n):
-    source, target, ratio = gaussians(n, 150)
-    found = kmm_weights(source, target, bound=BOUND, max_rows=100, rng=rng())
-    solved = np.zeros(n, dtype=bool)
-    solved[rng().choice(n, 100, replace=False)] = True  # gamma would be drawn first, else
-    found = kmm_weights(source, target, bound=BOUND, gamma=0.5, max_rows=100, rng=rng())
-    assert len(found) == n
-    others = ~solved
-    if others.sum() > 50:
-        assert spearmanr(found[others], ratio[others]).statistic > 0.6
-    near = others & (np.abs(source[:, 0] - 1) < 0.5) & (np.abs(source[:, 1]) < 1)
-    assert (found[near] > 0).all()
-    assert found[near].mean() > 1 or not near.any()
+def test_rows_that_were_not_solved_have_the_weights_of_their_neighbours():
+    source, target, ratio = gaussians(1001, 300)
+    options = {"bound": BOUND, "gamma": 0.5}
+    found = kmm_weights(source, target, max_rows=300, rng=rng(), **options)
+    solved = np.sort(rng().choice(1001, 300, replace=False))
+    others = np.setdiff1d(np.arange(1001), solved)
+    # the solved rows have the weights of a problem of their own, up to the scale
+    alone = kmm_weights(source[solved], target, rng=rng(), **options)
+    inside = (alone > 0) & (alone < 4)
+    np.testing.assert_allclose(np.ptp(found[solved][inside] / alone[inside]), 0, atol=1e-9)
+    # the others have means of five of them
+    scale = np.median(found[solved][inside] / alone[inside])
+    distances = np.linalg.norm(source[others][:, None] - source[solved], axis=2)
+    expected = scale * alone[np.argsort(distances, axis=1)[:, :5]].mean(axis=1)
+    np.testing.assert_allclose(found[others], expected, atol=1e-9)
+    assert spearmanr(found[others], ratio[others]).statistic > 0.8
 
 
 def test_the_coefficients_of_ulsif_solve_its_equations():
@@ -126,16 +132,22 @@ def test_ulsif_chooses_the_width_that_fits():
     assert np.corrcoef(chosen, ratio)[0, 1] > 0.9
 
 
-def test_the_classifier_has_not_seen_the_rows_it_weighs():
+def test_the_classifier_has_not_seen_the_rows_it_weighs(monkeypatch):
+    class Witness(LogisticRegression):
+        def fit(self, X, y):
+            self.seen = {row.tobytes() for row in X}
+            assert 0.7 < len(X) / 120 < 0.9
+            return super().fit(X, y)
+
+        def decision_function(self, X):
+            assert not {row.tobytes() for row in X} & self.seen
+            return super().decision_function(X)
+
+    monkeypatch.setattr(density_ratio, "LogisticRegression", Witness)
     # 60 features of noise tell 120 rows apart perfectly, unless the rows are new
     source, target = rng(1).normal(size=(60, 60)), rng(2).normal(size=(60, 60))
-    found = classifier_weights(source, target, bound=BOUND, penalties=[10.0], rng=rng())
-    log_odds = np.log(found)
-    assert log_odds.std() > 1  # so weak a penalty overfits
-    # seen rows would all be called source rows: weights of the same small size
-    assert effective_sample_size(found) < 40
-    chosen = classifier_weights(source, target, bound=BOUND, rng=rng())
-    assert effective_sample_size(chosen) > 55
+    found = classifier_weights(source, target, bound=BOUND, rng=rng())
+    assert effective_sample_size(found) > 55
 
 
 def test_the_classifier_corrects_for_the_sizes_of_the_domains():
@@ -210,14 +222,14 @@ def test_bounded_weights_by_hand():
         bound_weights(np.array([1.0, 3.0, 90.0, 0.0]), 2.0), [0.5, 1.5, 2, 0]
     )
     # so few are positive that they cannot weigh 4: the rest goes to the others
-    np.testing.assert_allclose(bound_weights(np.array([0.0, 5.0, 0.0, 0.0]), 2.5), [0.5, 2.5, 0.5, 0.5])
+    np.testing.assert_allclose(
+        bound_weights(np.array([0.0, 5.0, 0.0, 0.0]), 2.5), [0.5, 2.5, 0.5, 0.5]
+    )
     np.testing.assert_array_equal(bound_weights(np.zeros(3), 2.0), [1, 1, 1])
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    values=st.lists(st.floats(0, 1e300), min_size=1, max_size=30), bound=st.floats(1, 50)
-)
+@given(values=st.lists(st.floats(0, 1e300), min_size=1, max_size=30), bound=st.floats(1, 50))
 def test_bounded_weights_keep_order_mean_and_bound(values, bound):
     given_weights = np.array(values)
     found = bound_weights(given_weights, bound)

@@ -99,7 +99,7 @@ def test_what_cannot_be_resampled_is_refused():
         bootstrap_mean([1.0, math.nan])
     with pytest.raises(DataError, match=r"groups has shape \(3,\); expected .* \(2,\)"):
         bootstrap_mean([1.0, 2.0], groups=["a", "b", "c"])
-    with pytest.raises(DataError, match="groups cannot be sorted .* none missing"):
+    with pytest.raises(DataError, match=r"groups cannot be sorted .* none missing"):
         bootstrap_mean([1.0, 2.0], groups=np.array(["NaCl", None], dtype=object))
     with pytest.raises(ConfigError, match=r"level=1\.0"):
         bootstrap_mean([1.0, 2.0], level=1.0)

@@ -1,5 +1,6 @@
 """Worth and cost of labels: by hand, and what must hold of any curve."""
 
+import itertools
 import math
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_smaller_errors_need_more_labels(points, errors):
     n, e = zip(*points, strict=True)
     errors = sorted(errors, reverse=True)
     found = label_efficiency([1] * len(errors), errors, n, e)
-    assert all(a <= b * (1 + 1e-12) for a, b in zip(found, found[1:], strict=False))
+    assert all(a <= b * (1 + 1e-12) for a, b in itertools.pairwise(found))
     for error, needed in zip(errors, found, strict=True):
         assert min(n) <= needed
         assert (needed == math.inf) == (error < min(e))

@@ -14,7 +14,7 @@ from xtalshift.metrics import TailScores, extrapolative_precision, spearman, tai
 
 few_values = st.integers(-3, 3)  # so that there are ties
 pairs = st.lists(st.tuples(few_values, few_values), min_size=1, max_size=25)
-flagged = st.lists(st.tuples(st.booleans(), few_values), min_size=1, max_size=7)
+flagged = st.lists(st.tuples(st.booleans(), few_values), min_size=1, max_size=6)
 
 
 @given(pairs)

@@ -15,8 +15,7 @@ Key = tuple[str, str, str, str, int]
 """Data, split, method, variant, label budget."""
 
 MEASURES = (
-    "mae", "rmse", "r2", "spearman", "mae_over_dummy", "rmse_over_dummy", "worst_family_mae",
-    "coverage", "width",
+    "mae", "rmse", "r2", "spearman", "worst_family_mae", "coverage", "width",
 )  # fmt: skip
 POOL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top30_precision",
@@ -80,6 +79,9 @@ class Runs:
             }  # fmt: skip
             for measure in MEASURES:
                 cell[measure], cell[f"{measure}_sd"] = _over_seeds(runs, measure)
+            for measure in ("mae", "rmse"):
+                name_of = f"{measure}_over_dummy"
+                cell[name_of], cell[f"{name_of}_sd"] = _over_dummy(runs, measure)
             cell["mae_low"], cell["mae_high"] = _interval(runs)
             worst = max(_fold_means(runs, "mae").values(), default=np.nan)
             cell["worst_fold_mae"] = worst
@@ -106,6 +108,10 @@ class Runs:
             before, _ = _over_seeds(self.of(source, "id"), "mae")
             found["forgetting"] = None if before is None else forgetting(cell["mae"], before)
         return found
+
+    def over_dummy(self, key: Key, role: str) -> float | None:
+        """Return the mean error over the dummy's of one cell."""
+        return _over_dummy(self.of(key, role), "mae")[0]
 
     def label_curves(self) -> list[dict[str, Any]]:
         """Return the OOD error against the number of target labels, per split and method."""
@@ -142,7 +148,7 @@ class Runs:
                     {
                         "data": key[0], "split": key[1], "fold": fold, "role": role,
                         "label": label_of(key[2], "", key[4]), "mae": mean,
-                        "mae_over_dummy": _mean(run["mae_over_dummy"] for run in same),
+                        "mae_over_dummy": _over_dummy(same, "mae")[0],
                         "n_test": same[0]["n"],
                     }
                 )  # fmt: skip
@@ -166,6 +172,25 @@ def _over_seeds(runs: list[dict[str, Any]], measure: str) -> tuple[float | None,
     means = [float(np.mean(values)) for values in by_seed.values()]
     mean = float(np.mean([value for values in by_seed.values() for value in values]))
     return mean, float(np.std(means, ddof=1)) if len(means) > 1 else None
+
+
+def _over_dummy(runs: list[dict[str, Any]], measure: str) -> tuple[float | None, float | None]:
+    """Return the mean error over the dummy's mean error, and its spread over seeds.
+
+    Not the mean of the ratios: a fold of one row in which the dummy is right by chance would decide
+    it.
+    """
+    known = [run for run in runs if run[f"{measure}_over_dummy"]]
+    if not known:
+        return None, None
+
+    def ratio(chosen: list[dict[str, Any]]) -> float:
+        dummy = sum(run[measure] / run[f"{measure}_over_dummy"] for run in chosen)
+        return float(sum(run[measure] for run in chosen) / dummy)
+
+    seeds = dict.fromkeys(run["seed"] for run in known)
+    ratios = [ratio([run for run in known if run["seed"] == seed]) for seed in seeds]
+    return ratio(known), float(np.std(ratios, ddof=1)) if len(ratios) > 1 else None
 
 
 def _fold_means(runs: list[dict[str, Any]], measure: str) -> dict[int, float]:

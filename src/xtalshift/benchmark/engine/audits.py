@@ -18,6 +18,8 @@ from xtalshift.splits.audit import AuditSettings, audit_split
 __all__ = ["audit_splits"]
 
 AUDIT_FILE = "audit.json"
+MAX_FULL = 12
+"""Splits of more folds are audited without the classifier and the test of the relation."""
 
 
 def audit_splits(
@@ -42,14 +44,15 @@ def audit_splits(
     Returns
     -------
     dict
-        By ``data/split``: ``labels`` (label -> folds that have it), and by fold number ``labels``,
+        By ``data/split``: ``full`` (whether the forests were trained), ``labels`` (label -> folds that have it), and by fold number ``labels``,
         ``reasons``, ``auc`` and ``distance_ratio``.
     """
     path = folder / AUDIT_FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    settings = AuditSettings()
     found: dict[str, dict[str, Any]] = {}
     for name, folds in _first_seed(shared).items():
+        full = len(folds) <= MAX_FULL  # forests take two seconds a fold
+        settings = AuditSettings(classifier=full, relation=full)
         content = [settings.to_dict(), *(fold.sha256() for fold in folds)]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if known.get(name, {}).get("key") == key:
@@ -69,6 +72,7 @@ def audit_splits(
         labels = Counter(label for one in audit.folds for label in one.labels)
         found[name] = {
             "key": key,
+            "full": full,
             "labels": dict(labels),
             "folds": {
                 str(fold.fold): {

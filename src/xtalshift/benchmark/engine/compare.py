@@ -62,7 +62,7 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
         return None
     labels = [label_of(name, "", labelled) for name, labelled in names]
     complete = ~np.isnan(errors).any(axis=1)
-    means = np.nanmean(errors, axis=0)
+    means = _means(runs, names, places)
     scenario: dict[str, Any] = {
         "budget": budget,
         "unit": unit,
@@ -113,14 +113,29 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
     return scenario
 
 
+def _means(runs: Runs, names: list[tuple[str, int]], keys: list[Key]) -> list[float]:
+    """Return the error over the dummy's of each method, the mean over splits."""
+    role = _role(runs, keys)
+    found: dict[tuple[str, int], list[float]] = {name: [] for name in names}
+    for key in keys:
+        value = runs.over_dummy(key, role)
+        if value is not None:
+            found[key[2], key[4]].append(value)
+    return [float(np.mean(found[name])) if found[name] else float("nan") for name in names]
+
+
+def _role(runs: Runs, keys: list[Key]) -> str:
+    return "ood" if any(runs.of(key, "ood") for key in keys) else "id"
+
+
 def _errors(
     runs: Runs, names: list[tuple[str, int]], keys: list[Key]
 ) -> tuple[NDArray[np.float64], str]:
     """Return errors over the dummy's, shape (tasks, methods), NaN where a task is missing."""
     values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
-    shifted = any(runs.of(key, "ood") for key in keys)
+    role = _role(runs, keys)
     for key in keys:
-        for run in runs.of(key, "ood" if shifted else "id"):
+        for run in runs.of(key, role):
             error = run["mae_over_dummy"]
             if error is not None and np.isfinite(error):
                 task = (key[0], key[1], run["fold"], run["seed"])

@@ -94,12 +94,15 @@ class LocalExecutor:
 
     def _begin(self, forks: Any, task: Task, attempt: int, context: TaskContext) -> None:
         mine, theirs = forks.Pipe()
-        process = forks.Process(
-            target=_work,
-            args=(theirs, self.folder, task, context, self.threads),
-            daemon=True,
-        )
-        process.start()
+        arguments = (theirs, self.folder, task, context, self.threads)
+        for again in (True, False):
+            process = forks.Process(target=_work, args=arguments, daemon=True)
+            try:
+                process.start()
+                break
+            except (EOFError, OSError):  # the server of processes was killed; it starts anew
+                if not again:
+                    raise
         theirs.close()
         # the record may be larger than the pipe holds, so it is read before the process ends
         self._running[mine] = (process, mine, task, attempt)

@@ -95,9 +95,9 @@ class RayExecutor:
 
 
 def _connect(ray: Any, executor: RayExecutor) -> None:
-    options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if executor.address:
-        options = {"address": executor.address, "log_to_driver": False}
+        options["address"] = executor.address
     elif executor.workers:
         options["num_cpus"] = executor.workers * executor.threads
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -24,3 +25,15 @@ def test_a_splitter_of_ones_own_is_checked_used_and_audited(capsys):
     assert errors.startswith("398 rows held out, MAE ")
     assert 100 < float(errors.removesuffix(" uV/K").split()[-1]) < 250
     assert labels.startswith("covariate, prior: AUC 1.00, distance ratio 2.")
+
+
+def test_a_method_of_ones_own_stands_beside_the_baselines(tmp_path, xtalshift):
+    assert len((EXAMPLES / "own_method.py").read_text().splitlines()) < 40
+    outcome = xtalshift("benchmark", EXAMPLES / "own_method.toml", "--out", tmp_path / "r")
+    assert outcome.code == 0, outcome.err
+    assert "24 of 24 tasks done" in outcome.out
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    errors = {cell["label"]: cell["mae_over_dummy"] for cell in summary["cells"]
+              if cell["split"] == "fluorides" and cell["role"] == "ood"}  # fmt: skip
+    assert 0.3 < errors["huber"] < 0.9
+    assert (tmp_path / "r" / "report.html").exists()

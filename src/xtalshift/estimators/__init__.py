@@ -5,9 +5,17 @@ from xtalshift.estimators import classical_methods as _classical  # noqa: F401
 from xtalshift.estimators import network_methods as _networks  # noqa: F401
 from xtalshift.estimators import target_methods as _target  # noqa: F401
 from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.estimators.alignment import AlignedRegressor
+from xtalshift.estimators.attention import AttentionRegressor
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.cal import CALRegressor
+from xtalshift.estimators.classical import (
+    ForestRegressor,
+    GPRegressor,
+    KernelRidgeRegressor,
+    NeighborsRegressor,
+)
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.estimators.methods import (
     METHODS,
@@ -24,31 +32,41 @@ from xtalshift.estimators.pipeline import (
     FormulaRegressor,
     ModelCard,
 )
+from xtalshift.estimators.robust import RobustRegressor
 from xtalshift.estimators.target_labels import (
     JointRegressor,
     ResidualGPRegressor,
     TargetOnlyRegressor,
 )
+from xtalshift.estimators.transduction import BilinearTransductionRegressor
 from xtalshift.estimators.weighting import ImportanceWeightedRegressor
 
 __all__ = [
     "METHODS",
     "REGRESSORS",
+    "AlignedRegressor",
+    "AttentionRegressor",
+    "BilinearTransductionRegressor",
     "CALRegressor",
     "ConstantRegressor",
+    "ForestRegressor",
     "FormulaLabels",
     "FormulaPredictions",
     "FormulaRegressor",
+    "GPRegressor",
     "IRNetRegressor",
     "ImportanceWeightedRegressor",
     "JointRegressor",
+    "KernelRidgeRegressor",
     "LightGBMRegressor",
     "Method",
     "MethodSettings",
     "ModelCard",
+    "NeighborsRegressor",
     "Regressor",
     "ResidualGPRegressor",
     "RidgeRegressor",
+    "RobustRegressor",
     "TargetOnlyRegressor",
     "TargetedCALRegressor",
     "build_method",

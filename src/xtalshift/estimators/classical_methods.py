@@ -1,10 +1,17 @@
-"""The constants and the classical methods, by name."""
+"""The constants, the classical methods and bilinear transduction, by name."""
 
 from __future__ import annotations
 
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
+from xtalshift.estimators.classical import (
+    ForestRegressor,
+    GPRegressor,
+    KernelRidgeRegressor,
+    NeighborsRegressor,
+)
 from xtalshift.estimators.methods import MethodSettings, register_method
+from xtalshift.estimators.transduction import BilinearTransductionRegressor
 
 __all__: list[str] = []
 
@@ -14,9 +21,48 @@ def _dummy(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: AR
     return ConstantRegressor(random_state=seed)
 
 
+@register_method("median", kind="constant")
+def _median(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
+    return ConstantRegressor("median", random_state=seed)
+
+
+@register_method("train-max", kind="constant")
+def _train_max(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
+    return ConstantRegressor("max", random_state=seed)
+
+
+@register_method("train-min", kind="constant")
+def _train_min(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
+    return ConstantRegressor("min", random_state=seed)
+
+
+@register_method("nearest")
+def _nearest(settings: MethodSettings, seed: int | None) -> Regressor:
+    return NeighborsRegressor(clip=settings.network.clip, random_state=seed)
+
+
 @register_method("ridge", saved=True)
 def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
     return RidgeRegressor(clip=settings.network.clip, random_state=seed)
+
+
+@register_method("kernel-ridge")
+def _kernel_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
+    return KernelRidgeRegressor(clip=settings.network.clip, random_state=seed)
+
+
+@register_method("gp")
+def _gp(settings: MethodSettings, seed: int | None) -> Regressor:
+    return GPRegressor(clip=settings.network.clip, random_state=seed)
+
+
+@register_method(
+    "extra-trees",
+    space={"max_features": ("float", 0.1, 1.0), "min_samples_leaf": ("int", 1, 10)},
+)
+def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:
+    clip = settings.network.clip
+    return ForestRegressor(threads=settings.threads, clip=clip, random_state=seed)
 
 
 @register_method(
@@ -27,3 +73,19 @@ def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
 def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
     options = settings.lightgbm.model_dump()
     return LightGBMRegressor(**options, threads=settings.threads, random_state=seed)
+
+
+@register_method(
+    "bilinear",
+    kind="network",
+    space={
+        "learning_rate": ("log", 3e-4, 1e-2),
+        "weight_decay": ("log", 1e-3, 1.0),
+        "embedding": ("choice", 8, 32, 128),
+        "n_anchors": ("choice", 4, 16, 64),
+    },
+)
+def _bilinear(settings: MethodSettings, seed: int | None) -> Regressor:
+    return BilinearTransductionRegressor(
+        clip=settings.network.clip, device=settings.device, random_state=seed
+    )

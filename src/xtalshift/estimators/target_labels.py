@@ -24,10 +24,12 @@ class TargetOnlyRegressor(WrappedRegressor):
     ----------
     estimator : Regressor
         What is fitted.
+    hold_out : bool, default True
+        Whether some target labels are held out for selection, for the validation rows of `fit`
+        belong to the source. Where not, for an `estimator` that selects nothing, and with fewer
+        than 10 labels, all of them serve as both.
     validation_fraction : float, default 0.2
-        Share of the target labels that is held out for selection, for the validation rows of `fit`
-        belong to the source; with fewer than 10 labels all of them serve as both. With 0 they do
-        in any case, for an `estimator` that selects nothing.
+        Share of the target labels that is held out.
     random_state : int, Generator or None
         Seed; it replaces that of `estimator`.
 
@@ -42,10 +44,12 @@ class TargetOnlyRegressor(WrappedRegressor):
     def __init__(
         self,
         estimator: Regressor,
+        hold_out: bool = True,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
         validation_fraction: float = 0.2,
         random_state: Seed = None,
     ) -> None:
         self.estimator = estimator
+        self.hold_out = hold_out
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -54,7 +58,7 @@ class TargetOnlyRegressor(WrappedRegressor):
         if target is None:
             raise ConfigError(f"{type(self).__name__} needs target labels: X_target and y_target")
         train = validation = target
-        if self.validation_fraction > 0:
+        if self.hold_out:
             train, validation = self._hold_out(target, target.groups, _own_draws(data))
         self._fit_inner(data, train, validation)
 
@@ -129,7 +133,8 @@ class ResidualGPRegressor(WrappedRegressor):
 
     The process (`GPRegressor`: RBF and noise) lives in the representation that the last layer of
     the network sees; far from all labels the correction is the mean error. With fewer than 5
-    labels there is only this constant, and without labels nothing is added.
+    labels, or if the representation does not tell them apart, there is only this constant, and
+    without labels nothing is added.
 
     Parameters
     ----------
@@ -193,7 +198,7 @@ class ResidualGPRegressor(WrappedRegressor):
         errors = labels.y - self.estimator_.predict(labels.X)
         self.shift_, self.n_residuals_ = float(errors.mean()), len(errors)
         points = self._embed(labels.X)
-        if len(errors) < MIN_GP_LABELS or not np.ptp(points, axis=0).any():
+        if len(errors) < MIN_GP_LABELS or np.allclose(points, points[0]):
             return
         process = GPRegressor(max_rows=self.max_labels, random_state=rng)
         self.gp_ = process.fit(points, errors, X_val=points, y_val=errors)  # it selects nothing

@@ -74,7 +74,7 @@ def _target_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
 def _target_gp(settings: MethodSettings, seed: int | None) -> Regressor:
     process = GPRegressor(clip=settings.network.clip, random_state=seed)
     # the process selects nothing: all labels train
-    return TargetOnlyRegressor(process, validation_fraction=0.0, random_state=seed)
+    return TargetOnlyRegressor(process, hold_out=False, random_state=seed)
 
 
 @register_method("target-lightgbm", kind="adaptation", sees="labels", space=_space_of("lightgbm"))

@@ -85,7 +85,7 @@ def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
     kernel = torch.exp(distances / (-8.0 * median))
     total = kernel
     for _ in range(KERNELS - 1):
-        kernel = kernel.square()
+        kernel = kernel * kernel
         total = total + kernel
     total = total / KERNELS
     within = total[..., :n, :n].mean(dim=(-2, -1)) + total[..., n:, n:].mean(dim=(-2, -1))

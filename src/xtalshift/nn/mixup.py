@@ -14,6 +14,9 @@ from xtalshift.nn.batches import Rows
 
 __all__ = ["draw_beta", "draw_partners", "mix_rows"]
 
+FAR = 80.0
+"""Probabilities below ``exp(-80)`` are made this: subnormal numbers are slow, and never drawn."""
+
 
 @torch.no_grad()
 def draw_partners(
@@ -47,11 +50,10 @@ def draw_partners(
         In [0, p).
     """
     scores = (targets.unsqueeze(-1) - pool.unsqueeze(-2)).div_(width * math.sqrt(2.0)).square_()
-    nearest = scores
     if weights is not None:
-        nearest = scores.masked_fill(weights.unsqueeze(-2) == 0, math.inf)
+        scores = scores.masked_fill_(weights.unsqueeze(-2) == 0, math.inf)
     # relative to the nearest one, or a target far from all others would have no partner
-    scores = (nearest.amin(dim=-1, keepdim=True) - scores).exp_()
+    scores = scores.sub_(scores.amin(dim=-1, keepdim=True)).clamp_max_(FAR).neg_().exp_()
     if weights is not None:
         scores.mul_(weights.unsqueeze(-2))
     cumulative = scores.cumsum(dim=-1)

@@ -40,7 +40,7 @@ GROUPED = frozenset({"group-dro", "v-rex"})
 
 PENALTY_FROM = 0.1
 """Share of the epochs before V-REx has its penalty."""
-POOL = 2048
+POOL = 1024
 """C-Mixup: most rows, beside those of the batch, among which a partner is sought."""
 MIX_SHAPE = 2
 """C-Mixup: the shares are drawn from Beta(2, 2)."""

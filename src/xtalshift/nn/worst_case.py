@@ -15,7 +15,7 @@ __all__ = ["chi2_weights", "cvar_weights", "kl_weights"]
 
 KL_RANGE = 1e8
 """Largest factor between the exponent of the KL ball and its lower bound."""
-KL_STEPS = 40
+BISECTIONS, NEWTON_STEPS = 11, 3
 
 
 @torch.no_grad()
@@ -100,7 +100,7 @@ def kl_weights(losses: Tensor, radius: float, base: Tensor | None = None) -> Ten
 
     ``max_q sum q_i l_i`` over distributions with ``sum q_i log(q_i / p_i) <= radius`` (Hu and
     Hong, Optimization Online 2012): ``q_i ~ p_i exp(b l_i)`` with the ``b`` that meets the bound,
-    found by bisection of its logarithm.
+    found by bisection of its logarithm and a few Newton steps.
 
     Parameters
     ----------
@@ -120,22 +120,30 @@ def kl_weights(losses: Tensor, radius: float, base: Tensor | None = None) -> Ten
         return p
     losses = _on_support(losses, p)
     log_p = p.log()
-    # about the mean nothing cancels: b sum q_i l_i and the log of the sum are of second order
-    centred = losses - (p * losses).sum(dim=-1, keepdim=True)
-    spread = losses.amax(dim=-1, keepdim=True) - losses.amin(dim=-1, keepdim=True)
-    # the divergence is at most (b spread)^2 / 8 (Hoeffding)
-    low = math.sqrt(8.0 * radius) / spread.clamp_min(_tiny(p))
+    below = losses - losses.amax(dim=-1, keepdim=True)
+    # the divergence is at most (b * range)^2 / 8 (Hoeffding)
+    low = math.sqrt(8.0 * radius) / -below.amin(dim=-1, keepdim=True).clamp_max(-_tiny(p))
     log_b, step = low.log(), 0.5 * math.log(KL_RANGE)
-    for _ in range(KL_STEPS):
-        b = (log_b + step).exp()
-        log_q = b * centred + log_p
-        norm = log_q.logsumexp(dim=-1, keepdim=True)
-        divergence = b * ((log_q - norm).exp() * centred).sum(dim=-1, keepdim=True) - norm
+    for _ in range(BISECTIONS):
+        divergence = _tilt(log_b + step, below, log_p)[1]
         log_b = torch.where(divergence <= radius, log_b + step, log_b)
         step *= 0.5
-    q = (log_b.exp() * centred + log_p).softmax(dim=-1)
+    for _ in range(NEWTON_STEPS):
+        _, divergence, slope = _tilt(log_b, below, log_p)
+        log_b = log_b + ((radius - divergence) / slope.clamp_min(_tiny(p))).clamp(-step, 2 * step)
+    q = _tilt(log_b, below, log_p)[0]
     alone, worst = _worst_rows(losses, p)
     return torch.where(-worst.log() <= radius, alone, q)
+
+
+def _tilt(log_b: Tensor, below: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``q ~ p exp(b l)``, its divergence from p and the slope of that in ``log b``."""
+    tilt = log_b.exp() * below
+    scores = tilt + log_p
+    q = scores.softmax(dim=-1)
+    mean = (q * tilt).sum(dim=-1, keepdim=True)
+    slope = (q * (tilt - mean) ** 2).sum(dim=-1, keepdim=True)
+    return q, mean - scores.logsumexp(dim=-1, keepdim=True), slope
 
 
 def _distribution(losses: Tensor, base: Tensor | None) -> Tensor:

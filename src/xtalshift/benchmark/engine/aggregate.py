@@ -21,6 +21,7 @@ POOL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top30_precision",
     "top30_precision_weighted",
 )  # fmt: skip
+COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
 MIN_FOLDS = 5
 """From so many folds on an interval is over folds, else over the formulas of the test rows."""
 TARGET_ONLY = ("target-ridge", "target-gp", "target-lightgbm")
@@ -46,7 +47,7 @@ class Runs:
         self.roles: dict[tuple[Key, str], list[dict[str, Any]]] = {}
         for record in self.records:
             place = {"fold": record["fold"], "seed": record["seed"], "id": record["id"]}
-            cost = {key: record.get(key) for key in ("seconds", "peak_mib", "val_mae")}
+            cost = {key: record.get(key) for key in COSTS}
             for result in record["results"]:
                 key = (
                     record["data"], record["split"], record["name"], result["variant"],
@@ -87,7 +88,7 @@ class Runs:
             cell["worst_fold_mae"] = worst
             families = [run["worst_family"] for run in runs if run.get("worst_family")]
             cell["worst_family"] = max(set(families), key=families.count) if families else None
-            for measure in ("seconds", "peak_mib", "val_mae"):
+            for measure in COSTS:
                 cell[measure], _ = _over_seeds(runs, measure)
             cell |= self._beside(key, role, cell)
             cells.append(cell)

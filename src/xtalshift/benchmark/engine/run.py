@@ -123,7 +123,12 @@ def run_benchmark(
         try:
             _execute(executor, open_tasks, shared, spec, store, options, progress)
         finally:  # also after Ctrl-C: the summary is of what there is
-            records = [store.records[t.id] for t in everything if t.id in store.records]
+            records = [
+                # a record may have been made under another name
+                {**store.records[task.id], "name": task.name}
+                for task in everything
+                if task.id in store.records
+            ]
             summary = summarise(spec, shared, records, len(everything), audits, provenance)
             write_json(out / SUMMARY_FILE, summary)
     return summary

@@ -20,7 +20,7 @@ __all__ = ["MACHINE_KEYS", "RECORDS_FILE", "RecordStore", "read_records"]
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 1
-MACHINE_KEYS = ("seconds", "predict_seconds", "peak_mib", "host", "attempts")
+MACHINE_KEYS = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "attempts")
 """What may differ between two records of the same task."""
 
 
@@ -109,8 +109,8 @@ class RecordStore:
     def add(self, record: dict[str, Any]) -> None:
         """Append the record of a task."""
         plain = finite(record)
-        _append(self.path, plain)
         self.records[record["id"]] = plain
+        _append(self.path, plain)
 
     def merge(self, folder: Path) -> int:
         """Append the records of another store that this one lacks; return how many.

@@ -37,12 +37,14 @@ def run_task(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]
     Returns
     -------
     dict
-        Plain values, see `xtalshift.benchmark.engine.scores.evaluate` for ``results``. ``peak_mib``
-        is what the task used beyond what the process had before; None where it cannot be told.
+        Plain values, see `xtalshift.benchmark.engine.scores.evaluate` for ``results``. ``seconds``
+        is the time of training, ``cpu_seconds`` the processor time of the whole task, which other
+        work on the machine hardly changes. ``peak_mib`` is what the task used beyond what the
+        process had before; None where it cannot be told.
     """
     record = describe_task(task, shared)
     memory = _PeakMemory()
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     try:
         record |= _run(task, shared, context)
         record["status"] = "ok"
@@ -53,6 +55,7 @@ def run_task(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]
             "traceback": traceback.format_exc(),
         }
         record.setdefault("seconds", time.perf_counter() - started)
+    record["cpu_seconds"] = time.process_time() - cpu
     return {**record, "peak_mib": memory.rise(), "host": platform.node()}
 
 

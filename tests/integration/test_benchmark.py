@@ -1,0 +1,291 @@
+"""The benchmark from the command line: killed, resumed, shared out, merged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xtalshift.benchmark.engine.store import read_records
+
+COMMAND = [sys.executable, "-c", "from xtalshift.cli.main import main; main()"]
+PLUGIN = """
+import os
+import signal
+import time
+from pathlib import Path
+
+from xtalshift.estimators import ConstantRegressor, register_method
+
+
+class Slow(ConstantRegressor):
+    def _fit(self, data):
+        mark = Path(os.environ["MARKS"])
+        (mark / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        time.sleep(float(os.environ.get("SLOW", "0.5")))
+        super()._fit(data)
+
+
+class Fatal(ConstantRegressor):
+    def _fit(self, data):
+        deaths = Path(os.environ["MARKS"]) / "deaths"
+        n = int(deaths.read_text()) if deaths.exists() else 0
+        if n < int(os.environ["DEATHS"]):
+            deaths.write_text(str(n + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._fit(data)
+
+
+@register_method("slow", kind="constant")
+def slow(settings, seed):
+    return Slow("median", random_state=seed)
+
+
+@register_method("fatal", kind="constant")
+def fatal(settings, seed):
+    return Fatal("max", random_state=seed)
+
+
+@register_method("broken", kind="constant")
+def broken(settings, seed):
+    raise RuntimeError("no such luck")
+"""
+SPEC = """
+plugins = ["plugin.py"]
+methods = {methods}
+seeds = 2
+budgets = [5]
+[data.gaps]
+dataset = "{table}"
+target = "gap"
+unit = "eV"
+[splits.shift]
+scheme = "prior"
+params = {{ share = 0.3 }}
+[network]
+architecture = [8]
+[erm]
+epochs = 3
+[lightgbm]
+n_estimators = 20
+"""
+MACHINE = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "attempts")
+
+
+@pytest.fixture
+def make_spec(table, tmp_path, monkeypatch):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    monkeypatch.setenv("MARKS", str(marks))
+    monkeypatch.setenv("DEATHS", "1")
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+
+    def write(*methods: str) -> Path:
+        path = tmp_path / "spec.toml"
+        path.write_text(SPEC.format(methods=json.dumps(methods), table=table))
+        return path
+
+    return write
+
+
+def numbers(folder: Path) -> dict[str, dict[str, object]]:
+    """Return the records without what differs between two runs."""
+    _, records = read_records(folder / "records.jsonl")
+    return {
+        key: {name: value for name, value in record.items() if name not in MACHINE}
+        for key, record in records.items()
+    }
+
+
+def conclusions(folder: Path) -> dict[str, object]:
+    """Return the summary without seconds and memory."""
+    summary = json.loads((folder / "summary.json").read_text())
+    for cell in summary["cells"]:
+        for name in ("seconds", "cpu_seconds", "peak_mib"):
+            cell.pop(name)
+    summary.pop("provenance")
+    return summary
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_records(folder: Path, count: int) -> None:
+    path = folder / "records.jsonl"
+    for _ in range(600):
+        if path.exists() and path.read_bytes().count(b"\n") > count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no records")
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and is not merely waiting to be forgotten."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/status")
+    return not (status.exists() and "State:\tZ" in status.read_text())
+
+
+def test_everything_from_spec_to_report(make_spec, tmp_path, xtalshift):
+    spec = make_spec("dummy", "ridge", "ridge@fractions", "erm", "target-ridge", "broken")
+    outcome = xtalshift("benchmark", spec, "--out", tmp_path / "r")
+    assert outcome.code == 0, outcome.err
+    assert "10 of 12 tasks done, 2 failed" in outcome.out
+    assert "failed: broken on shift fold 0, seed 0: RuntimeError: no such luck" in outcome.out
+    assert "with 5 target labels" in outcome.out
+    assert "broken failed on shift fold 0, seed 1" in outcome.err
+    held = {path.name for path in (tmp_path / "r").iterdir()}
+    assert held >= {"records.jsonl", "summary.json", "benchmark.toml", "audit.json", "report.html"}
+    _, records = read_records(tmp_path / "r" / "records.jsonl")
+    failed = [record for record in records.values() if record["status"] == "failed"]
+    assert 'raise RuntimeError("no such luck")' in failed[0]["traceback"]
+    # again: nothing is repeated, not even what failed
+    before = (tmp_path / "r" / "records.jsonl").read_bytes()
+    again = xtalshift("benchmark", spec, "--out", tmp_path / "r", "--resume")
+    assert "12 tasks, 12 of them done before" in again.err
+    assert (tmp_path / "r" / "records.jsonl").read_bytes() == before
+    retried = xtalshift("benchmark", spec, "--out", tmp_path / "r", "--retry")
+    assert "12 tasks, 10 of them done before" in retried.err
+
+
+def test_a_method_may_be_added_later(make_spec, tmp_path, xtalshift):
+    assert xtalshift("benchmark", make_spec("ridge"), "--out", tmp_path / "r").code == 0
+    outcome = xtalshift("benchmark", make_spec("ridge", "lightgbm"), "--out", tmp_path / "r")
+    assert "6 tasks, 4 of them done before" in outcome.err
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_task_whose_process_is_killed_is_begun_once_more(
+    deaths, make_spec, tmp_path, xtalshift, monkeypatch
+):
+    monkeypatch.setenv("DEATHS", str(deaths))
+    outcome = xtalshift(
+        "benchmark", make_spec("fatal"), "--out", tmp_path / "r", "--workers", 1, "--seeds", 1
+    )
+    assert outcome.code == 0
+    (record,) = [one for one in numbers(tmp_path / "r").values() if one["name"] == "fatal"]
+    if deaths == 1:
+        assert record["status"] == "ok"
+    else:
+        assert record["status"] == "failed"
+        assert "was killed by signal 9, 2 times" in str(record["reason"])
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_benchmark_continues_to_the_same_summary(blow, make_spec, tmp_path, xtalshift):
+    spec = make_spec("ridge", "slow", "erm")
+    out = tmp_path / "stopped"
+    process = start("benchmark", spec, "--out", out, "--workers", 1)
+    wait_for_records(out, 2)
+    before = numbers(out)
+    process.send_signal(blow)
+    _, err = process.communicate(timeout=60)
+    if blow is signal.SIGINT:
+        assert process.returncode == 1
+        assert err.splitlines()[-1].startswith("Stopped.")
+        assert json.loads((out / "summary.json").read_text())["n_done"] >= 2
+    kept = (out / "records.jsonl").read_bytes()
+    outcome = xtalshift("benchmark", spec, "--out", out)
+    assert outcome.code == 0, outcome.err
+    assert (out / "records.jsonl").read_bytes().startswith(kept)  # appended to, nothing repeated
+    assert {key: numbers(out)[key] for key in before} == before
+    assert xtalshift("benchmark", spec, "--out", tmp_path / "whole").code == 0
+    assert numbers(out) == numbers(tmp_path / "whole")
+    assert conclusions(out) == conclusions(tmp_path / "whole")
+
+
+def test_nothing_goes_on_when_the_waiting_process_is_killed(make_spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOW", "60")
+    process = start("benchmark", make_spec("slow"), "--out", tmp_path / "r", "--workers", 1)
+    wait_for_records(tmp_path / "r", 1)
+    marks = Path(os.environ["MARKS"])
+    while not list(marks.iterdir()):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    pid = int(next(marks.iterdir()).name.partition("-")[0])
+    for _ in range(200):
+        if not is_running(pid):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the process of the task goes on")
+
+
+def test_parts_of_the_work_are_merged(make_spec, tmp_path, xtalshift):
+    spec = make_spec("ridge", "erm", "target-ridge")
+    for part in (1, 2):
+        outcome = xtalshift(
+            "benchmark", spec, "--out", tmp_path / f"{part}", "--shard", f"{part}/2"
+        )
+        assert outcome.code == 0
+        assert "4 tasks, 0 of them done before" in outcome.err
+    outcome = xtalshift("benchmark", spec, "--out", tmp_path / "1", "--merge", tmp_path / "2")
+    assert "4 records taken over" in outcome.err
+    assert "8 tasks, 8 of them done before" in outcome.err
+    assert xtalshift("benchmark", spec, "--out", tmp_path / "whole").code == 0
+    assert conclusions(tmp_path / "1") == conclusions(tmp_path / "whole")
+
+
+def test_the_time_limit_ends_between_two_tasks(make_spec, tmp_path, xtalshift):
+    spec = make_spec("ridge", "slow")
+    outcome = xtalshift(
+        "benchmark", spec, "--out", tmp_path / "r", "--limit-time", 0.001, "--workers", 1
+    )
+    assert "The time limit is reached" in outcome.err
+    assert ", " in outcome.out
+    assert "left" in outcome.out
+    outcome = xtalshift("benchmark", spec, "--out", tmp_path / "r")
+    assert "6 of 6 tasks done" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--executor", "rai"), "executor 'rai'; did you mean 'ray'"),
+        (("--address", "auto"), "--address is for --executor ray"),
+        (("--shard", "3/2"), "--shard '3/2': expected K/N"),
+        (("--resume",), "nothing to resume"),
+        (("--methods", "rigde"), "did you mean 'ridge'"),
+        (("--set", "data.gaps.dataset=missing.csv"), "missing.csv"),
+        (("--set", "splits.shift.params.shar=0.1"), "no parameter 'shar'; did you mean 'share'"),
+    ],
+)
+def test_wrong_options_are_one_line(options, message, make_spec, tmp_path, xtalshift):
+    outcome = xtalshift("benchmark", make_spec("ridge"), "--out", tmp_path / "r", *options)
+    assert outcome.code == 1
+    assert message in outcome.err.splitlines()[-1]
+
+
+def test_other_data_in_the_same_folder_are_refused(make_spec, table, tmp_path, xtalshift):
+    spec = make_spec("ridge")
+    assert xtalshift("benchmark", spec, "--out", tmp_path / "r").code == 0
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
+    options = ("benchmark", spec, "--out", tmp_path / "r", "--set", f"data.gaps.dataset={other}")
+    outcome = xtalshift(*options)
+    assert outcome.code == 1
+    assert "cannot be compared with these (data:" in outcome.err
+    assert xtalshift(*options, "--overwrite").code == 0
+
+
+def test_the_lists_and_the_plan(make_spec, xtalshift):
+    outcome = xtalshift("benchmark", "--list")
+    assert outcome.code == 0
+    for name in ("ricci-shifts", "matex", "lightgbm", "fine-tune", "kmm-ridge"):
+        assert name in outcome.out
+    outcome = xtalshift("benchmark", make_spec("ridge", "target-ridge"), "--plan")
+    assert "6 tasks: 3 methods (each label budget counts) on 1 folds of 1 splits, 2 seeds" in (
+        outcome.out
+    )

@@ -1,0 +1,98 @@
+"""Task ids depend on content only, and on all of it."""
+
+import numpy as np
+import pytest
+
+from benchmark_toys import make_fold, make_problem, make_shared
+from xtalshift.benchmark.engine.problem import FoldRows, Shared
+from xtalshift.benchmark.engine.tasks import plan_tasks
+
+
+def ids(spec, shared):
+    return {(t.name, t.budget, t.fold): t.id for t in plan_tasks(spec, shared)}
+
+
+def test_every_combination_is_one_task(spec, shared):
+    tasks = plan_tasks(spec(), shared)
+    # dummy and ridge once per seed, the method with labels once per budget too
+    assert len(tasks) == 2 * (1 + 1 + 2)
+    assert len({task.id for task in tasks}) == len(tasks)
+    assert [t.budget for t in tasks if t.name == "target-ridge"] == [10, 20, 10, 20]
+    assert [t.fold.split("/")[-1] for t in tasks] == ["0"] * 4 + ["1"] * 4
+
+
+def test_ids_are_the_same_in_every_process(spec, shared):
+    # raise ID_VERSION where this has to change
+    first = plan_tasks(spec(["dummy"]), shared)[0]
+    assert first.id == plan_tasks(spec(["dummy"]), make_shared())[0].id
+    assert len(first.id) == 16
+    assert int(first.id, 16) >= 0
+
+
+def test_other_methods_and_seeds_do_not_change_an_id(spec, shared):
+    few = ids(spec(["ridge"]), shared)
+    many = ids(spec(["extra-trees", "ridge", "target-ridge"], seeds=1), make_shared(seeds=1))
+    assert few["ridge", 0, "toy/shift/0/0"] == many["ridge", 0, "toy/shift/0/0"]
+    # nor a title, the number of threads, or the name in tables
+    renamed = [{"name": "least squares", "method": "ridge"}]
+    other = ids(spec(renamed, title="x", threads=4), shared)
+    key = ("least squares", 0, "toy/shift/0/0")
+    assert other[key] == few["ridge", 0, "toy/shift/0/0"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"erm": {"epochs": 3}},
+        {"tuning": {"trials": 5}},
+        {"methods": [{"name": "ridge", "params": {"alphas": [0.1]}}]},
+    ],
+    ids=["settings", "tuning", "params"],
+)
+def test_what_changes_the_numbers_changes_the_id(spec, shared, changes):
+    before = ids(spec(["ridge"]), shared)
+    values = {"methods": ["ridge"], **changes}
+    after = ids(spec(values.pop("methods"), **values), shared)
+    assert not set(before.values()) & {v for k, v in after.items() if k[0] == "ridge"}
+
+
+def test_other_rows_change_the_id(spec):
+    fold = make_fold()
+    swapped = {**fold.parts, "train": fold.parts["val"], "val": fold.parts["train"]}
+    values = {k: v for k, v in vars(fold).items() if k != "parts"}
+    other = FoldRows(**values, parts=swapped)
+    plans = [
+        ids(spec(["ridge"]), Shared({"toy": make_problem()}, {one.key: one}, {}))
+        for one in (fold, other)
+    ]
+    assert plans[0].keys() == plans[1].keys()
+    assert not set(plans[0].values()) & set(plans[1].values())
+
+
+def test_several_features_are_told_apart(spec, shared):
+    tasks = plan_tasks(
+        spec(["ridge", "lightgbm@fractions"], features=["magpie", "fractions"]), shared
+    )
+    names = {(task.name, task.features) for task in tasks if task.method != "dummy"}
+    assert names == {
+        ("ridge@magpie", "magpie"),
+        ("ridge@fractions", "fractions"),
+        ("lightgbm@fractions", "fractions"),
+    }
+
+
+def test_shared_rows_come_back_from_disk(tmp_path):
+    before = make_shared(plugins={"mine.py": "x = 1"})
+    before.save(tmp_path)
+    after = Shared.load(tmp_path)
+    assert after.plugins == before.plugins
+    problem = after.problems["toy"]
+    assert problem.info == before.problems["toy"].info
+    for name in ("y", "groups", "families", "formulas"):
+        assert np.array_equal(getattr(problem, name), getattr(before.problems["toy"], name))
+    assert np.array_equal(problem.X["magpie"], before.problems["toy"].X["magpie"])
+    for key, fold in before.folds.items():
+        assert after.folds[key].sha256() == fold.sha256()
+        assert after.folds[key].budgets == fold.budgets
+    with pytest.raises(ValueError, match="read-only"):
+        problem.y[0] = 1.0

@@ -75,9 +75,10 @@ class JointRegressor(WrappedRegressor):
     target_share : float, default 0.5
         Share of the target labels in the total weight, in (0, 1].
     validation_fraction : float, default 0.2
-        Share of the target labels that is held out and alone selects, for an error on source rows
-        would choose what is good there. With fewer than 10 labels all of them are trained on, and
-        the validation rows of the source select.
+        Share of the target labels that is held out. They have the same share in the error that
+        selects as the others in training, beside the validation rows of the source: alone, a
+        dozen labels stop boosting after a tree or two. With fewer than 10 labels all of them are
+        trained on, and the source selects.
     random_state : int, Generator or None
         Seed; it replaces that of `estimator`.
 
@@ -108,7 +109,8 @@ class JointRegressor(WrappedRegressor):
         target = _target_labels(self, data)
         if target is not None:
             if len(target.y) >= MIN_ROWS_TO_SPLIT:
-                target, validation = self._hold_out(target, target.groups, _own_draws(data))
+                target, held_out = self._hold_out(target, target.groups, _own_draws(data))
+                validation = self._join(validation, held_out)
             train = self._join(train, target)
         self._fit_inner(data, train, validation)
 

@@ -12,6 +12,12 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from xtalshift.benchmark.store import RESULTS_FILE
+from xtalshift.errors import DataError
+from xtalshift.report.audit_figures import KINDS as AUDIT_KINDS
+from xtalshift.report.benchmark import SUMMARY_FILE, benchmark_payload, holds_benchmark
+from xtalshift.report.benchmark_figures import KINDS, build_benchmark_figures, curve_styles
+from xtalshift.report.benchmark_text import format_p
 from xtalshift.report.figures import ROLE_COLOURS, build_figures, method_colours
 from xtalshift.report.payload import build_payload
 from xtalshift.report.text import (
@@ -22,18 +28,19 @@ from xtalshift.report.text import (
     format_spread,
 )
 
-__all__ = ["render_page", "render_report", "write_report", "write_text"]
+__all__ = ["render_benchmark", "render_page", "render_report", "write_report", "write_text"]
 
 _FILE_NAME = "report.html"
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` beside the results of a benchmark.
+    """Write ``report.html`` beside the results of a run or of a benchmark.
 
     Parameters
     ----------
     folder : Path
-        As `build_payload` reads it.
+        Holds ``summary.json`` of a benchmark (as `benchmark_payload` reads it), or
+        ``results.json`` of a run (as `build_payload` reads it).
 
     Returns
     -------
@@ -43,9 +50,17 @@ def write_report(folder: Path) -> Path:
     Raises
     ------
     DataError
-        If the results cannot be read.
+        If the folder holds neither, or the results cannot be read.
     """
-    text = render_report(build_payload(folder))
+    if holds_benchmark(folder):
+        text = render_benchmark(benchmark_payload(folder))
+    elif (folder / RESULTS_FILE).exists():
+        text = render_report(build_payload(folder))
+    else:
+        raise DataError(
+            f"{folder} holds neither {RESULTS_FILE} nor {SUMMARY_FILE}; give the folder that "
+            "`xtalshift run` or `xtalshift benchmark` wrote"
+        )
     path = folder / _FILE_NAME
     write_text(path, text)
     return path
@@ -68,6 +83,27 @@ def render_report(payload: dict[str, Any]) -> str:
         sections=sections,
         colours=method_colours([method["name"] for method in payload["methods"]]),
         roles=ROLE_COLOURS,
+    )
+
+
+def render_benchmark(payload: dict[str, Any]) -> str:
+    """Return the page of the payload of a benchmark, as `render_report` that of a run."""
+    sections = build_benchmark_figures(payload)
+    curves = [one for curve in payload["curves"] for one in curve["methods"]]
+    return render_page(
+        "benchmark.html.j2",
+        (panel for panels in sections.values() for panel in panels),
+        p=payload,
+        sections=sections,
+        kinds=KINDS,
+        labels=AUDIT_KINDS,
+        styles=curve_styles(one["label"] for one in curves if not one["variant"]),
+        board_places=[
+            [payload["places"][i] for i in board["columns"]] for board in payload["boards"]
+        ],
+        seen_labels={
+            label for one in payload["drill"] for fold in one["folds"] for label in fold["labels"]
+        },
     )
 
 
@@ -96,6 +132,8 @@ def render_page(template: str, panels: Iterable[dict[str, Any]], **values: Any) 
         "ratio": format_ratio,
         "seconds": format_seconds,
         "json": _pretty,
+        "key": _sort_key,
+        "p": format_p,
     }
     environment.globals["spread"] = format_spread
     figures = {panel["id"]: panel["figure"] for panel in panels}
@@ -116,3 +154,8 @@ def _inline_json(value: Any) -> Markup:
 
 def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _sort_key(value: float | None) -> str:
+    """Write a number for a script that sorts, nothing where it is missing."""
+    return "" if value is None else f"{value:.7g}"

@@ -173,25 +173,30 @@ def test_target_labels_have_their_share_of_the_weight(n, share, weight, source):
     weights = np.random.default_rng(0).uniform(0.5, 2, size=200) if weight else None
     model = JointRegressor(Recorder(), share, random_state=0)
     model.fit(*source, sample_weight=weights, X_val=valid[0], y_val=valid[1], **target)
-    train, validation = model.estimator_.data_.train, model.estimator_.data_.validation
-    of_target = np.isin(train.y, target["y_target"])
-    total = train.weights.sum()
-    assert train.weights[of_target].sum() == pytest.approx(share * total)
-    assert total == pytest.approx(len(of_target) if share < 1 else 200 + of_target.sum())
-    assert np.ptp(train.weights[of_target]) == 0
+    data = model.estimator_.data_
+    assert of_labels(data.train, target, share) == (n if n < 10 else n - n // 5)
+    of_source = data.train.weights[: -of_labels(data.train, target, share)]
     if share < 1:
-        of_source = train.weights[~of_target]
         expected = np.ones(200) if weights is None else weights
         np.testing.assert_allclose(of_source / of_source.mean(), expected / expected.mean())
-    else:
-        assert of_target.all()
     if n < 10:
-        np.testing.assert_array_equal(validation.y, valid[1])
-        assert of_target.sum() == n
+        np.testing.assert_array_equal(data.validation.y, valid[1])
+        assert data.validation.weights is None
     else:
-        assert len(validation.y) == n // 5
-        assert of_target.sum() == n - n // 5
-        assert set(validation.y) == set(target["y_target"]) - set(train.y)
+        assert of_labels(data.validation, target, share) == n // 5
+        assert len(data.validation.y) == n // 5 + (30 if share < 1 else 0)
+        assert not set(data.train.y) & set(data.validation.y)
+
+
+def of_labels(labelled, target, share):
+    """Return how many rows are target labels, which stand last, and check their weight."""
+    found = np.isin(labelled.y, target["y_target"])
+    assert (np.diff(found.astype(int)) >= 0).all()
+    assert labelled.weights[found].sum() == pytest.approx(share * labelled.weights.sum())
+    assert np.ptp(labelled.weights[found]) == 0
+    if share < 1:
+        assert labelled.weights.mean() == pytest.approx(1)
+    return int(found.sum())
 
 
 @pytest.mark.parametrize("n", [1, 4])

@@ -18,7 +18,7 @@ KINDS = {
     "constant": ("constant", "#6c757d", "x"),
     "classical": ("classical", "#009e73", "square"),
     "network": ("network", "#0072b2", "circle"),
-    "robust": ("robust training", "#d55e00", "diamond"),
+    "robust": ("robust", "#d55e00", "diamond"),
     "adaptation": ("adaptation", "#b3589a", "triangle-up"),
 }
 """What a method is: its name for readers, its colour and its mark; a plugin may have another."""
@@ -41,6 +41,7 @@ _DODGE = 1.015
 """Ratio by which curves stand apart, so that whiskers do not cover each other."""
 _HARDEST, _EASIEST = 2.0, -2.0
 _SCALE = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#ffffff"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
+_SCALE_HEIGHT = 110.0
 _MOST_NAMED = 60
 _FOLD_HEIGHT = 16.0
 _ALL_FOLDS = 960.0
@@ -107,8 +108,9 @@ def _cost(board: dict[str, Any]) -> dict[str, Any] | None:
     inside = [row for row in rows if row["over_dummy"] <= limit]
     least = 0.9 * min(row["over_dummy"] for row in rows)
     logs = [math.log10(row["seconds"]) for row in inside]
-    pad = 0.06 * (max(logs) - min(logs)) or 0.5
-    x_range, y_range = (min(logs) - pad, max(logs) + pad), (min(least, 0.9), limit)
+    pad = 0.05 * (max(logs) - min(logs)) or 0.5
+    # names stand at the right of their marks
+    x_range, y_range = (min(logs) - pad, max(logs) + 2 * pad), (min(least, 0.9), limit)
     points = [
         (_share(x, x_range), _share(row["over_dummy"], y_range))
         for x, row in zip(logs, inside, strict=True)
@@ -207,17 +209,10 @@ def _gap(board: dict[str, Any], column: int, places: list[dict[str, Any]]) -> di
     rows = [row for row in rows if row["id"] is not None and row["ood"] is not None]
     if place["role"] != "ood" or not rows:
         return None
-    limits = {}
-    for role in ("id", "ood"):
-        constants = [row[role] for row in rows if row["kind"] == "constant"]
-        limit = _MOST_OVER_DUMMY * min(constants) if constants else math.inf
-        limits[role] = min(max(row[role] for row in rows), limit)
-    inside = [row for row in rows if all(row[role] <= limits[role] for role in limits)]
-    spans = {}
-    for role in ("id", "ood"):
-        low, high = min(row[role] for row in inside), max(row[role] for row in inside)
-        pad = 0.09 * (high - low) or 0.1 * high or 1.0
-        spans[role] = (low - pad, high + pad)
+    spans = {role: _span(rows, role) for role in ("id", "ood")}
+    inside = [
+        row for row in rows if all(low <= row[role] <= high for role, (low, high) in spans.items())
+    ]
     points = [(_share(r["id"], spans["id"]), _share(r["ood"], spans["ood"])) for r in inside]
     ends = (max(spans["id"][0], spans["ood"][0]), min(spans["id"][1], spans["ood"][1]))
     along = [ends[0] + i / _LINE * (ends[1] - ends[0]) for i in range(_LINE + 1)]
@@ -238,6 +233,16 @@ def _gap(board: dict[str, Any], column: int, places: list[dict[str, Any]]) -> di
     data = _points(inside, [row["id"] for row in inside], "ood", sides, 0)
     note = _unnamed(sides, len(rows) - len(inside))
     return make_panel(place["label"], note, data, layout)
+
+
+def _span(rows: list[dict[str, Any]], key: str) -> tuple[float, float]:
+    """Return an axis for all methods but those that err twice as much as the best constant."""
+    constants = [row[key] for row in rows if row["kind"] == "constant"]
+    limit = _MOST_OVER_DUMMY * min(constants) if constants else math.inf
+    values = [row[key] for row in rows if row["kind"] != "constant" and row[key] <= limit]
+    low, high = min(values or constants or [0.0]), max(values or constants or [limit])
+    pad = 0.09 * (high - low) or 0.1 * high or 1.0
+    return low - pad, high + pad
 
 
 def _curve(
@@ -321,7 +326,7 @@ def _folds(drill: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
             "tickvals": [-2, -1, 0, 1, 2],
             "ticktext": ["¼", "½", "1", "2", "4"],
             "thickness": 10,
-            "len": 140,
+            "len": _SCALE_HEIGHT,
             "lenmode": "pixels",
             "y": 1,
             "yanchor": "top",
@@ -330,9 +335,10 @@ def _folds(drill: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
         },
         "hovertemplate": "%{text}<br>%{x}: %{customdata:.3f}<extra></extra>",
     }
-    top = min(longest, _LONGEST) * 6.0 + 14
-    layout = make_layout(round(height * len(folds) + top + 8), "", "")
-    layout["margin"] = {"l": 8, "r": 46, "t": top, "b": 4}
+    top, body = min(longest, _LONGEST) * 6.0 + 14, height * len(folds)
+    below = max(4.0, _SCALE_HEIGHT - body)
+    layout = make_layout(round(top + body + below), "", "")
+    layout["margin"] = {"l": 8, "r": 46, "t": top, "b": below}
     layout["plot_bgcolor"] = "#eef0f2"
     bare = {"showgrid": False, "ticks": "", "showline": False, "fixedrange": True}
     layout["xaxis"] |= bare | {

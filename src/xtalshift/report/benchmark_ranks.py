@@ -16,7 +16,7 @@ _ABOVE = 48
 _ROW = 17
 _BAR = 7
 _LONGEST = 28
-_CHARACTER = 6.3
+_CHARACTER = 6.9
 _MOST_TICKS = 12
 _SIDE = 0.02
 _SOFT = "#5c656e"
@@ -57,7 +57,7 @@ def draw_ranks(board: dict[str, Any], colours: dict[str, str]) -> dict[str, Any]
     edges = (low - pad, high + pad)
     bottom = first - _ROW * (half - 1) - 10
     layout = make_layout(_ABOVE - bottom + 8, "", "")
-    widths = [min(len(row["label"]), _LONGEST) * (1.1 if row["bold"] else 1.0) for row in rows]
+    widths = [min(len(row["label"]), _LONGEST) * (1.12 if row["bold"] else 1.0) for row in rows]
     margin = max(widths) * _CHARACTER + 40
     layout["margin"] = {"l": margin, "r": margin, "t": 4, "b": 4}
     layout["xaxis"] = {"visible": False, "range": list(edges), "fixedrange": True}

@@ -139,7 +139,8 @@ def _constants(board: dict[str, Any]) -> str:
         return f"{none} a smaller mean error than the best constant, {best['label']}."
     many = "All" if len(ahead) == len(others) > 1 else f"{len(ahead)} of"
     verb = "has" if len(ahead) == 1 else "have"
-    tested = "no test bears it out" if not n_told else f"tests bear this out for {n_told}"
+    which = "all of them" if n_told == len(ahead) > 1 else f"{n_told}" if n_told else "none"
+    tested = f"tests, corrected for all {len(board['comparisons'])} pairs, bear this out for {which}"
     behind = [row["label"] for row in others if row["label"] not in ahead]
     rest = f"; without: {_some(behind)}" if behind else ""
     return (
@@ -288,7 +289,8 @@ def list_cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
     notes += [("note", text) for text in _gaps(counts, boards, places)]
     if boards:
         notes.append(("note", boards[0]["sentences"]["constants"]))
-        notes += [("note", text) for text in dict.fromkeys(b["sentences"]["unit"] for b in boards)]
+        units = {board["unit"]: board["sentences"]["unit"] for board in reversed(boards)}
+        notes += [("note", text) for text in units.values()]
     if counts["seeds"] == 1:
         notes.append(("note", "There is one seed, so no spread over seeds."))
     capped = [f"{one['name']} ({one['row_cap']:,})" for one in payload["methods"] if one["row_cap"]]

@@ -55,9 +55,10 @@ def compare_scenarios(runs: Runs) -> list[dict[str, Any]]:
 
 
 def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
-    names = list(dict.fromkeys((key[2], key[4]) for key in keys if key[4] in {0, budget}))
-    places = [key for key in keys if key[4] in {0, budget}]
-    errors, unit = _errors(runs, names, places)
+    splits = {key[:2] for key in keys if key[4] == budget}
+    places = [key for key in keys if key[4] in {0, budget} and key[:2] in splits]
+    names = list(dict.fromkeys((key[2], key[4]) for key in places))
+    errors, unit = _errors(runs, names, places, budget)
     if len(names) < 2 or not len(errors):  # noqa: PLR2004 - nothing to compare
         return None
     labels = [label_of(name, "", labelled) for name, labelled in names]
@@ -129,7 +130,7 @@ def _role(runs: Runs, keys: list[Key]) -> str:
 
 
 def _errors(
-    runs: Runs, names: list[tuple[str, int]], keys: list[Key]
+    runs: Runs, names: list[tuple[str, int]], keys: list[Key], budget: int
 ) -> tuple[NDArray[np.float64], str]:
     """Return errors over the dummy's, shape (tasks, methods), NaN where a task is missing."""
     values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
@@ -140,6 +141,12 @@ def _errors(
             if error is not None and np.isfinite(error):
                 task = (key[0], key[1], run["fold"], run["seed"])
                 values.setdefault(task, {})[key[2], key[4]] = error
+    # a fold that has too few target rows for the budget is none of its tasks
+    values = {
+        task: found
+        for task, found in values.items()
+        if any(labelled == budget for _, labelled in found)
+    }
     table = np.array(
         [[values[task].get(name, np.nan) for name in names] for task in values]
     ).reshape(len(values), len(names))

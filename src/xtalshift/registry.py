@@ -69,6 +69,10 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} {name!r} is already registered")
         self._items[name] = item
 
+    def remove(self, name: str) -> None:
+        """Remove what is under `name`."""
+        del self._items[name]
+
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that adds the decorated object under `name`."""
 

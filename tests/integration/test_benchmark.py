@@ -23,21 +23,22 @@ from pathlib import Path
 
 from xtalshift.estimators import ConstantRegressor, register_method
 
+MARKS = Path("FOLDER")
+
 
 class Slow(ConstantRegressor):
     def _fit(self, data):
-        mark = Path(os.environ["MARKS"])
-        (mark / f"{os.getpid()}-{time.monotonic_ns()}").touch()
-        time.sleep(float(os.environ.get("SLOW", "0.5")))
+        (MARKS / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        time.sleep(float((MARKS / "seconds").read_text()))
         super()._fit(data)
 
 
 class Fatal(ConstantRegressor):
     def _fit(self, data):
-        deaths = Path(os.environ["MARKS"]) / "deaths"
-        n = int(deaths.read_text()) if deaths.exists() else 0
-        if n < int(os.environ["DEATHS"]):
-            deaths.write_text(str(n + 1))
+        deaths = MARKS / "deaths"  # that are still to come
+        left = int(deaths.read_text())
+        if left:
+            deaths.write_text(str(left - 1))
             os.kill(os.getpid(), signal.SIGKILL)
         super()._fit(data)
 
@@ -79,12 +80,18 @@ MACHINE = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "att
 
 
 @pytest.fixture
-def make_spec(table, tmp_path, monkeypatch):
+def marks(tmp_path):
+    """Return the folder by which the plugin and a test talk."""
     marks = tmp_path / "marks"
     marks.mkdir()
-    monkeypatch.setenv("MARKS", str(marks))
-    monkeypatch.setenv("DEATHS", "1")
-    (tmp_path / "plugin.py").write_text(PLUGIN)
+    (marks / "seconds").write_text("0.5")
+    (marks / "deaths").write_text("1")
+    return marks
+
+
+@pytest.fixture
+def make_spec(table, tmp_path, marks):
+    (tmp_path / "plugin.py").write_text(PLUGIN.replace("FOLDER", str(marks)))
 
     def write(*methods: str) -> Path:
         path = tmp_path / "spec.toml"
@@ -168,9 +175,9 @@ def test_a_method_may_be_added_later(make_spec, tmp_path, xtalshift):
 
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_task_whose_process_is_killed_is_begun_once_more(
-    deaths, make_spec, tmp_path, xtalshift, monkeypatch
+    deaths, make_spec, marks, tmp_path, xtalshift
 ):
-    monkeypatch.setenv("DEATHS", str(deaths))
+    (marks / "deaths").write_text(str(deaths))
     outcome = xtalshift(
         "benchmark", make_spec("fatal"), "--out", tmp_path / "r", "--workers", 1, "--seeds", 1
     )
@@ -206,16 +213,15 @@ def test_a_stopped_benchmark_continues_to_the_same_summary(blow, make_spec, tmp_
     assert conclusions(out) == conclusions(tmp_path / "whole")
 
 
-def test_nothing_goes_on_when_the_waiting_process_is_killed(make_spec, tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOW", "60")
+def test_nothing_goes_on_when_the_waiting_process_is_killed(make_spec, marks, tmp_path):
+    (marks / "seconds").write_text("60")
     process = start("benchmark", make_spec("slow"), "--out", tmp_path / "r", "--workers", 1)
     wait_for_records(tmp_path / "r", 1)
-    marks = Path(os.environ["MARKS"])
-    while not list(marks.iterdir()):
+    while not list(marks.glob("*-*")):
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    pid = int(next(marks.iterdir()).name.partition("-")[0])
+    pid = int(next(marks.glob("*-*")).name.partition("-")[0])
     for _ in range(200):
         if not is_running(pid):
             return

@@ -11,7 +11,9 @@ __all__ = ["report_command"]
 
 
 def report_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of a finished run or benchmark.")
+    ],
 ) -> None:
     """Write report.html from the results in a folder."""
     from xtalshift.report import write_report

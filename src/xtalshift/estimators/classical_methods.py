@@ -82,7 +82,7 @@ def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
         "learning_rate": ("log", 3e-4, 1e-2),
         "weight_decay": ("log", 1e-3, 1.0),
         "embedding": ("choice", 8, 32, 128),
-        "n_anchors": ("choice", 4, 16, 64),
+        "n_anchors": ("choice", 16, 64, 128),
     },
 )
 def _bilinear(settings: MethodSettings, seed: int | None) -> Regressor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 from xtalshift.errors import ConfigError
@@ -26,6 +27,8 @@ __all__ = ["Anchors", "BilinearNetwork", "BilinearTransductionRegressor"]
 
 VALIDATION_ROWS = 512
 """So many validation rows choose the epoch; each takes as many predictions as it has anchors."""
+PREDICT_PAIRS = 16_384
+"""Pairs of a row and an anchor that are predicted at once."""
 TIE = 1e-6
 """Squared distances per feature that differ by less are equal: rounding shall not choose."""
 
@@ -221,7 +224,7 @@ class BilinearTransductionRegressor(ScaledRegressor):
         Length of what the two networks return.
     widths : sequence of int, default (128, 128)
         Their hidden layers, with ReLU.
-    epochs : int, default 40
+    epochs : int, default 60
         Validation rows choose the best of so many.
     steps : int, default 50
         Optimiser steps per epoch, so that the time does not grow with the table.
@@ -230,7 +233,7 @@ class BilinearTransductionRegressor(ScaledRegressor):
     learning_rate, weight_decay : float
         Of AdamW; the learning rate falls to 0 along half a cosine. The loss is smooth L1, weighted
         by the sample weight of the row that is predicted.
-    n_anchors : int, default 16
+    n_anchors : int, default 64
         Anchors per prediction.
     candidates : int, default 256
         Training rows that may be anchors.
@@ -260,12 +263,12 @@ class BilinearTransductionRegressor(ScaledRegressor):
         self,
         embedding: int = 32,
         widths: Sequence[int] = (128, 128),
-        epochs: int = 40,
+        epochs: int = 60,
         steps: int = 50,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        n_anchors: int = 16,
+        n_anchors: int = 64,
         candidates: int = 256,
         differences: int = 2048,
         max_rows: int | None = None,
@@ -342,11 +345,13 @@ class BilinearTransductionRegressor(ScaledRegressor):
         rows = data.validation
         if len(rows.y) > VALIDATION_ROWS:
             rows = rows.take(data.rng.choice(len(rows.y), VALIDATION_ROWS, replace=False))
-        return _rows(rows, self._with_anchors(rows.X), device)
+        nearest = self.anchors_.nearest(rows.X, self.n_anchors_)
+        return _rows(rows, self._with_anchors(rows.X, nearest), device)
 
-    def _with_anchors(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _with_anchors(
+        self, X: NDArray[np.float64], nearest: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Return each row followed by its anchors, shape (n, (1 + m) * d)."""
-        nearest = self.anchors_.nearest(X, self.n_anchors_)
         return np.concatenate([X[:, None], self.anchors_.rows[nearest]], axis=1).reshape(len(X), -1)
 
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -354,8 +359,13 @@ class BilinearTransductionRegressor(ScaledRegressor):
         dtype = torch.float32 if device.type == "mps" else torch.float64
         model = BilinearNetwork(X.shape[1], self.widths, self.embedding, torch.Generator())
         model.load_state_dict(self.state_, strict=True)
-        x = torch.as_tensor(self._with_anchors(X), dtype=dtype, device=device)
-        return predict_rows(model.to(device, dtype), x).cpu().numpy().astype(np.float64)
+        model = model.to(device, dtype)
+        nearest = self.anchors_.nearest(X, self.n_anchors_)
+        found = []
+        for rows in gen_batches(len(X), max(1, PREDICT_PAIRS // self.n_anchors_)):
+            pairs = self._with_anchors(X[rows], nearest[rows])
+            found.append(predict_rows(model, torch.as_tensor(pairs, dtype=dtype, device=device)))
+        return torch.cat(found).cpu().numpy().astype(np.float64)
 
 
 def _rows(rows: Labelled, x: NDArray[np.float64], device: torch.device) -> Rows:

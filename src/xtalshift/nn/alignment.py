@@ -21,7 +21,7 @@ __all__ = ["AlignedConfig", "AlignedTraining", "Alignment", "coral_loss", "mmd_l
 
 Alignment = Literal["coral", "mmd"]
 
-STRENGTHS: dict[str, float] = {"coral": 1.0, "mmd": 1.0}
+STRENGTHS: dict[str, float] = {"coral": 10.0, "mmd": 1.0}
 """The strength of each alignment where none is given."""
 
 KERNELS = 5

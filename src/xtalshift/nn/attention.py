@@ -1,7 +1,7 @@
 """A network on compositions: attention between elements.
 
 In the spirit of CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021) and Roost (Goodall and Lee,
-Nat. Commun. 11, 6280, 2020): a composition is a set of elements with their fractions.
+Nature Communications 11, 6280, 2020): a composition is a set of elements with their fractions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ N_ELEMENTS = len(SYMBOLS) - 1
 FEED_FORWARD = 2
 """Width of the hidden layer between two attentions, in units of that of a token."""
 ENTRY_FEATURES = 3
+OWN_SHARE = 0.3
+"""Factor of what an element learns of its own beside what its properties say."""
 SMALLEST = 1e-4
 """Fractions below this one look alike."""
+MOST_SLOTS = 2**16
+"""Slots of one pass without gradient: bounds the memory of prediction."""
 
 
 def find_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,8 +57,8 @@ class AttentionNet(nn.Module):
     A token is an entry of the table that is not 0: the sum of what its column is (a learned vector;
     with 118 columns also a linear map of elemental properties) and of a learned function of the
     entry. Columns are a set: their order has no meaning, nor has the number of empty slots. The
-    vectors of 118 columns start at 0, so that an element that training never saw is what its
-    properties say and nothing else.
+    vectors of 118 columns start at 0 and count 0.3, so that an element that training never saw is
+    what its properties say and nothing else.
 
     Any numbers are accepted: entries count by ``|x| / sum |x|``, and their sign and size are seen
     by the learned function. A row without entries has one token, a learned vector of its own.
@@ -148,8 +152,15 @@ class AttentionNet(nn.Module):
             As in `forward`.
         """
         columns, values = find_tokens(x)
+        rows = max(MOST_SLOTS // values.shape[1], 1)
+        if torch.is_grad_enabled() or len(x) <= rows:
+            return self._embed(columns, values, generator)
+        parts = zip(torch.split(columns, rows), torch.split(values, rows), strict=True)
+        return torch.cat([self._embed(*part, generator) for part in parts])
+
+    def _embed(self, columns: Tensor, values: Tensor, generator: torch.Generator | None) -> Tensor:
         empty = values[:, :1] == 0  # of such rows the first slot is the token
-        first = torch.arange(values.shape[1], device=x.device) == 0
+        first = torch.arange(values.shape[1], device=values.device) == 0
         alone = empty & first
         mask = (values != 0) | alone
         # everything but attention is per token: empty slots cost nothing
@@ -160,15 +171,15 @@ class AttentionNet(nn.Module):
             tokens = block(tokens, mask, places, self.dropout, generator)
         sizes = torch.where(alone, 1.0, values.abs())
         shares = sizes / sizes.sum(dim=-1, keepdim=True)
-        parts = self.norm(tokens).to(x.dtype) * shares.flatten()[places].unsqueeze(-1)
+        parts = self.norm(tokens).to(values.dtype) * shares.flatten()[places].unsqueeze(-1)
         pooled = _unpack(parts, mask, places).sum(dim=1)
         return F.silu(self.hidden(pooled))
 
     def _tokens(self, columns: Tensor, values: Tensor) -> Tensor:
         """Return the tokens of t entries, shape (t, width)."""
-        identity = self.columns
+        identity: Tensor = self.columns
         if self.properties_map is not None:
-            identity = identity + self.properties_map(self.properties)
+            identity = OWN_SHARE * identity + self.properties_map(self.properties)
         entries = self.entry_out(F.silu(self.entry_in(_describe(values))))
         return F.embedding(columns, identity) + entries  # type: ignore[no-any-return]
 

@@ -82,7 +82,8 @@ class GroupWeights:
 def vrex_loss(risks: Tensor, present: Tensor, factor: float) -> Tensor:
     """Return the mean of the environments' risks plus `factor` times their variance, shape (...).
 
-    V-REx, eq. 8 of Krueger et al., ICML 2021 (arXiv:2003.00688).
+    V-REx (Krueger et al., ICML 2021, arXiv:2003.00688), whose sum of the risks is a mean here: what
+    `factor` does then does not depend on the number of environments.
 
     Parameters
     ----------

@@ -28,8 +28,8 @@ def draw_partners(
 ) -> Tensor:
     """Return a row of the pool for each target, likelier the nearer its own target is.
 
-    C-Mixup, eq. 6 of Yao et al., NeurIPS 2022 (arXiv:2210.05775): with a probability proportional
-    to ``exp(-(y_i - y_j)^2 / (2 width^2))``.
+    The sampling of C-Mixup: with a probability proportional to
+    ``exp(-(y_i - y_j)^2 / (2 width^2))``.
 
     Parameters
     ----------

@@ -27,11 +27,11 @@ Objective = Literal["cvar", "chi2", "kl", "group-dro", "v-rex", "c-mixup"]
 
 STRENGTHS: dict[str, float] = {
     "cvar": 0.5,
-    "chi2": 0.5,
-    "kl": 0.2,
+    "chi2": 0.1,
+    "kl": 0.03,
     "group-dro": 0.01,
     "v-rex": 1.0,
-    "c-mixup": 0.1,
+    "c-mixup": 0.3,
 }
 """The number of each objective where none is given."""
 

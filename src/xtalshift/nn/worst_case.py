@@ -99,7 +99,7 @@ def kl_weights(losses: Tensor, radius: float, base: Tensor | None = None) -> Ten
     """Return the worst weights in a Kullback-Leibler ball.
 
     ``max_q sum q_i l_i`` over distributions with ``sum q_i log(q_i / p_i) <= radius`` (Hu and
-    Hong, Optimization Online 2012): ``q_i ~ p_i exp(b l_i)`` with the ``b`` that meets the bound,
+    Hong, Optimization Online 2013): ``q_i ~ p_i exp(b l_i)`` with the ``b`` that meets the bound,
     found by bisection of its logarithm and a few Newton steps.
 
     Parameters

@@ -31,7 +31,14 @@ class Cells:
 
     def __init__(self, summary: dict[str, Any]) -> None:
         self._cells = {
-            (one["data"], one["split"], one["role"], one["name"], one["variant"], one["budget"]): one
+            (
+                one["data"],
+                one["split"],
+                one["role"],
+                one["name"],
+                one["variant"],
+                one["budget"],
+            ): one
             for one in summary["cells"]
         }
         self._failed = Counter(

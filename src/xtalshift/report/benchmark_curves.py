@@ -130,24 +130,25 @@ def describe_folds(
         last) and ``folds``, hardest first: ``name``, ``labels`` (of the audit), ``reasons``,
         ``n_test``, ``median`` and ``values`` (by method, None where it has none).
     """
-    order = list(
-        dict.fromkeys(
-            row["label"] for board in boards for row in board["rows"] if not row["variant"]
-        )
+    ranked = dict.fromkeys(
+        row["label"] for board in boards for row in board["rows"] if not row["variant"]
     )
+    order = {label: number for number, label in enumerate(ranked)}
     found = []
     for number, place in enumerate(places):
         where = (place["data"], place["split"], place["role"])
-        rows = [one for one in summary["folds"] if (one["data"], one["split"], one["role"]) == where]
+        rows = [
+            one for one in summary["folds"] if (one["data"], one["split"], one["role"]) == where
+        ]
         if len({one["fold"] for one in rows}) < 2:  # noqa: PLR2004 - the table says it all
             continue
-        there = {one["label"] for one in rows}
-        labels = [label for label in order if label in there]
+        there = list(dict.fromkeys(one["label"] for one in rows))
+        labels = sorted(there, key=lambda label: order.get(label, len(order)))
         by_fold: dict[int, dict[str, dict[str, Any]]] = {}
         for one in rows:
             by_fold.setdefault(one["fold"], {})[one["label"]] = one
         folds = [_fold(fold, one, labels, place) for fold, one in sorted(by_fold.items())]
-        folds.sort(key=lambda fold: -(fold["median"] or 0.0))
+        folds.sort(key=lambda fold: -round(fold["median"] or 0.0, 9))
         found.append({"place": number, "labels": labels, "folds": folds})
     return found
 

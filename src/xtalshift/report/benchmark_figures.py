@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from xtalshift.report.audit_figures import KINDS as AUDIT_KINDS
+from xtalshift.report.benchmark_folds import draw_folds
 from xtalshift.report.benchmark_ranks import draw_ranks
 from xtalshift.report.label_places import place_labels
-from xtalshift.report.panels import BAD, INK, Figure, draw_level, make_layout, make_panel
+from xtalshift.report.panels import INK, Figure, draw_level, make_layout, make_panel
 
 __all__ = ["KINDS", "build_benchmark_figures", "curve_styles"]
 
@@ -39,13 +39,6 @@ _TICKS = tuple(digit * 10.0**power for power in range(-4, 8) for digit in (1, 3)
 _FAINT = "#5c656e"
 _DODGE = 1.015
 """Ratio by which curves stand apart, so that whiskers do not cover each other."""
-_HARDEST, _EASIEST = 2.0, -2.0
-_SCALE = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#ffffff"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
-_SCALE_HEIGHT = 110.0
-_MOST_NAMED = 60
-_FOLD_HEIGHT = 16.0
-_ALL_FOLDS = 960.0
-_LONGEST = 24
 
 
 def curve_styles(labels: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -82,7 +75,7 @@ def build_benchmark_figures(payload: dict[str, Any]) -> dict[str, list[dict[str,
         "gaps": [_gap(boards[0], column, places) for column in range(len(boards[0]["columns"]))]
         if boards
         else [],
-        "folds": [_folds(one, places[one["place"]]) for one in payload["drill"]],
+        "folds": [draw_folds(one, places[one["place"]]) for one in payload["drill"]],
     }
     found: dict[str, list[dict[str, Any]]] = {}
     for name, panels in sections.items():
@@ -100,12 +93,12 @@ def _cost(board: dict[str, Any]) -> dict[str, Any] | None:
         for row in board["rows"]
         if not row["variant"] and row["seconds"] and row["over_dummy"] is not None
     ]
-    if not rows:
-        return None
     # names of the methods with labels first: the others have the same place in every board
     rows.sort(key=lambda row: row["budget"] != board["budget"])
-    limit = min(max(1.0, *(row["over_dummy"] for row in rows)), _MOST_OVER_DUMMY) * 1.06
+    limit = min(max([1.0, *(row["over_dummy"] for row in rows)]), _MOST_OVER_DUMMY) * 1.06
     inside = [row for row in rows if row["over_dummy"] <= limit]
+    if not inside:
+        return None
     least = 0.9 * min(row["over_dummy"] for row in rows)
     logs = [math.log10(row["seconds"]) for row in inside]
     pad = 0.05 * (max(logs) - min(logs)) or 0.5
@@ -167,8 +160,7 @@ def _points(
             "y": [row[y] for row in rows],
             "customdata": [_escape(row["label"]) for row in rows],
             "text": [
-                _escape(row["label"]) if side else ""
-                for row, side in zip(rows, sides, strict=True)
+                _escape(row["label"]) if side else "" for row, side in zip(rows, sides, strict=True)
             ],
             "textposition": [side or "top center" for side in sides],
             "textfont": {"size": 11, "color": [_FAINT if one else INK for one in faint]},
@@ -300,88 +292,6 @@ def _curve(
         pad = 0.12 * (max(values) - min(values)) or 0.1 * max(values) or 1.0
         layout["yaxis"]["range"] = [min(values) - pad, max(values) + pad]
     return make_panel(place["label"], note, data, layout)
-
-
-def _folds(drill: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
-    """Draw how each method does on each fold, as a map of errors over those of the constant."""
-    folds, labels = drill["folds"], drill["labels"]
-    named = len(folds) <= _MOST_NAMED
-    height = _FOLD_HEIGHT if named else max(3.0, _ALL_FOLDS / len(folds))
-    longest = max(len(label) for label in labels)
-    values = [fold["values"] for fold in folds]
-    heat = {
-        "type": "heatmap",
-        "z": [[_level(value) for value in row] for row in values],
-        "customdata": values,
-        "text": [[_describe_fold(fold)] * len(labels) for fold in folds],
-        "x": list(range(len(labels))),
-        "y": list(range(len(folds))),
-        "zmin": _EASIEST,
-        "zmax": _HARDEST,
-        "colorscale": _SCALE,
-        "xgap": 1,
-        "ygap": 1 if named else 0,
-        "hoverongaps": False,
-        "colorbar": {
-            "tickvals": [-2, -1, 0, 1, 2],
-            "ticktext": ["¼", "½", "1", "2", "4"],
-            "thickness": 10,
-            "len": _SCALE_HEIGHT,
-            "lenmode": "pixels",
-            "y": 1,
-            "yanchor": "top",
-            "outlinewidth": 0,
-            "x": 1.01,
-        },
-        "hovertemplate": "%{text}<br>%{x}: %{customdata:.3f}<extra></extra>",
-    }
-    top, body = min(longest, _LONGEST) * 6.0 + 14, height * len(folds)
-    below = max(4.0, _SCALE_HEIGHT - body)
-    layout = make_layout(round(top + body + below), "", "")
-    layout["margin"] = {"l": 8, "r": 46, "t": top, "b": below}
-    layout["plot_bgcolor"] = "#eef0f2"
-    bare = {"showgrid": False, "ticks": "", "showline": False, "fixedrange": True}
-    layout["xaxis"] |= bare | {
-        "side": "top",
-        "tickangle": -90,
-        "tickvals": heat["x"],
-        "ticktext": [_escape(_shorten(label)) for label in labels],
-        "tickfont": {"size": 11},
-        "automargin": False,
-    }
-    layout["yaxis"] |= bare | {
-        "autorange": "reversed",
-        "showticklabels": named,
-        "tickvals": heat["y"],
-        "ticktext": [f"{_escape(_shorten(fold['name']))} {_squares(fold)}" for fold in folds],
-        "tickfont": {"size": 11},
-    }
-    note = f"{len(folds)} folds, hardest first"
-    return make_panel(place["label"], note, [heat], layout)
-
-
-def _level(value: float | None) -> float | None:
-    """Return the logarithm to base 2 of an error over the constant's."""
-    if value is None:
-        return None
-    return max(min(math.log2(value), 4.0), -4.0) if value > 0 else -4.0
-
-
-def _describe_fold(fold: dict[str, Any]) -> str:
-    labels = f", {', '.join(fold['labels'])}" if fold["labels"] else ""
-    return _escape(f"{fold['name']}: {fold['n_test']:,} test rows{labels}")
-
-
-def _squares(fold: dict[str, Any]) -> str:
-    """Return one coloured square for each label of the audit."""
-    colours = [
-        BAD if label == "leak" else AUDIT_KINDS.get(label, ("", INK))[1] for label in fold["labels"]
-    ]
-    return "".join(f'<span style="color:{colour}">■</span>' for colour in colours)
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _escape(text: str) -> str:

@@ -99,7 +99,8 @@ def _line(x0: float, y0: float, x1: float, y1: float, *, width: float) -> Figure
 
 def _tick_values(low: int, high: int) -> list[int]:
     step = next(step for step in (1, 2, 5, 10, 20, 50) if (high - low) / step <= _MOST_TICKS)
-    return [value for value in range(low, high + 1) if value % step == 0 or value == low]
+    ticks = [value for value in range(low, high + 1) if value % step == 0]
+    return ticks if ticks and ticks[0] - low < step / 2 else [low, *ticks]
 
 
 def _axis(low: int, high: int) -> list[Figure]:
@@ -144,7 +145,9 @@ def _add_difference(layout: Figure, difference: float, low: int, high: int) -> N
     layout["annotations"].append(_text(low, y + 10, text, "left"))
 
 
-def _lines(group: list[tuple[dict[str, Any], float, float]], colours: dict[str, str]) -> list[Figure]:
+def _lines(
+    group: list[tuple[dict[str, Any], float, float]], colours: dict[str, str]
+) -> list[Figure]:
     """Return one trace per kind: from the axis down, then to the name."""
     traces = []
     for kind in dict.fromkeys(row["kind"] for row, _, _ in group):

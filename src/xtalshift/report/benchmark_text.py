@@ -16,7 +16,24 @@ NETWORKS = ("network", "robust")
 _N_NAMES = 4
 _LEAST_P = 0.001
 _MOSTLY = 0.6
-_PAIR = 2
+_AUDIT = (
+    (
+        "leak",
+        "{} leaks: a formula or row of the test part stands in another part too.",
+        "{} leak: a formula or row of the test part stands in another part too.",
+    ),
+    (
+        "degenerate",
+        "{} is too small, or leaves too little to train on, to be relied on.",
+        "{} are too small, or leave too little to train on, to be relied on.",
+    ),
+    (
+        "interpolation",
+        "{} is no more than interpolation: the audit finds no shift.",
+        "{} are no more than interpolation: the audit finds no shift.",
+    ),
+)
+"""Labels of the audit that a reader must know, and what is said of one split and of several."""
 
 
 def format_p(value: float | None) -> str:
@@ -68,23 +85,37 @@ def _test(board: dict[str, Any]) -> str:
     rows = _usual(board)
     best, n_others = rows[0]["label"], len(rows) - 1
     first = (
-        "the best average rank" if rows[0]["rank"] is not None else "the smallest mean relative error"
+        "the best average rank"
+        if rows[0]["rank"] is not None
+        else "the smallest mean relative error"
     )
     bold = [row["label"] for row in rows if row["bold"]]
     if not bold:
         other = "the other method" if n_others == 1 else f"any of the other {n_others} methods"
-        text = f"{_when(board)} nothing is bold: no test tells {other} from {best}, which has {first}"
+        text = (
+            f"{_when(board)} nothing is bold: no test tells {other} from {best}, which has {first}"
+        )
         return f"{text}{_out_of_reach(board, n_others)}."
-    told = len(rows) - len(bold)
-    tests = "paired Wilcoxon tests, Holm"
+    told, tests = _told(board), "paired Wilcoxon tests, Holm"
+    unsure = [row["label"] for row in rows if not row["bold"] and row not in told]
+    few = f"; too few tasks in common with it: {_some(unsure)}" if unsure else ""
     if len(bold) == 1:
-        each = "the other method" if told == 1 else f"each of the other {told} methods"
-        return f"{_when(board)} {best} has {first}, and the tests tell {each} from it ({tests})."
+        each = f"{len(told)} of the other {n_others} methods"
+        if len(told) == n_others:
+            each = "the other method" if n_others == 1 else f"each of the other {n_others} methods"
+        return (
+            f"{_when(board)} {best} has {first}, and the tests tell {each} from it ({tests}){few}."
+        )
     others = [label for label in bold if label != best]
     return (
         f"{_when(board)} {best} has {first}; the tests do not tell {_some(others)} from it, but "
-        f"they do tell the other {told} of {len(rows)} methods ({tests})."
+        f"they do tell {len(told)} of the {len(rows)} methods ({tests}){few}."
     )
+
+
+def _told(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that the tests tell from the best one."""
+    return [row for row in _usual(board) if row["p"] is not None and row["p"] < board["level"]]
 
 
 def _out_of_reach(board: dict[str, Any], n_others: int) -> str:
@@ -106,7 +137,9 @@ def _short_test(board: dict[str, Any]) -> str:
         return f"{when} nothing is bold"
     what = "ranks best" if rows[0]["rank"] is not None else "has the smallest mean error"
     if not others:
-        return f"{when} {best} {what}, told from all others"
+        told = len(_told(board))
+        whom = "all others" if told == len(rows) - 1 else f"{told} of {len(rows) - 1} others"
+        return f"{when} {best} {what}, told from {whom}"
     return f"{when} {best} {what}, {_some(others)} not told from it"
 
 
@@ -137,16 +170,20 @@ def _constants(board: dict[str, Any]) -> str:
     if not ahead:
         none = "The only other method does not have" if len(others) == 1 else f"None of {size} has"
         return f"{none} a smaller mean error than the best constant, {best['label']}."
-    many = "All" if len(ahead) == len(others) > 1 else f"{len(ahead)} of"
+    many = "All" if len(ahead) == len(others) else f"{len(ahead)} of"
+    if len(others) == 1:
+        many, size = "", "The only other method"
     verb = "has" if len(ahead) == 1 else "have"
     which = "all of them" if n_told == len(ahead) > 1 else f"{n_told}" if n_told else "none"
-    tested = f"tests, corrected for all {len(board['comparisons'])} pairs, bear this out for {which}"
+    pairs = len(board["comparisons"])
+    corrected = f", corrected for all {pairs:,} pairs," if pairs > 1 else ""
+    tested = f"tests{corrected} bear this out for {which}"
     behind = [row["label"] for row in others if row["label"] not in ahead]
     rest = f"; without: {_some(behind)}" if behind else ""
     return (
         f"{many} {size} {verb} a smaller mean error than the best constant, {best['label']}; "
         f"{tested}{rest}."
-    )
+    ).lstrip()
 
 
 def _cheap_baselines(board: dict[str, Any], places: list[dict[str, Any]]) -> str:
@@ -172,14 +209,15 @@ def _cheap_baselines(board: dict[str, Any], places: list[dict[str, Any]]) -> str
         best = min(classical, key=lambda row: row["over_dummy"])
         every, some = _count_ahead([best], networks, columns)
         own = f" ({format_seconds(best['seconds'])} s per fit)" if best["seconds"] else ""
-        known = [row["seconds"] for row in networks if row["seconds"]]
-        times = _span(known)
+        times = _span([row["seconds"] for row in networks if row["seconds"]])
         many = len(networks) > 1
-        of = f"of {_plural(len(columns), 'split')}"
-        text = f"The best classical method, {best['label']}{own}, has a smaller mean error than "
-        text += f"{'every network' if many else networks[0]['label']}{times} on {len(every)} {of}"
+        text = (
+            f"on {len(every) or 'none'} of {_plural(len(columns), 'split')} the best classical "
+            f"method, {best['label']}{own}, has a smaller mean error than "
+            f"{'every network' if many else networks[0]['label']}{times}"
+        )
         if many and len(some) > len(every):
-            text += f", and than at least one of the {len(networks)} on {len(some)}"
+            text += f", on {len(some)} than at least one of the {len(networks)}"
         parts.append(text)
     if constants:
         _, some = _count_ahead(constants, networks, columns)
@@ -249,15 +287,16 @@ def _unit(board: dict[str, Any], places: list[dict[str, Any]]) -> str:
     """Say what a task is, and what the tests do not know of it."""
     counted = [place for place in places if place["role"] == "ood"] or places
     total = sum(place["folds"] for place in counted)
-    if board["unit"] == "fold":
+    if board["unit"] == "fold" or all(place["runs"] == place["folds"] for place in counted):
+        several = any(place["runs"] > place["folds"] for place in counted)
         text = (
-            "A task is a fold, its error the mean over seeds; folds of one table share training "
-            "rows, which the tests do not know."
+            f"A task is a fold{', its error the mean over seeds' if several else ''}; folds of one "
+            "table share training rows, which the tests do not know."
         )
     else:
         text = (
-            "A task is a fold and a seed, as there are too few folds. Seeds share OOD test rows, so "
-            "tasks are not independent: p values are too small rather than too large."
+            "A task is a fold and a seed, as there are too few folds. Seeds share OOD test rows, "
+            "so tasks are not independent: p values are too small rather than too large."
         )
     folds: dict[str, int] = {}
     for place in counted:
@@ -273,19 +312,11 @@ def list_cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
     """Return what a reader should know before relying on the numbers (``level``, ``text``)."""
     counts, boards, places = payload["counts"], payload["boards"], payload["places"]
     notes: list[tuple[str, str]] = []
-    for label, what in (
-        ("leak", "{} leaks: a formula or row of the test part stands in another part too"),
-        ("degenerate", "{} is too small, or leaves too little to train on, to be relied on"),
-        ("interpolation", "{} is no more than interpolation: the audit finds no shift"),
-    ):
+    for label, one, several in _AUDIT:
         found = [_which(place, label) for place in places if _concerns(place, label)]
         if found:
-            names = _some(found)
-            sentence = what.format(names)
-            if len(found) > 1:
-                sentence = sentence.replace(" leaks", " leak").replace(" is ", " are ", 1)
-                sentence = sentence.replace(" leaves ", " leave ")
-            notes.append(("stop" if label == "leak" else "note", f"{sentence}."))
+            text = (one if len(found) == 1 else several).format(_some(found))
+            notes.append(("stop" if label == "leak" else "note", text))
     notes += [("note", text) for text in _gaps(counts, boards, places)]
     if boards:
         notes.append(("note", boards[0]["sentences"]["constants"]))
@@ -295,7 +326,9 @@ def list_cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
         notes.append(("note", "There is one seed, so no spread over seeds."))
     capped = [f"{one['name']} ({one['row_cap']:,})" for one in payload["methods"] if one["row_cap"]]
     if capped:
-        notes.append(("note", f"Trained on a sample of the rows where there are more: {_some(capped)}."))
+        notes.append(
+            ("note", f"Trained on a sample of the rows where there are more: {_some(capped)}.")
+        )
     return [{"level": level, "text": text} for level, text in notes if text]
 
 

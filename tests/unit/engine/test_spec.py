@@ -112,6 +112,9 @@ def test_plugins_run_once_and_say_what_is_wrong(tmp_path):
         load_plugins(sources)
         load_plugins(sources)
         assert METHODS["from-a-plugin"].build(None, None).statistic == "median"
+        edited = {"good.py": sources["good.py"].replace("median", "max")}
+        load_plugins(edited)
+        assert METHODS["from-a-plugin"].build(None, None).statistic == "max"
     finally:
         METHODS._items.pop("from-a-plugin", None)
     with pytest.raises(ConfigError, match=r"plugin bad\.py failed: ModuleNotFoundError"):

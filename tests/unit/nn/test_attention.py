@@ -85,6 +85,15 @@ def test_a_row_predicts_alone_as_in_a_batch():
         torch.testing.assert_close(single(x[k : k + 1].float())[0], found[k], rtol=2e-6, atol=2e-6)
 
 
+def test_many_rows_predict_in_pieces_what_they_predict_at_once(monkeypatch):
+    model, x = net(), fractions().repeat(5, 1)
+    expected = model(x)
+    monkeypatch.setattr("xtalshift.nn.attention.MOST_SLOTS", 20)
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=0)  # with gradient: as before
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_columns_that_are_0_do_not_count():
     model = net(9)
     x = torch.tensor([[0.2, 0.8, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.float64)

@@ -5,6 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from report_toys import make_summary
+from xtalshift.benchmark.store import write_json
+
 # mean absolute error by method, split, role: one value per seed
 ERRORS = {
     ("dummy", "random", "id"): (10.0, 10.0),
@@ -171,3 +174,16 @@ def rewrite(folder):
 @pytest.fixture
 def predictions():
     return make_predictions()
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Put the summary of a benchmark into a folder of its own; see `make_summary`."""
+
+    def put(**values):
+        folder = tmp_path / f"benchmark-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        write_json(folder / "summary.json", make_summary(**values))
+        return folder
+
+    return put

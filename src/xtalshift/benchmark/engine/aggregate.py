@@ -46,7 +46,7 @@ class Runs:
         self.records = [record for record in records if record["status"] == "ok"]
         self.roles: dict[tuple[Key, str], list[dict[str, Any]]] = {}
         for record in self.records:
-            place = {"fold": record["fold"], "seed": record["seed"], "id": record["id"]}
+            place = {key: record[key] for key in ("fold", "fold_name", "seed")}
             cost = {key: record.get(key) for key in COSTS}
             for result in record["results"]:
                 key = (
@@ -87,7 +87,7 @@ class Runs:
             worst = max(_fold_means(runs, "mae").values(), default=np.nan)
             cell["worst_fold_mae"] = worst
             families = [run["worst_family"] for run in runs if run.get("worst_family")]
-            cell["worst_family"] = max(set(families), key=families.count) if families else None
+            cell["worst_family"] = max(dict.fromkeys(families), key=families.count, default=None)
             for measure in COSTS:
                 cell[measure], _ = _over_seeds(runs, measure)
             cell |= self._beside(key, role, cell)
@@ -147,7 +147,8 @@ class Runs:
                 same = [run for run in runs if run["fold"] == fold]
                 rows.append(
                     {
-                        "data": key[0], "split": key[1], "fold": fold, "role": role,
+                        "data": key[0], "split": key[1], "fold": fold,
+                        "fold_name": same[0]["fold_name"], "role": role,
                         "label": label_of(key[2], "", key[4]), "mae": mean,
                         "mae_over_dummy": _over_dummy(same, "mae")[0],
                         "n_test": same[0]["n"],

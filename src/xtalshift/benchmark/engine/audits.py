@@ -44,8 +44,8 @@ def audit_splits(
     Returns
     -------
     dict
-        By ``data/split``: ``full`` (whether the forests were trained), ``labels`` (label -> folds that have it), and by fold number ``labels``,
-        ``reasons``, ``auc`` and ``distance_ratio``.
+        By ``data/split``: ``full`` (whether the forests were trained), ``labels`` (label -> folds
+        that have it), and by fold number ``labels``, ``reasons``, ``auc`` and ``distance_ratio``.
     """
     path = folder / AUDIT_FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

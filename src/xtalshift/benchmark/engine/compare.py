@@ -85,8 +85,10 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
             "cliques": [[labels[i] for i in group] for group in cliques(ranks, difference)],
         }
     best = int(order[0])
-    holm = _against(errors, best)
+    holm, shared = _against(errors, best)
     separated = holm < LEVEL
+    # with fewer tasks in common with the best no test could tell a method from it
+    tested = shared >= MIN_BLOCKS
     scenario["methods"] = [
         {
             "label": labels[i],
@@ -96,7 +98,7 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
             "rank": ranks[i],
             "p_against_best": None if i == best else holm[i],
             # nothing is bold where the test tells no method from the best
-            "bold": bool(separated.any() and not separated[i]),
+            "bold": bool(separated.any() and tested[i] and not separated[i]),
         }
         for i in order
     ]
@@ -158,12 +160,16 @@ def _errors(
     return np.array([table[rows].mean(axis=0) for rows in where.values()]), "fold"
 
 
-def _against(errors: NDArray[np.float64], best: int) -> NDArray[np.float64]:
-    """Return the Wilcoxon p of each method against the best one, Holm-corrected; 1 for itself."""
+def _against(
+    errors: NDArray[np.float64], best: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the Wilcoxon p of each method against the best one, Holm-corrected, and their tasks.
+
+    p is NaN for the best one itself, and where there is no task of both.
+    """
+    both = ~np.isnan(errors) & ~np.isnan(errors[:, [best]])
     raw = np.full(errors.shape[1], np.nan)
     for i in range(errors.shape[1]):
-        both = ~np.isnan(errors[:, [i, best]]).any(axis=1)
-        if i != best and both.any():
-            raw[i] = paired_test(errors[both, i], errors[both, best]).wilcoxon_p
-    corrected = correct_holm(raw)
-    return np.where(np.isnan(corrected), 1.0, corrected)
+        if i != best and both[:, i].any():
+            raw[i] = paired_test(errors[both[:, i], i], errors[both[:, i], best]).wilcoxon_p
+    return correct_holm(raw), both.sum(axis=0)

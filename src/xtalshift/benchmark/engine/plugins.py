@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from xtalshift.errors import ConfigError
+from xtalshift.estimators import METHODS
 
 __all__ = ["PLUGIN_PREFIX", "load_plugins", "read_plugins"]
 
@@ -43,7 +44,8 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
 def load_plugins(sources: dict[str, str]) -> None:
     """Run plugins that have not run in this process, so that they register their methods.
 
-    The text is run, not a file: workers on other machines do not have it.
+    The text is run, not a file: workers on other machines do not have it. A plugin that was edited
+    replaces what it registered before.
 
     Parameters
     ----------
@@ -59,9 +61,10 @@ def load_plugins(sources: dict[str, str]) -> None:
         module_name = PLUGIN_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:16]
         if module_name in sys.modules:
             continue
+        _forget(name)
         module = ModuleType(module_name)
         # where tracebacks and `inspect` look for the source
-        shown = f"<plugin {name}>"
+        shown = _shown(name)
         module.__file__ = shown
         linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
         sys.modules[module_name] = module
@@ -72,3 +75,22 @@ def load_plugins(sources: dict[str, str]) -> None:
             raise ConfigError(
                 f"the plugin {name} failed: {type(error).__name__}: {error}"
             ) from error
+
+
+def _shown(name: str) -> str:
+    return f"<plugin {name}>"
+
+
+def _forget(name: str) -> None:
+    """Remove the methods that another text of this plugin registered."""
+    old = [
+        module
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith(PLUGIN_PREFIX)
+        and module.__file__ == _shown(name)
+    ]
+    for module in old:
+        for method in list(METHODS):
+            if METHODS[method].build.__module__ == module.__name__:
+                METHODS.remove(method)
+        del sys.modules[module.__name__]

@@ -241,10 +241,9 @@ def test_kernel_ridge_chooses_by_weighted_validation_error(weighted):
     assert found == pytest.approx(errors[chosen], rel=1e-9)  # with the coefficients of the choice
 
 
-def test_weights_decide_between_kernels():
-    """The case above is no accident: both halves of the validation rows get what suits them."""
-    X, y = data(100)
-    wrong = y.copy()
+def test_each_half_of_the_validation_rows_gets_the_penalty_that_suits_it():
+    X, wrong = data(100)
+    y = wrong.copy()
     wrong[80:] = y[:60].mean()  # here only a large penalty is right
     chosen = []
     for weights in (np.repeat([1.0, 0.0], 20), np.repeat([0.0, 1.0], 20)):
@@ -270,9 +269,7 @@ def test_kernel_ridge_names_what_is_wrong():
 def test_a_penalty_too_small_to_solve_is_passed_over():
     X, y = data(30)
     X = np.repeat(X[:15], 2, axis=0)
-    kernel = np.ones((3, 3))
-    assert solve_kernel(kernel, y[:3], 1e-30) is None
-    np.testing.assert_array_equal(kernel, 1.0)  # not changed
+    assert solve_kernel(np.ones((3, 3)), y[:3], 1e-30) is None
     model = KernelRidgeRegressor("laplacian", alphas=(1e-30, 0.1), random_state=0).fit(X, y)
     assert model.alpha_ == 0.1
     with pytest.raises(TrainingError, match="large enough"):

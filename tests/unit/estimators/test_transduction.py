@@ -58,8 +58,7 @@ def test_extrapolates_a_bilinear_function_where_trees_cannot(product):
     found = model.fit(X, truth(X)).predict(far)
     trees = ForestRegressor(n_estimators=50, random_state=0).fit(X, truth(X)).predict(far)
     errors = [np.abs(prediction - truth(far)).mean() for prediction in (found, trees)]
-    print(errors)
-    assert errors[0] < 0.3 * errors[1]
+    assert errors[0] < 0.2 * errors[1]
     assert found.max() > truth(X).max()
 
 

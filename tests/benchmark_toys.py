@@ -15,7 +15,8 @@ def make_problem(name="toy"):
     info = {
         "name": name, "target": "gap", "unit": "eV", "source": "toy.csv", "sha256": "00",
         "rows": N, "conditions": "", "transform": "none", "impute_nan": True,
-        "hydrates": "refuse", "families": FAMILIES, "cleaning": {},
+        "hydrates": "refuse", "feature_cols": [], "split_features": "magpie",
+        "families": FAMILIES, "cleaning": {},
         "tails": {"low": float(np.quantile(y, 0.05)), "high": float(np.quantile(y, 0.95))},
     }  # fmt: skip
     formulas = np.array([f"Fe{i + 1}O" for i in range(N)])

@@ -82,6 +82,7 @@ def make_record(fold, entry, budget, ratio, failed):
             one = {"variant": variant, "role": role, "n": 30, "mae": share * scale}
             one |= {"rmse": 2 * share * scale, "r2": 0.5, "spearman": 0.9, "worst_family": "oxide"}
             one |= {"mae_over_dummy": share, "rmse_over_dummy": share, "worst_family_mae": 9.0}
+            one |= {"dummy_mae": scale, "dummy_rmse": 2 * scale}
             results.append(one | {"mae_low": 0.9 * scale * share, "mae_high": 1.1 * scale * share})
         tail = dict.fromkeys(aggregate.POOL_MEASURES, 0.25)
         results.append({"variant": variant, "role": "pool", "n": 30, "n_tail": 3, **tail})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -23,6 +24,7 @@ __all__ = [
     "Method",
     "MethodSettings",
     "NetworkConfig",
+    "Range",
     "build_method",
     "override",
     "register_method",
@@ -126,6 +128,14 @@ class Method:
     saved: bool = False
     space: Mapping[str, Range] = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """The module that the function comes from, also if arguments of it are fixed."""
+        build: Any = self.build
+        while isinstance(build, partial):
+            build = build.func
+        return str(build.__module__)
+
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -205,7 +215,8 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
         Changed in place.
     params : mapping
         Name -> value, as in ``set_params``: ``estimator__alpha`` is an argument of an inner
-        estimator. A mapping adds to an argument that is a mapping (the settings of CAL).
+        estimator. A mapping adds to an argument that is a mapping (the settings of CAL);
+        ``settings.epsilon`` is one entry of it.
 
     Raises
     ------
@@ -213,14 +224,17 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
         If an argument is unknown.
     """
     known = regressor.get_params(deep=True)
-    for name, value in params.items():
+    for path, given in params.items():
+        name, _, entry = path.partition(".")
+        value = {entry: given} if entry else given
         if name not in known:
             hint = near_miss(name, known)
             raise ConfigError(
                 f"{type(regressor).__name__} has no argument {name!r}{hint}{'' if hint else '.'} "
                 f"It has: {', '.join(sorted(known))}"
             )
-        if isinstance(value, Mapping) and isinstance(known[name], Mapping):
-            value = {**known[name], **value}  # noqa: PLW2901 - the same argument, completed
+        if isinstance(value, Mapping):
+            value = {**(known[name] or {}), **value}
+            known[name] = value
         regressor.set_params(**{name: value})
     return regressor

@@ -37,6 +37,15 @@ _OBJECTIVES: dict[Objective, Range] = {
 _ALIGNMENTS: dict[Alignment, Range] = {"coral": ("log", 1.0, 1e3), "mmd": ("log", 0.03, 3.0)}
 
 
+CAL_STEPS: dict[str, Range] = {
+    "settings.learning_rate": ("log", 3e-4, 1e-2),
+    "settings.weight_decay": ("log", 1e-4, 1.0),
+    "settings.partial_fraction": ("float", 0.1, 1.0),
+}
+"""What tuning may choose of CAL, whether rows move or not."""
+CAL_SPACE: dict[str, Range] = {**CAL_STEPS, "settings.epsilon": ("log", 0.02, 1.0)}
+
+
 @register_method("erm", kind="network", saved=True, space=_RATES)
 def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
     return IRNetRegressor(**settings.erm.model_dump(), **network_options(settings, seed))
@@ -68,20 +77,20 @@ def _attention(settings: MethodSettings, seed: int | None) -> Regressor:
     )
 
 
-@register_method("cal", kind="robust", saved=True)
+@register_method("cal", kind="robust", saved=True, space=CAL_SPACE)
 def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
     options = settings.cal.model_dump()
     return CALRegressor(options.pop("preset"), options, **network_options(settings, seed))
 
 
-@register_method("cal-eps0", kind="robust", saved=True)
+@register_method("cal-eps0", kind="robust", saved=True, space=CAL_STEPS)
 def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return the control of CAL: the same recipe and budget, but the attack moves nothing."""
     options = settings.cal.without_attack().model_dump()
     return CALRegressor(options.pop("preset"), options, **network_options(settings, seed))
 
 
-@register_method("wasserstein", kind="robust", space={"dropout": ("float", 0.0, 0.3)})
+@register_method("wasserstein", kind="robust", space=CAL_SPACE)
 def _wasserstein(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return CAL whose covariate weights stay as they start: Wasserstein robust optimisation."""
     options = settings.cal.model_copy(update={"weight_rule": "fixed"}).model_dump()

@@ -31,6 +31,12 @@ ADAPTED: tuple[AdaptMethod, ...] = (
 )
 
 
+ADAPTED_SPACE: dict[str, Range] = {
+    "settings.learning_rate": ("log", 5e-5, 5e-3),
+    "settings.steps": ("int", 50, 1000),
+}
+
+
 def _space_of(inner: str) -> dict[str, Range]:
     """Return what tuning may choose of the inner regressor, a method of its own."""
     return {f"estimator__{name}": span for name, span in METHODS[inner].space.items()}
@@ -58,7 +64,9 @@ def _register_weighted() -> None:
 
 def _register_adapted(methods: tuple[AdaptMethod, ...], sees: Sees) -> None:
     for method in methods:
-        register_method(method, kind="adaptation", sees=sees)(partial(_adapted, method))
+        register_method(method, kind="adaptation", sees=sees, space=ADAPTED_SPACE)(
+            partial(_adapted, method)
+        )
 
 
 _register_weighted()
@@ -100,6 +108,11 @@ def _residual_gp(settings: MethodSettings, seed: int | None) -> Regressor:
     return ResidualGPRegressor(METHODS["erm"].build(settings, seed), random_state=seed)
 
 
-@register_method("residual-gp-tuned", kind="adaptation", sees="labels")
+@register_method(
+    "residual-gp-tuned",
+    kind="adaptation",
+    sees="labels",
+    space={f"estimator__{name}": choices for name, choices in ADAPTED_SPACE.items()},
+)
 def _residual_gp_tuned(settings: MethodSettings, seed: int | None) -> Regressor:
     return ResidualGPRegressor(METHODS["fine-tune"].build(settings, seed), random_state=seed)

@@ -42,14 +42,17 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (...)
+        0 where a sample has one row only, and so no covariance.
     """
+    if min(source.shape[-2], target.shape[-2]) < 2:  # noqa: PLR2004
+        return source.new_zeros(source.shape[:-2])
     difference = _covariance(source) - _covariance(target)
     return difference.square().sum(dim=(-2, -1)) / (4.0 * source.shape[-1] ** 2)
 
 
 def _covariance(values: Tensor) -> Tensor:
     centred = values - values.mean(dim=-2, keepdim=True)
-    return centred.mT @ centred / max(values.shape[-2] - 1, 1)
+    return centred.mT @ centred / (values.shape[-2] - 1)
 
 
 def mmd_loss(source: Tensor, target: Tensor) -> Tensor:

@@ -9,8 +9,6 @@ from xtalshift.report.benchmark_board import Cells, Place
 
 __all__ = ["describe_curves", "describe_folds"]
 
-# as in `xtalshift.benchmark.engine.aggregate`
-TARGET_ONLY = ("target-ridge", "target-gp", "target-lightgbm")
 _SLACK = 1.0 + 1e-9
 
 
@@ -61,7 +59,7 @@ def describe_curves(
 
 
 def _is_reference(curve: dict[str, Any]) -> bool:
-    return curve["method"] in TARGET_ONLY and not curve["variant"]
+    return bool(curve["target_only"] and not curve["variant"])
 
 
 def _curve(

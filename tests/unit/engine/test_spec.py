@@ -54,13 +54,13 @@ def test_methods_are_read_from_text():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ["ridge", "ridge"]}, "two methods are called 'ridge'"),
         ({"methods": ["ridge@magpi"]}, "magpi"),
         ({"methods": []}, "methods"),
         ({"data": {}}, "data"),
         ({"splits": {"s": {"scheme": "priorr"}}}, "did you mean 'prior'"),
         ({"splits": {"s": {"scheme": "prior", "data": ["b"]}}}, "data 'b', which is not there"),
         ({"budgets": [0]}, "at least 1"),
+        ({"splits": {"s": {"scheme": "prior", "budgets": [-5]}}}, "at least 1"),
         ({"budgts": [1]}, "did you mean 'budgets'"),
     ],
 )

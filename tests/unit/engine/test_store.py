@@ -79,6 +79,31 @@ def test_only_one_process_writes(tmp_path):
     write(tmp_path)  # the lock is free again, also after a refusal
 
 
+def test_a_file_of_someone_else_is_left_alone(tmp_path):
+    path = tmp_path / RECORDS_FILE
+    for text in ('{"a": 1}\n{"b": 2}', "no json", '{"kind":"other"}\n'):
+        path.write_text(text)
+        for overwrite in (False, True):
+            with pytest.raises(DataError, match="holds no records of a benchmark"):
+                RecordStore.open(tmp_path, HEADER, overwrite=overwrite)
+        assert path.read_text() == text
+
+
+def test_a_table_may_be_added(tmp_path):
+    write(tmp_path, record("a"))
+    more = {**HEADER, "data": {"toy": "00", "other": "11"}}
+    assert list(read_records(write(tmp_path, header=more) / RECORDS_FILE)[1]) == ["a"]
+    with pytest.raises(ConfigError, match=r"data: \{'toy': '00'\} there, \{'toy': '22'\} here"):
+        RecordStore.open(tmp_path, {**HEADER, "data": {"toy": "22"}})
+
+
+def test_a_task_may_have_another_name_elsewhere(tmp_path):
+    one = write(tmp_path / "one", record("a"))
+    two = write(tmp_path / "two", {**record("a"), "name": "least squares"}, record("b"))
+    with RecordStore.open(one, HEADER) as store:
+        assert store.merge(two) == 1
+
+
 def test_other_files_are_no_store(tmp_path):
     path = tmp_path / RECORDS_FILE
     path.write_text('{"a": 1}\n')
@@ -110,7 +135,7 @@ def test_merging_refuses_what_disagrees(tmp_path):
     with RecordStore.open(one, HEADER) as store:
         with pytest.raises(ConfigError, match=r"task a \(ridge, shift, seed 0\).*do not agree"):
             store.merge(two)
-        with pytest.raises(ConfigError, match="device: cuda there, cpu here"):
+        with pytest.raises(ConfigError, match=r"device: cuda there, cpu here\); they cannot be"):
             store.merge(three)
         assert list(store.records) == ["a"]
 

@@ -15,7 +15,8 @@ DUMMY = 2.0
 def result(mae, role="ood", variant="", **values):
     return {
         "variant": variant, "role": role, "n": 30, "mae": mae, "rmse": 2 * mae, "r2": 1 - mae,
-        "spearman": 0.5, "mae_over_dummy": mae / DUMMY, "rmse_over_dummy": mae / DUMMY,
+        "spearman": 0.5, "dummy_mae": DUMMY, "dummy_rmse": 2 * DUMMY,
+        "mae_over_dummy": mae / DUMMY, "rmse_over_dummy": mae / DUMMY,
         "mae_low": mae - 0.1, "mae_high": mae + 0.1, "worst_family": "oxide",
         "worst_family_mae": 3 * mae, **values,
     }  # fmt: skip
@@ -70,10 +71,48 @@ def test_a_fold_in_which_the_dummy_is_right_decides_nothing():
     runs = Runs(
         [
             record("ridge", 1.0, fold=0),
-            record("ridge", 1.0, fold=1) | {"results": [result(1.0, mae_over_dummy=1000.0)]},
+            record("ridge", 1.0, fold=1) | {"results": [result(1.0, dummy_mae=1e-3)]},
         ]
     )
     assert cell_of(runs, "ridge")["mae_over_dummy"] == pytest.approx(2 / (2 + 1e-3))
+
+
+def test_a_fold_without_an_error_counts():
+    runs = Runs(record("nearest", mae, fold=fold) for fold, mae in enumerate([0.0, 0.0, 0.5]))
+    assert cell_of(runs, "nearest")["mae_over_dummy"] == pytest.approx(0.5 / 6)
+
+
+def test_what_only_some_folds_have_is_compared_on_these():
+    # fine-tune equals erm everywhere; the easy fold alone has rows for 128 labels
+    runs = Runs(
+        [
+            *(record("erm", mae, fold=fold) for fold, mae in enumerate([1.0, 3.0])),
+            *(
+                record("fine-tune", mae, fold=fold, budget=32)
+                for fold, mae in enumerate([1.0, 3.0])
+            ),
+            record("fine-tune", 1.0, fold=0, budget=128),
+        ]
+    )
+    assert cell_of(runs, "fine-tune (128)", "id")["forgetting"] == 0.0
+    assert cell_of(runs, "fine-tune (32)", "id")["forgetting"] == 0.0
+    (curve,) = runs.label_curves()
+    assert curve["mae"] == [1.0, 1.0]
+    found = {one["budget"]: one["methods"] for one in compare_scenarios(runs)}
+    assert {row["over_dummy"] for row in found[128]} == {0.5}
+    assert {row["over_dummy"] for row in found[32]} == {1.0}
+
+
+def test_forgetting_is_of_networks_with_the_same_features():
+    others = {"features": "fractions"}
+    runs = Runs(
+        [
+            record("erm", 1.0), record("target-ridge", 2.0, budget=8),
+            record("fine-tune@fractions", 2.0, budget=8, method="fine-tune", **others),
+        ]
+    )  # fmt: skip
+    assert cell_of(runs, "target-ridge (8)", "id")["forgetting"] is None
+    assert cell_of(runs, "fine-tune@fractions (8)", "id")["forgetting"] is None
 
 
 def test_many_folds_have_an_interval_over_folds():

@@ -1,11 +1,16 @@
 """Task ids depend on content only, and on all of it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from benchmark_toys import make_fold, make_problem, make_shared
+from xtalshift.benchmark.engine import tasks
 from xtalshift.benchmark.engine.problem import FoldRows, Shared
 from xtalshift.benchmark.engine.tasks import plan_tasks
+from xtalshift.errors import ConfigError
+from xtalshift.estimators import METHODS, Method
 
 
 def ids(spec, shared):
@@ -13,12 +18,12 @@ def ids(spec, shared):
 
 
 def test_every_combination_is_one_task(spec, shared):
-    tasks = plan_tasks(spec(), shared)
+    planned = plan_tasks(spec(), shared)
     # dummy and ridge once per seed, the method with labels once per budget too
-    assert len(tasks) == 2 * (1 + 1 + 2)
-    assert len({task.id for task in tasks}) == len(tasks)
-    assert [t.budget for t in tasks if t.name == "target-ridge"] == [10, 20, 10, 20]
-    assert [t.fold.split("/")[-1] for t in tasks] == ["0"] * 4 + ["1"] * 4
+    assert len(planned) == 2 * (1 + 1 + 2)
+    assert len({task.id for task in planned}) == len(planned)
+    assert [t.budget for t in planned if t.name == "target-ridge"] == [10, 20, 10, 20]
+    assert [t.fold.split("/")[-1] for t in planned] == ["0"] * 4 + ["1"] * 4
 
 
 def test_ids_are_the_same_in_every_process(spec, shared):
@@ -43,7 +48,7 @@ def test_other_methods_and_seeds_do_not_change_an_id(spec, shared):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"erm": {"epochs": 3}},
+        {"network": {"clip": 3.0}},
         {"tuning": {"trials": 5}},
         {"methods": [{"name": "ridge", "params": {"alphas": [0.1]}}]},
     ],
@@ -54,6 +59,37 @@ def test_what_changes_the_numbers_changes_the_id(spec, shared, changes):
     values = {"methods": ["ridge"], **changes}
     after = ids(spec(values.pop("methods"), **values), shared)
     assert not set(before.values()) & {v for k, v in after.items() if k[0] == "ridge"}
+
+
+def test_settings_of_other_methods_do_not_change_an_id(spec, shared):
+    before, after = (ids(spec(["ridge"], erm={"epochs": n}), shared) for n in (2, 3))
+    assert before == after
+
+
+def test_two_methods_of_one_name_are_refused(spec, shared):
+    names = ["ridge", {"name": "ridge@fractions", "method": "gp", "features": "fractions"}]
+    with pytest.raises(ConfigError, match="two methods are called 'ridge@fractions'"):
+        plan_tasks(spec(names, features=["magpie", "fractions"]), shared)
+    with pytest.raises(ConfigError, match="two methods are called 'dummy'"):
+        plan_tasks(spec([{"name": "dummy", "method": "median"}]), shared)
+
+
+def test_columns_that_are_features_change_an_id(spec, shared):
+    before = ids(spec(["ridge"]), shared)
+    shared.problems["toy"].info["feature_cols"] = ["pressure"]
+    assert not set(before.values()) & set(ids(spec(["ridge"]), shared).values())
+
+
+def test_a_function_with_fixed_arguments_is_told_by_its_own_module(monkeypatch):
+    def build(settings, seed):
+        return None
+
+    build.__module__ = "xtalshift_plugin_abc.part"
+    monkeypatch.setitem(METHODS._items, "fixed", Method(partial(partial(build), None)))
+    assert tasks._source("fixed") == "xtalshift_plugin_abc"
+    assert tasks._source("fine-tune") == tasks._source("ridge") == ""
+    build.__module__ = "typed_in"
+    assert tasks._source("fixed") == "typed_in"
 
 
 def test_other_rows_change_the_id(spec):
@@ -70,10 +106,10 @@ def test_other_rows_change_the_id(spec):
 
 
 def test_several_features_are_told_apart(spec, shared):
-    tasks = plan_tasks(
+    planned = plan_tasks(
         spec(["ridge", "lightgbm@fractions"], features=["magpie", "fractions"]), shared
     )
-    names = {(task.name, task.features) for task in tasks if task.method != "dummy"}
+    names = {(task.name, task.features) for task in planned if task.method != "dummy"}
     assert names == {
         ("ridge@magpie", "magpie"),
         ("ridge@fractions", "fractions"),

@@ -47,8 +47,11 @@ def test_a_method_gets_what_it_declares_and_no_test_label(spec, shared, spy, see
     if sees == "source":
         assert seen.target is None
     elif sees == "features":
-        both = np.concatenate([fold.parts["target"], fold.parts["test"]])
-        assert np.array_equal(seen.target.X, problem.X["magpie"][both])
+        both = np.sort(np.concatenate([fold.parts["target"], fold.parts["test"]]))
+        order = np.lexsort(seen.target.X.T)
+        pool = problem.X["magpie"][both]
+        assert np.array_equal(seen.target.X[order], pool[np.lexsort(pool.T)])
+        assert not np.array_equal(seen.target.X, pool)  # not in the order of the table
         assert np.isnan(seen.target.y).all()
     else:
         assert [record["budget"] for record in records] == [10, 20, 10, 20]

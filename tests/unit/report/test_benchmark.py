@@ -4,10 +4,10 @@ import re
 import pytest
 
 from report_toys import PLACES, RATIOS, own_part, read_page, read_text
-from xtalshift.benchmark.engine import aggregate, summary
+from xtalshift.benchmark.engine import summary
 from xtalshift.benchmark.store import write_json
 from xtalshift.errors import DataError
-from xtalshift.report import benchmark, benchmark_curves, build_payload, render_report, write_report
+from xtalshift.report import benchmark, build_payload, render_report, write_report
 from xtalshift.report.benchmark import benchmark_payload
 from xtalshift.report.benchmark_text import describe_board
 
@@ -23,7 +23,6 @@ def texts(payload):
 def test_the_constants_are_those_of_the_engine():
     assert (benchmark._KIND, benchmark._VERSION) == (summary.KIND, summary.SUMMARY_VERSION)
     assert benchmark.SUMMARY_FILE == summary.SUMMARY_FILE
-    assert benchmark_curves.TARGET_ONLY == aggregate.TARGET_ONLY
 
 
 def test_the_payload_holds_the_numbers_of_the_summary(place):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ MIN_FOLDS = 5
 """From so many folds on an interval is over folds, else over the formulas of the test rows."""
 TARGET_ONLY = ("target-ridge", "target-gp", "target-lightgbm")
 """What label efficiency is measured against: methods that see target labels and nothing else."""
+ADAPTED_NETWORKS = (
+    "fine-tune", "l2-sp", "head-only", "joint", "targeted-cal", "targeted-cal-eps0", "residual-gp",
+    "residual-gp-tuned",
+)  # fmt: skip
+"""Methods that start from `erm`, so that what they forget can be measured."""
 
 
 def label_of(name: str, variant: str, budget: int) -> str:
@@ -53,7 +58,8 @@ class Runs:
                     record["data"], record["split"], record["name"], result["variant"],
                     record["budget"],
                 )  # fmt: skip
-                one = {**result, **place, **cost, "method": record["method"]}
+                what = {"method": record["method"], "features": record["features"]}
+                one = {**result, **place, **cost, **what}
                 self.roles.setdefault((key, result["role"]), []).append(one)
 
     def of(self, key: Key, role: str) -> list[dict[str, Any]]:
@@ -100,19 +106,45 @@ class Runs:
         if role == "ood" or not self.of(key, "ood"):
             pool = self.of(key, "pool")
             found |= {measure: _over_seeds(pool, measure)[0] for measure in POOL_MEASURES}
-        inside, _ = _over_seeds(self.of(key, "id"), "mae")
         if role == "ood":
+            inside, _ = _over_seeds(self.of(key, "id"), "mae")
             found["id_mae"] = inside
             found["gap"] = cell["mae"] / inside if inside else None
-        source = (*key[:2], "erm", "", 0)
-        if role == "id" and key[4] and self.of(source, "id"):
-            before, _ = _over_seeds(self.of(source, "id"), "mae")
-            found["forgetting"] = None if before is None else forgetting(cell["mae"], before)
+        elif key[4]:
+            found["forgetting"] = self._forgetting(key)
         return found
 
-    def over_dummy(self, key: Key, role: str) -> float | None:
-        """Return the mean error over the dummy's of one cell."""
-        return _over_dummy(self.of(key, role), "mae")[0]
+    def _forgetting(self, key: Key) -> float | None:
+        """Return how an adapted network's ID error differs from that of the network it was."""
+        runs = self.of(key, "id")
+        if runs[0]["method"] not in ADAPTED_NETWORKS:
+            return None
+        sources = [
+            self.of(other, "id")
+            for other in self.names()
+            if (*other[:2], *other[3:]) == (*key[:2], "", 0)
+        ]
+        for source in sources:
+            same = source and source[0]["method"] == "erm"
+            if same and source[0]["features"] == runs[0]["features"]:
+                after, before = _in_common([runs, source])
+                means = [_over_seeds(part, "mae")[0] for part in (after, before)]
+                if means[0] is not None and means[1] is not None:
+                    return forgetting(means[0], means[1])
+        return None
+
+    def over_dummy(self, key: Key, role: str, tasks: Container[tuple[Any, ...]]) -> float | None:
+        """Return the mean error over the dummy's of one method on one split, over some tasks.
+
+        Parameters
+        ----------
+        key, role
+            As in `of`.
+        tasks : container of tuple
+            ``(data, split, fold, seed)``.
+        """
+        runs = [run for run in self.of(key, role) if (*key[:2], run["fold"], run["seed"]) in tasks]
+        return _over_dummy(runs, "mae")[0]
 
     def label_curves(self) -> list[dict[str, Any]]:
         """Return the OOD error against the number of target labels, per split and method."""
@@ -123,13 +155,16 @@ class Runs:
         curves = []
         for (data, split, name, variant), found in points.items():
             budgets = sorted(found)
-            means, spreads = zip(
-                *(_over_seeds(found[budget], "mae") for budget in budgets), strict=True
-            )
+            # small folds have no large budgets: a curve is over the folds that have all of them
+            common = _in_common([found[budget] for budget in budgets])
+            if not common[0]:
+                continue
+            means, spreads = zip(*(_over_seeds(runs, "mae") for runs in common), strict=True)
             curves.append(
                 {
                     "data": data, "split": split, "name": name, "variant": variant,
-                    "method": found[budgets[0]][0]["method"], "budgets": budgets,
+                    "method": common[0][0]["method"], "budgets": budgets,
+                    "target_only": common[0][0]["method"] in TARGET_ONLY,
                     "mae": list(means), "mae_sd": list(spreads),
                 }
             )  # fmt: skip
@@ -182,17 +217,23 @@ def _over_dummy(runs: list[dict[str, Any]], measure: str) -> tuple[float | None,
     Not the mean of the ratios: a fold of one row in which the dummy is right by chance would decide
     it.
     """
-    known = [run for run in runs if run[f"{measure}_over_dummy"]]
-    if not known:
-        return None, None
 
-    def ratio(chosen: list[dict[str, Any]]) -> float:
-        dummy = sum(run[measure] / run[f"{measure}_over_dummy"] for run in chosen)
-        return float(sum(run[measure] for run in chosen) / dummy)
+    def ratio(chosen: list[dict[str, Any]]) -> float | None:
+        dummy = sum(run[f"dummy_{measure}"] for run in chosen)
+        return float(sum(run[measure] for run in chosen) / dummy) if dummy else None
 
-    seeds = dict.fromkeys(run["seed"] for run in known)
-    ratios = [ratio([run for run in known if run["seed"] == seed]) for seed in seeds]
-    return ratio(known), float(np.std(ratios, ddof=1)) if len(ratios) > 1 else None
+    seeds = dict.fromkeys(run["seed"] for run in runs)
+    ratios = [ratio([run for run in runs if run["seed"] == seed]) for seed in seeds]
+    known = [value for value in ratios if value is not None]
+    return ratio(runs), float(np.std(known, ddof=1)) if len(known) > 1 else None
+
+
+def _in_common(parts: Iterable[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """Return of each list of runs those whose fold and seed every list has."""
+    lists = list(parts)
+    places = [{(run["fold"], run["seed"]) for run in runs} for runs in lists]
+    common = set.intersection(*places)
+    return [[run for run in runs if (run["fold"], run["seed"]) in common] for runs in lists]
 
 
 def _fold_means(runs: list[dict[str, Any]], measure: str) -> dict[int, float]:
@@ -213,11 +254,11 @@ def _efficiency(curve: dict[str, Any], curves: list[dict[str, Any]]) -> list[flo
     others = [
         other
         for other in curves
-        if other["method"] in TARGET_ONLY
+        if other["target_only"]
         and not other["variant"]
         and (other["data"], other["split"]) == (curve["data"], curve["split"])
     ]
-    if not others or curve["method"] in TARGET_ONLY:
+    if not others or curve["target_only"]:
         return None
     points: dict[int, float] = {}
     for other in others:

@@ -53,7 +53,9 @@ def audit_splits(
     for name, folds in _first_seed(shared).items():
         full = len(folds) <= MAX_FULL  # forests take two seconds a fold
         settings = AuditSettings(classifier=full, relation=full)
-        content = [settings.to_dict(), *(fold.sha256() for fold in folds)]
+        info = shared.problems[folds[0].data].info
+        what = [info[key] for key in ("sha256", "split_features", "feature_cols")]
+        content = [settings.to_dict(), what, *(fold.sha256() for fold in folds)]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if known.get(name, {}).get("key") == key:
             found[name] = known[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,12 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
     splits = {key[:2] for key in keys if key[4] == budget}
     places = [key for key in keys if key[4] in {0, budget} and key[:2] in splits]
     names = list(dict.fromkeys((key[2], key[4]) for key in places))
-    errors, unit = _errors(runs, names, places, budget)
+    errors, unit, tasks = _errors(runs, names, places, budget)
     if len(names) < 2 or not len(errors):  # noqa: PLR2004 - nothing to compare
         return None
     labels = [label_of(name, "", labelled) for name, labelled in names]
     complete = ~np.isnan(errors).any(axis=1)
-    means = _means(runs, names, places)
+    means = _means(runs, names, places, tasks)
     scenario: dict[str, Any] = {
         "budget": budget,
         "unit": unit,
@@ -116,12 +117,14 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
     return scenario
 
 
-def _means(runs: Runs, names: list[tuple[str, int]], keys: list[Key]) -> list[float]:
-    """Return the error over the dummy's of each method, the mean over splits."""
+def _means(
+    runs: Runs, names: list[tuple[str, int]], keys: list[Key], tasks: Container[tuple[Any, ...]]
+) -> list[float]:
+    """Return the error over the dummy's of each method on some tasks, the mean over splits."""
     role = _role(runs, keys)
     found: dict[tuple[str, int], list[float]] = {name: [] for name in names}
     for key in keys:
-        value = runs.over_dummy(key, role)
+        value = runs.over_dummy(key, role, tasks)
         if value is not None:
             found[key[2], key[4]].append(value)
     return [float(np.mean(found[name])) if found[name] else float("nan") for name in names]
@@ -133,8 +136,11 @@ def _role(runs: Runs, keys: list[Key]) -> str:
 
 def _errors(
     runs: Runs, names: list[tuple[str, int]], keys: list[Key], budget: int
-) -> tuple[NDArray[np.float64], str]:
-    """Return errors over the dummy's, shape (tasks, methods), NaN where a task is missing."""
+) -> tuple[NDArray[np.float64], str, set[tuple[Any, ...]]]:
+    """Return errors over the dummy's, shape (n, methods), what a row is, and the tasks in them.
+
+    NaN where a task is missing.
+    """
     values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
     role = _role(runs, keys)
     for key in keys:
@@ -154,10 +160,11 @@ def _errors(
     ).reshape(len(values), len(names))
     blocks = list(dict.fromkeys(task[:3] for task in values))
     if len(blocks) < MIN_BLOCKS:
-        return table, "fold and seed"
+        return table, "fold and seed", set(values)
     where = {block: [i for i, task in enumerate(values) if task[:3] == block] for block in blocks}
     # a block of which one seed is missing is missing
-    return np.array([table[rows].mean(axis=0) for rows in where.values()]), "fold"
+    blocked = np.array([table[rows].mean(axis=0) for rows in where.values()])
+    return blocked, "fold", set(values)
 
 
 def _against(

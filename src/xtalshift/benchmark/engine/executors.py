@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections import deque
@@ -27,7 +28,9 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere."""
+    """Runs tasks somewhere, each with so many `threads`."""
+
+    threads: int
 
     def run(
         self, tasks: Iterable[Task], shared: Shared, context: TaskContext
@@ -53,7 +56,7 @@ class LocalExecutor:
     threads : int
         Threads of each; results depend on the number.
     folder : Path
-        Where the shared rows are written, to be mapped by every process.
+        Where the shared rows are written, to be mapped by every process; removed at the end.
     """
 
     workers: int
@@ -79,8 +82,8 @@ class LocalExecutor:
                         self._begin(forks, task, attempt, context)
                     if not self._running:
                         return
-                    for sentinel in wait(list(self._running)):
-                        record, retry = self._finish(sentinel, shared)
+                    for connection in self._ready():
+                        record, retry = self._finish(connection, shared)
                         if record is not None:
                             yield record
                         if retry is not None:
@@ -91,6 +94,7 @@ class LocalExecutor:
                     process.join()
                     connection.close()
                 self._running.clear()
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _begin(self, forks: Any, task: Task, attempt: int, context: TaskContext) -> None:
         mine, theirs = forks.Pipe()
@@ -107,14 +111,20 @@ class LocalExecutor:
         # the record may be larger than the pipe holds, so it is read before the process ends
         self._running[mine] = (process, mine, task, attempt)
 
+    def _ready(self) -> list[Connection]:
+        """Wait for a record or the end of a process; return whose."""
+        ends = {process.sentinel: mine for mine, (process, *_) in self._running.items()}
+        found = wait([*self._running, *ends])
+        return list(dict.fromkeys(ends.get(item, item) for item in found))
+
     def _finish(
-        self, sentinel: Any, shared: Shared
+        self, connection: Connection, shared: Shared
     ) -> tuple[dict[str, Any] | None, tuple[Task, int] | None]:
         """Return the record of a process that has one, or the task to begin once more."""
-        process, connection, task, attempt = self._running.pop(sentinel)
+        process, _, task, attempt = self._running.pop(connection)
         try:
-            record = connection.recv()
-        except EOFError:
+            record = connection.recv() if connection.poll() else None
+        except (EOFError, OSError):  # nothing was sent, or it died while it sent
             record = None
         connection.close()
         process.join()

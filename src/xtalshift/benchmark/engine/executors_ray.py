@@ -58,7 +58,9 @@ class RayExecutor:
         own = not ray.is_initialized()
         if own:
             _connect(ray, self)
-        remote = ray.remote(num_cpus=self.threads, max_retries=ATTEMPTS - 1)(_work)
+        gpus = 1 if context.settings.device.startswith("cuda") else 0
+        options: Any = {"num_cpus": self.threads, "num_gpus": gpus, "max_retries": ATTEMPTS - 1}
+        remote = ray.remote(**options)(_work)
         try:
             yield from self._drive(ray, remote, tasks, shared, context)
         finally:

@@ -58,10 +58,9 @@ def fit_method(
     sees = METHODS[task.method].sees
     if sees == "features":
         rows = np.concatenate([parts["target"], parts["test"]])
-        if len(rows) > MAX_UNLABELLED:
-            draw = np.random.default_rng(derive_seed(fold.seed, "unlabelled"))
-            rows = np.sort(draw.choice(rows, MAX_UNLABELLED, replace=False))
-        given["X_target"] = X[rows]
+        # in random order: tables are sorted, and a method may look at the first rows only
+        draw = np.random.default_rng(derive_seed(fold.seed, "unlabelled"))
+        given["X_target"] = X[draw.permutation(rows)[:MAX_UNLABELLED]]
     elif sees == "labels":
         rows = parts["target"][: task.budget] if labels is None else labels
         given |= {"X_target": X[rows], "y_target": transform.forward(y[rows])}

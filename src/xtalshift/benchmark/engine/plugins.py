@@ -71,7 +71,7 @@ def load_plugins(sources: dict[str, str]) -> None:
         try:
             exec(compile(text, shown, "exec"), module.__dict__)  # noqa: S102 - the user's own code
         except Exception as error:
-            del sys.modules[module_name]
+            _forget(name)
             raise ConfigError(
                 f"the plugin {name} failed: {type(error).__name__}: {error}"
             ) from error
@@ -82,7 +82,7 @@ def _shown(name: str) -> str:
 
 
 def _forget(name: str) -> None:
-    """Remove the methods that another text of this plugin registered."""
+    """Remove the methods that this plugin registered, whatever its text was."""
     old = [
         module
         for module in list(sys.modules.values())
@@ -91,6 +91,6 @@ def _forget(name: str) -> None:
     ]
     for module in old:
         for method in list(METHODS):
-            if METHODS[method].build.__module__ == module.__name__:
+            if METHODS[method].module == module.__name__:
                 METHODS.remove(method)
         del sys.modules[module.__name__]

@@ -111,6 +111,8 @@ def prepare_problem(
         "transform": data.transform,
         "impute_nan": data.impute_nan,
         "hydrates": data.hydrates,
+        "feature_cols": list(data.feature_cols),
+        "split_features": data.features,
         "families": list(FAMILIES),
         "tails": {"low": float(low), "high": float(high)},
         "cleaning": {k: v for k, v in cleaning.to_dict().items() if k.startswith("rows_")},
@@ -166,15 +168,15 @@ def make_folds(
         found: list[Fold] | None = None
         for seed in range(spec.seed, spec.seed + spec.seeds):
             try:
-                splitter = build_scheme(
-                    split.scheme,
-                    split.params,
-                    table,
-                    data,
-                    seed=seed if _is_id(split) else 0,
-                    progress=progress,
-                )
                 if found is None or _is_id(split):
+                    splitter = build_scheme(
+                        split.scheme,
+                        split.params,
+                        table,
+                        data,
+                        seed=seed if _is_id(split) else 0,
+                        progress=progress,
+                    )
                     folds = splitter.folds(space, targets_of(table), groups)
                     found = list(islice(folds, split.max_folds))
                 for number, fold in enumerate(found):
@@ -205,10 +207,11 @@ def _finish(
     if split.min_distance is not None:
         fold = drop_near(fold, groups, split.min_distance)
     wanted = spec.budgets if split.budgets is None else split.budgets
-    budgets = tuple(sorted(b for b in wanted if b <= len(fold.test) - MIN_TEST_AFTER_LABELS))
+    most = len(fold.target) or len(fold.test) - MIN_TEST_AFTER_LABELS  # the scheme may have labels
+    budgets = tuple(sorted(budget for budget in set(wanted) if budget <= most))
     if len(budgets) < len(set(wanted)) and seed == spec.seed:
         progress.say(
-            f"  {name} fold {number} has {len(fold.test)} held-out rows: no "
+            f"  {name} fold {number} has {len(fold.target) or len(fold.test)} held-out rows: no "
             f"{', '.join(str(b) for b in sorted(set(wanted) - set(budgets)))} target labels"
         )
     if budgets and not len(fold.target):

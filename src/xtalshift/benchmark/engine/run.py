@@ -101,7 +101,7 @@ def run_benchmark(
     """
     plugins = read_plugins(spec.plugins, folder)
     load_plugins(plugins)
-    spec = spec.check_methods()
+    spec = spec.check_methods().model_copy(update={"threads": executor.threads})
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
     shared, spaces = prepare_shared(spec, plugins, progress)
@@ -112,7 +112,7 @@ def run_benchmark(
         "device": device,
     }
     with RecordStore.open(out, header, overwrite=options.overwrite) as store:
-        (out / SPEC_FILE).write_text(spec.to_toml(), encoding="utf-8")
+        _keep_spec(spec, plugins, out)
         for other in options.merge:
             progress.say(f"{store.merge(other):,} records taken over from {other}")
         audits = audit_splits(shared, spaces, out, progress)
@@ -132,6 +132,16 @@ def run_benchmark(
             summary = summarise(spec, shared, records, len(everything), audits, provenance)
             write_json(out / SUMMARY_FILE, summary)
     return summary
+
+
+def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
+    """Write the specification and its plugins, such that it can be run from where it lies."""
+    names = []
+    for name, text in plugins.items():
+        names.append(Path(name).name)
+        (out / names[-1]).write_text(text, encoding="utf-8")
+    kept = spec.model_copy(update={"plugins": tuple(names)})
+    (out / SPEC_FILE).write_text(kept.to_toml(), encoding="utf-8")
 
 
 def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGRESS) -> str:

@@ -61,7 +61,10 @@ def evaluate(
     if len(parts["id"]):
         roles["id"] = parts["id"]
     found = []
+    tested = np.concatenate([parts["val"], *roles.values()])
     for variant, values in variants.items():
+        if variant and not np.isfinite(values[tested]).all():
+            continue  # an overflow of other parameters does not spoil the usual ones
         for role in ("id", "ood"):
             if role in roles:
                 scores = _errors(problem, roles[role], values, train_mean)
@@ -81,6 +84,9 @@ def _errors(
     errors = np.abs(z - y)
     low, high = bootstrap_mean(errors, groups=problem.groups[rows], n_resamples=N_RESAMPLES)
     scores = {**regression_scores(y, z, train_mean=train_mean)._asdict()}
+    # beside the ratio, which does not say it where a method makes no error
+    scores["dummy_mae"] = float(np.mean(np.abs(y - train_mean)))
+    scores["dummy_rmse"] = float(np.sqrt(np.mean((y - train_mean) ** 2)))
     return {**scores, "mae_low": low, "mae_high": high, **_worst_family(problem, rows, errors)}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from xtalshift.benchmark.spec import DataConfig
 from xtalshift.config import Settings, read_toml
@@ -28,6 +28,15 @@ __all__ = [
 ]
 
 DATA_FOLDER = "XTALSHIFT_DATA"
+
+
+def _check_budgets(budgets: tuple[int, ...]) -> tuple[int, ...]:
+    if any(budget < 1 for budget in budgets):
+        raise ValueError("label budgets are at least 1")
+    return tuple(sorted(set(budgets)))
+
+
+Budgets = Annotated[tuple[int, ...], AfterValidator(_check_budgets)]
 
 
 class BenchmarkData(DataConfig):
@@ -87,7 +96,7 @@ class BenchmarkSplit(Settings):
     params: dict[str, Any] = Field(default_factory=dict)
     data: tuple[str, ...] = ()
     max_folds: int | None = Field(default=None, ge=1)
-    budgets: tuple[int, ...] | None = None
+    budgets: Budgets | None = None
     validation_share: float | None = Field(default=None, ge=0, lt=1)
     id_share: float | None = Field(default=None, ge=0, lt=1)
     min_distance: float | None = Field(default=None, gt=0, le=1)
@@ -184,7 +193,7 @@ class BenchmarkSpec(MethodSettings):
     plugins : list of str
         Python files that register methods of your own, relative to the specification.
     tuning : TuningConfig
-        Off by default.
+        Off by default; methods with nothing to tune are trained as they are.
     """
 
     title: str = ""
@@ -194,25 +203,14 @@ class BenchmarkSpec(MethodSettings):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
-    budgets: tuple[int, ...] = ()
+    budgets: Budgets = ()
     id_share: float = Field(default=0.1, ge=0, lt=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     plugins: tuple[str, ...] = ()
     tuning: TuningConfig = TuningConfig()
 
-    @field_validator("budgets")
-    @classmethod
-    def _positive(cls, budgets: tuple[int, ...]) -> tuple[int, ...]:
-        if any(budget < 1 for budget in budgets):
-            raise ValueError("label budgets are at least 1")
-        return tuple(sorted(set(budgets)))
-
     @model_validator(mode="after")
-    def _check_names(self) -> Self:
-        names = [entry.name for entry in self.methods]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"two methods are called {min(twice)!r}; give them different names")
+    def _check_data(self) -> Self:
         for name, split in self.splits.items():
             for data in split.data:
                 if data not in self.data:

@@ -82,15 +82,14 @@ class RecordStore:
                 f"cannot write to {folder}: {error.strerror}; choose another --out"
             ) from error
         try:
-            if overwrite:
-                path.unlink(missing_ok=True)
-            _cut_torn_line(path)
-            if not path.exists() or not path.stat().st_size:
-                _append(path, header)
-                return cls(path, header, {}, lock)
-            found, records = read_records(path)
-            _check_header(found, header, path)
-            return cls(path, found, records, lock)
+            if _is_begun(path) and not overwrite:
+                found, records = read_records(path)
+                _check_header(found, header, path, "choose another --out, or give --overwrite")
+                _cut_torn_line(path)
+                return cls(path, found, records, lock)
+            path.unlink(missing_ok=True)
+            _append(path, header)
+            return cls(path, header, {}, lock)
         except BaseException:
             lock.release()
             raise
@@ -124,7 +123,7 @@ class RecordStore:
         """
         path = folder / RECORDS_FILE if folder.is_dir() else folder
         header, records = read_records(path)
-        _check_header(header, self.header, path)
+        _check_header(header, self.header, path, "they cannot be merged with those here")
         new = []
         for task, record in records.items():
             mine = self.records.get(task)
@@ -193,27 +192,38 @@ def _append(path: Path, values: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _cut_torn_line(path: Path) -> None:
+def _is_begun(path: Path) -> bool:
+    """Return whether a file holds a header; raise if it is no store at all."""
     if not path.exists():
-        return
+        return False
+    start = json.dumps({"kind": KIND}, separators=(",", ":"))[:-1].encode()
+    text = path.read_bytes()
+    if not text.startswith(start[: len(text)]):
+        raise DataError(f"{path} holds no records of a benchmark; choose another --out")
+    return b"\n" in text
+
+
+def _cut_torn_line(path: Path) -> None:
     whole = sum(len(line) for line in _lines(path))
     if whole < path.stat().st_size:
         with path.open("r+b") as file:
             file.truncate(whole)
 
 
-def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    keys = dict.fromkeys([*wanted, *found])
-    differ = [key for key in keys if found.get(key) != wanted.get(key)]
+def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path, remedy: str) -> None:
+    """Raise unless records may stand side by side; a table that only one has is no difference."""
+    here, there = dict(wanted), dict(found)
+    common = here.get("data", {}).keys() & there.get("data", {}).keys()
+    for header in (here, there):
+        header["data"] = {name: header["data"][name] for name in sorted(common)}
+    differ = [key for key in dict.fromkeys([*here, *there]) if here.get(key) != there.get(key)]
     if differ:
-        pairs = "; ".join(
-            f"{key}: {found.get(key)} there, {wanted.get(key)} here" for key in differ
-        )
+        pairs = "; ".join(f"{key}: {there.get(key)} there, {here.get(key)} here" for key in differ)
         raise ConfigError(
-            f"{path} holds records that cannot be compared with these ({pairs}); choose another "
-            "--out, or give --overwrite to replace them"
+            f"{path} holds records that cannot be compared with these ({pairs}); {remedy}"
         )
 
 
 def _content(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in MACHINE_KEYS}
+    # a task may have another name in the tables of another benchmark
+    return {key: value for key, value in record.items() if key not in {*MACHINE_KEYS, "name"}}

@@ -29,7 +29,7 @@ def summarise(
     audits: dict[str, dict[str, Any]],
     provenance: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return everything that tables and figures show; a function of the records only.
+    """Return everything that tables and figures show.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _methods(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 "row_cap": None,
             },
         )
-        if record.get("row_cap") and record.get("n_used", 0) < record["n_train"]:
+        if record.get("row_cap") and (record.get("n_used") or 0) < record["n_train"]:
             one["row_cap"] = record["row_cap"]
     return list(found.values())
 

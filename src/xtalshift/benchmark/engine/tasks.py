@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from sklearn.base import BaseEstimator
 
 from xtalshift.benchmark.engine.plugins import PLUGIN_PREFIX
 from xtalshift.benchmark.engine.problem import Shared
 from xtalshift.benchmark.engine.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
-from xtalshift.estimators import METHODS, MethodSettings
+from xtalshift.errors import ConfigError
+from xtalshift.estimators import METHODS, MethodSettings, build_method
+from xtalshift.nn.device import resolve_device
 
 __all__ = ["Task", "TaskContext", "plan_tasks"]
 
-ID_VERSION = 1
+DATA_KEYS = ("sha256", "transform", "impute_nan", "hydrates", "feature_cols")
+ID_VERSION = 2
 """Raised where the same settings would give other numbers, so that old records are not reused."""
 
 
@@ -68,9 +74,11 @@ class TaskContext(Settings):
 
     @classmethod
     def of(cls, spec: BenchmarkSpec) -> Self:
-        """Return the common part of a specification."""
-        names = MethodSettings.model_fields
-        settings = MethodSettings(**{name: getattr(spec, name) for name in names})
+        """Return the common part of a specification; the device is that of this process."""
+        values = {name: getattr(spec, name) for name in MethodSettings.model_fields}
+        # `auto` would be another device on another machine, and with it another network
+        values["device"] = str(resolve_device(spec.device))
+        settings = MethodSettings(**values)
         return cls(settings=settings, trials=spec.tuning.trials)
 
 
@@ -84,6 +92,7 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
     shared : Shared
         The folds.
     """
+    _refuse_doubles(spec)
     context = TaskContext.of(spec)
     hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
     tasks = [
@@ -120,25 +129,49 @@ def _make(
     info = shared.problems[fold.data].info
     content = {
         "version": ID_VERSION,
-        "data": {k: info[k] for k in ("sha256", "transform", "impute_nan", "hydrates")},
+        "data": {key: info[key] for key in DATA_KEYS},
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.role, fold.tail, rows],
-        "method": [entry.method, features, entry.params, _source(entry.method)],
+        "method": [entry.method, features, _arguments(entry, context), _source(entry.method)],
         "budget": budget,
         "trials": context.trials,
-        "settings": context.settings.model_dump(mode="json", exclude={"device", "threads"}),
     }
-    text = json.dumps(content, sort_keys=True)
+    text = json.dumps(content, sort_keys=True, default=str)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
 
 
-def _source(method: str) -> str:
+def _refuse_doubles(spec: BenchmarkSpec) -> None:
+    names = [name for entry in spec.methods for name, _ in _features(entry, spec)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"two methods are called {min(twice)!r}; give them different names")
+
+
+def _arguments(entry: MethodEntry, context: TaskContext) -> dict[str, Any]:
+    """Return all arguments of the regressor of a method but those that change no number."""
+    try:
+        regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
+    except ConfigError:
+        raise  # a wrong argument is known before anything runs
+    except Exception as error:  # noqa: BLE001 - the task will fail, and say so in its record
+        return {"failed": repr(error)}
+    return {
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        for name, value in regressor.get_params(deep=True).items()
+        if name.rpartition("__")[2] not in {"random_state", "threads", "device"}
+    }
+
+
+def _source(name: str) -> str:
     """Return what tells the code of a method that is not ours: it may change between two runs."""
-    build = METHODS[method].build
-    package = build.__module__.partition(".")[0]
+    method = METHODS[name]
+    package = method.module.partition(".")[0]
     if package == "xtalshift":
         return ""
     if package.startswith(PLUGIN_PREFIX):
         return package  # holds the hash of the file
-    text = inspect.getsource(inspect.getmodule(build) or build)
+    try:
+        text = inspect.getsource(sys.modules[method.module])
+    except (OSError, TypeError, KeyError):  # typed in, there is no file
+        return method.module
     return hashlib.sha256(text.encode()).hexdigest()

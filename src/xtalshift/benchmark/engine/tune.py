@@ -36,7 +36,7 @@ def tune(
     task : Task
         Method, features, budget and the arguments that are fixed.
     problem, fold, context
-        As in `xtalshift.benchmark.engine.worker.fit_method`.
+        As in `xtalshift.benchmark.engine.fit.fit_method`.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def tune(
     Raises
     ------
     ConfigError
-        If optuna is not installed, or every trial failed.
+        If optuna is not installed.
     """
     space = {k: v for k, v in METHODS[task.method].space.items() if k not in task.params}
     if not space:

@@ -29,7 +29,6 @@ from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.classical import solve_kernel
 
 REGRESSORS = [
-    NeighborsRegressor(random_state=0),
     NeighborsRegressor(n_neighbors=5, random_state=0),
     KernelRidgeRegressor(random_state=0),
     GPRegressor(random_state=0),

@@ -65,10 +65,6 @@ class OwnTargetOnly(OwnTarget, TargetOnlyRegressor):
     pass
 
 
-class OwnJoint(OwnTarget, JointRegressor):
-    pass
-
-
 class OwnResidualGP(OwnTarget, ResidualGPRegressor):
     pass
 
@@ -77,10 +73,7 @@ CHECKED = [
     # it cannot be fitted without target labels, as scikit-learn's checks would
     OwnTargetOnly(RidgeRegressor(), random_state=0),
     JointRegressor(RidgeRegressor(), random_state=0),
-    OwnJoint(LightGBMRegressor(n_estimators=60), random_state=0),
-    ResidualGPRegressor(network(epochs=60), random_state=0),
     OwnResidualGP(network(), random_state=0),
-    OwnResidualGP(tuned(), random_state=0),
 ]
 
 

@@ -58,7 +58,8 @@ def print_leaderboard(summary: dict[str, Any]) -> None:
         console.print(table)
     if any(row["bold"] for scenario in summary["scenarios"] for row in scenario["methods"]):
         console.print(
-            "Bold: the best rank, and what a paired Wilcoxon test (Holm) does not tell from it."
+            "Bold: the best rank, and what a paired Wilcoxon test (Holm) tells from the dummy, but "
+            "not from the best."
         )
     else:
         console.print("Nothing is bold: no test tells any method from the best one.")

@@ -167,6 +167,21 @@ def test_bold_needs_a_test():
     assert found["wins"][0][1] == [0, 12, 0]  # a tie within 0.5 %
 
 
+def test_what_is_ahead_on_one_split_only_is_not_bold():
+    # far ahead on half of the tasks, far behind on the others: no test tells it from the best
+    records = [
+        record(name, mae + 0.01 * task, fold=task, method="ridge")
+        for task in range(12)
+        for name, mae in (
+            ("a", 1.0), ("dummy", 2.0), ("b", 1.5), ("constant", 0.1 if task < 6 else 2.5),
+        )
+    ]  # fmt: skip
+    (found,) = compare_scenarios(Runs(records))
+    rows = {row["label"]: row for row in found["methods"]}
+    assert rows["constant"]["p_against_best"] > 0.05
+    assert [label for label, row in rows.items() if row["bold"]] == ["a"]
+
+
 def test_seeds_of_many_folds_are_averaged():
     runs = Runs(
         record(name, mae + 0.1 * seed, fold=fold, seed=seed, method="ridge")

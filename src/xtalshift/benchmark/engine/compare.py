@@ -89,7 +89,7 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
     holm, shared = _against(errors, best)
     separated = holm < LEVEL
     # with fewer tasks in common with the best no test could tell a method from it
-    tested = shared >= MIN_BLOCKS
+    tested = (shared >= MIN_BLOCKS) & _beats_dummy(errors, names, means)
     scenario["methods"] = [
         {
             "label": labels[i],
@@ -98,7 +98,8 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
             "over_dummy": means[i],
             "rank": ranks[i],
             "p_against_best": None if i == best else holm[i],
-            # nothing is bold where the test tells no method from the best
+            # nothing is bold where the test tells no method from the best, nor what is ahead on
+            # one split only, so that no test tells it from the dummy
             "bold": bool(separated.any() and tested[i] and not separated[i]),
         }
         for i in order
@@ -165,6 +166,16 @@ def _errors(
     # a block of which one seed is missing is missing
     blocked = np.array([table[rows].mean(axis=0) for rows in where.values()])
     return blocked, "fold", set(values)
+
+
+def _beats_dummy(
+    errors: NDArray[np.float64], names: list[tuple[str, int]], means: list[float]
+) -> NDArray[np.bool_]:
+    """Return which methods have a smaller mean error than the dummy, as a test says too."""
+    if ("dummy", 0) not in names:
+        return np.ones(len(names), dtype=bool)
+    holm, _ = _against(errors, names.index(("dummy", 0)))
+    return (holm < LEVEL) & (np.array(means) < 1.0)
 
 
 def _against(

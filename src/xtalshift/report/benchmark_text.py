@@ -98,7 +98,11 @@ def _test(board: dict[str, Any]) -> str:
         return f"{text}{_out_of_reach(board, n_others)}."
     told, tests = _told(board), "paired Wilcoxon tests, Holm"
     unsure = [row["label"] for row in rows if not row["bold"] and row not in told]
-    few = f"; too few tasks in common with it: {_some(unsure)}" if unsure else ""
+    few = (
+        f"; not bold all the same (too few tasks, or not told from the dummy): {_some(unsure)}"
+        if unsure
+        else ""
+    )
     if len(bold) == 1:
         each = f"{len(told)} of the other {n_others} methods"
         if len(told) == n_others:
@@ -178,6 +182,10 @@ def _constants(board: dict[str, Any]) -> str:
     pairs = len(board["comparisons"])
     corrected = f", corrected for all {pairs:,} pairs," if pairs > 1 else ""
     tested = f"tests{corrected} bear this out for {which}"
+    if not n_told and 2.0 ** (1 - board["n_tasks"]) * pairs >= board["level"]:
+        # the smallest p of a signed-rank test, corrected
+        many_pairs = f"{pairs:,} pairs" if pairs > 1 else "the pair"
+        tested = f"{board['n_tasks']} tasks are too few to test {many_pairs}"
     behind = [row["label"] for row in others if row["label"] not in ahead]
     rest = f"; without: {_some(behind)}" if behind else ""
     return (

@@ -75,7 +75,8 @@ def test_methods_that_are_not_told_from_the_best_are_named(place):
     row_of(board, "erm").update(bold=False, p=None)
     assert describe_board(board, payload["places"])["test"] == (
         "Without target labels ridge has the best average rank, and the tests tell 1 of the other "
-        "2 methods from it (paired Wilcoxon tests, Holm); too few tasks in common with it: erm."
+        "2 methods from it (paired Wilcoxon tests, Holm); not bold all the same (too few tasks, or "
+        "not told from the dummy): erm."
     )
 
 
@@ -87,8 +88,8 @@ def test_where_nothing_is_bold_the_page_says_whether_anything_could_be(place):
         "has the best average rank; with 2 tasks none could (smallest possible p = 0.500)."
     )
     assert payload["verdict"][1] == (
-        "The only other method has a smaller mean error than the best constant, dummy; tests bear "
-        "this out for none."
+        "The only other method has a smaller mean error than the best constant, dummy; 2 tasks are "
+        "too few to test the pair."
     )
     assert any("p values are too small rather than too large" in text for text in texts(payload))
 
@@ -134,7 +135,7 @@ def test_a_method_with_too_few_tasks_is_not_bold(place):
         ("erm", False),  # each of its folds lacks a seed
         ("dummy", False),
     ]
-    assert "too few tasks in common with it: erm." in board["sentences"]["test"]
+    assert "(too few tasks, or not told from the dummy): erm." in board["sentences"]["test"]
 
 
 def test_a_missing_cell_is_a_dash_and_is_not_in_the_mean(place):

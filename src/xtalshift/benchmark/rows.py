@@ -25,7 +25,7 @@ from xtalshift.estimators.pipeline import origin_of
 from xtalshift.featurize import CompositionFeaturizer, Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["groups_of", "load_rows", "origin_rows", "read_flags", "targets_of"]
+__all__ = ["groups_of", "load_rows", "origin_rows", "read_flags", "spread_rows", "targets_of"]
 
 
 def load_rows(
@@ -133,6 +133,15 @@ def origin_rows(
     compositions, _, _ = parse_formulas(formulas, hydrates=data.hydrates)
     featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
     return origin_of(regressor, compositions, featurizer)
+
+
+def spread_rows(
+    values: NDArray[np.float64], rows: NDArray[np.int64], n: int
+) -> NDArray[np.float64]:
+    """Return values by row number of a table of n rows, NaN where there is none."""
+    spread = np.full(n, np.nan)
+    spread[rows] = values
+    return spread
 
 
 def targets_of(table: MaterialsTable) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
-from xtalshift.benchmark.rows import origin_rows
+from xtalshift.benchmark.rows import origin_rows, spread_rows
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.train import wrap_model
 from xtalshift.errors import DataError
@@ -90,7 +90,7 @@ def run_task(
         )
         rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
         variants = {
-            name: _spread(transform.inverse(scaled), rows, len(y))
+            name: spread_rows(transform.inverse(scaled), rows, len(y))
             for name, scaled in regressor.predict_variants(X[rows]).items()
         }
     except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
@@ -122,13 +122,6 @@ def join_predictions(parts: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return pd.DataFrame(columns=PREDICTION_COLUMNS)
     return pd.concat(filled, ignore_index=True)
-
-
-def _spread(values: NDArray[np.float64], rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return predictions by row number of the table, NaN where there is none."""
-    spread = np.full(n, np.nan)
-    spread[rows] = values
-    return spread
 
 
 def _score(

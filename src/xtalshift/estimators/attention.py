@@ -7,13 +7,13 @@ from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import REGRESSORS, FitData
 from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn import AttentionNet, ERMConfig, IRNet, TrainingData, TrainResult, train_erm
-from xtalshift.nn.device import resolve_device
 from xtalshift.seeding import Seed
 
 __all__ = ["AttentionRegressor"]
@@ -89,23 +89,16 @@ class AttentionRegressor(NetworkRegressor):
         self.device = device
         self.random_state = random_state
 
-    def _fit(self, data: FitData) -> None:
-        self._check_settings()
+    def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
+        return _unscaled(X.shape[1], self.clip)
+
+    def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:  # noqa: ARG002
+        return (self.width,) * self.n_blocks
+
+    def _resolve_dropout(self, device: torch.device) -> float:  # noqa: ARG002
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout = {self.dropout}; expected a number in [0, 1)")
-        y, weights = data.train.y, data.train.weights
-        self.scaler_ = _unscaled(data.train.X.shape[1], self.clip)
-        self.target_mean_ = float(np.average(y, weights=weights))
-        variance = np.average((y - self.target_mean_) ** 2, weights=weights)
-        self.target_scale_ = float(np.sqrt(variance)) or 1.0
-        self.widths_ = (self.width,) * self.n_blocks
-        self.dropout_ = float(self.dropout)
-        device = resolve_device(self.device)
-        seeds = data.rng.integers(2**62, size=2)
-        model = self._network([torch.Generator().manual_seed(int(seeds[1]))])
-        model.bf16 = self.bf16
-        rows = TrainingData(self._source_rows(data, device), self._rows(data.validation, device))
-        self._run(model.to(device), rows, data, int(seeds[0]))
+        return float(self.dropout)
 
     def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
         net = AttentionNet(

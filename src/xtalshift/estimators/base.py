@@ -20,7 +20,15 @@ from xtalshift.registry import Registry
 from xtalshift.seeding import as_generator
 from xtalshift.splits import RandomSplit
 
-__all__ = ["REGRESSORS", "Arrays", "FitData", "Labelled", "Regressor", "in_pieces"]
+__all__ = [
+    "REGRESSORS",
+    "Arrays",
+    "FitData",
+    "Labelled",
+    "Regressor",
+    "in_pieces",
+    "mean_and_scale",
+]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -332,11 +340,13 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
 
 
 def in_pieces(
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]], X: NDArray[np.float64]
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    X: NDArray[np.float64],
+    rows: int = PREDICT_ROWS,
 ) -> NDArray[np.float64]:
-    """Return ``predict(X)`` computed in pieces of bounded memory, shape (n,)."""
-    starts = range(0, len(X), PREDICT_ROWS)
-    return np.concatenate([predict(X[start : start + PREDICT_ROWS]) for start in starts])
+    """Return ``predict(X)`` computed in pieces of so many rows, shape (n,)."""
+    starts = range(0, len(X), rows)
+    return np.concatenate([predict(X[start : start + rows]) for start in starts])
 
 
 def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -349,6 +359,13 @@ def _drop_weightless(rows: Labelled) -> Labelled:
     if rows.weights is None or not (rows.weights > 0).any():
         return rows
     return rows.take(rows.weights > 0)
+
+
+def mean_and_scale(rows: Labelled) -> tuple[float, float]:
+    """Return the (weighted) mean and standard deviation of targets, 1 where they do not vary."""
+    mean = float(np.average(rows.y, weights=rows.weights))
+    variance = np.average((rows.y - mean) ** 2, weights=rows.weights)
+    return mean, float(np.sqrt(variance)) or 1.0
 
 
 def _check_lengths(rows: Labelled) -> None:

@@ -14,7 +14,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import Arrays, FitData, Labelled, Regressor, in_pieces
+from xtalshift.estimators.base import (
+    Arrays,
+    FitData,
+    Labelled,
+    Regressor,
+    in_pieces,
+    mean_and_scale,
+)
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn import (
     Checkpoint,
@@ -158,11 +165,9 @@ class NetworkRegressor(Regressor):
         device = resolve_device(self.device)
         train = data.train
         seeds = data.rng.integers(2**62, size=1 + self.n_members)
-        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
-        self.target_mean_ = float(np.average(train.y, weights=train.weights))
-        variance = np.average((train.y - self.target_mean_) ** 2, weights=train.weights)
-        self.target_scale_ = float(np.sqrt(variance)) or 1.0
-        self.widths_ = resolve_architecture(self.architecture, device)
+        self.scaler_ = self._fit_scaler(train.X)
+        self.target_mean_, self.target_scale_ = mean_and_scale(train)
+        self.widths_ = self._resolve_widths(device)
         self.dropout_ = self._resolve_dropout(device)
         model = self._network([torch.Generator().manual_seed(int(seed)) for seed in seeds[1:]])
         model.bf16 = self.bf16
@@ -233,6 +238,12 @@ class NetworkRegressor(Regressor):
             self.dropout_,
             generators if len(generators) > 1 else generators[0],
         )
+
+    def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
+        return FeatureScaler(self.clip).fit(X)
+
+    def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:
+        return resolve_architecture(self.architecture, device)
 
     def _resolve_dropout(self, device: torch.device) -> float:
         if self.dropout is not None:

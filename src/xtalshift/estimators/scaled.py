@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import gen_batches
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import FitData, Labelled, Regressor
+from xtalshift.estimators.base import FitData, Labelled, Regressor, in_pieces, mean_and_scale
 from xtalshift.featurize.scale import FeatureScaler
 
 __all__ = ["ScaledRegressor", "check_count"]
@@ -61,9 +60,7 @@ class ScaledRegressor(Regressor):
         train = self._cap(data.train, data.rng)
         self.n_rows_used_ = len(train.y)
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
-        self.target_mean_ = float(np.average(train.y, weights=train.weights))
-        variance = np.average((train.y - self.target_mean_) ** 2, weights=train.weights)
-        self.target_scale_ = float(np.sqrt(variance)) or 1.0
+        self.target_mean_, self.target_scale_ = mean_and_scale(train)
         validation = self._scale(data.validation)
         self._fit_scaled(replace(data, train=self._scale(train), validation=validation))
 
@@ -86,8 +83,7 @@ class ScaledRegressor(Regressor):
         X: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Return ``predict`` of the standardised rows, a block at a time."""
-        blocks = gen_batches(len(X), BLOCK_ROWS)
-        return np.concatenate([predict(self.scaler_.transform(X[rows])) for rows in blocks])
+        return in_pieces(lambda block: predict(self.scaler_.transform(block)), X, BLOCK_ROWS)
 
 
 def check_count(name: str, value: int | None, most: int) -> int:

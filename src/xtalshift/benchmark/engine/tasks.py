@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -53,10 +53,6 @@ class Task:
     params: dict[str, Any]
     budget: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
 
 class TaskContext(Settings):
     """What all tasks of a benchmark have in common beside the rows.
@@ -95,8 +91,12 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
     _refuse_doubles(spec)
     context = TaskContext.of(spec)
     hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
+    # the same on every fold
+    content = {
+        entry.name: (_arguments(entry, context), _source(entry.method)) for entry in spec.methods
+    }
     tasks = [
-        _make(entry, name, features, key, budget, hashes[key], shared, context)
+        _make(entry, name, features, key, budget, hashes[key], content[entry.name], shared, context)
         for key, fold in shared.folds.items()
         for entry in spec.methods
         for name, features in _features(entry, spec)
@@ -122,6 +122,7 @@ def _make(
     key: str,
     budget: int,
     rows: str,
+    own: tuple[dict[str, Any], str],
     shared: Shared,
     context: TaskContext,
 ) -> Task:
@@ -131,7 +132,7 @@ def _make(
         "version": ID_VERSION,
         "data": {key: info[key] for key in DATA_KEYS},
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.role, fold.tail, rows],
-        "method": [entry.method, features, _arguments(entry, context), _source(entry.method)],
+        "method": [entry.method, features, *own],
         "budget": budget,
         "trials": context.trials,
     }

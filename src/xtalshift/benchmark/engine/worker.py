@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xtalshift.benchmark.engine.fit import fit_method
 from xtalshift.benchmark.engine.problem import Shared
 from xtalshift.benchmark.engine.scores import evaluate
 from xtalshift.benchmark.engine.tasks import Task, TaskContext
 from xtalshift.benchmark.engine.tune import tune
+from xtalshift.benchmark.rows import spread_rows
 from xtalshift.estimators.pipeline import target_transform
 from xtalshift.provenance import peak_memory_mib
 
@@ -101,7 +101,7 @@ def _run(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:
     )
     started = time.perf_counter()
     variants = {
-        name: _spread(inverse(values), rows, len(problem.y))
+        name: spread_rows(inverse(values), rows, len(problem.y))
         for name, values in regressor.predict_variants(X[rows]).items()
     }
     std = None
@@ -113,16 +113,9 @@ def _run(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:
     cap = getattr(regressor, "max_rows", None)
     if cap is not None:
         found |= {"row_cap": cap, "n_used": getattr(regressor, "n_rows_used_", None)}
-    spread = None if std is None else _spread(std, rows, len(problem.y))
+    spread = None if std is None else spread_rows(std, rows, len(problem.y))
     found["results"] = evaluate(problem, fold, variants, spread)
     return found
-
-
-def _spread(values: NDArray[np.float64], rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return values by row number of the table, NaN where there is none."""
-    spread = np.full(n, np.nan)
-    spread[rows] = values
-    return spread
 
 
 class _PeakMemory:

@@ -79,6 +79,7 @@ def test_two_nodes_give_the_records_of_this_machine(plan, cluster, tmp_path, mon
     assert numbers(found) == numbers(here)
 
 
-def test_a_cluster_that_is_not_there_is_one_line(plan):
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_one_line(address, plan):
     with pytest.raises(ConfigError, match="cannot reach the Ray cluster"):
-        list(RayExecutor(1, "ray://127.0.0.1:1").run(*plan))
+        list(RayExecutor(1, address).run(*plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from xtalshift.errors import ConfigError
 from xtalshift.nn.device import limit_threads
 
 __all__ = ["RayExecutor"]
+
+PROBE_SECONDS = 10.0
 
 
 @dataclass
@@ -103,9 +106,17 @@ def _connect(ray: Any, executor: RayExecutor) -> None:
     elif executor.workers:
         options["num_cpus"] = executor.workers * executor.threads
     try:
+        _probe(executor.address)
         ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"cannot reach the Ray cluster {executor.address}: {error}") from error
+
+
+def _probe(address: str | None) -> None:
+    """Raise `OSError` if nobody listens at ``host:port``: Ray would wait for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "//" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
 
 
 def _work(task: Task, shared: Shared, context: TaskContext, threads: int) -> dict[str, Any]:

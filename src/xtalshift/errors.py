@@ -8,6 +8,7 @@ __all__ = [
     "FormulaError",
     "LeakageError",
     "ModelFormatError",
+    "NotConformalizedError",
     "NotFoundError",
     "SplitError",
     "TrainingError",
@@ -61,3 +62,7 @@ class ModelFormatError(XtalshiftError, ValueError):
 
 class TrainingError(XtalshiftError, RuntimeError):
     """Training cannot go on, for instance because the loss is not finite."""
+
+
+class NotConformalizedError(XtalshiftError, ValueError, AttributeError):
+    """Intervals were asked of a model that has none; as scikit-learn's own `NotFittedError`."""

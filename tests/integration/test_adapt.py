@@ -65,7 +65,9 @@ def test_from_train_over_adapt_to_predict(
     outcome = adapt("--source", table, "--source-target", "gap",
                     "--set", "steps=200", "--set", "learning_rate=1e-2")  # fmt: skip
     assert outcome.code == 0, outcome.err
-    first, second, last = outcome.out.splitlines()
+    first, second, intervals, last = outcome.out.splitlines()
+    assert intervals.startswith("Intervals: calibrated on ")
+    assert "labels of the new region" in intervals
     assert first == "targeted-cal: 30 target rows, 60 source rows replayed"
     assert second.startswith("MAE on 6 held-out target rows: ")
     assert last == f"Model: {tmp_path / 'adapted'}"

@@ -16,6 +16,7 @@ import pytest
 from integration.tables import make_rows, write_rows
 from xtalshift.cli import predict as predict_command
 from xtalshift.estimators import load_model
+from xtalshift.estimators.predictions import PREDICTED_COLUMNS
 
 ROWS = [
     ("007", "NaN", "sodium, nitride", "1e3"),
@@ -47,15 +48,25 @@ def test_csv_keeps_every_cell_and_row(cells, tmp_path, model, xtalshift):
     assert outcome.code == 0, outcome.err
     assert "3 of 5 rows predicted; 2 with an error. row 2: " in outcome.out
     lines = read_cells(out)
-    assert lines[0] == [*HEADER, "prediction", "n_clipped", "status", "reason"]
+    assert lines[0] == [*HEADER, *PREDICTED_COLUMNS]
     assert [tuple(line[:4]) for line in lines[1:]] == ROWS
-    assert [line[6] for line in lines[1:]] == ["ok", "error", "ok", "error", "ok"]
-    expected = load_model(model).predict(["NaN", "Ga0.5In0.5N", "LiFePO4"])
-    assert [float(lines[row][4]) for row in (1, 3, 5)] == expected.tolist()
-    assert lines[2][4] == ""
-    assert "Xx" in lines[2][7]
-    assert lines[4][7] != ""
-    assert lines[1][7] == ""
+    added = [dict(zip(PREDICTED_COLUMNS, line[4:], strict=True)) for line in lines[1:]]
+    assert [line["status"] for line in added] == ["ok", "error", "ok", "error", "ok"]
+    known = load_model(model)
+    expected = known.predict_rows(["NaN", "Ga0.5In0.5N", "LiFePO4"])
+    for name in ("prediction", "lower", "upper", "std", "ood_score", "nearest_distance"):
+        values = [float(added[row][name]) for row in (0, 2, 4)]
+        assert values == getattr(expected, name).tolist()
+        assert added[1][name] == ""
+    assert [added[row]["in_domain"] for row in (0, 1)] == [str(expected.in_domain[0]), "False"]
+    unseen = [added[row]["unseen_elements"] for row in (0, 2, 4)]
+    assert unseen == expected.unseen_elements.tolist()
+    assert [added[row]["nearest_formula"] for row in (0, 2)] == (
+        expected.nearest_formula[:2].tolist()
+    )
+    assert "Xx" in added[1]["reason"]
+    assert added[3]["reason"] != ""
+    assert added[0]["reason"] == ""
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl", "json", "csv.gz"])

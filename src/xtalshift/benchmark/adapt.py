@@ -24,6 +24,8 @@ from xtalshift.progress import NO_PROGRESS, Progress
 __all__ = ["Adapted", "adapt"]
 
 MIN_LABELS = 5
+LABELS_PER_FOLD = 4
+"""Fewer labels do not make intervals: a fold would hold out too few, or train on too few."""
 
 
 class Adapted(NamedTuple):
@@ -56,6 +58,7 @@ def adapt(
     config: AdaptConfig,
     *,
     source: DataConfig | None = None,
+    calibration_folds: int = 5,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
 ) -> Adapted:
@@ -71,6 +74,9 @@ def adapt(
         Method and settings.
     source : DataConfig, optional
         Source rows to replay.
+    calibration_folds : int
+        Further adaptations, each without a part of the labels, that give the intervals of the new
+        region; 0 for none. With fewer than four labels per fold there are none.
     seed : int
         Of validation rows, batches and dropout.
     progress : Progress
@@ -94,6 +100,7 @@ def adapt(
     else:
         formulas = _formulas(model, target, progress)
         rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
+    enough = len(rows.X) >= LABELS_PER_FOLD * calibration_folds
     replay = None if source is None else _labels(model, source, progress)[0]
     adapted = model.adapt(
         rows.X,
@@ -102,6 +109,7 @@ def adapt(
         source=replay,
         method=config.method,
         settings=config.model_dump(exclude={"method"}),
+        calibration_folds=calibration_folds if labelled and enough else 0,
         random_state=seed,
         progress=progress,
     )

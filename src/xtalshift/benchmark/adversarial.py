@@ -13,7 +13,7 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import CALRegressor, Regressor
-from xtalshift.estimators.pipeline import target_transform
+from xtalshift.estimators.inputs import target_transform
 from xtalshift.featurize import CompositionFeaturizer
 
 __all__ = ["adversarial_table"]

@@ -21,7 +21,7 @@ from xtalshift.data import (
 from xtalshift.data.clean import Example, Finding
 from xtalshift.errors import DataError, FormulaError, SplitError
 from xtalshift.estimators import Regressor
-from xtalshift.estimators.pipeline import origin_of
+from xtalshift.estimators.inputs import origin_of
 from xtalshift.featurize import CompositionFeaturizer, Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 

@@ -11,7 +11,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.estimators import METHODS, MethodSettings, saved_methods
 from xtalshift.splits import SPLITTERS
 
-__all__ = ["DataConfig", "RunConfig", "SplitConfig", "SplitSpec", "check_saved"]
+__all__ = ["DataConfig", "IntervalConfig", "RunConfig", "SplitConfig", "SplitSpec", "check_saved"]
 
 Scheme = Literal["random", "covariate", "prior", "family", "relation"]
 
@@ -153,6 +153,35 @@ class SplitSpec(Settings):
         return name
 
 
+class IntervalConfig(Settings):
+    """Which rows tell `train` how wide prediction intervals must be.
+
+    Attributes
+    ----------
+    method : str
+        ``held-out``: a share of the rows is kept from training; ``cross``: no row is kept, and as
+        many further models as there are folds are trained, each without one part; ``auto``: cross
+        below `small` rows; ``none``: no intervals.
+    share : float
+        Share of rows kept.
+    folds : int
+        Further trainings.
+    small : int
+        Number of rows.
+    """
+
+    method: Literal["auto", "held-out", "cross", "none"] = "auto"
+    share: float = Field(default=0.1, gt=0, lt=1)
+    folds: int = Field(default=5, ge=2)
+    small: int = Field(default=1000, ge=0)
+
+    def how(self, n_rows: int) -> Literal["held-out", "cross", "none"]:
+        """Return what ``auto`` means for a table of so many rows."""
+        if self.method != "auto":
+            return self.method
+        return "cross" if n_rows < self.small else "held-out"
+
+
 class RunConfig(MethodSettings):
     """All settings of ``xtalshift run``.
 
@@ -167,6 +196,8 @@ class RunConfig(MethodSettings):
         Rows.
     split : SplitConfig
         Held-out sets.
+    intervals : IntervalConfig
+        Of the model of ``xtalshift train``; that of `run` has its ID test rows for them.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -174,6 +205,7 @@ class RunConfig(MethodSettings):
     methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
+    intervals: IntervalConfig = IntervalConfig()
 
     @field_validator("methods")
     @classmethod

@@ -15,9 +15,10 @@ from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
 from xtalshift.benchmark.rows import origin_rows, spread_rows
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.train import wrap_model
+from xtalshift.benchmark.trust import add_domain, add_intervals
 from xtalshift.errors import DataError
 from xtalshift.estimators import Regressor, build_method, save_model
-from xtalshift.estimators.pipeline import target_transform
+from xtalshift.estimators.inputs import target_transform
 from xtalshift.metrics import RegressionScores, regression_scores
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
@@ -85,9 +86,13 @@ def run_task(
         task["seconds"] = time.perf_counter() - started
         error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
         task["val_mae"] = float(np.mean(np.abs(error)))
-        save_model(
-            wrap_model(regressor, method, config.data, prepared.table, data), place / "model"
-        )
+        model = wrap_model(regressor, method, config.data, prepared.table, data)
+        # ID test rows choose nothing, and no coverage on them is reported
+        calibration = next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
+        add_intervals(model, prepared.table, X, calibration, config.data)
+        aside = np.concatenate([held_out, calibration])
+        add_domain(model, prepared.table, X, train, aside, seed=fit.seed)
+        save_model(model, place / "model")
         rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
         variants = {
             name: spread_rows(transform.inverse(scaled), rows, len(y))

@@ -13,10 +13,11 @@ import xtalshift
 from xtalshift.benchmark.adversarial import adversarial_table
 from xtalshift.benchmark.rows import groups_of, load_rows, origin_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig, RunConfig
+from xtalshift.benchmark.trust import add_domain, add_intervals, hold_out_calibration
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
 from xtalshift.estimators import FormulaRegressor, ModelCard, Regressor, build_method
-from xtalshift.estimators.pipeline import target_transform
+from xtalshift.estimators.inputs import target_transform
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -59,12 +60,12 @@ def train(
     checkpoint: Path | None = None,
     attack: bool = False,
 ) -> Trained:
-    """Train `method` on all usable rows but the validation share.
+    """Train `method` on all usable rows but those that choose parameters and calibrate intervals.
 
     Parameters
     ----------
     config : RunConfig
-        ``data``, ``split.validation_share``, ``seed`` and the method's settings count.
+        ``data``, ``split.validation_share``, ``intervals``, ``seed`` and those of the method count.
     method : str
         Name in `xtalshift.estimators.METHODS`.
     progress : Progress
@@ -85,31 +86,49 @@ def train(
     y, groups = targets_of(table), groups_of(table)
     if len(table) < MIN_ROWS:
         raise SplitError(f"{len(table)} usable rows; at least {MIN_ROWS} are needed for training")
+    calibration = hold_out_calibration(config.intervals, X, groups, config.seed)
     share = RandomSplit(config.split.validation_share, derive_seed(config.seed, "validation"))
-    held_out = share.held_out(X, y, groups)
+    held_out = np.zeros(len(y), dtype=bool)
+    held_out[~calibration] = share.held_out(X[~calibration], None, groups[~calibration])
+    fitted = ~(held_out | calibration)
     regressor = build_method(method, config, seed=derive_seed(config.seed, method))
     transform = target_transform(regressor, config.data.transform)
     z = transform.forward(y)
     regressor.fit(
-        X[~held_out],
-        z[~held_out],
+        X[fitted],
+        z[fitted],
         X_val=X[held_out],
         y_val=z[held_out],
         progress=progress,
         checkpoint=checkpoint,
-        origin=origin_rows(regressor, table, config.data, ~held_out),
+        origin=origin_rows(regressor, table, config.data, fitted),
     )
     predictions = transform.inverse(regressor.predict(X[held_out]))
     adversarial = None
     if attack:
-        rows = np.flatnonzero(~held_out)
+        rows = np.flatnonzero(fitted)
         adversarial = adversarial_table(regressor, config.data, table.take(rows), X[rows])
+    model = wrap_model(regressor, method, config.data, table, describe_data(table))
+    aside = np.flatnonzero(~fitted)
+    add_domain(model, table, X, np.flatnonzero(fitted), aside, seed=config.seed)
+    how = config.intervals.how(len(table))
+    if how != "none":
+        add_intervals(
+            model,
+            table,
+            X,
+            np.flatnonzero(calibration if how == "held-out" else fitted | held_out),
+            config.data,
+            folds=config.intervals.folds if how == "cross" else 0,
+            seed=config.seed,
+            progress=progress,
+        )
     return Trained(
-        model=wrap_model(regressor, method, config.data, table, describe_data(table)),
-        n_train=int(np.sum(~held_out)),
+        model=model,
+        n_train=int(np.sum(fitted)),
         n_validation=int(np.sum(held_out)),
         val_mae=float(np.mean(np.abs(predictions - y[held_out]))),
-        val_mae_dummy=float(np.mean(np.abs(y[~held_out].mean() - y[held_out]))),
+        val_mae_dummy=float(np.mean(np.abs(y[fitted].mean() - y[held_out]))),
         adversarial=adversarial,
     )
 

@@ -42,6 +42,14 @@ def adapt_command(
             metavar="NAME",
         ),
     ] = "targeted-cal",
+    calibration_folds: Annotated[
+        int,
+        typer.Option(
+            help="Further adaptations, each without a part of the labels, for the intervals of the "
+            "new region; 0: no intervals.",
+            min=0,
+        ),
+    ] = 5,
     assign: Annotated[
         list[str] | None,
         typer.Option("--set", help="Other settings: steps=800, cal.epsilon=0.2.", metavar="N=V"),
@@ -94,6 +102,7 @@ def adapt_command(
         DataConfig.from_dict(rows),
         config,
         source=replay,
+        calibration_folds=calibration_folds,
         seed=seed or 0,
         progress=make_progress(),
     )
@@ -118,4 +127,5 @@ def adapt_command(
             "warning: the adaptation made it worse there; keep the first model, or try --method "
             "head-only, a smaller --set learning_rate=1e-4 or more labels"
         )
+    typer.echo(options.describe_intervals(adapted.model))
     typer.echo(f"Model: {out}")

@@ -23,6 +23,7 @@ from xtalshift.cli import (
     split,
     train,
 )
+from xtalshift.cli import enumerate as enumerate_
 from xtalshift.errors import XtalshiftError
 
 __all__ = ["app", "main"]
@@ -48,6 +49,7 @@ app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
 app.command("predict")(predict.predict_command)
 app.command("benchmark")(benchmark.benchmark_command)
+app.command("enumerate")(enumerate_.enumerate_command)
 app.command("report")(report.report_command)
 
 

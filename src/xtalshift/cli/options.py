@@ -13,6 +13,7 @@ from xtalshift.errors import ConfigError
 if TYPE_CHECKING:
     from xtalshift.benchmark.spec import RunConfig
     from xtalshift.config import Settings
+    from xtalshift.estimators import FormulaRegressor
 
 __all__ = [
     "ConfigFile",
@@ -199,3 +200,16 @@ def split_names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def describe_intervals(model: FormulaRegressor) -> str:
+    """Return what the intervals of a model come from, in one line."""
+    calibration = model.calibration_
+    if calibration is None:
+        return "Intervals: none"
+    rows = {
+        "held-out": "rows kept from training",
+        "out-of-fold": "rows, each predicted by a model trained without it",
+        "target": "labels of the new region, each predicted by a model adapted without it",
+    }[calibration.origin]
+    return f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors)"

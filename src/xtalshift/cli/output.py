@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,14 @@ def refuse_input(source: Path, out: Path) -> None:
         raise DataError(f"{out} is the input; choose another output")
 
 
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table to a .csv or .parquet file; see `open_writer` for the errors."""
-    with open_writer(path) as writer:
+def write_frame(frame: pd.DataFrame, path: Path, units: Mapping[str, str] | None = None) -> None:
+    """Write a table to a .csv or .parquet file; see `open_writer` for arguments and errors."""
+    with open_writer(path, units) as writer:
         writer.write(frame)
 
 
 @contextmanager
-def open_writer(path: Path) -> Iterator[FrameWriter]:
+def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[FrameWriter]:
     """Open a file for a table that comes in pieces.
 
     The file gets its name when all is written; an error or interrupt leaves what was there.
@@ -40,6 +40,8 @@ def open_writer(path: Path) -> Iterator[FrameWriter]:
     ----------
     path : Path
         Ends in ``.csv`` or ``.parquet``.
+    units : mapping, optional
+        Unit of columns by name, kept as ``unit`` in the metadata of the column (Parquet only).
 
     Raises
     ------
@@ -57,7 +59,7 @@ def open_writer(path: Path) -> Iterator[FrameWriter]:
         part.write_bytes(b"")
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    writer = FrameWriter(part, parquet=path.suffix.lower() == ".parquet")
+    writer = FrameWriter(part, parquet=path.suffix.lower() == ".parquet", units=units)
     try:
         yield writer
         writer.close()
@@ -70,9 +72,12 @@ def open_writer(path: Path) -> Iterator[FrameWriter]:
 class FrameWriter:
     """Appends pieces of a table to one file; all pieces have the columns of the first."""
 
-    def __init__(self, path: Path, *, parquet: bool) -> None:
+    def __init__(
+        self, path: Path, *, parquet: bool, units: Mapping[str, str] | None = None
+    ) -> None:
         self._path = path
         self._parquet = parquet
+        self._units = units or {}
         self._rows = 0
         self._sink: Any = None
 
@@ -106,6 +111,13 @@ class FrameWriter:
         try:
             if self._sink is None:
                 table = pa.Table.from_pandas(frame, preserve_index=False)
+                fields = [
+                    field.with_metadata({"unit": self._units[field.name]})
+                    if field.name in self._units
+                    else field
+                    for field in table.schema
+                ]
+                table = table.cast(pa.schema(fields, table.schema.metadata))
                 self._sink = pq.ParquetWriter(self._path, table.schema, compression="zstd")
             else:
                 table = pa.Table.from_pandas(frame, self._sink.schema, preserve_index=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,17 +16,16 @@ from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from xtalshift.estimators import FormulaPredictions, FormulaRegressor, ModelCard
+    from xtalshift.benchmark.predict import Forecaster
+    from xtalshift.estimators import FormulaRegressor
+    from xtalshift.uncertainty.weighted import ShiftWeights
 
 __all__ = ["predict_command"]
 
 CHUNK_ROWS = 20_000
 FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz")
-COLUMNS = ("prediction", "n_clipped", "status", "reason")
 
 
 def predict_command(
@@ -41,6 +41,21 @@ def predict_command(
         list[str] | None,
         typer.Option("--with", help="Feature column of formulas: temperature=300.", metavar="N=V"),
     ] = None,
+    level: Annotated[
+        float, typer.Option(help="Share of true values that the intervals shall hold.")
+    ] = 0.9,
+    intervals: Annotated[
+        str,
+        typer.Option(
+            help="plain; family: each chemical family calibrated by itself; weighted: calibration "
+            "rows count by how much they are like the rows of IN.",
+            metavar="NAME",
+        ),
+    ] = "plain",
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what is out of range and which materials are near."),
+    ] = False,
     hydrates: options.Hydrates = None,
     strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
     device: options.Device = None,
@@ -58,9 +73,12 @@ def predict_command(
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
         predictor.set_params(hydrates=hydrates)
+    from xtalshift.benchmark.predict import Forecaster
+
+    forecaster = Forecaster(predictor, level, intervals, explain, formula_col)  # type: ignore[arg-type]
     files = [text for text in inputs if _is_file(text, predictor)]
     if not files:
-        _predict_formulas(predictor, inputs, given or [], out, strict=strict)
+        _predict_formulas(forecaster, inputs, given or [], out, strict=strict)
         return
     if len(inputs) > 1:
         raise DataError(f"{files[0]} is a file; give one file alone, or formulas only")
@@ -72,7 +90,7 @@ def predict_command(
         if not Path(files[0]).exists():
             raise DataError(f"{files[0]} is neither a file nor a formula")
         raise DataError("a file of predictions needs a place: -o OUT.csv or -o OUT.parquet")
-    _predict_file(predictor, Path(files[0]), out, formula_col, strict=strict)
+    _predict_file(forecaster, Path(files[0]), out, strict=strict)
 
 
 def _is_file(text: str, model: FormulaRegressor) -> bool:
@@ -86,32 +104,34 @@ def _is_file(text: str, model: FormulaRegressor) -> bool:
 
 
 def _predict_formulas(
-    model: FormulaRegressor,
+    forecaster: Forecaster,
     formulas: list[str],
     given: list[str],
     out: Path | None,
     *,
     strict: bool,
 ) -> None:
-    import numpy as np
     import pandas as pd
 
-    conditions = _read_conditions(given, model.card_.feature_cols)
-    extra = np.tile(conditions, (len(formulas), 1)) if conditions else None
-    result = model.predict_rows(formulas, extra)
-    bad = np.flatnonzero(result.reason != "")
-    if strict and bad.size:
-        raise FormulaError(f"{formulas[bad[0]]}: {result.reason[bad[0]]}")
-    frame = _add_columns(pd.DataFrame({"formula": formulas}), result)
+    if forecaster.intervals == "weighted":
+        raise DataError("weighted intervals need a file of at least 50 rows of the new region")
+    card = forecaster.model.card_
+    conditions = _read_conditions(given, card.feature_cols)
+    table = pd.DataFrame({"formula": formulas})
+    inputs = table.assign(**dict(zip(card.feature_cols, conditions, strict=True)))
+    frame = forecaster.predict(inputs, "the command line").drop(columns=list(card.feature_cols))
+    bad = frame[frame["status"] != "ok"]
+    if strict and len(bad):
+        raise FormulaError(f"{bad['formula'].iloc[0]}: {bad['reason'].iloc[0]}")
     if out is not None:
-        write_frame(frame, out)
+        write_frame(frame, out, forecaster.units())
         typer.echo(f"Predictions: {out}")
     elif _on_terminal():
-        _print_table(frame, model.card_)
+        _print_table(frame, forecaster)
     else:
         typer.echo(frame.to_csv(index=False), nl=False)
-    if bad.size == len(formulas):
-        raise FormulaError(f"no formula could be predicted; {formulas[0]}: {result.reason[0]}")
+    if len(bad) == len(formulas):
+        raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad['reason'].iloc[0]}")
 
 
 def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
@@ -142,78 +162,123 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_table(frame: pd.DataFrame, card: ModelCard) -> None:
-    width = max(len("formula"), *frame["formula"].str.len())
+def _print_table(frame: pd.DataFrame, forecaster: Forecaster) -> None:
+    card, level = forecaster.model.card_, forecaster.level
     unit = f" ({card.unit})" if card.unit else ""
+    width = max(len("formula"), *frame["formula"].str.len())
     typer.echo(f"{'formula':<{width}}  {card.target_name}{unit}")
-    shown = frame[["formula", "prediction", "n_clipped", "reason"]]
-    for formula, value, clipped, reason in shown.itertuples(index=False, name=None):
-        note = f"  ({clipped} features far outside the training range)" if clipped else ""
-        typer.echo(f"{formula:<{width}}  {reason or f'{value:.6g}{note}'}")
+    for row in frame.to_dict("records"):
+        if row["reason"]:
+            typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
+            continue
+        notes = _notes(row, level)
+        typer.echo(f"{row['formula']:<{width}}  {row['prediction']:.6g}{notes}")
+        if row.get("explanation"):
+            typer.echo(f"{'':<{width}}    {row['explanation']}")
 
 
-def _predict_file(
-    model: FormulaRegressor, source: Path, out: Path, formula_col: str | None, *, strict: bool
-) -> None:
-    import numpy as np
+def _notes(row: dict[Any, Any], level: float) -> str:
+    """Return what to know beside a prediction: interval, domain, nearest material."""
+    text = ""
+    if row["lower"] == row["lower"]:  # not NaN
+        text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
+    if row["unseen_elements"]:
+        text += f"  out of domain: no training material has {row['unseen_elements']}"
+    elif row["nearest_formula"]:
+        place = "in domain" if row["in_domain"] else "out of domain"
+        text += f"  {place} (score {row['ood_score']:.2f})"
+    if row["nearest_formula"]:
+        text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
+    if row["n_clipped"]:
+        text += f"  ({row['n_clipped']} features far outside the training range)"
+    return text
 
-    from xtalshift.data import find_formula_column, iter_frames
+
+def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bool) -> None:
+    from dataclasses import replace
+
+    from xtalshift.benchmark.predict import learn_shift
+    from xtalshift.data import iter_frames
 
     refuse_input(source, out)
-    rows = bad = clipped = 0
-    first = ""
+    formula_col = forecaster.formula_col
     text_columns = [formula_col] if formula_col else []
-    with open_writer(out) as writer, make_progress().task("predict", None) as task:
-        for frame in iter_frames(source, CHUNK_ROWS, text_columns=text_columns):
-            column = find_formula_column(frame.columns, formula_col)
-            taken = [name for name in COLUMNS if name in frame.columns]
-            if taken:
-                raise DataError(f"{source} has a column {taken[0]!r} already; rename it")
-            extra = _feature_columns(frame, model.card_.feature_cols, source)
-            result = model.predict_rows(frame[column].tolist(), extra)
-            faulty = np.flatnonzero(result.reason != "")
-            if faulty.size:
-                first = first or f"row {rows + faulty[0] + 1}: {result.reason[faulty[0]]}"
-                if strict:
-                    raise FormulaError(first)
-            writer.write(_add_columns(frame, result))
-            rows += len(frame)
-            bad += faulty.size
-            clipped += int(np.sum(result.n_clipped > 0))
+
+    def pieces() -> Iterator[pd.DataFrame]:
+        return iter_frames(source, CHUNK_ROWS, text_columns=text_columns)
+
+    if forecaster.intervals == "weighted":
+        shift = learn_shift(forecaster, pieces(), source)
+        forecaster = replace(forecaster, shift=shift)
+        _say_shift(shift)
+    totals = Totals()
+    with (
+        open_writer(out, forecaster.units()) as writer,
+        make_progress().task("predict", None) as task,
+    ):
+        for frame in pieces():
+            result = forecaster.predict(frame, str(source))
+            first = totals.add(result)
+            if strict and first:
+                raise FormulaError(first)
+            writer.write(result)
             task.advance(len(frame))
-    typer.echo(f"{rows - bad:,} of {rows:,} rows predicted; {bad:,} with an error. {first}".strip())
-    if clipped:
-        typer.echo(f"{clipped:,} rows have features far outside the training range (n_clipped)")
+    typer.echo(totals.describe(forecaster.level))
     typer.echo(f"Predictions: {out}")
 
 
-def _feature_columns(
-    frame: pd.DataFrame, names: tuple[str, ...], source: Path
-) -> NDArray[np.float64] | None:
-    """Return the columns of numbers that the model needs, shape (n, k); NaN where is none."""
-    import numpy as np
+def _say_shift(shift: ShiftWeights) -> None:
+    from xtalshift.uncertainty.weighted import MIN_EFFECTIVE
 
-    from xtalshift.data.numbers import parse_numbers
-
-    if not names:
-        return None
-    columns = [str(name) for name in frame.columns]
-    for name in names:
-        if name not in columns:
-            raise DataError(
-                f"the model needs a column {name!r}, which {source} has not"
-                f"{near_miss(name, columns)}; there is: {', '.join(columns)}"
-            )
-    comma = bool(frame.attrs.get("decimal_comma"))
-    return np.column_stack([parse_numbers(frame[name], decimal_comma=comma)[0] for name in names])
-
-
-def _add_columns(frame: pd.DataFrame, result: FormulaPredictions) -> pd.DataFrame:
-    import numpy as np
-
-    return frame.assign(
-        prediction=result.prediction,
-        n_clipped=result.n_clipped,
-        status=np.where(result.reason == "", "ok", "error"),
-        reason=result.reason,
+    size = shift.effective_sample_size
+    typer.echo(
+        f"Weighted intervals: {len(shift.known):,} calibration rows are worth {size:.0f} in this "
+        "region"
     )
+    if size < MIN_EFFECTIVE:
+        typer.echo(
+            f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data is like these "
+            "rows for intervals that hold; measure some of them and adapt the model",
+            err=True,
+        )
+
+
+class Totals:
+    """What is to be said of all rows, added up piece by piece."""
+
+    def __init__(self) -> None:
+        self.rows = self.bad = self.clipped = self.outside = self.unbounded = self.judged = 0
+        self.first = ""
+
+    def add(self, frame: pd.DataFrame) -> str:
+        """Count the rows of a piece; return the first bad row so far, as text."""
+        bad = (frame["status"] != "ok").to_numpy()
+        if bad.any() and not self.first:
+            row = int(bad.argmax())
+            self.first = f"row {self.rows + row + 1}: {frame['reason'].iloc[row]}"
+        self.rows += len(frame)
+        self.bad += int(bad.sum())
+        self.clipped += int((frame["n_clipped"] > 0).sum())
+        self.judged += int(frame["ood_score"].notna().sum())
+        self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
+        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
+        return self.first
+
+    def describe(self, level: float) -> str:
+        """Return the lines that end a prediction."""
+        lines = [
+            f"{self.rows - self.bad:,} of {self.rows:,} rows predicted; {self.bad:,} with an "
+            f"error. {self.first}".strip()
+        ]
+        if self.judged:
+            lines.append(
+                f"{self.outside:,} rows are outside the domain of the model (in_domain): the "
+                "intervals need not hold there"
+            )
+        if self.unbounded:
+            lines.append(f"{self.unbounded:,} rows have no finite {100 * level:g} % interval")
+        if self.clipped:
+            lines.append(
+                f"{self.clipped:,} rows have features far outside the training range (n_clipped)"
+            )
+        return "\n".join(lines)

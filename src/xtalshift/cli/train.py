@@ -24,6 +24,14 @@ def train_command(
     method: Annotated[
         str, typer.Option(help="dummy | ridge | lightgbm | erm | cal | cal-eps0.", metavar="NAME")
     ] = "erm",
+    intervals: Annotated[
+        str | None,
+        typer.Option(
+            help="Prediction intervals from: auto | held-out (a tenth of the rows) | cross (5 "
+            "further trainings, auto below 1,000 rows) | none.",
+            metavar="NAME",
+        ),
+    ] = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +54,10 @@ def train_command(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Train one method on all rows (a tenth of them chooses the parameters) and save it."""
+    """Train one method on all rows and save it.
+
+    A tenth of the rows chooses the parameters, and another one calibrates prediction intervals.
+    """
     settings = options.build_config(
         config,
         assign,
@@ -55,6 +66,7 @@ def train_command(
             "methods": [method],
             "device": device,
             "threads": threads,
+            "intervals.method": intervals,
             "data.dataset": source,
             "data.target": target,
             "data.formula_col": formula_col,
@@ -106,6 +118,7 @@ def train_command(
         f"{trained.n_validation:,} validation rows "
         "(materials like the training data)"
     )
+    typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
         shown = ""

@@ -10,6 +10,7 @@ from xtalshift.estimators.attention import AttentionRegressor
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.cal import CALRegressor
+from xtalshift.estimators.card import FormulaLabels, ModelCard
 from xtalshift.estimators.classical import (
     ForestRegressor,
     GPRegressor,
@@ -26,12 +27,9 @@ from xtalshift.estimators.methods import (
     saved_methods,
 )
 from xtalshift.estimators.persist import load_model, save_model
-from xtalshift.estimators.pipeline import (
-    FormulaLabels,
-    FormulaPredictions,
-    FormulaRegressor,
-    ModelCard,
-)
+from xtalshift.estimators.pipeline import FormulaRegressor
+from xtalshift.estimators.predictions import FormulaPredictions
+from xtalshift.estimators.quantile_trees import QuantileLightGBMRegressor
 from xtalshift.estimators.robust import RobustRegressor
 from xtalshift.estimators.target_labels import (
     JointRegressor,
@@ -63,6 +61,7 @@ __all__ = [
     "MethodSettings",
     "ModelCard",
     "NeighborsRegressor",
+    "QuantileLightGBMRegressor",
     "Regressor",
     "ResidualGPRegressor",
     "RidgeRegressor",

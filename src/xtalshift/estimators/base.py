@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, NDArray[Any]]
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 PREDICT_ROWS = 65_536
 MIN_ROWS_TO_SPLIT = 10
@@ -294,6 +295,16 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         -------
         ndarray of float64, shape (n,), or None
             None for methods that state none.
+        """
+        return None
+
+    def predict_quantiles(self, X: ArrayLike) -> Pair | None:  # noqa: ARG002
+        """Return the lower and the upper quantile that the method predicts, shapes (n,), or None.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
         """
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -169,19 +169,23 @@ class LightGBMRegressor(Regressor):
         self.random_state = random_state
 
     def _fit(self, data: FitData) -> None:
+        seed = int(data.rng.integers(2**31 - 1))
+        self._set_booster(self._boost(data, seed, {"objective": "regression_l1", "metric": "l1"}))
+
+    def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
+        """Return the trees that minimise a loss, as the text of LightGBM."""
         import lightgbm
 
         train, validation = data.train, data.validation
         parameters = {
-            "objective": "regression_l1",
-            "metric": "l1",
+            **loss,
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "min_data_in_leaf": min(20, max(1, len(train.y) // 10)),
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
-            "seed": int(data.rng.integers(2**31 - 1)),
+            "seed": seed,
             "deterministic": True,
             "force_row_wise": True,
             "num_threads": self.threads,
@@ -191,7 +195,7 @@ class LightGBMRegressor(Regressor):
         held_out = lightgbm.Dataset(
             validation.X, validation.y, weight=validation.weights, reference=rows
         )
-        with data.progress.task("LightGBM", self.n_estimators) as task:
+        with data.progress.task(what, self.n_estimators) as task:
             booster = lightgbm.train(
                 parameters,
                 rows,
@@ -202,7 +206,7 @@ class LightGBMRegressor(Regressor):
                     lambda env: task.advance(val_mae=env.evaluation_result_list[0][2]),
                 ],
             )
-        self._set_booster(booster.model_to_string(num_iteration=booster.best_iteration))
+        return str(booster.model_to_string(num_iteration=booster.best_iteration))
 
     def _set_booster(self, text: str) -> None:
         import lightgbm

@@ -11,6 +11,7 @@ from xtalshift.estimators.classical import (
     NeighborsRegressor,
 )
 from xtalshift.estimators.methods import MethodSettings, register_method
+from xtalshift.estimators.quantile_trees import QuantileLightGBMRegressor
 from xtalshift.estimators.transduction import BilinearTransductionRegressor
 
 __all__: list[str] = []
@@ -73,6 +74,12 @@ def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:
 def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
     options = settings.lightgbm.model_dump()
     return LightGBMRegressor(**options, threads=settings.threads, random_state=seed)
+
+
+@register_method("lightgbm-quantile", saved=True)
+def _lightgbm_quantile(settings: MethodSettings, seed: int | None) -> Regressor:
+    options = settings.lightgbm.model_dump()
+    return QuantileLightGBMRegressor(**options, threads=settings.threads, random_state=seed)
 
 
 @register_method(

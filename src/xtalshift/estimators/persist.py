@@ -19,13 +19,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
-from xtalshift.estimators.pipeline import FormulaRegressor, ModelCard
+from xtalshift.estimators.card import ModelCard
+from xtalshift.estimators.pipeline import FormulaRegressor
 from xtalshift.provenance import hash_text
+from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.uncertainty.domain import ApplicabilityDomain
 
 __all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MODEL_FILE = "model.json"
 ARRAYS_FILE = "arrays.safetensors"
 
@@ -58,8 +61,13 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
     check_model_folder(folder)
     state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
-    arrays = save(state)
     regressor = model.regressor_
+    calibration, domain = model.calibration_, model.domain_
+    if calibration is not None:
+        state |= calibration.get_state()
+    if domain is not None:
+        state |= domain.get_state()
+    arrays = save(state)
     description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -73,6 +81,10 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
         "feature_names": [str(name) for name in model.featurizer().get_feature_names_out()],
         "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
         "card": asdict(model.card_),
+        "calibration": None
+        if calibration is None
+        else {"kind": calibration.kind, "origin": calibration.origin},
+        "has_domain": domain is not None,
     }
     description["sha256"] = _hash_description(description)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,12 +157,17 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegre
         regressor = REGRESSORS[saved["class"]](**saved["parameters"])
         if device is not None and "device" in saved["parameters"]:
             regressor.set_params(device=device)
-        regressor._set_state(load(arrays))  # noqa: SLF001
+        state = load(arrays)
+        regressor._set_state(state)  # noqa: SLF001
         card = description["card"]
         card["feature_cols"] = tuple(card["feature_cols"])
         # unfitted, so that clone(model).fit trains the same method with the same settings
         model = FormulaRegressor(clone(regressor), **description["pipeline"])
         model.adopt(regressor, ModelCard(**card))
+        if description["calibration"] is not None:
+            model.calibration_ = Calibration.from_state(state, **description["calibration"])
+        if description["has_domain"]:
+            model.domain_ = ApplicabilityDomain().set_state(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFormatError(
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "

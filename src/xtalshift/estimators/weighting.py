@@ -10,15 +10,15 @@ from sklearn.base import clone
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, Labelled, Regressor
-from xtalshift.estimators.density_ratio import (
+from xtalshift.seeding import Seed
+from xtalshift.splits.shift import standardise
+from xtalshift.uncertainty.density_ratio import (
     classifier_weights,
     effective_sample_size,
-    kmm_weights,
     principal_components,
     ulsif_weights,
 )
-from xtalshift.seeding import Seed
-from xtalshift.splits.shift import standardise
+from xtalshift.uncertainty.kmm import kmm_weights
 
 __all__ = ["ImportanceWeightedRegressor", "Ratio", "WrappedRegressor"]
 
@@ -95,7 +95,7 @@ class ImportanceWeightedRegressor(WrappedRegressor):
         What is fitted; it must take sample weights.
     ratio : {"kmm", "ulsif", "classifier"}, default "kmm"
         How the weights are found, see `kmm_weights`, `ulsif_weights`, `classifier_weights` in
-        `xtalshift.estimators.density_ratio`. The first two see at most 10 principal components.
+        `xtalshift.uncertainty`. The first two see at most 10 principal components.
     max_weight : float, default 20
         Largest weight, at least 1; the mean is 1.
     validation_fraction, random_state

@@ -16,6 +16,7 @@ from xtalshift.progress import NO_PROGRESS
         ("SplitError", ValueError),
         ("LeakageError", ValueError),
         ("ModelFormatError", ValueError),
+        ("NotConformalizedError", AttributeError),
         ("TrainingError", RuntimeError),
     ],
 )
@@ -33,7 +34,7 @@ def test_every_error_is_tested_above_and_public():
         if isinstance(item, type) and issubclass(item, Exception)
     }
     assert classes == set(errors.__all__)
-    assert len(classes) == 11
+    assert len(classes) == 12
 
 
 def test_the_default_listener_says_nothing(capsys):

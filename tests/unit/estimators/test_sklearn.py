@@ -15,6 +15,7 @@ from xtalshift.estimators import (
     IRNetRegressor,
     LightGBMRegressor,
     MethodSettings,
+    QuantileLightGBMRegressor,
     RidgeRegressor,
     TargetedCALRegressor,
     build_method,
@@ -27,6 +28,7 @@ REGRESSORS = [
     ConstantRegressor(random_state=0),
     RidgeRegressor(random_state=0),
     LightGBMRegressor(n_estimators=60, random_state=0),
+    QuantileLightGBMRegressor(n_estimators=60, random_state=0),
     IRNetRegressor(epochs=60, batch_size=32, learning_rate=1e-2, **QUICK),
     CALRegressor(settings={"epochs": 40, "batch_size": 32, "learning_rate": 1e-2}, **QUICK),
     CALRegressor(

@@ -11,7 +11,7 @@ from xtalshift.benchmark.engine.problem import FoldRows, Problem
 from xtalshift.benchmark.engine.tasks import Task, TaskContext
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.estimators import METHODS, Regressor, build_method
-from xtalshift.estimators.pipeline import origin_of, target_transform
+from xtalshift.estimators.inputs import origin_of, target_transform
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.seeding import derive_seed
 

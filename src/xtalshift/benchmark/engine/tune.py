@@ -12,7 +12,7 @@ from xtalshift.benchmark.engine.problem import FoldRows, Problem
 from xtalshift.benchmark.engine.tasks import Task, TaskContext
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import METHODS
-from xtalshift.estimators.pipeline import target_transform
+from xtalshift.estimators.inputs import target_transform
 from xtalshift.seeding import derive_seed
 
 __all__ = ["tune"]

@@ -16,7 +16,7 @@ from xtalshift.benchmark.engine.scores import evaluate
 from xtalshift.benchmark.engine.tasks import Task, TaskContext
 from xtalshift.benchmark.engine.tune import tune
 from xtalshift.benchmark.rows import spread_rows
-from xtalshift.estimators.pipeline import target_transform
+from xtalshift.estimators.inputs import target_transform
 from xtalshift.provenance import peak_memory_mib
 
 __all__ = ["describe_task", "failed_record", "run_task"]

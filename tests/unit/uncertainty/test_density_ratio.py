@@ -11,17 +11,16 @@ from scipy.stats import norm, spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 
-from xtalshift.estimators import density_ratio
-from xtalshift.estimators.density_ratio import (
+from xtalshift.uncertainty import density_ratio
+from xtalshift.uncertainty.density_ratio import (
     _fit_ratio,
-    _match_means,
     bound_weights,
     classifier_weights,
     effective_sample_size,
-    kmm_weights,
     principal_components,
     ulsif_weights,
 )
+from xtalshift.uncertainty.kmm import _match_means, kmm_weights
 
 METHODS = [kmm_weights, ulsif_weights, classifier_weights]
 BOUND = 20.0

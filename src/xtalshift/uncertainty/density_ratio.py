@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import StratifiedKFold
-from sklearn.neighbors import NearestNeighbors
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 __all__ = [
+    "FloatArray",
+    "Ratio",
     "bound_weights",
     "classifier_weights",
     "effective_sample_size",
-    "kmm_weights",
+    "fit_classifier",
+    "fit_ulsif",
+    "median_distance",
     "principal_components",
     "ulsif_weights",
 ]
 
 FloatArray = NDArray[np.float64]
+Ratio = Callable[[FloatArray], FloatArray]
+"""Rows of shape (k, d) -> p_target / p_source up to a common factor, shape (k,)."""
 
 N_COMPONENTS = 10
 MEDIAN_ROWS = 500
 CHUNK = 4096
-KMM_STEPS = 2000
-KMM_TOLERANCE = 1e-4
-NEIGHBOURS = 5
 ULSIF_FOLDS = 5
 SIGMA_FACTORS = (0.25, 0.5, 1.0, 2.0)
 LAMBDAS = (1e-3, 1e-2, 1e-1, 1.0)
 CLASSIFIER_C = (1e-4, 1e-3, 1e-2, 1e-1)
+LOG_BOUND = 100.0
 NEGLIGIBLE = 1e-12
 """Share of the largest weight below which a weight is 0."""
 
@@ -83,104 +85,6 @@ def principal_components(
     return reduced[: len(source)], reduced[len(source) :]
 
 
-def kmm_weights(
-    source: FloatArray,
-    target: FloatArray,
-    *,
-    bound: float,
-    gamma: float | None = None,
-    max_rows: int = 2000,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Return weights with which the source rows have the kernel mean of the target rows.
-
-    Kernel mean matching (Huang et al., NeurIPS 2006, equation 12): minimise
-    ``b'Kb / 2 - kappa'b`` with ``K_ij = k(x_i, x_j)`` and ``kappa_i = n/m sum_j k(x_i, x'_j)``,
-    where ``0 <= b_i <= bound`` and ``|mean(b) - 1| <= bound / sqrt(n)`` (Gretton et al., Dataset
-    Shift in Machine Learning, 2009), but at most 1/2, since the result is scaled to mean 1.
-
-    Parameters
-    ----------
-    source, target : ndarray of float, shapes (n, d) and (m, d)
-        Features in few dimensions, see `principal_components`.
-    bound : float
-        Largest weight, more than 1.
-    gamma : float, optional
-        Of the kernel ``exp(-gamma |x - x'|^2)``; by default ``1 / (2 median^2)`` with the median
-        of the pairwise distances.
-    max_rows : int, default 2000
-        Source rows for which the problem is solved, a random sample; each other row has the mean
-        weight of the 5 nearest of them.
-    rng : numpy.random.Generator
-        Draws samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Mean 1.
-    """
-    if gamma is None:
-        gamma = 0.5 / _median_distance(source, target, rng) ** 2
-    n = len(source)
-    solved = np.arange(n)
-    if n > max_rows:
-        solved = np.sort(rng.choice(n, max_rows, replace=False))
-    rows = source[solved]
-    kappa = np.zeros(len(rows))
-    for start in range(0, len(target), CHUNK):
-        kappa += rbf_kernel(rows, target[start : start + CHUNK], gamma=gamma).sum(axis=1)
-    kappa *= len(rows) / len(target)
-    slack = min(bound / np.sqrt(len(rows)), 0.5)
-    found = _match_means(rbf_kernel(rows, gamma=gamma), kappa, bound, slack)
-    weights = np.empty(n)
-    weights[solved] = found
-    others = np.setdiff1d(np.arange(n), solved)
-    if len(others):
-        search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(rows))).fit(rows)
-        weights[others] = found[search.kneighbors(source[others], return_distance=False)].mean(1)
-    return bound_weights(weights, bound)
-
-
-def _match_means(kernel: FloatArray, kappa: FloatArray, bound: float, slack: float) -> FloatArray:
-    """Minimise ``b'Kb / 2 - kappa'b`` over the box where the mean is 1 to within `slack`.
-
-    Accelerated projected gradient (Beck and Teboulle, SIAM J. Imaging Sci. 2, 183, 2009) that
-    restarts where it overshoots (O'Donoghue and Candes, Found. Comput. Math. 15, 715, 2015).
-    """
-    n = len(kappa)
-    rate = 1.0 / kernel.sum(axis=1).max()  # no eigenvalue exceeds the largest sum of a row
-    weights = ahead = np.ones(n)
-    momentum = 1.0
-    for _ in range(KMM_STEPS):
-        moved = _project(ahead - rate * (kernel @ ahead - kappa), bound, n * slack)
-        change = moved - weights
-        if (ahead - moved) @ change > 0:
-            momentum = 1.0
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead_next = moved + (momentum - 1) / following * change
-        done = np.abs(ahead - moved).max() < KMM_TOLERANCE and np.abs(change).max() < KMM_TOLERANCE
-        weights, ahead, momentum = moved, ahead_next, following
-        if done:
-            break
-    return weights
-
-
-def _project(point: FloatArray, bound: float, slack: float) -> FloatArray:
-    """Return the nearest point of the box [0, bound]^n whose sum is n to within `slack`."""
-    n = len(point)
-    inside = np.clip(point, 0.0, bound)
-    total = float(inside.sum())
-    wanted = min(max(total, n - slack), n + slack)
-    if total == wanted:
-        return inside
-
-    def missing(shift: float) -> float:
-        return float(np.clip(point + shift, 0.0, bound).sum()) - wanted
-
-    shift = brentq(missing, -float(point.max()), bound - float(point.min()), xtol=1e-12)
-    return np.asarray(np.clip(point + shift, 0.0, bound))
-
-
 def ulsif_weights(
     source: FloatArray,
     target: FloatArray,
@@ -222,8 +126,42 @@ def ulsif_weights(
     ndarray of float64, shape (n,)
         Mean 1.
     """
+    ratio = fit_ulsif(
+        source,
+        target,
+        n_centers=n_centers,
+        sigmas=sigmas,
+        lambdas=lambdas,
+        max_rows=max_rows,
+        rng=rng,
+    )
+    return bound_weights(ratio(source), bound)
+
+
+def fit_ulsif(
+    source: FloatArray,
+    target: FloatArray,
+    *,
+    n_centers: int = 100,
+    sigmas: Sequence[float] | None = None,
+    lambdas: Sequence[float] = LAMBDAS,
+    max_rows: int = 10_000,
+    rng: np.random.Generator,
+) -> Ratio:
+    """Return the density ratio of `ulsif_weights` as a function of rows.
+
+    Parameters
+    ----------
+    source, target, n_centers, sigmas, lambdas, max_rows, rng
+        As in `ulsif_weights`.
+
+    Returns
+    -------
+    callable
+        Rows of shape (k, d) -> ratio, not negative, shape (k,).
+    """
     if sigmas is None:
-        median = _median_distance(source, target, rng)
+        median = median_distance(source, target, rng)
         sigmas = [factor * median for factor in SIGMA_FACTORS]
     centers = target[rng.permutation(len(target))[:n_centers]]
     drawn = [rows[rng.permutation(len(rows))[:max_rows]] for rows in (source, target)]
@@ -241,11 +179,15 @@ def ulsif_weights(
             penalty = float(lambdas[int(np.argmin(errors))])
     kernels = [rbf_kernel(rows, centers, gamma=gamma) for rows in drawn]
     alpha = _fit_ratio(kernels[0], kernels[1], [penalty])[:, 0]
-    pieces = [
-        rbf_kernel(source[start : start + CHUNK], centers, gamma=gamma) @ alpha
-        for start in range(0, len(source), CHUNK)
-    ]
-    return bound_weights(np.concatenate(pieces), bound)
+
+    def ratio(rows: FloatArray) -> FloatArray:
+        pieces = [
+            rbf_kernel(rows[start : start + CHUNK], centers, gamma=gamma) @ alpha
+            for start in range(0, len(rows), CHUNK)
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    return ratio
 
 
 def _left_out_error(
@@ -326,6 +268,51 @@ def classifier_weights(
     return bound_weights(np.exp(chosen - chosen.max()), bound)
 
 
+def fit_classifier(
+    source: FloatArray,
+    target: FloatArray,
+    *,
+    folds: int = 5,
+    penalties: Sequence[float] = CLASSIFIER_C,
+    rng: np.random.Generator,
+) -> Ratio:
+    """Return the density ratio of a logistic regression as a function of rows.
+
+    Parameters
+    ----------
+    source, target : ndarray of float, shapes (n, d) and (m, d)
+        Standardised features, at least two rows each.
+    folds : int, default 5
+        Folds whose rows left out choose the penalty by cross-entropy.
+    penalties : sequence of float
+        Inverse strengths C to choose from.
+    rng : numpy.random.Generator
+        Draws the folds.
+
+    Returns
+    -------
+    callable
+        Rows of shape (k, d) -> ratio up to a common factor, shape (k,).
+    """
+    n, m = len(source), len(target)
+    draw = StratifiedKFold(
+        min(folds, n, m), shuffle=True, random_state=int(rng.integers(2**31 - 1))
+    )
+    model = GridSearchCV(
+        LogisticRegression(tol=1e-5, max_iter=5000),
+        {"C": list(penalties)},
+        scoring="neg_log_loss",
+        cv=draw,
+    )
+    model.fit(np.concatenate([source, target]), np.repeat([False, True], [n, m]))
+
+    def ratio(rows: FloatArray) -> FloatArray:
+        # a row that is clearly of one side must not overflow
+        return np.asarray(np.exp(np.clip(model.decision_function(rows), -LOG_BOUND, LOG_BOUND)))
+
+    return ratio
+
+
 def bound_weights(weights: FloatArray, bound: float) -> FloatArray:
     """Scale and clip weights so that their mean is 1 and none exceeds `bound`.
 
@@ -362,7 +349,7 @@ def bound_weights(weights: FloatArray, bound: float) -> FloatArray:
     return np.asarray(np.minimum(factor * scaled, bound))
 
 
-def _median_distance(source: FloatArray, target: FloatArray, rng: np.random.Generator) -> float:
+def median_distance(source: FloatArray, target: FloatArray, rng: np.random.Generator) -> float:
     """Return the median distance of distinct rows, of samples of both domains; 1 if all agree."""
     drawn = [rows[rng.permutation(len(rows))[:MEDIAN_ROWS]] for rows in (source, target)]
     distances = pdist(np.concatenate(drawn))

@@ -1,0 +1,126 @@
+"""``xtalshift enumerate``: candidate formulas for screening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtalshift.cli.options import split_names
+from xtalshift.cli.output import open_writer
+from xtalshift.cli.progress import make_progress
+
+__all__ = ["enumerate_command"]
+
+RULES = ("smact",)
+MANY = 1_000_000_000
+"""From so many compositions on, the command says what makes them fewer."""
+PER_HOUR = 3_600_000_000  # a million a second; most are faster
+
+
+def enumerate_command(
+    elements: Annotated[
+        str,
+        typer.Option(help="Symbols and classes: Li,Mg,halogens,rare_earth.", metavar="NAMES"),
+    ],
+    max_atoms: Annotated[int, typer.Option(help="Most atoms of a reduced formula.")],
+    min_elements: Annotated[int, typer.Option(help="Fewest elements of a formula.")] = 2,
+    max_elements: Annotated[int, typer.Option(help="Most elements of a formula.")] = 4,
+    must_contain: Annotated[
+        str | None,
+        typer.Option(help="Elements of each formula; of a class, one or more.", metavar="NAMES"),
+    ] = None,
+    charge_neutral: Annotated[
+        bool | None,
+        typer.Option(
+            "--charge-neutral/--no-charge-neutral",
+            help="Only what is neutral with common oxidation states (default, unless --rules).",
+        ),
+    ] = None,
+    electronegativity: Annotated[
+        bool,
+        typer.Option(
+            "--electronegativity",
+            help="Only what is neutral with cations less electronegative than anions.",
+        ),
+    ] = False,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            help="smact: what SMACT accepts, by its own oxidation states; alloys too "
+            "(pip install 'xtalshift[smact]')."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help=".csv or .parquet file (default: CSV to the screen)."),
+    ] = None,
+) -> None:
+    """Write every composition of some elements up to a size, one reduced formula a row.
+
+    Each composition comes once and always in the same order, in constant memory. `xtalshift
+    predict` reads the file.
+    """
+    from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
+    from xtalshift.errors import ConfigError, DataError
+
+    if rules is not None and rules not in RULES:
+        raise ConfigError(f"no rules {rules!r}; there are: {', '.join(RULES)}")
+    accept = None
+    if rules == "smact":
+        from xtalshift.data.smact_rules import load_smact_rules
+
+        accept = load_smact_rules()
+    names = split_names(elements) or []
+    limits = {"max_atoms": max_atoms, "min_elements": min_elements, "max_elements": max_elements}
+    required = split_names(must_contain) or []
+    total = count_formulas(names, **limits, required=required)
+    blocks = enumerate_formulas(
+        names,
+        **limits,
+        required=required,
+        neutral=electronegativity or not rules if charge_neutral is None else charge_neutral,
+        ordered=electronegativity,
+        accept=accept,
+    )
+    progress = make_progress()
+    progress.say(f"{total:,} compositions to look at{_advise(total)}")
+    written = 0
+    with _open(out) as write, progress.task("enumerate", total) as task:
+        for block in blocks:
+            if block.formulas:
+                write(block.formulas)
+            written += len(block.formulas)
+            task.advance(block.examined, found=f"{written:,}")
+        if not written:
+            raise DataError(
+                f"none of the {total:,} compositions of {elements} passes; add an element that "
+                "forms anions, such as O, allow more atoms, or leave out a rule "
+                "(--no-charge-neutral)"
+            )
+    typer.echo(f"{written:,} formulas{'' if out is None else f': {out}'}", err=out is None)
+
+
+@contextmanager
+def _open(out: Path | None) -> Iterator[Callable[[list[str]], None]]:
+    """Return what writes formulas to a file or, as CSV, to standard output."""
+    if out is None:
+        typer.echo("formula")
+        yield lambda formulas: typer.echo("\n".join(formulas))
+        return
+    import pandas as pd
+
+    with open_writer(out) as writer:
+        yield lambda formulas: writer.write(pd.DataFrame({"formula": formulas}))
+
+
+def _advise(total: int) -> str:
+    if total < MANY:
+        return ""
+    return (
+        f", up to {total / PER_HOUR:,.1f} hours; fewer elements, a lower "
+        "--max-elements or --max-atoms, or --must-contain make them fewer"
+    )

@@ -1,0 +1,101 @@
+"""Adaptation of a model of formulas to a target domain, and intervals from the same labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.families import family_codes
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.estimators.card import FormulaLabels
+from xtalshift.estimators.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.progress import Progress
+from xtalshift.splits import KFoldSplit
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.pipeline import FormulaRegressor
+
+__all__ = ["adapt_formulas"]
+
+
+def adapt_formulas(
+    model: FormulaRegressor,
+    target: FormulaLabels,
+    *,
+    source: FormulaLabels | None,
+    method: str,
+    settings: Mapping[str, Any] | None,
+    calibration_folds: int,
+    random_state: int | None,
+    progress: Progress,
+) -> FormulaRegressor:
+    """Return an adapted copy of `model`; see `FormulaRegressor.adapt`."""
+    check_is_fitted(model, "regressor_")
+    start = model.regressor_
+    if not isinstance(start, NetworkRegressor):
+        raise ConfigError(
+            f"only networks can be adapted, this model is a {type(start).__name__}; "
+            "train one with method 'erm' or 'cal'"
+        )
+    regressor = TargetedCALRegressor(
+        method,
+        settings,
+        architecture=start.widths_,
+        dropout=start.dropout_,
+        n_members=start.n_members,
+        bootstrap=start.bootstrap,
+        weights=start.weights,
+        clip=start.clip,
+        bf16=start.bf16,
+        device=start.device,
+        random_state=random_state,
+    )
+    scale = model.scale
+    compositions, _, _ = parse_formulas(list(target.X), hydrates=model.hydrates)
+    groups = compositions.reduced_formulas()
+    X = model.features_of(target.X, target.extra)
+    y = None if target.y is None else scale.forward(target.y)
+    replay: dict[str, Any] = {}
+    if source is not None:
+        assert source.y is not None
+        known, _, _ = parse_formulas(list(source.X), hydrates=model.hydrates)
+        replay = {
+            "X": model.features_of(source.X, source.extra),
+            "y": scale.forward(source.y),
+            "source_groups": known.reduced_formulas(),
+        }
+    template = clone(regressor)
+    regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
+    adapted: FormulaRegressor = clone(model).set_params(method=clone(regressor))
+    adapted.adopt(regressor, model.card_)
+    if model.domain_ is not None:
+        adapted.domain_ = model.domain_
+        if target.y is not None:
+            values = np.asarray(target.y, dtype=np.float64)
+            adapted.domain_ = model.domain_.extend(X, values, groups.tolist())
+    if calibration_folds and y is not None:
+        if len(y) < max(MIN_CALIBRATION, 2 * calibration_folds):
+            raise DataError(
+                f"{len(y)} labels are too few for intervals from {calibration_folds} folds; give "
+                f"more labels, or calibration_folds=0 (no intervals)"
+            )
+        scored: list[tuple[NDArray[np.int64], Scored]] = []
+        split = KFoldSplit(calibration_folds, random_state=random_state)
+        with progress.task("calibration", calibration_folds) as task:
+            for rows, out in split.split(X, y, groups):
+                fold = clone(template)
+                fold.adapt(start, X[rows], y[rows], groups=groups[rows], **replay)
+                scored.append((out, score_rows(fold, X[out])))
+                task.advance()
+        adapted.calibration_ = join_scores(
+            scored, X, y, origin="target", families=family_codes(compositions)
+        )
+    return adapted

@@ -1,0 +1,268 @@
+"""From a fitted regressor and rows it was not trained on to prediction intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators.base import Regressor
+from xtalshift.featurize import Origin
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.conformal import (
+    FLOOR,
+    Calibration,
+    ScoreKind,
+    conformity_scores,
+)
+from xtalshift.uncertainty.conformal import Origin as ScoreOrigin
+
+__all__ = [
+    "MIN_CALIBRATION",
+    "Scored",
+    "calibrate",
+    "cross_calibrate",
+    "interval",
+    "join_scores",
+    "score_rows",
+]
+
+FloatArray = NDArray[np.float64]
+
+MIN_CALIBRATION = 10
+"""Fewer rows bound nothing at the usual levels, and say little at any."""
+
+
+def calibrate(
+    regressor: Regressor,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    kind: ScoreKind | None = None,
+    origin: ScoreOrigin = "held-out",
+    families: NDArray[np.int64] | None = None,
+) -> Calibration:
+    """Return the conformity scores of rows that `regressor` was not trained on.
+
+    Parameters
+    ----------
+    regressor : Regressor
+        Fitted.
+    X : array_like of float, shape (n, d)
+        Features.
+    y : array_like of float, shape (n,)
+        Targets, on the scale of the regressor.
+    kind : {"absolute", "normalised", "quantile"}, optional
+        By default ``quantile`` for regressors that predict quantiles, ``normalised`` for those that
+        state a standard deviation, else ``absolute``.
+    origin : {"held-out", "out-of-fold", "target"}
+        Which rows these are; kept with the scores.
+    families : ndarray of int64, shape (n,), optional
+        Chemical family of each row, see `xtalshift.chem.families.family_codes`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 10 rows.
+    ConfigError
+        If the regressor cannot have scores of this kind.
+    """
+    features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    _check_number(len(targets))
+    everything = np.arange(len(targets))
+    parts = [(everything, score_rows(regressor, features, kind))]
+    return join_scores(parts, features, targets, origin=origin, families=families)
+
+
+def cross_calibrate(
+    regressor: Regressor,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    n_folds: int = 5,
+    random_state: int | None = None,
+    kind: ScoreKind | None = None,
+    compositions: Origin | None = None,
+    families: NDArray[np.int64] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> Calibration:
+    """Return conformity scores of all rows, each from a model of the other folds.
+
+    No row is lost for the calibration, at the price of `n_folds` further trainings: the way for
+    small data. The scores go around the prediction of the model of all rows, which is at least as
+    good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015; without the guarantee
+    of Barber et al., Ann. Stat. 49, 486, 2021, which needs the models of all folds to predict).
+
+    Parameters
+    ----------
+    regressor : Regressor
+        Cloned for each fold, fitted or not.
+    X : array_like of float, shape (n, d)
+        Features of all training and validation rows.
+    y : array_like of float, shape (n,)
+        Targets, on the scale of the regressor.
+    groups : array_like of str, shape (n,), optional
+        Reduced formulas: none stands in two folds.
+    n_folds : int, default 5
+        Folds.
+    random_state : int, optional
+        Draws the folds.
+    kind, families
+        As in `calibrate`.
+    compositions : Origin of n rows, optional
+        For regressors whose `fit` needs it.
+    progress : Progress
+        Told how far it is.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than 10 rows.
+    """
+    features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    _check_number(len(targets))
+    names = None if groups is None else np.asarray(groups)
+    split = KFoldSplit(n_folds, random_state=random_state)
+    parts: list[tuple[NDArray[np.int64], Scored]] = []
+    with progress.task("calibration", n_folds) as task:
+        for train, out in split.split(features, targets, names):
+            model = clone(regressor)
+            model.fit(
+                features[train],
+                targets[train],
+                groups=None if names is None else names[train],
+                origin=None if compositions is None else compositions.take(train),
+            )
+            parts.append((out, score_rows(model, features[out], kind)))
+            task.advance()
+    return join_scores(parts, features, targets, origin="out-of-fold", families=families)
+
+
+def join_scores(
+    parts: list[tuple[NDArray[np.int64], Scored]],
+    X: FloatArray,
+    y: FloatArray,
+    *,
+    origin: ScoreOrigin,
+    families: NDArray[np.int64] | None = None,
+) -> Calibration:
+    """Return the calibration of rows that were forecast in parts, each by another model.
+
+    Parameters
+    ----------
+    parts : list of (rows, Scored)
+        Row numbers that together are 0 to n - 1, and what their model says of them.
+    X, y : ndarrays of float64, shapes (n, d) and (n,)
+        All rows.
+    origin, families
+        As in `calibrate`.
+    """
+    floor = float(np.median([forecast.floor() for _, forecast in parts]))
+    scores = np.empty(len(y))
+    for rows, forecast in parts:
+        scores[rows] = forecast.scores(y[rows], floor)
+    kind = parts[0][1].kind
+    return Calibration(scores, kind, origin, floor, X.astype(np.float32), families)
+
+
+def score_rows(regressor: Regressor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
+    """Return what a fitted regressor says of rows, shape (n, d), for scores of a kind."""
+    if kind is None:
+        if regressor.predict_quantiles(X[:1]) is not None:
+            kind = "quantile"
+        else:
+            kind = "absolute" if regressor.predict_std(X[:1]) is None else "normalised"
+    return Scored(regressor, X, kind)
+
+
+def interval(
+    forecast: Scored,
+    calibration: Calibration,
+    level: float,
+    *,
+    families: NDArray[np.int64] | None = None,
+    weights: tuple[FloatArray, FloatArray] | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return prediction intervals, on the scale of the regressor.
+
+    Parameters
+    ----------
+    forecast : Scored
+        What the calibrated regressor says of m rows, in the kind of the calibration.
+    calibration : Calibration
+        Its conformity scores.
+    level : float
+        In (0, 1).
+    families, weights
+        As in `Calibration.half_widths`.
+
+    Returns
+    -------
+    lower, upper : ndarray of float64, shape (m,)
+        Infinite where the calibration bounds nothing.
+    """
+    half = calibration.half_widths(level, families=families, weights=weights)
+    return forecast.bounds(np.broadcast_to(half, forecast.center.shape), calibration.floor)
+
+
+class Scored:
+    """What a regressor says of some rows, as far as scores of a kind need it.
+
+    Attributes
+    ----------
+    center : ndarray of float64, shape (n,)
+        Its predictions.
+    """
+
+    def __init__(self, regressor: Regressor, X: FloatArray, kind: ScoreKind) -> None:
+        self.kind = kind
+        self.center = regressor.predict(X)
+        self.spread: FloatArray | None = None
+        self.quantiles: tuple[FloatArray, FloatArray] | None = None
+        name = type(regressor).__name__
+        if kind == "normalised":
+            self.spread = regressor.predict_std(X)
+            if self.spread is None:
+                raise ConfigError(
+                    f"{name} states no standard deviation, so that scores cannot be normalised; "
+                    "use an ensemble (n_members above 1) or absolute scores"
+                )
+        elif kind == "quantile":
+            self.quantiles = regressor.predict_quantiles(X)
+            if self.quantiles is None:
+                raise ConfigError(f"{name} predicts no quantiles; use absolute scores")
+        elif kind != "absolute":
+            raise ConfigError(f"score = {kind!r}; expected absolute, normalised or quantile")
+
+    def floor(self) -> float:
+        """Return the least spread; the smallest positive number where members always agree."""
+        if self.spread is None:
+            return 0.0
+        return max(FLOOR * float(np.median(self.spread)), float(np.finfo(float).tiny))
+
+    def scores(self, y: FloatArray, floor: float) -> FloatArray:
+        """Return the conformity scores of targets, shape (n,)."""
+        spread = None if self.spread is None else np.maximum(self.spread, floor)
+        return conformity_scores(y, self.center, spread=spread, quantiles=self.quantiles)
+
+    def bounds(self, half: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
+        """Return the interval of each row for quantiles of the scores, shape (n,)."""
+        if self.quantiles is not None:
+            low, high = self.quantiles[0] - half, self.quantiles[1] + half
+            # quantiles that were too far apart may be moved past each other
+            middle = (self.quantiles[0] + self.quantiles[1]) / 2
+            return np.minimum(low, middle), np.maximum(high, middle)
+        if self.spread is not None:
+            half = half * np.maximum(self.spread, floor)
+        return self.center - half, self.center + half
+
+
+def _check_number(n: int) -> None:
+    if n < MIN_CALIBRATION:
+        raise DataError(
+            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed, and 9 bound "
+            "nothing above 90 %"
+        )

@@ -1,0 +1,1 @@
+"""How far to trust a prediction: intervals, domain of applicability, what to measure next."""

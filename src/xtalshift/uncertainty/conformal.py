@@ -1,0 +1,236 @@
+"""Conformal prediction: from errors on rows that were not trained on to intervals that hold.
+
+===========================================  =========================
+symbol                                       variable
+===========================================  =========================
+conformity score s_i of calibration row i    ``scores``
+level 1 - alpha                              ``level``
+spread sigma(x) that scales a score          ``spread``
+density ratio w(x) of target to source       ``weights``
+===========================================  =========================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.metrics.checks import as_vector, check_level
+
+__all__ = ["Calibration", "Origin", "ScoreKind", "conformal_quantile", "conformity_scores"]
+
+FloatArray = NDArray[np.float64]
+ScoreKind = Literal["absolute", "normalised", "quantile"]
+Origin = Literal["held-out", "out-of-fold", "target"]
+
+FLOOR = 0.1
+"""A spread counts at least this share of the median spread: members may agree by chance."""
+
+_ROUNDING = 1e-12
+
+
+def conformal_quantile(
+    scores: ArrayLike,
+    level: float,
+    *,
+    weights: ArrayLike | None = None,
+    test_weights: ArrayLike | None = None,
+) -> FloatArray:
+    """Return the score that a new row stays below with probability at least `level`.
+
+    Without weights the ``ceil((n + 1) level)``-th smallest score (Vovk, Gammerman and Shafer,
+    Algorithmic Learning in a Random World, 2005), which holds for rows that could have been
+    exchanged with the new one. With weights the smallest score whose weight, with that of all
+    smaller ones, is at least `level` of the sum over all rows and the new one (Tibshirani et al.,
+    NeurIPS 2019, equation 7), which holds under covariate shift if the weights are
+    ``p_target(x) / p_source(x)``.
+
+    Parameters
+    ----------
+    scores : array_like of float, shape (n,)
+        Of calibration rows, finite.
+    level : float
+        In (0, 1).
+    weights : array_like of float, shape (n,), optional
+        Density ratio of the calibration rows, at least 0, up to a common factor.
+    test_weights : array_like of float, shape (m,), optional
+        That of the new rows, with the same factor; given exactly if `weights` is.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,), or (1,) without weights
+        ``inf`` where the calibration rows are too few, or weigh too little, for any bound.
+
+    Raises
+    ------
+    ConfigError
+        If `level` is not inside (0, 1).
+    DataError
+        If a score or weight is not finite, a weight is negative, or shapes differ.
+    """
+    check_level(level)
+    known = as_vector(scores, "scores")
+    if (weights is None) != (test_weights is None):
+        raise DataError("weights and test_weights belong together; give both or neither")
+    if weights is None or test_weights is None:
+        rank = int(np.ceil((len(known) + 1) * level - _ROUNDING))
+        return np.array([np.sort(known)[rank - 1] if rank <= len(known) else np.inf])
+    w, new = as_vector(weights, "weights"), as_vector(test_weights, "test_weights")
+    if w.shape != known.shape:
+        raise DataError(f"{w.shape=} and {known.shape=}: expected one weight per score")
+    if (w < 0).any() or (new < 0).any():
+        raise DataError("weights must not be negative; a density ratio never is")
+    order = np.argsort(known, kind="stable")
+    reached = np.cumsum(w[order])
+    total = reached[-1] if len(reached) else 0.0
+    wanted = level * (total + new)
+    place = np.searchsorted(reached, wanted - _ROUNDING * (total + new), side="left")
+    # of a row without weight next to weightless calibration rows nothing is known
+    place = np.where(total + new > 0, place, len(known))
+    return np.append(known[order], np.inf)[place]
+
+
+def conformity_scores(
+    targets: ArrayLike,
+    predictions: ArrayLike,
+    *,
+    spread: ArrayLike | None = None,
+    quantiles: tuple[ArrayLike, ArrayLike] | None = None,
+) -> FloatArray:
+    """Return how badly predictions miss, in the terms in which intervals are built.
+
+    Parameters
+    ----------
+    targets, predictions : array_like of float, shape (n,)
+        In one unit.
+    spread : array_like of float, shape (n,), optional
+        Positive: the score is ``|y - f| / spread`` (Papadopoulos et al., ECML 2002), so that
+        intervals are wider where the spread is.
+    quantiles : pair of array_like of float, shapes (n,), optional
+        Predicted lower and upper quantile: the score is ``max(low - y, y - high)`` (conformalised
+        quantile regression: Romano, Patterson and Candes, NeurIPS 2019, equation 6).
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        ``|y - f|`` if neither is given.
+    """
+    y = as_vector(targets, "targets")
+    if quantiles is not None:
+        low, high = (as_vector(side, "quantiles") for side in quantiles)
+        return np.maximum(low - y, y - high)
+    error = np.abs(y - as_vector(predictions, "predictions"))
+    return error if spread is None else np.asarray(error / as_vector(spread, "spread"))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Conformity scores of rows that the model was not trained on, and what goes with them.
+
+    Attributes
+    ----------
+    scores : ndarray of float64, shape (n,)
+        See `conformity_scores`; on the scale on which the regressor works.
+    kind : {"absolute", "normalised", "quantile"}
+        What a score is.
+    origin : {"held-out", "out-of-fold", "target"}
+        Rows held out from training; all training rows, each predicted by a model of the other
+        folds; or labels of the target domain.
+    floor : float
+        Least spread, for ``normalised`` scores.
+    X : ndarray of float32, shape (n, d), or None
+        Features, for density ratios.
+    families : ndarray of int64, shape (n,), or None
+        Chemical family of each row, for intervals by family.
+    """
+
+    scores: FloatArray
+    kind: ScoreKind = "absolute"
+    origin: Origin = "held-out"
+    floor: float = 0.0
+    X: NDArray[np.float32] | None = None
+    families: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def half_widths(
+        self,
+        level: float,
+        *,
+        families: NDArray[np.int64] | None = None,
+        weights: tuple[FloatArray, FloatArray] | None = None,
+    ) -> FloatArray:
+        """Return the quantile of the scores that applies to each new row.
+
+        Parameters
+        ----------
+        level : float
+            In (0, 1).
+        families : ndarray of int64, shape (m,), optional
+            Family of the new rows: the rows of a family are calibrated by themselves (Mondrian;
+            Vovk et al., 2005, section 4.5), and those of all families with too few calibration
+            rows for a finite bound together.
+        weights : pair of ndarray of float64, shapes (n,) and (m,), optional
+            Density ratio of the calibration and of the new rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,), or (1,) if neither is given
+
+        Raises
+        ------
+        ConfigError
+            If both are given, or families of calibration rows are not known.
+        """
+        if families is None:
+            known, new = (None, None) if weights is None else weights
+            return conformal_quantile(self.scores, level, weights=known, test_weights=new)
+        if weights is not None:
+            raise ConfigError("intervals are weighted or by family, not both; choose one")
+        if self.families is None:
+            raise ConfigError("the calibration rows have no families; conformalize the model anew")
+        needed = int(np.ceil(1.0 / (1.0 - level) - _ROUNDING)) - 1  # fewer rows bound nothing
+        size = int(max(self.families.max(initial=0), families.max(initial=0))) + 1
+        counts = np.bincount(self.families, minlength=size)
+        shared = counts < needed
+        pooled = self.scores[shared[self.families]]
+        if len(pooled) < needed:  # too few even together
+            pooled = self.scores
+        bounds = np.array(
+            [
+                conformal_quantile(
+                    pooled if shared[code] else self.scores[self.families == code], level
+                )[0]
+                for code in range(size)
+            ]
+        )
+        return np.asarray(bounds[families])
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that `from_state` takes, by names that begin with ``calibration.``."""
+        state: dict[str, NDArray[Any]] = {
+            "calibration.scores": self.scores,
+            "calibration.floor": np.array([self.floor]),
+        }
+        if self.X is not None:
+            state["calibration.X"] = self.X
+        if self.families is not None:
+            state["calibration.families"] = self.families
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: Origin) -> Self:
+        """Return a calibration from saved arrays; the names of `get_state`, others are ignored."""
+        return cls(
+            state["calibration.scores"],
+            kind,
+            origin,
+            float(state["calibration.floor"][0]),
+            state.get("calibration.X"),
+            state.get("calibration.families"),
+        )

@@ -1,0 +1,122 @@
+"""Intervals under covariate shift: calibration rows weighted by how target-like they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.seeding import Seed, as_generator
+from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.uncertainty.density_ratio import (
+    FloatArray,
+    Ratio,
+    effective_sample_size,
+    fit_classifier,
+    fit_ulsif,
+)
+
+__all__ = ["MIN_EFFECTIVE", "MIN_TARGET", "RatioMethod", "ShiftWeights", "shift_weights"]
+
+RatioMethod = Literal["classifier", "ulsif"]
+
+MIN_TARGET = 50
+"""Rows of the target domain from which a density ratio can be learned."""
+
+MIN_EFFECTIVE = 100.0
+"""Effective calibration rows below which weighted intervals deserve a warning."""
+
+MAX_ROWS = 5000
+ULSIF_COMPONENTS = 10
+CLASSIFIER_COMPONENTS = 30
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Up to nearly none: domains that are far apart must be seen to be, not blurred together."""
+
+
+@dataclass(frozen=True)
+class ShiftWeights:
+    """The density ratio of a target domain to the calibration rows.
+
+    Attributes
+    ----------
+    known : ndarray of float64, shape (n,)
+        Weights of the calibration rows.
+    effective_sample_size : float
+        How many calibration rows of equal weight are worth as much, from 0 to n.
+    """
+
+    known: FloatArray
+    effective_sample_size: float
+    _scaler: FeatureScaler
+    _pca: PCA
+    _ratio: Ratio
+
+    def __call__(self, X: NDArray[np.float64]) -> FloatArray:
+        """Return the weights of new rows, with the same factor as `known`, shape (m,)."""
+        return self._ratio(self._pca.transform(self._scaler.transform(X)))
+
+
+def shift_weights(
+    calibration: Calibration,
+    X_target: NDArray[np.float64],
+    *,
+    method: RatioMethod = "classifier",
+    random_state: Seed = None,
+) -> ShiftWeights:
+    """Learn how much likelier rows are in the target domain than among the calibration rows.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        With features.
+    X_target : ndarray of float64, shape (m, d)
+        Features of the target domain, no labels; at least 50 rows, of more than 5,000 a random
+        sample is used.
+    method : {"classifier", "ulsif"}
+        Logistic regression on 30 principal components of both sides together (a probabilistic
+        classifier: Tibshirani et al., NeurIPS 2019, section 2.3), or least-squares importance
+        fitting on 10 (Kanamori et al., JMLR 10, 1391, 2009).
+    random_state : int, Generator or None
+        Draws folds and samples.
+
+    Raises
+    ------
+    DataError
+        If the calibration has no features or the target domain too few rows.
+    ConfigError
+        If the method is unknown.
+    """
+    if method not in get_args(RatioMethod):
+        raise ConfigError(f"ratio = {method!r}; expected {', '.join(get_args(RatioMethod))}")
+    if calibration.X is None:
+        raise DataError("the calibration rows have no features; conformalize the model anew")
+    if len(X_target) < MIN_TARGET:
+        raise DataError(
+            f"{len(X_target)} rows of the target domain; weighted intervals need at least "
+            f"{MIN_TARGET}"
+        )
+    rng = as_generator(random_state)
+    source = calibration.X.astype(np.float64)
+    target = X_target
+    if len(target) > MAX_ROWS:
+        target = target[np.sort(rng.choice(len(target), MAX_ROWS, replace=False))]
+    # scaled by both sides: a feature that varies only between them tells them apart
+    pooled = np.concatenate([source, target])
+    scaler = FeatureScaler().fit(pooled)
+    scaled = scaler.transform(pooled)
+    most = ULSIF_COMPONENTS if method == "ulsif" else CLASSIFIER_COMPONENTS
+    pca = PCA(min(most, *scaled.shape), svd_solver="full").fit(scaled)
+    reduced = pca.transform(scaled)
+    sides = reduced[: len(source)], reduced[len(source) :]
+    if method == "ulsif":
+        ratio = fit_ulsif(*sides, rng=rng)
+    else:
+        ratio = fit_classifier(*sides, penalties=PENALTIES, rng=rng)
+    known = ratio(sides[0])
+    size = effective_sample_size(known) if known.any() else 0.0
+    return ShiftWeights(known, size, scaler, pca, ratio)

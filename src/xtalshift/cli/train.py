@@ -22,7 +22,12 @@ def train_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
     target: options.Target = None,
     method: Annotated[
-        str, typer.Option(help="dummy | ridge | lightgbm | erm | cal | cal-eps0.", metavar="NAME")
+        str,
+        typer.Option(
+            help="dummy | ridge | lightgbm | lightgbm-quantile | erm | ensemble | heteroscedastic | "
+            "mc-dropout | cal | cal-eps0.",
+            metavar="NAME",
+        ),
     ] = "erm",
     intervals: Annotated[
         str | None,

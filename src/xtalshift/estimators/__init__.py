@@ -31,6 +31,7 @@ from xtalshift.estimators.pipeline import FormulaRegressor
 from xtalshift.estimators.predictions import FormulaPredictions
 from xtalshift.estimators.quantile_trees import QuantileLightGBMRegressor
 from xtalshift.estimators.robust import RobustRegressor
+from xtalshift.estimators.scatter import HeteroscedasticRegressor, MCDropoutRegressor
 from xtalshift.estimators.target_labels import (
     JointRegressor,
     ResidualGPRegressor,
@@ -52,11 +53,13 @@ __all__ = [
     "FormulaPredictions",
     "FormulaRegressor",
     "GPRegressor",
+    "HeteroscedasticRegressor",
     "IRNetRegressor",
     "ImportanceWeightedRegressor",
     "JointRegressor",
     "KernelRidgeRegressor",
     "LightGBMRegressor",
+    "MCDropoutRegressor",
     "Method",
     "MethodSettings",
     "ModelCard",

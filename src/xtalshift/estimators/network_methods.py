@@ -13,6 +13,7 @@ from xtalshift.estimators.cal import CALRegressor
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.estimators.methods import MethodSettings, Range, register_method
 from xtalshift.estimators.robust import RobustRegressor
+from xtalshift.estimators.scatter import HeteroscedasticRegressor, MCDropoutRegressor
 from xtalshift.nn.alignment import Alignment
 from xtalshift.nn.robust import Objective
 
@@ -51,12 +52,26 @@ def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
     return IRNetRegressor(**settings.erm.model_dump(), **network_options(settings, seed))
 
 
-@register_method("ensemble", kind="network", space=_RATES)
+@register_method("ensemble", kind="network", saved=True, space=_RATES)
 def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return a deep ensemble (Lakshminarayanan et al., NeurIPS 2017), trained as one model."""
     options = network_options(settings, seed)
     options["n_members"] = max(ENSEMBLE, settings.network.n_members)
     return IRNetRegressor(**settings.erm.model_dump(), **options)
+
+
+@register_method("heteroscedastic", kind="network", saved=True, space=_RATES)
+def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
+    return HeteroscedasticRegressor(**settings.erm.model_dump(), **network_options(settings, seed))
+
+
+@register_method("mc-dropout", kind="network", saved=True, space=_RATES)
+def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
+    options = network_options(settings, seed)
+    if options.pop("n_members") > 1:
+        raise ConfigError("method 'mc-dropout' has no ensemble: network.n_members must be 1")
+    del options["bootstrap"]
+    return MCDropoutRegressor(**settings.erm.model_dump(), **options)
 
 
 @register_method(

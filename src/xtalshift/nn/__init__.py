@@ -6,10 +6,12 @@ from xtalshift.nn.batches import Rows, TrainingData, iterate_batches
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.ema import Parameters, copy_parameters, update_ema
 from xtalshift.nn.environments import GroupWeights, environment_risks, vrex_loss
+from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining, beta_nll
 from xtalshift.nn.irnet import ARCHITECTURES, IRNet, resolve_architecture, select_parameters
 from xtalshift.nn.losses import mean_loss, row_losses, weighted_mean
 from xtalshift.nn.mixup import draw_partners, mix_rows
 from xtalshift.nn.robust import RobustConfig, RobustTraining
+from xtalshift.nn.thinned import thin_network
 from xtalshift.nn.train import ERMConfig, ERMTraining, erm_step, train_erm
 from xtalshift.nn.training import (
     LossLog,
@@ -30,7 +32,9 @@ __all__ = [
     "Checkpoint",
     "ERMConfig",
     "ERMTraining",
+    "GaussianIRNet",
     "GroupWeights",
+    "HeteroscedasticTraining",
     "IRNet",
     "LossLog",
     "Parameters",
@@ -41,6 +45,7 @@ __all__ = [
     "TrainResult",
     "Training",
     "TrainingData",
+    "beta_nll",
     "chi2_weights",
     "copy_parameters",
     "coral_loss",
@@ -59,6 +64,7 @@ __all__ = [
     "row_losses",
     "run_training",
     "select_parameters",
+    "thin_network",
     "train_erm",
     "update_ema",
     "vrex_loss",

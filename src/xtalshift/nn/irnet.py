@@ -19,6 +19,7 @@ from xtalshift.registry import near_miss
 
 __all__ = [
     "ARCHITECTURES",
+    "Affine",
     "IRNet",
     "Layers",
     "name_architecture",
@@ -113,7 +114,7 @@ class IRNet(nn.Module):
         self.blocks = nn.ModuleList(
             _Block(a, b, generator) for a, b in zip(fan_ins, widths, strict=True)
         )
-        self.head = _Affine(widths[-1], 1, generator)
+        self.head = Affine(widths[-1], 1, generator)
 
     @property
     def members(self) -> int | None:
@@ -180,7 +181,7 @@ def _add_product(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return torch.baddbmm(start, x.expand(len(weight), *x.shape[-2:]), weight)
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """``x W + b``, W of shape (..., fan_in, fan_out): gradients then need no transposed copy."""
 
     def __init__(self, fan_in: int, fan_out: int, generator: Generators) -> None:
@@ -190,13 +191,14 @@ class _Affine(nn.Module):
         self.bias = _draw((fan_out,), bound, generator)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product, shape (..., n, fan_out)."""
         return _add_product(self.bias.unsqueeze(-2), x, self.weight)
 
 
 class _Block(nn.Module):
     def __init__(self, fan_in: int, width: int, generator: Generators) -> None:
         super().__init__()
-        self.main = _Affine(fan_in, width, generator)
+        self.main = Affine(fan_in, width, generator)
         # without a bias: the next layer has one
         bound = 1.0 / math.sqrt(fan_in)
         self.skip = None if fan_in == width else _draw((fan_in, width), bound, generator)

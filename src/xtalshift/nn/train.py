@@ -103,11 +103,15 @@ class ERMTraining(Training):
         for number, indices in enumerate(iterate_batches(self.shuffled(), config.batch_size)):
             step = epoch * per_epoch + number
             self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
-            loss = erm_step(self.model, rows.take(indices), self.optimizer, self.generator)
+            loss = self.step(rows.take(indices))
             self._pull()
             update_ema(self.ema, self.model, config.ema_decay)
             log.add("ERM", loss, indices.shape[-1])
         return {"train_loss": log.close(epoch, self.members or 1)["ERM"]}
+
+    def step(self, batch: Rows) -> Tensor:
+        """Take one optimiser step on `batch`; return its loss, detached."""
+        return erm_step(self.model, batch, self.optimizer, self.generator)
 
     @torch.no_grad()
     def _pull(self) -> None:

@@ -12,8 +12,10 @@ from xtalshift.errors import ConfigError, NotFoundError
 from xtalshift.estimators import (
     CALRegressor,
     ConstantRegressor,
+    HeteroscedasticRegressor,
     IRNetRegressor,
     LightGBMRegressor,
+    MCDropoutRegressor,
     MethodSettings,
     QuantileLightGBMRegressor,
     RidgeRegressor,
@@ -39,6 +41,8 @@ REGRESSORS = [
     IRNetRegressor(
         epochs=60, batch_size=32, learning_rate=1e-2, n_members=2, bootstrap=True, **QUICK
     ),
+    HeteroscedasticRegressor(epochs=60, batch_size=32, learning_rate=1e-2, **QUICK),
+    MCDropoutRegressor(epochs=60, batch_size=32, learning_rate=1e-2, dropout=0.1, **QUICK),
     TargetedCALRegressor(
         source={"epochs": 60, "batch_size": 32, "learning_rate": 1e-2},
         **{**QUICK, "validation_fraction": 0.1},
@@ -158,7 +162,10 @@ def test_wrong_settings_are_named():
         IRNetRegressor(device="gpu7").fit(X, y)
     with pytest.raises(NotFoundError, match="did you mean 'ridge'"):
         build_method("rigde", MethodSettings(), seed=0)
-    assert list(saved_methods()) == ["dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0"]
+    assert set(saved_methods()) == {
+        "dummy", "ridge", "lightgbm", "lightgbm-quantile", "erm", "ensemble", "heteroscedastic",
+        "mc-dropout", "cal", "cal-eps0",
+    }  # fmt: skip
 
 
 def test_a_row_of_weight_0_is_no_row():

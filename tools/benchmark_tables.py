@@ -69,8 +69,11 @@ def _print_variants(summary: dict[str, Any], splits: list[tuple[str, str]]) -> N
 def _cell(cell: dict[str, Any] | None) -> str:
     if cell is None or cell["mae"] is None:
         return ""
-    spread = "" if cell["mae_sd"] is None else f" ± {cell['mae_sd']:.2g}"
-    return f"{cell['mae']:.4g}{spread}"
+    spread = cell["mae_sd"]
+    if spread is not None and spread < 1e-9 * cell["mae"]:
+        spread = 0.0  # a rounding error of equal numbers
+    text = "" if spread is None else f" ± {spread:.2g}"
+    return f"{cell['mae']:.4g}{text}"
 
 
 def _mean(values: Any) -> float | None:

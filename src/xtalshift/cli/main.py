@@ -21,6 +21,7 @@ from xtalshift.cli import (
     report,
     run,
     split,
+    suggest,
     train,
 )
 from xtalshift.cli import enumerate as enumerate_
@@ -48,6 +49,7 @@ app.command("audit")(audit.audit_command)
 app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
 app.command("predict")(predict.predict_command)
+app.command("suggest")(suggest.suggest_command)
 app.command("benchmark")(benchmark.benchmark_command)
 app.command("enumerate")(enumerate_.enumerate_command)
 app.command("report")(report.report_command)

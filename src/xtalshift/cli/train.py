@@ -24,8 +24,8 @@ def train_command(
     method: Annotated[
         str,
         typer.Option(
-            help="dummy | ridge | lightgbm | lightgbm-quantile | erm | ensemble | heteroscedastic | "
-            "mc-dropout | cal | cal-eps0.",
+            help="dummy | ridge | lightgbm | lightgbm-quantile | erm | ensemble | "
+            "heteroscedastic | mc-dropout | cal | cal-eps0.",
             metavar="NAME",
         ),
     ] = "erm",

@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 _N_NEIGHBOURS = 5
 _FLOOR = 0.25  # of the median local distance: in crowded places less is no novelty
 _FOLDS = 10
+_ENOUGH = 2000
 
 
 class Measures(NamedTuple):
@@ -187,7 +188,7 @@ class Novelty:
             Features of the training materials, no two rows the same; NaN means missing.
         X_held_out : ndarray of float64, shape (m, d), or None
             Features of rows that are no training materials. None: training materials take their
-            place, each against the others (ten folds).
+            place, each against the others (ten folds, until 2,000 materials have been).
         groups : ndarray, shape (n,), optional
             Formulas, which are not split by the folds; by default all differ.
         random_state : int
@@ -206,11 +207,17 @@ class Novelty:
         order = np.random.default_rng(random_state).permutation(int(names.max()) + 1)
         folds = order[names] % min(_FOLDS, len(order))
         ratio, rarity = np.zeros(len(X)), np.zeros(len(X))
+        done = np.zeros(len(X), dtype=bool)
         for fold in range(int(folds.max()) + 1 if folds.any() else 0):
+            if done.sum() >= _ENOUGH:
+                break  # each fold is an index of its own, and more rows tell no more
             out = folds == fold
+            done |= out
             rest = Reference.build(X[~out], scaler=reference.scaler, random_state=random_state)
             ratio[out], rarity[out], *_ = rest.measure(X[out])
-        return cls(reference, _ascending(ratio, rarity))
+        if not done.any():  # a single material has no others
+            done[:] = True
+        return cls(reference, _ascending(ratio[done], rarity[done]))
 
     def assess(self, X: ArrayLike) -> NoveltyScores:
         """Compare rows of shape (n, d) with the training materials."""

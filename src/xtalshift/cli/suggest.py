@@ -1,0 +1,273 @@
+"""``xtalshift suggest``: which candidates to measure next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.output import open_writer, refuse_input
+from xtalshift.cli.progress import make_progress
+from xtalshift.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xtalshift.benchmark.predict import Forecaster
+    from xtalshift.uncertainty.rules import Aim
+
+__all__ = ["suggest_command"]
+
+CHUNK_ROWS = 20_000
+_AIM = "What is wanted"
+_USES = {
+    "expected-improvement": ("--toward",),
+    "ucb": ("--toward",),
+    "target": ("--value",),
+    "probability": ("--threshold", "--toward", "--between"),
+    "uncertainty": (),
+    "random": (),
+    "diversity": (),
+}
+"""Options of the aim that a rule looks at; rules of extensions may take any."""
+
+
+def suggest_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    candidates: Annotated[
+        Path, typer.Argument(metavar="CANDIDATES", help="File of formulas that can be measured.")
+    ],
+    n: Annotated[int, typer.Option("-n", help="How many to suggest.", min=1, metavar="N")] = 50,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=".csv or .parquet file.", metavar="OUT")
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            help="To find values: expected-improvement (default with --toward) | target (with "
+            "--value) | probability (with --threshold or --between) | ucb. To improve the model: "
+            "uncertainty (default) | diversity | random.",
+            metavar="NAME",
+            rich_help_panel=_AIM,
+        ),
+    ] = None,
+    toward: Annotated[
+        str | None, typer.Option(help="Good values are high | low.", rich_help_panel=_AIM)
+    ] = None,
+    value: Annotated[
+        float | None,
+        typer.Option(help="The value wanted.", rich_help_panel=_AIM, metavar="X"),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Values from here on are good (up to here with --toward low).",
+            rich_help_panel=_AIM,
+            metavar="X",
+        ),
+    ] = None,
+    between: Annotated[
+        str | None,
+        typer.Option(
+            help="Values between two are good: 1.1,1.6.", rich_help_panel=_AIM, metavar="A,B"
+        ),
+    ] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File of materials that are measured; the table the model was trained on is one, "
+            "as the model does not know the rows it kept for validation. Repeatable.",
+            metavar="FILE",
+        ),
+    ] = None,
+    in_domain: Annotated[
+        bool, typer.Option("--in-domain", help="Only candidates in the domain of the model.")
+    ] = False,
+    diversity: Annotated[
+        float | None,
+        typer.Option(
+            help="How much those suggested shall differ from each other: 0 (not at all), 1 "
+            "(default), more.",
+            metavar="X",
+        ),
+    ] = None,
+    cost_col: Annotated[
+        str | None, typer.Option(help="Column of what each measurement costs.", metavar="COL")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Largest total cost, in its unit.", metavar="X")
+    ] = None,
+    level: Annotated[
+        float, typer.Option(help="Share of true values that the intervals shall hold.")
+    ] = 0.9,
+    formula_col: options.FormulaCol = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+) -> None:
+    """Choose which candidates to measure next, one batch that does not repeat itself.
+
+    Materials that the model was trained on are left out. To find extreme values the rules pay; to
+    improve a model no rule was shown to beat chance (docs/science/suggest.md), and what helps
+    most is to give only candidates of the family of interest.
+    """
+    rule = rule or _default_rule(toward, value, threshold, between)
+    given = {
+        "--toward": toward,
+        "--value": value,
+        "--threshold": threshold,
+        "--between": between,
+    }
+    _check_aim(rule, {name for name, text in given.items() if text is not None})
+    aim = _read_aim(toward, value, threshold, between)
+    if budget is not None and cost_col is None:
+        raise ConfigError("--budget needs --cost-col: say what each candidate costs")
+    from xtalshift.benchmark.candidates import Request, read_measured
+    from xtalshift.benchmark.predict import Forecaster
+    from xtalshift.benchmark.suggest import suggest
+    from xtalshift.estimators import load_model
+
+    request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
+    forecaster = Forecaster(load_model(model, device=device), level, formula_col=formula_col)
+    if threads is not None:  # after loading: only libraries that are there can be limited
+        from xtalshift.nn.device import limit_threads
+
+        limit_threads(threads)
+    for path in (candidates, *(measured or [])):
+        if out is not None:
+            refuse_input(path, out)
+    progress = make_progress()
+    # opened first, so that a bad place is found before the work
+    with open_writer(out, forecaster.units()) if out else nullcontext() as writer:
+        chosen = suggest(
+            forecaster,
+            _pieces(candidates, formula_col),
+            str(candidates),
+            request,
+            measured=read_measured(forecaster, measured or [], progress),
+            progress=progress,
+        )
+        if writer is not None:
+            writer.write(chosen)
+    aside = out is None and not _on_terminal()
+    if out is not None:
+        typer.echo(f"{len(chosen):,} suggestions by rule {rule}: {out}")
+    elif aside:
+        typer.echo(chosen.to_csv(index=False), nl=False)
+    else:
+        _print_table(chosen, forecaster, candidates)
+    typer.echo(_next_step(forecaster, model), err=aside)
+
+
+def _default_rule(
+    toward: str | None, value: float | None, threshold: float | None, between: str | None
+) -> str:
+    if threshold is not None or between is not None:
+        return "probability"
+    if value is not None:
+        return "target"
+    return "uncertainty" if toward is None else "expected-improvement"
+
+
+def _check_aim(rule: str, given: set[str]) -> None:
+    """Refuse options that the rule does not look at, and ask for those it needs."""
+    from xtalshift.uncertainty.rules import RULES
+
+    RULES[rule]  # an unknown name says which there are
+    unused = sorted(given - set(_USES.get(rule, given)))
+    if unused:
+        fit = [name for name, used in _USES.items() if set(unused) <= set(used)]
+        raise ConfigError(
+            f"--rule {rule} does not look at {' and '.join(unused)}; leave it out"
+            + (f", or use --rule {' or '.join(fit)}" if fit else "")
+        )
+    if rule == "target" and "--value" not in given:
+        raise ConfigError("--rule target needs --value X: the value wanted")
+    if rule == "probability" and len(given - {"--toward"}) != 1:
+        raise ConfigError(
+            "--rule probability needs either --threshold X or --between A,B: which values are good"
+        )
+    if {"--between", "--toward"} <= given:
+        raise ConfigError("--between has two ends: leave out --toward")
+
+
+def _read_aim(
+    toward: str | None, value: float | None, threshold: float | None, between: str | None
+) -> Aim:
+    from xtalshift.uncertainty.rules import Aim
+
+    if toward not in {None, "high", "low"}:
+        raise ConfigError(f"--toward {toward}: expected high or low")
+    window = None
+    if between is not None:
+        try:
+            low, high = (float(text) for text in between.split(","))
+        except ValueError:
+            raise ConfigError(
+                f"--between {between}: expected two numbers such as 1.1,1.6"
+            ) from None
+        if not low < high:
+            raise ConfigError(f"--between {between}: expected the lower value first")
+        window = (low, high)
+    return Aim("low" if toward == "low" else "high", None, value, threshold, window)
+
+
+def _pieces(source: Path, formula_col: str | None) -> Iterator[pd.DataFrame]:
+    from xtalshift.data import iter_frames
+
+    return iter_frames(source, CHUNK_ROWS, text_columns=[formula_col] if formula_col else [])
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _print_table(chosen: pd.DataFrame, forecaster: Forecaster, source: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    card = forecaster.model.card_
+    formulas, _ = forecaster.inputs(chosen, str(source))
+    unit = f" ({card.unit})" if card.unit else ""
+    table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    level = f"{100 * forecaster.level:g} %"
+    for name in (f"{card.target_name}{unit}", level, "score"):
+        table.add_column(name, justify="right")
+    table.add_column("nearest known")
+    table.add_column("domain")
+    for formula, row in zip(formulas, chosen.to_dict("records"), strict=True):
+        # not bounded by a model without intervals
+        bounds = "" if row["lower"] != row["lower"] else f"{row['lower']:.3g} to {row['upper']:.3g}"
+        near = row["nearest_formula"]
+        table.add_row(
+            str(row["rank"]),
+            formula,
+            f"{row['prediction']:.4g}",
+            bounds,
+            f"{row['score']:.3g}",
+            f"{near}: {row['nearest_target']:.3g}" if near else "",
+            "in" if row["in_domain"] else f"out {row['unseen_elements']}".rstrip(),
+        )
+    Console(highlight=False).print(table)
+
+
+def _next_step(forecaster: Forecaster, model: Path) -> str:
+    from xtalshift.estimators.network import NetworkRegressor
+
+    card = forecaster.model.card_
+    source = card.source or "TRAINED_ON"
+    if isinstance(forecaster.model.regressor_, NetworkRegressor):
+        return (
+            f"Next: measure them, write column {card.target_name!r}, then: xtalshift adapt {model} "
+            f"measured.csv -o MODEL2 --source {source}"
+        )
+    return (
+        f"Next: measure them, add the rows to {source} and train again (xtalshift adapt is for "
+        "networks: --method erm or cal)"
+    )

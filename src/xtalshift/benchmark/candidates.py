@@ -21,6 +21,7 @@ from xtalshift.estimators import FormulaRegressor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator
+from xtalshift.uncertainty.domain import SAME
 from xtalshift.uncertainty.rules import RULES, Aim, Candidates, score_candidates
 
 __all__ = ["Kept", "Measured", "Pool", "Request", "read_measured"]
@@ -33,7 +34,6 @@ MOST = 200_000
 """Candidates that are kept to choose from: points of 116 MB (145 features), about 1 GB in all."""
 
 ADDED = ("rank", "score", "utility")
-_SAME = 1e-4  # standard deviations: features of one material are equal up to rounding
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ class Pool:
             row = int(bad.argmax())
             self._first_bad = f"row {frame.index[row] + 1}: {frame['reason'].iloc[row]}"
         leave_out("unreadable", bad)
-        near = frame["nearest_distance"].to_numpy() <= _SAME
+        near = frame["nearest_distance"].to_numpy() < SAME
         # other conditions (a temperature) make it another measurement
         same = np.array([key.partition("|")[0] for key in keys.tolist()], dtype=object)
         leave_out("in the training set", near & (frame["nearest_formula"].to_numpy() == same))

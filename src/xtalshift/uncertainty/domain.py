@@ -17,11 +17,14 @@ from xtalshift.uncertainty.novelty import Novelty, Reference
 from xtalshift.uncertainty.reasons import DomainReasons, FeatureRange, NearMaterial
 from xtalshift.uncertainty.texts import decode_texts, encode_texts
 
-__all__ = ["ApplicabilityDomain", "DomainScores"]
+__all__ = ["SAME", "ApplicabilityDomain", "DomainScores"]
 
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."
+
+SAME = 1e-4
+"""Distance, in standard deviations, below which features differ by rounding only."""
 
 
 class DomainScores(NamedTuple):
@@ -30,7 +33,8 @@ class DomainScores(NamedTuple):
     Attributes
     ----------
     ood_score : ndarray of float64, shape (n,)
-        Share of held-out source rows that are nearer, in [0, 1]; 1: farther than all.
+        Share of held-out source rows that are nearer, in [0, 1]; 1: farther than all, 0 for a
+        training material itself.
     in_domain : ndarray of bool, shape (n,)
         Whether the score is at most the threshold.
     nearest : ndarray of int64, shape (n,)
@@ -172,9 +176,11 @@ class ApplicabilityDomain:
             If there is another number of features.
         """
         found = self.novelty_.assess(self._check_features(X))
+        # a training material is not new, however alone it stands among the others
+        score = np.where(found.nearest_distance < SAME, 0.0, found.score)
         return DomainScores(
-            found.score,
-            found.score <= self.threshold_.threshold,
+            score,
+            score <= self.threshold_.threshold,
             found.nearest,
             found.nearest_distance,
             found.distance_rank,

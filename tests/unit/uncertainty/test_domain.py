@@ -66,6 +66,14 @@ def test_a_new_element_is_found_by_its_values_and_a_new_region_by_its_distance(c
     assert (alloys.distance_rank == 1).all()
 
 
+def test_a_training_material_is_not_new_however_alone_it_stands(domain, chemistry):
+    _, X, _, order = chemistry
+    known = domain.assess(X[order[:400]] * (1 + 1e-9))
+    assert (known.ood_score == 0).all()
+    assert known.in_domain.all()
+    assert (domain.novelty_.assess(X[order[:400]]).score > 0.5).any()
+
+
 def test_training_rows_are_their_own_nearest_materials(domain, chemistry):
     formulas, X, _, order = chemistry
     scores = domain.assess(X[order[:400]])

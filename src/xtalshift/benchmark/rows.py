@@ -127,12 +127,10 @@ def origin_rows(
     regressor: Regressor, table: MaterialsTable, data: DataConfig, rows: NDArray[Any]
 ) -> Origin | None:
     """Return the argument `origin` of `regressor.fit` for some rows; None if it needs none."""
-    if not regressor.needs_origin:
-        return None
     formulas = np.asarray(table.formulas)[rows].tolist()
-    compositions, _, _ = parse_formulas(formulas, hydrates=data.hydrates)
-    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
-    return origin_of(regressor, compositions, featurizer)
+    return origin_of(
+        regressor, formulas, CompositionFeaturizer(data.features, data.impute_nan, data.hydrates)
+    )
 
 
 def spread_rows(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xtalshift.benchmark.judge import INTERVAL_SCORES, JUDGED_COLUMNS, Judged, judge_rows
 from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
 from xtalshift.benchmark.rows import origin_rows, spread_rows
 from xtalshift.benchmark.spec import RunConfig
@@ -25,7 +26,13 @@ from xtalshift.seeding import derive_seed
 
 __all__ = ["PREDICTION_COLUMNS", "join_predictions", "run_task"]
 
-PREDICTION_COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction"]
+PREDICTION_COLUMNS = [
+    "method", "split", "role", "seed", "id", "formula", "target", "prediction", *JUDGED_COLUMNS,
+]  # fmt: skip
+"""Columns of ``predictions.parquet``; the last six, which `Judged` explains, are missing for other
+weights than the usual ones of a method."""
+
+_JUDGED_TYPES = dict.fromkeys(JUDGED_COLUMNS, "float64") | {"in_domain": "boolean"}
 
 
 def run_task(
@@ -59,8 +66,9 @@ def run_task(
     Returns
     -------
     task : dict
-        ``records`` (one per weights kept and test set), ``status``, ``seconds`` of training,
-        validation error, history.
+        ``records`` (one per weights kept and test set; those of the usual weights with
+        ``coverage_90`` and ``median_width_90``, see `Judged.scores`), ``status``, ``seconds`` of
+        training, validation error, history.
     predictions : pandas.DataFrame
         With `PREDICTION_COLUMNS`; each test row once per weights kept.
     """
@@ -87,12 +95,13 @@ def run_task(
         error = transform.inverse(regressor.predict(X[held_out])) - y[held_out]
         task["val_mae"] = float(np.mean(np.abs(error)))
         model = wrap_model(regressor, method, config.data, prepared.table, data)
-        # ID test rows choose nothing, and no coverage on them is reported
+        # ID test rows choose nothing; their own coverage is that of halves, see `Judged`
         calibration = next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
         add_intervals(model, prepared.table, X, calibration, config.data)
         aside = np.concatenate([held_out, calibration])
         add_domain(model, prepared.table, X, train, aside, seed=fit.seed)
         save_model(model, place / "model")
+        judged = judge_rows(model, prepared.table, X, fit)
         rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
         variants = {
             name: spread_rows(transform.inverse(scaled), rows, len(y))
@@ -112,21 +121,24 @@ def run_task(
     records, parts = [], []
     for variant, values in variants.items():
         name = f"{method}:{variant}" if variant else method
+        # intervals are those of the saved weights
+        said = Judged.nothing(len(y)) if variant else judged
         for test in fit.tests:
-            records.append(_score(name, test, fit, prepared, values, task["seconds"]))
+            records.append(_score(name, test, fit, prepared, values, said, task["seconds"]))
             if test.role == "ood" or test.split == fit.tests[0].split:
                 # the ID rows of the other splits are those of the first
-                parts.append(_predictions(name, test, fit, prepared, values))
+                parts.append(_predictions(name, test, fit, prepared, values, said))
     task["records"] = records
     return task, join_predictions(parts)
 
 
 def join_predictions(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Join tables of predictions, of which those of failed tasks are empty."""
-    filled = [part for part in parts if len(part)]
+    # a task that an earlier version finished has no intervals
+    filled = [part.reindex(columns=PREDICTION_COLUMNS) for part in parts if len(part)]
     if not filled:
         return pd.DataFrame(columns=PREDICTION_COLUMNS)
-    return pd.concat(filled, ignore_index=True)
+    return pd.concat([part.astype(_JUDGED_TYPES) for part in filled], ignore_index=True)
 
 
 def _score(
@@ -135,6 +147,7 @@ def _score(
     fit: Fit,
     prepared: Prepared,
     values: NDArray[np.float64],
+    judged: Judged,
     seconds: float,
 ) -> dict[str, Any]:
     y = prepared.y
@@ -145,12 +158,15 @@ def _score(
     except DataError as error:  # an overflowing prediction spoils this record, not the others
         return _failed(method, test, fit, seconds, str(error))
     key = {"method": method, "split": test.split, "role": test.role, "seed": fit.seed}
-    return {**key, **scores._asdict(), "seconds": seconds, "status": "ok"}
+    intervals = judged.scores(test.rows)
+    return {**key, **scores._asdict(), **intervals, "seconds": seconds, "status": "ok"}
 
 
 def _failed(method: str, test: TestSet, fit: Fit, seconds: float, reason: str) -> dict[str, Any]:
     key = {"method": method, "split": test.split, "role": test.role, "seed": fit.seed}
-    errors = dict.fromkeys(name for name in RegressionScores._fields if name != "n")
+    errors = dict.fromkeys(
+        name for name in (*RegressionScores._fields, *INTERVAL_SCORES) if name != "n"
+    )
     return {
         **key,
         "n": len(test.rows),
@@ -162,7 +178,12 @@ def _failed(method: str, test: TestSet, fit: Fit, seconds: float, reason: str) -
 
 
 def _predictions(
-    method: str, test: TestSet, fit: Fit, prepared: Prepared, values: NDArray[np.float64]
+    method: str,
+    test: TestSet,
+    fit: Fit,
+    prepared: Prepared,
+    values: NDArray[np.float64],
+    judged: Judged,
 ) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
@@ -174,6 +195,7 @@ def _predictions(
             "formula": prepared.table.formulas[test.rows],
             "target": prepared.y[test.rows],
             "prediction": values[test.rows],
+            **judged.columns(test.rows),
         }
     )
     return frame[PREDICTION_COLUMNS]

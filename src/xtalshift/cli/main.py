@@ -20,6 +20,7 @@ from xtalshift.cli import (
     predict,
     report,
     run,
+    screen,
     split,
     suggest,
     train,
@@ -49,6 +50,7 @@ app.command("audit")(audit.audit_command)
 app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
 app.command("predict")(predict.predict_command)
+app.command("screen")(screen.screen_command)
 app.command("suggest")(suggest.suggest_command)
 app.command("benchmark")(benchmark.benchmark_command)
 app.command("enumerate")(enumerate_.enumerate_command)

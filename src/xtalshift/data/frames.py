@@ -21,7 +21,22 @@ import pandas as pd
 from xtalshift.data.numbers import BLANKS, parse_numbers
 from xtalshift.errors import DataError
 
-__all__ = ["FORMULA_NAMES", "READABLE", "iter_frames", "read_csv_stream", "read_frame"]
+__all__ = [
+    "FORMULA_NAMES",
+    "READABLE",
+    "csv_chunks",
+    "file_kind",
+    "find_separator",
+    "finish_frame",
+    "iter_frames",
+    "json_line",
+    "naming_file",
+    "open_bytes",
+    "read_csv_stream",
+    "read_frame",
+    "refuse_repeats",
+    "text_encoding",
+]
 
 FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
 """Column names (any case) that mean the formula, best first; their cells always stay text."""
@@ -58,13 +73,13 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
         columns share a name; the message names the file.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = file_kind(path)
     if kind == "csv":
-        with _naming(path), _open_text(path) as stream:
+        with naming_file(path), _open_text(path) as stream:
             return read_csv_stream(stream, text_columns=text_columns)
     if kind == "json":
-        with _naming(path):
-            return _finish(_json_frame(path), text_columns)
+        with naming_file(path):
+            return finish_frame(_json_frame(path), text_columns)
     return next(iter_frames(path, chunk_rows=sys.maxsize, text_columns=text_columns))
 
 
@@ -96,11 +111,11 @@ def iter_frames(
         As `read_frame`.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = file_kind(path)
     if kind == "csv":
-        with _naming(path), _open_text(path) as stream:
-            separator = _separator(stream)
-            for frame in _csv_chunks(stream, chunk_rows, separator):
+        with naming_file(path), _open_text(path) as stream:
+            separator = find_separator(stream)
+            for frame in csv_chunks(stream, chunk_rows, separator):
                 cells = frame.fillna("")
                 cells.attrs["decimal_comma"] = separator == ";"
                 yield cells
@@ -112,24 +127,25 @@ def iter_frames(
         return
     read_chunks = _parquet_chunks if kind == "parquet" else _line_chunks
     start = 0
-    with _naming(path):
+    with naming_file(path):
         for frame in read_chunks(path, chunk_rows):
             frame.index = pd.RangeIndex(start, start + len(frame))
             start += len(frame)
-            yield _finish(frame, text_columns)
+            yield finish_frame(frame, text_columns)
 
 
 def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read an open CSV; see `read_frame`."""
-    separator = _separator(stream)
-    frame = next(_csv_chunks(stream, None, separator)).fillna("")
+    separator = find_separator(stream)
+    frame = next(csv_chunks(stream, None, separator)).fillna("")
     protected = _protected(frame, text_columns)
     for name in frame.columns.difference(list(protected), sort=False):
         frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
     return frame
 
 
-def _kind(path: Path) -> str:
+def file_kind(path: Path) -> str:
+    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; refuse what cannot be read."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
@@ -147,20 +163,22 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, unpacked if it ends in ``.gz``."""
     return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _open_text(path: Path) -> IO[str]:
     """Open with the encoding found by reading the file once; refuse what is no text."""
-    encoding = _encoding(path)
+    encoding = text_encoding(path)
     if path.suffix.lower() == ".gz":
         return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
     return path.open(encoding=encoding, newline="")
 
 
-def _encoding(path: Path) -> str:
-    with _open_bytes(path) as stream:
+def text_encoding(path: Path) -> str:
+    """Return the encoding of a text file, found by reading it once; refuse what is no text."""
+    with open_bytes(path) as stream:
         block = stream.read(_BLOCK)
         if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
@@ -176,7 +194,8 @@ def _encoding(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _separator(stream: IO[str]) -> str:
+def find_separator(stream: IO[str]) -> str:
+    """Return what separates the cells of an open CSV, which stays where it is."""
     start = stream.tell()
     header = ""
     while not header.strip():
@@ -186,18 +205,19 @@ def _separator(stream: IO[str]) -> str:
     stream.seek(start)
     fields = {mark: next(csv.reader([header], delimiter=mark)) for mark in _SEPARATORS}
     best = max(_SEPARATORS, key=lambda mark: len(fields[mark]))
-    _refuse_repeats(fields[best])
+    refuse_repeats(fields[best])
     return best
 
 
-def _refuse_repeats(columns: Iterable[object]) -> None:
+def refuse_repeats(columns: Iterable[object]) -> None:
+    """Raise `DataError` if two columns have one name."""
     counts = Counter(str(column).strip() for column in columns)
     repeated = [name for name, count in counts.items() if count > 1 and name]
     if repeated:
         raise DataError(f"two columns are named {repeated[0]!r}; rename or remove one")
 
 
-def _csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
+def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
     """Yield pieces of text cells, at least one; None reads all at once."""
     with pd.read_csv(
         stream, sep=separator, dtype=str, keep_default_na=False, index_col=False, iterator=True
@@ -220,7 +240,7 @@ def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        _refuse_repeats(file.schema_arrow.names)
+        refuse_repeats(file.schema_arrow.names)
         if file.metadata.num_rows == 0:
             yield file.read().to_pandas(ignore_metadata=True)
         for batch in file.iter_batches(batch_size=chunk_rows):
@@ -232,7 +252,7 @@ def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
         lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
         columns: list[str] | None = None
         while rows := list(islice(lines, chunk_rows)):
-            frame = pd.DataFrame([_json_line(*row) for row in rows])
+            frame = pd.DataFrame([json_line(*row) for row in rows])
             columns = columns or list(frame.columns)
             new = frame.columns.difference(columns)
             if len(new):
@@ -246,7 +266,8 @@ def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
             raise DataError("it has no rows")
 
 
-def _json_line(number: int, line: str) -> dict[str, Any]:
+def json_line(number: int, line: str) -> dict[str, Any]:
+    """Return one line of JSON lines as a row; `number` is for the message."""
     try:
         row = json.loads(line, object_hook=_collapse)
     except json.JSONDecodeError as error:
@@ -263,7 +284,7 @@ def _json_frame(path: Path) -> pd.DataFrame:
         except json.JSONDecodeError as error:
             raise DataError(f"it is not JSON: {error}") from error
     if isinstance(content, dict) and {"columns", "data"} <= set(content):
-        _refuse_repeats(content["columns"])
+        refuse_repeats(content["columns"])
         return pd.DataFrame(content["data"], columns=content["columns"])
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         return pd.DataFrame(content)
@@ -300,7 +321,7 @@ def _protected(frame: pd.DataFrame, text_columns: Sequence[str]) -> set[str]:
     return named | (set(text_columns) & set(frame.columns))
 
 
-def _finish(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFrame:
+def finish_frame(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFrame:
     """Make names and formula columns plain text and dictionary columns plain objects."""
     frame.columns = frame.columns.map(str)
     for name in frame.columns:
@@ -325,7 +346,7 @@ def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming_file(path: Path) -> Iterator[None]:
     """Turn every failure of the parsers into a `DataError` that names the file."""
     try:
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xtalshift.chem.compositions import Compositions
+from collections.abc import Sequence
+
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data.transform import TargetTransform
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
@@ -12,10 +14,12 @@ __all__ = ["origin_of", "target_transform"]
 
 
 def origin_of(
-    regressor: Regressor, compositions: Compositions, featurizer: CompositionFeaturizer
+    regressor: Regressor, formulas: Sequence[str], featurizer: CompositionFeaturizer
 ) -> Origin | None:
     """Return the argument `origin` of `regressor.fit`; None if it needs none."""
-    return Origin(compositions, featurizer) if regressor.needs_origin else None
+    if not regressor.needs_origin:
+        return None
+    return Origin(parse_formulas(list(formulas), hydrates=featurizer.hydrates)[0], featurizer)
 
 
 def target_transform(regressor: Regressor, name: str) -> TargetTransform:

@@ -134,7 +134,7 @@ class FormulaRegressor(FormulaModel):
             groups=compositions.reduced_formulas(),
             progress=progress,
             checkpoint=checkpoint,
-            origin=origin_of(regressor, compositions, self.featurizer()),
+            origin=origin_of(regressor, X, self.featurizer()),
         )
         names = tuple(f"x{number}" for number in range(columns.shape[1]))
         self.adopt(regressor, ModelCard(feature_cols=names))
@@ -237,7 +237,7 @@ class FormulaRegressor(FormulaModel):
             n_folds=n_folds,
             random_state=self.random_state,
             kind=score,
-            compositions=origin_of(self.regressor_, compositions, self.featurizer()),
+            compositions=origin_of(self.regressor_, X, self.featurizer()),
             families=family_codes(compositions),
             progress=progress,
         )

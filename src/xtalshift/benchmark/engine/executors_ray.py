@@ -15,7 +15,7 @@ from xtalshift.benchmark.engine.worker import failed_record, run_task
 from xtalshift.errors import ConfigError
 from xtalshift.nn.device import limit_threads
 
-__all__ = ["RayExecutor"]
+__all__ = ["RayExecutor", "connect_ray"]
 
 PROBE_SECONDS = 10.0
 
@@ -60,7 +60,7 @@ class RayExecutor:
             ) from error
         own = not ray.is_initialized()
         if own:
-            _connect(ray, self)
+            connect_ray(ray, self)
         gpus = 1 if context.settings.device.startswith("cuda") else 0
         options: Any = {"num_cpus": self.threads, "num_gpus": gpus, "max_retries": ATTEMPTS - 1}
         remote = ray.remote(**options)(_work)
@@ -99,7 +99,8 @@ class RayExecutor:
                 ray.cancel(reference, force=True)
 
 
-def _connect(ray: Any, executor: RayExecutor) -> None:
+def connect_ray(ray: Any, executor: RayExecutor) -> None:
+    """Connect to the cluster of an executor, or start one; refuse an address nobody listens at."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if executor.address:
         options["address"] = executor.address

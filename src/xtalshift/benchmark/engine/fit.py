@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from xtalshift.benchmark.engine.problem import FoldRows, Problem
 from xtalshift.benchmark.engine.tasks import Task, TaskContext
-from xtalshift.chem.compositions import parse_formulas
 from xtalshift.estimators import METHODS, Regressor, build_method
 from xtalshift.estimators.inputs import origin_of, target_transform
 from xtalshift.featurize import CompositionFeaturizer
@@ -64,12 +63,9 @@ def fit_method(
     elif sees == "labels":
         rows = parts["target"][: task.budget] if labels is None else labels
         given |= {"X_target": X[rows], "y_target": transform.forward(y[rows])}
-    if regressor.needs_origin:
-        compositions, _, _ = parse_formulas(
-            problem.formulas[train].tolist(), hydrates=problem.info["hydrates"]
-        )
-        featurizer = CompositionFeaturizer(task.features, problem.info["impute_nan"])  # type: ignore[arg-type]
-        given["origin"] = origin_of(regressor, compositions, featurizer)
+    info = problem.info
+    featurizer = CompositionFeaturizer(task.features, info["impute_nan"], info["hydrates"])  # type: ignore[arg-type]
+    given["origin"] = origin_of(regressor, problem.formulas[train].tolist(), featurizer)
     return regressor.fit(
         X[train],
         transform.forward(y[train]),

@@ -1,0 +1,257 @@
+"""Rate, memory and profile of `xtalshift screen`, in one run.
+
+    python benchmarks/screening.py [--formulas 200000] [--workers 2] [--train-rows 3000] [--kill]
+
+Distinct formulas are enumerated in an order that depends on nothing, and written to a CSV. The
+model is ERM with the architecture irnet-cpu on ricci_seebeck, with intervals and domain; it is
+trained for few epochs, since the rate does not depend on how good it is (--model names another
+one). Memory is sampled twice a second over the driver and all processes it started (Linux): `PSS`
+shares pages among the processes that hold them, `RSS` counts them in each. --kill stops the
+driver by SIGKILL at about half of the rows, continues, and compares the bytes with those of an
+undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xtalshift.chem.enumerate import enumerate_formulas
+
+ELEMENTS = (
+    "Li Na K Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr Mn Fe Co Ni Cu Zn Ag La O S Se Te F Cl Br N P"
+)
+COMMAND = "from xtalshift.cli.screen import screen_command; import typer; typer.run(screen_command)"
+
+
+def write_formulas(path: Path, n: int) -> None:
+    """Write the first `n` distinct formulas."""
+    left = n
+    with path.open("w") as stream:
+        stream.write("formula\n")
+        for block in enumerate_formulas(
+            ELEMENTS.split(), max_atoms=16, min_elements=3, max_elements=5, neutral=False
+        ):
+            formulas = block.formulas[:left]
+            stream.writelines(f"{formula}\n" for formula in formulas)
+            left -= len(formulas)
+            if not left:
+                return
+    raise SystemExit(f"there are only {n - left:,} such formulas")
+
+
+def train(folder: Path, rows: int, epochs: int) -> None:
+    """Train and save the model."""
+    from xtalshift.data import read_table
+    from xtalshift.estimators import FormulaRegressor, save_model
+    from xtalshift.estimators.irnet import IRNetRegressor
+
+    table = read_table("ricci_seebeck")
+    order = np.random.default_rng(0).permutation(len(table.formulas))
+    formulas = [table.formulas[row] for row in order]
+    targets = np.asarray(table.targets)[order]
+    n = min(rows, len(formulas) - 1000)
+    regressor = IRNetRegressor("irnet-cpu", epochs=epochs, random_state=0)
+    model = FormulaRegressor(regressor).fit(formulas[:n], targets[:n])
+    model.conformalize(formulas[n : n + 1000], targets[n : n + 1000])
+    save_model(model, folder)
+
+
+def profile(model: Path, source: Path) -> None:
+    """Print where the time of a chunk goes, in processor time of one thread."""
+    from xtalshift.chem.compositions import parse_formulas
+    from xtalshift.chem.families import family_codes
+    from xtalshift.estimators.intervals import interval, score_rows
+    from xtalshift.screening.blocks import decode
+    from xtalshift.screening.distinct import SeenHashes, hash_rows
+    from xtalshift.screening.plan import ScreenSettings
+    from xtalshift.screening.sources import Inputs
+    from xtalshift.screening.work import Screener, arrow_column, parquet_bytes
+
+    settings = ScreenSettings.from_dict({"top": {"k": 100}})
+    screener = Screener(model, settings)
+    inputs = Inputs([source])
+    block = list(inputs.blocks(settings.chunk_rows, limit=5 * settings.chunk_rows))[-1]
+    n = block.rows
+
+    def cost(job: Callable[[], object]) -> float:
+        seconds = []
+        for _ in range(3):
+            begin = time.process_time()
+            job()
+            seconds.append(time.process_time() - begin)
+        return min(seconds) / n * 1e6
+
+    fitted = screener.forecaster.model
+    regressor, domain, calibration = fitted.regressor_, fitted.domain_, fitted.calibration_
+    table, frame = decode(block, "formula", ())
+    formulas = frame["formula"].tolist()
+    compositions, _, _ = parse_formulas(formulas)
+    features, _ = fitted.featurizer().featurize(compositions)
+    scored = score_rows(regressor, features, calibration.kind)
+    columns = screener.predict(frame, block)
+    for name, values in columns.items():
+        table = table.append_column(name, arrow_column(values))
+    steps = {
+        "read (driver)": lambda: list(inputs.blocks(settings.chunk_rows, limit=n)),
+        "distinct (driver, optional)": lambda: SeenHashes().add(
+            hash_rows(frame, "formula", (), "refuse")[0]
+        ),
+        "decode": lambda: decode(block, "formula", ()),
+        "parse": lambda: parse_formulas(formulas),
+        "features": lambda: fitted.featurizer().featurize(compositions),
+        "n_clipped": lambda: regressor.n_clipped(features),
+        "network": lambda: score_rows(regressor, features, calibration.kind),
+        "two intervals": lambda: [interval(scored, calibration, p) for p in (0.68, 0.9)],
+        "families (optional)": lambda: family_codes(compositions),
+        "domain: score and nearest": lambda: domain.assess(features),
+        "domain: unseen elements": lambda: domain.unseen_elements(compositions),
+        "columns to Arrow": lambda: [arrow_column(values) for values in columns.values()],
+        "Parquet": lambda: parquet_bytes(table),
+        "whole chunk": lambda: screener.screen(block),
+    }
+    print("microseconds of one core per formula:")
+    for name, job in steps.items():
+        print(f"  {name:<28}{cost(job):8.2f}")
+
+
+def start(model: Path, source: Path, out: Path, options: list[str]) -> subprocess.Popen[bytes]:
+    """Begin the command."""
+    arguments = [str(model), str(source), "-o", str(out), *options]
+    return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments])
+
+
+def process_tree(pid: int) -> Iterator[int]:
+    """Yield a process and all below it."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from process_tree(int(child))
+
+
+class Usage:
+    """Peak memory in MiB, and processor time in seconds, of a process and all below it."""
+
+    def __init__(self) -> None:
+        self.pss = self.rss = 0.0
+        self._ticks: dict[int, int] = {}
+
+    @property
+    def seconds(self) -> float:
+        """User and system time, up to the last sample."""
+        return sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")
+
+    def sample(self, pid: int) -> None:
+        """Look at all processes."""
+        sums = {"Pss:": 0, "Rss:": 0}
+        for one in process_tree(pid):
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+            for name, size, *_ in map(str.split, lines):
+                if name in sums:
+                    sums[name] += int(size)
+            stat = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            self._ticks[one] = int(stat[11]) + int(stat[12])
+        self.pss = max(self.pss, sums["Pss:"] / 1024)
+        self.rss = max(self.rss, sums["Rss:"] / 1024)
+
+
+def run(
+    model: Path, source: Path, out: Path, options: list[str], kill_at: int | None = None
+) -> Usage:
+    """Run the command, or kill it at some number of parts; return what it used."""
+    process = start(model, source, out, options)
+    usage = Usage()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            with contextlib.suppress(OSError):  # a process has just ended
+                usage.sample(process.pid)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    while process.poll() is None:
+        time.sleep(0.05)
+        if kill_at is not None and len(list((out / "parts").glob("part*"))) >= kill_at:
+            os.kill(process.pid, signal.SIGKILL)
+            kill_at = None
+    ended.set()
+    watcher.join()
+    return usage
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Return what must not depend on how it ran."""
+    paths = [*sorted((out / "parts").iterdir()), out / "top.csv"]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--formulas", type=int, default=200_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--train-rows", type=int, default=3000)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/xtalshift-screening"))
+    parser.add_argument("--distinct", action="store_true")
+    parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--no-profile", action="store_true")
+    given = parser.parse_args()
+
+    given.folder.mkdir(parents=True, exist_ok=True)
+    source = given.folder / f"formulas-{given.formulas}.csv"
+    if not source.exists():
+        write_formulas(source, given.formulas)
+    model = given.model or given.folder / f"model-{given.train_rows}"
+    if not model.exists():
+        train(model, given.train_rows, given.epochs)
+    if not given.no_profile:
+        profile(model, source)
+    options = ["--workers", str(given.workers), "--top", "100"]
+    options += ["--distinct"] if given.distinct else []
+    out = given.folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    begin = time.perf_counter()
+    usage = run(model, source, out, options)
+    wall = time.perf_counter() - begin
+    summary = json.loads((out / "screen.json").read_text())
+    rate = summary["host"]["rows_per_second"]
+    print(f"{given.workers} workers, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at end")
+    print(f"counts: {summary['counts']}")
+    print(
+        f"{rate:,.0f} formulas/s, {rate / given.workers:,.0f} per worker; {wall:.0f} s with start"
+    )
+    cost = usage.seconds / given.formulas
+    print(
+        f"{1e6 * cost:.1f} us of processor time per formula, with start: {1 / cost:,.0f}/s per core"
+    )
+    print(f"peak memory of all processes: PSS {usage.pss:,.0f} MiB, RSS {usage.rss:,.0f} MiB")
+    size = sum(path.stat().st_size for path in (out / "parts").iterdir())
+    print(f"parts: {size / 2**20:,.1f} MiB, {size / given.formulas:.0f} bytes per formula")
+    if given.kill:
+        again = given.folder / "killed"
+        shutil.rmtree(again, ignore_errors=True)
+        run(model, source, again, options, kill_at=max(1, summary["chunks"] // 2))
+        done = len(list((again / "parts").glob("part*")))
+        run(model, source, again, options)
+        same = hashes(again) == hashes(out)
+        print(f"killed after {done} of {summary['chunks']} parts, continued: same bytes: {same}")
+
+
+if __name__ == "__main__":
+    main()

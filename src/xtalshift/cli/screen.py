@@ -1,0 +1,203 @@
+"""``xtalshift screen``: millions of formulas through a saved model, on any number of cores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.cli.progress import make_progress
+from xtalshift.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from xtalshift.screening.sources import FormulaSource
+
+__all__ = ["screen_command"]
+
+STDIN = "-"
+_TOP = "Table of the best"
+_RUN = "How it runs"
+
+
+def screen_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...",
+            help="CSV, Parquet or JSON lines files; - for one formula per line of standard input.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", metavar="DIR")],
+    formula_col: options.FormulaCol = None,
+    hydrates: options.Hydrates = None,
+    level: Annotated[
+        float | None, typer.Option(help="Share of true values in the intervals (default 0.9).")
+    ] = None,
+    intervals: Annotated[
+        str | None, typer.Option(help="plain (default) | family: calibrated by chemical family.")
+    ] = None,
+    distinct: Annotated[
+        bool,
+        typer.Option(
+            "--distinct",
+            help="Predict each reduced formula once; 8 to 20 bytes of memory for each.",
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Rows written: all (default) | ok | top (no parts, only top.csv)."),
+    ] = None,
+    limit_rows: Annotated[
+        int | None, typer.Option(help="Stop after so many rows.", min=1, metavar="N")
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(help="Write the best K rows to top.csv.", min=1, rich_help_panel=_TOP),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="prediction (default) | probability | lower | upper | uncertainty.",
+            rich_help_panel=_TOP,
+        ),
+    ] = None,
+    lowest: Annotated[
+        bool, typer.Option("--lowest", help="Lowest are best.", rich_help_panel=_TOP)
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="By the probability to lie above it (below it with --lowest).",
+            rich_help_panel=_TOP,
+            metavar="Y",
+        ),
+    ] = None,
+    in_domain: Annotated[
+        bool,
+        typer.Option("--in-domain", help="Only rows in the domain.", rich_help_panel=_TOP),
+    ] = False,
+    max_ood: Annotated[
+        float | None,
+        typer.Option(help="Only rows of at most this OOD score.", rich_help_panel=_TOP),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes (default: cores / threads).", min=1, rich_help_panel=_RUN),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads of each process (default 1).", min=1, rich_help_panel=_RUN),
+    ] = None,
+    chunk_rows: Annotated[
+        int | None,
+        typer.Option(help="Rows at once, and of one part (default 20,000).", rich_help_panel=_RUN),
+    ] = None,
+    device: options.Device = None,
+    executor: Annotated[
+        str, typer.Option(help="local | ray.", rich_help_panel=_RUN, metavar="NAME")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster: auto, HOST:PORT; by default one on this machine.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue, as the same command does anyway; an error if there is nothing.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is in the folder.")
+    ] = False,
+) -> None:
+    """Predict files of any length with a saved model, and list the best rows.
+
+    DIR gets parts/*.parquet with all rows in order, top.csv and screen.json. The same command
+    continues after any interruption, to the same bytes.
+    """
+    from xtalshift.screening.plan import ScreenSettings
+
+    best = {
+        "k": top,
+        "by": by or ("probability" if threshold is not None else None),
+        "lowest": lowest or None,
+        "threshold": threshold,
+        "in_domain": in_domain or None,
+        "max_ood": max_ood,
+    }
+    if top is None and any(value is not None for value in best.values()):
+        raise ConfigError("--by, --lowest, --threshold, --in-domain and --max-ood need --top K")
+    flags: dict[str, Any] = {
+        "formula_col": formula_col,
+        "hydrates": hydrates,
+        "level": level,
+        "intervals": intervals,
+        "distinct": distinct or None,
+        "keep": keep,
+        "limit_rows": limit_rows,
+        "threads": threads,
+        "chunk_rows": chunk_rows,
+        "device": device,
+        **{f"top.{name}": value for name, value in best.items()},
+    }
+    settings = options.merge_settings(ScreenSettings, {}, None, flags)
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite contradict each other")
+    if resume and not (out / "checkpoint" / "journal.jsonl").exists():
+        raise ConfigError(f"nothing to resume: {out} holds no screening")
+    if workers is None and executor == "local":
+        workers = max(1, options.count_cores() // settings.threads)
+    from xtalshift.screening.run import Where, screen
+
+    summary = screen(
+        model,
+        [_stdin() if name == STDIN else name for name in _check_inputs(inputs)],
+        out,
+        settings,
+        where=Where(executor, workers, address),
+        overwrite=overwrite,
+        progress=make_progress(),
+    )
+    typer.echo(_describe(summary))
+    typer.echo(f"Results: {out}")
+
+
+def _check_inputs(inputs: list[str]) -> list[str]:
+    if STDIN in inputs and len(inputs) > 1:
+        raise DataError("- (standard input) goes alone; name files, or pipe formulas")
+    return inputs
+
+
+def _stdin() -> FormulaSource:
+    from xtalshift.screening.sources import FormulaSource
+
+    def lines() -> Iterator[str]:
+        for line in sys.stdin.buffer:
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+    return FormulaSource(lines, "standard input", repeatable=False)
+
+
+def _describe(summary: dict[str, Any]) -> str:
+    counts = {"rows": 0, "ok": 0, "errors": 0, "duplicates": 0, **summary["counts"]}
+    text = f"{counts['ok']:,} of {counts['rows']:,} rows predicted"
+    if counts["errors"]:
+        text += f", {counts['errors']:,} with an error"
+    if counts["duplicates"]:
+        text += f", {counts['duplicates']:,} duplicates"
+    if counts.get("in_domain"):
+        text += f"; {counts['in_domain']:,} in the domain of the model"
+    host = summary["host"]
+    if host["rows_per_second"]:
+        text += f"; {host['rows_per_second']:,.0f} rows/s"
+    return text

@@ -1,0 +1,90 @@
+"""Which materials of a stream have come before, at eight bytes each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.numbers import parse_numbers
+
+__all__ = ["SeenHashes", "hash_rows"]
+
+Hashes = NDArray[np.uint64]
+
+
+class SeenHashes:
+    """A set of 64-bit hashes that tells which of new ones it has, in numbers of arrays.
+
+    The hashes lie in sorted runs of growing length (a log-structured merge): 8 bytes per hash, and
+    as much again for the moment in which the two longest runs become one. That two different
+    materials of n have one hash has the probability n^2 / 2^65: 3e-6 for ten million.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    def add(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Put hashes into the set.
+
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            In order.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True where neither the set nor an earlier entry has the hash.
+        """
+        values, first = np.unique(hashes, return_index=True)
+        known = np.zeros(len(values), dtype=np.bool_)
+        for run in self._runs:
+            place = np.searchsorted(run, values)
+            known |= run[np.minimum(place, len(run) - 1)] == values
+        new = np.zeros(len(hashes), dtype=np.bool_)
+        new[first[~known]] = True
+        if not known.all():
+            self._runs.append(values[~known])
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            joined = np.concatenate([self._runs.pop(), self._runs.pop()])
+            joined.sort(kind="stable")  # merges runs instead of sorting anew
+            self._runs.append(joined)
+        return new
+
+
+def hash_rows(
+    frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], hydrates: Hydrates
+) -> tuple[Hashes, NDArray[np.bool_]]:
+    """Return a hash per row, equal where the material is.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame, n rows
+        Rows.
+    formula_col : str
+        Column of the formulas.
+    feature_cols : tuple of str
+        Columns whose values belong to the material, such as a temperature.
+    hydrates : {"refuse", "expand"}
+        How formulas are read.
+
+    Returns
+    -------
+    hashes : ndarray of uint64, shape (n,)
+        Of the reduced formula and the values.
+    readable : ndarray of bool, shape (n,)
+        Rows that have a formula; others are like no row.
+    """
+    compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), hydrates=hydrates)
+    hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
+    comma = bool(frame.attrs.get("decimal_comma"))
+    for name in feature_cols:
+        values, _ = parse_numbers(frame[name], decimal_comma=comma)
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(values)
+    return hashes, reasons == ""

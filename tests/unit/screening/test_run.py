@@ -1,0 +1,343 @@
+"""Whole screenings: rows, the same bytes however they run, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from xtalshift.benchmark.predict import Forecaster
+from xtalshift.errors import ConfigError, DataError, ModelFormatError, NotConformalizedError
+from xtalshift.estimators import FormulaRegressor, load_model, save_model
+from xtalshift.screening import pools, store
+from xtalshift.screening.plan import ScreenSettings
+from xtalshift.screening.pools import SamePool
+from xtalshift.screening.run import Where, screen
+from xtalshift.screening.sources import FormulaSource
+
+TOP = {"k": 20, "by": "probability", "threshold": 8.0}
+SETTINGS = ScreenSettings.from_dict({"chunk_rows": 13, "distinct": True, "top": TOP})
+
+
+def settings(**values):
+    return ScreenSettings.from_dict({"chunk_rows": 13, **values})
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def kill_after(monkeypatch):
+    """Return a function that lets a screening die when it writes some chunk, at some point."""
+
+    def call(chunks, point):
+        real = {name: getattr(store.ScreenStore, name) for name in ("add", "_append")}
+        write = store.replace_file
+
+        def fail_after(function, name):
+            def wrapped(self, *args, **kwargs):
+                if self.chunks == chunks and point == name:
+                    raise KilledError
+                return function(self, *args, **kwargs)
+
+            return wrapped
+
+        def replace_file(path, content):
+            if point == "write" and path.name == f"part-{chunks:06d}.parquet":
+                path.with_name(f".{path.name}.tmp").write_bytes(content[:50])
+                raise KilledError
+            write(path, content)
+
+        monkeypatch.setattr(store, "replace_file", replace_file)
+        for name, function in real.items():
+            monkeypatch.setattr(store.ScreenStore, name, fail_after(function, name))
+        return real
+
+    return call
+
+
+@pytest.fixture
+def whole(model, table, tmp_path):
+    screen(model, [table], tmp_path / "whole", SETTINGS)
+    return tmp_path / "whole"
+
+
+def test_rows_are_those_of_the_forecaster(model, table, tmp_path, read, formulas):
+    out = tmp_path / "out"
+    summary = screen(model, [table], out, settings())
+    found = read(out)
+    text = pd.read_csv(table, dtype=str, keep_default_na=False)
+    wanted = Forecaster(load_model(model)).predict(text, "")
+    assert list(found.columns) == list(wanted.columns)
+    for name in wanted.columns:
+        if wanted[name].dtype.kind == "f":
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-9)
+        else:
+            assert found[name].tolist() == wanted[name].tolist()
+    assert summary["counts"]["rows"] == len(formulas)
+    assert summary["counts"]["errors"] == 2
+    assert summary == json.loads((out / "screen.json").read_text())
+    sizes = [pq.read_metadata(part).num_rows for part in sorted((out / "parts").iterdir())]
+    assert sizes == [13] * 11 + [7]
+
+
+def test_distinct_marks_later_rows(whole, read, formulas):
+    found = read(whole)
+    clean = FormulaRegressor("ridge").featurizer()
+    keys = pd.Series([text if reason else None for text, reason in zip(
+        formulas, clean.featurize(formulas)[1] == "", strict=True)])  # fmt: skip
+    from xtalshift.chem.compositions import parse_formulas
+
+    reduced = pd.Series(parse_formulas(formulas)[0].reduced_formulas())
+    repeated = reduced.duplicated() & keys.notna()
+    assert repeated.sum() > 0
+    assert (found["status"] == "duplicate").tolist() == repeated.tolist()
+    rows = found[repeated]
+    assert rows["prediction"].isna().all()
+    assert set(rows["reason"]) == {"an earlier row has the same reduced formula"}
+    assert found.loc[70, "status"] == "error"
+    assert not rows["in_domain"].any()
+
+
+def test_top_is_that_of_all_rows(whole, read):
+    found = read(whole)
+    distance = (found["prediction"] - TOP["threshold"]) / found["std"]
+    wanted = distance.nlargest(TOP["k"])
+    top = pd.read_csv(whole / "top.csv", keep_default_na=False)
+    assert (top["input_row"] - 1).tolist() == wanted.index.tolist()
+    assert top["formula"].tolist() == found.loc[wanted.index, "formula"].tolist()
+    assert top["probability"].is_monotonic_decreasing
+
+
+def test_two_processes_give_the_same_bytes(model, table, tmp_path, whole, hashes):
+    screen(model, [table], tmp_path / "two", SETTINGS, where=Where(workers=2))
+    assert hashes(tmp_path / "two") == hashes(whole)
+    assert len(hashes(whole)) == 13
+
+
+@pytest.mark.parametrize("point", ["add", "write", "_append"])
+@pytest.mark.parametrize("chunks", [0, 5, 11])
+def test_a_killed_screening_continues_to_the_same_bytes(
+    model, table, tmp_path, whole, hashes, kill_after, point, chunks, monkeypatch
+):
+    out = tmp_path / "out"
+    kill_after(chunks, point)
+    with pytest.raises(KilledError):
+        screen(model, [table], out, SETTINGS)
+    monkeypatch.undo()
+    assert not (out / "screen.json").exists()
+    done = []
+    monkeypatch.setattr(SamePool, "submit", lambda self, block: done.append(block.number))
+    summary = screen(model, [table], out, SETTINGS)
+    assert done == list(range(chunks, 12))
+    assert hashes(out) == hashes(whole)
+    assert summary["counts"] == json.loads((whole / "screen.json").read_text())["counts"]
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_a_torn_line_or_a_lost_part_is_made_again(model, table, tmp_path, whole, hashes):
+    wanted = hashes(whole)
+    journal = whole / "checkpoint" / "journal.jsonl"
+    with journal.open("r+b") as stream:
+        stream.truncate(journal.stat().st_size - 5)
+    (whole / "screen.json").unlink()
+    screen(model, [table], whole, SETTINGS)
+    assert hashes(whole) == wanted
+    (whole / "parts" / "part-000004.parquet").unlink()
+    screen(model, [table], whole, SETTINGS)
+    assert hashes(whole) == wanted
+
+
+def test_what_is_finished_is_left_alone(model, table, whole, monkeypatch):
+    before = (whole / "screen.json").read_bytes()
+    monkeypatch.setattr(SamePool, "__init__", None)  # nothing is loaded
+    screen(model, [table], whole, SETTINGS)
+    assert (whole / "screen.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("keep", ["ok", "top"])
+def test_keep(model, table, tmp_path, whole, keep, read, hashes):
+    out = tmp_path / "out"
+    summary = screen(model, [table], out, settings(distinct=True, top=TOP, keep=keep))
+    assert hashes(out)["top.csv"] == hashes(whole)["top.csv"]
+    assert summary["counts"] == json.loads((whole / "screen.json").read_text())["counts"]
+    if keep == "top":
+        assert not list((out / "parts").iterdir())
+        return
+    full = read(whole)
+    pd.testing.assert_frame_equal(
+        read(out), full[full["status"] == "ok"].reset_index(drop=True), check_exact=True
+    )
+
+
+def test_another_screening_in_the_folder_is_refused(model, table, whole, tmp_path):
+    def again(text, **changes):
+        with pytest.raises(ConfigError, match=text):
+            screen(model, [table], whole, SETTINGS.model_copy(update=changes))
+
+    again(r"holds another screening \(chunk_rows: 13 there, 7 now\); choose", chunk_rows=7)
+    again(r"distinct: True there, False now", distinct=False)
+    again(r"top.k: 20 there, not given now", top=None)
+    other = tmp_path / "other.csv"
+    other.write_bytes(table.read_bytes() + b"9,GaN\n")
+    with pytest.raises(ConfigError, match=r"input 1.name: candidates.csv there, other.csv now"):
+        screen(model, [other], whole, SETTINGS)
+    with table.open("a") as stream:
+        stream.write("9,GaN\n")
+    with pytest.raises(ConfigError, match=r"input 1.size: \d+ there, \d+ now; input 1.sha256"):
+        screen(model, [table], whole, SETTINGS)
+    summary = screen(model, [table], whole, SETTINGS, overwrite=True)
+    assert summary["counts"]["rows"] == 151
+
+
+def test_another_model_is_refused(table, whole, tmp_path):
+    other = FormulaRegressor("dummy").fit(["GaN", "ZnO", "SiC"], [1.0, 2.0, 3.0])
+    folder = save_model(other, tmp_path / "other")
+    with pytest.raises(ConfigError, match=r"model_sha256: [0-9a-f]{12}\.\.\. there"):
+        screen(folder, [table], whole, SETTINGS)
+    with pytest.raises(NotConformalizedError, match="--by probability: the model was saved with"):
+        screen(folder, [table], tmp_path / "out", SETTINGS)
+    with pytest.raises(ModelFormatError, match=r"there is no model\.json"):
+        screen(tmp_path, [table], tmp_path / "out", SETTINGS)
+
+
+def test_a_second_process_is_refused(model, table, tmp_path):
+    out = tmp_path / "out"
+
+    class Nosy:
+        def say(self, text):
+            raise AssertionError(text)
+
+        def task(self, name, total):
+            assert (name, total) == ("screen", 150)
+            with pytest.raises(ConfigError, match="another screening is writing"):
+                screen(model, [table], out, SETTINGS)
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        screen(model, [table], out, SETTINGS, progress=Nosy())
+
+
+def test_a_folder_of_something_else_is_refused(model, table, tmp_path):
+    (tmp_path / "out" / "parts").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds parts but no screening to continue"):
+        screen(model, [table], tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize("column", ["reason", "input_row"])
+def test_columns_that_would_be_added_are_refused(model, tmp_path, column):
+    path = tmp_path / "in.csv"
+    path.write_text(f"formula,{column}\nGaN,1\n")
+    with pytest.raises(DataError, match=f"has a column '{column}' already; rename it"):
+        screen(model, [path], tmp_path / "out", SETTINGS)
+
+
+def test_formulas_of_a_generator_and_of_a_pipe(model, tmp_path, formulas, whole, read):
+    endless = FormulaSource(lambda: iter(formulas), "candidates")
+    screen(model, [endless], tmp_path / "out", SETTINGS)
+    pd.testing.assert_frame_equal(
+        read(tmp_path / "out"), read(whole).drop(columns="id"), check_exact=True
+    )
+    once = FormulaSource(lambda: iter(formulas), "standard input", repeatable=False)
+    screen(model, [once], tmp_path / "pipe", SETTINGS)
+    with pytest.raises(DataError, match="cannot be read again from the start"):
+        screen(model, [once], tmp_path / "pipe", SETTINGS)
+
+
+def test_no_rows(model, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("formula\n")
+    summary = screen(model, [path], tmp_path / "out", settings(top={"k": 3}))
+    assert summary["counts"] == {}
+    assert not (tmp_path / "out" / "top.csv").exists()
+
+
+def test_garbage_comes_back_in_order_with_a_reason(model, tmp_path, read):
+    garbage = [
+        "",
+        " ",
+        "☃ 例 𝔊aN",
+        "(" * 1000 + "H" + ")" * 1000,
+        "[" * 499 + "H" + "]" * 499,
+        "12345.678",
+        "'; DROP TABLE formulas; --",
+        "a\nb",
+        '"',
+        "".join(f"Xx{n}" for n in range(200)),
+        "Ga" * 500_000,
+        "\x1b[31m" + "Q" * 1_000_000,
+        "nan",
+        "Ga-1",
+    ]
+    rows = [item for text in garbage for item in ("GaN", text)]
+    path = tmp_path / "in.csv"
+    pd.DataFrame({"formula": rows}).to_csv(path, index=False, quoting=1)
+    screen(model, [path], tmp_path / "out", settings(distinct=True))
+    found = read(tmp_path / "out")
+    assert found["formula"].tolist() == rows
+    assert found["status"].tolist()[:2] == ["ok", "error"]
+    assert found["status"].iloc[2::2].eq("duplicate").all()
+    # nesting is no fault in itself: hydrogen in 499 brackets is hydrogen
+    bad = found.iloc[1::2].drop(index=9)
+    assert bad["status"].eq("error").all()
+    assert bad["reason"].str.len().between(10, 400).all()
+    assert found.loc[9, "status"] == "ok"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_dies_once_is_replaced(model, table, tmp_path, whole, hashes, monkeypatch):
+    fatal = tmp_path / "fatal"
+    fatal.write_text("1")
+    monkeypatch.setattr(pools, "_work", die_at_chunk_3)
+    monkeypatch.setenv("XTALSHIFT_FATAL", str(fatal))
+    monkeypatch.setattr(
+        pools, "_start_method", lambda: __import__("multiprocessing").get_context("fork")
+    )
+    screen(model, [table], tmp_path / "out", SETTINGS, where=Where(workers=2))
+    assert fatal.read_text() == "0"
+    assert hashes(tmp_path / "out") == hashes(whole)
+    fatal.write_text("2")
+    with pytest.raises(DataError, match=r"chunk 3 \(rows 40 to 52, candidates.csv\): the process "
+                       "was killed by signal 9, 2 times"):  # fmt: skip
+        screen(model, [table], tmp_path / "dead", SETTINGS, where=Where(workers=2))
+    screen(model, [table], tmp_path / "dead", SETTINGS)
+    assert hashes(tmp_path / "dead") == hashes(whole)
+
+
+def die_at_chunk_3(connection, model, settings):
+    """Work until the third chunk, and die there as often as a file says."""
+    from pathlib import Path
+
+    from xtalshift.screening.work import Screener
+
+    screener = Screener(model, settings)
+    connection.send(screener.info)
+    fatal = Path(os.environ["XTALSHIFT_FATAL"])
+    while True:
+        block = connection.recv()
+        deaths = int(fatal.read_text())
+        if block.number == 3 and deaths:
+            fatal.write_text(str(deaths - 1))
+            os.kill(os.getpid(), 9)
+        connection.send(screener.screen(block))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_malformed_row_names_its_chunk(model, tmp_path, workers):
+    path = tmp_path / "in.csv"
+    path.write_text("formula,a\n" + "GaN,1\n" * 20 + "GaN,1,2\n")
+    with pytest.raises(DataError, match=r"chunk 1 \(rows 14 to 21, in.csv\)"):
+        screen(model, [path], tmp_path / "out", settings(), where=Where(workers=workers))
+    assert (tmp_path / "out" / "parts" / "part-000000.parquet").exists()
+
+
+def test_where_is_checked(model, table, tmp_path):
+    with pytest.raises(ConfigError, match="executor 'rya'; did you mean 'ray'"):
+        screen(model, [table], tmp_path / "a", where=Where("rya"))
+    with pytest.raises(ConfigError, match="--address is for --executor ray"):
+        screen(model, [table], tmp_path / "b", where=Where(address="auto"))

@@ -1,0 +1,111 @@
+"""The best rows against pandas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from scipy.stats import norm
+
+from xtalshift.errors import ConfigError
+from xtalshift.screening.plan import TopSettings
+from xtalshift.screening.top import TopTable, best_rows, pick, top_frame
+
+N = 400
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(3)
+    prediction = rng.integers(0, 40, N).astype(float)  # many ties
+    std = rng.choice([0.5, 1.0, 2.0], N)
+    frame = pd.DataFrame(
+        {
+            "prediction": prediction,
+            "lower": prediction - 2 * std,
+            "upper": prediction + 2 * std,
+            "std": std,
+            "in_domain": rng.random(N) < 0.5,
+            "ood_score": rng.random(N),
+            "status": rng.choice(["ok", "ok", "error", "duplicate"], N),
+        }
+    )
+    frame.loc[frame["status"] != "ok", ["prediction", "lower", "upper", "std"]] = np.nan
+    frame.loc[::17, ["lower", "upper", "std"]] = [-np.inf, np.inf, np.inf]
+    return frame
+
+
+def columns_of(frame):
+    return {name: frame[name].to_numpy() for name in frame.columns}
+
+
+@pytest.mark.parametrize("lowest", [False, True])
+@pytest.mark.parametrize("by", ["prediction", "lower", "upper", "uncertainty"])
+def test_against_pandas(frame, by, lowest):
+    values = frame["std" if by == "uncertainty" else by].replace([np.inf, -np.inf], np.nan).dropna()
+    wanted = values.nsmallest(50) if lowest else values.nlargest(50)  # keep="first"
+    top = TopSettings(k=50, by=by, lowest=lowest)
+    assert best_rows(columns_of(frame), top).tolist() == wanted.index.tolist()
+
+
+@pytest.mark.parametrize("lowest", [False, True])
+def test_probability_is_that_of_a_normal_distribution(frame, lowest):
+    usable = frame[np.isfinite(frame["std"])]
+    distance = (usable["prediction"] - 35) / usable["std"]
+    wanted = (-distance if lowest else distance).nlargest(30)
+    top = TopSettings(k=30, by="probability", threshold=35, lowest=lowest)
+    columns = columns_of(frame)
+    assert best_rows(columns, top).tolist() == wanted.index.tolist()
+    table = TopTable(top)
+    table.add(pick(pa.table(frame), columns, top, 0))
+    written = top_frame(table.table, top).to_pandas()
+    probability = norm.cdf(wanted) if lowest else norm.sf(35, *usable.loc[
+        wanted.index, ["prediction", "std"]].to_numpy().T)  # fmt: skip
+    np.testing.assert_allclose(written["probability"], probability, rtol=1e-12)
+
+
+def test_rows_outside_the_domain_do_not_count(frame):
+    top = TopSettings(k=N, in_domain=True, max_ood=0.5)
+    inside = frame[(frame["status"] == "ok") & frame["in_domain"] & (frame["ood_score"] <= 0.5)]
+    found = best_rows(columns_of(frame), top)
+    assert sorted(found) == inside.index.tolist()
+    assert frame.loc[found, "prediction"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("order", ["in order", "backwards", "twice"])
+@pytest.mark.parametrize("k", [1, 30, 1000])
+def test_chunks_give_the_best_of_all(frame, k, order):
+    top = TopSettings(k=k)
+    frame["name"] = [f"row {number}" for number in range(N)]
+    starts = list(range(0, N, 70))
+    starts = {"in order": starts, "backwards": starts[::-1], "twice": starts + starts}[order]
+    table = TopTable(top)
+    for start in starts:
+        chunk = frame.iloc[start : start + 70]
+        table.add(pick(pa.table(chunk.reset_index(drop=True)), columns_of(chunk), top, start))
+    found = top_frame(table.table, top).to_pandas()
+    wanted = frame["prediction"].dropna().sort_values(ascending=False, kind="stable")[:k]
+    assert found["name"].tolist() == frame.loc[wanted.index, "name"].tolist()
+    assert found["input_row"].tolist() == (wanted.index + 1).tolist()
+    assert found["rank"].tolist() == list(range(1, len(wanted) + 1))
+
+
+def test_add_says_whether_anything_changed(frame):
+    top = TopSettings(k=5)
+    columns = columns_of(frame)
+    best = pick(pa.table(frame), columns, top, 0)
+    table = TopTable(top)
+    assert table.add(best)
+    assert not table.add(best)
+    assert not table.add(best.slice(0, 0))
+    worse = pick(pa.table(frame), {**columns, "prediction": columns["prediction"] - 99}, top, N)
+    assert not table.add(worse)
+
+
+@pytest.mark.parametrize(
+    "values", [{"k": 0}, {"k": 1, "by": "probability"}, {"k": 1, "threshold": 2.0}]
+)
+def test_settings_that_contradict_each_other(values):
+    with pytest.raises(ConfigError):
+        TopSettings.from_dict(values)

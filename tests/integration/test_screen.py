@@ -131,7 +131,7 @@ def test_standard_input(model, tmp_path, xtalshift):
     done = subprocess.run(
         [*COMMAND, "screen", str(model), "-", "-o", str(out), "--workers", "1", "--keep", "ok",
          "--chunk-rows", "2", "--top", "2"],
-        input=b"GaN\n\nZn\xffO\nAlN\r\nInP", capture_output=True, check=False,
+        input=b"formula\nGaN\n\nZn\xffO\nAlN\r\nInP", capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     assert b"3 of 5 rows predicted, 2 with an error" in done.stdout

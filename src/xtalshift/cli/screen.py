@@ -179,11 +179,14 @@ def _check_inputs(inputs: list[str]) -> list[str]:
 
 
 def _stdin() -> FormulaSource:
+    from xtalshift.data.frames import FORMULA_NAMES
     from xtalshift.screening.sources import FormulaSource
 
     def lines() -> Iterator[str]:
-        for line in sys.stdin.buffer:
-            yield line.decode("utf-8", "replace").rstrip("\r\n")
+        for number, line in enumerate(sys.stdin.buffer):
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if number or text.casefold() not in FORMULA_NAMES:  # the header of `enumerate`
+                yield text
 
     return FormulaSource(lines, "standard input", repeatable=False)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from integration.tables import make_rows, write_rows
 from xtalshift.estimators import METHODS, Method, load_model
 from xtalshift.estimators.baselines import ConstantRegressor
 
@@ -43,6 +44,9 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     assert "MAE in eV" in outcome.out
     assert f"Report: {out / 'report.html'}" in outcome.out
     results = read(out)
+    # 60 rows have 9 ID rows, which are too few to calibrate on
+    assert all(record["coverage_90"] is None for record in results["records"])
+    assert "intervals of" not in outcome.out
     assert results["schema_version"] == 1
     assert results["cleaning"]["rows_kept"] == 60
     assert results["provenance"]["data"]["unit"] == "eV"
@@ -93,6 +97,47 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     third = xtalshift(*command)
     assert third.err.count("done before, kept") == 5
     assert stable(read(out)) == stable(results)
+
+
+def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_versions(
+    tmp_path, xtalshift
+):
+    table, out = write_rows(tmp_path / "gaps.csv", make_rows(154)), tmp_path / "run"
+    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--methods", "dummy,ridge",
+                        "--out", out)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    results, rows = read(out), pd.read_parquet(out / "predictions.parquet")
+    assert results["model"]["method"] == "ridge"
+    shares = []
+    for record in results["records"]:
+        split = record["split"] if record["role"] == "ood" else "random"
+        chosen = rows[(rows["method"] == record["method"]) & (rows["split"] == split)]
+        assert record["coverage_90"] == (chosen["needed_level"] < 0.9).mean()
+        width = (chosen["upper"] - chosen["lower"]).median()
+        assert record["median_width_90"] == pytest.approx(width)
+        if record["method"] == "ridge" and TESTS[record["split"]] == record["role"]:
+            shares.append(f"{100 * record['coverage_90']:.0f}")
+    line = (
+        f"90 % intervals of ridge hold {shares[0]} % of ID and {'/'.join(shares[1:])} % of "
+        "covariate/prior/family:F rows\n"
+    )
+    assert line in outcome.out
+    # the saved model, calibrated on all ID rows, says the same of OOD rows
+    prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
+    again = load_model(out / "model").predict_rows(prior["formula"].tolist())
+    for name in ("lower", "upper", "std", "ood_score"):
+        assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
+    assert again.in_domain.tolist() == prior["in_domain"].tolist()
+    assert "How far to trust a prediction" in (out / "report.html").read_text()
+
+    rows[rows.columns[:8]].to_parquet(out / "predictions.parquet")
+    for record in results["records"]:
+        del record["coverage_90"], record["median_width_90"]
+    (out / "results.json").write_text(json.dumps(results))
+    assert xtalshift("report", out).code == 0
+    page = (out / "report.html").read_text()
+    assert "How far to trust a prediction" not in page
+    assert "Predictions against targets" in page
 
 
 def test_another_configuration_needs_overwrite_and_keeps_other_files(table, tmp_path, xtalshift):

@@ -9,8 +9,11 @@ import pytest
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
+from xtalshift.benchmark.rows import groups_of
+from xtalshift.benchmark.spec import DataConfig, IntervalConfig, RunConfig
+from xtalshift.benchmark.train import train
 from xtalshift.cli import predict as predict_command
-from xtalshift.estimators import load_model
+from xtalshift.estimators import RidgeRegressor, load_model
 
 INTERVALS = {
     "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors)",
@@ -132,3 +135,31 @@ def test_a_model_without_intervals_cannot_weigh_them(table, tmp_path, xtalshift)
     outcome = xtalshift("predict", folder, table, "-o", tmp_path / "o.csv", "--intervals", "family")
     assert outcome.code == 1
     assert "the model was saved without calibration; train it again" in outcome.err
+
+
+def test_training_validation_and_calibration_rows_share_no_formula(tmp_path, monkeypatch):
+    rows = [(f"{row[0]}{copy}", *row[1:]) for row in make_rows(60) for copy in range(3)]
+    data = DataConfig(
+        dataset=str(write_rows(tmp_path / "gaps.csv", rows)), target="gap", duplicates="keep"
+    )
+    config = RunConfig(data=data, intervals=IntervalConfig(method="held-out"))
+    seen = {}
+
+    def spy(model, table, X, chosen, *rest, **how):
+        seen["calibration"] = set(groups_of(table)[chosen])
+
+    def fit(self, X, y, X_val, y_val, **how):
+        seen["train"], seen["val"] = X, X_val
+        return original(self, X, y, X_val=X_val, y_val=y_val, **how)
+
+    original = RidgeRegressor.fit
+    monkeypatch.setattr(RidgeRegressor, "fit", fit)
+    monkeypatch.setattr("xtalshift.benchmark.train.add_intervals", spy)
+    trained = train(config, "ridge")
+    known = set(trained.model.domain_.formulas_)
+    assert len(seen["calibration"]) == 6
+    assert not known & seen["calibration"]
+    assert len(seen["train"]) == 3 * len(known)
+    sides = [{tuple(row) for row in seen[name]} for name in ("train", "val")]
+    assert not sides[0] & sides[1]
+    assert len(sides[0]) + len(sides[1]) + len(seen["calibration"]) == 60

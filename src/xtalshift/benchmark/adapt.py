@@ -100,7 +100,15 @@ def adapt(
     else:
         formulas = _formulas(model, target, progress)
         rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
-    enough = len(rows.X) >= LABELS_PER_FOLD * calibration_folds
+    if labelled and calibration_folds:
+        needed = LABELS_PER_FOLD * calibration_folds
+        n_formulas = len(set(rows.X))
+        if len(rows.X) < needed or n_formulas < calibration_folds:
+            progress.say(
+                f"No intervals: {len(rows.X)} labels of {n_formulas} formulas; {calibration_folds} "
+                f"folds need {needed} labels, and as many formulas as folds"
+            )
+            calibration_folds = 0
     replay = None if source is None else _labels(model, source, progress)[0]
     adapted = model.adapt(
         rows.X,
@@ -109,7 +117,7 @@ def adapt(
         source=replay,
         method=config.method,
         settings=config.model_dump(exclude={"method"}),
-        calibration_folds=calibration_folds if labelled and enough else 0,
+        calibration_folds=calibration_folds if labelled else 0,
         random_state=seed,
         progress=progress,
     )

@@ -142,7 +142,8 @@ def read_measured(
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
         name = model.card_.target_name
         if name in frame.columns:
-            found = parse_numbers(frame[name])[0][good]
+            comma = bool(frame.attrs.get("decimal_comma"))
+            found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
             values.append(found[np.isfinite(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
         else:
@@ -200,14 +201,11 @@ class Kept:
 
     def described(self, model: FormulaRegressor, known: Points | None = None) -> Candidates:
         """Return them as rules want them."""
-        mean, std, lower, upper = (
-            self.frame[name].to_numpy(dtype=np.float64)
-            for name in ("prediction", "std", "lower", "upper")
-        )
+        mean, std = (self.frame[name].to_numpy(dtype=np.float64) for name in ("prediction", "std"))
         found = Candidates(len(mean), mean, points=self.points, known=known)
         if model.calibration_ is None:
             return found
-        return replace(found, std=std, lower=lower, upper=upper)
+        return replace(found, std=std)
 
 
 class Pool:

@@ -82,6 +82,8 @@ class Forecaster:
         DataError
             If a column is missing, or one has the name of a column to add.
         """
+        if self.intervals == "weighted" and self.shift is None:
+            raise ConfigError("weighted intervals need shift: see learn_shift")
         column, extra = self.inputs(frame, source)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         taken = [name for name in wanted if name in frame.columns]

@@ -14,7 +14,7 @@ import xtalshift
 from xtalshift.benchmark.prepare import Fit, Prepared, plan_fits, prepare
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.store import RESULTS_FILE, SCHEMA_VERSION, RunFolder, write_json
-from xtalshift.benchmark.task import join_predictions, run_task
+from xtalshift.benchmark.task import find_domain, join_predictions, run_task
 from xtalshift.benchmark.train import describe_data
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -75,6 +75,7 @@ def run(
 
     tasks = []
     for fit in fits:
+        domain = None
         for method in config.methods:
             place = folder.task(method, fit.name, fit.seed)
             task = folder.load_task(place)
@@ -83,7 +84,10 @@ def run(
             else:
                 progress.say(f"{method} ({fit.name}, seed {fit.seed}): {len(fit.train):,} rows")
                 shutil.rmtree(place, ignore_errors=True)  # what a killed task left
-                task, predictions = run_task(config, prepared, fit, method, place, data, progress)
+                domain = domain or find_domain(config, prepared, fit)
+                task, predictions = run_task(
+                    config, prepared, fit, method, place, data, domain, progress
+                )
                 folder.save_task(place, task, predictions)
             tasks.append((place, task))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,18 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.batch import Batch
 from xtalshift.uncertainty.rules import RULES, best_measured, choose_candidates
 
-__all__ = ["suggest"]
+__all__ = ["Suggestions", "suggest"]
 
 _UNUSED = ["n_clipped", "status", "reason"]
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
+
+
+class Suggestions(NamedTuple):
+    """Chosen rows, and the rule that decided: not always the one that was asked for."""
+
+    frame: pd.DataFrame
+    rule: str
 
 
 def suggest(
@@ -31,7 +39,7 @@ def suggest(
     *,
     measured: Measured = _NOTHING,
     progress: Progress = NO_PROGRESS,
-) -> pd.DataFrame:
+) -> Suggestions:
     """Choose the candidates of a table that are to be measured next.
 
     Left out are unreadable rows, repeated materials (the first row counts), materials that the
@@ -56,10 +64,10 @@ def suggest(
 
     Returns
     -------
-    pandas.DataFrame
-        In order of choice: rank, the input columns, predictions, the score of the rule, and the
-        utility that decided (score times distance factor, per cost). Fewer than `n` rows if there
-        are fewer candidates or the budget is spent.
+    Suggestions
+        The rule that decided, and in order of choice: rank, the input columns, predictions, the
+        score of the rule, and the utility that decided (score times distance factor, per cost).
+        Fewer than `n` rows if there are fewer candidates or the budget is spent.
 
     Raises
     ------
@@ -104,7 +112,7 @@ def suggest(
         )
     chosen = chosen.drop(columns=_UNUSED).assign(score=batch.score, utility=batch.utility)
     chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))
-    return chosen
+    return Suggestions(chosen, request.rule)
 
 
 def _settle(
@@ -129,7 +137,10 @@ def _settle(
             progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
-    rows = model.card_.provenance.get("data", {}).get("rows", 0)
+    origin = model.card_.provenance
+    while "adapted_from" in origin:
+        origin = origin["adapted_from"]
+    rows = origin.get("data", {}).get("materials", 0)
     if not measured.keys and domain is not None and rows > len(domain.formulas_):
         progress.say(
             f"note: the model was fitted to {len(domain.formulas_):,} of the {rows:,} materials of "

@@ -16,15 +16,16 @@ from xtalshift.benchmark.prepare import Fit, Prepared, TestSet
 from xtalshift.benchmark.rows import origin_rows, spread_rows
 from xtalshift.benchmark.spec import RunConfig
 from xtalshift.benchmark.train import wrap_model
-from xtalshift.benchmark.trust import add_domain, add_intervals
+from xtalshift.benchmark.trust import add_intervals, domain_of
 from xtalshift.errors import DataError
 from xtalshift.estimators import Regressor, build_method, save_model
 from xtalshift.estimators.inputs import target_transform
 from xtalshift.metrics import RegressionScores, regression_scores
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.uncertainty.domain import ApplicabilityDomain
 
-__all__ = ["PREDICTION_COLUMNS", "join_predictions", "run_task"]
+__all__ = ["PREDICTION_COLUMNS", "find_domain", "join_predictions", "run_task"]
 
 PREDICTION_COLUMNS = [
     "method", "split", "role", "seed", "id", "formula", "target", "prediction", *JUDGED_COLUMNS,
@@ -42,6 +43,7 @@ def run_task(
     method: str,
     place: Path,
     data: dict[str, Any],
+    domain: ApplicabilityDomain,
     progress: Progress,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train one method, save it and evaluate it; a failure becomes a record, not an exception.
@@ -60,6 +62,8 @@ def run_task(
         Folder of the task; the model is saved in it.
     data : dict
         What identifies the table, for the model.
+    domain : ApplicabilityDomain
+        What the training rows cover, see `find_domain`.
     progress : Progress
         Told how far training is.
 
@@ -96,10 +100,8 @@ def run_task(
         task["val_mae"] = float(np.mean(np.abs(error)))
         model = wrap_model(regressor, method, config.data, prepared.table, data)
         # ID test rows choose nothing; their own coverage is that of halves, see `Judged`
-        calibration = next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
-        add_intervals(model, prepared.table, X, calibration, config.data)
-        aside = np.concatenate([held_out, calibration])
-        add_domain(model, prepared.table, X, train, aside, seed=fit.seed)
+        add_intervals(model, prepared.table, X, _id_rows(fit), config.data)
+        model.domain_ = domain
         save_model(model, place / "model")
         judged = judge_rows(model, prepared.table, X, fit)
         rows = np.unique(np.concatenate([test.rows for test in fit.tests]))
@@ -130,6 +132,16 @@ def run_task(
                 parts.append(_predictions(name, test, fit, prepared, values, said))
     task["records"] = records
     return task, join_predictions(parts)
+
+
+def find_domain(config: RunConfig, prepared: Prepared, fit: Fit) -> ApplicabilityDomain:
+    """Return what the training rows of a fit cover; the same for all its methods."""
+    aside = np.concatenate([fit.validation, _id_rows(fit)])
+    return domain_of(prepared.table, prepared.X, fit.train, aside, config.data, seed=fit.seed)
+
+
+def _id_rows(fit: Fit) -> NDArray[np.int64]:
+    return next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
 
 
 def join_predictions(parts: list[pd.DataFrame]) -> pd.DataFrame:

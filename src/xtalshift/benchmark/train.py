@@ -13,7 +13,7 @@ import xtalshift
 from xtalshift.benchmark.adversarial import adversarial_table
 from xtalshift.benchmark.rows import groups_of, load_rows, origin_rows, targets_of
 from xtalshift.benchmark.spec import DataConfig, RunConfig
-from xtalshift.benchmark.trust import add_domain, add_intervals, hold_out_calibration
+from xtalshift.benchmark.trust import add_intervals, domain_of, hold_out_calibration
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
 from xtalshift.estimators import FormulaRegressor, ModelCard, Regressor, build_method
@@ -110,7 +110,9 @@ def train(
         adversarial = adversarial_table(regressor, config.data, table.take(rows), X[rows])
     model = wrap_model(regressor, method, config.data, table, describe_data(table))
     aside = np.flatnonzero(~fitted)
-    add_domain(model, table, X, np.flatnonzero(fitted), aside, seed=config.seed)
+    model.domain_ = domain_of(
+        table, X, np.flatnonzero(fitted), aside, config.data, seed=config.seed
+    )
     how = config.intervals.how(len(table))
     if how != "none":
         add_intervals(
@@ -183,6 +185,7 @@ def describe_data(table: MaterialsTable) -> dict[str, Any]:
         "source": table.source,
         "sha256": table.sha256(),
         "rows": len(table),
+        "materials": len(set(table.formulas if table.groups is None else table.groups)),
         "target": table.target_name,
         "unit": table.unit,
         "conditions": table.conditions,

@@ -13,12 +13,13 @@ from xtalshift.chem.families import family_codes
 from xtalshift.data import MaterialsTable
 from xtalshift.estimators import FormulaRegressor
 from xtalshift.estimators.intervals import MIN_CALIBRATION, calibrate, cross_calibrate
+from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
 from xtalshift.uncertainty.domain import ApplicabilityDomain
 
-__all__ = ["add_domain", "add_intervals", "hold_out_calibration"]
+__all__ = ["add_intervals", "domain_of", "hold_out_calibration"]
 
 Rows = NDArray[np.int64]
 
@@ -74,6 +75,9 @@ def add_intervals(
         )
         return
     groups = groups_of(table)[rows]
+    if folds and len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
+        progress.say("No intervals: all rows are of one formula")
+        return
     z = model.scale.forward(targets_of(table)[rows])
     families = family_codes(parse_formulas(groups.tolist())[0])
     if not folds:
@@ -92,35 +96,34 @@ def add_intervals(
     )
 
 
-def add_domain(
-    model: FormulaRegressor,
+def domain_of(
     table: MaterialsTable,
     X: NDArray[np.float64],
     train: Rows,
     held_out: Rows,
+    data: DataConfig,
     *,
     seed: int = 0,
-) -> None:
-    """Tell a model what its training materials cover.
+) -> ApplicabilityDomain:
+    """Return what the training rows of a table cover.
 
     Parameters
     ----------
-    model : FormulaRegressor
-        Fitted; gets its `domain_`.
-    table, X
+    table, X, data
         As in `add_intervals`.
     train : ndarray of int64
-        Rows that the model was trained on.
+        Rows that models are trained on.
     held_out : ndarray of int64
         Other rows of the source: scores are shares of them.
     seed : int
         Of clusters and held-out groups.
     """
-    model.domain_ = ApplicabilityDomain.fit(
+    featurizer = CompositionFeaturizer(data.features, data.impute_nan, data.hydrates)
+    return ApplicabilityDomain.fit(
         X[train],
         targets_of(table)[train],
         groups_of(table)[train].tolist(),
         X[held_out] if len(held_out) else None,
-        feature_names=model.feature_names(),
+        feature_names=[*featurizer.get_feature_names_out(), *data.feature_cols],
         random_state=derive_seed(seed, "domain"),
     )

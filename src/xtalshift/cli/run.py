@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.cli.tables import print_errors
+from xtalshift.cli.tables import print_coverage, print_errors
 
 __all__ = ["run_command"]
 
@@ -138,6 +138,7 @@ def run_command(
     results = run(settings, folder, progress=progress, overwrite=overwrite)
     report = write_report(folder)
     print_errors(results)
+    print_coverage(results)
     if results["model"]:
         typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
     typer.echo(f"Report: {report}")

@@ -144,7 +144,7 @@ def suggest_command(
     progress = make_progress()
     # opened first, so that a bad place is found before the work
     with open_writer(out, forecaster.units()) if out else nullcontext() as writer:
-        chosen = suggest(
+        chosen, decided = suggest(
             forecaster,
             _pieces(candidates, formula_col),
             str(candidates),
@@ -156,7 +156,7 @@ def suggest_command(
             writer.write(chosen)
     aside = out is None and not _on_terminal()
     if out is not None:
-        typer.echo(f"{len(chosen):,} suggestions by rule {rule}: {out}")
+        typer.echo(f"{len(chosen):,} suggestions by rule {decided}: {out}")
     elif aside:
         typer.echo(chosen.to_csv(index=False), nl=False)
     else:

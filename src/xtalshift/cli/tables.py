@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-__all__ = ["print_errors"]
+__all__ = ["print_coverage", "print_errors"]
 
 
 def print_errors(results: dict[str, Any]) -> None:
@@ -53,6 +53,30 @@ def print_errors(results: dict[str, Any]) -> None:
     console.print(table)
     if any(":" in name for name in names):
         console.print("Last and averaged (EMA) weights of the networks: see the report.")
+
+
+def print_coverage(results: dict[str, Any]) -> None:
+    """Print which share of the targets the intervals of the saved method hold, if it has any.
+
+    Parameters
+    ----------
+    results : dict
+        What ``results.json`` holds.
+    """
+    method = (results.get("model") or {}).get("method")
+    held: dict[tuple[str, str], list[float]] = {}
+    for record in results["records"]:
+        if record["method"] == method and record.get("coverage_90") is not None:
+            held.setdefault((record["split"], record["role"]), []).append(record["coverage_90"])
+    inside = held.get(("random", "id"))
+    if not inside:
+        return
+    outside = {name: fmean(shares) for (name, role), shares in held.items() if role == "ood"}
+    text = f"90 % intervals of {method} hold {100 * fmean(inside):.0f} % of ID"
+    if outside:
+        shares = "/".join(f"{100 * share:.0f}" for share in outside.values())
+        text += f" and {shares} % of {'/'.join(outside)}"
+    Console(highlight=False).print(f"{text} rows", markup=False, soft_wrap=True)
 
 
 def _cell(rows: list[dict[str, Any]], name: str, role: str) -> str:

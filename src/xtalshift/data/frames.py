@@ -141,6 +141,7 @@ def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.
     protected = _protected(frame, text_columns)
     for name in frame.columns.difference(list(protected), sort=False):
         frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
+    frame.attrs["decimal_comma"] = separator == ";"
     return frame
 
 

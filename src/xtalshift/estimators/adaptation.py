@@ -150,7 +150,10 @@ class TargetedCALRegressor(NetworkRegressor):
         self.n_features_in_ = model.n_features_in_
         for name in ("scaler_", "target_mean_", "target_scale_", "widths_", "dropout_"):
             setattr(self, name, getattr(model, name))
-        self.states_ = {self.weights: model.states_[model.weights]}
+        # a second head, which heteroscedastic models have, stays behind
+        own = self._network([torch.Generator()] * model.n_members).state_dict()
+        start = model.states_[model.weights]
+        self.states_ = {self.weights: {name: start[name] for name in own}}
         self.history_ = []
         source = None if X is None else self._check_rows(X, y, source_groups)
         target = self._check_rows(X_target, y_target, groups)

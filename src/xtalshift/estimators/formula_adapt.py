@@ -15,7 +15,13 @@ from xtalshift.chem.families import family_codes
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.estimators.card import FormulaLabels
-from xtalshift.estimators.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
+from xtalshift.estimators.intervals import (
+    MIN_CALIBRATION,
+    Scored,
+    fold_number,
+    join_scores,
+    score_rows,
+)
 from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.progress import Progress
 from xtalshift.splits import KFoldSplit
@@ -72,6 +78,14 @@ def adapt_formulas(
             "y": scale.forward(source.y),
             "source_groups": known.reduced_formulas(),
         }
+    folds = 0
+    if calibration_folds and y is not None:  # before the work, not after it
+        folds = fold_number(calibration_folds, len(np.unique(groups)))
+        if len(y) < max(MIN_CALIBRATION, 2 * folds):
+            raise DataError(
+                f"{len(y)} labels are too few for intervals from {folds} folds; give more labels, "
+                "or calibration_folds=0 (no intervals)"
+            )
     template = clone(regressor)
     regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
     adapted: FormulaRegressor = clone(model).set_params(method=clone(regressor))
@@ -82,20 +96,24 @@ def adapt_formulas(
             values = np.asarray(target.y, dtype=np.float64)
             adapted.domain_ = model.domain_.extend(X, values, groups.tolist())
     if calibration_folds and y is not None:
-        if len(y) < max(MIN_CALIBRATION, 2 * calibration_folds):
-            raise DataError(
-                f"{len(y)} labels are too few for intervals from {calibration_folds} folds; give "
-                f"more labels, or calibration_folds=0 (no intervals)"
-            )
         scored: list[tuple[NDArray[np.int64], Scored]] = []
-        split = KFoldSplit(calibration_folds, random_state=random_state)
-        with progress.task("calibration", calibration_folds) as task:
+        split = KFoldSplit(folds, random_state=random_state)
+        with progress.task("calibration", folds) as task:
             for rows, out in split.split(X, y, groups):
                 fold = clone(template)
-                fold.adapt(start, X[rows], y[rows], groups=groups[rows], **replay)
+                apart = _without(replay, groups[out])
+                fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
                 scored.append((out, score_rows(fold, X[out])))
                 task.advance()
         adapted.calibration_ = join_scores(
             scored, X, y, origin="target", families=family_codes(compositions)
         )
     return adapted
+
+
+def _without(replay: dict[str, Any], groups: NDArray[Any]) -> dict[str, Any]:
+    """Return source rows without those of some formulas: a fold must not replay its own rows."""
+    if not replay:
+        return replay
+    kept = ~np.isin(replay["source_groups"], groups)
+    return {name: values[kept] for name, values in replay.items()}

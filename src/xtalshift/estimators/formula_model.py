@@ -14,7 +14,7 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.transform import TargetTransform
-from xtalshift.errors import DataError, FormulaError, NotConformalizedError
+from xtalshift.errors import DataError, FormulaError, LeakageError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.card import ModelCard
 from xtalshift.estimators.inputs import target_transform
@@ -23,7 +23,7 @@ from xtalshift.estimators.predictions import FormulaPredictions, predict_formula
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind
-from xtalshift.uncertainty.domain import ApplicabilityDomain
+from xtalshift.uncertainty.domain import SAME, ApplicabilityDomain
 from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights, shift_weights
 
 __all__ = ["FormulaModel", "as_columns"]
@@ -180,14 +180,25 @@ class FormulaModel(RegressorMixin, BaseEstimator):
         ------
         DataError
             If there are fewer than 10 rows.
+        LeakageError
+            If a row is a training material.
         ConfigError
             If the regressor cannot have such scores.
         """
         check_is_fitted(self, "regressor_")
         compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
+        features = self.features_of(X, extra)
+        if self.domain_ is not None:
+            known = np.flatnonzero(self.domain_.assess(features).nearest_distance < SAME)
+            if known.size:
+                raise LeakageError(
+                    f"row {known[0] + 1}, {X[known[0]]}, is a training material ({known.size} of "
+                    f"{len(features)} rows are): intervals would be those of the fit. Give other "
+                    "rows, or call fit_conformalize with all of them"
+                )
         self.calibration_ = calibrate(
             self.regressor_,
-            self.features_of(X, extra),
+            features,
             self.scale.forward(y),
             kind=score,
             families=family_codes(compositions),

@@ -15,15 +15,16 @@ from xtalshift.uncertainty.conformal import (
     FLOOR,
     Calibration,
     ScoreKind,
+    ScoreOrigin,
     conformity_scores,
 )
-from xtalshift.uncertainty.conformal import Origin as ScoreOrigin
 
 __all__ = [
     "MIN_CALIBRATION",
     "Scored",
     "calibrate",
     "cross_calibrate",
+    "fold_number",
     "interval",
     "join_scores",
     "score_rows",
@@ -107,7 +108,7 @@ def cross_calibrate(
     groups : array_like of str, shape (n,), optional
         Reduced formulas: none stands in two folds.
     n_folds : int, default 5
-        Folds.
+        Folds, at least 2; as many as there are formulas where these are fewer.
     random_state : int, optional
         Draws the folds.
     kind, families
@@ -120,11 +121,14 @@ def cross_calibrate(
     Raises
     ------
     DataError
-        If there are fewer than 10 rows.
+        If there are fewer than 10 rows, or they are of one formula.
+    ConfigError
+        If `n_folds` is below 2.
     """
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     _check_number(len(targets))
     names = None if groups is None else np.asarray(groups)
+    n_folds = fold_number(n_folds, len(targets) if names is None else len(np.unique(names)))
     split = KFoldSplit(n_folds, random_state=random_state)
     parts: list[tuple[NDArray[np.int64], Scored]] = []
     with progress.task("calibration", n_folds) as task:
@@ -258,6 +262,26 @@ class Scored:
         if self.spread is not None:
             half = half * np.maximum(self.spread, floor)
         return self.center - half, self.center + half
+
+
+def fold_number(wanted: int, n_formulas: int) -> int:
+    """Return into how many folds so many formulas are dealt.
+
+    Raises
+    ------
+    ConfigError
+        If `wanted` is below 2.
+    DataError
+        If there is only one formula.
+    """
+    if wanted < 2:  # noqa: PLR2004 - one fold leaves nothing to train on
+        raise ConfigError(f"{wanted} folds for intervals; give at least 2")
+    if n_formulas < 2:  # noqa: PLR2004
+        raise DataError(
+            "all rows are of one formula, so that no part of them can be held out for intervals; "
+            "add other materials, or do without intervals"
+        )
+    return min(wanted, n_formulas)
 
 
 def _check_number(n: int) -> None:

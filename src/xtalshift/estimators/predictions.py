@@ -156,8 +156,11 @@ def predict_formulas(
             }
             bounds = interval(forecast, calibration, level, **how)
             number["lower"][good], number["upper"][good] = map(inverse, bounds)
-            low, high = map(inverse, interval(forecast, calibration, ONE_SIGMA, **how))
-            number["std"][good] = (high - low) / 2
+            low, high = interval(forecast, calibration, ONE_SIGMA, **how)
+            if model.scale.name != "clip":  # which would cut off the spread with the values
+                low, high = inverse(low), inverse(high)
+            with np.errstate(invalid="ignore"):  # inf - inf, of rows that are marked below
+                number["std"][good] = (high - low) / 2
         if model.domain_ is not None:
             domain = model.domain_
             found = domain.assess(rows)
@@ -170,8 +173,11 @@ def predict_formulas(
             number["nearest_target"][good] = domain.targets_[found.nearest]
             if explain:
                 text["explanation"][good] = domain.explain(rows)
-    for row in good[~np.isfinite(number["prediction"][good])]:
-        reasons[row] = "the prediction overflows: the material is far outside the training data"
+    lost = good[~np.isfinite(number["prediction"][good])]
+    reasons[lost] = "the prediction overflows: the material is far outside the training data"
+    inside[lost] = False
+    for name in ("prediction", "lower", "upper", "std"):
+        number[name][lost] = np.nan
     explanation = text.pop("explanation")
     return FormulaPredictions(
         **number,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import REGRESSORS, FitData, in_pieces
 from xtalshift.estimators.irnet import IRNetRegressor
-from xtalshift.estimators.network import TrainingOptions, WeightsChoice
+from xtalshift.estimators.network import DROPOUT, TrainingOptions, WeightsChoice
 from xtalshift.nn import (
     ERMConfig,
     GaussianIRNet,
@@ -106,7 +106,7 @@ class MCDropoutRegressor(IRNetRegressor):
         Thinned networks, the same for all rows, see `xtalshift.nn.thinned.thin_network`.
     architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
     weights, validation_fraction, clip, bf16, device, random_state
-        As in `IRNetRegressor`; dropout must not be 0.
+        As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.
     """
 
     n_members = 1
@@ -152,10 +152,9 @@ class MCDropoutRegressor(IRNetRegressor):
             raise ConfigError(f"n_samples = {self.n_samples}; expected at least 2")
 
     def _resolve_dropout(self, device: torch.device) -> float:
-        dropout = super()._resolve_dropout(device)
-        if dropout == 0:
-            raise ConfigError("without dropout there is no spread; set dropout, such as 0.1")
-        return dropout
+        if self.dropout == 0:
+            raise ConfigError("dropout = 0: without dropout there is no spread; set 0.1, say")
+        return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation of the thinned networks' predictions, shape (n,).

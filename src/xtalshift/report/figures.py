@@ -8,6 +8,7 @@ from typing import Any
 from xtalshift.report.attack_figures import draw_attacks
 from xtalshift.report.panels import BAD, INK, Figure, draw_level, make_layout, make_panel
 from xtalshift.report.scores import DUMMY
+from xtalshift.report.trust_figures import draw_trust, split_styles
 
 __all__ = ["ROLE_COLOURS", "build_figures", "method_colours"]
 
@@ -51,8 +52,9 @@ def build_figures(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     Returns
     -------
     dict
-        Per section (``bars``, ``parity``, ``maps``, ``histograms``, ``curves``, ``attack``) a list
-        of panels: ``id`` (of the div), ``title``, ``note`` and ``figure`` (``data``, ``layout``).
+        Per section (``bars``, ``parity``, ``trust-0`` and further of each method, ``maps``,
+        ``histograms``, ``curves``, ``attack``) a list of panels: ``id`` (of the div), ``title``,
+        ``note`` and ``figure`` (``data``, ``layout``).
     """
     colours = method_colours([method["name"] for method in payload["methods"]])
     labels = {column["split"]: column["label"] for column in payload["columns"]}
@@ -60,6 +62,7 @@ def build_figures(payload: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     sections = {
         "bars": _bars(payload, colours),
         "parity": _parity(payload["parity"], labels, payload["target"]["unit"]),
+        **draw_trust(payload["trust"], split_styles(payload["columns"]), payload["target"]["unit"]),
         "maps": _maps(payload["maps"], labels),
         "histograms": _histograms(payload["histograms"], labels, axis),
         "curves": _curves(payload["histories"], labels, colours, payload["target"]["unit"]),

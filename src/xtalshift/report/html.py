@@ -27,6 +27,7 @@ from xtalshift.report.text import (
     format_seconds,
     format_spread,
 )
+from xtalshift.report.trust_figures import split_styles
 
 __all__ = ["render_benchmark", "render_page", "render_report", "write_report", "write_text"]
 
@@ -83,6 +84,7 @@ def render_report(payload: dict[str, Any]) -> str:
         sections=sections,
         colours=method_colours([method["name"] for method in payload["methods"]]),
         roles=ROLE_COLOURS,
+        split_styles=split_styles(payload["columns"]),
     )
 
 

@@ -15,6 +15,7 @@ from xtalshift.report.attacks import ATTACK_COLUMNS, attack_curves, attack_sizes
 from xtalshift.report.methods import describe_gap, method_note
 from xtalshift.report.samples import POINTS_PER_PANEL, histograms, map_panels, parity_panels
 from xtalshift.report.scores import DUMMY, Scores, finite, mean_sd
+from xtalshift.report.trust import trust_payload
 from xtalshift.report.verdict import (
     adversarial_gain,
     cautions,
@@ -89,6 +90,8 @@ def build_payload(folder: Path) -> dict[str, Any]:
         "config": config,
     }
     payload |= _pictures(payload, predictions, table)
+    saved = (results.get("model") or {}).get("method")
+    payload["trust"] = trust_payload(predictions, columns, saved)
     payload["curve_methods"] = list(dict.fromkeys(c["method"] for c in payload["histories"]))
     payload["parity_methods"] = list(dict.fromkeys(p["method"] for p in payload["parity"]))
     payload["facts"] = _facts(provenance, results.get("model") or {})

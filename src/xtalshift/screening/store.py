@@ -22,6 +22,7 @@ __all__ = ["SUMMARY_FILE", "TOP_FILE", "ScreenStore"]
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 _PARTS, _STATE = "parts", "checkpoint"
+LOCK_FILE = ".lock"
 
 
 class ScreenStore:
@@ -85,7 +86,7 @@ class ScreenStore:
                 )
         try:
             state.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(state / ".lock", timeout=0)
+            lock = FileLock(state / LOCK_FILE, timeout=0)
             lock.acquire()
         except Timeout as error:
             raise ConfigError(f"another screening is writing to {folder}; wait for it") from error
@@ -240,8 +241,10 @@ class ScreenStore:
     def _clear(self) -> None:
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)
         (self.folder / TOP_FILE).unlink(missing_ok=True)
-        for place in (self.folder / _PARTS, self._state):
-            for path in place.glob("*"):
+        for path in (self.folder / _PARTS).glob("part-*.parquet"):
+            path.unlink()
+        for path in self._state.glob("*"):
+            if path.name != LOCK_FILE:  # which is held
                 path.unlink()
 
 

@@ -18,7 +18,6 @@ from xtalshift.metrics import Side
 __all__ = [
     "confidence_bound",
     "expected_improvement",
-    "half_width",
     "probability_beyond",
     "probability_within",
     "target_improvement",
@@ -27,41 +26,6 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 _FARTHEST = -40.0  # standard deviations; the normal density is 0 in float64 from -39 on
-
-
-def half_width(lower: ArrayLike, upper: ArrayLike) -> FloatArray:
-    """Return half the width of prediction intervals, the uncertainty of methods without a std.
-
-    Parameters
-    ----------
-    lower, upper : array_like of float, shape (n,)
-        Bounds in the unit of the target; a side without bound is ``-inf`` or ``inf``.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        In the unit of the target; infinite where a bound is.
-
-    Raises
-    ------
-    DataError
-        If the shapes differ or are not 1-d, a bound is NaN, or bounds are crossed.
-
-    Examples
-    --------
-    >>> half_width([0.0, -np.inf], [3.0, 1.0]).tolist()
-    [1.5, inf]
-    """
-    low, high = (np.asarray(bound, dtype=np.float64) for bound in (lower, upper))
-    _same_length(lower=low, upper=high)
-    wrong = ~(low <= high) | (low == np.inf) | (high == -np.inf)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(
-            f"lower[{row}] = {low[row]} and upper[{row}] = {high[row]}: expected lower <= upper; "
-            "leave out candidates without an interval"
-        )
-    return np.asarray((high - low) / 2)
 
 
 def expected_improvement(

@@ -21,11 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
 
-__all__ = ["Calibration", "Origin", "ScoreKind", "conformal_quantile", "conformity_scores"]
+__all__ = ["Calibration", "ScoreKind", "ScoreOrigin", "conformal_quantile", "conformity_scores"]
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
-Origin = Literal["held-out", "out-of-fold", "target"]
+ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
 
 FLOOR = 0.1
 """A spread counts at least this share of the median spread: members may agree by chance."""
@@ -150,7 +150,7 @@ class Calibration:
 
     scores: FloatArray
     kind: ScoreKind = "absolute"
-    origin: Origin = "held-out"
+    origin: ScoreOrigin = "held-out"
     floor: float = 0.0
     X: NDArray[np.float32] | None = None
     families: NDArray[np.int64] | None = None
@@ -224,7 +224,9 @@ class Calibration:
         return state
 
     @classmethod
-    def from_state(cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: Origin) -> Self:
+    def from_state(
+        cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: ScoreOrigin
+    ) -> Self:
         """Return a calibration from saved arrays; the names of `get_state`, others are ignored."""
         return cls(
             state["calibration.scores"],

@@ -151,14 +151,15 @@ class ApplicabilityDomain:
         domain.elements_ = np.asarray(
             contains.any(axis=0) if elements is None else elements, dtype=bool
         )
+        groups = _group_names(compositions, domain.formulas_)
         domain.novelty_ = Novelty.fit(
             X,
             None if X_held_out is None else _check_held_out(X_held_out, X.shape[1]),
-            groups=_group_names(compositions, domain.formulas_),
+            groups=groups,
             random_state=derive_seed(random_state, "novelty"),
         )
         domain.threshold_ = choose_threshold(
-            X, contains, random_state=derive_seed(random_state, "threshold")
+            X, contains, groups, random_state=derive_seed(random_state, "threshold")
         )
         return domain
 

@@ -20,6 +20,8 @@ __all__ = ["DomainThreshold", "auroc", "choose_threshold"]
 
 FloatArray = NDArray[np.float64]
 
+IntArray = NDArray[np.int64]
+
 _MAX_FALSE_ALARMS = 0.1
 _DEFAULT = 1 - _MAX_FALSE_ALARMS
 _MIN_ROWS = 100
@@ -74,7 +76,11 @@ class DomainThreshold:
 
 
 def choose_threshold(
-    X: FloatArray, contains: NDArray[np.bool_], *, random_state: int = 0
+    X: FloatArray,
+    contains: NDArray[np.bool_],
+    groups: NDArray[Any] | None = None,
+    *,
+    random_state: int = 0,
 ) -> DomainThreshold:
     """Hold out clusters and elements, one after the other, and see how well the score finds them.
 
@@ -87,6 +93,9 @@ def choose_threshold(
         Features of the training materials; of more than 3000, as many are drawn.
     contains : ndarray of bool, shape (n, 118)
         Which elements they have.
+    groups : ndarray, shape (n,), optional
+        Formulas: rows of one, under other conditions, are not known and tested at once. By default
+        all differ.
     random_state : int
         Seed of all draws.
 
@@ -96,15 +105,21 @@ def choose_threshold(
         Without groups, 0.9 and no rates, where there are fewer than 100 materials.
     """
     generator = np.random.default_rng(random_state)
-    chosen = np.sort(generator.permutation(len(X))[:_MAX_ROWS])
-    X, contains = X[chosen], contains[chosen]
+    numbers = np.arange(len(X)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    # whole formulas in random order, as many as fit
+    place = generator.permutation(int(numbers.max()) + 1)[numbers]
+    chosen = np.sort(np.argsort(place, kind="stable")[:_MAX_ROWS])
+    X, contains, numbers = X[chosen], contains[chosen], numbers[chosen]
     names, far, usual = [], [], []
     if len(X) >= _MIN_ROWS:
         for name, inside in _groups(X, contains, random_state):
-            rest = generator.permutation(np.flatnonzero(~inside))
+            rest = np.flatnonzero(~inside)
+            place = generator.permutation(int(numbers.max()) + 1)[numbers[rest]]
+            rest = rest[np.argsort(place, kind="stable")]
             tenth = -(-len(rest) // 10)
-            tested, calibrating, known = rest[:tenth], rest[tenth : 3 * tenth], rest[3 * tenth :]
-            if len(np.unique(X[known], axis=0)) < _MIN_GROUP:
+            tested, calibrating, known = _cut(rest, numbers[rest], tenth)
+            few = len(np.unique(X[known], axis=0)) < _MIN_GROUP
+            if few or not (len(tested) and len(calibrating)):
                 continue
             novelty = Novelty.fit(X[known], X[calibrating], random_state=random_state)
             names.append(name)
@@ -129,6 +144,13 @@ def choose_threshold(
         found[:, best].copy(),
         np.array([auroc(a, b) for a, b in zip(far, usual, strict=True)]),
     )
+
+
+def _cut(rows: IntArray, groups: IntArray, tenth: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return about one, two and seven tenths of rows, whole groups of neighbours each."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    first, second = (int(starts[np.abs(starts - n).argmin()]) for n in (tenth, 3 * tenth))
+    return rows[:first], rows[first:second], rows[second:]
 
 
 def auroc(positive: Any, negative: Any) -> float:

@@ -41,8 +41,6 @@ class Candidates:
         Number of candidates.
     mean, std : array_like of float, shape (n,), optional
         Predictions and their standard deviations, in the unit of the target.
-    lower, upper : array_like of float, shape (n,), optional
-        Bounds of their intervals, in the unit of the target.
     points : array_like of float, shape (n, d), optional
         Places of the candidates, such as standardised features.
     known : array_like of float, shape (m, d), optional
@@ -52,8 +50,6 @@ class Candidates:
     n: int
     mean: ArrayLike | None = None
     std: ArrayLike | None = None
-    lower: ArrayLike | None = None
-    upper: ArrayLike | None = None
     points: ArrayLike | None = None
     known: ArrayLike | None = None
 
@@ -152,18 +148,13 @@ def register_rule(
     return decorate
 
 
-@register_rule("uncertainty")
+@register_rule("uncertainty", needs=("std",))
 def _uncertainty(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Look where the prediction is least certain: standard deviation, else half the interval."""
+    """Look where the prediction is least certain: the standard deviation."""
     del aim, rng
-    if given.std is not None:
-        # checked as any other standard deviation is
-        return acquisition.confidence_bound(np.zeros(given.n), given.std, 1.0)
-    if given.lower is None or given.upper is None:
-        raise ConfigError(
-            "rule 'uncertainty' needs std, or lower and upper: use a method that gives them"
-        )
-    return acquisition.half_width(given.lower, given.upper)
+    (std,) = _present(given.std)
+    # checked as any other standard deviation is
+    return acquisition.confidence_bound(np.zeros(given.n), std, 1.0)
 
 
 @register_rule("expected-improvement", needs=("mean", "std", "best"))

@@ -77,7 +77,7 @@ def ask(model, frame, n=3, rule="uncertainty", *, pieces=100, measured=None, **o
     """Return the suggestions from a table, or a list of formulas, and what was said."""
     table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame({"formula": frame})
     listener = Listener()
-    chosen = suggest(
+    chosen, _ = suggest(
         Forecaster(model),
         (table.iloc[start : start + pieces] for start in range(0, len(table), pieces)),
         "new.csv",

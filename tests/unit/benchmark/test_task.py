@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xtalshift.benchmark.judge import JUDGED_COLUMNS
 from xtalshift.benchmark.prepare import plan_fits, prepare
 from xtalshift.benchmark.spec import RunConfig
-from xtalshift.benchmark.task import PREDICTION_COLUMNS, join_predictions, run_task
+from xtalshift.benchmark.task import PREDICTION_COLUMNS, find_domain, join_predictions, run_task
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.data import TargetTransform
 from xtalshift.errors import DataError
@@ -15,6 +16,11 @@ from xtalshift.progress import NO_PROGRESS
 
 ELEMENTS = ("Li", "Na", "K", "Rb", "Cs", "Ag", "Cu", "Tl")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se", "N")
+
+
+def run(config, prepared, fit, method, place):
+    domain = find_domain(config, prepared, fit)
+    return run_task(config, prepared, fit, method, place, {}, domain, NO_PROGRESS)
 
 
 def write(path, targets=None, more=()):
@@ -35,7 +41,16 @@ def test_records_and_predictions_of_a_task(tmp_path):
     config = config_for(write(tmp_path / "gaps.csv"))
     prepared = prepare(config)
     (fit,) = plan_fits(config, prepared)
-    task, predictions = run_task(config, prepared, fit, "dummy", tmp_path, {}, NO_PROGRESS)
+    task, predictions = run_task(
+        config,
+        prepared,
+        fit,
+        "dummy",
+        tmp_path,
+        {},
+        find_domain(config, prepared, fit),
+        NO_PROGRESS,
+    )
     assert task["status"] == "ok"
     keys = [(record["split"], record["role"]) for record in task["records"]]
     assert keys == [("random", "id")] + [
@@ -51,6 +66,62 @@ def test_records_and_predictions_of_a_task(tmp_path):
     assert predictions.groupby(["split", "role"]).ngroups == 4
     assert (predictions["prediction"] == mean).all()
     assert (tmp_path / "model" / "model.json").exists()
+
+
+def test_the_usual_weights_say_how_far_to_trust_them_and_others_do_not(tmp_path, monkeypatch):
+    method = Method(lambda settings, seed: Averaged(), saved=True)
+    monkeypatch.setitem(METHODS._items, "averaged", method)
+    monkeypatch.setattr("xtalshift.benchmark.task.save_model", lambda model, folder: folder)
+    values = config_for(write(tmp_path / "gaps.csv"), transform="log1p").to_dict()
+    values["split"]["random_share"] = 0.3  # 20 rows and more
+    config = RunConfig.from_dict(values)
+    prepared = prepare(config)
+    (fit,) = plan_fits(config, prepared)
+    task, predictions = run_task(
+        config,
+        prepared,
+        fit,
+        "averaged",
+        tmp_path,
+        {},
+        find_domain(config, prepared, fit),
+        NO_PROGRESS,
+    )
+    usual = predictions[predictions["method"] == "averaged"]
+    other = predictions[predictions["method"] == "averaged:ema"]
+    assert len(usual) == len(other)
+    assert usual[JUDGED_COLUMNS].notna().all(axis=None)
+    assert other[JUDGED_COLUMNS].isna().all(axis=None)
+    assert str(predictions["in_domain"].dtype) == "boolean"
+    assert usual["ood_score"].between(0, 1).all()
+    # no other material has fluorine
+    assert not usual.loc[usual["split"] == "family:F", "in_domain"].any()
+    held = usual["target"].between(usual["lower"], usual["upper"])
+    assert (held == (usual["needed_level"] < 0.9)).all()
+    assert (usual["prediction"].between(usual["lower"], usual["upper"])).all()
+    for record in task["records"]:
+        assert list(record)[-4:-2] == ["coverage_90", "median_width_90"]
+        split = record["split"] if record["role"] == "ood" else "random"
+        rows = usual[(usual["split"] == split) & (usual["role"] == record["role"])]
+        if record["method"] == "averaged":
+            assert record["coverage_90"] == (rows["needed_level"] < 0.9).mean()
+            width = (rows["upper"] - rows["lower"]).median()
+            assert record["median_width_90"] == pytest.approx(width)
+        else:
+            assert (record["coverage_90"], record["median_width_90"]) == (None, None)
+
+    old = predictions.drop(columns=JUDGED_COLUMNS)  # as an earlier version left it
+    joined = join_predictions([old, predictions])
+    assert joined.columns.tolist() == PREDICTION_COLUMNS
+    assert joined["lower"].isna().sum() == len(old) + len(other)
+    assert str(joined["in_domain"].dtype) == "boolean"
+
+
+class Averaged(ConstantRegressor):
+    """A constant that keeps another one beside it, as networks keep averaged weights."""
+
+    def predict_variants(self, X):
+        return {"": self.predict(X), "ema": self.predict(X) + 0.1}
 
 
 class Exploding(ConstantRegressor):
@@ -75,7 +146,7 @@ def test_an_overflow_spoils_its_own_records_only(tmp_path, monkeypatch):
     config = config_for(path, feature_cols=["size"])
     prepared = prepare(config)
     (fit,) = plan_fits(config, prepared)
-    task, _ = run_task(config, prepared, fit, "exploding", tmp_path, {}, NO_PROGRESS)
+    task, _ = run(config, prepared, fit, "exploding", tmp_path)
     status = {(r["split"], r["role"]): r["status"] for r in task["records"]}
     assert status["prior", "ood"] == "failed"
     assert status["random", "id"] == status["prior", "id"] == "ok"

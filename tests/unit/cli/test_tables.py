@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtalshift.cli.tables import print_errors
+from xtalshift.cli.tables import print_coverage, print_errors
 
 
 def record(method, split, role, mae, ratio, *, seed=0, status="ok"):
@@ -44,3 +44,26 @@ def test_a_narrow_terminal_keeps_the_names_of_the_methods(capsys, monkeypatch):
     assert "cal-eps0" in text
     assert text.count("0.1235") == 5
     assert "…" not in text
+
+
+def test_one_line_says_what_the_intervals_of_the_saved_method_hold(capsys):
+    shares = {("random", "id"): (0.9, 0.92), ("prior", "id"): (0.9, 0.92),
+              ("prior", "ood"): (0.4, 0.42), ("family:F", "ood"): (0.7, 0.7)}  # fmt: skip
+    records = [
+        record("ridge", split, role, 1.0, 0.5, seed=seed) | {"coverage_90": share}
+        for (split, role), both in shares.items()
+        for seed, share in enumerate(both)
+    ]
+    records.append(record("cal", "random", "id", 1.0, 0.5) | {"coverage_90": 0.1})
+    print_coverage({"records": records, "model": {"method": "ridge"}})
+    line = "90 % intervals of ridge hold 91 % of ID and 41/70 % of prior/family:F rows\n"
+    assert capsys.readouterr().out == line
+    print_coverage({"records": records[:2], "model": {"method": "ridge"}})
+    assert capsys.readouterr().out == "90 % intervals of ridge hold 91 % of ID rows\n"
+
+
+def test_without_intervals_nothing_is_said_of_them(capsys):
+    few = [record("ridge", "random", "id", 1.0, 0.5) | {"coverage_90": None}]
+    print_coverage({"records": few, "model": {"method": "ridge"}})
+    print_coverage({"records": few, "model": None})
+    assert capsys.readouterr().out == ""

@@ -11,13 +11,21 @@ from sklearn.linear_model import LinearRegression, QuantileRegressor
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
-from xtalshift.errors import ConfigError, DataError, FormulaError, NotConformalizedError
+from xtalshift.errors import (
+    ConfigError,
+    DataError,
+    FormulaError,
+    LeakageError,
+    NotConformalizedError,
+)
 from xtalshift.estimators import (
     ConstantRegressor,
+    FormulaLabels,
     FormulaRegressor,
     GPRegressor,
     IRNetRegressor,
     QuantileLightGBMRegressor,
+    TargetedCALRegressor,
     load_model,
     save_model,
 )
@@ -133,7 +141,7 @@ def test_lightgbm_quantiles_hold_about_what_they_say_and_come_back():
     model = QuantileLightGBMRegressor(n_estimators=100, random_state=0).fit(TRAIN, Y[:200])
     low, high = model.predict_quantiles(NEW)
     assert (low <= high).all()
-    assert 0.5 < np.mean((low <= Y[300:]) & (Y[300:] <= high)) <= 1
+    assert 0.75 < np.mean((low <= Y[300:]) & (Y[300:] <= high)) < 0.97
     again = QuantileLightGBMRegressor()
     again._set_state(model._get_state())
     np.testing.assert_array_equal(again.predict_quantiles(NEW), (low, high))
@@ -198,8 +206,12 @@ class TestFormulas:
         model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
         codes = family_codes(parse_formulas(FORMULAS[1::2])[0])
         np.testing.assert_array_equal(model.calibration_.families, codes)
-        low, high = model.predict_interval(["GaAs"], by_family=True, level=0.7)
-        assert (low < high).all()
+        asked = ["GaAs", "BaO"]
+        low, high = model.predict_interval(asked, by_family=True, level=0.6)
+        own = family_codes(parse_formulas(asked)[0])
+        expected = model.calibration_.half_widths(0.6, families=own)
+        assert (high - low) / 2 == pytest.approx(expected)
+        assert expected[0] != expected[1]
         shift = model.weigh_shift(FORMULAS)
         weighted = model.predict_interval(["GaAs"], shift=shift, level=0.5)
         new = model.features_of(["GaAs"], None)
@@ -210,6 +222,57 @@ class TestFormulas:
         model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
         with pytest.raises(FormulaError, match="row 2, Xx"):
             model.predict_interval(["GaAs", "Xx"])
+
+    def test_training_rows_do_not_calibrate(self):
+        with pytest.raises(LeakageError, match="row 2, LiO, is a training material"):
+            self.fitted().conformalize([FORMULAS[1], "LiO", *FORMULAS[3::2]][:12], VALUES[:12])
+
+    def test_std_is_not_cut_off_with_the_values(self):
+        model = self.fitted(transform="clip").conformalize(FORMULAS[1::2], VALUES[1::2])
+        model.regressor_.intercept_ -= 100.0
+        rows = model.predict_rows(["GaAs"])
+        assert (rows.prediction[0], rows.upper[0]) == (0.0, 0.0)
+        assert rows.std[0] == pytest.approx(model.calibration_.half_widths(0.6827)[0])
+
+    def test_an_overflow_leaves_no_numbers(self):
+        model = self.fitted(transform="log").conformalize(FORMULAS[1::2], VALUES[1::2])
+        model.regressor_.intercept_ += 1e5
+        rows = model.predict_rows(["LiO", "GaAs"])
+        assert all("overflows" in reason for reason in rows.reason)
+        assert np.isnan([rows.prediction, rows.lower, rows.upper, rows.std]).all()
+        assert not rows.in_domain.any()
+
+    def test_folds_are_as_many_as_formulas_allow(self):
+        formulas, conditions = np.repeat(FORMULAS[:3], 8), np.tile(np.arange(8.0), 3)[:, None]
+        model = FormulaRegressor("ridge", random_state=0)
+        model.fit_conformalize(formulas.tolist(), np.arange(24.0), conditions)
+        assert len(model.calibration_) == 24
+        with pytest.raises(DataError, match="all rows are of one formula"):
+            cross_calibrate(Line(), X[:12], Y[:12], groups=["NaCl"] * 12)
+        with pytest.raises(ConfigError, match="1 folds for intervals; give at least 2"):
+            model.fit_conformalize(FORMULAS, VALUES, n_folds=1)
+
+    def test_a_fold_does_not_replay_the_rows_that_it_holds_out(self, monkeypatch):
+        seen = []
+        original = TargetedCALRegressor.adapt
+
+        def spy(self, model, X_target, y_target=None, **how):
+            seen.append((set(how["groups"]), set(how["source_groups"])))
+            return original(self, model, X_target, y_target, **how)
+
+        monkeypatch.setattr(TargetedCALRegressor, "adapt", spy)
+        start = FormulaRegressor(
+            IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
+        ).fit(FORMULAS, VALUES)
+        start.adapt(
+            FORMULAS[:24], VALUES[:24] + 1, source=FormulaLabels(FORMULAS, VALUES),
+            method="joint", settings={"steps": 3}, random_state=0, calibration_folds=3,
+        )  # fmt: skip
+        (labels, source), *folds = seen
+        assert labels < source
+        assert len(folds) == 3
+        for kept, replayed in folds:
+            assert replayed == source - (labels - kept)
 
     def test_cross_conformal_keeps_all_rows_for_the_model(self):
         model = FormulaRegressor(ConstantRegressor(random_state=0), random_state=0)

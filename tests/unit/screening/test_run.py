@@ -341,3 +341,15 @@ def test_where_is_checked(model, table, tmp_path):
         screen(model, [table], tmp_path / "a", where=Where("rya"))
     with pytest.raises(ConfigError, match="--address is for --executor ray"):
         screen(model, [table], tmp_path / "b", where=Where(address="auto"))
+
+
+def test_a_folder_that_is_begun_anew_stays_locked_and_keeps_what_is_not_its_own(tmp_path):
+    folder = tmp_path / "out"
+    (folder / "parts" / "mine").mkdir(parents=True)
+    (folder / "parts" / "notes.txt").write_text("keep")
+    (folder / "parts" / "part-000000.parquet").write_text("old")
+    with store.ScreenStore.open(folder, {"a": 1}, overwrite=True):
+        assert not (folder / "parts" / "part-000000.parquet").exists()
+        assert (folder / "checkpoint" / store.LOCK_FILE).exists()
+    assert (folder / "parts" / "notes.txt").read_text() == "keep"
+    assert (folder / "parts" / "mine").is_dir()

@@ -14,7 +14,6 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.uncertainty.acquisition import (
     confidence_bound,
     expected_improvement,
-    half_width,
     probability_beyond,
     probability_within,
     target_improvement,
@@ -139,7 +138,6 @@ def test_certain_predictions_are_inside_or_not():
 def test_bounds_and_widths_by_hand():
     assert confidence_bound([1.0, 2.0], [0.5, 0.0], kappa=3).tolist() == [2.5, 2.0]
     assert confidence_bound([1.0, 2.0], [0.5, 0.0], 3, "low").tolist() == [0.5, -2.0]
-    assert half_width([0.0, -1.0, -np.inf], [1.0, -1.0, np.inf]).tolist() == [0.5, 0.0, math.inf]
 
 
 @pytest.mark.parametrize(
@@ -150,9 +148,6 @@ def test_bounds_and_widths_by_hand():
         (lambda: target_improvement([0, 1], [np.inf, 1], 0, 1), r"std\[0\] is inf"),
         (lambda: probability_beyond([0, 1], [1], 0), r"mean has shape \(2,\) and std \(1,\)"),
         (lambda: confidence_bound([[0]], [[1]]), r"expected one number of each per candidate"),
-        (lambda: half_width([0, 2], [1, 1]), r"lower\[1\] = 2\.0 and upper\[1\] = 1\.0"),
-        (lambda: half_width([np.nan], [1]), r"lower\[0\] = nan.*leave out"),
-        (lambda: half_width([0], [1, 1]), r"lower has shape \(1,\) and upper \(2,\)"),
     ],
 )
 def test_bad_rows_are_named(call, message):

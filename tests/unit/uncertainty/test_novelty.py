@@ -169,3 +169,18 @@ def test_auroc_counts_ties_half():
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))))
 def test_texts_come_back(texts):
     assert decode_texts(encode_texts(texts)) == texts
+
+
+def test_rows_of_one_formula_are_not_known_and_tested_at_once():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(150, 6))
+    contains = np.zeros((150, 118), dtype=bool)
+    X = np.repeat(base, 10, axis=0)
+    X = np.hstack([X, np.tile(np.arange(10.0), 150)[:, None]])  # ten conditions each
+    names = np.repeat(np.arange(150), 10)
+    many = np.repeat(contains, 10, axis=0)
+    apart = choose_threshold(X, many, names, random_state=0)
+    mixed = choose_threshold(X, many, random_state=0)
+    # twins under another condition make everything look near, so that nothing seems to be an alarm
+    assert mixed.threshold > apart.threshold
+    assert apart.false_positive_rate <= 0.1

@@ -19,7 +19,7 @@ from xtalshift.uncertainty.rules import (
 
 MEAN, STD = np.array([1.0, 3.0, 2.0, -4.0]), np.array([0.5, 0.1, 2.0, 0.2])
 POINTS = np.array([[0.0], [1.0], [1.2], [8.0]])
-ALL = Candidates(4, MEAN, STD, MEAN - 3 * STD, MEAN + 3 * STD, POINTS, known=[[7.5]])
+ALL = Candidates(4, MEAN, STD, POINTS, known=[[7.5]])
 
 
 def test_the_names_of_the_command_line():
@@ -66,11 +66,6 @@ def test_the_names_of_the_command_line():
 )
 def test_scores_are_those_of_the_function(rule, aim, expected):
     assert score_candidates(rule, ALL, aim, rng=5).tolist() == expected.tolist()
-
-
-def test_uncertainty_takes_the_interval_if_there_is_no_std():
-    bounds = dataclasses.replace(ALL, std=None)
-    assert score_candidates("uncertainty", bounds).tolist() == pytest.approx(3 * STD)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +116,7 @@ def test_costs_and_budget_are_handed_on():
         ("target", {}, Aim(best=1.0), "needs target: the value wanted"),
         ("probability", {}, Aim(), "either a threshold or a window"),
         ("probability", {}, Aim(threshold=1.0, window=(0, 1)), "either a threshold or a window"),
-        ("uncertainty", {"std": None, "lower": None}, Aim(), "needs std, or lower and upper"),
+        ("uncertainty", {"std": None}, Aim(), "needs std"),
         ("diversity", {"points": None}, Aim(), "needs points"),
     ],
 )

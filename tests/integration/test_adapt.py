@@ -302,3 +302,12 @@ def test_what_save_adversarial_refuses(table, tmp_path, xtalshift, quick):
     fails(warm, "145 composition features", "146", "leave the extra feature columns out")
     assert list(tmp_path.iterdir()) == []
     assert table.read_bytes() == before
+
+
+def test_too_few_labels_to_hold_any_out_are_not_called_held_out(adapt, tmp_path):
+    few = write_rows(tmp_path / "few.csv", make_rows(6))
+    outcome = adapt("--method", "fine-tune", data=few)
+    assert outcome.code == 0, outcome.err
+    second = outcome.out.splitlines()[1]
+    assert second.startswith("MAE on 6 fitted (too few labels to hold any out, no test of it) ")
+    assert "Intervals: none" in outcome.out

@@ -76,7 +76,9 @@ def test_units_stand_in_the_columns_of_parquet(model, table, tmp_path, xtalshift
 
 
 def test_weighted_intervals_say_how_much_there_is_to_weigh(model, tmp_path, xtalshift, monkeypatch):
-    candidates = write_rows(tmp_path / "in.csv", make_rows(60))
+    # of one anion, each many times: the other rows count for little
+    fluorides = [row for row in make_rows(60) if row[1].endswith("F")]
+    candidates = write_rows(tmp_path / "in.csv", (fluorides * 20)[:60])
     plain, weighted = tmp_path / "plain.csv", tmp_path / "weighted.csv"
     assert xtalshift("predict", model, candidates, "-o", plain).code == 0
     outcome = xtalshift("predict", model, candidates, "-o", weighted, "--intervals", "weighted")
@@ -84,8 +86,12 @@ def test_weighted_intervals_say_how_much_there_is_to_weigh(model, tmp_path, xtal
     first = outcome.out.splitlines()[0]
     assert first.startswith("Weighted intervals: 60 calibration rows are worth ")
     size = float(first.split(" worth ")[1].split()[0])
-    assert 20 < size <= 60
+    assert size < 30
     assert "warning: fewer than 100" in outcome.err
+    same = write_rows(tmp_path / "same.csv", make_rows(60))
+    quiet = xtalshift("predict", model, same, "-o", tmp_path / "s.csv", "--intervals", "weighted")
+    assert "worth 60 in this region" in quiet.out
+    assert "warning" not in quiet.err
     assert (read(weighted)["prediction"] == read(plain)["prediction"]).all()
     assert (read(weighted)["upper"] != read(plain)["upper"]).any()
     # the ratio is learned from the whole file, so pieces do not matter

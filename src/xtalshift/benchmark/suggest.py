@@ -20,6 +20,8 @@ from xtalshift.uncertainty.rules import RULES, best_measured, choose_candidates
 __all__ = ["Suggestions", "suggest"]
 
 _UNUSED = ["n_clipped", "status", "reason"]
+HARDLY = 1e-3
+"""Expected improvement, in standard deviations, below which nothing is to be expected."""
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
 
@@ -181,3 +183,11 @@ def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Prog
         progress.say(f"Total cost: {candidates.costs[batch.rows].sum():g}{of}")
     if not batch.score.any():
         progress.say("warning: all scores are 0: no candidate is expected to be what is wanted")
+    elif request.aim.best is not None:
+        spread = float(np.median(candidates.frame["std"].iloc[batch.rows]))
+        if batch.score.max() < HARDLY * spread:
+            progress.say(
+                f"warning: no candidate is likely to be better than {request.aim.best:g}, so that "
+                "the order follows tiny probabilities; --rule ucb looks for high (low) values all "
+                "the same"
+            )

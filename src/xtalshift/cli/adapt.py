@@ -116,9 +116,12 @@ def adapt_command(
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     shown = f" {unit}" if unit and not scaled else ""
+    # too few labels to hold any out: all of them served as both
+    alone = adapted.n_validation < adapted.n_target or config.method.startswith("unlabelled")
+    apart = "held-out " if alone else "fitted (too few labels to hold any out, no test of it) "
     kind = "source" if config.method.startswith("unlabelled") else "target"
     typer.echo(
-        f"MAE on {adapted.n_validation:,} held-out {kind} rows{scaled}: "
+        f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
         f"(the mean of the labels: {adapted.constant:.4g})"
     )

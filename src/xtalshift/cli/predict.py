@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["predict_command"]
 
 CHUNK_ROWS = 20_000
+ENOUGH = 0.8
+"""Share of the calibration rows that is no cause for a warning, however few they are."""
 FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz")
 
 
@@ -235,7 +237,7 @@ def _say_shift(shift: ShiftWeights) -> None:
         f"Weighted intervals: {len(shift.known):,} calibration rows are worth {size:.0f} in this "
         "region"
     )
-    if size < MIN_EFFECTIVE:
+    if size < min(MIN_EFFECTIVE, ENOUGH * len(shift.known)):
         typer.echo(
             f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data is like these "
             "rows for intervals that hold; measure some of them and adapt the model",
@@ -272,8 +274,8 @@ class Totals:
         ]
         if self.judged:
             lines.append(
-                f"{self.outside:,} rows are outside the domain of the model (in_domain): the "
-                "intervals need not hold there"
+                f"{self.outside:,} rows are outside the domain of the model (in_domain): what it "
+                "learned need not hold there"
             )
         if self.unbounded:
             lines.append(f"{self.unbounded:,} rows have no finite {100 * level:g} % interval")

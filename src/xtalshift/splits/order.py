@@ -41,7 +41,7 @@ class TimeSplit(Splitter):
         self.n_folds = n_folds
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        times = self._numbers(len(table))
+        times = self._numbers(len(table)) + 0.0  # -0 is 0, also by name
         check_share(self.share)
         if not (self.n_folds >= 1 and self.share * self.n_folds < 1):
             most = int((1 - 1e-9) / self.share)

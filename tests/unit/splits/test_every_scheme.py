@@ -138,3 +138,11 @@ def test_every_row_is_tested_once(name, table):
         return
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested) == list(range(len(table[1])))
+
+
+def test_a_negative_zero_is_the_same_time():
+    times, X = np.array([-0.0, 0.0, -3.0, -3.0]), np.arange(4.0)[:, None]
+    for order in ([0, 1, 2, 3], [1, 0, 3, 2]):
+        (fold,) = TimeSplit(times[order], share=0.5).folds(X)
+        assert fold.name == "0 to 0"
+        assert sorted(fold.test) == [0, 1]

@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--train-rows", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=Path("/tmp/xtalshift-screening"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/screening"))
     parser.add_argument("--distinct", action="store_true")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--no-profile", action="store_true")

@@ -16,11 +16,11 @@ from xtalshift.estimators import FormulaRegressor, Regressor
 from xtalshift.estimators.intervals import (
     MIN_CALIBRATION,
     Scored,
+    calibrate,
     interval,
-    join_scores,
     score_rows,
+    spread,
 )
-from xtalshift.estimators.predictions import ONE_SIGMA
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind
@@ -191,7 +191,7 @@ def judge_rows(model: FormulaRegressor, table: MaterialsTable, X: FloatArray, fi
         Of all n rows; without intervals where there are fewer than 20 ID test rows.
     """
     judged = Judged.nothing(len(table))
-    inside = next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
+    inside = fit.id_rows
     outside = np.unique(
         np.concatenate([inside[:0], *(test.rows for test in fit.tests if test.role == "ood")])
     )
@@ -205,7 +205,9 @@ def judge_rows(model: FormulaRegressor, table: MaterialsTable, X: FloatArray, fi
     halves = halve(groups_of(table)[inside], fit.seed)
     if halves is not None:
         parts = [inside[half] for half in halves]
-        known = [_calibrate(model.regressor_, X[rows], z[rows], calibration.kind) for rows in parts]
+        known = [
+            calibrate(model.regressor_, X[rows], z[rows], kind=calibration.kind) for rows in parts
+        ]
         _judge_intervals(judged, model, X, z, parts[0], known[1])
         _judge_intervals(judged, model, X, z, parts[1], known[0])
     return judged
@@ -222,11 +224,6 @@ def _judge_domain(
     unseen = domain.unseen_elements(parse_formulas(formulas, hydrates=model.hydrates)[0])
     judged.ood_score[rows] = found.ood_score
     judged.in_domain[rows] = found.in_domain & (unseen == "")
-
-
-def _calibrate(regressor: Regressor, X: FloatArray, z: FloatArray, kind: ScoreKind) -> Calibration:
-    forecast = score_rows(regressor, X, kind)
-    return join_scores([(np.arange(len(z)), forecast)], X, z, origin="held-out")
 
 
 def _judge_intervals(
@@ -246,9 +243,7 @@ def _judge_intervals(
     inverse = model.scale.inverse
     low, high = interval(forecast, calibration, LEVEL)
     judged.lower[rows], judged.upper[rows] = inverse(low), inverse(high)
-    low, high = interval(forecast, calibration, ONE_SIGMA)
-    with np.errstate(invalid="ignore"):  # both bounds of a prediction that overflows
-        judged.std[rows] = (inverse(high) - inverse(low)) / 2
+    judged.std[rows] = spread(forecast, calibration, model.scale)
 
 
 def _forecast(

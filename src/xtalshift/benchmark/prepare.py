@@ -83,6 +83,11 @@ class Fit:
     validation: NDArray[np.int64]
     tests: tuple[TestSet, ...]
 
+    @property
+    def id_rows(self) -> NDArray[np.int64]:
+        """Row numbers of the ID test set, the first one; none if there is none."""
+        return next((test.rows for test in self.tests if test.role == "id"), np.arange(0))
+
 
 def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
     """Load the rows and find the shifted ones.

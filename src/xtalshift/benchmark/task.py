@@ -100,7 +100,7 @@ def run_task(
         task["val_mae"] = float(np.mean(np.abs(error)))
         model = wrap_model(regressor, method, config.data, prepared.table, data)
         # ID test rows choose nothing; their own coverage is that of halves, see `Judged`
-        add_intervals(model, prepared.table, X, _id_rows(fit), config.data)
+        add_intervals(model, prepared.table, X, fit.id_rows, config.data)
         model.domain_ = domain
         save_model(model, place / "model")
         judged = judge_rows(model, prepared.table, X, fit)
@@ -136,12 +136,8 @@ def run_task(
 
 def find_domain(config: RunConfig, prepared: Prepared, fit: Fit) -> ApplicabilityDomain:
     """Return what the training rows of a fit cover; the same for all its methods."""
-    aside = np.concatenate([fit.validation, _id_rows(fit)])
+    aside = np.concatenate([fit.validation, fit.id_rows])
     return domain_of(prepared.table, prepared.X, fit.train, aside, config.data, seed=fit.seed)
-
-
-def _id_rows(fit: Fit) -> NDArray[np.int64]:
-    return next((test.rows for test in fit.tests if test.role == "id"), np.arange(0))
 
 
 def join_predictions(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import Origin
@@ -21,6 +24,7 @@ from xtalshift.uncertainty.conformal import (
 
 __all__ = [
     "MIN_CALIBRATION",
+    "ONE_SIGMA",
     "Scored",
     "calibrate",
     "cross_calibrate",
@@ -28,9 +32,13 @@ __all__ = [
     "interval",
     "join_scores",
     "score_rows",
+    "spread",
 ]
 
 FloatArray = NDArray[np.float64]
+
+ONE_SIGMA = 0.6827
+"""Level of the interval whose half width is the ``std`` of a prediction."""
 
 MIN_CALIBRATION = 10
 """Fewer rows bound nothing at the usual levels, and say little at any."""
@@ -210,6 +218,30 @@ def interval(
     """
     half = calibration.half_widths(level, families=families, weights=weights)
     return forecast.bounds(np.broadcast_to(half, forecast.center.shape), calibration.floor)
+
+
+def spread(
+    forecast: Scored, calibration: Calibration, scale: TargetTransform, **how: Any
+) -> FloatArray:
+    """Return the ``std`` of predictions: half the width of their 68.27 % intervals.
+
+    Parameters
+    ----------
+    forecast, calibration, **how
+        As in `interval`.
+    scale : TargetTransform
+        On which the regressor works.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        In the unit of the target; NaN for predictions that overflow.
+    """
+    low, high = interval(forecast, calibration, ONE_SIGMA, **how)
+    if scale.name != "clip":  # which would cut off the spread with the values
+        low, high = scale.inverse(low), scale.inverse(high)
+    with np.errstate(invalid="ignore"):  # inf - inf, where the prediction overflows
+        return np.asarray((high - low) / 2)
 
 
 class Scored:

@@ -12,18 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
-from xtalshift.estimators.intervals import interval, score_rows
+from xtalshift.estimators.intervals import interval, score_rows, spread
 from xtalshift.uncertainty.weighted import ShiftWeights
 
 if TYPE_CHECKING:
     from xtalshift.estimators.pipeline import FormulaRegressor
 
-__all__ = ["ONE_SIGMA", "PREDICTED_COLUMNS", "FormulaPredictions", "predict_formulas"]
+__all__ = ["PREDICTED_COLUMNS", "FormulaPredictions", "predict_formulas"]
 
 FloatArray = NDArray[np.float64]
-
-ONE_SIGMA = 0.6827
-"""Level of the interval whose half width is the ``std`` of a prediction."""
 
 PREDICTED_COLUMNS = (
     "prediction",
@@ -156,11 +153,7 @@ def predict_formulas(
             }
             bounds = interval(forecast, calibration, level, **how)
             number["lower"][good], number["upper"][good] = map(inverse, bounds)
-            low, high = interval(forecast, calibration, ONE_SIGMA, **how)
-            if model.scale.name != "clip":  # which would cut off the spread with the values
-                low, high = inverse(low), inverse(high)
-            with np.errstate(invalid="ignore"):  # inf - inf, of rows that are marked below
-                number["std"][good] = (high - low) / 2
+            number["std"][good] = spread(forecast, calibration, model.scale, **how)
         if model.domain_ is not None:
             domain = model.domain_
             found = domain.assess(rows)

@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
+from xtalshift.data.columns import check_feature_columns, check_new_columns
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.estimators import FormulaRegressor
 from xtalshift.estimators.predictions import PREDICTED_COLUMNS
 from xtalshift.metrics.checks import check_level
-from xtalshift.registry import near_miss
 from xtalshift.uncertainty.weighted import MIN_TARGET, ShiftWeights
 
 __all__ = ["Forecaster", "IntervalKind", "learn_shift"]
@@ -86,9 +86,7 @@ class Forecaster:
             raise ConfigError("weighted intervals need shift: see learn_shift")
         column, extra = self.inputs(frame, source)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
-        taken = [name for name in wanted if name in frame.columns]
-        if taken:
-            raise DataError(f"{source} has a column {taken[0]!r} already; rename it")
+        check_new_columns(wanted, frame.columns, source)
         result = self.model.predict_rows(
             column,
             extra,
@@ -118,13 +116,7 @@ class Forecaster:
         names = self.model.card_.feature_cols
         if not names:
             return None
-        columns = [str(name) for name in frame.columns]
-        for name in names:
-            if name not in columns:
-                raise DataError(
-                    f"the model needs a column {name!r}, which {source} has not"
-                    f"{near_miss(name, columns)}; there is: {', '.join(columns)}"
-                )
+        check_feature_columns(names, frame.columns, source)
         comma = bool(frame.attrs.get("decimal_comma"))
         return np.column_stack(
             [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import find_formula_column
+from xtalshift.data.columns import check_feature_columns, check_new_columns
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -238,18 +239,11 @@ class _Run:
 def _check_columns(
     columns: tuple[str, ...], column: str, info: ModelInfo, settings: ScreenSettings
 ) -> None:
-    missing = next((name for name in info.feature_cols if name not in columns), None)
-    if missing is not None:
-        raise DataError(
-            f"the model needs a column {missing!r}, which the input has not"
-            f"{near_miss(missing, columns)}; there is: {', '.join(columns)}"
-        )
+    check_feature_columns(info.feature_cols, columns, "the input")
     if column in info.feature_cols:
         raise DataError(f"column {column!r} cannot be both formula and feature")
     added = (*info.added, *(TOP_COLUMNS if settings.top else ()))
-    taken = next((name for name in added if name in columns), None)
-    if taken is not None:
-        raise DataError(f"the input has a column {taken!r} already; rename it")
+    check_new_columns(added, columns, "the input")
 
 
 def _check_model(info: ModelInfo, settings: ScreenSettings) -> None:

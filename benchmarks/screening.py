@@ -34,6 +34,7 @@ from xtalshift.chem.enumerate import enumerate_formulas
 ELEMENTS = (
     "Li Na K Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr Mn Fe Co Ni Cu Zn Ag La O S Se Te F Cl Br N P"
 )
+CALIBRATION_ROWS = 1000
 COMMAND = "from xtalshift.cli.screen import screen_command; import typer; typer.run(screen_command)"
 
 
@@ -55,18 +56,22 @@ def write_formulas(path: Path, n: int) -> None:
 
 def train(folder: Path, rows: int, epochs: int) -> None:
     """Train and save the model."""
+    from xtalshift.chem.compositions import parse_formulas
     from xtalshift.data import read_table
     from xtalshift.estimators import FormulaRegressor, save_model
     from xtalshift.estimators.irnet import IRNetRegressor
+    from xtalshift.splits import RandomSplit
 
     table = read_table("ricci_seebeck")
-    order = np.random.default_rng(0).permutation(len(table.formulas))
-    formulas = [table.formulas[row] for row in order]
-    targets = np.asarray(table.targets)[order]
-    n = min(rows, len(formulas) - 1000)
+    formulas, targets = np.asarray(table.formulas, dtype=object), np.asarray(table.targets)
+    groups = parse_formulas(formulas.tolist())[0].reduced_formulas()
+    split = RandomSplit(CALIBRATION_ROWS / len(targets), random_state=0)
+    held = split.held_out(targets[:, None], targets, groups)
+    fitted = np.flatnonzero(~held)[:rows]
     regressor = IRNetRegressor("irnet-cpu", epochs=epochs, random_state=0)
-    model = FormulaRegressor(regressor).fit(formulas[:n], targets[:n])
-    model.conformalize(formulas[n : n + 1000], targets[n : n + 1000])
+    model = FormulaRegressor(regressor).fit(formulas[fitted].tolist(), targets[fitted])
+    model.conformalize(formulas[held].tolist(), targets[held])
+    print(f"model of {len(fitted):,} rows, intervals of {held.sum():,}")
     save_model(model, folder)
 
 

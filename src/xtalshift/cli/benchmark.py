@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["benchmark_command"]
 
-_RUN = "How it runs"
+_RUN = options.RUN
 _EXECUTORS = ("local", "ray")
 
 
@@ -44,16 +44,8 @@ def benchmark_command(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how many tasks there are, and exit.")
     ] = False,
-    executor: Annotated[
-        str, typer.Option(help="local | ray.", rich_help_panel=_RUN, metavar="NAME")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Ray cluster: auto, HOST:PORT; by default one on this machine.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
+    executor: options.Executor = "local",
+    address: options.Address = None,
     workers: Annotated[
         int | None,
         typer.Option(help="Tasks at once (default: cores / threads).", min=1, rich_help_panel=_RUN),
@@ -92,14 +84,7 @@ def benchmark_command(
     retry: Annotated[
         bool, typer.Option("--retry", help="Begin failed tasks again.", rich_help_panel=_RUN)
     ] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue, as the same command does anyway; an error if there is nothing.",
-            rich_help_panel=_RUN,
-        ),
-    ] = False,
+    resume: options.Resume = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the records in the folder.")
     ] = False,

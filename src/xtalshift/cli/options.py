@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from xtalshift.estimators import FormulaRegressor
 
 __all__ = [
+    "RUN",
+    "Address",
     "ConfigFile",
     "Dataset",
     "Device",
     "Duplicates",
+    "Executor",
     "FeatureCols",
     "Features",
     "FormulaCol",
     "Hydrates",
     "IdCol",
+    "Level",
+    "Resume",
     "Seed",
     "Set",
     "Strict",
@@ -43,6 +48,7 @@ __all__ = [
 
 _DATA = "Data"
 _TRAINING = "Training"
+RUN = "How it runs"
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
@@ -106,7 +112,22 @@ Threads = Annotated[
     int | None,
     typer.Option(help="Threads (default: all cores).", min=1, rich_help_panel=_TRAINING),
 ]
-
+Level = Annotated[float, typer.Option(help="Share of true values that the intervals shall hold.")]
+Executor = Annotated[str, typer.Option(help="local | ray.", rich_help_panel=RUN, metavar="NAME")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster: auto, HOST:PORT; by default one on this machine.", rich_help_panel=RUN
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue, as the same command does anyway; an error if there is nothing.",
+        rich_help_panel=RUN,
+    ),
+]
 
 S = TypeVar("S", bound="Settings")
 

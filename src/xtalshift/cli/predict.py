@@ -43,9 +43,7 @@ def predict_command(
         list[str] | None,
         typer.Option("--with", help="Feature column of formulas: temperature=300.", metavar="N=V"),
     ] = None,
-    level: Annotated[
-        float, typer.Option(help="Share of true values that the intervals shall hold.")
-    ] = 0.9,
+    level: options.Level = 0.9,
     intervals: Annotated[
         str,
         typer.Option(

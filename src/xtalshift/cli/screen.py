@@ -20,7 +20,7 @@ __all__ = ["screen_command"]
 
 STDIN = "-"
 _TOP = "Table of the best"
-_RUN = "How it runs"
+_RUN = options.RUN
 
 
 def screen_command(
@@ -35,9 +35,7 @@ def screen_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", metavar="DIR")],
     formula_col: options.FormulaCol = None,
     hydrates: options.Hydrates = None,
-    level: Annotated[
-        float | None, typer.Option(help="Share of true values in the intervals (default 0.9).")
-    ] = None,
+    level: options.Level = 0.9,
     intervals: Annotated[
         str | None, typer.Option(help="plain (default) | family: calibrated by chemical family.")
     ] = None,
@@ -98,24 +96,9 @@ def screen_command(
         typer.Option(help="Rows at once, and of one part (default 20,000).", rich_help_panel=_RUN),
     ] = None,
     device: options.Device = None,
-    executor: Annotated[
-        str, typer.Option(help="local | ray.", rich_help_panel=_RUN, metavar="NAME")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Ray cluster: auto, HOST:PORT; by default one on this machine.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue, as the same command does anyway; an error if there is nothing.",
-            rich_help_panel=_RUN,
-        ),
-    ] = False,
+    executor: options.Executor = "local",
+    address: options.Address = None,
+    resume: options.Resume = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is in the folder.")
     ] = False,

@@ -102,9 +102,7 @@ def suggest_command(
     budget: Annotated[
         float | None, typer.Option(help="Largest total cost, in its unit.", metavar="X")
     ] = None,
-    level: Annotated[
-        float, typer.Option(help="Share of true values that the intervals shall hold.")
-    ] = 0.9,
+    level: options.Level = 0.9,
     formula_col: options.FormulaCol = None,
     seed: options.Seed = None,
     device: options.Device = None,

@@ -298,6 +298,10 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         """
         return None
 
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return what `predict` and `predict_std` do; in one pass where that is possible."""
+        return self.predict(X), self.predict_std(X)
+
     def predict_quantiles(self, X: ArrayLike) -> Pair | None:  # noqa: ARG002
         """Return the lower and the upper quantile that the method predicts, shapes (n,), or None.
 
@@ -355,9 +359,9 @@ def in_pieces(
     X: NDArray[np.float64],
     rows: int = PREDICT_ROWS,
 ) -> NDArray[np.float64]:
-    """Return ``predict(X)`` computed in pieces of so many rows, shape (n,)."""
+    """Return ``predict(X)``, shape (..., n), computed in pieces of so many rows."""
     starts = range(0, len(X), rows)
-    return np.concatenate([predict(X[start : start + rows]) for start in starts])
+    return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
 
 
 def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:

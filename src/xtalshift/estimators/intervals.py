@@ -255,18 +255,19 @@ class Scored:
 
     def __init__(self, regressor: Regressor, X: FloatArray, kind: ScoreKind) -> None:
         self.kind = kind
-        self.center = regressor.predict(X)
         self.spread: FloatArray | None = None
         self.quantiles: tuple[FloatArray, FloatArray] | None = None
         name = type(regressor).__name__
         if kind == "normalised":
-            self.spread = regressor.predict_std(X)
+            self.center, self.spread = regressor.predict_with_std(X)
             if self.spread is None:
                 raise ConfigError(
                     f"{name} states no standard deviation, so that scores cannot be normalised; "
                     "use an ensemble (n_members above 1) or absolute scores"
                 )
-        elif kind == "quantile":
+            return
+        self.center = regressor.predict(X)
+        if kind == "quantile":
             self.quantiles = regressor.predict_quantiles(X)
             if self.quantiles is None:
                 raise ConfigError(f"{name} predicts no quantiles; use absolute scores")

@@ -152,9 +152,14 @@ class NetworkRegressor(Regressor):
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
         """Return the standard deviation of an ensemble's members, shape (n,); None for one."""
+        return None if self.n_members == 1 else self.predict_with_std(X)[1]
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return mean and standard deviation of the members, shapes (n,), from one pass."""
         if self.n_members == 1:
-            return None
-        return np.asarray(self.predict_members(X).std(axis=0, ddof=1))
+            return super().predict_with_std(X)
+        members = self.predict_members(X)
+        return members.mean(axis=0), members.std(axis=0, ddof=1)
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,9 +81,14 @@ class HeteroscedasticRegressor(IRNetRegressor):
         X : array_like of float, shape (n, d)
             Features; NaN means missing.
         """
-        return in_pieces(self._std, self._check_features(X), _PIECE)
+        return np.asarray(self.predict_with_std(X)[1])
 
-    def _std(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return what both heads say, shapes (n,), in the unit of the target."""
+        mean, std = in_pieces(self._both_heads, self._check_features(X), _PIECE)
+        return mean * self.target_scale_ + self.target_mean_, std * self.target_scale_
+
+    def _both_heads(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         model, dtype = self._predictor(self.weights)
         assert isinstance(model, GaussianIRNet)
         device = next(model.parameters()).device
@@ -90,7 +96,7 @@ class HeteroscedasticRegressor(IRNetRegressor):
         with torch.no_grad():
             mean, std = (part.reshape(-1, len(x)) for part in model.mean_and_std(x))
         variance = std.square().mean(dim=0) + mean.var(dim=0, correction=0)
-        return np.asarray(variance.sqrt().cpu().numpy().astype(np.float64) * self.target_scale_)
+        return torch.stack([mean.mean(dim=0), variance.sqrt()]).cpu().numpy().astype(np.float64)
 
 
 @REGRESSORS.register("MCDropoutRegressor")

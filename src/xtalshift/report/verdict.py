@@ -188,6 +188,7 @@ def cautions(payload: dict[str, Any]) -> list[dict[str, str]]:
         *_about_failures(payload),
         *_about_attack(payload),
         *_about_selection(payload),
+        *_about_intervals(payload["trust"]),
         *_about_cleaning(payload),
     ]
     return sorted(found, key=lambda item: item["level"] != "stop")
@@ -282,6 +283,21 @@ def _about_selection(payload: dict[str, Any]) -> list[dict[str, str]]:
     text = (
         f"The selected parameters of {join_words(list(dict.fromkeys(early)))} predate the first "
         "attack: they come from the plain training of the warm-up."
+    )
+    return [{"level": "care", "text": text}]
+
+
+def _about_intervals(trust: dict[str, Any] | None) -> list[dict[str, str]]:
+    if trust is None:
+        return []
+    method = next(one for one in trust["methods"] if one["method"] == trust["first"])
+    short = [part for part in method["parts"] if part["short"]]
+    if not short:
+        return []
+    held = join_words([f"{format_percent(part['coverage'])} on {part['label']}" for part in short])
+    text = (
+        f"The 90 % intervals of {method['method']} hold fewer targets than promised: {held}. "
+        "Where such materials matter, calibrate on measured values of some (xtalshift adapt)."
     )
     return [{"level": "care", "text": text}]
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators import FormulaRegressor, HeteroscedasticRegressor, MCDropoutRegressor
+from xtalshift.estimators import (
+    FormulaRegressor,
+    HeteroscedasticRegressor,
+    IRNetRegressor,
+    MCDropoutRegressor,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (1200, 2))
@@ -39,6 +44,30 @@ def test_members_of_an_ensemble_add_their_disagreement():
     mean, std = (part.detach().numpy() for part in net.mean_and_std(x))
     expected = np.sqrt((std**2).mean(axis=0) + mean.var(axis=0)) * Y.std()
     assert model.predict_std(far) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        HeteroscedasticRegressor(**{**QUICK, "epochs": 1}, n_members=2),
+        IRNetRegressor(**{**QUICK, "epochs": 1}, n_members=2),
+        MCDropoutRegressor(**{**QUICK, "epochs": 1}, n_samples=2),
+        IRNetRegressor(**{**QUICK, "epochs": 1}),
+    ],
+    ids=lambda model: f"{type(model).__name__}-{model.n_members}",
+)
+def test_mean_and_spread_at_once_are_those_asked_for_apart(model):
+    model.fit(X, Y)
+    rows = np.random.default_rng(1).uniform(-3, 3, (70_001, 2))  # more than one piece
+    mean, std = model.predict_with_std(rows)
+    np.testing.assert_allclose(mean, model.predict(rows), rtol=1e-12)
+    if type(model) is IRNetRegressor and model.n_members == 1:
+        assert std is None
+        assert model.predict_std(rows) is None
+        return
+    np.testing.assert_array_equal(std, model.predict_std(rows))
+    assert mean.shape == std.shape == (70_001,)
+    np.testing.assert_allclose(std[-3:], model.predict_std(rows[-3:]), rtol=1e-9)
 
 
 def test_dropout_states_a_spread_that_grows_away_from_the_data_and_is_the_same_each_time():

@@ -170,6 +170,27 @@ def test_the_page_shows_one_method_at_a_time_with_its_table_and_figures(folder, 
     assert "neither interval nor domain warns of the errors there" in text
 
 
+@pytest.mark.parametrize(
+    ("shares", "held"),
+    [
+        ({}, "40 % on tail and 60 % on oxides"),
+        ({"oxides": (0.9, 0.5)}, "40 % on tail"),
+        ({"tail": (0.9, 0.5), "oxides": (0.9, 0.5)}, None),
+    ],
+)
+def test_who_reads_the_numbers_first_is_told_where_intervals_fail(folder, shares, held):
+    make_table(**shares).to_parquet(folder / "predictions.parquet")
+    said = [item for item in build_payload(folder)["cautions"] if "intervals" in item["text"]]
+    if held is None:
+        assert said == []
+        return
+    text = (
+        f"The 90 % intervals of erm hold fewer targets than promised: {held}. Where such materials "
+        "matter, calibrate on measured values of some (xtalshift adapt)."
+    )
+    assert said == [{"level": "care", "text": text}]
+
+
 def test_figures_show_the_numbers_of_the_parts(folder):
     make_table().to_parquet(folder / "predictions.parquet")
     payload = build_payload(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -311,3 +312,19 @@ def test_too_few_labels_to_hold_any_out_are_not_called_held_out(adapt, tmp_path)
     second = outcome.out.splitlines()[1]
     assert second.startswith("MAE on 6 fitted (too few labels to hold any out, no test of it) ")
     assert "Intervals: none" in outcome.out
+
+
+def test_training_materials_as_labels_are_no_test_of_the_model(adapt, table, labelled, tmp_path):
+    known, new = read(table).head(25), read(labelled)
+    mixed = tmp_path / "mixed.csv"
+    pd.concat([known, new]).to_csv(mixed, index=False)
+    done = adapt("--method", "fine-tune", data=mixed)
+    assert "training materials of the model: they are no test of it" in done.err
+    n = int(re.search(r"warning: (\d+) of the (\d+) labelled", done.err)[1])
+    assert 0 < n <= 25  # some rows of the table are kept for validation and intervals
+    model = load_model(tmp_path / "adapted")
+    materials = len(set(pd.concat([known, new])["formula"]))
+    assert len(model.calibration_) == materials - n
+    done = adapt("--method", "fine-tune", data=table)
+    assert "No intervals: " in done.err
+    assert "labels of other materials" in done.err

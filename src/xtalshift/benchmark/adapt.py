@@ -100,15 +100,8 @@ def adapt(
     else:
         formulas = _formulas(model, target, progress)
         rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
-    if labelled and calibration_folds:
-        needed = LABELS_PER_FOLD * calibration_folds
-        n_formulas = len(set(rows.X))
-        if len(rows.X) < needed or n_formulas < calibration_folds:
-            progress.say(
-                f"No intervals: {len(rows.X)} labels of {n_formulas} formulas; {calibration_folds} "
-                f"folds need {needed} labels, and as many formulas as folds"
-            )
-            calibration_folds = 0
+    if labelled:
+        calibration_folds = _possible_folds(model, rows, calibration_folds, progress)
     replay = None if source is None else _labels(model, source, progress)[0]
     adapted = model.adapt(
         rows.X,
@@ -141,6 +134,29 @@ def adapt(
         regressor.val_mae_,
         regressor.dummy_val_mae_,
     )
+
+
+def _possible_folds(
+    model: FormulaRegressor, rows: FormulaLabels, folds: int, progress: Progress
+) -> int:
+    """Return `folds`, or 0 where the labels make no intervals; say what is to be known of them."""
+    known = 0
+    if model.domain_ is not None:
+        known = int(model.domain_.holds(model.features_of(rows.X, rows.extra)).sum())
+    if known:
+        progress.say(
+            f"warning: {known:,} of the {len(rows.X):,} labelled materials are training materials "
+            "of the model: they are no test of it and do not count for the intervals"
+        )
+    n, n_formulas = len(rows.X) - known, len(set(rows.X))
+    needed = LABELS_PER_FOLD * folds
+    if n >= needed and n_formulas >= folds:
+        return folds
+    progress.say(
+        f"No intervals: {n} labels{' of other materials' if known else ''}, {n_formulas} formulas; "
+        f"{folds} folds need {needed} labels, and as many formulas as folds"
+    )
+    return 0
 
 
 def _labels(

@@ -78,13 +78,17 @@ def adapt_formulas(
             "y": scale.forward(source.y),
             "source_groups": known.reduced_formulas(),
         }
+    # what the first model was trained on says nothing of its errors in the new region
+    fresh = np.flatnonzero(~model.domain_.holds(X)) if model.domain_ else np.arange(len(X))
     folds = 0
     if calibration_folds and y is not None:  # before the work, not after it
         folds = fold_number(calibration_folds, len(np.unique(groups)))
-        if len(y) < max(MIN_CALIBRATION, 2 * folds):
+        if len(fresh) < max(MIN_CALIBRATION, 2 * folds):
+            seen = len(y) - len(fresh)
+            without = f" (without {seen} training materials of the model)" if seen else ""
             raise DataError(
-                f"{len(y)} labels are too few for intervals from {folds} folds; give more labels, "
-                "or calibration_folds=0 (no intervals)"
+                f"{len(fresh)} labels{without} are too few for intervals from {folds} folds; give "
+                "more labels, or calibration_folds=0 (no intervals)"
             )
     template = clone(regressor)
     regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
@@ -100,13 +104,16 @@ def adapt_formulas(
         split = KFoldSplit(folds, random_state=random_state)
         with progress.task("calibration", folds) as task:
             for rows, out in split.split(X, y, groups):
-                fold = clone(template)
-                apart = _without(replay, groups[out])
-                fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
-                scored.append((out, score_rows(fold, X[out])))
+                places = np.flatnonzero(np.isin(fresh, out))
+                if places.size:
+                    fold = clone(template)
+                    apart = _without(replay, groups[out])
+                    fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
+                    scored.append((places, score_rows(fold, X[fresh[places]])))
                 task.advance()
+        families = family_codes(compositions)[fresh]
         adapted.calibration_ = join_scores(
-            scored, X, y, origin="target", families=family_codes(compositions)
+            scored, X[fresh], y[fresh], origin="target", families=families
         )
     return adapted
 

@@ -23,7 +23,7 @@ from xtalshift.estimators.predictions import FormulaPredictions, predict_formula
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind
-from xtalshift.uncertainty.domain import SAME, ApplicabilityDomain
+from xtalshift.uncertainty.domain import ApplicabilityDomain
 from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights, shift_weights
 
 __all__ = ["FormulaModel", "as_columns"]
@@ -189,7 +189,7 @@ class FormulaModel(RegressorMixin, BaseEstimator):
         compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
         features = self.features_of(X, extra)
         if self.domain_ is not None:
-            known = np.flatnonzero(self.domain_.assess(features).nearest_distance < SAME)
+            known = np.flatnonzero(self.domain_.holds(features))
             if known.size:
                 raise LeakageError(
                     f"row {known[0] + 1}, {X[known[0]]}, is a training material ({known.size} of "

@@ -188,6 +188,10 @@ class ApplicabilityDomain:
             found.rarity_rank,
         )
 
+    def holds(self, X: ArrayLike) -> NDArray[np.bool_]:
+        """Return which rows, shape (n, d), are training materials, shape (n,)."""
+        return self.assess(X).nearest_distance < SAME
+
     def unseen_elements(self, compositions: Compositions) -> NDArray[np.object_]:
         """Return the elements that no training material has, shape (n,), joined by spaces.
 

@@ -263,7 +263,7 @@ class TestFormulas:
         monkeypatch.setattr(TargetedCALRegressor, "adapt", spy)
         start = FormulaRegressor(
             IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
-        ).fit(FORMULAS, VALUES)
+        ).fit(FORMULAS[24:], VALUES[24:])
         start.adapt(
             FORMULAS[:24], VALUES[:24] + 1, source=FormulaLabels(FORMULAS, VALUES),
             method="joint", settings={"steps": 3}, random_state=0, calibration_folds=3,
@@ -299,7 +299,7 @@ class TestFormulas:
     def test_adaptation_makes_intervals_of_the_labels(self):
         start = FormulaRegressor(
             IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
-        ).fit(FORMULAS, VALUES)
+        ).fit(FORMULAS[24:], VALUES[24:])
         options = {"method": "fine-tune", "settings": {"steps": 5}, "random_state": 0}
         adapted = start.adapt(FORMULAS[:24], VALUES[:24] + 1, calibration_folds=3, **options)
         assert adapted.calibration_.origin == "target"
@@ -309,3 +309,17 @@ class TestFormulas:
         np.testing.assert_array_equal(without.predict(FORMULAS), adapted.predict(FORMULAS))
         with pytest.raises(DataError, match="9 labels are too few for intervals from 3 folds"):
             start.adapt(FORMULAS[:9], VALUES[:9], calibration_folds=3, **options)
+
+    def test_labels_that_the_first_model_was_trained_on_do_not_calibrate(self):
+        start = FormulaRegressor(
+            IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
+        ).fit(FORMULAS[12:], VALUES[12:])
+        options = {"method": "fine-tune", "settings": {"steps": 5}, "random_state": 0}
+        adapted = start.adapt(FORMULAS[:24], VALUES[:24], calibration_folds=3, **options)
+        assert len(adapted.calibration_) == 12
+        np.testing.assert_array_equal(
+            adapted.calibration_.X, start.features_of(FORMULAS[:12], None).astype(np.float32)
+        )
+        text = r"9 labels \(without 15 training materials of the model\) are too few"
+        with pytest.raises(DataError, match=text):
+            start.adapt(FORMULAS[3:27], VALUES[3:27], calibration_folds=3, **options)

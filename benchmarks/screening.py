@@ -133,6 +133,28 @@ def profile(model: Path, source: Path) -> None:
         print(f"  {name:<28}{cost(job):8.2f}")
 
 
+def recall(model: Path, source: Path, n: int = 20_000) -> None:
+    """Print how often the nearest material is the exactly nearest, for rows of the whole file."""
+    import pyarrow.csv
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    from xtalshift.chem.compositions import parse_formulas
+    from xtalshift.estimators import load_model
+
+    column = pyarrow.csv.read_csv(source)["formula"]
+    rows = np.unique(np.linspace(0, len(column) - 1, n).astype(np.int64))
+    fitted = load_model(model)
+    features, _ = fitted.featurizer().featurize(parse_formulas(column.take(rows).to_pylist())[0])
+    found = fitted.domain_.assess(features)
+    reference = fitted.domain_.novelty_.reference
+    points = reference.index.unsorted()
+    exact, _ = pairwise_distances_argmin_min(reference.scaler.transform(features), points)
+    print(
+        f"recall@1 among {len(points):,} training materials: "
+        f"{np.mean(found.nearest == exact):.4f} of {len(rows):,} rows"
+    )
+
+
 def start(model: Path, source: Path, out: Path, options: list[str]) -> subprocess.Popen[bytes]:
     """Begin the command."""
     arguments = [str(model), str(source), "-o", str(out), *options]
@@ -227,6 +249,7 @@ def main() -> None:
         train(model, given.train_rows, given.epochs)
     if not given.no_profile:
         profile(model, source)
+        recall(model, source)
     options = ["--workers", str(given.workers), "--top", "100"]
     options += ["--distinct"] if given.distinct else []
     out = given.folder / "out"

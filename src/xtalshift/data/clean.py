@@ -108,8 +108,8 @@ class CleaningReport:
         return (
             f"{self.zero_share:.0%} of the targets are exactly 0. A regression blurs zeros and "
             "values together: keep only the non-zero rows if zero means 'not of this kind' "
-            "(a metal's gap), or choose the transform 'clip' or 'log1p' so that predictions "
-            "cannot be negative, and read the errors of zero and non-zero rows apart."
+            "(a metal's gap), or set the transform (--transform) to 'clip' or 'log1p' so that "
+            "predictions cannot be negative, and read the errors of zero and non-zero rows apart."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -185,7 +185,9 @@ def _constants(board: dict[str, Any]) -> str:
     if not n_told and 2.0 ** (1 - board["n_tasks"]) * pairs >= board["level"]:
         # the smallest p of a signed-rank test, corrected
         many_pairs = f"{pairs:,} pairs" if pairs > 1 else "the pair"
-        tested = f"{board['n_tasks']} tasks are too few to test {many_pairs}"
+        n_tasks = board["n_tasks"]
+        tasks = "one task is" if n_tasks == 1 else f"{n_tasks} tasks are"
+        tested = f"{tasks} too few to test {many_pairs}"
     behind = [row["label"] for row in others if row["label"] not in ahead]
     rest = f"; without: {_some(behind)}" if behind else ""
     return (

@@ -219,24 +219,33 @@ def _key(record: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def summary(records: pd.DataFrame) -> str:
-    """Return mean and standard deviation over seeds as a Markdown table."""
-    lines = [
-        "| table | method | shift | intervals | coverage | width | bounded | effective | MAE |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    keys = ["table", "method", "members", "shift", "intervals"]
-    if "effective" not in records:
-        records["effective"] = np.nan
-    for key, part in records.groupby(keys, sort=False):
-        table, method, members, shift, intervals = key
-        effective = part["effective"].mean()
-        lines.append(
-            f"| {table} | {method}{f' x{members}' if members > 1 else ''} | {shift} | {intervals} "
-            f"| {100 * part['coverage'].mean():.1f} ± {100 * part['coverage'].std():.1f} "
-            f"| {part['median_width'].mean():.3g} | {100 * part['bounded'].mean():.0f} % "
-            f"| {'' if np.isnan(effective) else f'{effective:.0f}'} | {part['mae'].mean():.3g} |"
-        )
+    """Return a Markdown table: coverage in per cent, mean and spread over seeds.
+
+    In brackets the median width over that of the plain intervals; of weighted intervals the
+    effective number of calibration rows, and the share of rows with a finite interval if below 1.
+    """
+    names = list(dict.fromkeys(records["intervals"]))
+    lines = [f"| table | method | shift | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
+    for key, part in records.groupby(["table", "method", "members", "shift"], sort=False):
+        table, method, members, shift = key
+        plain = part.loc[part["intervals"] == "plain", "median_width"].mean()
+        cells = [_cell(part[part["intervals"] == name], plain) for name in names]
+        shown = f"{method}{f' x{members}' if members > 1 else ''}"
+        lines.append(f"| {table} | {shown} | {shift} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(part: pd.DataFrame, plain: float) -> str:
+    if part.empty:
+        return ""
+    held, bounded = 100 * part["coverage"], part["bounded"].mean()
+    # of seeds of which most rows have no bound the median width is infinite
+    notes = [f"x {part['median_width'].mean() / plain:.2f}"]
+    if "effective" in part and part["effective"].notna().all():
+        notes.append(f"n {part['effective'].mean():.0f}")
+    if bounded < 1:
+        notes.append(f"{100 * bounded:.0f} % bounded")
+    return f"{held.mean():.1f} ± {held.std():.1f} ({', '.join(notes)})"
 
 
 if __name__ == "__main__":

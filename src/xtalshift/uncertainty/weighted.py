@@ -47,7 +47,9 @@ class ShiftWeights:
     known : ndarray of float64, shape (n,)
         Weights of the calibration rows.
     effective_sample_size : float
-        How many calibration rows of equal weight are worth as much, from 0 to n.
+        How many calibration rows of equal weight are worth as much, from 0 to n. For ``ulsif`` no
+        more than those of the classifier: a ratio that is smooth in few dimensions may overlook
+        that the domains hardly overlap, and would seem to have many.
     """
 
     known: FloatArray
@@ -109,14 +111,20 @@ def shift_weights(
     pooled = np.concatenate([source, target])
     scaler = FeatureScaler().fit(pooled)
     scaled = scaler.transform(pooled)
-    most = ULSIF_COMPONENTS if method == "ulsif" else CLASSIFIER_COMPONENTS
-    pca = PCA(min(most, *scaled.shape), svd_solver="full").fit(scaled)
-    reduced = pca.transform(scaled)
-    sides = reduced[: len(source)], reduced[len(source) :]
+
+    def learn(method: RatioMethod) -> tuple[PCA, Ratio, FloatArray, float]:
+        most = ULSIF_COMPONENTS if method == "ulsif" else CLASSIFIER_COMPONENTS
+        pca = PCA(min(most, *scaled.shape), svd_solver="full").fit(scaled)
+        reduced = pca.transform(scaled)
+        sides = reduced[: len(source)], reduced[len(source) :]
+        if method == "ulsif":
+            ratio = fit_ulsif(*sides, rng=rng)
+        else:
+            ratio = fit_classifier(*sides, penalties=PENALTIES, rng=rng)
+        known = ratio(sides[0])
+        return pca, ratio, known, effective_sample_size(known) if known.any() else 0.0
+
+    pca, ratio, known, size = learn(method)
     if method == "ulsif":
-        ratio = fit_ulsif(*sides, rng=rng)
-    else:
-        ratio = fit_classifier(*sides, penalties=PENALTIES, rng=rng)
-    known = ratio(sides[0])
-    size = effective_sample_size(known) if known.any() else 0.0
+        size = min(size, learn("classifier")[-1])
     return ShiftWeights(known, size, scaler, pca, ratio)

@@ -6,7 +6,11 @@ from scipy.stats import norm, spearmanr
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.uncertainty.conformal import Calibration
-from xtalshift.uncertainty.density_ratio import fit_classifier, fit_ulsif
+from xtalshift.uncertainty.density_ratio import (
+    effective_sample_size,
+    fit_classifier,
+    fit_ulsif,
+)
 from xtalshift.uncertainty.weighted import shift_weights
 
 
@@ -44,6 +48,20 @@ def test_a_far_domain_leaves_few_effective_rows():
     found = shift_weights(calibration(X), X + 4.0, random_state=0)
     assert found.effective_sample_size < 50
     assert (found(X + 4.0) > np.quantile(found.known, 0.9)).mean() > 0.95
+
+
+def test_a_smooth_ratio_that_overlooks_the_shift_does_not_seem_to_have_many_rows():
+    # ten broad directions, and a narrow one in which the domains are apart
+    X = np.repeat(rng().normal(size=(1000, 10)), 5, axis=1)
+    apart = rng(1).normal(size=(1000, 1)) + np.repeat([0.0, 8.0], 500)[:, None]
+    X = np.hstack([X, apart])
+    found = {
+        method: shift_weights(calibration(X[:500]), X[500:], method=method, random_state=0)
+        for method in ("classifier", "ulsif")
+    }
+    assert effective_sample_size(found["ulsif"].known) > 250
+    assert found["ulsif"].effective_sample_size < 50
+    assert found["classifier"].effective_sample_size < 50
 
 
 def test_missing_features_and_constant_columns_do_no_harm():

@@ -328,3 +328,57 @@ def test_training_materials_as_labels_are_no_test_of_the_model(adapt, table, lab
     done = adapt("--method", "fine-tune", data=table)
     assert "No intervals: " in done.err
     assert "labels of other materials" in done.err
+
+
+@pytest.fixture
+def calibrate(xtalshift, network, labelled, tmp_path):
+    def call(*options, model=network, data=labelled):
+        return xtalshift("calibrate", model, data, "-o", tmp_path / "new", "--target", "gap",
+                         *options)  # fmt: skip
+
+    return call
+
+
+@pytest.mark.parametrize("method", ["erm", "lightgbm-quantile"])
+def test_intervals_of_any_model_become_those_of_a_region(
+    method, calibrate, table, labelled, tmp_path, xtalshift
+):
+    model = train_model(table, tmp_path / "model", "--method", method, "--unit", "eV")
+    done = calibrate(model=model)
+    first, new = load_model(model), load_model(tmp_path / "new")
+    frame = read(labelled).groupby("formula", as_index=False)["gap"].mean()
+    formulas, gaps = frame["formula"].tolist(), frame["gap"].to_numpy()
+    np.testing.assert_array_equal(new.predict(formulas), first.predict(formulas))
+    assert new.calibration_.origin == "target"
+    assert len(new.calibration_) == len(frame)
+    shares, widths = [], []
+    for one in (first, new):
+        low, high = one.predict_interval(formulas)
+        shares.append(np.mean((low <= gaps) & (gaps <= high)))
+        widths.append(f"{np.median(high - low):.4g}")
+    assert shares[1] >= 0.9  # its own calibration rows
+    assert f"held {100 * shares[0]:.0f} % of them" in done.out
+    assert f"width was {widths[0]} eV and is {widths[1]} eV now" in done.out
+    error = np.abs(first.predict(formulas) - gaps).mean()
+    constant = np.abs(gaps - gaps.mean()).mean()
+    assert (
+        f"{len(frame)} labels: {error:.4g} eV (the mean of the labels: {constant:.4g})" in done.out
+    )
+    assert f"calibrated on {len(frame)} labels of the new region" in done.out
+    assert new.card_.provenance["calibrated_on"]["rows"] == len(frame)
+
+
+def test_a_model_without_intervals_gets_those_of_the_labels(calibrate, table, labelled, tmp_path):
+    model = train_model(table, tmp_path / "model", "--method", "ridge", "--intervals", "none")
+    assert "Median width of the 90 % intervals: " in calibrate(model=model).out
+    assert load_model(tmp_path / "new").calibration_.origin == "target"
+
+
+def test_what_calibrate_refuses(calibrate, network, labelled, table, tmp_path, xtalshift):
+    fails(calibrate(data=table), "rows to calibrate intervals; at least 10 are needed")
+    few = tmp_path / "few.csv"
+    read(labelled).drop_duplicates("formula").head(9).to_csv(few, index=False)
+    fails(calibrate(data=few), "9 rows to calibrate intervals; at least 10 are needed")
+    fails(calibrate("--unit", "meV"), "are in meV, the model predicts eV")
+    same = xtalshift("calibrate", network, labelled, "-o", network)
+    fails(same, "is the model to calibrate; choose another -o")

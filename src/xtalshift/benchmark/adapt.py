@@ -1,7 +1,8 @@
-"""Adapt a saved model to the rows of a file."""
+"""Adapt a saved model, or its intervals alone, to the rows of a file."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from xtalshift.estimators import FormulaLabels, FormulaRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["Adapted", "adapt"]
+__all__ = ["Adapted", "Calibrated", "adapt", "calibrate"]
 
 MIN_LABELS = 5
 LABELS_PER_FOLD = 4
@@ -136,18 +137,82 @@ def adapt(
     )
 
 
+class Calibrated(NamedTuple):
+    """A model with intervals of its labels, and how it had done on them.
+
+    Attributes
+    ----------
+    model : FormulaRegressor
+        The same model with another calibration.
+    n : int
+        Labels that calibrate.
+    mae, constant : float
+        Mean absolute error on them, of the model and of the mean of all labels, in the unit of the
+        target.
+    before : float or None
+        Share of them that the 90 % intervals of the model held; None if it had none.
+    widths : (float or None, float)
+        Median width of its 90 % intervals before and after, in the unit of the target.
+    """
+
+    model: FormulaRegressor
+    n: int
+    mae: float
+    constant: float
+    before: float | None
+    widths: tuple[float | None, float]
+
+
+def calibrate(
+    model: FormulaRegressor, target: DataConfig, progress: Progress = NO_PROGRESS
+) -> Calibrated:
+    """Calibrate the intervals of any model on the labels of a new region; its predictions stay.
+
+    Intervals of the new region then hold what they promise for rows that the labels are a random
+    sample of. Labels of training materials do not count.
+
+    Parameters
+    ----------
+    model : FormulaRegressor
+        A fitted model; it stays as it is.
+    target : DataConfig
+        Labels; how features and targets are made is the model's.
+    progress : Progress
+        Told what is left out.
+
+    Raises
+    ------
+    DataError
+        If fewer than 10 labels are usable, or their unit is not the model's.
+    """
+    rows, table = _labels(model, target, progress)
+    new = np.flatnonzero(~_known(model, rows, progress)).tolist()
+    formulas, y = [rows.X[row] for row in new], np.asarray(rows.y)[new]
+    extra = None if rows.extra is None else np.asarray(rows.extra)[new]
+    calibrated = copy.copy(model).conformalize(formulas, y, extra, origin="target")
+    what = {**describe_data(table), "rows": len(new)}
+    provenance = {**model.card_.provenance, "calibrated_on": what}
+    calibrated.card_ = replace(model.card_, provenance=provenance)
+    held, width = None, None
+    if model.calibration_ is not None:
+        low, high = model.predict_interval(formulas, extra)
+        held, width = float(np.mean((low <= y) & (y <= high))), float(np.median(high - low))
+    low, high = calibrated.predict_interval(formulas, extra)
+    return Calibrated(
+        calibrated,
+        len(new),
+        float(np.mean(np.abs(model.predict(formulas, extra) - y))),
+        float(np.mean(np.abs(y - y.mean()))),
+        held,
+        (width, float(np.median(high - low))),
+    )
+
+
 def _possible_folds(
     model: FormulaRegressor, rows: FormulaLabels, folds: int, progress: Progress
 ) -> int:
     """Return `folds`, or 0 where the labels make no intervals; say what is to be known of them."""
-    known = 0
-    if model.domain_ is not None:
-        known = int(model.domain_.holds(model.features_of(rows.X, rows.extra)).sum())
-    if known:
-        progress.say(
-            f"warning: {known:,} of the {len(rows.X):,} labelled materials are training materials "
-            "of the model: they are no test of it and do not count for the intervals"
-        )
+    known = int(_known(model, rows, progress).sum())
     n, n_formulas = len(rows.X) - known, len(set(rows.X))
     needed = LABELS_PER_FOLD * folds
     if n >= needed and n_formulas >= folds:
@@ -157,6 +222,19 @@ def _possible_folds(
         f"{folds} folds need {needed} labels, and as many formulas as folds"
     )
     return 0
+
+
+def _known(model: FormulaRegressor, rows: FormulaLabels, progress: Progress) -> NDArray[np.bool_]:
+    """Return which labels are of training materials of the model, and say how many."""
+    if model.domain_ is None:
+        return np.zeros(len(rows.X), dtype=np.bool_)
+    known = model.domain_.holds(model.features_of(rows.X, rows.extra))
+    if known.any():
+        progress.say(
+            f"warning: {known.sum():,} of the {len(rows.X):,} labelled materials are training "
+            "materials of the model: they are no test of it and do not count for the intervals"
+        )
+    return known
 
 
 def _labels(

@@ -68,7 +68,6 @@ def adapt_command(
     A fifth of the labels is held out to choose the parameters.
     """
     from xtalshift.benchmark.adapt import adapt
-    from xtalshift.benchmark.spec import DataConfig
     from xtalshift.cal import AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
     from xtalshift.estimators import load_model, save_model
@@ -84,22 +83,15 @@ def adapt_command(
     from xtalshift.nn.device import limit_threads
 
     limit_threads(threads or options.count_cores())
-    shared = {"duplicates": duplicates, "strict": strict}
-    common = {name: value for name, value in shared.items() if value is not None}
-    rows = {
-        "dataset": labelled,
-        "target": target,
-        "formula_col": formula_col,
-        "id_col": id_col,
-        "unit": unit or "",
-        **common,
-    }
+    rows = options.read_labelled(
+        labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
+    )
     replay = None
     if source is not None:
-        replay = DataConfig.from_dict({"dataset": source, "target": source_target, **common})
+        replay = options.read_labelled(source, source_target, duplicates=duplicates, strict=strict)
     adapted = adapt(
         load_model(model, device=device),
-        DataConfig.from_dict(rows),
+        rows,
         config,
         source=replay,
         calibration_folds=calibration_folds,

@@ -15,6 +15,7 @@ from xtalshift.cli import (
     adapt,
     audit,
     benchmark,
+    calibrate,
     datasets,
     featurize,
     predict,
@@ -49,6 +50,7 @@ app.command("split")(split.split_command)
 app.command("audit")(audit.audit_command)
 app.command("train")(train.train_command)
 app.command("adapt")(adapt.adapt_command)
+app.command("calibrate")(calibrate.calibrate_command)
 app.command("predict")(predict.predict_command)
 app.command("screen")(screen.screen_command)
 app.command("suggest")(suggest.suggest_command)

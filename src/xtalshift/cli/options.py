@@ -11,7 +11,7 @@ import typer
 from xtalshift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.spec import RunConfig
+    from xtalshift.benchmark.spec import DataConfig, RunConfig
     from xtalshift.config import Settings
     from xtalshift.estimators import FormulaRegressor
 
@@ -41,6 +41,7 @@ __all__ = [
     "build_settings",
     "count_cores",
     "merge_settings",
+    "read_labelled",
     "read_numbers",
     "read_params",
     "split_names",
@@ -192,6 +193,22 @@ def read_params(texts: list[str] | None) -> dict[str, Any] | None:
     return {".".join(keys): value for keys, value in pairs}
 
 
+def read_labelled(
+    dataset: str,
+    target: str | None,
+    formula_col: str | None = None,
+    id_col: str | None = None,
+    unit: str | None = None,
+    **cleaning: Any,
+) -> DataConfig:
+    """Return what a file of labels is, from the options that describe it; None is the default."""
+    from xtalshift.benchmark.spec import DataConfig
+
+    given = {name: value for name, value in cleaning.items() if value is not None}
+    columns = {"target": target, "formula_col": formula_col, "id_col": id_col, "unit": unit or ""}
+    return DataConfig.from_dict({"dataset": dataset, **columns, **given})
+
+
 def read_numbers(text: str | None) -> list[int] | None:
     """Return the whole numbers in a comma-separated text.
 
@@ -231,6 +248,6 @@ def describe_intervals(model: FormulaRegressor) -> str:
     rows = {
         "held-out": "rows kept from training",
         "out-of-fold": "rows, each predicted by a model trained without it",
-        "target": "labels of the new region, each predicted by a model adapted without it",
+        "target": "labels of the new region, each predicted by a model that has not seen it",
     }[calibration.origin]
     return f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors)"

@@ -49,7 +49,7 @@ def adapt_formulas(
     if not isinstance(start, NetworkRegressor):
         raise ConfigError(
             f"only networks can be adapted, this model is a {type(start).__name__}; "
-            "train one with method 'erm' or 'cal'"
+            "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
         )
     regressor = TargetedCALRegressor(
         method,

@@ -22,7 +22,7 @@ from xtalshift.estimators.intervals import calibrate
 from xtalshift.estimators.predictions import FormulaPredictions, predict_formulas
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
-from xtalshift.uncertainty.conformal import Calibration, ScoreKind
+from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
 from xtalshift.uncertainty.domain import ApplicabilityDomain
 from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights, shift_weights
 
@@ -158,6 +158,7 @@ class FormulaModel(RegressorMixin, BaseEstimator):
         extra: ArrayLike | None = None,
         *,
         score: ScoreKind | None = None,
+        origin: ScoreOrigin = "held-out",
     ) -> Self:
         """Learn from rows that `fit` did not see how wide prediction intervals must be.
 
@@ -171,6 +172,8 @@ class FormulaModel(RegressorMixin, BaseEstimator):
             The further features of `fit`.
         score : {"absolute", "normalised", "quantile"}, optional
             By default what the regressor can do, see `xtalshift.estimators.intervals.calibrate`.
+        origin : {"held-out", "target"}
+            Whether they are rows like those of `fit`, or labels of a target domain; kept with them.
 
         Returns
         -------
@@ -201,6 +204,7 @@ class FormulaModel(RegressorMixin, BaseEstimator):
             features,
             self.scale.forward(y),
             kind=score,
+            origin=origin,
             families=family_codes(compositions),
         )
         return self

@@ -70,7 +70,7 @@ def test_from_train_over_adapt_to_predict(
     assert intervals.startswith("Intervals: calibrated on ")
     assert "labels of the new region" in intervals
     assert first == "targeted-cal: 30 target rows, 60 source rows replayed"
-    assert second.startswith("MAE on 6 held-out target rows: ")
+    assert second.startswith("MAE on 6 held-out target rows, which chose the parameters: ")
     assert last == f"Model: {tmp_path / 'adapted'}"
     assert second.count(" eV") == 2
     before, after = (float(second.split(" eV")[k].split()[-1]) for k in (0, 1))
@@ -382,3 +382,12 @@ def test_what_calibrate_refuses(calibrate, network, labelled, table, tmp_path, x
     fails(calibrate("--unit", "meV"), "are in meV, the model predicts eV")
     same = xtalshift("calibrate", network, labelled, "-o", network)
     fails(same, "is the model to calibrate; choose another -o")
+
+
+def test_labels_in_another_unit_are_noticed(adapt, calibrate, labelled, tmp_path):
+    other = tmp_path / "mev.csv"
+    read(labelled).assign(gap=lambda frame: frame["gap"] * 1000).to_csv(other, index=False)
+    for done in (adapt("--method", "head-only", data=other), calibrate(data=other)):
+        assert done.code == 0
+        assert "are they in the same unit? (--unit says which)" in done.err
+    assert "same unit" not in calibrate().err

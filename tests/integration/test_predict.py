@@ -146,6 +146,7 @@ def test_what_the_prompt_refuses(model, table, tmp_path, xtalshift):
         (("Xx",), "no formula could be predicted; Xx"),
         (("GaN", "Xx", "--strict"), "Xx"),
         (("nowhere.csv",), "nowhere.csv is neither a file nor a formula"),
+        (("known.cvs",), "known.cvs is neither a file nor a formula"),
         (("nowhere.csv", "-o", tmp_path / "o.csv"), "nowhere.csv does not exist"),
         ((tmp_path, "-o", tmp_path / "o.csv"), "is a folder"),
         ((table,), "-o OUT.csv"),
@@ -175,12 +176,41 @@ def test_a_name_that_is_taken_is_refused(model, tmp_path, xtalshift):
 
 def test_strict_names_the_row_and_leaves_an_earlier_output(model, cells, tmp_path, xtalshift):
     out = tmp_path / "o.csv"
-    out.write_text("earlier")
+    out.write_text("prediction\nearlier\n")
     outcome = xtalshift("predict", model, cells, "-o", out, "--strict")
     assert outcome.code == 1
     assert "row 2: " in outcome.err
-    assert out.read_text() == "earlier"
+    assert out.read_text() == "prediction\nearlier\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "o.csv"]
+
+
+def test_a_table_that_is_no_earlier_output_is_kept(model, cells, table, tmp_path, xtalshift):
+    other = tmp_path / "known.csv"
+    other.write_bytes(table.read_bytes())
+    for inputs in ((cells,), ("GaN", "AlN")):
+        done = xtalshift("predict", model, *inputs, "-o", other)
+        assert done.code == 1
+        assert "has no column 'prediction', so it is no earlier output" in done.err
+    assert other.read_bytes() == table.read_bytes()
+    out = tmp_path / "out.csv"
+    for _ in range(2):
+        assert xtalshift("predict", model, "GaN", "-o", out).code == 0
+
+
+def test_a_file_without_any_good_row_is_an_error_that_keeps_the_reasons(model, tmp_path, xtalshift):
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("formula,gap\nGaN,1.5\nAlN,2.5\n")
+    done = xtalshift("predict", model, source, "-o", out, "--formula-col", "gap")
+    assert done.code == 1
+    assert f"no row of {source} could be predicted; row 1: " in done.err
+    assert pd.read_csv(out)["status"].tolist() == ["error", "error"]
+
+
+def test_an_empty_argument_is_a_bad_formula_like_any_other(model, xtalshift):
+    done = xtalshift("predict", model, "GaN", "")
+    assert done.code == 0
+    found = pd.read_csv(io.StringIO(done.out))
+    assert found["status"].tolist() == ["ok", "error"]
 
 
 def test_feature_columns_from_training_to_prompt(warm_model, tmp_path, xtalshift):

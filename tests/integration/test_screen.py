@@ -175,6 +175,8 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
         (("--resume",), "nothing to resume"),
         (("--resume", "--overwrite"), "contradict each other"),
         (("--executor", "dask"), "there is: local, ray"),
+        (("--level", "90"), "level=90.0: expected a share between 0 and 1"),
+        (("--top", 3, "--by", "uncertainty"), "have one width for all materials"),
     ],
 )
 def test_options_that_do_not_fit(model, candidates, tmp_path, xtalshift, options, message):
@@ -182,3 +184,22 @@ def test_options_that_do_not_fit(model, candidates, tmp_path, xtalshift, options
     assert done.code == 1
     assert message in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_what_a_user_must_know_of_a_useless_result(model, tmp_path, xtalshift):
+    path = tmp_path / "in.csv"
+    path.write_text("formula,gap\nPuTe,1\nXeF2,2\n")
+    out = tmp_path / "out"
+    done = xtalshift("screen", model, path, "-o", out, "--top", 2, "--in-domain", "--workers", 1)
+    assert done.code == 0
+    assert "2 of 2 rows predicted; 0 in the domain of the model" in done.out
+    assert "no row fits what top.csv asks for" in done.err
+    assert pd.read_csv(out / "top.csv").empty
+    done = xtalshift("screen", model, path, "-o", out, "--formula-col", "gap", "--overwrite",
+                     "--workers", 1)  # fmt: skip
+    assert done.code == 1
+    assert "no row could be predicted; the column 'reason'" in done.err
+    assert (pd.read_parquet(out / "parts")["status"] == "error").all()
+    done = xtalshift("screen", model, path, "-o", model)
+    assert done.code == 1
+    assert f"{model} is a saved model; choose another -o" in done.err

@@ -16,9 +16,9 @@ from xtalshift.cli import predict as predict_command
 from xtalshift.estimators import RidgeRegressor, load_model
 
 INTERVALS = {
-    "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors)",
+    "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors, mean {})",
     "cross": "Intervals: calibrated on 150 rows, each predicted by a model trained without it "
-    "(absolute errors)",
+    "(absolute errors, mean {})",
     "none": "Intervals: none",
 }
 
@@ -38,8 +38,9 @@ def test_where_intervals_come_from(how, long_table, tmp_path, xtalshift):
     outcome = xtalshift("train", long_table, "--target", "gap", "--method", "ridge", "-o", folder,
                         "--intervals", how)  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert INTERVALS[how] in outcome.out.splitlines()
     model = load_model(folder)
+    mean = None if how == "none" else f"{model.calibration_.scores.mean():.4g}"
+    assert INTERVALS[how].format(mean) in outcome.out.splitlines()
     rows = model.predict_rows(["GaN"])
     if how == "none":
         assert model.calibration_ is None

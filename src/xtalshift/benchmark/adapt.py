@@ -25,6 +25,7 @@ from xtalshift.progress import NO_PROGRESS, Progress
 __all__ = ["Adapted", "Calibrated", "adapt", "calibrate"]
 
 MIN_LABELS = 5
+_OTHER_UNIT = 20.0
 LABELS_PER_FOLD = 4
 """Fewer labels do not make intervals: a fold would hold out too few, or train on too few."""
 
@@ -232,7 +233,8 @@ def _known(model: FormulaRegressor, rows: FormulaLabels, progress: Progress) -> 
     if known.any():
         progress.say(
             f"warning: {known.sum():,} of the {len(rows.X):,} labelled materials are training "
-            "materials of the model: they are no test of it and do not count for the intervals"
+            "materials of the model: they are no test of it (its error there is too small) and do "
+            "not count for the intervals"
         )
     return known
 
@@ -259,6 +261,14 @@ def _labels(
             "them first"
         )
     extra: NDArray[np.float64] | None = table.feature_columns(columns) if columns else None
+    if model.domain_ is not None:
+        largest = float(np.abs(model.domain_.targets_).max())
+        found = float(np.abs(targets_of(table)).max(initial=0.0))
+        if found > _OTHER_UNIT * largest > 0:
+            progress.say(
+                f"warning: values of {data.dataset} reach {found:g}, those that the model was "
+                f"trained on {largest:g}; are they in the same unit? (--unit says which)"
+            )
     return FormulaLabels(list(table.formulas), targets_of(table), extra), table
 
 

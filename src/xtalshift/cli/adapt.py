@@ -111,9 +111,10 @@ def adapt_command(
     # too few labels to hold any out: all of them served as both
     alone = adapted.n_validation < adapted.n_target or config.method.startswith("unlabelled")
     apart = "held-out " if alone else "fitted (too few labels to hold any out, no test of it) "
+    chose = ", which chose the parameters" if alone else ""
     kind = "source" if config.method.startswith("unlabelled") else "target"
     typer.echo(
-        f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}: "
+        f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
         f"(the mean of the labels: {adapted.constant:.4g})"
     )

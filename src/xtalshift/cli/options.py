@@ -250,4 +250,10 @@ def describe_intervals(model: FormulaRegressor) -> str:
         "out-of-fold": "rows, each predicted by a model trained without it",
         "target": "labels of the new region, each predicted by a model that has not seen it",
     }[calibration.origin]
-    return f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors)"
+    error = ""
+    if calibration.kind == "absolute" and model.transform == "none":
+        unit = f" {model.card_.unit}" if model.card_.unit else ""
+        error = f", mean {calibration.scores.mean():.4g}{unit}"
+    return (
+        f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors{error})"
+    )

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, XtalshiftError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FrameWriter", "open_writer", "refuse_input", "write_frame"]
+__all__ = ["FrameWriter", "open_writer", "refuse_input", "refuse_loss", "write_frame"]
 
 WRITABLE = (".csv", ".parquet")
 
@@ -22,6 +22,23 @@ def refuse_input(source: Path, out: Path) -> None:
     """Raise `DataError` if `out` is the file `source`, which it would replace."""
     if out.exists() and source.exists() and out.samefile(source):
         raise DataError(f"{out} is the input; choose another output")
+
+
+def refuse_loss(out: Path, column: str) -> None:
+    """Raise `DataError` if `out` is a table without `column`: no earlier output of the command."""
+    from xtalshift.data import iter_frames
+
+    if not out.is_file() or out.stat().st_size == 0:
+        return
+    try:
+        ours = column in next(iter(iter_frames(out, 1))).columns
+    except XtalshiftError:
+        ours = False
+    if not ours:
+        raise DataError(
+            f"{out} exists and has no column {column!r}, so it is no earlier output of this "
+            "command; choose another place, or remove it first"
+        )
 
 
 def write_frame(frame: pd.DataFrame, path: Path, units: Mapping[str, str] | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input, write_frame
+from xtalshift.cli.output import open_writer, refuse_input, refuse_loss, write_frame
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
@@ -98,9 +98,11 @@ def _is_file(text: str, model: FormulaRegressor) -> bool:
     from xtalshift.chem.compositions import parse_formulas
 
     _, reasons, _ = parse_formulas([text], hydrates=model.hydrates)
-    return reasons[0] != "" and (
-        Path(text).exists() or "/" in text or Path(text).suffix.lower() in FILE_SUFFIXES
-    )
+    if not text or reasons[0] == "":
+        return False
+    # known.cvs is a misspelt file, CuSO4.5H2O a hydrate
+    suffix = Path(text).suffix.lower()
+    return Path(text).exists() or "/" in text or suffix in FILE_SUFFIXES or suffix[1:].isalpha()
 
 
 def _predict_formulas(
@@ -114,7 +116,10 @@ def _predict_formulas(
     import pandas as pd
 
     if forecaster.intervals == "weighted":
-        raise DataError("weighted intervals need a file of at least 50 rows of the new region")
+        raise DataError(
+            f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
+            "50 rows of the new region. Use plain intervals"
+        )
     card = forecaster.model.card_
     conditions = _read_conditions(given, card.feature_cols)
     table = pd.DataFrame({"formula": formulas})
@@ -124,6 +129,7 @@ def _predict_formulas(
     if strict and len(bad):
         raise FormulaError(f"{bad['formula'].iloc[0]}: {bad['reason'].iloc[0]}")
     if out is not None:
+        refuse_loss(out, "prediction")
         write_frame(frame, out, forecaster.units())
         typer.echo(f"Predictions: {out}")
     elif _on_terminal():
@@ -163,7 +169,8 @@ def _on_terminal() -> bool:
 
 
 def _print_table(frame: pd.DataFrame, forecaster: Forecaster) -> None:
-    card, level = forecaster.model.card_, forecaster.level
+    card, level, domain = forecaster.model.card_, forecaster.level, forecaster.model.domain_
+    limit = float("nan") if domain is None else domain.threshold_.threshold
     unit = f" ({card.unit})" if card.unit else ""
     width = max(len("formula"), *frame["formula"].str.len())
     typer.echo(f"{'formula':<{width}}  {card.target_name}{unit}")
@@ -171,22 +178,24 @@ def _print_table(frame: pd.DataFrame, forecaster: Forecaster) -> None:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
             continue
-        notes = _notes(row, level)
+        notes = _notes(row, level, limit)
         typer.echo(f"{row['formula']:<{width}}  {row['prediction']:.6g}{notes}")
         if row.get("explanation"):
             typer.echo(f"{'':<{width}}    {row['explanation']}")
 
 
-def _notes(row: dict[Any, Any], level: float) -> str:
+def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
     """Return what to know beside a prediction: interval, domain, nearest material."""
     text = ""
     if row["lower"] == row["lower"]:  # not NaN
         text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
     if row["unseen_elements"]:
-        text += f"  out of domain: no training material has {row['unseen_elements']}"
+        text += (
+            f"  out of domain: no training material has {row['unseen_elements'].replace(' ', ', ')}"
+        )
     elif row["nearest_formula"]:
         place = "in domain" if row["in_domain"] else "out of domain"
-        text += f"  {place} (score {row['ood_score']:.2f})"
+        text += f"  {place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
     if row["nearest_formula"]:
         text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
     if row["n_clipped"]:
@@ -201,6 +210,7 @@ def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bo
     from xtalshift.data import iter_frames
 
     refuse_input(source, out)
+    refuse_loss(out, "prediction")
     formula_col = forecaster.formula_col
     text_columns = [formula_col] if formula_col else []
 
@@ -225,6 +235,8 @@ def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bo
             task.advance(len(frame))
     typer.echo(totals.describe(forecaster.level))
     typer.echo(f"Predictions: {out}")
+    if totals.rows and totals.bad == totals.rows:
+        raise FormulaError(f"no row of {source} could be predicted; {totals.first}")
 
 
 def _say_shift(shift: ShiftWeights) -> None:
@@ -248,6 +260,7 @@ class Totals:
 
     def __init__(self) -> None:
         self.rows = self.bad = self.clipped = self.outside = self.unbounded = self.judged = 0
+        self.new_elements = 0
         self.first = ""
 
     def add(self, frame: pd.DataFrame) -> str:
@@ -261,6 +274,7 @@ class Totals:
         self.clipped += int((frame["n_clipped"] > 0).sum())
         self.judged += int(frame["ood_score"].notna().sum())
         self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
+        self.new_elements += int((frame["unseen_elements"] != "").sum())
         self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
         return self.first
 
@@ -274,6 +288,11 @@ class Totals:
             lines.append(
                 f"{self.outside:,} rows are outside the domain of the model (in_domain): what it "
                 "learned need not hold there"
+                + (
+                    f"; {self.new_elements:,} have elements that no training material has"
+                    if self.new_elements
+                    else ""
+                )
             )
         if self.unbounded:
             lines.append(f"{self.unbounded:,} rows have no finite {100 * level:g} % interval")

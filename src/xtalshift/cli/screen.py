@@ -134,6 +134,8 @@ def screen_command(
         **{f"top.{name}": value for name, value in best.items()},
     }
     settings = options.merge_settings(ScreenSettings, {}, None, flags)
+    if (out / "model.json").exists():
+        raise ConfigError(f"{out} is a saved model; choose another -o, it is kept")
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
@@ -153,6 +155,9 @@ def screen_command(
     )
     typer.echo(_describe(summary))
     typer.echo(f"Results: {out}")
+    counts = summary["counts"]
+    if counts.get("rows") and not counts["ok"]:
+        raise DataError(f"no row could be predicted; the column 'reason' of {out}/parts says why")
 
 
 def _check_inputs(inputs: list[str]) -> list[str]:
@@ -175,13 +180,15 @@ def _stdin() -> FormulaSource:
 
 
 def _describe(summary: dict[str, Any]) -> str:
-    counts = {"rows": 0, "ok": 0, "errors": 0, "duplicates": 0, **summary["counts"]}
+    from xtalshift.screening.outcome import COUNTS
+
+    counts = dict.fromkeys(COUNTS, 0) | summary["counts"]
     text = f"{counts['ok']:,} of {counts['rows']:,} rows predicted"
     if counts["errors"]:
         text += f", {counts['errors']:,} with an error"
     if counts["duplicates"]:
         text += f", {counts['duplicates']:,} duplicates"
-    if counts.get("in_domain"):
+    if counts["ok"]:
         text += f"; {counts['in_domain']:,} in the domain of the model"
     host = summary["host"]
     if host["rows_per_second"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input
+from xtalshift.cli.output import open_writer, refuse_input, refuse_loss
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError
 
@@ -136,9 +136,10 @@ def suggest_command(
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
-    for path in (candidates, *(measured or [])):
-        if out is not None:
+    if out is not None:
+        for path in (candidates, *(measured or [])):
             refuse_input(path, out)
+        refuse_loss(out, "utility")
     progress = make_progress()
     # opened first, so that a bad place is found before the work
     with open_writer(out, forecaster.units()) if out else nullcontext() as writer:

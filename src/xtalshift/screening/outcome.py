@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from xtalshift.chem.formulas import Hydrates
+
+if TYPE_CHECKING:
+    from xtalshift.uncertainty.conformal import ScoreKind
 
 __all__ = ["COUNTS", "ModelInfo", "Outcome"]
 
@@ -26,15 +30,17 @@ class ModelInfo:
         Columns it adds.
     unit : str
         Of its predictions.
-    has_intervals, has_domain : bool
-        Whether it was calibrated, and knows its training data.
+    scores : {"absolute", "normalised", "quantile"} or None
+        Those of its calibration; None if it has none.
+    has_domain : bool
+        Whether it knows its training data.
     """
 
     hydrates: Hydrates
     feature_cols: tuple[str, ...]
     added: tuple[str, ...]
     unit: str
-    has_intervals: bool
+    scores: ScoreKind | None
     has_domain: bool
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError, ModelFormatError
+from xtalshift.metrics.checks import check_level
 
 __all__ = ["Keep", "Rank", "ScreenSettings", "TopSettings", "check_header", "make_header"]
 
@@ -88,7 +89,7 @@ class ScreenSettings(Settings):
         Where a network predicts.
     """
 
-    level: float = Field(default=0.9, gt=0, lt=1)
+    level: float = 0.9
     intervals: Literal["plain", "family"] = "plain"
     formula_col: str | None = None
     hydrates: Literal["refuse", "expand"] | None = None
@@ -101,7 +102,8 @@ class ScreenSettings(Settings):
     device: str = "auto"
 
     @model_validator(mode="after")
-    def _check_keep(self) -> Self:
+    def _check(self) -> Self:
+        check_level(self.level)
         if self.keep == "top" and self.top is None:
             raise ValueError("keep = 'top' needs the number of rows to keep: top.k (--top)")
         return self

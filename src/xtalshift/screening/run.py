@@ -140,6 +140,8 @@ def screen(
         top = None
         if run.top is not None and run.top.table is not None and settings.top is not None:
             frame = top_frame(run.top.table, settings.top).to_pandas()
+            if frame.empty:
+                progress.say("warning: no row fits what top.csv asks for: it has a header only")
             top = frame.to_csv(index=False, lineterminator="\n").encode()
         store.finish(summary, top)
         return summary
@@ -250,9 +252,14 @@ def _check_model(info: ModelInfo, settings: ScreenSettings) -> None:
     top = settings.top
     if top is None:
         return
-    if top.by != "prediction" and not info.has_intervals:
+    if top.by != "prediction" and info.scores is None:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
+        )
+    if top.by == "uncertainty" and info.scores == "absolute" and settings.intervals == "plain":
+        raise ConfigError(
+            "--by uncertainty: the intervals of this model have one width for all materials; train "
+            "with --method lightgbm-quantile or ensemble, or give --intervals family"
         )
     if (top.in_domain or top.max_ood is not None) and not info.has_domain:
         raise ConfigError(

@@ -68,7 +68,7 @@ class Screener:
             model.card_.feature_cols,
             PREDICTED_COLUMNS,
             model.card_.unit,
-            model.calibration_ is not None,
+            None if model.calibration_ is None else model.calibration_.kind,
             model.domain_ is not None,
         )
 

@@ -25,9 +25,10 @@ from xtalshift.progress import NO_PROGRESS, Progress
 __all__ = ["Adapted", "Calibrated", "adapt", "calibrate"]
 
 MIN_LABELS = 5
-_OTHER_UNIT = 20.0
 LABELS_PER_FOLD = 4
 """Fewer labels do not make intervals: a fold would hold out too few, or train on too few."""
+
+_OTHER_UNIT = 20.0  # times the largest training value: rather another unit than another region
 
 
 class Adapted(NamedTuple):

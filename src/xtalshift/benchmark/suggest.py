@@ -139,16 +139,14 @@ def _settle(
             progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
-    origin, fitted = (
-        model.card_.provenance,
-        "" if domain is None else f"{len(domain.formulas_):,} of",
-    )
-    while "adapted_from" in origin:
-        origin, fitted = origin["adapted_from"], "a part of"
+    origin, adapted = model.card_.provenance, False
+    while "adapted_from" in origin:  # the domain then has the labels too
+        origin, adapted = origin["adapted_from"], True
     rows = origin.get("data", {}).get("materials", 0)
     if not measured.keys and domain is not None and rows > len(domain.formulas_):
+        fitted = "a part" if adapted else f"{len(domain.formulas_):,}"
         progress.say(
-            f"note: the model was fitted to {fitted} the {rows:,} materials of "
+            f"note: the model was fitted to {fitted} of the {rows:,} materials of "
             f"{model.card_.source or 'its table'}; the others (kept for validation and "
             "intervals) may be suggested: exclude them with --measured"
         )

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from xtalshift.chem.formulas import Hydrates
-
-if TYPE_CHECKING:
-    from xtalshift.uncertainty.conformal import ScoreKind
 
 __all__ = ["COUNTS", "ModelInfo", "Outcome"]
 
@@ -30,18 +26,19 @@ class ModelInfo:
         Columns it adds.
     unit : str
         Of its predictions.
-    scores : {"absolute", "normalised", "quantile"} or None
-        Those of its calibration; None if it has none.
-    has_domain : bool
-        Whether it knows its training data.
+    has_intervals, has_domain : bool
+        Whether it was calibrated, and knows its training data.
+    one_width : bool
+        Whether its plain intervals have one width for all materials.
     """
 
     hydrates: Hydrates
     feature_cols: tuple[str, ...]
     added: tuple[str, ...]
     unit: str
-    scores: ScoreKind | None
+    has_intervals: bool
     has_domain: bool
+    one_width: bool
 
 
 @dataclass(frozen=True)

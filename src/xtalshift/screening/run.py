@@ -252,11 +252,11 @@ def _check_model(info: ModelInfo, settings: ScreenSettings) -> None:
     top = settings.top
     if top is None:
         return
-    if top.by != "prediction" and info.scores is None:
+    if top.by != "prediction" and not info.has_intervals:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
         )
-    if top.by == "uncertainty" and info.scores == "absolute" and settings.intervals == "plain":
+    if top.by == "uncertainty" and info.one_width and settings.intervals == "plain":
         raise ConfigError(
             "--by uncertainty: the intervals of this model have one width for all materials; train "
             "with --method lightgbm-quantile or ensemble, or give --intervals family"

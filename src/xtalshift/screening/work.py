@@ -63,13 +63,17 @@ class Screener:
     def info(self) -> ModelInfo:
         """What is to be known of the model."""
         model = self.forecaster.model
+        calibration = model.calibration_
         return ModelInfo(
             model.hydrates,
             model.card_.feature_cols,
             PREDICTED_COLUMNS,
             model.card_.unit,
-            None if model.calibration_ is None else model.calibration_.kind,
+            calibration is not None,
             model.domain_ is not None,
+            calibration is not None
+            and calibration.kind == "absolute"
+            and model.transform == "none",
         )
 
     def screen(self, block: Block) -> Outcome:

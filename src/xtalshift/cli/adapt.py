@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from xtalshift.cli import options
+from xtalshift.cli.output import check_new_model
 from xtalshift.cli.progress import make_progress
-from xtalshift.errors import ConfigError
 
 __all__ = ["adapt_command"]
 
@@ -71,11 +71,8 @@ def adapt_command(
     from xtalshift.cal import AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
     from xtalshift.estimators import load_model, save_model
-    from xtalshift.estimators.persist import check_model_folder
 
-    check_model_folder(out)
-    if out.exists() and model.exists() and out.samefile(model):
-        raise ConfigError(f"{out} is the model to adapt; choose another -o, it is kept")
+    check_new_model(model, out)
     values: dict[str, Any] = {"method": method}
     for text in assign or []:
         set_nested(values, *parse_assignment(text))

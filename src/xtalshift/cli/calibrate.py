@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
+from xtalshift.cli.output import check_new_model
 from xtalshift.cli.progress import make_progress
-from xtalshift.errors import ConfigError
 
 __all__ = ["calibrate_command"]
 
@@ -38,11 +38,8 @@ def calibrate_command(
     """
     from xtalshift.benchmark.adapt import calibrate
     from xtalshift.estimators import load_model, save_model
-    from xtalshift.estimators.persist import check_model_folder
 
-    check_model_folder(out)
-    if out.exists() and model.exists() and out.samefile(model):
-        raise ConfigError(f"{out} is the model to calibrate; choose another -o, it is kept")
+    check_new_model(model, out)
     from xtalshift.nn.device import limit_threads
 
     limit_threads(threads or options.count_cores())

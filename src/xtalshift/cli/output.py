@@ -8,12 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtalshift.errors import DataError, XtalshiftError
+from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FrameWriter", "open_writer", "refuse_input", "refuse_loss", "write_frame"]
+__all__ = [
+    "FrameWriter",
+    "check_new_model",
+    "open_writer",
+    "refuse_input",
+    "refuse_loss",
+    "write_frame",
+]
 
 WRITABLE = (".csv", ".parquet")
 
@@ -22,6 +29,15 @@ def refuse_input(source: Path, out: Path) -> None:
     """Raise `DataError` if `out` is the file `source`, which it would replace."""
     if out.exists() and source.exists() and out.samefile(source):
         raise DataError(f"{out} is the input; choose another output")
+
+
+def check_new_model(model: Path, out: Path) -> None:
+    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
+    from xtalshift.estimators.persist import check_model_folder
+
+    check_model_folder(out)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
 
 
 def refuse_loss(out: Path, column: str) -> None:

@@ -297,7 +297,7 @@ def _about_intervals(trust: dict[str, Any] | None) -> list[dict[str, str]]:
     held = join_words([f"{format_percent(part['coverage'])} on {part['label']}" for part in short])
     text = (
         f"The 90 % intervals of {method['method']} hold fewer targets than promised: {held}. "
-        "Where such materials matter, calibrate on measured values of some (xtalshift adapt)."
+        "Where such materials matter, calibrate on measured values of some (xtalshift calibrate)."
     )
     return [{"level": "care", "text": text}]
 

@@ -186,7 +186,7 @@ def test_who_reads_the_numbers_first_is_told_where_intervals_fail(folder, shares
         return
     text = (
         f"The 90 % intervals of erm hold fewer targets than promised: {held}. Where such materials "
-        "matter, calibrate on measured values of some (xtalshift adapt)."
+        "matter, calibrate on measured values of some (xtalshift calibrate)."
     )
     assert said == [{"level": "care", "text": text}]
 

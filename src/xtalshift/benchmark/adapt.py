@@ -228,9 +228,7 @@ def _possible_folds(
 
 def _known(model: FormulaRegressor, rows: FormulaLabels, progress: Progress) -> NDArray[np.bool_]:
     """Return which labels are of training materials of the model, and say how many."""
-    if model.domain_ is None:
-        return np.zeros(len(rows.X), dtype=np.bool_)
-    known = model.domain_.holds(model.features_of(rows.X, rows.extra))
+    known = model.was_trained_on(model.features_of(rows.X, rows.extra))
     if known.any():
         progress.say(
             f"warning: {known.sum():,} of the {len(rows.X):,} labelled materials are training "

@@ -106,9 +106,9 @@ def adapt_command(
     )
     shown = f" {unit}" if unit and not scaled else ""
     # too few labels to hold any out: all of them served as both
-    alone = adapted.n_validation < adapted.n_target or config.method.startswith("unlabelled")
-    apart = "held-out " if alone else "fitted (too few labels to hold any out, no test of it) "
-    chose = ", which chose the parameters" if alone else ""
+    held_out = adapted.n_validation < adapted.n_target or config.method.startswith("unlabelled")
+    apart = "held-out " if held_out else "fitted (too few labels to hold any out, no test of it) "
+    chose = ", which chose the parameters" if held_out else ""
     kind = "source" if config.method.startswith("unlabelled") else "target"
     typer.echo(
         f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["benchmark_command"]
 
-_RUN = options.RUN
 _EXECUTORS = ("local", "ray")
 
 
@@ -48,14 +47,16 @@ def benchmark_command(
     address: options.Address = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Tasks at once (default: cores / threads).", min=1, rich_help_panel=_RUN),
+        typer.Option(
+            help="Tasks at once (default: cores / threads).", min=1, rich_help_panel=options.RUN
+        ),
     ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
             help="Threads of each task (default 1); results depend on it.",
             min=1,
-            rich_help_panel=_RUN,
+            rich_help_panel=options.RUN,
         ),
     ] = None,
     limit_time: Annotated[
@@ -63,26 +64,26 @@ def benchmark_command(
         typer.Option(
             help="Begin no task after so many minutes.",
             min=0,
-            rich_help_panel=_RUN,
+            rich_help_panel=options.RUN,
             metavar="MINUTES",
         ),
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
-            help="Run part K of N, as 2/5; merge later.", rich_help_panel=_RUN, metavar="K/N"
+            help="Run part K of N, as 2/5; merge later.", rich_help_panel=options.RUN, metavar="K/N"
         ),
     ] = None,
     merge: Annotated[
         list[Path] | None,
         typer.Option(
             help="Take over the records of another folder (repeatable).",
-            rich_help_panel=_RUN,
+            rich_help_panel=options.RUN,
             metavar="DIR",
         ),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Begin failed tasks again.", rich_help_panel=_RUN)
+        bool, typer.Option("--retry", help="Begin failed tasks again.", rich_help_panel=options.RUN)
     ] = False,
     resume: options.Resume = False,
     overwrite: Annotated[

@@ -27,7 +27,6 @@ __all__ = ["predict_command"]
 CHUNK_ROWS = 20_000
 ENOUGH = 0.8
 """Share of the calibration rows that is no cause for a warning, however few they are."""
-FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz")
 
 
 def predict_command(
@@ -101,8 +100,7 @@ def _is_file(text: str, model: FormulaRegressor) -> bool:
     if not text or reasons[0] == "":
         return False
     # known.cvs is a misspelt file, CuSO4.5H2O a hydrate
-    suffix = Path(text).suffix.lower()
-    return Path(text).exists() or "/" in text or suffix in FILE_SUFFIXES or suffix[1:].isalpha()
+    return Path(text).exists() or "/" in text or Path(text).suffix[1:].isalpha()
 
 
 def _predict_formulas(

@@ -20,7 +20,6 @@ __all__ = ["screen_command"]
 
 STDIN = "-"
 _TOP = "Table of the best"
-_RUN = options.RUN
 
 
 def screen_command(
@@ -85,15 +84,21 @@ def screen_command(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes (default: cores / threads).", min=1, rich_help_panel=_RUN),
+        typer.Option(
+            help="Processes (default: cores / threads).", min=1, rich_help_panel=options.RUN
+        ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(help="Threads of each process (default 1).", min=1, rich_help_panel=_RUN),
+        typer.Option(
+            help="Threads of each process (default 1).", min=1, rich_help_panel=options.RUN
+        ),
     ] = None,
     chunk_rows: Annotated[
         int | None,
-        typer.Option(help="Rows at once, and of one part (default 20,000).", rich_help_panel=_RUN),
+        typer.Option(
+            help="Rows at once, and of one part (default 20,000).", rich_help_panel=options.RUN
+        ),
     ] = None,
     device: options.Device = None,
     executor: options.Executor = "local",

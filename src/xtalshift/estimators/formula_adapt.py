@@ -79,7 +79,7 @@ def adapt_formulas(
             "source_groups": known.reduced_formulas(),
         }
     # what the first model was trained on says nothing of its errors in the new region
-    fresh = np.flatnonzero(~model.domain_.holds(X)) if model.domain_ else np.arange(len(X))
+    fresh = np.flatnonzero(~model.was_trained_on(X))
     folds = 0
     if calibration_folds and y is not None:  # before the work, not after it
         folds = fold_number(calibration_folds, len(np.unique(groups)))

@@ -151,6 +151,12 @@ class FormulaModel(RegressorMixin, BaseEstimator):
             self, X, extra, level=level, by_family=by_family, shift=shift, explain=explain
         )
 
+    def was_trained_on(self, features: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows, shape (n, d), are training materials; none without a domain."""
+        if self.domain_ is None:
+            return np.zeros(len(features), dtype=np.bool_)
+        return self.domain_.holds(features)
+
     def conformalize(
         self,
         X: Sequence[str],
@@ -191,14 +197,13 @@ class FormulaModel(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "regressor_")
         compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
         features = self.features_of(X, extra)
-        if self.domain_ is not None:
-            known = np.flatnonzero(self.domain_.holds(features))
-            if known.size:
-                raise LeakageError(
-                    f"row {known[0] + 1}, {X[known[0]]}, is a training material ({known.size} of "
-                    f"{len(features)} rows are): intervals would be those of the fit. Give other "
-                    "rows, or call fit_conformalize with all of them"
-                )
+        known = np.flatnonzero(self.was_trained_on(features))
+        if known.size:
+            raise LeakageError(
+                f"row {known[0] + 1}, {X[known[0]]}, is a training material ({known.size} of "
+                f"{len(features)} rows are): intervals would be those of the fit. Give other "
+                "rows, or call fit_conformalize with all of them"
+            )
         self.calibration_ = calibrate(
             self.regressor_,
             features,

@@ -27,12 +27,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
-from xtalshift.benchmark.spec import DataConfig
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer, Origin
+from xtalshift.jobs.run.spec import DataConfig
+from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, RandomSplit
 

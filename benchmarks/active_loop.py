@@ -34,14 +34,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
-from xtalshift.benchmark.spec import DataConfig
+from xtalshift.acquisition.rules import Aim, Candidates, best_measured, choose_candidates
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.metrics import paired_test
+from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import FamilySplit, PriorSplit
-from xtalshift.uncertainty.rules import Aim, Candidates, best_measured, choose_candidates
 
 RULES: dict[str, tuple[str, float, Aim]] = {
     "random": ("random", 0.0, Aim()),

@@ -25,9 +25,9 @@ import pandas as pd
 import torch
 
 from ablation import read_table
-from xtalshift.benchmark.rows import groups_of, targets_of
 from xtalshift.estimators import IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.model.dataset import groups_of, targets_of
 from xtalshift.seeding import derive_seed
 
 LABELLED = (

@@ -35,13 +35,14 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ablation import read_table
-from xtalshift.benchmark.rows import groups_of, targets_of
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
-from xtalshift.estimators import Regressor, build_method
-from xtalshift.estimators.intervals import calibrate, interval, join_scores, score_rows
-from xtalshift.estimators.methods import MethodSettings
+from xtalshift.estimators import Regressor
+from xtalshift.methods import build_method
+from xtalshift.methods.registry import MethodSettings
 from xtalshift.metrics import interval_scores
+from xtalshift.model.dataset import groups_of, targets_of
+from xtalshift.model.intervals import calibrate, interval, join_scores, score_rows
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, KFoldSplit, PriorSplit, RandomSplit
 from xtalshift.splits.space import embed

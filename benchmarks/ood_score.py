@@ -26,17 +26,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import rankdata
 
-from xtalshift.benchmark.rows import load_rows
-from xtalshift.benchmark.spec import DataConfig
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
+from xtalshift.domain.held_out import auroc
+from xtalshift.domain.neighbours import NeighbourIndex
+from xtalshift.domain.novelty import Novelty
 from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.jobs.run.spec import DataConfig
+from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
 from xtalshift.splits.clusters import cluster_points
 from xtalshift.splits.space import locate_formulas
-from xtalshift.uncertainty.held_out import auroc
-from xtalshift.uncertainty.neighbours import NeighbourIndex
-from xtalshift.uncertainty.novelty import Novelty
 
 TABLES = {
     "mp_gap": "mp_gap.parquet",

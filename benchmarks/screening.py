@@ -58,8 +58,8 @@ def train(folder: Path, rows: int, epochs: int) -> None:
     """Train and save the model."""
     from xtalshift.chem.compositions import parse_formulas
     from xtalshift.data import read_table
-    from xtalshift.estimators import FormulaRegressor, save_model
     from xtalshift.estimators.irnet import IRNetRegressor
+    from xtalshift.model import FormulaRegressor, save_model
     from xtalshift.splits import RandomSplit
 
     table = read_table("ricci_seebeck")
@@ -79,7 +79,7 @@ def profile(model: Path, source: Path) -> None:
     """Print where the time of a chunk goes, in processor time of one thread."""
     from xtalshift.chem.compositions import parse_formulas
     from xtalshift.chem.families import family_codes
-    from xtalshift.estimators.intervals import interval, score_rows
+    from xtalshift.model.intervals import interval, score_rows
     from xtalshift.screening.blocks import decode
     from xtalshift.screening.distinct import SeenHashes, hash_rows
     from xtalshift.screening.plan import ScreenSettings
@@ -139,7 +139,7 @@ def recall(model: Path, source: Path, n: int = 20_000) -> None:
     from sklearn.metrics import pairwise_distances_argmin_min
 
     from xtalshift.chem.compositions import parse_formulas
-    from xtalshift.estimators import load_model
+    from xtalshift.model import load_model
 
     column = pyarrow.csv.read_csv(source)["formula"]
     rows = np.unique(np.linspace(0, len(column) - 1, n).astype(np.int64))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sklearn.linear_model import HuberRegressor
 from sklearn.preprocessing import StandardScaler
 
-from xtalshift.estimators import Regressor, register_method
+from xtalshift.estimators import Regressor
+from xtalshift.methods import register_method
 
 
 class HuberMethod(Regressor):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xtalshift.benchmark.engine.problem import FoldRows, Problem, Shared
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 
 N = 90
 FAMILIES = ["oxide", "fluoride"]

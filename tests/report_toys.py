@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-from xtalshift.benchmark.engine import aggregate, summary
-from xtalshift.benchmark.engine.problem import FoldRows, Problem, Shared
-from xtalshift.benchmark.engine.spec import BenchmarkSpec
+from xtalshift.benchmark import aggregate, summary
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared
+from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.report import write_report
 
 NONE = np.array([])

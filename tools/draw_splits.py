@@ -16,8 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from xtalshift.benchmark.parts import prepare_rows, read_rows
-from xtalshift.benchmark.spec import DataConfig
+from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.splits import (
     CovariateSplit,
     FamilySplit,
@@ -28,7 +27,8 @@ from xtalshift.splits import (
     RandomSplit,
     SparseXSplit,
 )
-from xtalshift.splits.audit import audit_split
+from xtalshift.splits.assignment import prepare_rows, read_rows
+from xtalshift.splits.audit.fold_audit import audit_split
 from xtalshift.splits.space import embed
 
 mpl.use("Agg")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.run import run as run
-    from xtalshift.benchmark.spec import RunConfig as RunConfig
     from xtalshift.chem.formulas import parse_formula as parse_formula
     from xtalshift.data import MaterialsTable as MaterialsTable
     from xtalshift.data import clean_table as clean_table
@@ -16,15 +14,17 @@ if TYPE_CHECKING:
     from xtalshift.errors import XtalshiftError as XtalshiftError
     from xtalshift.estimators import CALRegressor as CALRegressor
     from xtalshift.estimators import ConstantRegressor as ConstantRegressor
-    from xtalshift.estimators import FormulaLabels as FormulaLabels
-    from xtalshift.estimators import FormulaRegressor as FormulaRegressor
     from xtalshift.estimators import IRNetRegressor as IRNetRegressor
     from xtalshift.estimators import LightGBMRegressor as LightGBMRegressor
     from xtalshift.estimators import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators import TargetedCALRegressor as TargetedCALRegressor
-    from xtalshift.estimators import load_model as load_model
-    from xtalshift.estimators import save_model as save_model
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
+    from xtalshift.jobs.run.run import run as run
+    from xtalshift.jobs.run.spec import RunConfig as RunConfig
+    from xtalshift.model import FormulaLabels as FormulaLabels
+    from xtalshift.model import FormulaRegressor as FormulaRegressor
+    from xtalshift.model import load_model as load_model
+    from xtalshift.model import save_model as save_model
     from xtalshift.splits import ColumnSplit as ColumnSplit
     from xtalshift.splits import CovariateSplit as CovariateSplit
     from xtalshift.splits import FamilySplit as FamilySplit
@@ -64,8 +64,8 @@ _HOMES = {
     "FamilySplit": "xtalshift.splits",
     "FarthestPointSplit": "xtalshift.splits",
     "Fold": "xtalshift.splits",
-    "FormulaLabels": "xtalshift.estimators",
-    "FormulaRegressor": "xtalshift.estimators",
+    "FormulaLabels": "xtalshift.model",
+    "FormulaRegressor": "xtalshift.model",
     "FoundRelationSplit": "xtalshift.splits",
     "GroupedSplit": "xtalshift.splits",
     "IRNetRegressor": "xtalshift.estimators",
@@ -83,7 +83,7 @@ _HOMES = {
     "RedundancySplit": "xtalshift.splits",
     "RelationSplit": "xtalshift.splits",
     "RidgeRegressor": "xtalshift.estimators",
-    "RunConfig": "xtalshift.benchmark.spec",
+    "RunConfig": "xtalshift.jobs.run.spec",
     "SparseXSplit": "xtalshift.splits",
     "SparseYSplit": "xtalshift.splits",
     "Splitter": "xtalshift.splits",
@@ -98,12 +98,12 @@ _HOMES = {
     "clean_table": "xtalshift.data",
     "list_datasets": "xtalshift.data",
     "load_dataset": "xtalshift.data",
-    "load_model": "xtalshift.estimators",
+    "load_model": "xtalshift.model",
     "nested_folds": "xtalshift.splits",
     "parse_formula": "xtalshift.chem.formulas",
     "read_table": "xtalshift.data",
-    "run": "xtalshift.benchmark.run",
-    "save_model": "xtalshift.estimators",
+    "run": "xtalshift.jobs.run.run",
+    "save_model": "xtalshift.model",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

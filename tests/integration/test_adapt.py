@@ -13,7 +13,7 @@ from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from integration.test_errors import fails
 from xtalshift.chem import parse_formulas
-from xtalshift.estimators import load_model
+from xtalshift.model import load_model
 
 STEPS = ("--set", "steps=20", "--threads", "1")
 NEEDS_SOURCE = ("joint", "unlabelled-cal", "unlabelled-cal-eps0")

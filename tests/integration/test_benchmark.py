@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from xtalshift.benchmark.engine.store import read_records
+from xtalshift.benchmark.store import read_records
 
 COMMAND = [sys.executable, "-c", "from xtalshift.cli.main import main; main()"]
 PLUGIN = """
@@ -21,7 +21,8 @@ import signal
 import time
 from pathlib import Path
 
-from xtalshift.estimators import ConstantRegressor, register_method
+from xtalshift.estimators import ConstantRegressor
+from xtalshift.methods import register_method
 
 MARKS = Path("FOLDER")
 

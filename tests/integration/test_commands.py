@@ -7,8 +7,9 @@ import json
 import pandas as pd
 import pytest
 
-from xtalshift.estimators import load_model, saved_methods
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.methods import saved_methods
+from xtalshift.model import load_model
 
 
 @pytest.fixture

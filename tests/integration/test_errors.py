@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from xtalshift.benchmark.store import RunFolder
+from xtalshift.jobs.run.store import RunFolder
 
 
 def fails(outcome, *words, code=1):
@@ -162,7 +162,7 @@ def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch)
     def broken(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("xtalshift.benchmark.run.run", broken)
+    monkeypatch.setattr("xtalshift.jobs.run.run.run", broken)
     outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
     assert outcome.code == 1
     assert outcome.err == (

@@ -15,8 +15,8 @@ import pytest
 
 from integration.tables import make_rows, write_rows
 from xtalshift.cli import predict as predict_command
-from xtalshift.estimators import load_model
-from xtalshift.estimators.predictions import PREDICTED_COLUMNS
+from xtalshift.model import load_model
+from xtalshift.model.predictions import PREDICTED_COLUMNS
 
 ROWS = [
     ("007", "NaN", "sodium, nitride", "1e3"),

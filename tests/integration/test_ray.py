@@ -6,12 +6,12 @@ import pytest
 
 from benchmark_toys import make_shared
 from integration.test_benchmark import PLUGIN
-from xtalshift.benchmark.engine.executors import LocalExecutor
-from xtalshift.benchmark.engine.executors_ray import RayExecutor
-from xtalshift.benchmark.engine.plugins import load_plugins
-from xtalshift.benchmark.engine.spec import BenchmarkSpec
-from xtalshift.benchmark.engine.store import MACHINE_KEYS
-from xtalshift.benchmark.engine.tasks import TaskContext, plan_tasks
+from xtalshift.benchmark.executors import LocalExecutor
+from xtalshift.benchmark.executors_ray import RayExecutor
+from xtalshift.benchmark.plugins import load_plugins
+from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.benchmark.store import MACHINE_KEYS
+from xtalshift.benchmark.tasks import TaskContext, plan_tasks
 from xtalshift.errors import ConfigError
 
 ray = pytest.importorskip("ray")

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from integration.tables import make_rows, write_rows
-from xtalshift.estimators import METHODS, Method, load_model
 from xtalshift.estimators.baselines import ConstantRegressor
+from xtalshift.methods import METHODS, Method
+from xtalshift.model import load_model
 
 MACHINE_KEYS = {"seconds", "peak_memory_mib", "provenance"}
 TESTS = {"random": "id", "covariate": "ood", "prior": "ood", "family:F": "ood"}

@@ -11,9 +11,9 @@ import pytest
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
+from xtalshift.acquisition import scores as acquisition
 from xtalshift.cli import suggest as suggest_command
-from xtalshift.estimators import load_model
-from xtalshift.uncertainty import acquisition
+from xtalshift.model import load_model
 
 PREDICTED = ["prediction", "lower", "upper", "std", "ood_score", "in_domain", "unseen_elements",
              "nearest_formula", "nearest_distance", "nearest_target"]  # fmt: skip

@@ -9,11 +9,12 @@ import pytest
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
-from xtalshift.benchmark.rows import groups_of
-from xtalshift.benchmark.spec import DataConfig, IntervalConfig, RunConfig
-from xtalshift.benchmark.train import train
 from xtalshift.cli import predict as predict_command
-from xtalshift.estimators import RidgeRegressor, load_model
+from xtalshift.estimators import RidgeRegressor
+from xtalshift.jobs.run.spec import DataConfig, IntervalConfig, RunConfig
+from xtalshift.jobs.train import train
+from xtalshift.model import load_model
+from xtalshift.model.dataset import groups_of
 
 INTERVALS = {
     "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors, mean {})",
@@ -161,7 +162,7 @@ def test_training_validation_and_calibration_rows_share_no_formula(tmp_path, mon
 
     original = RidgeRegressor.fit
     monkeypatch.setattr(RidgeRegressor, "fit", fit)
-    monkeypatch.setattr("xtalshift.benchmark.train.add_intervals", spy)
+    monkeypatch.setattr("xtalshift.jobs.train.add_intervals", spy)
     trained = train(config, "ridge")
     known = set(trained.model.domain_.formulas_)
     assert len(seen["calibration"]) == 6

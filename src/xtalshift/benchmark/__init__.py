@@ -1,4 +1,1 @@
-"""The engine that runs methods on splits and keeps what they did.
-
-Nothing is imported here: the report needs `xtalshift.benchmark.store`, which needs no network.
-"""
+"""The benchmark: data x features x splits x methods x seeds x label budgets, on any machines."""

@@ -1,210 +1,239 @@
-"""The rows of every training and test set of a run."""
+"""Read the tables, compute features, make the folds: once per benchmark."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from itertools import islice
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.rows import groups_of, load_rows, targets_of
-from xtalshift.benchmark.schemes import build_scheme
-from xtalshift.benchmark.spec import DataConfig, RunConfig, SplitConfig
-from xtalshift.data import CleaningReport, MaterialsTable
+from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.families import FAMILIES, family_codes
+from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jobs.train import describe_data
+from xtalshift.methods import METHODS
+from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits import HoldOut, RandomSplit
+from xtalshift.splits import SPLITTERS, Fold, RandomSplit, add_targets, add_validation, drop_near
+from xtalshift.splits.schemes import build_scheme
 
-__all__ = ["Fit", "Prepared", "TestSet", "plan_fits", "prepare"]
+__all__ = ["TAIL_SHARE", "Space", "make_folds", "prepare_problem", "wanted_features"]
 
-BoolArray = NDArray[np.bool_]
-MIN_TRAIN_ROWS = 20
+TAIL_SHARE = 0.05
+"""Share of the rows of a table whose targets count as extreme (the share of MatEx)."""
+MIN_TEST_AFTER_LABELS = 10
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Cleaned rows with their features.
+class Space(NamedTuple):
+    """What splits and audits of a table look at.
 
     Attributes
     ----------
-    table : MaterialsTable
-        n rows with targets and reduced formulas (`groups`).
-    cleaning : CleaningReport
-        What was dropped and merged.
     X : ndarray of float64, shape (n, d)
-        Features; the extra feature columns stand last.
-    y : ndarray of float64, shape (n,)
-        Targets in their unit.
-    shifted : dict of ndarray of bool, shape (n,)
-        Rows of each OOD test set, by the name that is reported.
-    descriptions : dict of str
-        What each split holds out.
+        Features, those of `BenchmarkData`.
+    groups : ndarray of str, shape (n,)
+        Reduced formulas.
     """
 
-    table: MaterialsTable
-    cleaning: CleaningReport
     X: NDArray[np.float64]
-    y: NDArray[np.float64]
-    shifted: dict[str, BoolArray]
-    descriptions: dict[str, str]
+    groups: NDArray[np.object_]
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """Rows that a trained method is evaluated on; `role` is ``id`` or ``ood``."""
-
-    split: str
-    role: str
-    rows: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One training: its rows, and the test sets that are evaluated with it.
-
-    Attributes
-    ----------
-    name : str
-        ``all`` where one training serves every test set, else the split.
-    seed : int
-        Seed of the random split and of the method.
-    train, validation : ndarray of int
-        Row numbers; they share no formula with each other or with a test set.
-    tests : tuple of TestSet
-        At least one.
-    """
-
-    name: str
-    seed: int
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    tests: tuple[TestSet, ...]
-
-    @property
-    def id_rows(self) -> NDArray[np.int64]:
-        """Row numbers of the ID test set, the first one; none if there is none."""
-        return next((test.rows for test in self.tests if test.role == "id"), np.arange(0))
+def wanted_features(spec: BenchmarkSpec) -> tuple[str, ...]:
+    """Return all features that a method of a benchmark is run on, each once."""
+    wanted: list[str] = []
+    for entry in spec.methods:
+        own = entry.features or METHODS[entry.method].features
+        wanted += [own] if own else spec.features
+    return tuple(dict.fromkeys(wanted))
 
 
-def prepare(config: RunConfig, progress: Progress = NO_PROGRESS) -> Prepared:
-    """Load the rows and find the shifted ones.
+def prepare_problem(
+    name: str, data: BenchmarkData, features: tuple[str, ...], progress: Progress = NO_PROGRESS
+) -> tuple[Problem, MaterialsTable, Space]:
+    """Read and clean one table and compute its features.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings.
+    name : str
+        Of the table in the benchmark.
+    data : BenchmarkData
+        Where it comes from.
+    features : tuple of str
+        Blocks of `xtalshift.featurize.CompositionFeaturizer`.
     progress : Progress
         Told what happens.
+
+    Returns
+    -------
+    problem : Problem
+        n rows.
+    table : MaterialsTable
+        The same rows, for the splitters.
+    space : Space
+        What splits and audits look at.
 
     Raises
     ------
     DataError
         If the data cannot be used.
-    SplitError
-        If a split is impossible for these rows.
     """
-    table, cleaning, X = load_rows(config.data, progress, flag=config.split.relation_flag)
-    shifted: dict[str, BoolArray] = {}
-    descriptions = {}
-    for scheme in config.split.active:
-        splitter = _build_splitter(scheme, config.split, table, config.data)
-        name = f"family:{config.split.family}" if scheme == "family" else scheme
-        rest = " that no shifted set holds" if scheme == "random" else ""
-        descriptions[name] = splitter.describe() + rest
-        if scheme != "random":
-            shifted[name] = splitter.held_out(X, table.targets, table.groups)
-    return Prepared(table, cleaning, X, targets_of(table), shifted, descriptions)
-
-
-def _build_splitter(
-    scheme: str, config: SplitConfig, table: MaterialsTable, data: DataConfig
-) -> HoldOut:
-    """Return the splitter of a scheme of a run."""
-    params: dict[str, Any] = {
-        "random": {"share": config.random_share},
-        "covariate": {
-            "share": config.covariate_share,
-            "n_neighbors": config.n_neighbors,
-            "n_components": config.n_components,
-            "embedding": config.embedding,
-            "random_state": 0,  # the shifted sets are the same for all seeds
-        },
-        "prior": {"tail": config.tail, "share": config.prior_share},
-        "family": {"contains": config.family},
+    data = data.resolve()
+    table, cleaning, space = load_rows(data, progress)
+    if data.sample is not None and data.sample < len(table):
+        draw = np.random.default_rng(derive_seed(0, "sample"))
+        rows = np.sort(draw.choice(len(table), data.sample, replace=False))
+        table, space = table.take(rows), space[rows]
+        progress.say(f"  {data.sample:,} of them drawn at random, the same for every seed")
+    compositions, _, _ = parse_formulas(table.formulas, hydrates=data.hydrates)
+    extra = table.feature_columns(data.feature_cols) if data.feature_cols else None
+    X: dict[str, NDArray[np.float64]] = {}
+    for block in features:
+        if block == data.features:
+            X[block] = space
+            continue
+        values = CompositionFeaturizer(block, data.impute_nan).transform(compositions)  # type: ignore[arg-type]
+        X[block] = values if extra is None else np.hstack([values, extra])
+    y = targets_of(table)
+    low, high = np.quantile(y, [TAIL_SHARE, 1 - TAIL_SHARE])
+    _, groups = np.unique(groups_of(table).astype(str), return_inverse=True)
+    info = {
+        "name": name,
+        **describe_data(table),
+        "transform": data.transform,
+        "impute_nan": data.impute_nan,
+        "hydrates": data.hydrates,
+        "feature_cols": list(data.feature_cols),
+        "split_features": data.features,
+        "families": list(FAMILIES),
+        "tails": {"low": float(low), "high": float(high)},
+        "cleaning": {k: v for k, v in cleaning.to_dict().items() if k.startswith("rows_")},
     }
-    if config.relation_flag is not None:
-        params["relation"] = {"flags": config.relation_flag}
-    elif config.relation_file is not None:
-        params["relation"] = {"formulas": config.relation_file}
-    elif scheme == "relation":
-        raise SplitError(
-            "a relation shift is declared by the user: give --relation-flag COLUMN or "
-            "--relation-file FILE of formulas"
-        )
-    splitter = build_scheme(scheme, params[scheme], table, data)
-    if not isinstance(splitter, HoldOut):
-        raise TypeError(type(splitter).__name__)
-    return splitter
+    problem = Problem(
+        info,
+        X,
+        y,
+        groups.astype(np.int64),
+        family_codes(compositions),
+        table.formulas,
+    )
+    return problem, table, Space(space, groups_of(table))
 
 
-def plan_fits(config: RunConfig, prepared: Prepared) -> Iterator[Fit]:
-    """Yield every training of a run.
+def make_folds(
+    spec: BenchmarkSpec,
+    name: str,
+    table: MaterialsTable,
+    space: NDArray[np.float64],
+    progress: Progress = NO_PROGRESS,
+) -> Iterator[FoldRows]:
+    """Yield the folds of every split and seed for one table.
 
-    By default the training rows are those of no test set, and one training per seed serves all
-    test sets (the protocol of arXiv:2408.09297); with ``split.separate`` every split has its own.
-    The ID test rows are drawn from the rows of no OOD set, so that they follow the training
-    distribution. Every OOD split has the ID rows of its training beside its own.
+    Held-out rows are the same for every seed, but for schemes that follow the training
+    distribution; a seed draws target labels from them, and ID test and validation rows from the
+    training rows, whole formulas each.
 
     Parameters
     ----------
-    config : RunConfig
+    spec : BenchmarkSpec
         Settings.
-    prepared : Prepared
-        The rows.
+    name : str
+        Of the table.
+    table : MaterialsTable
+        n rows.
+    space : ndarray of float64, shape (n, d)
+        Features that the splitters look at.
+    progress : Progress
+        Told about budgets that a fold is too small for.
 
     Raises
     ------
     SplitError
-        If too few rows are left to train on.
+        If a split is impossible for these rows.
     """
-    for seed in config.seeds:
-        if config.split.separate:
-            nothing = np.zeros(len(prepared.y), dtype=bool)
-            yield _plan_fit(config, prepared, "random", seed, {"random": nothing})
-            for name, mask in prepared.shifted.items():
-                yield _plan_fit(config, prepared, name, seed, {name: mask})
-        else:
-            sets = {"random": np.zeros(len(prepared.y), dtype=bool), **prepared.shifted}
-            yield _plan_fit(config, prepared, "all", seed, sets)
+    data = spec.data[name].resolve()
+    groups = groups_of(table)
+    for split_name, given in spec.splits.items():
+        if given.data and name not in given.data:
+            continue
+        split = given.resolve()
+        found: list[Fold] | None = None
+        for seed in range(spec.seed, spec.seed + spec.seeds):
+            try:
+                if found is None or _is_id(split):
+                    splitter = build_scheme(
+                        split.scheme,
+                        split.params,
+                        table,
+                        data,
+                        seed=seed if _is_id(split) else 0,
+                        progress=progress,
+                    )
+                    folds = splitter.folds(space, targets_of(table), groups)
+                    found = list(islice(folds, split.max_folds))
+                for number, fold in enumerate(found):
+                    yield _finish(
+                        spec, split, name, split_name, number, seed, fold, groups, progress
+                    )
+            except SplitError as error:
+                raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
 
 
-def _plan_fit(
-    config: RunConfig, prepared: Prepared, name: str, seed: int, sets: dict[str, BoolArray]
-) -> Fit:
-    groups = groups_of(prepared.table)
-    rest = np.flatnonzero(~np.logical_or.reduce(list(sets.values())))
-    parts = []
-    for share, purpose in (
-        (config.split.random_share, "random split"),
-        (config.split.validation_share, "validation"),
-    ):
-        if len(rest) < MIN_TRAIN_ROWS:
-            raise SplitError(
-                f"only {len(rest)} of {len(groups)} rows are in no test set; at least "
-                f"{MIN_TRAIN_ROWS} are needed for training. Use fewer or smaller splits, or "
-                "--separate"
-            )
-        splitter = RandomSplit(share, derive_seed(seed, purpose))
-        mask = splitter.held_out(rest, None, groups[rest])  # needs the formulas only
-        parts.append(rest[mask])
-        rest = rest[~mask]
-    id_rows, validation = parts
-    tests = []
-    for split, mask in sets.items():
-        tests.append(TestSet(split, "id", id_rows))
-        if mask.any():
-            tests.append(TestSet(split, "ood", np.flatnonzero(mask)))
-    return Fit(name, seed, rest, validation, tuple(tests))
+def _is_id(split: BenchmarkSplit) -> bool:
+    return SPLITTERS[split.scheme].role == "id"
+
+
+def _finish(
+    spec: BenchmarkSpec,
+    split: BenchmarkSplit,
+    data: str,
+    name: str,
+    number: int,
+    seed: int,
+    fold: Fold,
+    groups: NDArray[np.object_],
+    progress: Progress,
+) -> FoldRows:
+    """Return a fold with ID test rows, validation rows and target labels."""
+    role: Literal["id", "ood"] = "id" if _is_id(split) else "ood"
+    if split.min_distance is not None:
+        fold = drop_near(fold, groups, split.min_distance)
+    wanted = spec.budgets if split.budgets is None else split.budgets
+    most = len(fold.target) or len(fold.test) - MIN_TEST_AFTER_LABELS  # the scheme may have labels
+    budgets = tuple(sorted(budget for budget in set(wanted) if budget <= most))
+    if len(budgets) < len(set(wanted)) and seed == spec.seed:
+        progress.say(
+            f"  {name} fold {number} has {len(fold.target) or len(fold.test)} held-out rows: no "
+            f"{', '.join(str(b) for b in sorted(set(wanted) - set(budgets)))} target labels"
+        )
+    if budgets and not len(fold.target):
+        labels = derive_seed(seed, "target labels", name, number)
+        fold = add_targets(fold, groups, budgets, labels)
+    inside = np.zeros(0, dtype=np.int64)
+    share = spec.id_share if split.id_share is None else split.id_share
+    if role == "ood" and share > 0:
+        draw = RandomSplit(share, derive_seed(seed, "random split", name, number))
+        mask = draw.held_out(fold.train, None, groups[fold.train])
+        inside, fold = fold.train[mask], replace(fold, train=fold.train[~mask])
+    share = spec.validation_share if split.validation_share is None else split.validation_share
+    if share > 0:
+        fold = add_validation(fold, groups, share, derive_seed(seed, "validation", name, number))
+    if not len(fold.val):
+        raise SplitError(
+            "no validation rows: model selection would have to look at test rows; give "
+            "validation_share"
+        )
+    parts = {"train": fold.train, "val": fold.val, "id": inside}
+    parts |= {"target": fold.target, "test": fold.test}
+    return FoldRows(
+        data, name, number, seed, fold.name, role, split.tail, budgets,
+        {part: np.asarray(rows, dtype=np.int64) for part, rows in parts.items()},
+    )  # fmt: skip

@@ -1,239 +1,285 @@
-"""The settings of a run and of a split: data, schemes, methods, seeds."""
+"""The settings of a benchmark, as a TOML file holds them."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from xtalshift.config import Settings
+from xtalshift.config import Settings, read_toml
 from xtalshift.errors import ConfigError
-from xtalshift.estimators import METHODS, MethodSettings, saved_methods
+from xtalshift.featurize.composition import Blocks
+from xtalshift.jobs.run.spec import DataConfig
+from xtalshift.methods import METHODS, MethodSettings
+from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
 
-__all__ = ["DataConfig", "IntervalConfig", "RunConfig", "SplitConfig", "SplitSpec", "check_saved"]
+__all__ = [
+    "BenchmarkData",
+    "BenchmarkSpec",
+    "BenchmarkSplit",
+    "MethodEntry",
+    "TuningConfig",
+    "canonical_specs",
+    "read_spec",
+]
 
-Scheme = Literal["random", "covariate", "prior", "family", "relation"]
+DATA_FOLDER = "XTALSHIFT_DATA"
 
 
-class DataConfig(Settings):
-    """Where the rows come from and how they become features and targets.
+def _check_budgets(budgets: tuple[int, ...]) -> tuple[int, ...]:
+    if any(budget < 1 for budget in budgets):
+        raise ValueError("label budgets are at least 1")
+    return tuple(sorted(set(budgets)))
+
+
+Budgets = Annotated[tuple[int, ...], AfterValidator(_check_budgets)]
+
+
+class BenchmarkData(DataConfig):
+    """One table; `features` are those that splits and audits look at.
 
     Attributes
     ----------
-    dataset : str
-        Name in the catalogue, or a file.
-    target, formula_col, id_col : str, optional
-        Columns; the target of a data set of the catalogue is known.
-    unit : str
-        Unit of the target of a file.
-    feature_cols : list of str
-        Extra numeric columns that are features (temperature, pressure, doping).
-    features : str
-        ``magpie``, ``fractions`` or ``magpie+fractions``.
-    impute_nan : bool
-        Whether an element without a tabulated property gets the mean over the elements.
-    transform : str
-        Change of scale of the target: ``none``, ``log``, ``log1p``, ``asinh`` or ``clip``.
-    duplicates : str
-        ``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
-        ``highest`` target.
-    hydrates : str
-        ``refuse`` or ``expand`` formulas such as ``CuSO4*5H2O``.
-    strict : bool
-        Whether an unusable row is an error.
+    sample : int, optional
+        So many rows are drawn at random once, the same for every seed.
     """
 
-    dataset: str = "ricci_seebeck"
-    target: str | None = None
-    formula_col: str | None = None
-    id_col: str | None = None
-    unit: str = ""
-    feature_cols: tuple[str, ...] = ()
-    features: Literal["magpie", "fractions", "magpie+fractions"] = "magpie"
-    impute_nan: bool = True
-    transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
-    duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
-    hydrates: Literal["refuse", "expand"] = "refuse"
-    strict: bool = False
+    sample: int | None = Field(default=None, ge=50)
+
+    def resolve(self) -> Self:
+        """Return the same with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
+
+        Raises
+        ------
+        ConfigError
+            If the variable is needed and not set.
+        """
+        if not self.dataset.startswith(f"${DATA_FOLDER}"):
+            return self
+        folder = os.environ.get(DATA_FOLDER)
+        if not folder:
+            raise ConfigError(
+                f"{self.dataset} lies in the folder of tables that the environment variable "
+                f"{DATA_FOLDER} names, and it is not set; set it, or name another file or data set "
+                "with --set data.NAME.dataset=..."
+            )
+        path = folder.rstrip("/") + self.dataset.removeprefix(f"${DATA_FOLDER}")
+        return self.model_copy(update={"dataset": path})
 
 
-class SplitConfig(Settings):
-    """Which rows are held out, and how.
-
-    Attributes
-    ----------
-    schemes : list of str
-        ``random``, ``covariate``, ``prior``, ``family``, ``relation``.
-    separate : bool
-        Train once per split instead of once for all of them.
-    random_share : float
-        Share of the rows that no OOD set holds, drawn at random as ID test set.
-    validation_share : float
-        Share of the remaining rows used for model selection.
-    covariate_share, n_neighbors, n_components, embedding
-        As in `xtalshift.splits.CovariateSplit`.
-    tail, prior_share
-        As in `xtalshift.splits.PriorSplit`.
-    family : str
-        Element (or several joined by ``+``) of the held-out family.
-    relation_flag : str, optional
-        Column that is true for materials of another relation.
-    relation_file : str, optional
-        File of formulas that follow another relation.
-    """
-
-    schemes: tuple[Scheme, ...] = ("random", "covariate", "prior", "family")
-    separate: bool = False
-    random_share: float = Field(default=0.2, gt=0, lt=1)
-    validation_share: float = Field(default=0.1, gt=0, lt=1)
-    covariate_share: float = Field(default=0.1, gt=0, lt=1)
-    n_neighbors: int = Field(default=10, ge=1)
-    n_components: int = Field(default=10, ge=1)
-    embedding: Literal["pca", "umap"] = "pca"
-    tail: Literal["high", "low", "both"] = "high"
-    prior_share: float = Field(default=0.1, gt=0, lt=1)
-    family: str = "F"
-    relation_flag: str | None = None
-    relation_file: str | None = None
-
-    @property
-    def active(self) -> tuple[Scheme, ...]:
-        """The schemes, with ``relation`` where one is declared, and ``random`` first."""
-        declared = self.relation_flag is not None or self.relation_file is not None
-        wanted = {"random", *self.schemes, *(["relation"] if declared else [])}
-        order: tuple[Scheme, ...] = ("random", "covariate", "prior", "family", "relation")
-        return tuple(scheme for scheme in order if scheme in wanted)
-
-
-class SplitSpec(Settings):
-    """All settings of ``xtalshift split``.
+class BenchmarkSplit(Settings):
+    """How rows are held out.
 
     Attributes
     ----------
-    data : DataConfig
-        Rows; `features` are those in which distances are measured.
-    scheme : str
-        Name in `xtalshift.splits.SPLITTERS`.
-    params : dict
-        Arguments of the splitter, see `xtalshift.benchmark.schemes.build_scheme`.
-    inner : str, optional
-        Scheme of an inner cross-validation of the training rows, for model choice.
-    inner_params : dict
-        Its arguments.
-    validation_share : float
-        Share of the training rows for model selection where neither the scheme nor an inner
-        cross-validation has some; 0 for none.
-    budgets : list of int
-        Numbers of target labels; the largest is taken from the held-out rows.
-    thin : float, optional
-        Composition distance to which the table is thinned first.
+    scheme, params
+        As in `xtalshift.jobs.run.spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
+    data : list of str
+        Names of the tables it is for; empty: all.
+    max_folds : int, optional
+        Only the first so many folds.
+    budgets : list of int, optional
+        Instead of those of the benchmark.
+    validation_share, id_share : float, optional
+        Instead of those of the benchmark.
     min_distance : float, optional
         Training rows within this composition distance of a test row are left out.
-    seed : int
-        Of all that is random.
+    tail : {"high", "low"}
+        The side on which extreme targets are sought.
     """
 
-    data: DataConfig = DataConfig()
-    scheme: str = "random"
+    scheme: str
     params: dict[str, Any] = Field(default_factory=dict)
-    inner: str | None = None
-    inner_params: dict[str, Any] = Field(default_factory=dict)
-    validation_share: float = Field(default=0.1, ge=0, lt=1)
-    budgets: tuple[int, ...] = ()
-    thin: float | None = Field(default=None, gt=0, le=1)
+    data: tuple[str, ...] = ()
+    max_folds: int | None = Field(default=None, ge=1)
+    budgets: Budgets | None = None
+    validation_share: float | None = Field(default=None, ge=0, lt=1)
+    id_share: float | None = Field(default=None, ge=0, lt=1)
     min_distance: float | None = Field(default=None, gt=0, le=1)
-    seed: int = Field(default=0, ge=0)
+    tail: Literal["high", "low"] = "high"
 
-    @field_validator("scheme", "inner")
+    @field_validator("scheme")
     @classmethod
-    def _known_scheme(cls, name: str | None) -> str | None:
-        if name is not None:
-            SPLITTERS[name]  # raises with the list of names
+    def _known_scheme(cls, name: str) -> str:
+        SPLITTERS[name]  # raises with the list of names
         return name
 
+    def resolve(self) -> Self:
+        """Return the same with ``$XTALSHIFT_DATA`` in parameters replaced by that folder."""
+        params = {
+            key: BenchmarkData(dataset=value).resolve().dataset
+            if isinstance(value, str) and value.startswith(f"${DATA_FOLDER}")
+            else value
+            for key, value in self.params.items()
+        }
+        return self.model_copy(update={"params": params})
 
-class IntervalConfig(Settings):
-    """Which rows tell `train` how wide prediction intervals must be.
+
+class MethodEntry(Settings):
+    """One row of the tables.
 
     Attributes
     ----------
+    name : str
+        In tables.
     method : str
-        ``held-out``: a share of the rows is kept from training; ``cross``: no row is kept, and as
-        many further models as there are folds are trained, each without one part; ``auto``: cross
-        below `small` rows; ``none``: no intervals.
-    share : float
-        Share of rows kept.
-    folds : int
-        Further trainings.
-    small : int
-        Number of rows.
+        Key of `xtalshift.estimators.METHODS`.
+    features : str, optional
+        Features that it is run on; by default those that the method needs, else all of the
+        benchmark.
+    params : dict
+        Arguments of its regressor, see `xtalshift.methods.registry.override`.
     """
 
-    method: Literal["auto", "held-out", "cross", "none"] = "auto"
-    share: float = Field(default=0.1, gt=0, lt=1)
-    folds: int = Field(default=5, ge=2)
-    small: int = Field(default=1000, ge=0)
+    name: str
+    method: str
+    features: Blocks | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
 
-    def how(self, n_rows: int) -> Literal["held-out", "cross", "none"]:
-        """Return what ``auto`` means for a table of so many rows."""
-        if self.method != "auto":
-            return self.method
-        return "cross" if n_rows < self.small else "held-out"
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: Any) -> Any:
+        """Read ``"ridge@fractions"``: a method and its features."""
+        if isinstance(value, str):
+            method, _, features = value.partition("@")
+            return {"name": value, "method": method, "features": features or None}
+        if isinstance(value, dict) and "method" not in value and "name" in value:
+            return {**value, "method": value["name"]}
+        return value
 
 
-class RunConfig(MethodSettings):
-    """All settings of ``xtalshift run``.
+class TuningConfig(Settings):
+    """Choice of arguments by validation error, with the same budget for every method.
 
     Attributes
     ----------
-    seed, n_seeds : int
-        The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
-        initial parameters. The shifted test sets are the same for all.
-    methods : list of str
-        Names of `xtalshift.estimators.saved_methods`; the dummy is always among them.
-    data : DataConfig
-        Rows.
-    split : SplitConfig
-        Held-out sets.
-    intervals : IntervalConfig
-        Of the model of ``xtalshift train``; that of `run` has its ID test rows for them.
+    trials : int
+        Trainings per task, of which the first has the usual settings; 0: no tuning.
     """
 
+    trials: int = Field(default=0, ge=0)
+
+
+class BenchmarkSpec(MethodSettings):
+    """All settings of ``xtalshift benchmark``.
+
+    Attributes
+    ----------
+    title : str
+        One line for the report.
+    data : dict of BenchmarkData
+        Tables by name.
+    features : list of str
+        Features on which methods are run that name none.
+    splits : dict of BenchmarkSplit
+        Splits by name.
+    methods : list of MethodEntry
+        Names such as ``"ridge"`` and ``"ridge@fractions"``, or tables with ``name``, ``method``,
+        ``features`` and ``params``. The dummy is always among them.
+    seeds : int
+        How many; each draws its own ID test rows, validation rows, target labels, and random split.
+    seed : int
+        The first.
+    budgets : list of int
+        Numbers of target labels; methods that use labels run once for each.
+    id_share : float
+        Share of the training rows that become ID test rows.
+    validation_share : float
+        Share of the rest for model selection, where the scheme has no validation rows.
+    plugins : list of str
+        Python files that register methods of your own, relative to the specification.
+    tuning : TuningConfig
+        Off by default; methods with nothing to tune are trained as they are.
+    """
+
+    title: str = ""
+    data: dict[str, BenchmarkData] = Field(min_length=1)
+    features: tuple[Blocks, ...] = Field(default=("magpie",), min_length=1)
+    splits: dict[str, BenchmarkSplit] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
-    n_seeds: int = Field(default=1, ge=1)
-    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")
-    data: DataConfig = DataConfig()
-    split: SplitConfig = SplitConfig()
-    intervals: IntervalConfig = IntervalConfig()
+    budgets: Budgets = ()
+    id_share: float = Field(default=0.1, ge=0, lt=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    plugins: tuple[str, ...] = ()
+    tuning: TuningConfig = TuningConfig()
 
-    @field_validator("methods")
-    @classmethod
-    def _known_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            check_saved(name)
-        if not names:
-            raise ValueError(f"name at least one method of {', '.join(saved_methods())}")
-        return tuple(dict.fromkeys(["dummy", *names]))
+    @model_validator(mode="after")
+    def _check_data(self) -> Self:
+        for name, split in self.splits.items():
+            for data in split.data:
+                if data not in self.data:
+                    hint = near_miss(data, self.data)
+                    raise ValueError(
+                        f"split {name!r} is for data {data!r}, which is not there{hint}"
+                    )
+        return self
 
-    @property
-    def seeds(self) -> range:
-        """All seeds."""
-        return range(self.seed, self.seed + self.n_seeds)
+    def check_methods(self) -> Self:
+        """Return the same with the dummy first, once plugins have registered their methods.
+
+        Raises
+        ------
+        NotFoundError
+            If a method is unknown; the message lists those there are.
+        ConfigError
+            If a method uses target labels and there are no budgets, or does not take the features.
+        """
+        for entry in self.methods:
+            method = METHODS[entry.method]
+            budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
+            if method.sees == "labels" and not budgets:
+                raise ConfigError(
+                    f"method {entry.name!r} uses target labels, and there are no budgets; add "
+                    "budgets = [64], or leave the method out"
+                )
+            if entry.features and method.features not in {None, entry.features}:
+                raise ConfigError(
+                    f"method {entry.name!r} works on {method.features}, not on {entry.features}"
+                )
+        if any(entry.method == "dummy" for entry in self.methods):
+            return self
+        dummy = MethodEntry(name="dummy", method="dummy")
+        return self.model_copy(update={"methods": (dummy, *self.methods)})
 
 
-def check_saved(name: str) -> None:
-    """Raise unless `run` and `train` can save the model of a method.
+def canonical_specs() -> dict[str, str]:
+    """Return the title of each specification that comes with the package, by name."""
+    folder = resources.files("xtalshift.benchmark") / "specs"
+    files = sorted(item.name for item in folder.iterdir() if item.name.endswith(".toml"))
+    return {
+        name.removesuffix(".toml"): str(read_toml(Path(str(folder / name))).get("title", ""))
+        for name in files
+    }
+
+
+def read_spec(name: str) -> tuple[dict[str, Any], Path]:
+    """Return the plain values of a specification, and the folder that its plugins lie in.
+
+    Parameters
+    ----------
+    name : str
+        A TOML file, or the name of a specification that comes with the package.
 
     Raises
     ------
-    NotFoundError
-        If there is no such method; the message lists those there are.
     ConfigError
-        If only `benchmark` offers it.
+        If there is neither.
     """
-    if not METHODS[name].saved:
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return read_toml(path), path.parent
+    known = canonical_specs()
+    if name not in known:
+        hint = near_miss(name, known) or "."
         raise ConfigError(
-            f"models of {name} cannot be saved, so only `xtalshift benchmark` compares it; here "
-            f"there is: {', '.join(saved_methods())}"
+            f"{name!r} is neither a TOML file nor a benchmark of the package{hint} There is: "
+            f"{', '.join(known)}"
         )
+    folder = resources.files("xtalshift.benchmark") / "specs"
+    return read_toml(Path(str(folder / f"{name}.toml"))), Path()

@@ -1,159 +1,229 @@
-"""The folder of a run: finished tasks, so that it can be resumed, and the assembled results."""
+"""Records of tasks in a file that is only ever appended to."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-import pandas as pd
+from filelock import FileLock, Timeout
 
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.jobs.run.store import finite
 
-__all__ = ["RESULTS_FILE", "SCHEMA_VERSION", "RunFolder", "finite", "write_json"]
+__all__ = ["MACHINE_KEYS", "RECORDS_FILE", "RecordStore", "read_records"]
 
+RECORDS_FILE = "records.jsonl"
+KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 1
-RESULTS_FILE = "results.json"
-HEADER_FILE = "run.json"
-OUTPUT_FILES = (RESULTS_FILE, "config.toml", "predictions.parquet", "map.parquet", "report.html")
-OUTPUT_FOLDERS = ("tasks", "model")
+MACHINE_KEYS = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "attempts")
+"""What may differ between two records of the same task."""
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """One folder per run; a task is finished when its record file exists.
+@dataclass
+class RecordStore:
+    """The records of a benchmark; one process at a time writes.
+
+    The first line is a header (versions, hashes of the data, threads); each other line is the
+    record of a task. A record is appended by one write; what a killed process left of a line is cut
+    off. A later record of a task replaces an earlier one.
 
     Attributes
     ----------
     path : Path
-        The folder.
+        The file.
+    header : dict
+        Plain values.
+    records : dict of dict
+        By task id.
     """
 
     path: Path
+    header: dict[str, Any]
+    records: dict[str, dict[str, Any]]
+    _lock: FileLock
 
     @classmethod
-    def open(cls, path: Path, header: dict[str, Any], *, overwrite: bool = False) -> RunFolder:
-        """Open a new run, or one with the same header to resume it.
+    def open(cls, folder: Path, header: dict[str, Any], *, overwrite: bool = False) -> Self:
+        """Lock and read the store of a folder, or begin one.
 
         Parameters
         ----------
-        path : Path
+        folder : Path
             Made if it does not exist.
         header : dict
-            Configuration and data hash; finished tasks are reused only if it is the same.
+            What records must have in common to be compared.
         overwrite : bool
-            Begin anew: what an earlier run left in the folder is removed; other files stay.
+            Remove what is there.
 
         Raises
         ------
         ConfigError
-            If the folder holds another run or other files.
+            If another process writes, or the header differs; the message names what differs.
         DataError
-            If it cannot be written.
+            If the folder cannot be written or the file is damaged.
         """
-        folder = cls(Path(path))
-        header = json.loads(json.dumps(header))
-        resumes = folder._admits(header, overwrite=overwrite)
+        path = folder / RECORDS_FILE
+        header = json.loads(json.dumps({"kind": KIND, "schema_version": SCHEMA_VERSION, **header}))
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-            probe = folder.path / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink()
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise ConfigError(
+                f"another benchmark is writing to {folder}; wait for it, or choose another --out"
+            ) from error
         except OSError as error:
             raise DataError(
-                f"cannot write to {path}: {error.strerror}; choose another --out"
+                f"cannot write to {folder}: {error.strerror}; choose another --out"
             ) from error
-        if not resumes:
-            folder._clear()
-            write_json(folder.path / HEADER_FILE, header)
-        return folder
+        try:
+            if _is_begun(path) and not overwrite:
+                found, records = read_records(path)
+                _check_header(found, header, path, "choose another --out, or give --overwrite")
+                _cut_torn_line(path)
+                return cls(path, found, records, lock)
+            path.unlink(missing_ok=True)
+            _append(path, header)
+            return cls(path, header, {}, lock)
+        except BaseException:
+            lock.release()
+            raise
 
-    def _admits(self, header: dict[str, Any], *, overwrite: bool) -> bool:
-        """Return whether a run of this header is to be continued; raise if it may not start."""
-        held = {item.name for item in self.path.iterdir()} if self.path.is_dir() else set()
-        if HEADER_FILE in held:
-            if overwrite:
-                return False
-            if changed := _differences(_read_json(self.path / HEADER_FILE), header):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append the record of a task."""
+        plain = finite(record)
+        self.records[record["id"]] = plain
+        _append(self.path, plain)
+
+    def merge(self, folder: Path) -> int:
+        """Append the records of another store that this one lacks; return how many.
+
+        Raises
+        ------
+        ConfigError
+            If its header differs, or a task has other results there.
+        DataError
+            If it cannot be read.
+        """
+        path = folder / RECORDS_FILE if folder.is_dir() else folder
+        header, records = read_records(path)
+        _check_header(header, self.header, path, "they cannot be merged with those here")
+        new = []
+        for task, record in records.items():
+            mine = self.records.get(task)
+            if mine is None or (mine["status"] != "ok" and record["status"] == "ok"):
+                new.append(record)
+            elif record["status"] == "ok" and _content(mine) != _content(record):
                 raise ConfigError(
-                    f"{self.path} holds a run with other settings, data or version "
-                    f"({', '.join(changed[:4])}); choose another --out, or give --overwrite to "
-                    "replace it"
+                    f"task {task} ({record['name']}, {record['split']}, seed {record['seed']}) has "
+                    f"other results in {path} than in {self.path}; the machines do not agree. "
+                    "Nothing was merged"
                 )
-            return True
-        if held and not overwrite:
-            raise ConfigError(
-                f"{self.path} is not empty and holds no run; choose another --out, or give "
-                "--overwrite to add a run to what is there"
-            )
-        if taken := sorted(held.intersection(OUTPUT_FILES + OUTPUT_FOLDERS)):
-            raise ConfigError(
-                f"{self.path} holds no run but {taken[0]!r}, which a run would replace; "
-                "choose another --out"
-            )
-        return False
-
-    def _clear(self) -> None:
-        for name in OUTPUT_FILES:
-            (self.path / name).unlink(missing_ok=True)
-        for name in OUTPUT_FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-
-    def task(self, method: str, fit: str, seed: int) -> Path:
-        """Return the folder of a task."""
-        return self.path / "tasks" / f"{method}-{fit.replace(':', '_')}-{seed}"
-
-    def load_task(self, folder: Path) -> dict[str, Any] | None:
-        """Return the record of a finished task that did not fail, else None."""
-        needed = [folder / name for name in ("task.json", "predictions.parquet", "model")]
-        if not all(path.exists() for path in needed):
-            return None
-        task: dict[str, Any] = _read_json(needed[0])
-        return task if task["status"] == "ok" else None
-
-    def save_task(self, folder: Path, task: dict[str, Any], predictions: pd.DataFrame) -> None:
-        """Write a task; the record comes last and atomically, so a killed task is not finished."""
-        folder.mkdir(parents=True, exist_ok=True)
-        predictions.to_parquet(folder / "predictions.parquet", index=False)
-        write_json(folder / "task.json", task)
+        for record in new:
+            self.add(record)
+        return len(new)
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically, non-finite numbers as null."""
-    text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
+def read_records(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read a store without locking it.
 
+    Returns
+    -------
+    header : dict
+        The first line.
+    records : dict of dict
+        The last record of each task by its id; a last line that is not finished does not count.
 
-def _read_json(path: Path) -> Any:
+    Raises
+    ------
+    DataError
+        If it is missing, no store, or damaged before its last line.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
+        lines = list(_lines(path))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    parsed = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            parsed.append(json.loads(line))
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number} is damaged ({error}); remove the line to repeat its task, "
+                "or give --overwrite to begin anew"
+            ) from error
+    if not parsed or parsed[0].get("kind") != KIND:
+        raise DataError(f"{path} holds no records of a benchmark")
+    if parsed[0]["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema_version {parsed[0]['schema_version']}, this version reads "
+            f"{SCHEMA_VERSION}; choose another --out"
+        )
+    return parsed[0], {record["id"]: record for record in parsed[1:]}
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Return the dotted names of the values that differ between two nested dictionaries."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return [] if old == new else [name.removeprefix("config.")]
-    return [
-        found
-        for key in sorted(old.keys() | new.keys())
-        for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
-    ]
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
 
 
-def finite(values: Any) -> Any:
-    """Return nested values as JSON can hold them: numbers that are not finite become None."""
-    if isinstance(values, float):
-        return values if math.isfinite(values) else None
-    if isinstance(values, dict):
-        return {str(key): finite(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [finite(value) for value in values]
-    return values
+def _append(path: Path, values: dict[str, Any]) -> None:
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    with path.open("ab", buffering=0) as file:
+        file.write(text.encode())
+        os.fsync(file.fileno())
+
+
+def _is_begun(path: Path) -> bool:
+    """Return whether a file holds a header; raise if it is no store at all."""
+    if not path.exists():
+        return False
+    start = json.dumps({"kind": KIND}, separators=(",", ":"))[:-1].encode()
+    text = path.read_bytes()
+    if not text.startswith(start[: len(text)]):
+        raise DataError(f"{path} holds no records of a benchmark; choose another --out")
+    return b"\n" in text
+
+
+def _cut_torn_line(path: Path) -> None:
+    whole = sum(len(line) for line in _lines(path))
+    if whole < path.stat().st_size:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path, remedy: str) -> None:
+    """Raise unless records may stand side by side; a table that only one has is no difference."""
+    here, there = dict(wanted), dict(found)
+    common = here.get("data", {}).keys() & there.get("data", {}).keys()
+    for header in (here, there):
+        header["data"] = {name: header["data"][name] for name in sorted(common)}
+    differ = [key for key in dict.fromkeys([*here, *there]) if here.get(key) != there.get(key)]
+    if differ:
+        pairs = "; ".join(f"{key}: {there.get(key)} there, {here.get(key)} here" for key in differ)
+        raise ConfigError(
+            f"{path} holds records that cannot be compared with these ({pairs}); {remedy}"
+        )
+
+
+def _content(record: dict[str, Any]) -> dict[str, Any]:
+    # a task may have another name in the tables of another benchmark
+    return {key: value for key, value in record.items() if key not in {*MACHINE_KEYS, "name"}}

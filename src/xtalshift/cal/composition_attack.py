@@ -13,7 +13,7 @@ from xtalshift.cal.substitution import Trials, list_trials
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.nn import Rows, row_losses
-from xtalshift.nn.slots import Slots
+from xtalshift.nn.padded_compositions import Slots
 
 __all__ = ["MIN_FRACTION", "CompositionAttack", "Within"]
 

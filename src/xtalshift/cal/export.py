@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem import Compositions
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import DataError
-from xtalshift.nn.slots import Slots
+from xtalshift.nn.padded_compositions import Slots
 
 __all__ = ["adversarial_frame", "write_formulas"]
 

@@ -32,7 +32,7 @@ from xtalshift.nn import (
     update_ema,
 )
 from xtalshift.nn.checkpoint import State
-from xtalshift.nn.joint import draw_batches
+from xtalshift.nn.objectives.joint import draw_batches
 from xtalshift.nn.training import cosine_rate
 from xtalshift.progress import NO_PROGRESS, Progress
 

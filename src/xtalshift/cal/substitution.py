@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xtalshift.chem.oxidation import has_state
 from xtalshift.chem.similarity import similar_elements
-from xtalshift.nn.slots import Slots, pad_compositions
+from xtalshift.nn.padded_compositions import Slots, pad_compositions
 
 __all__ = ["Trials", "list_trials"]
 

@@ -28,7 +28,7 @@ from xtalshift.nn import (
     TrainResult,
     run_training,
 )
-from xtalshift.nn.joint import JointTraining
+from xtalshift.nn.objectives.joint import JointTraining
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["AdaptConfig", "AdaptMethod", "adapt_network", "attack_toward", "shift_weights"]

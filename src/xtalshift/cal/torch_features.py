@@ -14,7 +14,7 @@ from xtalshift.errors import FormulaError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.magpie import UNKNOWN_CHARGE
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn.slots import Slots
+from xtalshift.nn.padded_compositions import Slots
 
 __all__ = ["FixedElements", "TorchFeatures"]
 

@@ -67,10 +67,10 @@ def adapt_command(
 
     A fifth of the labels is held out to choose the parameters.
     """
-    from xtalshift.benchmark.adapt import adapt
     from xtalshift.cal import AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
-    from xtalshift.estimators import load_model, save_model
+    from xtalshift.jobs.adapt import adapt
+    from xtalshift.model import load_model, save_model
 
     check_new_model(model, out)
     values: dict[str, Any] = {"method": method}

@@ -55,11 +55,11 @@ def audit_command(
     tells test from training rows, the shift of the target, the error of a constant, unseen
     elements and, where training rows are near, whether the residuals of a model differ.
     """
-    from xtalshift.benchmark.audit import audit_file
-    from xtalshift.benchmark.spec import DataConfig
     from xtalshift.cli.audit_table import print_audit
-    from xtalshift.report.audit import write_audit
-    from xtalshift.splits.audit import AuditSettings
+    from xtalshift.jobs.audit import audit_file
+    from xtalshift.jobs.run.spec import DataConfig
+    from xtalshift.report.audit.payload import write_audit
+    from xtalshift.splits.audit.fold_audit import AuditSettings
 
     settings = options.build_settings(
         AuditSettings,

@@ -8,10 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from xtalshift.report.text import format_number
+from xtalshift.report.shared.text import format_number
 
 if TYPE_CHECKING:
-    from xtalshift.splits.audit import SplitAudit
+    from xtalshift.splits.audit.fold_audit import SplitAudit
 
 __all__ = ["print_audit"]
 
@@ -35,7 +35,7 @@ def print_audit(audit: SplitAudit) -> None:
     Parameters
     ----------
     audit : SplitAudit
-        What `xtalshift.splits.audit.audit` returns.
+        What `xtalshift.splits.audit.fold_audit.audit` returns.
     """
     table = Table(
         Column(_COLUMNS[0], no_wrap=True, max_width=28, overflow="ellipsis"),

@@ -13,7 +13,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.engine.executors import Executor
+    from xtalshift.benchmark.executors import Executor
 
 __all__ = ["benchmark_command"]
 
@@ -98,7 +98,7 @@ def benchmark_command(
     if show or spec is None:
         _list()
         return
-    from xtalshift.benchmark.engine.spec import BenchmarkSpec, read_spec
+    from xtalshift.benchmark.spec import BenchmarkSpec, read_spec
 
     values, folder = read_spec(spec)
     flags = {"methods": options.split_names(methods), "seeds": seeds, "threads": threads}
@@ -111,7 +111,7 @@ def benchmark_command(
 
     threads = settings.threads or 1
     limit_threads(threads)
-    from xtalshift.benchmark.engine.run import RunOptions, count_tasks, run_benchmark
+    from xtalshift.benchmark.run import RunOptions, count_tasks, run_benchmark
 
     if plan:
         typer.echo(count_tasks(settings, folder, progress))
@@ -146,12 +146,12 @@ def _make_executor(
     if name not in _EXECUTORS:
         raise ConfigError(f"executor {name!r}{near_miss(name, _EXECUTORS)}; there is: local, ray")
     if name == "ray":
-        from xtalshift.benchmark.engine.executors_ray import RayExecutor
+        from xtalshift.benchmark.executors_ray import RayExecutor
 
         return RayExecutor(threads, address, workers)
     if address is not None:
         raise ConfigError("--address is for --executor ray")
-    from xtalshift.benchmark.engine.executors import LocalExecutor
+    from xtalshift.benchmark.executors import LocalExecutor
 
     slots = workers or max(1, options.count_cores() // threads)
     return LocalExecutor(slots, threads, place / "shared")
@@ -167,8 +167,8 @@ def _read_shard(text: str | None) -> tuple[int, int]:
 
 
 def _list() -> None:
-    from xtalshift.benchmark.engine.spec import canonical_specs
-    from xtalshift.estimators import METHODS
+    from xtalshift.benchmark.spec import canonical_specs
+    from xtalshift.methods import METHODS
 
     typer.echo("Benchmarks:")
     for name, title in canonical_specs().items():

@@ -36,8 +36,8 @@ def calibrate_command(
     The predictions stay as they are; `adapt` changes those of networks too. The labels should be
     a random sample of the region, at least 10.
     """
-    from xtalshift.benchmark.adapt import calibrate
-    from xtalshift.estimators import load_model, save_model
+    from xtalshift.jobs.adapt import calibrate
+    from xtalshift.model import load_model, save_model
 
     check_new_model(model, out)
     from xtalshift.nn.device import limit_threads

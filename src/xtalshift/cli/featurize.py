@@ -35,10 +35,10 @@ def featurize_command(
     import numpy as np
     import pandas as pd
 
-    from xtalshift.benchmark.spec import DataConfig
     from xtalshift.data import find_formula_column, iter_frames
     from xtalshift.errors import FormulaError
     from xtalshift.featurize import CompositionFeaturizer
+    from xtalshift.jobs.run.spec import DataConfig
 
     data = DataConfig.from_dict({"features": features, "hydrates": hydrates})
     featurizer = CompositionFeaturizer(data.features, impute, data.hydrates)

@@ -11,9 +11,9 @@ import typer
 from xtalshift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.spec import DataConfig, RunConfig
     from xtalshift.config import Settings
-    from xtalshift.estimators import FormulaRegressor
+    from xtalshift.jobs.run.spec import DataConfig, RunConfig
+    from xtalshift.model import FormulaRegressor
 
 __all__ = [
     "RUN",
@@ -137,7 +137,7 @@ def build_config(
     file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
 ) -> RunConfig:
     """Return the settings of a run, see `build_settings`; threads are all cores by default."""
-    from xtalshift.benchmark.spec import RunConfig
+    from xtalshift.jobs.run.spec import RunConfig
 
     config = build_settings(RunConfig, file, assignments, flags)
     return config if config.threads else config.model_copy(update={"threads": count_cores()})
@@ -202,7 +202,7 @@ def read_labelled(
     **cleaning: Any,
 ) -> DataConfig:
     """Return what a file of labels is, from the options that describe it; None is the default."""
-    from xtalshift.benchmark.spec import DataConfig
+    from xtalshift.jobs.run.spec import DataConfig
 
     given = {name: value for name, value in cleaning.items() if value is not None}
     columns = {"target": target, "formula_col": formula_col, "id_col": id_col, "unit": unit or ""}

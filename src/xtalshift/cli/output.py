@@ -33,7 +33,7 @@ def refuse_input(source: Path, out: Path) -> None:
 
 def check_new_model(model: Path, out: Path) -> None:
     """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
-    from xtalshift.estimators.persist import check_model_folder
+    from xtalshift.model.persist import check_model_folder
 
     check_model_folder(out)
     if out.exists() and model.exists() and out.samefile(model):

@@ -18,8 +18,8 @@ from xtalshift.registry import near_miss
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.benchmark.predict import Forecaster
-    from xtalshift.estimators import FormulaRegressor
+    from xtalshift.jobs.predict import Forecaster
+    from xtalshift.model import FormulaRegressor
     from xtalshift.uncertainty.weighted import ShiftWeights
 
 __all__ = ["predict_command"]
@@ -61,7 +61,7 @@ def predict_command(
     threads: options.Threads = None,
 ) -> None:
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
-    from xtalshift.estimators import load_model
+    from xtalshift.model import load_model
 
     predictor = load_model(model, device=device)
     if threads is not None:  # after loading: only libraries that are there can be limited
@@ -72,7 +72,7 @@ def predict_command(
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
         predictor.set_params(hydrates=hydrates)
-    from xtalshift.benchmark.predict import Forecaster
+    from xtalshift.jobs.predict import Forecaster
 
     forecaster = Forecaster(predictor, level, intervals, explain, formula_col)  # type: ignore[arg-type]
     files = [text for text in inputs if _is_file(text, predictor)]
@@ -204,8 +204,8 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
 def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bool) -> None:
     from dataclasses import replace
 
-    from xtalshift.benchmark.predict import learn_shift
     from xtalshift.data import iter_frames
+    from xtalshift.jobs.predict import learn_shift
 
     refuse_input(source, out)
     refuse_loss(out, "prediction")

@@ -23,7 +23,7 @@ _SHOWN = 20
 def _show_schemes(asked: bool) -> None:
     if not asked:
         return
-    from xtalshift.benchmark.schemes import list_schemes
+    from xtalshift.splits.schemes import list_schemes
 
     for name, what, params in list_schemes():
         typer.echo(f"{name}\n    {what}\n    {params}")
@@ -100,10 +100,10 @@ def split_command(
     held-out rows really are.
     """
     del schemes
-    from xtalshift.benchmark.foldfile import METADATA_KEY
-    from xtalshift.benchmark.parts import describe_split, iter_parts, read_rows
-    from xtalshift.benchmark.spec import SplitSpec
+    from xtalshift.jobs.run.spec import SplitSpec
     from xtalshift.splits import SPLITTERS
+    from xtalshift.splits.assignment import describe_split, iter_parts, read_rows
+    from xtalshift.splits.fold_files import METADATA_KEY
 
     spec = options.build_settings(
         SplitSpec,

@@ -18,8 +18,8 @@ from xtalshift.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.benchmark.predict import Forecaster
-    from xtalshift.uncertainty.rules import Aim
+    from xtalshift.acquisition.rules import Aim
+    from xtalshift.jobs.predict import Forecaster
 
 __all__ = ["suggest_command"]
 
@@ -125,10 +125,10 @@ def suggest_command(
     aim = _read_aim(toward, value, threshold, between)
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col: say what each candidate costs")
-    from xtalshift.benchmark.candidates import Request, read_measured
-    from xtalshift.benchmark.predict import Forecaster
-    from xtalshift.benchmark.suggest import suggest
-    from xtalshift.estimators import load_model
+    from xtalshift.jobs.candidates import Request, read_measured
+    from xtalshift.jobs.predict import Forecaster
+    from xtalshift.jobs.suggest import suggest
+    from xtalshift.model import load_model
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
     forecaster = Forecaster(load_model(model, device=device), level, formula_col=formula_col)
@@ -175,7 +175,7 @@ def _default_rule(
 
 def _check_aim(rule: str, given: set[str]) -> None:
     """Refuse options that the rule does not look at, and ask for those it needs."""
-    from xtalshift.uncertainty.rules import RULES
+    from xtalshift.acquisition.rules import RULES
 
     RULES[rule]  # an unknown name says which there are
     unused = sorted(given - set(_USES.get(rule, given)))
@@ -198,7 +198,7 @@ def _check_aim(rule: str, given: set[str]) -> None:
 def _read_aim(
     toward: str | None, value: float | None, threshold: float | None, between: str | None
 ) -> Aim:
-    from xtalshift.uncertainty.rules import Aim
+    from xtalshift.acquisition.rules import Aim
 
     if toward not in {None, "high", "low"}:
         raise ConfigError(f"--toward {toward}: expected high or low")

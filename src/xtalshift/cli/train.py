@@ -88,8 +88,8 @@ def train_command(
     from xtalshift.nn.device import limit_threads
 
     limit_threads(settings.threads)
-    from xtalshift.benchmark.train import train
-    from xtalshift.estimators.persist import check_model_folder, save_model
+    from xtalshift.jobs.train import train
+    from xtalshift.model.persist import check_model_folder, save_model
 
     check_model_folder(out)
     if save_adversarial is not None:

@@ -15,8 +15,8 @@ from xtalshift.nn import (
     run_training,
     train_erm,
 )
-from xtalshift.nn.alignment import Alignment
 from xtalshift.nn.device import resolve_device
+from xtalshift.nn.objectives.alignment import Alignment
 from xtalshift.seeding import Seed
 
 __all__ = ["AlignedRegressor"]

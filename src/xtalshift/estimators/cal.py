@@ -29,7 +29,7 @@ from xtalshift.nn import (
     predict_rows,
 )
 from xtalshift.nn.device import resolve_device
-from xtalshift.nn.slots import Slots, join_slots, pad_compositions
+from xtalshift.nn.padded_compositions import Slots, join_slots, pad_compositions
 from xtalshift.seeding import Seed
 
 __all__ = ["AdversarialRows", "CALRegressor"]

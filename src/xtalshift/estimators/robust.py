@@ -20,7 +20,7 @@ from xtalshift.nn import (
     TrainResult,
     run_training,
 )
-from xtalshift.nn.robust import GROUPED, Objective
+from xtalshift.nn.objectives.robust import GROUPED, Objective
 from xtalshift.seeding import Seed
 
 __all__ = ["RobustRegressor"]

@@ -109,7 +109,7 @@ class MCDropoutRegressor(IRNetRegressor):
     Parameters
     ----------
     n_samples : int, default 16
-        Thinned networks, the same for all rows, see `xtalshift.nn.thinned.thin_network`.
+        Thinned networks, the same for all rows, see `xtalshift.nn.dropout_ensemble.thin_network`.
     architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
     weights, validation_fraction, clip, bf16, device, random_state
         As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.

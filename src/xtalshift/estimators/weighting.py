@@ -10,15 +10,15 @@ from sklearn.base import clone
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, Labelled, Regressor
-from xtalshift.seeding import Seed
-from xtalshift.splits.shift import standardise
-from xtalshift.uncertainty.density_ratio import (
+from xtalshift.importance.density_ratio import (
     classifier_weights,
     effective_sample_size,
     principal_components,
     ulsif_weights,
 )
-from xtalshift.uncertainty.kmm import kmm_weights
+from xtalshift.importance.kernel_mean_matching import kmm_weights
+from xtalshift.seeding import Seed
+from xtalshift.splits.audit.shift_measures import standardise
 
 __all__ = ["ImportanceWeightedRegressor", "Ratio", "WrappedRegressor"]
 

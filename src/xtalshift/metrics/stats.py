@@ -13,7 +13,7 @@ from scipy.stats import binomtest, friedmanchisquare, rankdata, studentized_rang
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
-from xtalshift.multiplicity import correct_holm
+from xtalshift.metrics.multiplicity import correct_holm
 
 __all__ = [
     "Comparison",

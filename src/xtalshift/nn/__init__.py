@@ -1,17 +1,18 @@
 """Neural networks and plain training."""
 
-from xtalshift.nn.alignment import AlignedConfig, AlignedTraining, coral_loss, mmd_loss
 from xtalshift.nn.attention import AttentionNet
 from xtalshift.nn.batches import Rows, TrainingData, iterate_batches
 from xtalshift.nn.checkpoint import Checkpoint
+from xtalshift.nn.dropout_ensemble import thin_network
 from xtalshift.nn.ema import Parameters, copy_parameters, update_ema
-from xtalshift.nn.environments import GroupWeights, environment_risks, vrex_loss
 from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining, beta_nll
 from xtalshift.nn.irnet import ARCHITECTURES, IRNet, resolve_architecture, select_parameters
 from xtalshift.nn.losses import mean_loss, row_losses, weighted_mean
-from xtalshift.nn.mixup import draw_partners, mix_rows
-from xtalshift.nn.robust import RobustConfig, RobustTraining
-from xtalshift.nn.thinned import thin_network
+from xtalshift.nn.objectives.alignment import AlignedConfig, AlignedTraining, coral_loss, mmd_loss
+from xtalshift.nn.objectives.environments import GroupWeights, environment_risks, vrex_loss
+from xtalshift.nn.objectives.mixup import draw_partners, mix_rows
+from xtalshift.nn.objectives.robust import RobustConfig, RobustTraining
+from xtalshift.nn.objectives.worst_case import chi2_weights, cvar_weights, kl_weights
 from xtalshift.nn.train import ERMConfig, ERMTraining, erm_step, train_erm
 from xtalshift.nn.training import (
     LossLog,
@@ -22,7 +23,6 @@ from xtalshift.nn.training import (
     predict_rows,
     run_training,
 )
-from xtalshift.nn.worst_case import chi2_weights, cvar_weights, kl_weights
 
 __all__ = [
     "ARCHITECTURES",

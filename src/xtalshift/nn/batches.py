@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from xtalshift.nn.slots import Slots
+    from xtalshift.nn.padded_compositions import Slots
 
 __all__ = ["Rows", "TrainingData", "iterate_batches"]
 

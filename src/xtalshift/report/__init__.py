@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtalshift.report.html import render_report, write_report
-from xtalshift.report.payload import build_payload
+from xtalshift.report.run.payload import build_payload
+from xtalshift.report.shared.html import render_report, write_report
 
 __all__ = ["build_payload", "render_report", "write_report"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from xtalshift.benchmark.engine.executors_ray import RayExecutor, connect_ray
+from xtalshift.benchmark.executors_ray import RayExecutor, connect_ray
 from xtalshift.errors import ConfigError, DataError, XtalshiftError
 from xtalshift.screening.blocks import Block
 from xtalshift.screening.outcome import ModelInfo, Outcome

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.predict import Forecaster
 from xtalshift.data import find_formula_column
 from xtalshift.errors import XtalshiftError
-from xtalshift.estimators import load_model
-from xtalshift.estimators.predictions import PREDICTED_COLUMNS
+from xtalshift.jobs.predict import Forecaster
+from xtalshift.model import load_model
+from xtalshift.model.predictions import PREDICTED_COLUMNS
 from xtalshift.nn.device import limit_threads
 from xtalshift.screening.blocks import Block, arrow_text, decode, pack_table
 from xtalshift.screening.outcome import COUNTS, ModelInfo, Outcome

@@ -2,8 +2,8 @@
 
 from xtalshift.splits.base import SPLITTERS, Fold, HoldOut, Region, Splitter
 from xtalshift.splits.clusters import LOCOSplit
-from xtalshift.splits.declared import ColumnSplit, PredefinedSplit, RelationSplit
 from xtalshift.splits.density import CovariateSplit
+from xtalshift.splits.grouped_rows import Rows
 from xtalshift.splits.groups import FamilySplit, LeaveOutSplit
 from xtalshift.splits.nested import (
     NestedFold,
@@ -13,11 +13,11 @@ from xtalshift.splits.nested import (
     nested_folds,
 )
 from xtalshift.splits.order import TimeSplit
+from xtalshift.splits.predefined import ColumnSplit, PredefinedSplit, RelationSplit
 from xtalshift.splits.random import GroupedSplit, KFoldSplit, RandomSplit, StratifiedSplit
 from xtalshift.splits.redundancy import RedundancySplit, drop_near, thin
 from xtalshift.splits.regions import FarthestPointSplit, PropensitySplit
 from xtalshift.splits.relation import FoundRelationSplit, find_relations
-from xtalshift.splits.rows import Rows
 from xtalshift.splits.sparse import SparseXSplit, SparseYSplit
 from xtalshift.splits.target import MatExSplit, PriorSplit
 

@@ -15,7 +15,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
-from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_rows, group_numbers
+from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, check_rows, group_numbers
 
 __all__ = ["SPLITTERS", "Fold", "HoldOut", "Region", "Splitter", "check_whole"]
 

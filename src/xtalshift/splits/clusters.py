@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
-from xtalshift.splits.rows import IntArray, Rows
+from xtalshift.splits.grouped_rows import IntArray, Rows
 from xtalshift.splits.space import Embedding, locate_formulas
 
 __all__ = ["AGGLOMERATIVE_LIMIT", "LOCOSplit", "cluster_points"]

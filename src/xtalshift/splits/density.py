@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from xtalshift.splits.base import SPLITTERS, HoldOut
-from xtalshift.splits.rows import BoolArray, Rows, take_top
+from xtalshift.splits.grouped_rows import BoolArray, Rows, take_top
 from xtalshift.splits.space import Embedding, isolation, locate_formulas
 
 __all__ = ["CovariateSplit"]

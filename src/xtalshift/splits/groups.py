@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from xtalshift.chem.rules import match_rule
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
+from xtalshift.splits.grouped_rows import BoolArray, Rows
 from xtalshift.splits.labelling import label_rows, parse_groups
-from xtalshift.splits.rows import BoolArray, Rows
 
 __all__ = ["FamilySplit", "LeaveOutSplit"]
 

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.labels import Labels, composition_labels, given_labels
 from xtalshift.errors import SplitError
-from xtalshift.splits.rows import IntArray, group_numbers
+from xtalshift.splits.grouped_rows import IntArray, group_numbers
 
 __all__ = ["as_formulas", "join_groups", "label_rows", "parse_groups"]
 

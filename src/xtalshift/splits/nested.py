@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import Fold, Splitter
+from xtalshift.splits.grouped_rows import IntArray, group_numbers
 from xtalshift.splits.random import RandomSplit
-from xtalshift.splits.rows import IntArray, group_numbers
 
 __all__ = ["NestedFold", "add_targets", "add_validation", "budget_folds", "nested_folds"]
 

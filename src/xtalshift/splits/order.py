@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
-from xtalshift.splits.rows import Rows, check_share, group_numbers
+from xtalshift.splits.grouped_rows import Rows, check_share, group_numbers
 
 __all__ = ["TimeSplit"]
 

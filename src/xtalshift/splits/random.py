@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
+from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, check_share, group_numbers
 from xtalshift.splits.labelling import join_groups
-from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, group_numbers
 from xtalshift.splits.target import check_targets, formula_targets
 
 __all__ = ["DealtSplitter", "GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]

@@ -19,9 +19,9 @@ from scipy.spatial import KDTree
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, Fold, Region
+from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, group_numbers
 from xtalshift.splits.labelling import parse_groups
 from xtalshift.splits.random import DealtSplitter, fill_evenly
-from xtalshift.splits.rows import BoolArray, IntArray, Rows, group_numbers
 
 __all__ = ["RedundancySplit", "drop_near", "near_pairs", "thin"]
 

@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import SplitError
+from xtalshift.splits.audit.shift_measures import sample
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
-from xtalshift.splits.declared import read_flags
-from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, take_top
-from xtalshift.splits.shift import sample
+from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, check_share, take_top
+from xtalshift.splits.predefined import read_flags
 from xtalshift.splits.space import Embedding, formula_means, locate_formulas
 
 __all__ = ["FarthestPointSplit", "PropensitySplit"]

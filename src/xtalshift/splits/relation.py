@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.labels import Labels
 from xtalshift.errors import SplitError
-from xtalshift.multiplicity import correct_holm
-from xtalshift.splits.audit import AuditTable, compare_relation
+from xtalshift.metrics.multiplicity import correct_holm
+from xtalshift.splits.audit.fold_audit import AuditTable, compare_relation
+from xtalshift.splits.audit.residuals import ResidualTest
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
+from xtalshift.splits.grouped_rows import BoolArray, Rows
 from xtalshift.splits.labelling import label_rows
-from xtalshift.splits.residuals import ResidualTest
-from xtalshift.splits.rows import BoolArray, Rows
 from xtalshift.splits.target import check_targets
 
 __all__ = ["FoundRelationSplit", "GroupTest", "find_relations"]
@@ -51,7 +51,8 @@ class FoundRelationSplit(Splitter):
 
     For each group a source model is fitted to all other rows. The group differs if its residuals,
     where the other rows have neighbours, differ from those of these neighbours
-    (`xtalshift.splits.audit.compare_relation`), with a p value corrected for the number of groups.
+    (`xtalshift.splits.audit.residuals.compare_relation`), with a p value corrected for the number
+    of groups.
     The group that differs most then leaves the source, so that it does not make others seem to
     differ, and the others are tested anew, until none differs. The test is in the note of the fold,
     or all are in the error if no group differs.

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.rows import IntArray, group_numbers
+from xtalshift.splits.grouped_rows import IntArray, group_numbers
 
 __all__ = [
     "Embedding",

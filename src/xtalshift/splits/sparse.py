@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
 from xtalshift.splits.clusters import cluster_points
-from xtalshift.splits.rows import Rows
+from xtalshift.splits.grouped_rows import Rows
 from xtalshift.splits.space import isolation, locate_formulas
 from xtalshift.splits.target import check_targets, formula_targets
 

@@ -11,8 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region
+from xtalshift.splits.grouped_rows import (
+    BoolArray,
+    IntArray,
+    Rows,
+    check_share,
+    group_numbers,
+    take_top,
+)
 from xtalshift.splits.labelling import label_rows
-from xtalshift.splits.rows import BoolArray, IntArray, Rows, check_share, group_numbers, take_top
 
 __all__ = ["MatExSplit", "PriorSplit", "Tail", "check_targets", "formula_targets"]
 

@@ -11,15 +11,15 @@ from sklearn.decomposition import PCA
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.seeding import Seed, as_generator
-from xtalshift.uncertainty.conformal import Calibration
-from xtalshift.uncertainty.density_ratio import (
+from xtalshift.importance.density_ratio import (
     FloatArray,
     Ratio,
     effective_sample_size,
     fit_classifier,
     fit_ulsif,
 )
+from xtalshift.seeding import Seed, as_generator
+from xtalshift.uncertainty.conformal import Calibration
 
 __all__ = ["MIN_EFFECTIVE", "MIN_TARGET", "RatioMethod", "ShiftWeights", "shift_weights"]
 

@@ -3,9 +3,9 @@ from typing import Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from xtalshift.benchmark.spec import RunConfig
 from xtalshift.config import Settings, parse_assignment, set_nested
 from xtalshift.errors import ConfigError
+from xtalshift.jobs.run.spec import RunConfig
 
 
 class Inner(Settings):

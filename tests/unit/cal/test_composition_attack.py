@@ -17,7 +17,7 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn import IRNet, Rows, row_losses
-from xtalshift.nn.slots import pad_compositions
+from xtalshift.nn.padded_compositions import pad_compositions
 
 FORMULAS = [
     "LiFePO4", "Na3PS4", "Cu", "NaCl", "FeAl", "TlCoMo2", "Ba4In6O13", "Fe3O4", "SmHoIr2", "KClO3",

@@ -10,9 +10,9 @@ from typing import get_args
 
 import pytest
 
-from xtalshift.benchmark.spec import RunConfig
 from xtalshift.cal import PRESETS, AdaptConfig, CALConfig
 from xtalshift.config import parse_assignment, set_nested
+from xtalshift.jobs.run.spec import RunConfig
 
 PAGE = Path(__file__).parents[3] / "docs" / "science" / "cal-settings.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from xtalshift.cal.export import adversarial_frame, write_formulas
 from xtalshift.chem import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import DataError
-from xtalshift.nn.slots import pad_compositions
+from xtalshift.nn.padded_compositions import pad_compositions
 
 
 def compositions(*texts):

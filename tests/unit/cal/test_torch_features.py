@@ -15,7 +15,7 @@ from xtalshift.data import load_dataset
 from xtalshift.errors import ConfigError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn.slots import Slots, pad_compositions
+from xtalshift.nn.padded_compositions import Slots, pad_compositions
 
 CORNERS = [
     "He", "Og", "HeXeO2", "OgTs2", "RfO2", "KrF2", "RnHe", "D2O", "NaCl0.5Br0.5", "Fe0.333O0.667",

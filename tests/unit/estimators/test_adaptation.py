@@ -7,15 +7,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from xtalshift.errors import ConfigError, DataError, NotFoundError
-from xtalshift.estimators import (
-    FormulaLabels,
-    FormulaRegressor,
-    IRNetRegressor,
-    RidgeRegressor,
-    load_model,
-    save_model,
-)
+from xtalshift.estimators import IRNetRegressor, RidgeRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.model import FormulaLabels, FormulaRegressor, load_model, save_model
 
 SOURCE = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-2}
 NETWORK = {"architecture": (24, 12), "device": "cpu"}

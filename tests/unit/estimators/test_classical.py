@@ -15,18 +15,16 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xtalshift.errors import ConfigError, TrainingError
 from xtalshift.estimators import (
-    METHODS,
     ConstantRegressor,
     ForestRegressor,
     GPRegressor,
     KernelRidgeRegressor,
-    MethodSettings,
     NeighborsRegressor,
-    build_method,
     scaled,
 )
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.classical import solve_kernel
+from xtalshift.methods import METHODS, MethodSettings, build_method
 
 REGRESSORS = [
     NeighborsRegressor(random_state=0),

@@ -8,18 +8,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import (
-    METHODS,
     AlignedRegressor,
     AttentionRegressor,
-    FormulaRegressor,
     IRNetRegressor,
-    MethodSettings,
     RobustRegressor,
-    build_method,
-    load_model,
-    save_model,
 )
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.model import FormulaRegressor, load_model, save_model
 from xtalshift.nn import coral_loss, mmd_loss
 
 NETWORK = {"architecture": (32, 16), "random_state": 0, "device": "cpu"}

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators import (
-    FormulaRegressor,
-    HeteroscedasticRegressor,
-    IRNetRegressor,
-    MCDropoutRegressor,
-)
+from xtalshift.estimators import HeteroscedasticRegressor, IRNetRegressor, MCDropoutRegressor
+from xtalshift.model import FormulaRegressor
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (1200, 2))

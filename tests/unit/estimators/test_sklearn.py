@@ -16,13 +16,11 @@ from xtalshift.estimators import (
     IRNetRegressor,
     LightGBMRegressor,
     MCDropoutRegressor,
-    MethodSettings,
     QuantileLightGBMRegressor,
     RidgeRegressor,
     TargetedCALRegressor,
-    build_method,
-    saved_methods,
 )
+from xtalshift.methods import MethodSettings, build_method, saved_methods
 from xtalshift.splits import FamilySplit
 
 QUICK = {"architecture": (32, 16), "random_state": 0, "device": "cpu"}

@@ -7,19 +7,17 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import (
-    METHODS,
     IRNetRegressor,
     JointRegressor,
     LightGBMRegressor,
-    MethodSettings,
     Regressor,
     ResidualGPRegressor,
     RidgeRegressor,
     TargetedCALRegressor,
     TargetOnlyRegressor,
-    build_method,
 )
-from xtalshift.estimators.methods import override
+from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.methods.registry import override
 
 SOURCE = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-2}
 NETWORK = {"architecture": (24, 12), "device": "cpu"}

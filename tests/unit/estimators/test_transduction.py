@@ -8,15 +8,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import (
-    METHODS,
     BilinearTransductionRegressor,
     ForestRegressor,
-    MethodSettings,
-    build_method,
     scaled,
     transduction,
 )
 from xtalshift.estimators.transduction import Anchors, BilinearNetwork
+from xtalshift.methods import METHODS, MethodSettings, build_method
 
 QUICK = {"widths": (32, 32), "embedding": 8, "batch_size": 64, "device": "cpu", "random_state": 0}
 SMALL = BilinearTransductionRegressor(

@@ -13,7 +13,7 @@ from xtalshift.estimators import (
     Regressor,
     RidgeRegressor,
 )
-from xtalshift.uncertainty.density_ratio import effective_sample_size
+from xtalshift.importance.density_ratio import effective_sample_size
 
 RATIOS = ("kmm", "ulsif", "classifier")
 TREES = {"n_estimators": 60}

@@ -20,7 +20,7 @@ from xtalshift.metrics import (
     paired_test,
     win_tie_loss,
 )
-from xtalshift.multiplicity import correct_holm
+from xtalshift.metrics.multiplicity import correct_holm
 
 NAN = math.nan
 # Demšar (2006), table 6: accuracies of four versions of C4.5 on 14 data sets

@@ -24,7 +24,7 @@ from xtalshift.nn import (
     run_training,
 )
 from xtalshift.nn.checkpoint import copy_state
-from xtalshift.nn.joint import JointTraining
+from xtalshift.nn.objectives.joint import JointTraining
 
 ROWS = make_rows(22, 4, seed=1, weighted=True)
 VALIDATION = make_rows(9, 4, seed=2)

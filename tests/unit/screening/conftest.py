@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from integration.tables import make_rows
-from xtalshift.estimators import FormulaRegressor, save_model
+from xtalshift.model import FormulaRegressor, save_model
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from xtalshift.benchmark.predict import Forecaster
 from xtalshift.errors import ConfigError, DataError, ModelFormatError, NotConformalizedError
-from xtalshift.estimators import FormulaRegressor, load_model, save_model
+from xtalshift.jobs.predict import Forecaster
+from xtalshift.model import FormulaRegressor, load_model, save_model
 from xtalshift.screening import pools, store
 from xtalshift.screening.plan import ScreenSettings
 from xtalshift.screening.pools import SamePool

@@ -5,12 +5,12 @@ import pytest
 from scipy.stats import norm, spearmanr
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.uncertainty.conformal import Calibration
-from xtalshift.uncertainty.density_ratio import (
+from xtalshift.importance.density_ratio import (
     effective_sample_size,
     fit_classifier,
     fit_ulsif,
 )
+from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.weighted import shift_weights
 
 

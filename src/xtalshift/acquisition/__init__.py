@@ -1,0 +1,1 @@
+"""What to measure next: scores of candidates, rules by name, batches."""

@@ -1,0 +1,307 @@
+"""What measuring a candidate is worth: scores of normal predictions, one per candidate.
+
+A score is larger for the better candidate. All but `confidence_bound` are at least 0, and 0 means
+that nothing is to be gained; `xtalshift.acquisition.batches` spreads a batch over them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erfcx, ndtr
+
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.metrics import Side
+
+__all__ = [
+    "confidence_bound",
+    "expected_improvement",
+    "probability_beyond",
+    "probability_within",
+    "target_improvement",
+]
+
+FloatArray = NDArray[np.float64]
+
+_FARTHEST = -40.0  # standard deviations; the normal density is 0 in float64 from -39 on
+
+
+def expected_improvement(
+    mean: ArrayLike, std: ArrayLike, best: float, direction: Side = "high"
+) -> FloatArray:
+    """Return by how much a candidate is expected to surpass the best measured value.
+
+    ``E[max(0, y - best)]`` for ``y ~ N(mean, std^2)``, and ``E[max(0, best - y)]`` for low values;
+    its relative error is below 1e-10 also where it is tiny.
+
+    Parameters
+    ----------
+    mean, std : array_like of float, shape (n,)
+        Predictions and their standard deviations, in the unit of the target; a `std` of 0 is
+        certainty.
+    best : float
+        Best value measured so far, in the unit of the target.
+    direction : {"high", "low"}
+        Whether high or low values are wanted.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        At least 0, in the unit of the target.
+
+    Raises
+    ------
+    ConfigError
+        If `best` is not finite or `direction` is neither.
+    DataError
+        If the shapes differ or are not 1-d, a value is not finite, or a `std` is below 0.
+
+    References
+    ----------
+    Jones, Schonlau and Welch, J. Glob. Optim. 13, 455 (1998), equation 15.
+
+    Examples
+    --------
+    >>> expected_improvement([1.0, 1.0], [0.0, 1.0], best=0.5).round(4).tolist()
+    [0.5, 0.6978]
+    """
+    m, s = _normal(mean, std)
+    return _mean_excess(_sign(direction) * (m - _number("best", best)), s)
+
+
+def target_improvement(mean: ArrayLike, std: ArrayLike, target: float, best: float) -> FloatArray:
+    """Return by how much nearer to a wanted value a candidate is expected to come.
+
+    ``E[max(0, h - |y - target|)]`` for ``y ~ N(mean, std^2)``, with `h` the distance of `best` from
+    `target`. Uhrenholt and Jensen take the squared distance (of vectors); here it is the distance
+    itself, so that the score is in the unit of the target. The integrand is a tent,
+    ``(y - t + h)+ - 2 (y - t)+ + (y - t - h)+``, so the result is a second difference of expected
+    improvements; where `h` is far below `std`, of which rounding would leave nothing, its series
+    ``h^2 f (1 + (h / std)^2 (a^2 - 1) / 12)`` is used (`f` the normal density at `target`, `a` the
+    distance of `mean` from it in standard deviations).
+
+    Parameters
+    ----------
+    mean, std : array_like of float, shape (n,)
+        As in `expected_improvement`.
+    target : float
+        The wanted value, in the unit of the target.
+    best : float
+        The measured value nearest to it. If it is `target` itself, all scores are 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        At least 0 and at most ``|best - target|``, in the unit of the target.
+
+    Raises
+    ------
+    ConfigError
+        If `target` or `best` is not finite.
+    DataError
+        As `expected_improvement`.
+
+    References
+    ----------
+    Uhrenholt and Jensen, "Efficient Bayesian optimization for target vector estimation", AISTATS
+    2019, PMLR 89, 2661.
+
+    Examples
+    --------
+    >>> target_improvement([1.4, 1.4, 3.0], [0.0, 0.2, 0.2], target=1.5, best=1.2).round(3).tolist()
+    [0.2, 0.139, 0.0]
+    """
+    m, s = _normal(mean, std)
+    reach = abs(_number("best", best) - _number("target", target))
+    off = np.abs(m - target)
+    direct = (
+        _mean_excess(reach - off, s) - 2 * _mean_excess(-off, s) + _mean_excess(-off - reach, s)
+    )
+    narrow = reach * np.maximum(s, off) < 0.01 * s**2
+    safe = np.where(narrow, s, 1.0)
+    a, k = off / safe, reach / safe
+    series = reach * k * _density(np.where(narrow, a, 0.0)) * (1 + k**2 * (a**2 - 1) / 12)
+    return np.where(narrow, series, np.clip(direct, 0.0, reach))
+
+
+def probability_beyond(
+    mean: ArrayLike, std: ArrayLike, threshold: float, direction: Side = "high"
+) -> FloatArray:
+    """Return the probability that a candidate lies at or beyond a threshold.
+
+    Parameters
+    ----------
+    mean, std : array_like of float, shape (n,)
+        As in `expected_improvement`.
+    threshold : float
+        In the unit of the target.
+    direction : {"high", "low"}
+        Whether ``y >= threshold`` or ``y <= threshold`` is wanted.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [0, 1].
+
+    Raises
+    ------
+    ConfigError
+        If `threshold` is not finite or `direction` is neither.
+    DataError
+        As `expected_improvement`.
+
+    References
+    ----------
+    Kushner, J. Basic Eng. 86, 97 (1964), with a threshold that the caller chooses.
+
+    Examples
+    --------
+    >>> probability_beyond([1.0, 1.0], [0.0, 1.0], threshold=1.0).tolist()
+    [1.0, 0.5]
+    """
+    m, s = _normal(mean, std)
+    gain = _sign(direction) * (m - _number("threshold", threshold))
+    return np.where(s > 0, ndtr(_ratio(gain, s)), gain >= 0)
+
+
+def probability_within(mean: ArrayLike, std: ArrayLike, lower: float, upper: float) -> FloatArray:
+    """Return the probability that a candidate lies within a window, bounds included.
+
+    Parameters
+    ----------
+    mean, std : array_like of float, shape (n,)
+        As in `expected_improvement`.
+    lower, upper : float
+        The window, in the unit of the target.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In [0, 1].
+
+    Raises
+    ------
+    ConfigError
+        If a bound is not finite or `lower` is not below `upper`.
+    DataError
+        As `expected_improvement`.
+
+    Examples
+    --------
+    >>> probability_within([1.0, 1.0], [0.0, 1.0], 0.0, 2.0).round(4).tolist()
+    [1.0, 0.6827]
+    """
+    m, s = _normal(mean, std)
+    low, high = _number("lower", lower), _number("upper", upper)
+    if not low < high:
+        raise ConfigError(f"{lower=} and {upper=}: expected a window with lower < upper")
+    # measured from its nearer end on the left side, where small probabilities keep their digits
+    mirrored = m < (low + high) / 2
+    near = _ratio(np.where(mirrored, m - low, high - m), s)
+    far = _ratio(np.where(mirrored, m - high, low - m), s)
+    inside = (low <= m) & (m <= high)
+    return np.where(s > 0, ndtr(near) - ndtr(far), inside)
+
+
+def confidence_bound(
+    mean: ArrayLike, std: ArrayLike, kappa: float = 2.0, direction: Side = "high"
+) -> FloatArray:
+    """Return the optimistic bound of a prediction: ``mean + kappa std``, or its mirror image.
+
+    Parameters
+    ----------
+    mean, std : array_like of float, shape (n,)
+        As in `expected_improvement`.
+    kappa : float
+        Standard deviations of optimism, at least 0; 0 takes the best predictions.
+    direction : {"high", "low"}
+        Whether high or low values are wanted; for low ones the score is ``-(mean - kappa std)``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In the unit of the target; its zero means nothing.
+
+    Raises
+    ------
+    ConfigError
+        If `kappa` is below 0 or not finite, or `direction` is neither.
+    DataError
+        As `expected_improvement`.
+
+    References
+    ----------
+    Srinivas, Krause, Kakade and Seeger, ICML 2010, equation 6 (``kappa = sqrt(beta_t)``).
+
+    Examples
+    --------
+    >>> confidence_bound([1.0, 2.0], [1.0, 0.0], kappa=2.0, direction="low").tolist()
+    [1.0, -2.0]
+    """
+    m, s = _normal(mean, std)
+    if _number("kappa", kappa) < 0:
+        raise ConfigError(f"{kappa=}: expected at least 0; choose the side by direction")
+    return np.asarray(_sign(direction) * m + kappa * s)
+
+
+def _mean_excess(gain: FloatArray, std: FloatArray) -> FloatArray:
+    """Return ``E[max(0, gain + std Z)]`` for a standard normal Z."""
+    z = _ratio(gain, std)
+    near = gain * ndtr(z) + std * _density(z)
+    # far below 0 the two terms cancel; Mill's ratio takes their common factor out
+    tail = np.clip(z, _FARTHEST, 0.0)
+    mills = math.sqrt(math.pi / 2) * erfcx(-tail / math.sqrt(2))
+    far = std * _density(tail) * np.maximum(1 + tail * mills, 0.0)
+    return np.where(std > 0, np.where(z < -1, far, near), np.maximum(gain, 0.0))
+
+
+def _density(z: FloatArray) -> FloatArray:
+    bounded = np.clip(z, _FARTHEST, -_FARTHEST)
+    return np.asarray(np.exp(-(bounded**2) / 2) / math.sqrt(2 * math.pi))
+
+
+def _ratio(gain: FloatArray, std: FloatArray) -> FloatArray:
+    """Return ``gain / std``, 0 where the latter is."""
+    with np.errstate(over="ignore"):  # infinitely many standard deviations are as good as 40
+        return np.divide(gain, std, out=np.zeros_like(gain), where=std > 0)
+
+
+def _normal(mean: ArrayLike, std: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return checked means and standard deviations, both of shape (n,)."""
+    m, s = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    _same_length(mean=m, std=s)
+    for name, values, wrong in (
+        ("mean", m, ~np.isfinite(m)),
+        ("std", s, ~np.isfinite(s) | (s < 0)),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            expected = "a finite number" + (" of at least 0" if name == "std" else "")
+            raise DataError(
+                f"{name}[{row}] is {values[row]}; expected {expected}: leave out candidates "
+                "without a prediction"
+            )
+    return m, s
+
+
+def _same_length(**arrays: FloatArray) -> None:
+    (a, first), (b, second) = arrays.items()
+    if first.ndim != 1 or first.shape != second.shape:
+        raise DataError(
+            f"{a} has shape {first.shape} and {b} {second.shape}; expected one number of each "
+            "per candidate, shape (n,)"
+        )
+
+
+def _number(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ConfigError(f"{name} = {value}: expected a finite number in the unit of the target")
+    return float(value)
+
+
+def _sign(direction: Side) -> float:
+    if direction not in {"high", "low"}:
+        raise ConfigError(f'{direction=}: expected "high" or "low"')
+    return 1.0 if direction == "high" else -1.0

@@ -1,0 +1,106 @@
+"""What the audit says of every split, so that it stands beside the numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from xtalshift.benchmark.prepare import Space
+from xtalshift.benchmark.problem import FoldRows, Shared
+from xtalshift.jobs.run.store import write_json
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.splits import Fold
+from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split
+
+__all__ = ["audit_splits"]
+
+AUDIT_FILE = "audit.json"
+MAX_FULL = 12
+"""Splits of more folds are audited without the classifier and the test of the relation."""
+
+
+def audit_splits(
+    shared: Shared,
+    spaces: dict[str, Space],
+    folder: Path,
+    progress: Progress = NO_PROGRESS,
+) -> dict[str, dict[str, Any]]:
+    """Return labels and figures of every split, audited on the folds of the first seed.
+
+    Parameters
+    ----------
+    shared : Shared
+        Rows and folds.
+    spaces : dict of Space
+        By table.
+    folder : Path
+        Holds ``audit.json``; a split that was audited before is not audited again.
+    progress : Progress
+        Told how far the audit is.
+
+    Returns
+    -------
+    dict
+        By ``data/split``: ``full`` (whether the forests were trained), ``labels`` (label -> folds
+        that have it), and by fold number ``labels``, ``reasons``, ``auc`` and ``distance_ratio``.
+    """
+    path = folder / AUDIT_FILE
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, folds in _first_seed(shared).items():
+        full = len(folds) <= MAX_FULL  # forests take two seconds a fold
+        settings = AuditSettings(classifier=full, relation=full)
+        info = shared.problems[folds[0].data].info
+        what = [info[key] for key in ("sha256", "split_features", "feature_cols")]
+        content = [settings.to_dict(), what, *(fold.sha256() for fold in folds)]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+        if known.get(name, {}).get("key") == key:
+            found[name] = known[name]
+            continue
+        space = spaces[folds[0].data]
+        progress.say(f"Audit of {name}")
+        audit = audit_split(
+            [_as_fold(fold) for fold in folds],
+            space.X,
+            shared.problems[folds[0].data].y,
+            space.groups,
+            settings=settings,
+            progress=progress,
+            name=name,
+        )
+        labels = Counter(label for one in audit.folds for label in one.labels)
+        found[name] = {
+            "key": key,
+            "full": full,
+            "labels": dict(labels),
+            "folds": {
+                str(fold.fold): {
+                    "labels": list(one.labels),
+                    "reasons": [str(reason) for reason in one.reasons],
+                    "auc": one.auc,
+                    "distance_ratio": one.distance_ratio,
+                }
+                for fold, one in zip(folds, audit.folds, strict=True)
+            },
+        }
+    write_json(path, found)
+    return found
+
+
+def _first_seed(shared: Shared) -> dict[str, list[FoldRows]]:
+    """Return the folds of the first seed by table and split."""
+    first = min(fold.seed for fold in shared.folds.values())
+    splits: dict[str, list[FoldRows]] = {}
+    for fold in shared.folds.values():
+        if fold.seed == first:
+            splits.setdefault(f"{fold.data}/{fold.split}", []).append(fold)
+    return splits
+
+
+def _as_fold(fold: FoldRows) -> Fold:
+    """Return the fold with the ID test rows in no part: they are of the training distribution."""
+    parts = fold.parts
+    return Fold(parts["train"], parts["test"], parts["val"], parts["target"], fold.name)

@@ -1,0 +1,193 @@
+"""Ranks and tests: what may be called better."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.aggregate import Key, Runs, label_of
+from xtalshift.metrics import (
+    average_ranks,
+    cliques,
+    compare_all,
+    critical_difference,
+    friedman_p,
+    win_tie_loss,
+)
+from xtalshift.metrics.multiplicity import correct_holm
+from xtalshift.metrics.stats import paired_test
+
+__all__ = ["compare_scenarios"]
+
+LEVEL = 0.05
+MIN_BLOCKS = 6
+"""Fewest folds over which seeds are averaged before a test: 5 pairs cannot reach p = 0.05."""
+TIE = 0.005
+"""Errors within this share count as a tie in the win / tie / loss table."""
+
+
+def compare_scenarios(runs: Runs) -> list[dict[str, Any]]:
+    """Compare methods without target labels, and all methods at every label budget.
+
+    Only OOD test rows count, unless every split is a random one. A task is a fold of a split of a
+    table (and a seed, where there are fewer than 6 folds: seeds share OOD test rows, so that p
+    values are then too small rather than too large). Errors are over the dummy's; the usual
+    parameters of each method are compared, not its variants.
+
+    Parameters
+    ----------
+    runs : Runs
+        All results.
+
+    Returns
+    -------
+    list of dict
+        ``budget`` (0: no labels), ``methods`` (with mean error, rank and whether it is `bold`),
+        ``n_tasks``, ``unit``, ``friedman_p``, ``critical_difference``, ``cliques``, ``comparisons``
+        and ``wins``.
+    """
+    keys = [key for key in runs.names() if not key[3]]
+    budgets = sorted({key[4] for key in keys})
+    found = [_compare(runs, keys, budget) for budget in budgets]
+    return [scenario for scenario in found if scenario is not None]
+
+
+def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
+    splits = {key[:2] for key in keys if key[4] == budget}
+    places = [key for key in keys if key[4] in {0, budget} and key[:2] in splits]
+    names = list(dict.fromkeys((key[2], key[4]) for key in places))
+    errors, unit, tasks = _errors(runs, names, places, budget)
+    if len(names) < 2 or not len(errors):  # noqa: PLR2004 - nothing to compare
+        return None
+    labels = [label_of(name, "", labelled) for name, labelled in names]
+    complete = ~np.isnan(errors).any(axis=1)
+    means = _means(runs, names, places, tasks)
+    scenario: dict[str, Any] = {
+        "budget": budget,
+        "unit": unit,
+        "n_tasks": len(errors),
+        "n_complete": int(complete.sum()),
+        "tie": TIE,
+        "level": LEVEL,
+    }
+    if not complete.any():
+        order = np.argsort(means, kind="stable")
+        ranks = np.full(len(names), np.nan)
+    else:
+        ranks = average_ranks(errors)
+        order = np.argsort(ranks, kind="stable")
+        difference = critical_difference(len(names), int(complete.sum()), level=LEVEL)
+        scenario |= {
+            "friedman_p": friedman_p(errors),
+            "critical_difference": difference,
+            "cliques": [[labels[i] for i in group] for group in cliques(ranks, difference)],
+        }
+    best = int(order[0])
+    holm, shared = _against(errors, best)
+    separated = holm < LEVEL
+    # with fewer tasks in common with the best no test could tell a method from it
+    tested = (shared >= MIN_BLOCKS) & _beats_dummy(errors, names, means)
+    scenario["methods"] = [
+        {
+            "label": labels[i],
+            "name": names[i][0],
+            "budget": names[i][1],
+            "over_dummy": means[i],
+            "rank": ranks[i],
+            "p_against_best": None if i == best else holm[i],
+            # nothing is bold where the test tells no method from the best, nor what is ahead on
+            # one split only, so that no test tells it from the dummy
+            "bold": bool(separated.any() and tested[i] and not separated[i]),
+        }
+        for i in order
+    ]
+    scenario["comparisons"] = [
+        {
+            "a": one.a,
+            "b": one.b,
+            **one.test._asdict(),
+            "wilcoxon_holm": one.wilcoxon_holm,
+            "sign_holm": one.sign_holm,
+        }
+        for one in compare_all(errors, labels)
+    ]
+    scenario["wins"] = win_tie_loss(errors[:, order], tolerance=TIE).tolist()
+    return scenario
+
+
+def _means(
+    runs: Runs, names: list[tuple[str, int]], keys: list[Key], tasks: Container[tuple[Any, ...]]
+) -> list[float]:
+    """Return the error over the dummy's of each method on some tasks, the mean over splits."""
+    role = _role(runs, keys)
+    found: dict[tuple[str, int], list[float]] = {name: [] for name in names}
+    for key in keys:
+        value = runs.over_dummy(key, role, tasks)
+        if value is not None:
+            found[key[2], key[4]].append(value)
+    return [float(np.mean(found[name])) if found[name] else float("nan") for name in names]
+
+
+def _role(runs: Runs, keys: list[Key]) -> str:
+    return "ood" if any(runs.of(key, "ood") for key in keys) else "id"
+
+
+def _errors(
+    runs: Runs, names: list[tuple[str, int]], keys: list[Key], budget: int
+) -> tuple[NDArray[np.float64], str, set[tuple[Any, ...]]]:
+    """Return errors over the dummy's, shape (n, methods), what a row is, and the tasks in them.
+
+    NaN where a task is missing.
+    """
+    values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
+    role = _role(runs, keys)
+    for key in keys:
+        for run in runs.of(key, role):
+            error = run["mae_over_dummy"]
+            if error is not None and np.isfinite(error):
+                task = (key[0], key[1], run["fold"], run["seed"])
+                values.setdefault(task, {})[key[2], key[4]] = error
+    # a fold that has too few target rows for the budget is none of its tasks
+    values = {
+        task: found
+        for task, found in values.items()
+        if any(labelled == budget for _, labelled in found)
+    }
+    table = np.array(
+        [[values[task].get(name, np.nan) for name in names] for task in values]
+    ).reshape(len(values), len(names))
+    blocks = list(dict.fromkeys(task[:3] for task in values))
+    if len(blocks) < MIN_BLOCKS:
+        return table, "fold and seed", set(values)
+    where = {block: [i for i, task in enumerate(values) if task[:3] == block] for block in blocks}
+    # a block of which one seed is missing is missing
+    blocked = np.array([table[rows].mean(axis=0) for rows in where.values()])
+    return blocked, "fold", set(values)
+
+
+def _beats_dummy(
+    errors: NDArray[np.float64], names: list[tuple[str, int]], means: list[float]
+) -> NDArray[np.bool_]:
+    """Return which methods have a smaller mean error than the dummy, as a test says too."""
+    if ("dummy", 0) not in names:
+        return np.ones(len(names), dtype=bool)
+    holm, _ = _against(errors, names.index(("dummy", 0)))
+    return (holm < LEVEL) & (np.array(means) < 1.0)
+
+
+def _against(
+    errors: NDArray[np.float64], best: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the Wilcoxon p of each method against the best one, Holm-corrected, and their tasks.
+
+    p is NaN for the best one itself, and where there is no task of both.
+    """
+    both = ~np.isnan(errors) & ~np.isnan(errors[:, [best]])
+    raw = np.full(errors.shape[1], np.nan)
+    for i in range(errors.shape[1]):
+        if i != best and both[:, i].any():
+            raw[i] = paired_test(errors[both[:, i], i], errors[both[:, i], best]).wilcoxon_p
+    return correct_holm(raw), both.sum(axis=0)

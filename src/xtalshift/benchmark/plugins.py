@@ -1,0 +1,96 @@
+"""Methods of the user's own, from Python files."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from xtalshift.errors import ConfigError
+from xtalshift.methods import METHODS
+
+__all__ = ["PLUGIN_PREFIX", "load_plugins", "read_plugins"]
+
+PLUGIN_PREFIX = "xtalshift_plugin_"
+
+
+def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
+    """Return the source of each plugin by file name.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Python files, relative to `folder`.
+    folder : Path
+        That of the specification.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read.
+    """
+    sources = {}
+    for name in names:
+        path = folder / name
+        try:
+            sources[name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the plugin {path}: {error}") from error
+    return sources
+
+
+def load_plugins(sources: dict[str, str]) -> None:
+    """Run plugins that have not run in this process, so that they register their methods.
+
+    The text is run, not a file: workers on other machines do not have it. A plugin that was edited
+    replaces what it registered before.
+
+    Parameters
+    ----------
+    sources : dict of str
+        Source by file name.
+
+    Raises
+    ------
+    ConfigError
+        If one fails.
+    """
+    for name, text in sources.items():
+        module_name = PLUGIN_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:16]
+        if module_name in sys.modules:
+            continue
+        _forget(name)
+        module = ModuleType(module_name)
+        # where tracebacks and `inspect` look for the source
+        shown = _shown(name)
+        module.__file__ = shown
+        linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
+        sys.modules[module_name] = module
+        try:
+            exec(compile(text, shown, "exec"), module.__dict__)  # noqa: S102 - the user's own code
+        except Exception as error:
+            _forget(name)
+            raise ConfigError(
+                f"the plugin {name} failed: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _shown(name: str) -> str:
+    return f"<plugin {name}>"
+
+
+def _forget(name: str) -> None:
+    """Remove the methods that this plugin registered, whatever its text was."""
+    old = [
+        module
+        for module in list(sys.modules.values())
+        if getattr(module, "__name__", "").startswith(PLUGIN_PREFIX)
+        and module.__file__ == _shown(name)
+    ]
+    for module in old:
+        for method in list(METHODS):
+            if METHODS[method].module == module.__name__:
+                METHODS.remove(method)
+        del sys.modules[module.__name__]

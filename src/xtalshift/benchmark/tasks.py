@@ -1,0 +1,178 @@
+"""The tasks of a benchmark, each with an id that depends on its content only."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+from xtalshift.benchmark.plugins import PLUGIN_PREFIX
+from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
+from xtalshift.config import Settings
+from xtalshift.errors import ConfigError
+from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.nn.device import resolve_device
+
+__all__ = ["Task", "TaskContext", "plan_tasks"]
+
+DATA_KEYS = ("sha256", "transform", "impute_nan", "hydrates", "feature_cols")
+ID_VERSION = 2
+"""Raised where the same settings would give other numbers, so that old records are not reused."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training of one method and its evaluation.
+
+    Attributes
+    ----------
+    id : str
+        Hash of everything that its numbers depend on, but for versions and hardware.
+    fold : str
+        Key of `Shared.folds`.
+    name, method, features : str
+        Name in tables, key of `METHODS`, features.
+    params : dict
+        Arguments of the regressor that are not the usual ones.
+    budget : int
+        Number of target labels; 0 for methods that use none.
+    """
+
+    id: str
+    fold: str
+    name: str
+    method: str
+    features: str
+    params: dict[str, Any]
+    budget: int
+
+
+class TaskContext(Settings):
+    """What all tasks of a benchmark have in common beside the rows.
+
+    Attributes
+    ----------
+    settings : MethodSettings
+        Of all methods.
+    trials : int
+        See `TuningConfig`.
+    """
+
+    settings: MethodSettings
+    trials: int = 0
+
+    @classmethod
+    def of(cls, spec: BenchmarkSpec) -> Self:
+        """Return the common part of a specification; the device is that of this process."""
+        values = {name: getattr(spec, name) for name in MethodSettings.model_fields}
+        # `auto` would be another device on another machine, and with it another network
+        values["device"] = str(resolve_device(spec.device))
+        settings = MethodSettings(**values)
+        return cls(settings=settings, trials=spec.tuning.trials)
+
+
+def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
+    """Return all tasks, those of the first seed first, so that early results compare all methods.
+
+    Parameters
+    ----------
+    spec : BenchmarkSpec
+        With the dummy, see `BenchmarkSpec.check_methods`.
+    shared : Shared
+        The folds.
+    """
+    _refuse_doubles(spec)
+    context = TaskContext.of(spec)
+    hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
+    # the same on every fold
+    content = {
+        entry.name: (_arguments(entry, context), _source(entry.method)) for entry in spec.methods
+    }
+    tasks = [
+        _make(entry, name, features, key, budget, hashes[key], content[entry.name], shared, context)
+        for key, fold in shared.folds.items()
+        for entry in spec.methods
+        for name, features in _features(entry, spec)
+        for budget in (fold.budgets if METHODS[entry.method].sees == "labels" else (0,))
+    ]
+    return sorted(tasks, key=lambda task: shared.folds[task.fold].seed)
+
+
+def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, str]]:
+    """Yield the features of a method, each with its name in tables."""
+    own = entry.features or METHODS[entry.method].features
+    if own or len(spec.features) == 1:
+        yield entry.name, own or spec.features[0]
+        return
+    for features in spec.features:
+        yield f"{entry.name}@{features}", features
+
+
+def _make(
+    entry: MethodEntry,
+    name: str,
+    features: str,
+    key: str,
+    budget: int,
+    rows: str,
+    own: tuple[dict[str, Any], str],
+    shared: Shared,
+    context: TaskContext,
+) -> Task:
+    fold = shared.folds[key]
+    info = shared.problems[fold.data].info
+    content = {
+        "version": ID_VERSION,
+        "data": {key: info[key] for key in DATA_KEYS},
+        "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.role, fold.tail, rows],
+        "method": [entry.method, features, *own],
+        "budget": budget,
+        "trials": context.trials,
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Task(task_id, key, name, entry.method, features, entry.params, budget)
+
+
+def _refuse_doubles(spec: BenchmarkSpec) -> None:
+    names = [name for entry in spec.methods for name, _ in _features(entry, spec)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"two methods are called {min(twice)!r}; give them different names")
+
+
+def _arguments(entry: MethodEntry, context: TaskContext) -> dict[str, Any]:
+    """Return all arguments of the regressor of a method but those that change no number."""
+    try:
+        regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
+    except ConfigError:
+        raise  # a wrong argument is known before anything runs
+    except Exception as error:  # noqa: BLE001 - the task will fail, and say so in its record
+        return {"failed": repr(error)}
+    return {
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        for name, value in regressor.get_params(deep=True).items()
+        if name.rpartition("__")[2] not in {"random_state", "threads", "device"}
+    }
+
+
+def _source(name: str) -> str:
+    """Return what tells the code of a method that is not ours: it may change between two runs."""
+    method = METHODS[name]
+    package = method.module.partition(".")[0]
+    if package == "xtalshift":
+        return ""
+    if package.startswith(PLUGIN_PREFIX):
+        return package  # holds the hash of the file
+    try:
+        text = inspect.getsource(sys.modules[method.module])
+    except (OSError, TypeError, KeyError):  # typed in, there is no file
+        return method.module
+    return hashlib.sha256(text.encode()).hexdigest()

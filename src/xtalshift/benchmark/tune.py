@@ -1,0 +1,105 @@
+"""Choose arguments by validation error, with the same number of trainings for every method."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from xtalshift.benchmark.fit import fit_method
+from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.benchmark.tasks import Task, TaskContext
+from xtalshift.errors import ConfigError
+from xtalshift.methods import METHODS
+from xtalshift.methods.inputs import target_transform
+from xtalshift.seeding import derive_seed
+
+__all__ = ["tune"]
+
+MIN_LABELS = 10
+
+
+def tune(
+    task: Task, problem: Problem, fold: FoldRows, context: TaskContext
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments with the smallest error on rows for selection, and how they were found.
+
+    These are the validation rows; for a method that uses target labels a fifth of the labels, which
+    it is then not given (with fewer than 10 labels the validation rows).
+
+    The first trial has the usual arguments, so that tuning never loses to them on the validation
+    rows. A method without a `space` is trained as it is.
+
+    Parameters
+    ----------
+    task : Task
+        Method, features, budget and the arguments that are fixed.
+    problem, fold, context
+        As in `xtalshift.benchmark.fit.fit_method`.
+
+    Returns
+    -------
+    params : dict
+        Arguments, the fixed ones among them.
+    report : dict
+        ``trials``, ``failed``, ``params`` and ``val_mae`` of the best, and ``usual_val_mae``.
+
+    Raises
+    ------
+    ConfigError
+        If optuna is not installed.
+    """
+    space = {k: v for k, v in METHODS[task.method].space.items() if k not in task.params}
+    if not space:
+        return dict(task.params), {"trials": 0}
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("tuning needs optuna: pip install 'xtalshift[tune]'") from error
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=derive_seed(fold.seed, "tuning"))
+    study = optuna.create_study(sampler=sampler)
+    usual = _error(task, dict(task.params), problem, fold, context)
+    best, lowest, failed = dict(task.params), usual, 0
+    for _ in range(context.trials - 1):
+        trial = study.ask()
+        params = {**task.params, **{k: _suggest(trial, k, v) for k, v in space.items()}}
+        try:
+            found = _error(task, params, problem, fold, context)
+        except Exception:  # noqa: BLE001 - arguments that do not work are a bad choice, no more
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            failed += 1
+            continue
+        study.tell(trial, found)
+        if found < lowest:
+            best, lowest = params, found
+    chosen = {key: best[key] for key in space if key in best}
+    report = {"trials": context.trials, "failed": failed, "params": chosen}
+    return best, report | {"val_mae": lowest, "usual_val_mae": usual}
+
+
+def _suggest(trial: Any, name: str, choices: tuple[Any, ...]) -> Any:
+    kind, *values = choices
+    if kind == "choice":
+        return trial.suggest_categorical(name, values)
+    if kind == "int":
+        return trial.suggest_int(name, *values)
+    return trial.suggest_float(name, *values, log=kind == "log")
+
+
+def _error(
+    task: Task, params: dict[str, Any], problem: Problem, fold: FoldRows, context: TaskContext
+) -> float:
+    """Return the mean absolute error on rows for selection, infinite if it is no number."""
+    train, rows = None, fold.parts["val"]
+    if METHODS[task.method].sees == "labels":
+        labels = fold.parts["target"][: task.budget]
+        kept = len(labels) - len(labels) // 5
+        if len(labels) >= MIN_LABELS:
+            train, rows = labels[:kept], labels[kept:]
+    regressor = fit_method(task, params, problem, fold, context, train)
+    inverse = target_transform(regressor, problem.info["transform"]).inverse
+    found = inverse(regressor.predict(problem.X[task.features][rows]))
+    error = float(np.mean(np.abs(found - problem.y[rows])))
+    return error if np.isfinite(error) else float("inf")

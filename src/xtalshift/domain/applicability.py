@@ -1,0 +1,374 @@
+"""Applicability domain: may a prediction for this material be trusted, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.domain.held_out import DomainThreshold, choose_threshold
+from xtalshift.domain.novelty import Novelty, Reference
+from xtalshift.domain.reasons import DomainReasons, FeatureRange, NearMaterial
+from xtalshift.domain.texts import decode_texts, encode_texts
+from xtalshift.errors import DataError
+from xtalshift.seeding import derive_seed
+
+__all__ = ["SAME", "ApplicabilityDomain", "DomainScores"]
+
+FloatArray = NDArray[np.float64]
+
+_PREFIX = "domain."
+
+SAME = 1e-4
+"""Distance, in standard deviations, below which features differ by rounding only."""
+
+
+class DomainScores(NamedTuple):
+    """How far n rows are from the training materials.
+
+    Attributes
+    ----------
+    ood_score : ndarray of float64, shape (n,)
+        Share of held-out source rows that are nearer, in [0, 1]; 1: farther than all, 0 for a
+        training material itself.
+    in_domain : ndarray of bool, shape (n,)
+        Whether the score is at most the threshold.
+    nearest : ndarray of int64, shape (n,)
+        The nearest training material, a place in `formulas_` and `targets_`.
+    nearest_distance : ndarray of float64, shape (n,)
+        Its Euclidean distance in standard deviations of the features.
+    distance_rank, rarity_rank : ndarray of float64, shape (n,)
+        Share of held-out rows with a smaller relative distance, and with less rare features; the
+        larger of the two decides the score.
+    """
+
+    ood_score: FloatArray
+    in_domain: NDArray[np.bool_]
+    nearest: NDArray[np.int64]
+    nearest_distance: FloatArray
+    distance_rank: FloatArray
+    rarity_rank: FloatArray
+
+
+class ApplicabilityDomain:
+    """What the training materials cover.
+
+    **The default score** is the larger of two ranks among held-out rows, ranked once more: of the
+    mean distance to the 5 nearest training materials relative to how far these lie apart
+    (`Novelty`), and of the rarity of the row's rarest feature values (`FeatureRarity`). Distances
+    find new regions but not new elements, whose compounds lie between known ones; rarity is the
+    reverse. The score never looks at which elements a row has; the rarity notices a new element by
+    feature values that no training material has. It says whether a material is new, **not how large
+    the error is**: with absolute errors it hardly correlates (docs/science/ood-score.md).
+
+    Attributes
+    ----------
+    formulas_ : ndarray of str, shape (n,)
+        Training materials: rows of the same features are one.
+    targets_ : ndarray of float64, shape (n,)
+        Their target, the mean of such rows.
+    elements_ : ndarray of bool, shape (118,)
+        Elements that a training material contains; column Z - 1.
+    range_ : FeatureRange
+        Names of the features and their training range.
+    novelty_ : Novelty
+        What the score is computed from.
+    threshold_ : DomainThreshold
+        Largest score inside the domain and the rates it achieves on held-out groups.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> formulas = ["NaCl", "KCl", "NaBr", "KBr"]
+    >>> X = np.array([[1.0, 2.0], [2.0, 2.0], [1.0, 3.0], [2.0, 3.0]])
+    >>> domain = ApplicabilityDomain.fit(
+    ...     X, [8.5, 8.4, 7.1, 7.3], formulas, feature_names=["a", "b"]
+    ... )
+    >>> scores = domain.assess([[1.0, 2.1], [9.0, 9.0]])
+    >>> str(domain.formulas_[scores.nearest[0]]), float(scores.ood_score[1])
+    ('NaCl', 1.0)
+    """
+
+    formulas_: NDArray[np.object_]
+    targets_: FloatArray
+    elements_: NDArray[np.bool_]
+    range_: FeatureRange
+    novelty_: Novelty
+    threshold_: DomainThreshold
+
+    @classmethod
+    def fit(
+        cls,
+        X_train: ArrayLike,
+        y_train: ArrayLike,
+        formulas_train: Sequence[str],
+        X_held_out: ArrayLike | None = None,
+        *,
+        feature_names: Sequence[str],
+        elements: ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> Self:
+        """Learn what the training rows cover.
+
+        Parameters
+        ----------
+        X_train : array_like of float, shape (n, d)
+            Features in their own units, finite or NaN.
+        y_train : array_like of float, shape (n,)
+            Targets, shown beside the nearest materials.
+        formulas_train : sequence of str, length n
+            Formulas.
+        X_held_out : array_like of float, shape (m, d), optional
+            Features of source rows that are not training rows; the score is a share of them.
+            Without any, training rows take their place, each against the others.
+        feature_names : sequence of str, length d
+            Names for the reasons.
+        elements : array_like of bool, shape (118,), optional
+            Elements of the training rows; by default those of the formulas.
+        random_state : int
+            Seed of k-means and of the groups held out for the threshold.
+
+        Raises
+        ------
+        DataError
+            If shapes differ, there is no row, no feature varies or one is infinite.
+        """
+        X, y, formulas = _check_rows(X_train, y_train, formulas_train)
+        if len(feature_names) != X.shape[1]:
+            raise DataError(f"{len(feature_names)} feature names for {X.shape[1]} features")
+        kept, merged = _distinct(X)
+        X = X[kept]
+        domain = cls()
+        domain.formulas_ = formulas[kept]
+        domain.targets_ = np.bincount(merged, weights=y) / np.bincount(merged)
+        domain.range_ = FeatureRange.of(X, tuple(str(name) for name in feature_names))
+        compositions = _parse(formulas[kept])
+        contains = _contains(compositions)
+        domain.elements_ = np.asarray(
+            contains.any(axis=0) if elements is None else elements, dtype=bool
+        )
+        groups = _group_names(compositions, domain.formulas_)
+        domain.novelty_ = Novelty.fit(
+            X,
+            None if X_held_out is None else _check_held_out(X_held_out, X.shape[1]),
+            groups=groups,
+            random_state=derive_seed(random_state, "novelty"),
+        )
+        domain.threshold_ = choose_threshold(
+            X, contains, groups, random_state=derive_seed(random_state, "threshold")
+        )
+        return domain
+
+    def assess(self, X: ArrayLike) -> DomainScores:
+        """Say how far rows are from the training materials.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing, and any size is allowed.
+
+        Raises
+        ------
+        DataError
+            If there is another number of features.
+        """
+        found = self.novelty_.assess(self._check_features(X))
+        # a training material is not new, however alone it stands among the others
+        score = np.where(found.nearest_distance < SAME, 0.0, found.score)
+        return DomainScores(
+            score,
+            score <= self.threshold_.threshold,
+            found.nearest,
+            found.nearest_distance,
+            found.distance_rank,
+            found.rarity_rank,
+        )
+
+    def holds(self, X: ArrayLike) -> NDArray[np.bool_]:
+        """Return which rows, shape (n, d), are training materials, shape (n,)."""
+        return self.assess(X).nearest_distance < SAME
+
+    def unseen_elements(self, compositions: Compositions) -> NDArray[np.object_]:
+        """Return the elements that no training material has, shape (n,), joined by spaces.
+
+        A row with such an element is outside the domain whatever its score.
+
+        Parameters
+        ----------
+        compositions : Compositions, length n
+            The rows.
+        """
+        unseen = np.full(len(compositions), "", dtype=object)
+        new = np.flatnonzero(~self.elements_[compositions.z.astype(np.intp) - 1])
+        rows = np.searchsorted(compositions.starts, new, side="right") - 1
+        for row, z in zip(rows.tolist(), compositions.z[new].tolist(), strict=True):
+            unseen[row] = f"{unseen[row]} {SYMBOLS[z]}".lstrip()
+        return unseen
+
+    def reasons(self, X: ArrayLike, *, n_nearest: int = 3) -> list[DomainReasons]:
+        """Say of every row why it is near or far.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            As for `assess`.
+        n_nearest : int
+            Nearest training materials listed.
+
+        Returns
+        -------
+        list of DomainReasons, length n
+        """
+        features = self._check_features(X)
+        reference = self.novelty_.reference
+        distances, rows = reference.neighbours(features, n_nearest)
+        beyond = self.range_.beyond(features, reference.scale())
+        shares = reference.shares(features)
+        # a missing value takes the mean, and one out of range is named already
+        shares[np.isnan(features) | (beyond > 0)] = 1.0
+        return [
+            DomainReasons(
+                self.range_.worst(features[row], beyond[row]),
+                self.range_.rare(features[row], shares[row]),
+                tuple(
+                    NearMaterial(str(self.formulas_[i]), float(d), float(self.targets_[i]))
+                    for i, d in zip(rows[row].tolist(), distances[row].tolist(), strict=True)
+                ),
+            )
+            for row in range(len(features))
+        ]
+
+    def explain(self, X: ArrayLike, *, n_nearest: int = 3) -> NDArray[np.object_]:
+        """Return the `reasons` of every row as one line of text, shape (n,)."""
+        found = self.reasons(X, n_nearest=n_nearest)
+        texts = np.empty(len(found), dtype=object)
+        texts[:] = [str(reasons) for reasons in found]
+        return texts
+
+    def extend(self, X: ArrayLike, y: ArrayLike, formulas: Sequence[str]) -> Self:
+        """Return a copy with target labels as further training materials.
+
+        Held-out rows and threshold stay as they were: the score goes on to compare with them. A
+        material with the features of a known one replaces it, a repeated one its predecessor.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (m, d)
+            Features, finite or NaN.
+        y : array_like of float, shape (m,)
+            Target labels.
+        formulas : sequence of str, length m
+            Formulas.
+
+        Raises
+        ------
+        DataError
+            If shapes differ or there is another number of features.
+        """
+        features, targets, names = _check_rows(X, y, formulas)
+        self._check_features(features)
+        added = type(self)().set_state(self.get_state())
+        distances, nearest = self.novelty_.reference.neighbours(features, 1)
+        known = distances[:, 0] == 0
+        added.targets_[nearest[known, 0]] = targets[known]
+        added.formulas_[nearest[known, 0]] = names[known]
+        added.elements_ = self.elements_ | _contains(_parse(names)).any(axis=0)
+        added.range_ = self.range_.extended(features)
+        new = np.flatnonzero(~known)[::-1]
+        if new.size:
+            new = np.sort(new[_distinct(features[new])[0]])
+            reference = self.novelty_.reference.extended(features[new])
+            added.novelty_ = Novelty(reference, self.novelty_.held_out)
+            added.formulas_ = np.concatenate([added.formulas_, names[new]])
+            added.targets_ = np.concatenate([added.targets_, targets[new]])
+        return added
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return everything as arrays named ``domain.*``, texts as bytes."""
+        state = {
+            **self.novelty_.reference.get_state(),
+            "held_out": self.novelty_.held_out,
+            **self.threshold_.get_state(),
+            **self.range_.get_state(),
+            "formulas": encode_texts(self.formulas_),
+            "targets": self.targets_,
+            "elements": self.elements_,
+        }
+        return {f"{_PREFIX}{name}": value for name, value in state.items()}
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> Self:
+        """Restore what `get_state` returned; other names are ignored."""
+        own = {
+            name.removeprefix(_PREFIX): value
+            for name, value in state.items()
+            if name.startswith(_PREFIX)
+        }
+        self.novelty_ = Novelty(Reference.from_state(own), own["held_out"])
+        self.threshold_ = DomainThreshold.from_state(own)
+        self.formulas_ = np.array(decode_texts(own["formulas"]), dtype=object)
+        self.targets_ = own["targets"].copy()
+        self.elements_ = own["elements"]
+        self.range_ = FeatureRange.from_state(own)
+        return self
+
+    def _check_features(self, X: ArrayLike) -> FloatArray:
+        features = np.asarray(X, dtype=np.float64)
+        if features.ndim != 2 or features.shape[1] != len(self.range_.names):  # noqa: PLR2004
+            raise DataError(
+                f"X has shape {features.shape}, expected (n, {len(self.range_.names)}): the "
+                "features of the training rows"
+            )
+        return features
+
+
+def _check_rows(
+    X: ArrayLike, y: ArrayLike, formulas: Sequence[str]
+) -> tuple[FloatArray, FloatArray, NDArray[np.object_]]:
+    features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    names = np.array([str(formula) for formula in formulas], dtype=object)
+    if features.ndim != 2 or targets.shape != names.shape or len(features) != len(names):  # noqa: PLR2004
+        raise DataError(
+            f"X has shape {features.shape}, y {targets.shape}, formulas ({len(names)},); expected "
+            "(n, d), (n,) and (n,)"
+        )
+    if not len(features):
+        raise DataError("there are no training rows; a domain needs at least one")
+    return features, targets, names
+
+
+def _check_held_out(X: ArrayLike, d: int) -> FloatArray:
+    features = np.asarray(X, dtype=np.float64)
+    if features.ndim != 2 or features.shape[1] != d or not len(features):  # noqa: PLR2004
+        raise DataError(f"X_held_out has shape {features.shape}, expected (m, {d}) with m > 0")
+    return features
+
+
+def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the first of all rows that are the same, in order, and for each row its place there.
+
+    Polymorphs have the same composition features and would be each other's neighbours.
+    """
+    rows = np.ascontiguousarray(X + 0.0)  # -0 becomes 0
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[numbers]
+
+
+def _parse(formulas: NDArray[np.object_]) -> Compositions:
+    # which elements a hydrate has is the same however it is read
+    return parse_formulas(formulas.tolist(), hydrates="expand")[0]
+
+
+def _contains(compositions: Compositions) -> NDArray[np.bool_]:
+    return np.asarray(np.nan_to_num(compositions.element_fractions()) > 0)
+
+
+def _group_names(compositions: Compositions, formulas: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return reduced formulas, or the text where it is none."""
+    reduced = compositions.reduced_formulas()
+    return np.where(reduced == "", formulas, reduced)

@@ -1,0 +1,168 @@
+"""Why a material is near the training materials or far from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.domain.texts import decode_texts, encode_texts
+
+__all__ = ["DomainReasons", "FeatureOutOfRange", "FeatureRange", "NearMaterial", "RareValue"]
+
+FloatArray = NDArray[np.float64]
+
+_WORST = 3
+_RARE = 0.001  # share of training materials up to which a value is worth mentioning
+
+
+class FeatureOutOfRange(NamedTuple):
+    """A value, the training range in the same unit, and by how many standard deviations it is out.
+
+    `n_sd` is infinite where the training value is constant.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n_sd: float
+
+    def __str__(self) -> str:
+        """Return one phrase."""
+        range_ = f"{self.low:.4g} to {self.high:.4g}"
+        if math.isinf(self.n_sd):
+            return f"{self.name} = {self.value:.4g} (training: {range_})"
+        side = "above" if self.value > self.high else "below"
+        return f"{self.name} = {self.value:.4g} (training: {range_}; {self.n_sd:.2g} sd {side})"
+
+
+class RareValue(NamedTuple):
+    """A value and the share of training materials that have almost the same."""
+
+    name: str
+    value: float
+    share: float
+
+    def __str__(self) -> str:
+        """Return one phrase."""
+        where = f"in {100 * self.share:.2g}% of the training materials" if self.share else "in none"
+        return f"{self.name} = {self.value:.4g} ({where})"
+
+
+class NearMaterial(NamedTuple):
+    """A training material, its distance in standard deviations, and its target in its unit."""
+
+    formula: str
+    distance: float
+    target: float
+
+    def __str__(self) -> str:
+        """Return one phrase."""
+        return f"{self.formula} (distance {self.distance:.3g}, value {self.target:.4g})"
+
+
+class DomainReasons(NamedTuple):
+    """Reasons for one row, each list with the most telling first.
+
+    Attributes
+    ----------
+    out_of_range : tuple of FeatureOutOfRange
+        At most three features outside the training range.
+    rare : tuple of RareValue
+        At most three values inside the range that at most 0.1 % of the training materials have.
+    nearest : tuple of NearMaterial
+        Nearest training materials.
+    """
+
+    out_of_range: tuple[FeatureOutOfRange, ...]
+    rare: tuple[RareValue, ...]
+    nearest: tuple[NearMaterial, ...]
+
+    def __str__(self) -> str:
+        """Return one line."""
+        parts = (
+            ("out of range", self.out_of_range),
+            ("rare", self.rare),
+            ("nearest", self.nearest),
+        )
+        return "; ".join(
+            f"{title}: {', '.join(map(str, found))}" for title, found in parts if found
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRange:
+    """Range of every feature over the training materials.
+
+    Attributes
+    ----------
+    names : tuple of str, length d
+        Features.
+    low, high : ndarray of float64, shape (d,)
+        In the unit of the feature; NaN if it was always missing.
+    """
+
+    names: tuple[str, ...]
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, X: FloatArray, names: tuple[str, ...]) -> Self:
+        """Return the range of features of shape (n, d); NaN means missing."""
+        return cls(names, np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0))
+
+    def extended(self, X: FloatArray) -> FeatureRange:
+        """Return the range with further rows, shape (m, d)."""
+        more = FeatureRange.of(X, self.names)
+        return FeatureRange(self.names, np.fmin(self.low, more.low), np.fmax(self.high, more.high))
+
+    def beyond(self, X: FloatArray, scale: FloatArray) -> FloatArray:
+        """Return how far each value is out of range, in units of `scale` (d,), shape (n, d).
+
+        0 inside and where the value or the range is missing; infinite where the scale is 0.
+        """
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            gaps = np.fmax(self.low - X, X - self.high)
+            # a sum in another order differs in the last digits
+            return np.where(gaps > 1e-9 * np.maximum(1.0, size), gaps / scale, 0.0)
+
+    def worst(self, values: FloatArray, beyond: FloatArray) -> tuple[FeatureOutOfRange, ...]:
+        """Return the features of one row, (d,), that are farthest out of range."""
+        return tuple(
+            FeatureOutOfRange(
+                self.names[j],
+                float(values[j]),
+                float(self.low[j]),
+                float(self.high[j]),
+                float(beyond[j]),
+            )
+            for j in np.argsort(-beyond, kind="stable")[:_WORST].tolist()
+            if beyond[j] > 0
+        )
+
+    def rare(self, values: FloatArray, shares: FloatArray) -> tuple[RareValue, ...]:
+        """Return the values of one row, (d,), that the fewest training materials have."""
+        return tuple(
+            RareValue(self.names[j], float(values[j]), float(shares[j]))
+            for j in np.argsort(shares, kind="stable")[:_WORST].tolist()
+            if shares[j] <= _RARE
+        )
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return everything as named arrays."""
+        return {
+            "range.names": encode_texts(self.names),
+            "range.low": self.low,
+            "range.high": self.high,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
+        """Restore what `get_state` returned; other names are ignored."""
+        names = tuple(decode_texts(state["range.names"]))
+        return cls(names, state["range.low"], state["range.high"])

@@ -1,0 +1,1 @@
+"""What each command does: settings in, result out; nothing is printed."""

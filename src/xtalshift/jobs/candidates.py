@@ -1,0 +1,394 @@
+"""A table of candidates, read piece by piece; what can be measured is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.acquisition.rules import RULES, Aim, Candidates, score_candidates
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.data import read_frame
+from xtalshift.data.numbers import parse_numbers
+from xtalshift.domain.applicability import SAME
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.jobs.predict import Forecaster
+from xtalshift.model import FormulaRegressor
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.registry import near_miss
+from xtalshift.seeding import as_generator
+
+__all__ = ["Kept", "Measured", "Pool", "Request", "read_measured"]
+
+FloatArray = NDArray[np.float64]
+Points = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+MOST = 200_000
+"""Candidates that are kept to choose from: points of 116 MB (145 features), about 1 GB in all."""
+
+ADDED = ("rank", "score", "utility")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes
+    ----------
+    n : int
+        Candidates.
+    rule : str
+        A name in `xtalshift.acquisition.rules.RULES`.
+    aim : Aim
+        Which values are good; its `best` is found in the training and measured values if missing.
+    cost_col : str, optional
+        Column of what each measurement costs, above 0, in any unit.
+    budget : float, optional
+        Largest total cost.
+    diversity : float, optional
+        As in `xtalshift.acquisition.batches.select_batch`; by default the rule's own.
+    in_domain_only : bool
+        Whether to leave out candidates outside the domain of the model.
+    seed : int
+        Of rules that draw.
+    """
+
+    n: int
+    rule: str = "uncertainty"
+    aim: Aim = field(default_factory=Aim)
+    cost_col: str | None = None
+    budget: float | None = None
+    diversity: float | None = None
+    in_domain_only: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        RULES[self.rule]  # an unknown name says which there are
+        if self.n < 1:
+            raise ConfigError(f"n = {self.n}: expected at least 1 candidate")
+        if self.budget is not None and self.cost_col is None:
+            raise ConfigError(
+                f"budget = {self.budget:g} needs a column that says what each candidate costs"
+            )
+        if self.budget is not None and not 0 < self.budget < np.inf:
+            raise ConfigError(f"budget = {self.budget:g}: expected a finite total cost above 0")
+        if self.diversity is not None and not 0 <= self.diversity < np.inf:
+            raise ConfigError(f"diversity = {self.diversity:g}: expected a number of at least 0")
+
+    @property
+    def needs_std(self) -> bool:
+        """Whether the rule needs standard deviations of predictions."""
+        # uncertainty takes half an interval too, but a model that has one has the other
+        return self.rule == "uncertainty" or "std" in RULES[self.rule].needs
+
+
+class Measured(NamedTuple):
+    """Materials that need no measurement.
+
+    Attributes
+    ----------
+    keys : frozenset of str
+        One of each material and its conditions.
+    points : ndarray of float32, shape (m, d), or None
+        Their standardised features.
+    targets : ndarray of float64, shape (k,)
+        The values that are known of them, in the unit of the model.
+    """
+
+    keys: frozenset[str] = frozenset()
+    points: Points | None = None
+    targets: FloatArray = np.empty(0)
+
+
+def read_measured(
+    forecaster: Forecaster, paths: Sequence[Path], progress: Progress = NO_PROGRESS
+) -> Measured:
+    """Return the materials of files of measurements.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        The model; its target column is read where a file has it, in the unit of the model.
+    paths : sequence of Path
+        Files with a column of formulas, and the feature columns of the model.
+    progress : Progress
+        Told what was found.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, a column is missing, or no formula is readable.
+    """
+    model, keys, points, values = forecaster.model, set[str](), [], []
+    for path in paths:
+        frame = read_frame(path)
+        own = forecaster.formula_col if forecaster.formula_col in frame.columns else None
+        formulas, extra = replace(forecaster, formula_col=own).inputs(frame, str(path))
+        _, reasons = model.featurizer().featurize(formulas)
+        good = (reasons == "") & (extra is None or np.isfinite(extra).all(axis=1))
+        if not good.any():
+            raise DataError(f"{path} has no material that can be read. Row 1: {reasons[0]}")
+        known, conditions = _rows(formulas, good), None if extra is None else extra[good]
+        keys.update(_keys(model, known, conditions))
+        if model.domain_ is not None:
+            points.append(_points(model, known, conditions))
+        text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
+        name = model.card_.target_name
+        if name in frame.columns:
+            comma = bool(frame.attrs.get("decimal_comma"))
+            found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
+            values.append(found[np.isfinite(found)])
+            progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
+        else:
+            progress.say(f"{text}; no column {name!r}, so their values are not known")
+    return Measured(
+        frozenset(keys),
+        np.concatenate(points) if points else None,
+        np.concatenate([*values, np.empty(0)]),
+    )
+
+
+@dataclass(eq=False)
+class Kept:
+    """Some candidates.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame, n rows
+        Input columns and predictions.
+    worth : ndarray of float64, shape (n,)
+        What decides which are kept where there are too many.
+    costs : ndarray of float64, shape (n,), or None
+        Of their measurements.
+    points : ndarray of float32, shape (n, d), or None
+        Standardised features.
+    """
+
+    frame: pd.DataFrame
+    worth: FloatArray
+    costs: FloatArray | None
+    points: Points | None
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return some rows, in that order."""
+        return type(self)(
+            self.frame.iloc[rows],
+            self.worth[rows],
+            None if self.costs is None else self.costs[rows],
+            None if self.points is None else self.points[rows],
+        )
+
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """Return several as one."""
+
+        def stack(arrays: list[Any]) -> Any:
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        return cls(
+            pd.concat([part.frame for part in parts]),
+            stack([part.worth for part in parts]),
+            stack([part.costs for part in parts]),
+            stack([part.points for part in parts]),
+        )
+
+    def described(self, model: FormulaRegressor, known: Points | None = None) -> Candidates:
+        """Return them as rules want them."""
+        mean, std = (self.frame[name].to_numpy(dtype=np.float64) for name in ("prediction", "std"))
+        found = Candidates(len(mean), mean, points=self.points, known=known)
+        if model.calibration_ is None:
+            return found
+        return replace(found, std=std)
+
+
+class Pool:
+    """Takes the candidates of a table piece by piece and keeps the best 200,000.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        The model.
+    source : str
+        What messages call the table.
+    request : Request
+        What is wanted; its `aim` is complete.
+    measured : Measured
+        What to leave out.
+    """
+
+    def __init__(
+        self, forecaster: Forecaster, source: str, request: Request, measured: Measured
+    ) -> None:
+        self._forecaster = forecaster
+        self._source = source
+        self._request = request
+        self._measured = measured
+        self._rule = RULES[request.rule]
+        self._rng = as_generator(request.seed)
+        self._seen: set[str] = set()
+        self._pieces: list[Kept] = []
+        self._rows = self._found = self._kept = 0
+        self._left_out: Counter[str] = Counter()
+        self._first_bad = ""
+        diversity = self._rule.diversity if request.diversity is None else request.diversity
+        wanted = diversity > 0 or "points" in self._rule.needs
+        self._with_points = wanted and forecaster.model.domain_ is not None
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Predict the new materials of a piece and take those that can be measured."""
+        model = self._forecaster.model
+        for name in ADDED:
+            if name in frame.columns:
+                raise DataError(f"{self._source} has a column {name!r} already; rename it")
+        formulas, extra = self._forecaster.inputs(frame, self._source)
+        keys = _keys(model, formulas, extra)
+        new = self._is_new(keys)
+        self._rows += len(frame)
+        self._left_out["repeated"] += int(np.sum(~new))
+        frame = self._forecaster.predict(frame[new], self._source)
+        formulas, keys = _rows(formulas, new), keys[new]
+        extra = None if extra is None else extra[new]
+        fits, costs = self._judge(frame, keys)
+        rows = np.flatnonzero(fits)
+        if not rows.size:
+            return
+        points = None
+        if self._with_points:
+            points = _points(model, _rows(formulas, fits), None if extra is None else extra[fits])
+        piece = Kept(frame.iloc[rows], np.empty(0), None if costs is None else costs[rows], points)
+        piece.worth = self._worth(piece)
+        self._pieces.append(piece)
+        self._found += len(rows)
+        self._kept += len(rows)
+        if self._kept > MOST + MOST // 4:  # now and then, as every time copies all
+            self._shrink()
+
+    def close(self, progress: Progress) -> Kept:
+        """Return the candidates, and say what was left out."""
+        parts = [f"{count:,} {why}" for why, count in self._left_out.items() if count]
+        text = f"{self._rows:,} rows: " + "".join(f"{part}, " for part in parts)
+        text += f"{self._found:,} candidates"
+        if self._first_bad:
+            text += f" (unreadable: {self._first_bad})"
+        if not self._found:
+            raise DataError(f"{self._source} has no candidate to choose from. {text}")
+        progress.say(text)
+        self._shrink()
+        (piece,) = self._pieces
+        if self._found > MOST:
+            size = (
+                ""
+                if piece.points is None
+                else f" (their points take {piece.points.nbytes / 1e6:.0f} MB)"
+            )
+            by = "distance" if "points" in self._rule.needs else "score"
+            progress.say(f"The best {MOST:,} of them by {by} are kept to choose from{size}")
+        return piece
+
+    def _is_new(self, keys: NDArray[np.object_]) -> Mask:
+        new = np.ones(len(keys), dtype=bool)
+        for row, key in enumerate(keys.tolist()):
+            if key:
+                new[row] = key not in self._seen
+                self._seen.add(key)
+        return new
+
+    def _judge(
+        self, frame: pd.DataFrame, keys: NDArray[np.object_]
+    ) -> tuple[Mask, FloatArray | None]:
+        """Return which predicted rows can be chosen, and their costs."""
+        fits = np.ones(len(frame), dtype=bool)
+
+        def leave_out(why: str, mask: Any) -> None:
+            wrong = np.asarray(mask, dtype=bool)
+            self._left_out[why] += int(np.sum(fits & wrong))
+            fits[wrong] = False
+
+        bad = (frame["status"] != "ok").to_numpy()
+        if bad.any() and not self._first_bad:
+            row = int(bad.argmax())
+            self._first_bad = f"row {frame.index[row] + 1}: {frame['reason'].iloc[row]}"
+        leave_out("unreadable", bad)
+        near = frame["nearest_distance"].to_numpy() < SAME
+        # other conditions (a temperature) make it another measurement
+        same = np.array([key.partition("|")[0] for key in keys.tolist()], dtype=object)
+        leave_out("in the training set", near & (frame["nearest_formula"].to_numpy() == same))
+        leave_out("measured", [key in self._measured.keys for key in keys.tolist()])
+        if self._request.in_domain_only:
+            leave_out("outside the domain", ~frame["in_domain"].to_numpy())
+        if self._request.needs_std:
+            leave_out("without a finite interval", ~np.isfinite(frame["std"].to_numpy()))
+        if self._request.cost_col is None:
+            return fits, None
+        costs, problems = self._costs(frame)
+        leave_out("without a cost", problems == "missing")
+        wrong = np.flatnonzero(fits & ~((costs > 0) & (problems == "")))
+        if wrong.size:
+            row = int(wrong[0])
+            cell = frame[self._request.cost_col].iloc[row]
+            raise DataError(
+                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {cell!r}; "
+                f"expected a number above 0 in column {self._request.cost_col!r}"
+            )
+        return fits, costs
+
+    def _costs(self, frame: pd.DataFrame) -> tuple[FloatArray, NDArray[np.object_]]:
+        name = self._request.cost_col
+        assert name is not None
+        there = [str(column) for column in frame.columns]
+        if name not in there:
+            raise DataError(
+                f"{self._source} has no column of costs {name!r}{near_miss(name, there)}"
+            )
+        comma = bool(frame.attrs.get("decimal_comma"))
+        return parse_numbers(frame[name], decimal_comma=comma)
+
+    def _worth(self, piece: Kept) -> FloatArray:
+        """Return what decides which candidates are kept."""
+        if "points" in self._rule.needs:
+            # the score is 1 for all; farthest-first choice takes from the far ones
+            return np.asarray(piece.frame["nearest_distance"], dtype=np.float64)
+        given = piece.described(self._forecaster.model)
+        return score_candidates(self._request.rule, given, self._request.aim, rng=self._rng)
+
+    def _shrink(self) -> None:
+        piece = Kept.join(self._pieces)
+        if len(piece.worth) > MOST:
+            lowest = piece.worth.min() if self._rule.from_lowest else 0.0
+            each = 1.0 if piece.costs is None else piece.costs
+            order = np.argsort(-(piece.worth - lowest) / each, kind="stable")
+            best = order[:MOST]
+            if self._rule.from_lowest:
+                best[-1] = order[-1]  # from which the others count
+            piece = piece.take(np.sort(best))
+        self._pieces, self._kept = [piece], len(piece.worth)
+
+
+def _rows(items: list[Any], mask: Mask) -> list[Any]:
+    return [items[row] for row in np.flatnonzero(mask)]
+
+
+def _keys(
+    model: FormulaRegressor, formulas: list[Any], extra: FloatArray | None
+) -> NDArray[np.object_]:
+    """Return a text per row, equal where material and conditions are; empty if unreadable."""
+    keys = parse_formulas(formulas, hydrates=model.hydrates)[0].reduced_formulas()
+    if extra is not None:
+        for row in np.flatnonzero(keys != ""):
+            keys[row] = f"{keys[row]}|{extra[row].tolist()}"
+    return keys
+
+
+def _points(model: FormulaRegressor, formulas: list[Any], extra: FloatArray | None) -> Points:
+    """Return where readable materials lie, as the domain of the model measures distances."""
+    assert model.domain_ is not None
+    scaler = model.domain_.novelty_.reference.scaler
+    with np.errstate(over="ignore"):  # what overflows is clipped
+        return scaler.transform(model.features_of(formulas, extra)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""The main job: methods compared in and out of distribution."""

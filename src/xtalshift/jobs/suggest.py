@@ -1,0 +1,194 @@
+"""Which candidates of a table to measure next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.acquisition.batches import Batch
+from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
+from xtalshift.errors import ConfigError, DataError, NotConformalizedError
+from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
+from xtalshift.jobs.predict import Forecaster
+from xtalshift.model import FormulaRegressor
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["Suggestions", "suggest"]
+
+_UNUSED = ["n_clipped", "status", "reason"]
+HARDLY = 1e-3
+"""Expected improvement, in standard deviations, below which nothing is to be expected."""
+_NOTHING = Measured()
+_REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
+
+
+class Suggestions(NamedTuple):
+    """Chosen rows, and the rule that decided: not always the one that was asked for."""
+
+    frame: pd.DataFrame
+    rule: str
+
+
+def suggest(
+    forecaster: Forecaster,
+    frames: Iterable[pd.DataFrame],
+    source: str,
+    request: Request,
+    *,
+    measured: Measured = _NOTHING,
+    progress: Progress = NO_PROGRESS,
+) -> Suggestions:
+    """Choose the candidates of a table that are to be measured next.
+
+    Left out are unreadable rows, repeated materials (the first row counts), materials that the
+    model was trained on, and measured ones. The table is read once, piece by piece; beside the
+    best 200,000 candidates (by score per cost; by distance from the training materials for
+    ``diversity``) memory holds the reduced formulas that were seen, some 100 bytes each.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        The model.
+    frames : iterable of pandas.DataFrame
+        The table in pieces, with a running index.
+    source : str
+        What messages call the table.
+    request : Request
+        What is wanted.
+    measured : Measured
+        See `read_measured`; counts as known where the rule looks at what is known.
+    progress : Progress
+        Told what was left out, and what is doubtful about the choice.
+
+    Returns
+    -------
+    Suggestions
+        The rule that decided, and in order of choice: rank, the input columns, predictions, the
+        score of the rule, and the utility that decided (score times distance factor, per cost).
+        Fewer than `n` rows if there are fewer candidates or the budget is spent.
+
+    Raises
+    ------
+    NotConformalizedError
+        If the rule needs uncertainties and the model has none.
+    ConfigError
+        If the rule needs something else that is missing.
+    DataError
+        If a column is missing, a cost is wrong, or nothing is left to choose from.
+    """
+    model = forecaster.model
+    request = _settle(model, request, measured, progress)
+    pool = Pool(forecaster, source, request, measured)
+    with progress.task("candidates", None) as task:
+        for frame in frames:
+            pool.add(frame)
+            task.advance(len(frame))
+    candidates = pool.close(progress)
+    batch = choose_candidates(
+        request.rule,
+        candidates.described(model, _known(model, request, measured)),
+        request.n,
+        request.aim,
+        diversity=request.diversity,
+        costs=candidates.costs,
+        budget=request.budget,
+        rng=request.seed,
+    )
+    if not len(batch.rows):
+        assert candidates.costs is not None
+        raise DataError(
+            f"the cheapest candidate costs {candidates.costs.min():g}, the budget is "
+            f"{request.budget:g}"
+        )
+    chosen = candidates.frame.iloc[batch.rows].reset_index(drop=True)
+    _say_choice(candidates, batch, request, progress)
+    outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
+    if outside and model.domain_ is not None:
+        progress.say(
+            f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
+            "where its intervals need not hold; --in-domain leaves them out"
+        )
+    chosen = chosen.drop(columns=_UNUSED).assign(score=batch.score, utility=batch.utility)
+    chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))
+    return Suggestions(chosen, request.rule)
+
+
+def _settle(
+    model: FormulaRegressor, request: Request, measured: Measured, progress: Progress
+) -> Request:
+    """Return the request with all that follows from the model, or say why it cannot be met."""
+    rule, calibration, domain = request.rule, model.calibration_, model.domain_
+    if request.needs_std:
+        if calibration is None:
+            raise NotConformalizedError(
+                f"rule {rule!r} needs the uncertainty of predictions, and the model was saved "
+                "without intervals; train it again (not with --intervals none), or use rule "
+                "diversity or random"
+            )
+        if calibration.kind == "absolute":
+            text = "warning: the intervals of this model have one width for all materials, so "
+            if rule == "uncertainty":
+                text += "the distance from the training materials decides instead of uncertainty"
+                request = replace(request, rule="diversity")
+            else:
+                text += f"rule {rule!r} follows the prediction alone"
+            progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
+    if "points" in RULES[request.rule].needs and domain is None:
+        raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
+    origin, adapted = model.card_.provenance, False
+    while "adapted_from" in origin:  # the domain then has the labels too
+        origin, adapted = origin["adapted_from"], True
+    rows = origin.get("data", {}).get("materials", 0)
+    if not measured.keys and domain is not None and rows > len(domain.formulas_):
+        fitted = "a part" if adapted else f"{len(domain.formulas_):,}"
+        progress.say(
+            f"note: the model was fitted to {fitted} of the {rows:,} materials of "
+            f"{model.card_.source or 'its table'}; the others (kept for validation and "
+            "intervals) may be suggested: exclude them with --measured"
+        )
+    aim = request.aim
+    if "best" in RULES[rule].needs and aim.best is None:
+        known = np.empty(0) if domain is None else domain.targets_
+        best = best_measured(np.concatenate([known, measured.targets]), aim)
+        unit = f" {model.card_.unit}" if model.card_.unit else ""
+        progress.say(f"Best value known so far: {best:g}{unit}")
+        if best == aim.target:
+            raise ConfigError(
+                f"a material with {aim.target:g}{unit} is known, nothing can come nearer; to find "
+                "more of them use rule probability with a window around the value (--between A,B)"
+            )
+        request = replace(request, aim=replace(aim, best=best))
+    return request
+
+
+def _known(model: FormulaRegressor, request: Request, measured: Measured) -> Points | None:
+    """Return where the measured materials lie, for rules that look at them."""
+    if model.domain_ is None or not RULES[request.rule].uses_known:
+        return None
+    known = model.domain_.novelty_.reference.index.unsorted()
+    return known if measured.points is None else np.concatenate([known, measured.points])
+
+
+def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Progress) -> None:
+    """Say what a reader of the table should know."""
+    n, there = len(batch.rows), len(candidates.frame)
+    if n < request.n:
+        why = "there are no more candidates" if n == there else "the budget is spent"
+        progress.say(f"{n:,} instead of {request.n:,} are suggested: {why}")
+    if candidates.costs is not None:
+        of = "" if request.budget is None else f" of {request.budget:g}"
+        progress.say(f"Total cost: {candidates.costs[batch.rows].sum():g}{of}")
+    if not batch.score.any():
+        progress.say("warning: all scores are 0: no candidate is expected to be what is wanted")
+    elif request.aim.best is not None:
+        spread = float(np.median(candidates.frame["std"].iloc[batch.rows]))
+        if batch.score.max() < HARDLY * spread:
+            progress.say(
+                f"warning: no candidate is likely to be better than {request.aim.best:g}, so that "
+                "the order follows tiny probabilities; --rule ucb looks for high (low) values all "
+                "the same"
+            )

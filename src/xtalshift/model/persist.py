@@ -1,0 +1,234 @@
+"""Saved models: a folder with JSON and safetensors. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators.base import REGRESSORS, Regressor
+from xtalshift.model.card import ModelCard
+from xtalshift.model.formula_regressor import FormulaRegressor
+from xtalshift.provenance import hash_text
+from xtalshift.uncertainty.conformal import Calibration
+
+__all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
+
+FORMAT = "xtalshift-model"
+FORMAT_VERSION = 3
+MODEL_FILE = "model.json"
+ARRAYS_FILE = "arrays.safetensors"
+
+
+def save_model(model: FormulaRegressor, folder: Path) -> Path:
+    """Write a fitted model to `folder`, replacing a model that is there.
+
+    Parameters
+    ----------
+    model : FormulaRegressor
+        Fitted.
+    folder : Path
+        Made if it does not exist. The model appears in it at once, or not at all.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder exists and holds something else than a model, or cannot be written.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    OSError
+        If writing fails; a model that was there stays.
+    """
+    check_is_fitted(model, "regressor_")
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
+    check_model_folder(folder)
+    state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
+    regressor = model.regressor_
+    calibration, domain = model.calibration_, model.domain_
+    if calibration is not None:
+        state |= calibration.get_state()
+    if domain is not None:
+        state |= domain.get_state()
+    arrays = save(state)
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        "pipeline": {
+            "features": model.features,
+            "transform": model.transform,
+            "impute_nan": model.impute_nan,
+            "hydrates": model.hydrates,
+        },
+        "feature_names": [str(name) for name in model.featurizer().get_feature_names_out()],
+        "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
+        "card": asdict(model.card_),
+        "calibration": None
+        if calibration is None
+        else {"kind": calibration.kind, "origin": calibration.origin},
+        "has_domain": domain is not None,
+    }
+    description["sha256"] = _hash_description(description)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    old = part.with_name(f"{part.name}-old")
+    try:
+        part.chmod(0o755)
+        (part / ARRAYS_FILE).write_bytes(arrays)
+        text = json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False)
+        (part / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.replace(old)
+        part.replace(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100
+    files = {MODEL_FILE, ARRAYS_FILE}
+    if folder.exists() and (
+        not folder.is_dir() or {path.name for path in folder.iterdir()} - files
+    ):
+        raise ModelFormatError(f"{folder} exists and is not a saved model; choose another folder")
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ModelFormatError(
+            f"cannot write {folder}: {parent} is no folder that can be written; choose another"
+        )
+
+
+def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegressor:
+    """Read a model that `save_model` wrote.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The model's folder.
+    device : str, optional
+        Where a network is to predict; by default ``auto``.
+
+    Returns
+    -------
+    FormulaRegressor
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder is missing, truncated, altered, or written by a newer version; the message
+        says which.
+    """
+    folder = Path(folder)
+    description = _read_description(folder)
+    try:
+        arrays = (folder / ARRAYS_FILE).read_bytes()
+    except OSError as error:
+        raise ModelFormatError(f"{folder} is incomplete: cannot read {ARRAYS_FILE}") from error
+    if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
+        raise ModelFormatError(
+            f"{folder / ARRAYS_FILE} is truncated or was altered: its checksum is not the one in "
+            f"{MODEL_FILE}. Save or copy the model again"
+        )
+    try:
+        saved = description["regressor"]
+        regressor = REGRESSORS[saved["class"]](**saved["parameters"])
+        if device is not None and "device" in saved["parameters"]:
+            regressor.set_params(device=device)
+        state = load(arrays)
+        regressor._set_state(state)  # noqa: SLF001
+        card = description["card"]
+        card["feature_cols"] = tuple(card["feature_cols"])
+        # unfitted, so that clone(model).fit trains the same method with the same settings
+        model = FormulaRegressor(clone(regressor), **description["pipeline"])
+        model.adopt(regressor, ModelCard(**card))
+        if description["calibration"] is not None:
+            model.calibration_ = Calibration.from_state(state, **description["calibration"])
+        if description["has_domain"]:
+            model.domain_ = ApplicabilityDomain().set_state(state)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFormatError(
+            f"{folder} cannot be restored ({type(error).__name__}: {error}); "
+            f"{MODEL_FILE} was altered, or is of an incompatible version"
+        ) from error
+    names = [str(name) for name in model.featurizer().get_feature_names_out()]
+    if names != description.get("feature_names"):
+        raise ModelFormatError(
+            f"{folder} was made with other features than this version computes; train it again"
+        )
+    return model
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / MODEL_FILE
+    if not folder.is_dir() or not path.exists():
+        raise ModelFormatError(
+            f"{folder} is not a saved model: there is no {MODEL_FILE}. "
+            + (
+                f"It is the folder of a run; its model is {folder / 'model'}"
+                if (folder / "model" / MODEL_FILE).exists()
+                else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
+            )
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} is truncated or damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ModelFormatError(f"{path} does not describe an xtalshift model")
+    version = description.get("format_version")
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "Update xtalshift: pip install -U xtalshift" if newer else "Train it again"
+        raise ModelFormatError(
+            f"{folder} has format version {version}; this version of xtalshift reads "
+            f"{FORMAT_VERSION}. {remedy}"
+        )
+    if description.pop("sha256", None) != _hash_description(description):
+        raise ModelFormatError(
+            f"{path} was altered: its content does not have the checksum it states. "
+            "Save or copy the model again"
+        )
+    return description
+
+
+def _hash_description(description: dict[str, Any]) -> str:
+    return hash_text([json.dumps(description, sort_keys=True)])
+
+
+def _plain(regressor: Regressor) -> dict[str, Any]:
+    """Return the parameters as JSON values; what belongs to the machine is not."""
+    parameters = regressor.get_params(deep=False)
+    if not isinstance(parameters["random_state"], int | np.integer):
+        parameters["random_state"] = None
+    if "device" in parameters:
+        parameters["device"] = "auto"  # the model may predict on another machine
+    if "threads" in parameters:
+        parameters["threads"] = 0
+    return json.loads(json.dumps(parameters, default=_plain_value))  # type: ignore[no-any-return]
+
+
+def _plain_value(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else dict(value)

@@ -1,0 +1,1 @@
+"""Training objectives beside plain training: alignment, robust, worst case, mixtures."""

@@ -1,0 +1,219 @@
+"""Training for a worst case, for several environments, or on mixed rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from xtalshift.errors import ConfigError
+from xtalshift.nn.batches import Rows, iterate_batches
+from xtalshift.nn.checkpoint import State
+from xtalshift.nn.ema import Parameters, update_ema
+from xtalshift.nn.losses import mean_loss, row_losses
+from xtalshift.nn.objectives.environments import (
+    GroupWeights,
+    draw_balanced,
+    environment_risks,
+    vrex_loss,
+)
+from xtalshift.nn.objectives.mixup import draw_beta, draw_partners, mix_rows
+from xtalshift.nn.objectives.worst_case import chi2_weights, cvar_weights, kl_weights
+from xtalshift.nn.train import ERMConfig, ERMTraining
+from xtalshift.nn.training import LossLog, cosine_rate
+
+__all__ = ["GROUPED", "STRENGTHS", "Objective", "RobustConfig", "RobustTraining"]
+
+Objective = Literal["cvar", "chi2", "kl", "group-dro", "v-rex", "c-mixup"]
+
+STRENGTHS: dict[str, float] = {
+    "cvar": 0.5,
+    "chi2": 0.1,
+    "kl": 0.03,
+    "group-dro": 0.01,
+    "v-rex": 1.0,
+    "c-mixup": 0.3,
+}
+"""The number of each objective where none is given."""
+
+GROUPED = frozenset({"group-dro", "v-rex"})
+"""Objectives that need the environment of each row."""
+
+PENALTY_FROM = 0.1
+"""Share of the epochs before V-REx has its penalty."""
+POOL = 1024
+"""C-Mixup: most rows, beside those of the batch, among which a partner is sought."""
+MIX_SHAPE = 2
+"""C-Mixup: the shares are drawn from Beta(2, 2)."""
+
+_WORST_CASES: dict[str, Callable[[Tensor, float, Tensor | None], Tensor]] = {
+    "cvar": cvar_weights,
+    "chi2": chi2_weights,
+    "kl": kl_weights,
+}
+
+
+class RobustConfig(ERMConfig):
+    """Settings of robust training; those of `ERMConfig` mean what they mean there.
+
+    Attributes
+    ----------
+    objective : str
+        - ``cvar``: mean loss of the worst rows of a batch (`cvar_weights`);
+        - ``chi2``, ``kl``: worst mean loss over distributions near that of the batch
+          (`chi2_weights`, `kl_weights`);
+        - ``group-dro``: loss of the worst environment (`GroupWeights`);
+        - ``v-rex``: mean over the environments and variance between them (`vrex_loss`), the
+          variance after the first tenth of the epochs;
+        - ``c-mixup``: mean loss over mixtures of rows with similar targets (`draw_partners`).
+    strength : float, optional
+        The number of the objective: the share of the rows (``cvar``), the radius (``chi2``,
+        ``kl``), the step of the weights (``group-dro``), the factor of the variance (``v-rex``) or
+        the width in standard deviations of the target (``c-mixup``). Default: see `STRENGTHS`.
+    """
+
+    objective: Objective = "cvar"
+    strength: float | None = None
+
+    @property
+    def number(self) -> float:
+        """The strength, or the usual one of the objective."""
+        return STRENGTHS[self.objective] if self.strength is None else self.strength
+
+    @model_validator(mode="after")
+    def _check_strength(self) -> Self:
+        value, name = self.number, self.objective
+        if name == "cvar" and not 0 < value <= 1:
+            raise ConfigError(f"strength = {value}, the share of 'cvar'; expected it in (0, 1]")
+        if name == "c-mixup" and not 0 < value < math.inf:
+            raise ConfigError(f"strength = {value}, the width of 'c-mixup'; expected it above 0")
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"strength = {value} of {name!r}; expected at least 0")
+        return self
+
+
+class RobustTraining(ERMTraining):
+    """Minimise one of the objectives of `RobustConfig`, otherwise as `ERMTraining` does.
+
+    Parameters
+    ----------
+    model, generator, sample
+        As in `ERMTraining`.
+    rows : Rows
+        Training rows, with environments where the objective needs them. The batches then have as
+        many rows of each environment, in the mean.
+    config : RobustConfig
+        Settings.
+
+    Raises
+    ------
+    ConfigError
+        If environments are missing.
+    """
+
+    config: RobustConfig
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        config: RobustConfig,
+        generator: torch.Generator,
+        *,
+        sample: Tensor | None = None,
+    ) -> None:
+        super().__init__(model, rows, config, generator, sample=sample)
+        name = config.objective
+        if name in GROUPED and rows.environments is None:
+            raise ConfigError(f"objective = {name!r} needs the environment of each row")
+        self.environments = rows.environments if name in GROUPED else None
+        self.n_environments = 1
+        if self.environments is not None:
+            self.n_environments = int(self.environments.max()) + 1
+        self.groups = GroupWeights.uniform(self.n_environments, self.members, rows.y)
+        self.penalty_from = int(PENALTY_FROM * config.epochs) if name == "v-rex" else 0
+
+    def shuffled(self) -> Tensor:
+        """Return row numbers in a random order, as many of each environment if those matter."""
+        if self.environments is None:
+            return super().shuffled()
+        if self.members is None:
+            return draw_balanced(self.environments, self.generator)
+        everyone = torch.arange(len(self.rows), device=self.environments.device)
+        sample = everyone.expand(self.members, -1) if self.sample is None else self.sample
+        return sample.gather(-1, draw_balanced(self.environments[sample], self.generator))
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Take one step per batch of the shuffled rows."""
+        config = self.config
+        per_epoch = math.ceil(len(self.rows) / config.batch_size)
+        log = LossLog(self.loss_limit)
+        for number, indices in enumerate(iterate_batches(self.shuffled(), config.batch_size)):
+            step = epoch * per_epoch + number
+            self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
+            loss = self._loss(indices, epoch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            update_ema(self.ema, self.model, config.ema_decay)
+            log.add(config.objective, loss, indices.shape[-1])
+        return {"train_loss": log.close(epoch, self.members or 1)[config.objective]}
+
+    def _loss(self, indices: Tensor, epoch: int) -> Tensor:
+        """Return the objective of some rows, shape (); it moves the weights of environments."""
+        config, batch = self.config, self.rows.take(indices)
+        if config.objective == "c-mixup":
+            batch = self._mix(batch, indices)
+            return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
+        losses = row_losses(self.model(batch.x, self.generator), batch.y)
+        if self.environments is None:
+            weights = _WORST_CASES[config.objective](losses, config.number, batch.weights)
+            return (weights * losses).sum()
+        risks, present = environment_risks(
+            losses, self.environments[indices], self.n_environments, batch.weights
+        )
+        if config.objective == "v-rex":
+            factor = config.number if epoch >= self.penalty_from else 0.0
+            return vrex_loss(risks, present, factor).sum()
+        self.groups = self.groups.update(risks, present, config.number)
+        return (self.groups.values * risks).sum()
+
+    def _mix(self, batch: Rows, indices: Tensor) -> Rows:
+        """Return mixtures of the rows of a batch with partners of similar targets."""
+        rows, places = self.rows, self._candidates(indices)
+        weights = None if rows.weights is None else rows.weights[places]
+        found = draw_partners(batch.y, rows.y[places], self.config.number, self.generator, weights)
+        partners = places[found] if places.ndim == 1 else places.gather(-1, found)
+        share = draw_beta(MIX_SHAPE, batch.y.shape, batch.y, self.generator)
+        return mix_rows(batch, rows.take(partners), share)
+
+    def _candidates(self, indices: Tensor) -> Tensor:
+        """Return the numbers of all rows, or of many and those of a batch, (k,) or (members, k)."""
+        n = len(self.rows)
+        if n <= POOL:
+            return torch.arange(n, device=indices.device) if self.sample is None else self.sample
+        drawn = torch.randint(n, (POOL,), device=indices.device, generator=self.generator)
+        drawn = drawn if self.sample is None else self.sample[:, drawn]
+        # with itself among the candidates a row far from all others is not mixed with them
+        return torch.cat([drawn.expand(*indices.shape[:-1], -1), indices], dim=-1)
+
+    def may_select(self, epoch: int) -> bool:
+        """Return whether the objective was the whole one in `epoch`."""
+        return epoch >= self.penalty_from
+
+    def extras(self) -> Parameters:
+        """Return what group DRO learned: ``group_weights``, shape (..., environments)."""
+        return {"group_weights": self.groups.values} if self.config.objective == "group-dro" else {}
+
+    def get_state(self) -> State:
+        """Return everything that the next epoch depends on (not copied)."""
+        return {**super().get_state(), "groups": self.groups.log}
+
+    def set_state(self, state: State) -> None:
+        """Restore what `get_state` returned."""
+        super().set_state(state)
+        self.groups = GroupWeights(state["groups"])

@@ -1,0 +1,1 @@
+"""Pieces that every page is made of."""

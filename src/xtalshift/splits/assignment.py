@@ -1,0 +1,327 @@
+"""Assign every row of a table to a part of every fold of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import xtalshift
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.data import MaterialsTable, list_datasets, read_frame, read_table, table_from_frame
+from xtalshift.errors import DataError
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jobs.run.spec import DataConfig, SplitSpec
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import (
+    SPLITTERS,
+    Fold,
+    NestedFold,
+    Splitter,
+    add_targets,
+    add_validation,
+    drop_near,
+    nested_folds,
+    thin,
+)
+from xtalshift.splits.fold_files import OUTER
+from xtalshift.splits.grouped_rows import group_numbers
+from xtalshift.splits.schemes import build_scheme
+
+__all__ = [
+    "FoldParts",
+    "SplitRows",
+    "describe_split",
+    "iter_parts",
+    "open_rows",
+    "prepare_rows",
+    "read_rows",
+]
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """The rows of a table that a split can use.
+
+    Attributes
+    ----------
+    table : MaterialsTable
+        All N rows as read.
+    good : ndarray of int64, shape (n,)
+        The usable ones.
+    reasons : ndarray of object, shape (N,)
+        Why the others are not; ``""`` for usable rows.
+    groups : ndarray of object, shape (n,)
+        Reduced formulas.
+    X : ndarray of float64, shape (n, d)
+        Features, d = 0 where nothing asks for them.
+    y : ndarray of float64, shape (n,), or None
+        Targets.
+    thinned : ndarray of bool, shape (N,), or None
+        Rows that are unused because a kept material is too similar.
+    """
+
+    table: MaterialsTable
+    good: NDArray[np.int64]
+    reasons: NDArray[np.object_]
+    groups: NDArray[np.object_]
+    X: NDArray[np.float64]
+    y: NDArray[np.float64] | None
+    thinned: NDArray[np.bool_] | None = None
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The place of each row of the table among the usable ones, -1 for the others."""
+        places = np.full(len(self.table), -1, dtype=np.int64)
+        places[self.good] = np.arange(len(self.good))
+        return places
+
+
+@dataclass(frozen=True)
+class FoldParts:
+    """One fold: its rows, and the same as a table.
+
+    Attributes
+    ----------
+    fold : Fold
+        Row numbers among the usable rows.
+    frame : pandas.DataFrame
+        Every row of the table in its order: ``id``, ``formula``, ``fold``, ``part`` (``train``,
+        ``val``, ``target``, ``test`` or empty), ``fold_name``, ``status`` (``ok``, ``unused`` or
+        ``error``), ``reason``; with budgets ``budget`` (the smallest that has the row, else 0);
+        with an inner cross-validation ``inner`` (its fold, -1 for the outer fold) and the rows
+        of the inner folds below those of the outer one.
+    """
+
+    fold: Fold
+    frame: pd.DataFrame
+
+
+def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> SplitRows:
+    """Find the usable rows of a table.
+
+    Parameters
+    ----------
+    table : MaterialsTable
+        As read. Rows without a readable formula are not usable, nor those without features or a
+        target where these are needed.
+    data : DataConfig
+        How formulas are read and features made.
+    needs : set of str
+        ``"X"`` and ``"y"`` where a scheme looks at features and targets.
+
+    Raises
+    ------
+    DataError
+        If targets are needed and there are none, or no row is usable.
+    """
+    compositions, found, _ = parse_formulas(table.formulas, hydrates=data.hydrates)
+    reasons = found.copy()
+    if "y" in needs:
+        if table.targets is None:
+            raise DataError("this scheme looks at the targets: give --target COLUMN")
+        for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
+            reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
+    if "X" in needs:
+        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        reasons = np.where(reasons == "", unfit, reasons)
+    else:
+        X = np.empty((len(table), 0))
+    good = np.flatnonzero(reasons == "")
+    if not len(good):
+        raise DataError(f"no row of {table.source} is usable; row 1: {reasons[0]}")
+    return SplitRows(
+        table,
+        good,
+        reasons,
+        compositions.take(good).reduced_formulas(),
+        X[good],
+        None if table.targets is None else table.targets[good],
+    )
+
+
+def open_rows(
+    table: MaterialsTable, spec: SplitSpec, needs: set[str], progress: Progress = NO_PROGRESS
+) -> SplitRows:
+    """Return the rows that a split uses, see `prepare_rows`: thinned where it says so."""
+    rows = prepare_rows(table, spec.data, needs)
+    if spec.thin is None:
+        return rows
+    keep = thin(rows.groups, spec.thin, random_state=derive_seed(spec.seed, "thin"))
+    progress.say(
+        f"  {int(np.sum(~keep)):,} of {len(keep):,} rows thinned out: a kept material is within a "
+        f"composition distance of {spec.thin:g}"
+    )
+    reasons, thinned = rows.reasons.copy(), np.zeros(len(table), dtype=bool)
+    thinned[rows.good[~keep]] = True
+    reasons[thinned] = f"thinned out: a kept material is within {spec.thin:g}"
+    return replace(
+        rows,
+        good=rows.good[keep],
+        reasons=reasons,
+        groups=rows.groups[keep],
+        X=rows.X[keep],
+        y=None if rows.y is None else rows.y[keep],
+        thinned=thinned,
+    )
+
+
+def iter_parts(
+    table: MaterialsTable, spec: SplitSpec, progress: Progress = NO_PROGRESS
+) -> Iterator[FoldParts]:
+    """Yield the parts of every fold of a split.
+
+    Parameters
+    ----------
+    table : MaterialsTable
+        As read.
+    spec : SplitSpec
+        Settings.
+    progress : Progress
+        Told about structures that are analysed and materials that are thinned out.
+
+    Raises
+    ------
+    ConfigError, DataError, SplitError
+        If a setting, the table or the split is impossible; the message says what is possible.
+    """
+    ids, counts = np.unique(table.ids.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise DataError(
+            f"id {ids[np.argmax(counts > 1)]!r} stands in several rows, so the parts could not be "
+            "told apart; name a column of unique ids, or none to count the rows"
+        )
+    needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
+    rows = open_rows(table, spec, needs, progress)
+    outer, inner = (
+        None
+        if name is None
+        else build_scheme(
+            name, params, table, spec.data, rows=rows.good, seed=spec.seed, progress=progress
+        )
+        for name, params in ((spec.scheme, spec.params), (spec.inner, spec.inner_params))
+    )
+    if outer is None:
+        raise TypeError(spec.scheme)
+    formulas, _ = group_numbers(rows.groups)  # numbers are compared faster than texts
+    for number, (fold, inside) in enumerate(_folds(rows, outer, inner)):
+        whole = fold
+        if spec.min_distance is not None:
+            whole = drop_near(whole, rows.groups, spec.min_distance)
+        if spec.budgets:
+            seed = derive_seed(spec.seed, "target labels", number)
+            whole = add_targets(whole, formulas, spec.budgets, seed)
+        if spec.validation_share and inner is None:
+            # the first fold has the validation rows of `run` and `train`
+            seed = derive_seed(spec.seed, "validation", *([number] if number else []))
+            whole = add_validation(whole, formulas, spec.validation_share, seed)
+        frames = [_frame(rows, spec, whole, fold, number)]
+        for place, small in enumerate(inside):
+            frames.append(_frame(rows, spec, small, small, number, inner=place))
+        yield FoldParts(whole, pd.concat(frames, ignore_index=True))
+
+
+def _folds(rows: SplitRows, outer: Splitter, inner: Splitter | None) -> Iterator[NestedFold]:
+    if inner is not None:
+        yield from nested_folds(outer, inner, rows.X, rows.y, rows.groups)
+        return
+    for fold in outer.folds(rows.X, rows.y, rows.groups):
+        yield NestedFold(fold, ())
+
+
+def _frame(
+    rows: SplitRows,
+    spec: SplitSpec,
+    fold: Fold,
+    before: Fold,
+    number: int,
+    inner: int = OUTER,
+) -> pd.DataFrame:
+    table = rows.table
+    parts = np.full(len(table), "", dtype=object)
+    reasons = rows.reasons.copy()
+    status = np.where(reasons == "", "ok", "error").astype(object)
+    if rows.thinned is not None:
+        status[rows.thinned] = "unused"
+    idle = np.ones(len(rows.good), dtype=bool)
+    for name, members in fold.parts.items():
+        parts[rows.good[members]] = name
+        idle[members] = False
+    status[rows.good[idle]] = "unused"
+    reasons[rows.good[idle]] = (
+        "in no part of this fold" if inner == OUTER else "in no part of this inner fold"
+    )
+    if spec.min_distance is not None and inner == OUTER:
+        near = np.setdiff1d(np.concatenate([before.train, before.val]), _members(fold))
+        reasons[rows.good[near]] = f"within {spec.min_distance:g} of a test row"
+    frame: dict[str, Any] = {
+        "id": table.ids,
+        "formula": table.formulas,
+        "fold": np.int64(number),
+        "part": parts,
+        "fold_name": fold.name,
+        "status": status,
+        "reason": reasons,
+    }
+    if spec.inner is not None:
+        frame["inner"] = np.int64(inner)
+    if spec.budgets:
+        budgets = np.zeros(len(table), dtype=np.int64)
+        limits = np.array(sorted(set(spec.budgets)))
+        order = np.searchsorted(limits, np.arange(len(fold.target)), side="right")
+        budgets[rows.good[fold.target]] = limits[order]
+        frame["budget"] = budgets
+    return pd.DataFrame(frame)
+
+
+def _members(fold: Fold) -> NDArray[np.int64]:
+    return np.concatenate(list(fold.parts.values()))
+
+
+def describe_split(spec: SplitSpec) -> dict[str, Any]:
+    """Return what a split file says of itself, see `xtalshift.splits.fold_files.read_promise`."""
+    default = signature(SPLITTERS[spec.scheme]).parameters.get("whole_formulas")
+    whole = spec.params.get("whole_formulas", True if default is None else default.default)
+    return {
+        "version": xtalshift.__version__,
+        "whole_formulas": bool(whole),
+        **spec.to_dict(),
+    }
+
+
+def read_rows(data: DataConfig, *, need_target: bool) -> MaterialsTable:
+    """Read a table to split or audit; a target is taken where there is one without doubt.
+
+    Parameters
+    ----------
+    data : DataConfig
+        The file or data set, and its columns.
+    need_target : bool
+        Whether a table without a clear target column is an error.
+
+    Raises
+    ------
+    DataError
+        If the file or a column cannot be read.
+    """
+    known = data.dataset in list_datasets() and not Path(data.dataset).is_file()
+    if known or data.target is not None or need_target:
+        return read_table(
+            data.dataset, target=data.target, formula_col=data.formula_col, id_col=data.id_col
+        )
+    columns = [name for name in (data.formula_col, data.id_col) if name]
+    frame = read_frame(data.dataset, text_columns=columns)
+    return table_from_frame(
+        frame,
+        target=None,
+        formula_col=data.formula_col,
+        id_col=data.id_col,
+        source=Path(data.dataset).name,
+    )

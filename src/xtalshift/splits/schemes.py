@@ -1,0 +1,225 @@
+"""From the name of a scheme and plain parameters to a splitter for a table."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.labels import LABELLINGS
+from xtalshift.data import MaterialsTable, find_formula_column, list_datasets, read_frame
+from xtalshift.data.catalog import load_dataset
+from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jobs.run.spec import DataConfig
+from xtalshift.model.dataset import read_flags
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.registry import near_miss
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import SPLITTERS, Splitter
+from xtalshift.splits.fold_files import read_folds
+from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
+
+__all__ = ["build_scheme", "list_schemes", "read_formulas"]
+
+
+def build_scheme(
+    name: str,
+    params: dict[str, Any],
+    table: MaterialsTable,
+    data: DataConfig,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    seed: int = 0,
+    progress: Progress = NO_PROGRESS,
+) -> Splitter:
+    """Return the splitter of a scheme for the rows of a table.
+
+    Parameters
+    ----------
+    name : str
+        Name in `xtalshift.splits.SPLITTERS`.
+    params : dict
+        Arguments of the splitter as plain values: an argument with a value per row names a column
+        (or a labelling), one that a file can give names the file.
+    table : MaterialsTable
+        Where columns and ids stand.
+    data : DataConfig
+        How formulas are read and features made.
+    rows : ndarray of int64, shape (n,), optional
+        The rows of the table that are split, each with a readable formula; by default all.
+    seed : int
+        From which `random_state` is derived where `params` does not set it.
+    progress : Progress
+        Told about structures that are analysed.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is unknown, missing or of the wrong type.
+    DataError, SplitError
+        If a column or file cannot be used.
+    """
+    kind = SPLITTERS[name]
+    known = inspect.signature(kind).parameters
+    kept = np.arange(len(table)) if rows is None else rows
+    usable = table if rows is None else table.take(rows)
+    hints = get_type_hints(kind.__init__)
+    values: dict[str, Any] = {}
+    for key, value in params.items():
+        if key not in known:
+            hint = near_miss(key, known)
+            raise ConfigError(
+                f"scheme {name} has no parameter {key!r}{hint}{'' if hint else '.'} It has: "
+                f"{', '.join(known) or 'none'}."
+            )
+        if key in kind.per_row and isinstance(value, str):
+            values[key] = _read_column(kind.per_row[key], value, usable, progress)
+        elif key in kind.from_file and isinstance(value, str):
+            values[key] = _read_file(kind.from_file[key], value, table, kept, data)
+        elif key in kind.per_row or key in kind.from_file:
+            values[key] = value
+        else:
+            values[key] = _validate(name, key, value, hints[key])
+    if "random_state" in known and "random_state" not in values:
+        values["random_state"] = derive_seed(seed, f"{name} split")
+    missing = [
+        key
+        for key, parameter in known.items()
+        if parameter.default is inspect.Parameter.empty and key not in values
+    ]
+    if missing:
+        what = "FILE" if missing[0] in kind.from_file else "COLUMN"
+        raise ConfigError(f"scheme {name} needs the parameter {missing[0]}={what}")
+    return kind(**values)
+
+
+def list_schemes() -> list[tuple[str, str, str]]:
+    """Return name, what it holds out, and the parameters with their defaults, of every scheme."""
+    rows = []
+    for name in sorted(SPLITTERS):
+        kind = SPLITTERS[name]
+        params = []
+        for key, parameter in inspect.signature(kind).parameters.items():
+            if key in kind.per_row:
+                shown = "COLUMN" if parameter.default is parameter.empty else parameter.default
+                params.append(f"{key}={shown or 'COLUMN'}")
+            elif key in kind.from_file:
+                params.append(f"{key}=FILE")
+            elif key != "random_state":
+                shown = "" if parameter.default is None else parameter.default
+                params.append(f"{key}={str(shown).lower() if isinstance(shown, bool) else shown}")
+        first = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
+        rows.append((name, first, " ".join(params)))
+    return rows
+
+
+def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
+    # a seed is a whole number here; its type has generators that no text can give
+    wanted: Any = int if key == "random_state" else hint
+    adapter: TypeAdapter[Any] = TypeAdapter(wanted, config=ConfigDict(coerce_numbers_to_str=True))
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"scheme {scheme}, parameter {key} = {value!r}: {message}") from error
+
+
+def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress) -> Any:
+    """Return one value per row of a column, or the name of a labelling as it is."""
+    if kind == "flag":
+        return read_flags(table, name)
+    if kind == "number":
+        return _read_times(table, name)
+    if name in LABELLINGS:
+        return name
+    if name in table.extra.columns:
+        cells = table.extra[name]
+        return cells.astype(object).where(cells.notna(), None).to_numpy()
+    column = find_structure_column(table.extra.columns)
+    if name in SYMMETRY_LABELS and column is not None:
+        texts = table.extra[column].astype(object).tolist()
+        labels, reasons = structure_labels(texts, progress=progress)
+        bad = np.flatnonzero(reasons != "")
+        if bad.size:
+            progress.say(
+                f"  {bad.size:,} structures have no {name} (row {bad[0] + 1}: {reasons[bad[0]]})"
+            )
+        return labels[name]
+    if name in SYMMETRY_LABELS:
+        raise SplitError(
+            f"{name} is read from a column cif, structure or poscar, and the table has none; its "
+            f"columns: {', '.join(map(str, table.extra.columns)) or 'none'}"
+        )
+    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.extra.columns)]
+    raise SplitError(
+        f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}; labellings: "
+        f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
+        f"{', '.join(map(str, table.extra.columns)) or 'none'}"
+    )
+
+
+def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
+    numbers, problems = table.parse_extra(name)
+    if not (problems != "").any():
+        return numbers
+    dates = pd.to_datetime(table.extra[name], errors="coerce", format="ISO8601", utc=True)
+    bad = np.flatnonzero(dates.isna())
+    if bad.size:
+        row = int(bad[0])
+        raise DataError(
+            f"column {name!r}, row {row + 1} (id {table.ids[row]}): "
+            f"{table.extra[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
+            f"{bad.size} of {len(table)} rows have no usable time. Fill the cells or drop the rows"
+        )
+    return dates.dt.tz_localize(None).to_numpy()
+
+
+def _read_file(
+    kind: str, name: str, table: MaterialsTable, kept: NDArray[np.int64], data: DataConfig
+) -> Any:
+    if kind == "folds":
+        path, _, scheme = name.partition("#")
+        found = read_folds(Path(path), table.ids, scheme=scheme or None)
+        if len(found) > 1:
+            raise SplitError(
+                f"{path} holds several schemes: {', '.join(found)}; name one, as in "
+                f"{path}#{next(iter(found))}"
+            )
+        (folds,) = found.values()
+        places = np.full(len(table), -1)
+        places[kept] = np.arange(len(kept))
+        return [fold.renumber(places) for fold in folds]
+    formulas = read_formulas(name, data.hydrates)
+    if kind == "formulas":
+        return formulas
+    featurizer = CompositionFeaturizer(data.features, data.impute_nan)
+    features, reasons = featurizer.featurize(formulas)
+    return features[reasons == ""]
+
+
+def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:
+    """Return the reduced formulas of a file or data set, each once; unreadable ones are left out.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or holds no readable formula.
+    """
+    if name in list_datasets() and not Path(name).is_file():
+        texts = load_dataset(name).formulas.tolist()
+    else:
+        frame = read_frame(Path(name))
+        texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
+    compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
+    formulas = compositions.reduced_formulas()[reasons == ""]
+    if not len(formulas):
+        raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
+    return np.unique(formulas.astype(str)).astype(object)

@@ -1,0 +1,124 @@
+"""Specifications: what is refused, and with which words."""
+
+import pytest
+
+from xtalshift.benchmark.plugins import load_plugins, read_plugins
+from xtalshift.benchmark.spec import (
+    BenchmarkData,
+    BenchmarkSpec,
+    canonical_specs,
+    read_spec,
+)
+from xtalshift.errors import ConfigError, NotFoundError
+from xtalshift.methods import METHODS
+
+BASE = {"data": {"a": {}}, "splits": {"s": {"scheme": "prior"}}, "methods": ["ridge"]}
+NAMES = [
+    "hu-domain-adaptation", "matex", "matuq-composition", "paper-shifts", "ricci-shifts", "smoke",
+]  # fmt: skip
+
+
+def test_the_benchmarks_of_the_package():
+    assert list(canonical_specs()) == NAMES
+    assert all(canonical_specs().values())  # each has a title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_of_the_package_is_valid(name):
+    values, _ = read_spec(name)
+    spec = BenchmarkSpec.from_dict(values).check_methods()
+    assert spec.methods[0].method == "dummy"
+    assert BenchmarkSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_ricci_shifts_is_what_it_promises():
+    spec = BenchmarkSpec.from_dict(read_spec("ricci-shifts")[0])
+    assert len(spec.methods) >= 20
+    assert len(spec.splits) == 4
+    assert spec.seeds == 3
+    assert spec.data["ricci_seebeck"].sample == 8000
+
+
+def test_methods_are_read_from_text():
+    spec = BenchmarkSpec.from_dict(
+        {**BASE, "methods": ["ridge@fractions", {"name": "dummy"}, {"name": "x", "method": "gp"}]}
+    )
+    found = [(one.name, one.method, one.features) for one in spec.methods]
+    assert found == [
+        ("ridge@fractions", "ridge", "fractions"),
+        ("dummy", "dummy", None),
+        ("x", "gp", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["ridge@magpi"]}, "magpi"),
+        ({"methods": []}, "methods"),
+        ({"data": {}}, "data"),
+        ({"splits": {"s": {"scheme": "priorr"}}}, "did you mean 'prior'"),
+        ({"splits": {"s": {"scheme": "prior", "data": ["b"]}}}, "data 'b', which is not there"),
+        ({"budgets": [0]}, "at least 1"),
+        ({"splits": {"s": {"scheme": "prior", "budgets": [-5]}}}, "at least 1"),
+        ({"budgts": [1]}, "did you mean 'budgets'"),
+    ],
+)
+def test_wrong_settings_are_named(changes, message):
+    with pytest.raises((ConfigError, NotFoundError), match=message):
+        BenchmarkSpec.from_dict({**BASE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("rigde", "did you mean 'ridge'"),
+        ("fine-tune", "uses target labels, and there are no budgets"),
+        ("attention@magpie", "works on fractions, not on magpie"),
+    ],
+)
+def test_methods_that_do_not_fit_are_named(method, message):
+    with pytest.raises((ConfigError, NotFoundError), match=message):
+        BenchmarkSpec.from_dict({**BASE, "methods": [method]}).check_methods()
+
+
+def test_the_folder_of_tables(monkeypatch):
+    data = BenchmarkData(dataset="$XTALSHIFT_DATA/matex/x.parquet")
+    monkeypatch.delenv("XTALSHIFT_DATA", raising=False)
+    with pytest.raises(ConfigError, match="XTALSHIFT_DATA names, and it is not set"):
+        data.resolve()
+    monkeypatch.setenv("XTALSHIFT_DATA", "/tables/")
+    assert data.resolve().dataset == "/tables/matex/x.parquet"
+    assert BenchmarkData(dataset="ricci_seebeck").resolve().dataset == "ricci_seebeck"
+
+
+def test_an_unknown_benchmark_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'ricci-shifts'"):
+        read_spec("ricci-shift")
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_spec(str(tmp_path / "missing.toml"))
+
+
+def test_plugins_run_once_and_say_what_is_wrong(tmp_path):
+    (tmp_path / "good.py").write_text(
+        "from xtalshift.estimators import ConstantRegressor\n"
+        "from xtalshift.methods import register_method\n"
+        "@register_method('from-a-plugin')\n"
+        "def build(settings, seed):\n"
+        "    return ConstantRegressor('median')\n"
+    )
+    (tmp_path / "bad.py").write_text("import not_there_at_all\n")
+    sources = read_plugins(("good.py",), tmp_path)
+    try:
+        load_plugins(sources)
+        load_plugins(sources)
+        assert METHODS["from-a-plugin"].build(None, None).statistic == "median"
+        edited = {"good.py": sources["good.py"].replace("median", "max")}
+        load_plugins(edited)
+        assert METHODS["from-a-plugin"].build(None, None).statistic == "max"
+    finally:
+        METHODS._items.pop("from-a-plugin", None)
+    with pytest.raises(ConfigError, match=r"plugin bad\.py failed: ModuleNotFoundError"):
+        load_plugins(read_plugins(("bad.py",), tmp_path))
+    with pytest.raises(ConfigError, match="cannot read the plugin"):
+        read_plugins(("missing.py",), tmp_path)

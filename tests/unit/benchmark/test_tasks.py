@@ -1,0 +1,134 @@
+"""Task ids depend on content only, and on all of it."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from benchmark_toys import make_fold, make_problem, make_shared
+from xtalshift.benchmark import tasks
+from xtalshift.benchmark.problem import FoldRows, Shared
+from xtalshift.benchmark.tasks import plan_tasks
+from xtalshift.errors import ConfigError
+from xtalshift.methods import METHODS, Method
+
+
+def ids(spec, shared):
+    return {(t.name, t.budget, t.fold): t.id for t in plan_tasks(spec, shared)}
+
+
+def test_every_combination_is_one_task(spec, shared):
+    planned = plan_tasks(spec(), shared)
+    # dummy and ridge once per seed, the method with labels once per budget too
+    assert len(planned) == 2 * (1 + 1 + 2)
+    assert len({task.id for task in planned}) == len(planned)
+    assert [t.budget for t in planned if t.name == "target-ridge"] == [10, 20, 10, 20]
+    assert [t.fold.split("/")[-1] for t in planned] == ["0"] * 4 + ["1"] * 4
+
+
+def test_ids_are_the_same_in_every_process(spec, shared):
+    # raise ID_VERSION where this has to change
+    first = plan_tasks(spec(["dummy"]), shared)[0]
+    assert first.id == plan_tasks(spec(["dummy"]), make_shared())[0].id
+    assert len(first.id) == 16
+    assert int(first.id, 16) >= 0
+
+
+def test_other_methods_and_seeds_do_not_change_an_id(spec, shared):
+    few = ids(spec(["ridge"]), shared)
+    many = ids(spec(["extra-trees", "ridge", "target-ridge"], seeds=1), make_shared(seeds=1))
+    assert few["ridge", 0, "toy/shift/0/0"] == many["ridge", 0, "toy/shift/0/0"]
+    # nor a title, the number of threads, or the name in tables
+    renamed = [{"name": "least squares", "method": "ridge"}]
+    other = ids(spec(renamed, title="x", threads=4), shared)
+    key = ("least squares", 0, "toy/shift/0/0")
+    assert other[key] == few["ridge", 0, "toy/shift/0/0"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": {"clip": 3.0}},
+        {"tuning": {"trials": 5}},
+        {"methods": [{"name": "ridge", "params": {"alphas": [0.1]}}]},
+    ],
+    ids=["settings", "tuning", "params"],
+)
+def test_what_changes_the_numbers_changes_the_id(spec, shared, changes):
+    before = ids(spec(["ridge"]), shared)
+    values = {"methods": ["ridge"], **changes}
+    after = ids(spec(values.pop("methods"), **values), shared)
+    assert not set(before.values()) & {v for k, v in after.items() if k[0] == "ridge"}
+
+
+def test_settings_of_other_methods_do_not_change_an_id(spec, shared):
+    before, after = (ids(spec(["ridge"], erm={"epochs": n}), shared) for n in (2, 3))
+    assert before == after
+
+
+def test_two_methods_of_one_name_are_refused(spec, shared):
+    names = ["ridge", {"name": "ridge@fractions", "method": "gp", "features": "fractions"}]
+    with pytest.raises(ConfigError, match="two methods are called 'ridge@fractions'"):
+        plan_tasks(spec(names, features=["magpie", "fractions"]), shared)
+    with pytest.raises(ConfigError, match="two methods are called 'dummy'"):
+        plan_tasks(spec([{"name": "dummy", "method": "median"}]), shared)
+
+
+def test_columns_that_are_features_change_an_id(spec, shared):
+    before = ids(spec(["ridge"]), shared)
+    shared.problems["toy"].info["feature_cols"] = ["pressure"]
+    assert not set(before.values()) & set(ids(spec(["ridge"]), shared).values())
+
+
+def test_a_function_with_fixed_arguments_is_told_by_its_own_module(monkeypatch):
+    def build(settings, seed):
+        return None
+
+    build.__module__ = "xtalshift_plugin_abc.part"
+    monkeypatch.setitem(METHODS._items, "fixed", Method(partial(partial(build), None)))
+    assert tasks._source("fixed") == "xtalshift_plugin_abc"
+    assert tasks._source("fine-tune") == tasks._source("ridge") == ""
+    build.__module__ = "typed_in"
+    assert tasks._source("fixed") == "typed_in"
+
+
+def test_other_rows_change_the_id(spec):
+    fold = make_fold()
+    swapped = {**fold.parts, "train": fold.parts["val"], "val": fold.parts["train"]}
+    values = {k: v for k, v in vars(fold).items() if k != "parts"}
+    other = FoldRows(**values, parts=swapped)
+    plans = [
+        ids(spec(["ridge"]), Shared({"toy": make_problem()}, {one.key: one}, {}))
+        for one in (fold, other)
+    ]
+    assert plans[0].keys() == plans[1].keys()
+    assert not set(plans[0].values()) & set(plans[1].values())
+
+
+def test_several_features_are_told_apart(spec, shared):
+    planned = plan_tasks(
+        spec(["ridge", "lightgbm@fractions"], features=["magpie", "fractions"]), shared
+    )
+    names = {(task.name, task.features) for task in planned if task.method != "dummy"}
+    assert names == {
+        ("ridge@magpie", "magpie"),
+        ("ridge@fractions", "fractions"),
+        ("lightgbm@fractions", "fractions"),
+    }
+
+
+def test_shared_rows_come_back_from_disk(tmp_path):
+    before = make_shared(plugins={"mine.py": "x = 1"})
+    before.save(tmp_path)
+    after = Shared.load(tmp_path)
+    assert after.plugins == before.plugins
+    problem = after.problems["toy"]
+    assert problem.info == before.problems["toy"].info
+    for name in ("y", "groups", "families", "formulas"):
+        assert np.array_equal(getattr(problem, name), getattr(before.problems["toy"], name))
+    assert np.array_equal(problem.X["magpie"], before.problems["toy"].X["magpie"])
+    for key, fold in before.folds.items():
+        assert after.folds[key].sha256() == fold.sha256()
+        assert after.folds[key].budgets == fold.budgets
+    with pytest.raises(ValueError, match="read-only"):
+        problem.y[0] = 1.0

@@ -1,0 +1,213 @@
+"""Saved models: the same bits back, and every kind of damage found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from xtalshift.errors import ModelFormatError
+from xtalshift.methods import MethodSettings, build_method, saved_methods
+from xtalshift.model import FormulaRegressor, ModelCard, load_model, persist, save_model
+
+FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Zn", "Ga") for anion in
+            ("O", "S", "F", "Cl", "N")]  # fmt: skip
+TARGETS = np.linspace(1, 4, len(FORMULAS)) ** 2
+UNSEEN = ["CaO", "Fe2O3", "GaAs", "UPu3"]
+SETTINGS = MethodSettings.from_dict(
+    {
+        "device": "cpu",
+        "threads": 1,
+        "network": {"architecture": [8], "dropout": 0.1},
+        "erm": {"epochs": 2},
+        "cal": {"epochs": 2, "warmup_epochs": 1, "partial_batches": 1, "attack_steps": 2},
+        "lightgbm": {"n_estimators": 5},
+    }
+)
+
+
+def fit(method: str, **options) -> FormulaRegressor:
+    regressor = build_method(method, SETTINGS, seed=3)
+    return FormulaRegressor(regressor, **options).fit(FORMULAS, TARGETS)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return save_model(fit("ridge"), tmp_path / "model")
+
+
+def rewrite(folder, change):
+    """Change the description and give it the checksum of its new content."""
+    path = folder / "model.json"
+    description = json.loads(path.read_text())
+    change(description)
+    description.pop("sha256")
+    description["sha256"] = persist._hash_description(description)
+    path.write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize("method", saved_methods())
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_every_method_comes_back_with_the_same_bits(method, transform, tmp_path):
+    model = fit(method, transform=transform)
+    folder = save_model(model, tmp_path / "model")
+    assert sorted(path.name for path in folder.iterdir()) == ["arrays.safetensors", "model.json"]
+    again = load_model(folder, device="cpu")
+    assert type(again.regressor_) is type(model.regressor_)
+    assert np.array_equal(again.predict(FORMULAS + UNSEEN), model.predict(FORMULAS + UNSEEN))
+    before, after = model.predict_rows([*UNSEEN, "Xx"]), again.predict_rows([*UNSEEN, "Xx"])
+    assert np.array_equal(before.n_clipped, after.n_clipped)
+    assert before.reason.tolist() == after.reason.tolist()
+    variants = again.regressor_.predict_variants(again.featurizer().transform(UNSEEN))
+    for name, values in model.regressor_.predict_variants(
+        model.featurizer().transform(UNSEEN)
+    ).items():
+        assert np.array_equal(variants[name], values)
+    # a loaded model is saved as the same bytes
+    copy = save_model(again, tmp_path / "copy")
+    assert (copy / "arrays.safetensors").read_bytes() == (
+        folder / "arrays.safetensors"
+    ).read_bytes()
+
+
+def test_all_settings_and_the_card_come_back(tmp_path):
+    model = FormulaRegressor(
+        "ridge", features="magpie+fractions", transform="asinh", impute_nan=False,
+        hydrates="expand", random_state=1,
+    ).fit([*FORMULAS, "CuSO4*5H2O"], [*TARGETS, 2.0], extra=np.ones((31, 2)))  # fmt: skip
+    card = ModelCard("gap", "eV", "300 K", "gaps.csv", ("t", "p"), {"version": "0.1.0"})
+    model.adopt(model.regressor_, card)
+    again = load_model(save_model(model, tmp_path / "model"))
+    assert again.card_ == card
+    for name in ("features", "transform", "impute_nan", "hydrates"):
+        assert getattr(again, name) == getattr(model, name)
+    extra = [[1.0, 2.0]]
+    assert np.array_equal(
+        again.predict(["CuSO4*5H2O"], extra), model.predict(["CuSO4*5H2O"], extra)
+    )
+
+
+def test_nothing_is_unpickled(saved, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a pickle was read")
+
+    for module in ("pickle.load", "pickle.loads", "torch.load", "numpy.load", "joblib.load"):
+        monkeypatch.setattr(module, refuse)
+    assert np.isfinite(load_model(saved).predict(["NaCl"])).all()
+
+
+def truncate_arrays(folder):
+    path = folder / "arrays.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def flip_a_bit(folder):
+    path = folder / "arrays.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def edit_the_text(folder):
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace('"transform": "none"', '"transform": "log"'))
+
+
+def truncate_the_text(folder):
+    path = folder / "model.json"
+    path.write_text(path.read_text()[:100])
+
+
+def remove_an_array(folder):
+    path = folder / "arrays.safetensors"
+    arrays = load_file(path)
+    del arrays["coef"]
+    save_file(arrays, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    rewrite(folder, lambda d: d.update(arrays_sha256=digest))
+
+
+DAMAGE = {
+    "arrays cut": (truncate_arrays, "truncated or was altered"),
+    "arrays altered": (flip_a_bit, "truncated or was altered"),
+    "arrays gone": (lambda f: (f / "arrays.safetensors").unlink(), "incomplete"),
+    "array gone": (remove_an_array, "coef"),
+    "text altered": (edit_the_text, "was altered"),
+    "text cut": (truncate_the_text, "truncated or damaged"),
+    "text gone": (lambda f: (f / "model.json").unlink(), "no model.json"),
+    "all gone": (shutil.rmtree, "not a saved model"),
+    "no text": (lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"), "damaged"),
+    "other JSON": (lambda f: (f / "model.json").write_text("[1]"), "does not describe"),
+    "unknown class": (
+        lambda f: rewrite(f, lambda d: d["regressor"].update({"class": "RidgeRegresor"})),
+        "did you mean 'RidgeRegressor'",
+    ),
+    "wrong class": (
+        lambda f: rewrite(f, lambda d: d["regressor"].update({"class": "IRNetRegressor"})),
+        "cannot be restored",
+    ),
+    "unknown setting": (
+        lambda f: rewrite(f, lambda d: d["pipeline"].update({"colour": "red"})),
+        "cannot be restored",
+    ),
+    "newer": (
+        lambda f: rewrite(f, lambda d: d.update(format_version=99)),
+        "format version 99",
+    ),
+    "other features": (
+        lambda f: rewrite(f, lambda d: d["feature_names"].pop()),
+        "other features",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_found_and_named(damage, words, saved):
+    damage(saved)
+    with pytest.raises(ModelFormatError) as error:
+        load_model(saved)
+    assert words in str(error.value)
+    assert str(saved) in str(error.value)
+
+
+def test_a_foreign_folder_is_neither_read_nor_replaced(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ModelFormatError, match=r"no model\.json"):
+        load_model(tmp_path)
+    model = fit("dummy")
+    for place in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(ModelFormatError, match="not a saved model"):
+            save_model(model, place)
+    with pytest.raises(ModelFormatError, match="no folder that can be written"):
+        save_model(model, tmp_path / "notes.txt" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_saving_over_a_model_replaces_it_whole_or_not_at_all(saved, tmp_path, monkeypatch):
+    ridge = load_model(saved).predict(UNSEEN)
+    dummy = fit("dummy")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_model(dummy, saved)
+    assert np.array_equal(load_model(saved).predict(UNSEEN), ridge)
+    save_model(dummy, saved)
+    assert load_model(saved).predict(UNSEEN) == pytest.approx(dummy.predict(UNSEEN)[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_model_that_is_not_fitted_cannot_be_saved(tmp_path):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        save_model(FormulaRegressor("ridge"), tmp_path / "model")
+    assert not list(tmp_path.iterdir())

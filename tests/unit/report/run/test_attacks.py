@@ -1,0 +1,307 @@
+import math
+import re
+
+import plotly.graph_objects as go
+import pytest
+
+from reference.cal_problems import problem, seeded
+from xtalshift.cal import CALConfig, train_cal
+from xtalshift.nn import TrainingData
+from xtalshift.report import build_payload, write_report
+from xtalshift.report.run.attacks import ATTACK_COLUMNS, attack_curves, attack_sizes, last_attacks
+from xtalshift.report.shared.figures import build_figures
+
+NEW = ("adversarial_loss", "weight_p10", "weight_median", "weight_p90", "weights_frozen")
+NEW += ("hard_share",)
+
+
+def attacked(epoch, rms, gain, loss=2.0):
+    """Return what the loop records of one epoch; its weights are 1 to 5 times the epoch."""
+    names = ("weight_min", "weight_p10", "weight_median", "weight_p90", "weight_max")
+    return {
+        "epoch": epoch,
+        "phase": "cal",
+        "train_loss": 1.0,
+        "val_mae": 5.0,
+        "adversarial_loss": loss,
+        "attack_loss_gain": gain,
+        "displacement_rms": rms,
+        "displacement_max": 4 * rms,
+        **{name: float(epoch * size) for size, name in enumerate(names, start=1)},
+        "weights_frozen": 0,
+        "gamma": 0.1,
+        "hard_share": 0.25,
+    }
+
+
+def training(method, seed, *epochs, split="all"):
+    warm_up = {"epoch": 0, "phase": "warm-up", "train_loss": 3.0, "val_mae": 9.0}
+    return {"method": method, "split": split, "seed": seed, "epochs": [warm_up, *epochs]}
+
+
+HISTORIES = [
+    training("cal", 0, attacked(1, 0.1, 0.5), attacked(2, 0.3, 1.0)),
+    training("cal", 1, attacked(1, 0.2, 0.1)),  # stopped early
+    training("cal-eps0", 0, attacked(1, 0.0, 0.0)),
+]
+
+
+@pytest.fixture
+def report(results, rewrite, folder):
+    """Return the payload of a run with these histories."""
+
+    def build(histories):
+        rewrite(results | {"histories": histories})
+        return build_payload(folder)
+
+    return build
+
+
+def attack_cautions(payload):
+    return [item["text"] for item in payload["cautions"] if "attack of" in item["text"]]
+
+
+def panel(payload, title):
+    (found,) = (one for one in build_figures(payload)["attack"] if one["title"] == title)
+    return found["figure"]
+
+
+def lines(figure, method="cal"):
+    texts = [(one, one.get("hovertemplate", "").split(", ")) for one in figure["data"]]
+    return {words[1]: one for one, words in texts if words[0] == method}
+
+
+def test_seeds_are_averaged_but_extremes_stay_extremes(report):
+    cal, control = report(HISTORIES)["attack_curves"]
+    assert (cal["method"], cal["split"], cal["seeds"]) == ("cal", "all", 2)
+    assert cal["epoch"] == [0, 1, 2]
+    assert cal["displacement_rms"] == [None, pytest.approx(0.15), 0.3]
+    assert cal["displacement_max"] == [None, 0.8, 1.2]
+    assert cal["gain_share"] == [None, pytest.approx((0.5 + 0.1) / 2 / 2), 0.5]
+    assert [cal["weight_min"], cal["weight_max"]] == [[None, 1.0, 2.0], [None, 5.0, 10.0]]
+    assert cal["weight_median"] == [None, 3.0, 6.0]
+    assert cal["hard_share"] == [None, 0.25, 0.25]
+    assert (control["displacement_rms"], control["gain_share"]) == ([None, 0.0], [None, 0.0])
+
+
+def test_the_smallest_and_largest_weight_are_those_of_any_seed():
+    def curve(seed, low, high):
+        key = {"method": "cal", "split": "all", "seed": seed, "epoch": [0]}
+        return key | {"displacement_rms": [0.1], "weight_min": [low], "weight_max": [high]}
+
+    (merged,) = attack_curves([curve(0, 3.0, 4.0), curve(1, 2.0, 9.0)])
+    assert (merged["weight_min"], merged["weight_max"]) == ([2.0], [9.0])
+
+
+def test_trainings_without_attack_have_no_curves():
+    plain = {"method": "erm", "split": "all", "seed": 0, "epoch": [0], "train_loss": [1.0]}
+    assert attack_curves([plain]) == attack_sizes([plain]) == last_attacks([plain]) == []
+
+
+def test_sizes_are_the_largest_move_and_the_mean_gain_over_the_mean_loss(report):
+    cal, control = report(HISTORIES)["attack_sizes"]
+    assert cal == {
+        "method": "cal",
+        "displacement": 0.3,
+        "gain": pytest.approx(1.6 / 3),
+        "loss": 2.0,
+        "gain_share": pytest.approx(0.8 / 3),
+    }
+    assert (control["displacement"], control["gain_share"]) == (0.0, 0.0)
+
+
+def test_the_last_values_are_of_the_last_attacked_epoch(report):
+    cal, early, _ = report(HISTORIES)["attacks"]
+    assert [cal[key] for key in ("seed", "displacement_rms", "gain_share")] == [0, 0.3, 0.5]
+    assert [early[key] for key in ("seed", "weight_median", "gain_share")] == [1, 3.0, 0.05]
+
+
+def test_an_epoch_without_a_measured_gain_or_loss_is_a_gap(report):
+    epochs = attacked(1, 0.1, None), attacked(2, 0.1, 0.5), attacked(3, 0.1, 0.5, loss=0.0)
+    payload = report([training("cal", 0, *epochs)])
+    assert payload["attack_curves"][0]["gain_share"] == [None, None, 0.25, None]
+    assert payload["attack_sizes"][0]["gain_share"] == 0.25
+
+
+def test_the_columns_are_those_that_a_real_training_records(report):
+    model, rows = problem(12)
+    settings = {"epochs": 2, "warmup_epochs": 1, "environments": "random", "n_environments": 2}
+    config = CALConfig.from_dict(settings)
+    history = train_cal(model, TrainingData(rows, rows), config, seeded()).history
+    ordinary = {"epoch", "phase", "train_loss", "val_mae"}
+    assert set(history[1]) - ordinary == set(ATTACK_COLUMNS)
+    payload = report([{"method": "cal", "split": "all", "seed": 0, "epochs": history}])
+    (size,) = payload["attack_sizes"]
+    assert 0.01 < size["displacement"] <= 0.1 * (1 + 1e-6)  # the radius of the preset
+    assert size["gain"] == history[1]["attack_loss_gain"]
+    assert len(build_figures(payload)["attack"]) == 4
+
+
+def test_sentences_state_the_numbers(report):
+    assert report(HISTORIES)["attack_sentences"] == [
+        (
+            "cal moves features by up to 0.300 standard deviations (root mean square of an epoch) "
+            "and gains 0.533 of an adversarial loss of 2.00 (27 %, means over epochs)."
+        ),
+        "cal-eps0, the control, moves nothing, as it should.",
+    ]
+
+
+def test_an_attack_that_moves_and_gains_is_no_caution_nor_is_the_control(report):
+    assert attack_cautions(report(HISTORIES)) == []
+
+
+@pytest.mark.parametrize(
+    ("rms", "gain", "text"),
+    [
+        (
+            0.002,
+            0.01,
+            (
+                "The attack of cal never moves features by more than 0.00200 standard deviations "
+                "(root mean square) and gains 0.0100 of an adversarial loss of 2.00 (0.5 %, "
+                "means over epochs). It does nothing: cal trains on practically unchanged rows."
+            ),
+        ),
+        (
+            0.002,
+            0.1,
+            (
+                "The attack of cal never moves features by more than 0.00200 standard deviations "
+                "(root mean square) and gains 0.100 of an adversarial loss of 2.00 (5.0 %, "
+                "means over epochs): cal trains on practically unchanged rows."
+            ),
+        ),
+        (
+            0.1,
+            0.01,
+            (
+                "The attack of cal does nothing to the loss, although it moves features by up to "
+                "0.100 standard deviations (root mean square): it gains 0.0100 of an adversarial "
+                "loss of 2.00 (0.5 %, means over epochs)."
+            ),
+        ),
+        (0.01, 0.02, None),  # at both levels
+    ],
+)
+def test_an_attack_that_does_practically_nothing_is_a_caution(report, rms, gain, text):
+    payload = report([training("cal", 0, attacked(1, rms, gain)), HISTORIES[2]])
+    assert attack_cautions(payload) == ([text] if text else [])
+
+
+def test_displacement_has_a_floor_so_that_nothing_is_seen_as_nothing(report):
+    figure = panel(report(HISTORIES), "Displacement")
+    cal, control = lines(figure), lines(figure, "cal-eps0")
+    assert cal["rms"]["y"] == [None, pytest.approx(0.15), 0.3]
+    assert cal["largest"]["y"] == [None, 0.8, 1.2]
+    assert control["rms"]["y"] == [None, 0.001]
+    assert control["rms"]["customdata"] == [None, 0.0]  # what pointing at it says
+    assert "%{customdata:" in control["rms"]["hovertemplate"]
+    axis = figure["layout"]["yaxis"]
+    assert axis["ticktext"] == ["≤ 0.001", "0.01", "0.1", "1", "10"]
+    assert axis["tickvals"] == pytest.approx([0.001, 0.01, 0.1, 1.0, 10.0])
+    assert axis["range"][0] < math.log10(0.001) < math.log10(1.2) < axis["range"][1]
+    assert figure["layout"]["shapes"][-1]["y0"] == 0.01
+
+
+def test_the_gain_is_a_percentage_on_an_axis_that_shows_the_level(report):
+    figure = panel(report(HISTORIES), "Loss gained")
+    assert lines(figure)["gained"]["y"] == [None, pytest.approx(15.0), 50.0]
+    assert figure["layout"]["yaxis"]["range"] == pytest.approx([-2.5, 52.5])
+    assert figure["layout"]["shapes"][-1]["y0"] == 1.0
+    weak = panel(report([training("cal", 0, attacked(1, 0.1, 0.004))]), "Loss gained")
+    assert weak["layout"]["yaxis"]["range"] == pytest.approx([-0.5, 10.5])
+    worse = panel(report([training("cal", 0, attacked(1, 0.1, -0.4))]), "Loss gained")
+    assert worse["layout"]["yaxis"]["range"][0] < -20.0
+
+
+def test_weights_have_a_median_a_band_and_extremes(report):
+    figure = panel(report(HISTORIES[:1]), "Covariate weights")
+    band, *_ = figure["data"]
+    assert (band["x"], band["y"]) == ([1, 2, 2, 1], [2.0, 4.0, 8.0, 4.0])
+    assert (band["fill"], band["fillcolor"]) == ("toself", "rgba(213,94,0,0.22)")
+    drawn = lines(figure)
+    assert drawn["median weight"]["y"] == [None, 3.0, 6.0]
+    assert drawn["smallest weight"]["y"] == [None, 1.0, 2.0]
+    assert drawn["largest weight"]["y"] == [None, 5.0, 10.0]
+    assert drawn["median weight"]["line"]["width"] > drawn["largest weight"]["line"]["width"]
+
+
+def test_weights_that_spread_widely_have_a_logarithmic_axis(report):
+    wide = attacked(1, 0.1, 0.5) | {"weight_max": 31.0}
+    figure = panel(report([training("cal", 0, wide)]), "Covariate weights")
+    assert figure["layout"]["yaxis"]["type"] == "log"
+    below = wide | {"weight_min": -1.0}
+    figure = panel(report([training("cal", 0, below)]), "Covariate weights")
+    assert "type" not in figure["layout"]["yaxis"]
+
+
+def test_hard_rows_of_two_methods_on_each_other_are_both_seen(report):
+    control, cal = panel(report(HISTORIES), "Hard rows")["data"]
+    assert (control["y"], cal["y"]) == ([None, 25.0], [None, 25.0, 25.0])
+    assert ("dash" in control["line"], cal["line"]["dash"]) == (False, "dash")
+
+
+def test_the_axis_begins_with_the_warm_up_which_is_shaded(report):
+    layout = panel(report(HISTORIES), "Hard rows")["layout"]
+    assert layout["xaxis"]["range"] == pytest.approx([-0.04, 2.04])
+    (shade,) = layout["shapes"]
+    assert (shade["type"], shade["x0"], shade["x1"]) == ("rect", pytest.approx(-0.04), 1)
+    history = training("cal", 0, attacked(1, 0.1, 0.5))
+    history["epochs"] = history["epochs"][1:]  # no warm-up, one epoch
+    layout = panel(report([history]), "Hard rows")["layout"]
+    assert "shapes" not in layout
+    assert layout["xaxis"]["range"] == [0.5, 1.5]
+
+
+def test_a_single_attacked_epoch_is_a_mark(report):
+    drawn = lines(panel(report(HISTORIES[1:]), "Displacement"))
+    assert drawn["rms"]["mode"] == "markers"
+    drawn = lines(panel(report(HISTORIES[:1]), "Displacement"))
+    assert drawn["rms"]["mode"] == "lines"
+
+
+def test_each_fit_has_its_row_of_panels_and_is_named(report):
+    epochs = attacked(1, 0.1, 0.5), attacked(2, 0.3, 1.0)
+    payload = report([training("cal", 0, *epochs, split=split) for split in ("random", "tail")])
+    panels = build_figures(payload)["attack"]
+    titles = ["Displacement", "Loss gained", "Covariate weights", "Hard rows"]
+    assert [one["title"] for one in panels] == titles * 2
+    assert panels[2]["note"] == "random split: median, middle 80 %; thin: extremes"
+    assert panels[7]["note"] == "tail: share of the rows in CAL steps"
+    for one in panels:
+        go.Figure(one["figure"])  # raises at an unknown or wrong property
+
+
+def test_a_history_without_the_newer_numbers_is_drawn_as_far_as_it_goes(report, folder):
+    old = {key: value for key, value in attacked(1, 0.002, 0.5).items() if key not in NEW}
+    payload = report([training("cal", 0, old, old | {"epoch": 2})])
+    panels = build_figures(payload)["attack"]
+    assert [one["title"] for one in panels] == ["Displacement", "Loss gained", "Covariate weights"]
+    assert lines(panels[1]["figure"])["gained"]["y"] == [None, 0.5, 0.5]  # in units of the loss
+    assert panels[2]["note"] == "smallest and largest"
+    assert attack_cautions(payload) == [
+        (
+            "The attack of cal never moves features by more than 0.00200 standard deviations (root "
+            "mean square): cal trains on practically unchanged rows."
+        )
+    ]
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "cal moves features by up to 0.00200 standard deviations (root mean square of" in page
+
+
+def test_the_page_has_panels_sentences_and_the_table_of_the_end(report, folder):
+    report(HISTORIES)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert re.findall(r'<div id="(figure-attack-\d)"', page) == [
+        f"figure-attack-{number}" for number in (1, 2, 3, 4)
+    ]
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+    assert "gains 0.533 of an adversarial loss of 2.00 (27 %, means over epochs)." in text
+    assert "cal all 0 0.300 1.20 1.00 50 % 2.00 6.00 10.0 0.100 25 %" in text
+
+
+def test_without_an_adversarial_training_the_page_says_nothing_about_attacks(report, folder):
+    plain = {"method": "erm", "split": "all", "seed": 0}
+    report([plain | {"epochs": [{"epoch": 0, "train_loss": 1.0, "val_mae": 2.0}]}])
+    assert "What the attack does" not in write_report(folder).read_text(encoding="utf-8")

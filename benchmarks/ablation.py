@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer, Origin
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, RandomSplit

@@ -35,9 +35,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.acquisition.rules import Aim, Candidates, best_measured, choose_candidates
+from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.metrics import paired_test
 from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed

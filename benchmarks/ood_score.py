@@ -28,11 +28,11 @@ from scipy.stats import rankdata
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
+from xtalshift.data.settings import DataConfig
 from xtalshift.domain.held_out import auroc
 from xtalshift.domain.neighbours import NeighbourIndex
 from xtalshift.domain.novelty import Novelty
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
 from xtalshift.splits.clusters import cluster_points

@@ -16,7 +16,8 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from xtalshift.jobs.run.spec import DataConfig
+from xtalshift.data.settings import DataConfig
+from xtalshift.jobs.split import prepare_rows, read_rows
 from xtalshift.splits import (
     CovariateSplit,
     FamilySplit,
@@ -27,7 +28,6 @@ from xtalshift.splits import (
     RandomSplit,
     SparseXSplit,
 )
-from xtalshift.splits.assignment import prepare_rows, read_rows
 from xtalshift.splits.audit.fold_audit import audit_split
 from xtalshift.splits.space import embed
 

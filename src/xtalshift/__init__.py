@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xtalshift._version import __version__
+
 if TYPE_CHECKING:
     from xtalshift.chem.formulas import parse_formula as parse_formula
     from xtalshift.data import MaterialsTable as MaterialsTable
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
     from xtalshift.splits import nested_folds as nested_folds
     from xtalshift.splits.audit import audit_split as audit_split
     from xtalshift.testing import check_splitter as check_splitter
-
-__version__ = "0.1.0"
 
 # public name -> where it stands; loaded at first use, so that the import costs nothing
 _HOMES = {

@@ -10,11 +10,13 @@ import pytest
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from xtalshift.cli import predict as predict_command
+from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import RidgeRegressor
-from xtalshift.jobs.run.spec import DataConfig, IntervalConfig, RunConfig
+from xtalshift.jobs.run.spec import RunConfig
 from xtalshift.jobs.train import train
 from xtalshift.model import load_model
 from xtalshift.model.dataset import groups_of
+from xtalshift.uncertainty.settings import IntervalConfig
 
 INTERVALS = {
     "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors, mean {})",

@@ -10,7 +10,7 @@ from typing import Any
 
 from xtalshift.benchmark.prepare import Space
 from xtalshift.benchmark.problem import FoldRows, Shared
-from xtalshift.jobs.run.store import write_json
+from xtalshift.jsonio import write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
 from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split

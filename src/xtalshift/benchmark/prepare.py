@@ -17,7 +17,6 @@ from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.data import MaterialsTable
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.train import describe_data
 from xtalshift.methods import METHODS
 from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -107,7 +106,7 @@ def prepare_problem(
     _, groups = np.unique(groups_of(table).astype(str), return_inverse=True)
     info = {
         "name": name,
-        **describe_data(table),
+        **table.describe(),
         "transform": data.transform,
         "impute_nan": data.impute_nan,
         "hydrates": data.hydrates,
@@ -173,7 +172,8 @@ def make_folds(
                         split.scheme,
                         split.params,
                         table,
-                        data,
+                        hydrates=data.hydrates,
+                        featurize=CompositionFeaturizer(data.features, data.impute_nan).featurize,
                         seed=seed if _is_id(split) else 0,
                         progress=progress,
                     )

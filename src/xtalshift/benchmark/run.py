@@ -25,7 +25,7 @@ from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
-from xtalshift.jobs.run.store import write_json
+from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance

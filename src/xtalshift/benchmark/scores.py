@@ -17,11 +17,10 @@ from xtalshift.metrics import (
     regression_scores,
     tail_scores,
 )
+from xtalshift.uncertainty.conformal import LEVEL
 
-__all__ = ["LEVEL", "evaluate"]
+__all__ = ["evaluate"]
 
-LEVEL = 0.9
-"""Of the intervals that a method states."""
 MIN_FAMILY_ROWS = 20
 N_RESAMPLES = 500
 

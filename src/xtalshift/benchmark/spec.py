@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from xtalshift.config import Settings, read_toml
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.composition import Blocks
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
@@ -77,7 +77,7 @@ class BenchmarkSplit(Settings):
     Attributes
     ----------
     scheme, params
-        As in `xtalshift.jobs.run.spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
+        As in `xtalshift.splits.settings.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
     data : list of str
         Names of the tables it is for; empty: all.
     max_folds : int, optional

@@ -13,7 +13,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.jobs.run.store import finite
+from xtalshift.jsonio import finite
 
 __all__ = ["MACHINE_KEYS", "RECORDS_FILE", "RecordStore", "read_records"]
 

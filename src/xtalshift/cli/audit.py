@@ -56,8 +56,8 @@ def audit_command(
     elements and, where training rows are near, whether the residuals of a model differ.
     """
     from xtalshift.cli.audit_table import print_audit
+    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.audit import audit_file
-    from xtalshift.jobs.run.spec import DataConfig
     from xtalshift.report.audit.payload import write_audit
     from xtalshift.splits.audit.fold_audit import AuditSettings
 

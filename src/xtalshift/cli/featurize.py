@@ -36,9 +36,9 @@ def featurize_command(
     import pandas as pd
 
     from xtalshift.data import find_formula_column, iter_frames
+    from xtalshift.data.settings import DataConfig
     from xtalshift.errors import FormulaError
     from xtalshift.featurize import CompositionFeaturizer
-    from xtalshift.jobs.run.spec import DataConfig
 
     data = DataConfig.from_dict({"features": features, "hydrates": hydrates})
     featurizer = CompositionFeaturizer(data.features, impute, data.hydrates)

@@ -12,7 +12,8 @@ from xtalshift.errors import ConfigError
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
-    from xtalshift.jobs.run.spec import DataConfig, RunConfig
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.run.spec import RunConfig
     from xtalshift.model import FormulaRegressor
 
 __all__ = [
@@ -202,7 +203,7 @@ def read_labelled(
     **cleaning: Any,
 ) -> DataConfig:
     """Return what a file of labels is, from the options that describe it; None is the default."""
-    from xtalshift.jobs.run.spec import DataConfig
+    from xtalshift.data.settings import DataConfig
 
     given = {name: value for name, value in cleaning.items() if value is not None}
     columns = {"target": target, "formula_col": formula_col, "id_col": id_col, "unit": unit or ""}

@@ -18,8 +18,8 @@ from xtalshift.registry import near_miss
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.jobs.predict import Forecaster
     from xtalshift.model import FormulaRegressor
+    from xtalshift.model.forecaster import Forecaster
     from xtalshift.uncertainty.weighted import ShiftWeights
 
 __all__ = ["predict_command"]
@@ -72,7 +72,7 @@ def predict_command(
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
         predictor.set_params(hydrates=hydrates)
-    from xtalshift.jobs.predict import Forecaster
+    from xtalshift.model.forecaster import Forecaster
 
     forecaster = Forecaster(predictor, level, intervals, explain, formula_col)  # type: ignore[arg-type]
     files = [text for text in inputs if _is_file(text, predictor)]
@@ -205,7 +205,7 @@ def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bo
     from dataclasses import replace
 
     from xtalshift.data import iter_frames
-    from xtalshift.jobs.predict import learn_shift
+    from xtalshift.model.forecaster import learn_shift
 
     refuse_input(source, out)
     refuse_loss(out, "prediction")

@@ -100,10 +100,10 @@ def split_command(
     held-out rows really are.
     """
     del schemes
-    from xtalshift.jobs.run.spec import SplitSpec
+    from xtalshift.jobs.split import describe_split, iter_parts, read_rows
     from xtalshift.splits import SPLITTERS
-    from xtalshift.splits.assignment import describe_split, iter_parts, read_rows
     from xtalshift.splits.fold_files import METADATA_KEY
+    from xtalshift.splits.settings import SplitSpec
 
     spec = options.build_settings(
         SplitSpec,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xtalshift.acquisition.rules import Aim
-    from xtalshift.jobs.predict import Forecaster
+    from xtalshift.model.forecaster import Forecaster
 
 __all__ = ["suggest_command"]
 
@@ -126,9 +126,9 @@ def suggest_command(
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col: say what each candidate costs")
     from xtalshift.jobs.candidates import Request, read_measured
-    from xtalshift.jobs.predict import Forecaster
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
+    from xtalshift.model.forecaster import Forecaster
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
     forecaster = Forecaster(load_model(model, device=device), level, formula_col=formula_col)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from xtalshift.data.numbers import parse_numbers
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
 from xtalshift.registry import near_miss
 
@@ -145,6 +145,32 @@ class MaterialsTable:
             )
         return parse_numbers(self.extra[name])
 
+    def flags(self, column: str) -> npt.NDArray[np.bool_]:
+        """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).
+
+        Raises
+        ------
+        DataError
+            If the column does not exist or a cell is empty.
+        SplitError
+            If a cell is no flag; the message names formula and id.
+        """
+        if column in self.extra.columns and self.extra[column].dtype == bool:
+            return np.asarray(self.extra[column], dtype=bool)
+        words = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+        if column in self.extra.columns:
+            texts = self.extra[column].astype(str).str.strip().str.casefold()
+            if texts.isin(list(words)).all():
+                return np.asarray(texts.map(words) == 1.0, dtype=bool)
+        values = self.feature_columns([column])[:, 0]
+        bad = np.flatnonzero((values != 0) & (values != 1))
+        if bad.size:
+            raise SplitError(
+                f"column {column!r}, {self.formulas[bad[0]]} (id {self.ids[bad[0]]}): "
+                f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
+            )
+        return np.asarray(values == 1, dtype=bool)
+
     def sha256(self) -> str:
         """Return the hash of all rows (ids, formulas, targets, extra columns and their names)."""
         columns = [self.ids, self.formulas]
@@ -154,6 +180,18 @@ class MaterialsTable:
         header = repr((self.target_name, [str(name) for name in self.extra.columns]))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return hash_text([header, *map(repr, rows)])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies a cleaned table, for provenance."""
+        return {
+            "source": self.source,
+            "sha256": self.sha256(),
+            "rows": len(self),
+            "materials": len(set(self.formulas if self.groups is None else self.groups)),
+            "target": self.target_name,
+            "unit": self.unit,
+            "conditions": self.conditions,
+        }
 
 
 def _as_text(values: ObjectArray) -> ObjectArray:

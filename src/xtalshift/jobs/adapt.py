@@ -14,10 +14,9 @@ import xtalshift
 from xtalshift.cal import AdaptConfig
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable, find_formula_column, read_frame
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.jobs.run.spec import DataConfig
-from xtalshift.jobs.train import describe_data
 from xtalshift.model import FormulaLabels, FormulaRegressor
 from xtalshift.model.dataset import load_rows, targets_of
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -99,7 +98,7 @@ def adapt(
             raise DataError(
                 f"{target.dataset} has {len(table)} usable labels; at least {MIN_LABELS} are needed"
             )
-        what: dict[str, Any] = describe_data(table)
+        what: dict[str, Any] = table.describe()
     else:
         formulas = _formulas(model, target, progress)
         rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
@@ -192,7 +191,7 @@ def calibrate(
     formulas, y = [rows.X[row] for row in new], np.asarray(rows.y)[new]
     extra = None if rows.extra is None else np.asarray(rows.extra)[new]
     calibrated = copy.copy(model).conformalize(formulas, y, extra, origin="target")
-    what = {**describe_data(table), "rows": len(new)}
+    what = {**table.describe(), "rows": len(new)}
     provenance = {**model.card_.provenance, "calibrated_on": what}
     calibrated.card_ = replace(model.card_, provenance=provenance)
     held, width = None, None

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from xtalshift.cal.export import adversarial_frame
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import CALRegressor, Regressor
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.methods.inputs import target_transform
 from xtalshift.model.dataset import origin_rows, targets_of
 

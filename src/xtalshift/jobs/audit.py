@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, LeakageError, SplitError
-from xtalshift.jobs.run.spec import DataConfig, SplitSpec
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jobs.split import SplitRows, open_rows, prepare_rows, read_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
-from xtalshift.splits.assignment import SplitRows, open_rows, prepare_rows, read_rows
 from xtalshift.splits.audit.fold_audit import AuditSettings, SplitAudit, audit_split
 from xtalshift.splits.base import check_whole
 from xtalshift.splits.fold_files import check_formulas, read_folds, read_promise
 from xtalshift.splits.grouped_rows import group_numbers
 from xtalshift.splits.schemes import build_scheme
+from xtalshift.splits.settings import SplitSpec
 
 __all__ = ["audit_file"]
 
@@ -130,7 +132,13 @@ def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: P
     table = rows.table
     try:
         splitter = build_scheme(
-            spec.scheme, spec.params, table, spec.data, rows=rows.good, seed=spec.seed
+            spec.scheme,
+            spec.params,
+            table,
+            hydrates=spec.data.hydrates,
+            featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
+            rows=rows.good,
+            seed=spec.seed,
         )
         broken = splitter.broken_by(folds, rows.X, rows.y, rows.groups)
     except (ConfigError, DataError, SplitError) as error:

@@ -18,8 +18,8 @@ from xtalshift.data import read_frame
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.jobs.predict import Forecaster
 from xtalshift.model import FormulaRegressor
+from xtalshift.model.forecaster import Forecaster
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator

@@ -13,8 +13,8 @@ from xtalshift.acquisition.batches import Batch
 from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
-from xtalshift.jobs.predict import Forecaster
 from xtalshift.model import FormulaRegressor
+from xtalshift.model.forecaster import Forecaster
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["Suggestions", "suggest"]

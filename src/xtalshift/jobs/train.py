@@ -11,10 +11,11 @@ from sklearn.base import clone
 
 import xtalshift
 from xtalshift.data import MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import SplitError
 from xtalshift.estimators import Regressor
 from xtalshift.jobs.adversarial import adversarial_table
-from xtalshift.jobs.run.spec import DataConfig, RunConfig
+from xtalshift.jobs.run.spec import RunConfig
 from xtalshift.methods import build_method
 from xtalshift.methods.inputs import target_transform
 from xtalshift.model import FormulaRegressor, ModelCard
@@ -24,7 +25,7 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
 
-__all__ = ["Trained", "describe_data", "train", "wrap_model"]
+__all__ = ["Trained", "train", "wrap_model"]
 
 MIN_ROWS = 10
 
@@ -110,7 +111,7 @@ def train(
     if attack:
         rows = np.flatnonzero(fitted)
         adversarial = adversarial_table(regressor, config.data, table.take(rows), X[rows])
-    model = wrap_model(regressor, method, config.data, table, describe_data(table))
+    model = wrap_model(regressor, method, config.data, table, table.describe())
     aside = np.flatnonzero(~fitted)
     model.domain_ = domain_of(
         table, X, np.flatnonzero(fitted), aside, config.data, seed=config.seed
@@ -157,7 +158,7 @@ def wrap_model(
     table : MaterialsTable
         What it was trained on.
     data : dict
-        As `describe_data` returns it (a hash over all rows, so it is worked out once).
+        As `MaterialsTable.describe` returns it (a hash over all rows, so it is worked out once).
     """
     model = FormulaRegressor(
         method=clone(regressor),
@@ -179,16 +180,3 @@ def wrap_model(
         },
     )
     return model.adopt(regressor, card)
-
-
-def describe_data(table: MaterialsTable) -> dict[str, Any]:
-    """Return what identifies a cleaned table, for provenance."""
-    return {
-        "source": table.source,
-        "sha256": table.sha256(),
-        "rows": len(table),
-        "materials": len(set(table.formulas if table.groups is None else table.groups)),
-        "target": table.target_name,
-        "unit": table.unit,
-        "conditions": table.conditions,
-    }

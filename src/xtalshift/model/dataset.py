@@ -18,14 +18,14 @@ from xtalshift.data import (
     read_table,
 )
 from xtalshift.data.clean import Example, Finding
-from xtalshift.errors import DataError, FormulaError, SplitError
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import DataError, FormulaError
 from xtalshift.estimators import Regressor
 from xtalshift.featurize import CompositionFeaturizer, Origin
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.methods.inputs import origin_of
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["groups_of", "load_rows", "origin_rows", "read_flags", "spread_rows", "targets_of"]
+__all__ = ["groups_of", "load_rows", "origin_rows", "spread_rows", "targets_of"]
 
 
 def load_rows(
@@ -161,34 +161,7 @@ def _spread_flag(table: MaterialsTable, column: str, hydrates: Hydrates) -> Mate
     compositions, reasons, _ = parse_formulas(table.formulas, hydrates=hydrates)
     good = np.flatnonzero((reasons == "") & np.isfinite(targets_of(table)))
     groups = compositions.take(good).reduced_formulas()
-    flagged = groups[read_flags(table.take(good), column)]
+    flagged = groups[table.take(good).flags(column)]
     spread = np.zeros(len(table), dtype=bool)
     spread[good] = np.isin(groups, flagged)
     return replace(table, extra=table.extra.assign(**{column: spread}))
-
-
-def read_flags(table: MaterialsTable, column: str) -> NDArray[np.bool_]:
-    """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).
-
-    Raises
-    ------
-    DataError
-        If the column does not exist or a cell is empty.
-    SplitError
-        If a cell is no flag; the message names formula and id.
-    """
-    if column in table.extra.columns and table.extra[column].dtype == bool:
-        return np.asarray(table.extra[column], dtype=bool)
-    words = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
-    if column in table.extra.columns:
-        texts = table.extra[column].astype(str).str.strip().str.casefold()
-        if texts.isin(list(words)).all():
-            return np.asarray(texts.map(words) == 1.0, dtype=bool)
-    values = table.feature_columns([column])[:, 0]
-    bad = np.flatnonzero((values != 0) & (values != 1))
-    if bad.size:
-        raise SplitError(
-            f"column {column!r}, {table.formulas[bad[0]]} (id {table.ids[bad[0]]}): "
-            f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
-        )
-    return np.asarray(values == 1, dtype=bool)

@@ -16,6 +16,7 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (
     FLOOR,
+    ONE_SIGMA,
     Calibration,
     ScoreKind,
     ScoreOrigin,
@@ -24,7 +25,6 @@ from xtalshift.uncertainty.conformal import (
 
 __all__ = [
     "MIN_CALIBRATION",
-    "ONE_SIGMA",
     "Scored",
     "calibrate",
     "cross_calibrate",
@@ -36,9 +36,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-
-ONE_SIGMA = 0.6827
-"""Level of the interval whose half width is the ``std`` of a prediction."""
 
 MIN_CALIBRATION = 10
 """Fewer rows bound nothing at the usual levels, and say little at any."""

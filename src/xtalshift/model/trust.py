@@ -9,15 +9,16 @@ from sklearn.base import clone
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.data import MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.run.spec import DataConfig, IntervalConfig
 from xtalshift.model import FormulaRegressor
 from xtalshift.model.dataset import groups_of, origin_rows, targets_of
 from xtalshift.model.intervals import MIN_CALIBRATION, calibrate, cross_calibrate
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
+from xtalshift.uncertainty.settings import IntervalConfig
 
 __all__ = ["add_intervals", "domain_of", "hold_out_calibration"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
 from xtalshift.errors import XtalshiftError
-from xtalshift.jobs.predict import Forecaster
 from xtalshift.model import load_model
+from xtalshift.model.forecaster import Forecaster
 from xtalshift.model.predictions import PREDICTED_COLUMNS
 from xtalshift.nn.device import limit_threads
 from xtalshift.screening.blocks import Block, arrow_text, decode, pack_table

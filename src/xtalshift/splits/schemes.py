@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,9 +18,6 @@ from xtalshift.chem.labels import LABELLINGS
 from xtalshift.data import MaterialsTable, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
 from xtalshift.errors import ConfigError, DataError, SplitError
-from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.run.spec import DataConfig
-from xtalshift.model.dataset import read_flags
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import derive_seed
@@ -27,15 +25,18 @@ from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
-__all__ = ["build_scheme", "list_schemes", "read_formulas"]
+__all__ = ["FeaturizeFormulas", "build_scheme", "list_schemes", "read_formulas"]
+
+FeaturizeFormulas = Callable[[NDArray[np.object_]], tuple[NDArray[np.float64], NDArray[np.object_]]]
 
 
 def build_scheme(
     name: str,
     params: dict[str, Any],
     table: MaterialsTable,
-    data: DataConfig,
     *,
+    hydrates: Hydrates = "refuse",
+    featurize: FeaturizeFormulas | None = None,
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
@@ -51,8 +52,11 @@ def build_scheme(
         (or a labelling), one that a file can give names the file.
     table : MaterialsTable
         Where columns and ids stand.
-    data : DataConfig
-        How formulas are read and features made.
+    hydrates : {"refuse", "expand"}
+        How formulas in files are read.
+    featurize : callable, optional
+        Formulas to features of shape (m, d) and a reason per row (empty for good rows), for
+        schemes that compare the table with materials of a file.
     rows : ndarray of int64, shape (n,), optional
         The rows of the table that are split, each with a readable formula; by default all.
     seed : int
@@ -83,7 +87,7 @@ def build_scheme(
         if key in kind.per_row and isinstance(value, str):
             values[key] = _read_column(kind.per_row[key], value, usable, progress)
         elif key in kind.from_file and isinstance(value, str):
-            values[key] = _read_file(kind.from_file[key], value, table, kept, data)
+            values[key] = _read_file(kind.from_file[key], value, table, kept, hydrates, featurize)
         elif key in kind.per_row or key in kind.from_file:
             values[key] = value
         else:
@@ -135,7 +139,7 @@ def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
 def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress) -> Any:
     """Return one value per row of a column, or the name of a labelling as it is."""
     if kind == "flag":
-        return read_flags(table, name)
+        return table.flags(name)
     if kind == "number":
         return _read_times(table, name)
     if name in LABELLINGS:
@@ -183,7 +187,12 @@ def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
 
 
 def _read_file(
-    kind: str, name: str, table: MaterialsTable, kept: NDArray[np.int64], data: DataConfig
+    kind: str,
+    name: str,
+    table: MaterialsTable,
+    kept: NDArray[np.int64],
+    hydrates: Hydrates,
+    featurize: FeaturizeFormulas | None,
 ) -> Any:
     if kind == "folds":
         path, _, scheme = name.partition("#")
@@ -197,11 +206,12 @@ def _read_file(
         places = np.full(len(table), -1)
         places[kept] = np.arange(len(kept))
         return [fold.renumber(places) for fold in folds]
-    formulas = read_formulas(name, data.hydrates)
+    formulas = read_formulas(name, hydrates)
     if kind == "formulas":
         return formulas
-    featurizer = CompositionFeaturizer(data.features, data.impute_nan)
-    features, reasons = featurizer.featurize(formulas)
+    if featurize is None:
+        raise ConfigError(f"{name}: this scheme needs features; give build_scheme `featurize`")
+    features, reasons = featurize(formulas)
     return features[reasons == ""]
 
 

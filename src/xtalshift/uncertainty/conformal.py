@@ -21,11 +21,25 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
 
-__all__ = ["Calibration", "ScoreKind", "ScoreOrigin", "conformal_quantile", "conformity_scores"]
+__all__ = [
+    "LEVEL",
+    "ONE_SIGMA",
+    "Calibration",
+    "ScoreKind",
+    "ScoreOrigin",
+    "conformal_quantile",
+    "conformity_scores",
+]
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
 ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
+
+LEVEL = 0.9
+"""Level of the intervals where none is asked for, and of those that are reported."""
+
+ONE_SIGMA = 0.6827
+"""Level of the interval whose half width is the ``std`` of a prediction."""
 
 FLOOR = 0.1
 """A spread counts at least this share of the median spread: members may agree by chance."""

@@ -7,7 +7,7 @@ from benchmark_toys import make_shared
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
 from xtalshift.benchmark.summary import rank_so_far, summarise
-from xtalshift.jobs.run.store import finite
+from xtalshift.jsonio import finite
 
 DUMMY = 2.0
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.data import MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.estimators.base import Regressor
 from xtalshift.jobs.run import prepare
-from xtalshift.jobs.run.judge import JUDGED_COLUMNS, Judged, halve, judge_rows, needed_levels
+from xtalshift.jobs.run.judge import Judged, halve, judge_rows, needed_levels
 from xtalshift.jobs.run.prepare import Fit
-from xtalshift.jobs.run.spec import DataConfig
 from xtalshift.jobs.train import wrap_model
 from xtalshift.model.trust import add_intervals
 from xtalshift.uncertainty.conformal import conformal_quantile

@@ -11,9 +11,9 @@ from xtalshift.errors import ConfigError, DataError, NotConformalizedError, NotF
 from xtalshift.estimators.base import Regressor
 from xtalshift.jobs import candidates
 from xtalshift.jobs.candidates import Measured, Request, read_measured
-from xtalshift.jobs.predict import Forecaster
 from xtalshift.jobs.suggest import suggest
 from xtalshift.model import FormulaRegressor
+from xtalshift.model.forecaster import Forecaster
 
 TRAIN = ["NaCl", "KCl", "NaBr", "KBr", "LiCl", "LiBr", "RbCl", "RbBr", "NaF", "KF"]
 VALUES = [8.5, 8.4, 7.1, 7.3, 9.4, 7.9, 8.2, 7.7, 11.5, 10.8]

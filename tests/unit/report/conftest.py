@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from report_toys import make_summary
-from xtalshift.jobs.run.store import write_json
+from xtalshift.jsonio import write_json
 
 # mean absolute error by method, split, role: one value per seed
 ERRORS = {

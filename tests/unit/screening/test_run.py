@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError, NotConformalizedError
-from xtalshift.jobs.predict import Forecaster
 from xtalshift.model import FormulaRegressor, load_model, save_model
+from xtalshift.model.forecaster import Forecaster
 from xtalshift.screening import pools, store
 from xtalshift.screening.plan import ScreenSettings
 from xtalshift.screening.pools import SamePool

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
 from xtalshift.estimators import Regressor
@@ -24,12 +25,10 @@ from xtalshift.model.intervals import (
 )
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
-from xtalshift.uncertainty.conformal import Calibration, ScoreKind
+from xtalshift.uncertainty.conformal import LEVEL, Calibration, ScoreKind
 
 __all__ = [
     "INTERVAL_SCORES",
-    "JUDGED_COLUMNS",
-    "LEVEL",
     "MIN_ID_ROWS",
     "Judged",
     "halve",
@@ -40,13 +39,9 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-LEVEL = 0.9
-"""Level of the intervals that are reported."""
-
 MIN_ID_ROWS = 2 * MIN_CALIBRATION
 """Fewer ID test rows have no two halves that could calibrate each other."""
 
-JUDGED_COLUMNS = ["lower", "upper", "std", "needed_level", "ood_score", "in_domain"]
 INTERVAL_SCORES = ("coverage_90", "median_width_90")
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import CleaningReport, MaterialsTable
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import SplitError
-from xtalshift.jobs.run.spec import DataConfig, RunConfig, SplitConfig
+from xtalshift.jobs.run.spec import RunConfig, SplitConfig
 from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
@@ -144,7 +145,7 @@ def _build_splitter(
             "a relation shift is declared by the user: give --relation-flag COLUMN or "
             "--relation-file FILE of formulas"
         )
-    splitter = build_scheme(scheme, params[scheme], table, data)
+    splitter = build_scheme(scheme, params[scheme], table, hydrates=data.hydrates)
     if not isinstance(splitter, HoldOut):
         raise TypeError(type(splitter).__name__)
     return splitter

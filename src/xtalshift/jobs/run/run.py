@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import xtalshift
+from xtalshift.benchmark.records import RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.jobs.run.prepare import Fit, Prepared, plan_fits, prepare
 from xtalshift.jobs.run.spec import RunConfig
-from xtalshift.jobs.run.store import RESULTS_FILE, SCHEMA_VERSION, RunFolder, write_json
+from xtalshift.jobs.run.store import RunFolder
 from xtalshift.jobs.run.task import find_domain, join_predictions, run_task
-from xtalshift.jobs.train import describe_data
+from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance, hash_text
@@ -59,7 +60,7 @@ def run(
         if test.role == "ood" or test.split == "random":
             what = prepared.descriptions.get(test.split, "")
             progress.say(f"  {test.split} ({test.role}): {len(test.rows):,} test rows, {what}")
-    data = describe_data(prepared.table)
+    data = prepared.table.describe()
     header = {
         "version": xtalshift.__version__,
         "config": config.to_dict(),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from xtalshift.benchmark.records import RESULTS_FILE
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.jsonio import read_json, write_json
 
-__all__ = ["RESULTS_FILE", "SCHEMA_VERSION", "RunFolder", "finite", "write_json"]
+__all__ = ["RunFolder"]
 
-SCHEMA_VERSION = 1
-RESULTS_FILE = "results.json"
 HEADER_FILE = "run.json"
 OUTPUT_FILES = (RESULTS_FILE, "config.toml", "predictions.parquet", "map.parquet", "report.html")
 OUTPUT_FOLDERS = ("tasks", "model")
@@ -78,7 +76,7 @@ class RunFolder:
         if HEADER_FILE in held:
             if overwrite:
                 return False
-            if changed := _differences(_read_json(self.path / HEADER_FILE), header):
+            if changed := _differences(read_json(self.path / HEADER_FILE), header):
                 raise ConfigError(
                     f"{self.path} holds a run with other settings, data or version "
                     f"({', '.join(changed[:4])}); choose another --out, or give --overwrite to "
@@ -112,7 +110,7 @@ class RunFolder:
         needed = [folder / name for name in ("task.json", "predictions.parquet", "model")]
         if not all(path.exists() for path in needed):
             return None
-        task: dict[str, Any] = _read_json(needed[0])
+        task: dict[str, Any] = read_json(needed[0])
         return task if task["status"] == "ok" else None
 
     def save_task(self, folder: Path, task: dict[str, Any], predictions: pd.DataFrame) -> None:
@@ -120,21 +118,6 @@ class RunFolder:
         folder.mkdir(parents=True, exist_ok=True)
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         write_json(folder / "task.json", task)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically, non-finite numbers as null."""
-    text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -146,14 +129,3 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
         for key in sorted(old.keys() | new.keys())
         for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
     ]
-
-
-def finite(values: Any) -> Any:
-    """Return nested values as JSON can hold them: numbers that are not finite become None."""
-    if isinstance(values, float):
-        return values if math.isfinite(values) else None
-    if isinstance(values, dict):
-        return {str(key): finite(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [finite(value) for value in values]
-    return values

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError
 from xtalshift.estimators import Regressor
-from xtalshift.jobs.run.judge import INTERVAL_SCORES, JUDGED_COLUMNS, Judged, judge_rows
+from xtalshift.jobs.run.judge import INTERVAL_SCORES, Judged, judge_rows
 from xtalshift.jobs.run.prepare import Fit, Prepared, TestSet
 from xtalshift.jobs.run.spec import RunConfig
 from xtalshift.jobs.train import wrap_model

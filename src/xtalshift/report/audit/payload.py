@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import Any
 
 from xtalshift.errors import DataError
-from xtalshift.jobs.run.store import finite, write_json
+from xtalshift.jsonio import finite, write_json
 from xtalshift.report.audit.figures import KINDS, draw_split
 from xtalshift.report.audit.text import (
     SHIFTED,

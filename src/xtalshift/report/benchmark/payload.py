@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from xtalshift.benchmark.records import RESULTS_FILE
 from xtalshift.errors import DataError
-from xtalshift.jobs.run.store import RESULTS_FILE
-from xtalshift.jobs.run.store import finite as plain_values
+from xtalshift.jsonio import finite as plain_values
 from xtalshift.report.benchmark.board import Cells, build_board, list_places
 from xtalshift.report.benchmark.curves import describe_curves, describe_folds
 from xtalshift.report.benchmark.text import list_cautions, write_verdict

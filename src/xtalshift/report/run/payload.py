@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from xtalshift.benchmark.records import RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.errors import DataError
-from xtalshift.jobs.run.store import RESULTS_FILE, SCHEMA_VERSION
-from xtalshift.jobs.run.store import finite as plain_values
+from xtalshift.jsonio import finite as plain_values
 from xtalshift.report.run.attacks import ATTACK_COLUMNS, attack_curves, attack_sizes, last_attacks
 from xtalshift.report.run.samples import POINTS_PER_PANEL, histograms, map_panels, parity_panels
 from xtalshift.report.run.scores import DUMMY, Scores, finite, mean_sd

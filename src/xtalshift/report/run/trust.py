@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.jobs.run.judge import JUDGED_COLUMNS, LEVEL
+from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.report.run.scores import DUMMY
 from xtalshift.report.run.trust_text import describe_trust, falls_short
+from xtalshift.uncertainty.conformal import LEVEL
 
 __all__ = ["EDGES", "LEVELS", "trust_payload"]
 

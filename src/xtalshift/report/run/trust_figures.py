@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtalshift.jobs.run.judge import LEVEL
 from xtalshift.report.shared.panels import INK, Figure, draw_level, make_layout, make_panel
+from xtalshift.uncertainty.conformal import LEVEL
 
 __all__ = ["draw_trust", "split_styles"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from xtalshift.jobs.run.judge import LEVEL
 from xtalshift.report.run.scores import DUMMY
 from xtalshift.report.shared.text import format_number, format_percent, join_words
+from xtalshift.uncertainty.conformal import LEVEL
 
 __all__ = ["describe_trust", "falls_short"]
 

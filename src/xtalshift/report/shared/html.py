@@ -12,8 +12,8 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from xtalshift.benchmark.records import RESULTS_FILE
 from xtalshift.errors import DataError
-from xtalshift.jobs.run.store import RESULTS_FILE
 from xtalshift.report.audit.figures import KINDS as AUDIT_KINDS
 from xtalshift.report.benchmark.figures import KINDS, build_benchmark_figures, curve_styles
 from xtalshift.report.benchmark.payload import SUMMARY_FILE, benchmark_payload, holds_benchmark

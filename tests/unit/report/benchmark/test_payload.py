@@ -6,8 +6,9 @@ import pytest
 from report_toys import PLACES, RATIOS, own_part, read_page, read_text
 from xtalshift.benchmark import summary
 from xtalshift.errors import DataError
-from xtalshift.jobs.run.store import write_json
-from xtalshift.report import benchmark, build_payload, render_report, write_report
+from xtalshift.jsonio import write_json
+from xtalshift.report import build_payload, render_report, write_report
+from xtalshift.report.benchmark import payload as page
 from xtalshift.report.benchmark.payload import benchmark_payload
 from xtalshift.report.benchmark.text import describe_board
 
@@ -21,8 +22,8 @@ def texts(payload):
 
 
 def test_the_constants_are_those_of_the_engine():
-    assert (benchmark._KIND, benchmark._VERSION) == (summary.KIND, summary.SUMMARY_VERSION)
-    assert benchmark.SUMMARY_FILE == summary.SUMMARY_FILE
+    assert (page._KIND, page._VERSION) == (summary.KIND, summary.SUMMARY_VERSION)
+    assert page.SUMMARY_FILE == summary.SUMMARY_FILE
 
 
 def test_the_payload_holds_the_numbers_of_the_summary(place):

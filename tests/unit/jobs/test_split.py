@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from xtalshift.data import table_from_frame
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
-from xtalshift.jobs.run.spec import DataConfig, SplitSpec
-from xtalshift.splits.assignment import iter_parts, read_rows
+from xtalshift.jobs.split import iter_parts, read_rows
+from xtalshift.splits.settings import SplitSpec
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn")
 GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2")]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 import xtalshift
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable, list_datasets, read_frame, read_table, table_from_frame
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.run.spec import DataConfig, SplitSpec
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import (
@@ -34,6 +34,7 @@ from xtalshift.splits import (
 from xtalshift.splits.fold_files import OUTER
 from xtalshift.splits.grouped_rows import group_numbers
 from xtalshift.splits.schemes import build_scheme
+from xtalshift.splits.settings import SplitSpec
 
 __all__ = [
     "FoldParts",
@@ -204,7 +205,14 @@ def iter_parts(
         None
         if name is None
         else build_scheme(
-            name, params, table, spec.data, rows=rows.good, seed=spec.seed, progress=progress
+            name,
+            params,
+            table,
+            hydrates=spec.data.hydrates,
+            featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
+            rows=rows.good,
+            seed=spec.seed,
+            progress=progress,
         )
         for name, params in ((spec.scheme, spec.params), (spec.inner, spec.inner_params))
     )

@@ -1,0 +1,51 @@
+"""Which rows a command works on, and how they become features and targets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from xtalshift.config import Settings
+
+__all__ = ["DataConfig"]
+
+
+class DataConfig(Settings):
+    """Where the rows come from and how they become features and targets.
+
+    Attributes
+    ----------
+    dataset : str
+        Name in the catalogue, or a file.
+    target, formula_col, id_col : str, optional
+        Columns; the target of a data set of the catalogue is known.
+    unit : str
+        Unit of the target of a file.
+    feature_cols : list of str
+        Extra numeric columns that are features (temperature, pressure, doping).
+    features : str
+        ``magpie``, ``fractions`` or ``magpie+fractions``.
+    impute_nan : bool
+        Whether an element without a tabulated property gets the mean over the elements.
+    transform : str
+        Change of scale of the target: ``none``, ``log``, ``log1p``, ``asinh`` or ``clip``.
+    duplicates : str
+        ``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
+        ``highest`` target.
+    hydrates : str
+        ``refuse`` or ``expand`` formulas such as ``CuSO4*5H2O``.
+    strict : bool
+        Whether an unusable row is an error.
+    """
+
+    dataset: str = "ricci_seebeck"
+    target: str | None = None
+    formula_col: str | None = None
+    id_col: str | None = None
+    unit: str = ""
+    feature_cols: tuple[str, ...] = ()
+    features: Literal["magpie", "fractions", "magpie+fractions"] = "magpie"
+    impute_nan: bool = True
+    transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
+    duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
+    hydrates: Literal["refuse", "expand"] = "refuse"
+    strict: bool = False

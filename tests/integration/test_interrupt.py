@@ -60,7 +60,7 @@ def test_a_stopped_run_continues_to_the_same_results(blow, table, tmp_path, undi
     if blow is signal.SIGINT:
         assert process.returncode == 1
         assert err.splitlines() == [
-            "Stopped. What was finished is kept; the same command continues."
+            "Stopped. Finished work is kept; run the same command to continue."
         ]
     process = start(*command)
     _, err = process.communicate(timeout=120)

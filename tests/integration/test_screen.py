@@ -90,7 +90,7 @@ def test_a_stopped_screening_continues_to_the_same_bytes(
     if blow is signal.SIGINT:
         assert process.returncode == 1
         assert err.splitlines() == [
-            "Stopped. What was finished is kept; the same command continues."
+            "Stopped. Finished work is kept; run the same command to continue."
         ]
     begun = time.monotonic()
     while alive := [pid for pid in workers if is_running(pid)]:  # they end with the driver

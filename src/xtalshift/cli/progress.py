@@ -6,21 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+from typing import TYPE_CHECKING
 
 from xtalshift.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 __all__ = ["make_progress"]
 
@@ -34,20 +26,24 @@ def make_progress() -> Progress:
 
 class _TerminalProgress:
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._console = Console(stderr=True, highlight=False)
 
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
+        from rich import progress
+
         columns = (
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[info]}", style="dim"),
+            progress.TextColumn("{task.description}", style="bold"),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[info]}", style="dim"),
         )
-        with Bars(*columns, console=self._console, transient=True) as bars:
+        with progress.Progress(*columns, console=self._console, transient=True) as bars:
             yield _TerminalTask(bars, bars.add_task(name, total=total, info=""))
 
     def say(self, text: str) -> None:

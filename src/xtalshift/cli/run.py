@@ -9,7 +9,6 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.cli.tables import print_coverage, print_errors
 
 __all__ = ["run_command"]
 
@@ -130,6 +129,7 @@ def run_command(
     from xtalshift.nn.device import limit_threads
 
     limit_threads(settings.threads)
+    from xtalshift.cli.tables import print_coverage, print_errors
     from xtalshift.jobs.run.run import run
     from xtalshift.report import write_report
 

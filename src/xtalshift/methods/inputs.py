@@ -8,7 +8,8 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data.transform import TargetTransform
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
-from xtalshift.featurize import CompositionFeaturizer, Origin
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionSource as Origin
 
 __all__ = ["origin_of", "target_transform"]
 

@@ -21,7 +21,8 @@ from xtalshift.data.clean import Example, Finding
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.estimators import Regressor
-from xtalshift.featurize import CompositionFeaturizer, Origin
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionSource as Origin
 from xtalshift.methods.inputs import origin_of
 from xtalshift.progress import NO_PROGRESS, Progress
 

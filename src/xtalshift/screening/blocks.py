@@ -119,7 +119,7 @@ def decode(
             table = pa.table({name: arrow_text(cells) for name, cells in columns.items()})
             frame = pd.DataFrame({name: columns[name] for name in (formula_col, *others)})
             frame.attrs.update(attrs)
-    except (ValueError, pd.errors.ParserWarning) as error:
+    except ValueError as error:
         raise DataError(f"{block.where}: {error}") from error
     return table, finish_frame(frame, [formula_col])
 

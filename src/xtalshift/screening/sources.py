@@ -14,16 +14,15 @@ from typing import IO, Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xtalshift.data.frames import (
-    csv_chunks,
+from xtalshift.data.files import (
     file_kind,
     find_separator,
-    json_line,
     naming_file,
     open_bytes,
     refuse_repeats,
     text_encoding,
 )
+from xtalshift.data.frames import csv_chunks, json_line
 from xtalshift.errors import DataError
 from xtalshift.screening.blocks import Block, Layout, pack_table
 from xtalshift.screening.plan import read_blocks

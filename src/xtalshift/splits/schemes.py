@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,18 @@ from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column,
 
 __all__ = ["FeaturizeFormulas", "build_scheme", "list_schemes", "read_formulas"]
 
-FeaturizeFormulas = Callable[[NDArray[np.object_]], tuple[NDArray[np.float64], NDArray[np.object_]]]
+
+class _Features(Protocol):
+    """As `xtalshift.featurize.Features`."""
+
+    @property
+    def values(self) -> NDArray[np.float64]: ...
+
+    @property
+    def reasons(self) -> NDArray[np.object_]: ...
+
+
+FeaturizeFormulas = Callable[[NDArray[np.object_]], _Features]
 
 
 def build_scheme(
@@ -55,8 +66,8 @@ def build_scheme(
     hydrates : {"refuse", "expand"}
         How formulas in files are read.
     featurize : callable, optional
-        Formulas to features of shape (m, d) and a reason per row (empty for good rows), for
-        schemes that compare the table with materials of a file.
+        From m formulas to `xtalshift.featurize.Features`, for schemes that compare the table with
+        materials of a file.
     rows : ndarray of int64, shape (n,), optional
         The rows of the table that are split, each with a readable formula; by default all.
     seed : int
@@ -211,8 +222,8 @@ def _read_file(
         return formulas
     if featurize is None:
         raise ConfigError(f"{name}: this scheme needs features; give build_scheme `featurize`")
-    features, reasons = featurize(formulas)
-    return features[reasons == ""]
+    features = featurize(formulas)
+    return features.values[features.reasons == ""]
 
 
 def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:

@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import TaskRecord
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.worker import failed_record, run_task
 from xtalshift.nn.device import limit_threads
@@ -34,7 +35,7 @@ class Executor(Protocol):
 
     def run(
         self, tasks: Iterable[Task], shared: Shared, context: TaskContext
-    ) -> Generator[dict[str, Any]]:
+    ) -> Generator[TaskRecord]:
         """Yield the record of each task as it finishes, in any order.
 
         The iterator takes a task from `tasks` when it can begin it. Closing the iterator stops what
@@ -66,7 +67,7 @@ class LocalExecutor:
 
     def run(
         self, tasks: Iterable[Task], shared: Shared, context: TaskContext
-    ) -> Generator[dict[str, Any]]:
+    ) -> Generator[TaskRecord]:
         """Yield the record of each task as it finishes."""
         shared.save(self.folder)
         queue = iter(tasks)
@@ -119,7 +120,7 @@ class LocalExecutor:
 
     def _finish(
         self, connection: Connection, shared: Shared
-    ) -> tuple[dict[str, Any] | None, tuple[Task, int] | None]:
+    ) -> tuple[TaskRecord | None, tuple[Task, int] | None]:
         """Return the record of a process that has one, or the task to begin once more."""
         process, _, task, attempt = self._running.pop(connection)
         try:
@@ -129,13 +130,13 @@ class LocalExecutor:
         connection.close()
         process.join()
         if record is not None:
-            return {**record, "attempts": attempt}, None
+            return replace(record, attempts=attempt), None
         if attempt < ATTEMPTS:
             return None, (task, attempt + 1)
         code = process.exitcode or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = f"the process of the task {how}, {attempt} times; is the memory enough?"
-        return {**failed_record(task, shared, reason), "attempts": attempt}, None
+        return replace(failed_record(task, shared, reason), attempts=attempt), None
 
 
 def _start_method() -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from xtalshift.benchmark.executors import ATTEMPTS
 from xtalshift.benchmark.plugins import load_plugins
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import TaskRecord
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.worker import failed_record, run_task
 from xtalshift.errors import ConfigError
@@ -44,7 +45,7 @@ class RayExecutor:
 
     def run(
         self, tasks: Iterable[Task], shared: Shared, context: TaskContext
-    ) -> Generator[dict[str, Any]]:
+    ) -> Generator[TaskRecord]:
         """Yield the record of each task as it finishes.
 
         Raises
@@ -72,7 +73,7 @@ class RayExecutor:
 
     def _drive(
         self, ray: Any, remote: Any, tasks: Iterable[Task], shared: Shared, context: TaskContext
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[TaskRecord]:
         slots = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
         rows = ray.put(shared)
         settings = ray.put(context)
@@ -101,7 +102,7 @@ class RayExecutor:
 
 def connect_ray(ray: Any, executor: RayExecutor) -> None:
     """Connect to the cluster of an executor, or start one; refuse an address nobody listens at."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    options: TaskRecord = {"log_to_driver": False, "logging_level": "error"}
     if executor.address:
         options["address"] = executor.address
     elif executor.workers:
@@ -120,7 +121,7 @@ def _probe(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
 
 
-def _work(task: Task, shared: Shared, context: TaskContext, threads: int) -> dict[str, Any]:
+def _work(task: Task, shared: Shared, context: TaskContext, threads: int) -> TaskRecord:
     limit_threads(threads)
     load_plugins(shared.plugins)
     return run_task(task, shared, context)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
 from xtalshift.benchmark.executors import Executor
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
-from xtalshift.benchmark.prepare import (
-    Space,
-    make_folds,
-    prepare_problem,
-    wanted_features,
-)
+from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import Plain, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
@@ -30,7 +25,7 @@ from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance
 
-__all__ = ["RunOptions", "count_tasks", "prepare_shared", "run_benchmark"]
+__all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
@@ -53,6 +48,8 @@ class RunOptions:
         the work; their stores are merged afterwards.
     merge : tuple of Path
         Folders of other stores, whose records are taken over first.
+    keep : bool
+        Whether each task leaves its predictions, its model and its training history in ``tasks/``.
     """
 
     overwrite: bool = False
@@ -60,6 +57,29 @@ class RunOptions:
     limit_seconds: float | None = None
     shard: tuple[int, int] = (1, 1)
     merge: tuple[Path, ...] = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """What a benchmark read and what became of its tasks.
+
+    Attributes
+    ----------
+    summary : dict
+        What ``summary.json`` holds, see `xtalshift.benchmark.summary.summarise`.
+    records : tuple of TaskRecord
+        Of the tasks that have one, in the order of the plan.
+    shared : Shared
+        Rows and folds.
+    tables : dict of Table
+        By name.
+    """
+
+    summary: Plain
+    records: tuple[TaskRecord, ...]
+    shared: Shared
+    tables: dict[str, Table]
 
 
 def run_benchmark(
@@ -70,7 +90,7 @@ def run_benchmark(
     folder: Path = Path(),
     options: RunOptions = RunOptions(),
     progress: Progress = NO_PROGRESS,
-) -> dict[str, Any]:
+) -> BenchmarkRun:
     """Run the tasks of a benchmark that have no record yet, and write the summary.
 
     Parameters
@@ -86,12 +106,11 @@ def run_benchmark(
     options : RunOptions
         What to do with records that are there, and which part to run.
     progress : Progress
-        Told how far the benchmark is.
+        Receives how far the benchmark is.
 
     Returns
     -------
-    dict
-        What ``summary.json`` holds, see `xtalshift.benchmark.summary.summarise`.
+    BenchmarkRun
 
     Raises
     ------
@@ -104,10 +123,10 @@ def run_benchmark(
     spec = spec.check_methods().model_copy(update={"threads": executor.threads})
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
-    shared, spaces = prepare_shared(spec, plugins, progress)
+    shared, tables = prepare_shared(spec, plugins, progress)
     header = {
         "versions": provenance["versions"],
-        "data": {name: one.info["sha256"] for name, one in shared.problems.items()},
+        "data": {n: one.data.description["sha256"] for n, one in shared.problems.items()},
         "threads": spec.threads,
         "device": device,
     }
@@ -115,7 +134,7 @@ def run_benchmark(
         _keep_spec(spec, plugins, out)
         for other in options.merge:
             progress.say(f"{store.merge(other):,} records taken over from {other}")
-        audits = audit_splits(shared, spaces, out, progress)
+        audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
         everything = plan_tasks(spec, shared)
         tasks = everything[options.shard[0] - 1 :: options.shard[1]]
         open_tasks = [task for task in tasks if _is_open(task, store, retry=options.retry)]
@@ -125,13 +144,13 @@ def run_benchmark(
         finally:  # also after Ctrl-C: the summary is of what there is
             records = [
                 # a record may have been made under another name
-                {**store.records[task.id], "name": task.name}
+                replace(store.records[task.id], name=task.name)
                 for task in everything
                 if task.id in store.records
             ]
             summary = summarise(spec, shared, records, len(everything), audits, provenance)
             write_json(out / SUMMARY_FILE, summary)
-    return summary
+    return BenchmarkRun(summary, tuple(records), shared, tables)
 
 
 def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
@@ -159,22 +178,9 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     )
 
 
-def prepare_shared(
-    spec: BenchmarkSpec, plugins: dict[str, str], progress: Progress = NO_PROGRESS
-) -> tuple[Shared, dict[str, Space]]:
-    """Return the rows and folds of a benchmark, and what splits and audits look at, by table."""
-    features = wanted_features(spec)
-    problems, folds, spaces = {}, {}, {}
-    for name, data in spec.data.items():
-        problems[name], table, spaces[name] = prepare_problem(name, data, features, progress)
-        for fold in make_folds(spec, name, table, spaces[name].X, progress):
-            folds[fold.key] = fold
-    return Shared(problems, folds, plugins), spaces
-
-
 def _is_open(task: Task, store: RecordStore, *, retry: bool) -> bool:
     record = store.records.get(task.id)
-    return record is None or (retry and record["status"] != "ok")
+    return record is None or (retry and not record.ok)
 
 
 def _execute(
@@ -190,20 +196,21 @@ def _execute(
     if not tasks:
         return
     limit = _TimeLimit(options.limit_seconds)
-    done: list[dict[str, Any]] = []
+    keep = store.path.parent.absolute() if options.keep else None
+    done: list[TaskRecord] = []
     said = time.monotonic()
     with (
         progress.task("benchmark", len(tasks)) as bar,
-        closing(executor.run(limit.watch(tasks), shared, TaskContext.of(spec))) as records,
+        closing(executor.run(limit.watch(tasks), shared, TaskContext.of(spec, keep))) as records,
     ):
         for record in records:
             store.add(record)
             done.append(record)
-            bar.advance(task=f"{record['name']} on {record['split']}, seed {record['seed']}")
-            if record["status"] != "ok":
+            bar.advance(task=f"{record.name} on {record.split}, seed {record.seed}")
+            if not record.ok:
                 progress.say(
-                    f"  {record['name']} failed on {record['split']} fold {record['fold']}, seed "
-                    f"{record['seed']}: {record['reason']}"
+                    f"  {record.name} failed on {record.split} fold {record.fold}, seed "
+                    f"{record.seed}: {record.reason}"
                 )
             if time.monotonic() - said > LEADERBOARD_SECONDS:
                 said = time.monotonic()

@@ -1,7 +1,10 @@
 """Tables of materials: reading, the catalogue of data sets, cleaning and target transforms."""
 
 from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
-from xtalshift.data.clean import CleaningReport, clean_table
+from xtalshift.data.clean import clean_table
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.intake import CleaningReport
+from xtalshift.data.materials import Materials
 from xtalshift.data.readers import (
     find_formula_column,
     iter_frames,
@@ -9,13 +12,13 @@ from xtalshift.data.readers import (
     read_table,
     table_from_frame,
 )
-from xtalshift.data.table import MaterialsTable
 from xtalshift.data.transform import TRANSFORMS, TargetTransform
 
 __all__ = [
     "TRANSFORMS",
     "CleaningReport",
-    "MaterialsTable",
+    "Dataset",
+    "Materials",
     "TargetTransform",
     "clean_table",
     "find_formula_column",

@@ -12,11 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from xtalshift.chem.formulas import Hydrates
 from xtalshift.config import Settings
 from xtalshift.data.columns import table_from_frame
+from xtalshift.data.dataset import Dataset
 from xtalshift.data.fetch import cache_folder, fetch, hash_file
 from xtalshift.data.frames import read_csv_stream, read_frame
-from xtalshift.data.table import MaterialsTable
 from xtalshift.errors import DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
@@ -114,8 +115,9 @@ def load_dataset(
     *,
     target: str | None = None,
     unit: str = "",
+    hydrates: Hydrates = "refuse",
     progress: Progress = NO_PROGRESS,
-) -> MaterialsTable:
+) -> Dataset:
     """Return a data set by name.
 
     Parameters
@@ -126,12 +128,14 @@ def load_dataset(
         Another column than the entry's default.
     unit : str
         Unit of the target where the catalogue states none.
+    hydrates : {"refuse", "expand"}
+        See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
         Hears about the download.
 
     Returns
     -------
-    MaterialsTable
+    Dataset
         As published: nothing is dropped or merged.
 
     Raises
@@ -161,6 +165,7 @@ def load_dataset(
         unit=entry.units.get(target, unit),
         source=name,
         conditions=entry.conditions,
+        hydrates=hydrates,
     )
 
 

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import xtalshift
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.data import MaterialsTable, list_datasets, read_frame, read_table, table_from_frame
+from xtalshift._version import __version__
+from xtalshift.data import Dataset, list_datasets, read_frame, read_table, table_from_frame
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
@@ -53,7 +52,7 @@ class SplitRows:
 
     Attributes
     ----------
-    table : MaterialsTable
+    table : Dataset
         All N rows as read.
     good : ndarray of int64, shape (n,)
         The usable ones.
@@ -69,7 +68,7 @@ class SplitRows:
         Rows that are unused because a kept material is too similar.
     """
 
-    table: MaterialsTable
+    table: Dataset
     good: NDArray[np.int64]
     reasons: NDArray[np.object_]
     groups: NDArray[np.object_]
@@ -105,12 +104,12 @@ class FoldParts:
     frame: pd.DataFrame
 
 
-def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> SplitRows:
+def prepare_rows(table: Dataset, data: DataConfig, needs: set[str]) -> SplitRows:
     """Find the usable rows of a table.
 
     Parameters
     ----------
-    table : MaterialsTable
+    table : Dataset
         As read. Rows without a readable formula are not usable, nor those without features or a
         target where these are needed.
     data : DataConfig
@@ -123,15 +122,16 @@ def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> Sp
     DataError
         If targets are needed and there are none, or no row is usable.
     """
-    compositions, found, _ = parse_formulas(table.formulas, hydrates=data.hydrates)
-    reasons = found.copy()
+    reasons = table.materials.reasons.copy()
     if "y" in needs:
         if table.targets is None:
             raise DataError("this scheme looks at the targets: give --target COLUMN")
         for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
             reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
     if "X" in needs:
-        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(
+            table.materials.compositions
+        )
         reasons = np.where(reasons == "", unfit, reasons)
     else:
         X = np.empty((len(table), 0))
@@ -142,14 +142,14 @@ def prepare_rows(table: MaterialsTable, data: DataConfig, needs: set[str]) -> Sp
         table,
         good,
         reasons,
-        compositions.take(good).reduced_formulas(),
+        table.groups[good],
         X[good],
         None if table.targets is None else table.targets[good],
     )
 
 
 def open_rows(
-    table: MaterialsTable, spec: SplitSpec, needs: set[str], progress: Progress = NO_PROGRESS
+    table: Dataset, spec: SplitSpec, needs: set[str], progress: Progress = NO_PROGRESS
 ) -> SplitRows:
     """Return the rows that a split uses, see `prepare_rows`: thinned where it says so."""
     rows = prepare_rows(table, spec.data, needs)
@@ -175,13 +175,13 @@ def open_rows(
 
 
 def iter_parts(
-    table: MaterialsTable, spec: SplitSpec, progress: Progress = NO_PROGRESS
+    table: Dataset, spec: SplitSpec, progress: Progress = NO_PROGRESS
 ) -> Iterator[FoldParts]:
     """Yield the parts of every fold of a split.
 
     Parameters
     ----------
-    table : MaterialsTable
+    table : Dataset
         As read.
     spec : SplitSpec
         Settings.
@@ -298,13 +298,13 @@ def describe_split(spec: SplitSpec) -> dict[str, Any]:
     default = signature(SPLITTERS[spec.scheme]).parameters.get("whole_formulas")
     whole = spec.params.get("whole_formulas", True if default is None else default.default)
     return {
-        "version": xtalshift.__version__,
+        "version": __version__,
         "whole_formulas": bool(whole),
         **spec.to_dict(),
     }
 
 
-def read_rows(data: DataConfig, *, need_target: bool) -> MaterialsTable:
+def read_rows(data: DataConfig, *, need_target: bool) -> Dataset:
     """Read a table to split or audit; a target is taken where there is one without doubt.
 
     Parameters
@@ -322,7 +322,11 @@ def read_rows(data: DataConfig, *, need_target: bool) -> MaterialsTable:
     known = data.dataset in list_datasets() and not Path(data.dataset).is_file()
     if known or data.target is not None or need_target:
         return read_table(
-            data.dataset, target=data.target, formula_col=data.formula_col, id_col=data.id_col
+            data.dataset,
+            target=data.target,
+            formula_col=data.formula_col,
+            id_col=data.id_col,
+            hydrates=data.hydrates,
         )
     columns = [name for name in (data.formula_col, data.id_col) if name]
     frame = read_frame(data.dataset, text_columns=columns)
@@ -332,4 +336,5 @@ def read_rows(data: DataConfig, *, need_target: bool) -> MaterialsTable:
         formula_col=data.formula_col,
         id_col=data.id_col,
         source=Path(data.dataset).name,
+        hydrates=data.hydrates,
     )

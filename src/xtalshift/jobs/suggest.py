@@ -13,8 +13,8 @@ from xtalshift.acquisition.batches import Batch
 from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
-from xtalshift.model import FormulaRegressor
-from xtalshift.model.forecaster import Forecaster
+from xtalshift.model import FittedModel
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["Suggestions", "suggest"]
@@ -34,7 +34,7 @@ class Suggestions(NamedTuple):
 
 
 def suggest(
-    forecaster: Forecaster,
+    predictor: TablePredictor,
     frames: Iterable[pd.DataFrame],
     source: str,
     request: Request,
@@ -51,7 +51,7 @@ def suggest(
 
     Parameters
     ----------
-    forecaster : Forecaster
+    predictor : TablePredictor
         The model.
     frames : iterable of pandas.DataFrame
         The table in pieces, with a running index.
@@ -80,9 +80,9 @@ def suggest(
     DataError
         If a column is missing, a cost is wrong, or nothing is left to choose from.
     """
-    model = forecaster.model
+    model = predictor.model
     request = _settle(model, request, measured, progress)
-    pool = Pool(forecaster, source, request, measured)
+    pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
         for frame in frames:
             pool.add(frame)
@@ -107,7 +107,7 @@ def suggest(
     chosen = candidates.frame.iloc[batch.rows].reset_index(drop=True)
     _say_choice(candidates, batch, request, progress)
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
-    if outside and model.domain_ is not None:
+    if outside and model.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
             "where its intervals need not hold; --in-domain leaves them out"
@@ -118,10 +118,10 @@ def suggest(
 
 
 def _settle(
-    model: FormulaRegressor, request: Request, measured: Measured, progress: Progress
+    model: FittedModel, request: Request, measured: Measured, progress: Progress
 ) -> Request:
     """Return the request with all that follows from the model, or say why it cannot be met."""
-    rule, calibration, domain = request.rule, model.calibration_, model.domain_
+    rule, calibration, domain = request.rule, model.calibration, model.domain
     if request.needs_std:
         if calibration is None:
             raise NotConformalizedError(
@@ -139,7 +139,7 @@ def _settle(
             progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
-    origin, adapted = model.card_.provenance, False
+    origin, adapted = model.card.provenance, False
     while "adapted_from" in origin:  # the domain then has the labels too
         origin, adapted = origin["adapted_from"], True
     rows = origin.get("data", {}).get("materials", 0)
@@ -147,14 +147,14 @@ def _settle(
         fitted = "a part" if adapted else f"{len(domain.formulas_):,}"
         progress.say(
             f"note: the model was fitted to {fitted} of the {rows:,} materials of "
-            f"{model.card_.source or 'its table'}; the others (kept for validation and "
+            f"{model.card.source or 'its table'}; the others (kept for validation and "
             "intervals) may be suggested: exclude them with --measured"
         )
     aim = request.aim
     if "best" in RULES[rule].needs and aim.best is None:
         known = np.empty(0) if domain is None else domain.targets_
         best = best_measured(np.concatenate([known, measured.targets]), aim)
-        unit = f" {model.card_.unit}" if model.card_.unit else ""
+        unit = f" {model.card.unit}" if model.card.unit else ""
         progress.say(f"Best value known so far: {best:g}{unit}")
         if best == aim.target:
             raise ConfigError(
@@ -165,11 +165,11 @@ def _settle(
     return request
 
 
-def _known(model: FormulaRegressor, request: Request, measured: Measured) -> Points | None:
+def _known(model: FittedModel, request: Request, measured: Measured) -> Points | None:
     """Return where the measured materials lie, for rules that look at them."""
-    if model.domain_ is None or not RULES[request.rule].uses_known:
+    if model.domain is None or not RULES[request.rule].uses_known:
         return None
-    known = model.domain_.novelty_.reference.index.unsorted()
+    known = model.domain.novelty_.reference.index.unsorted()
     return known if measured.points is None else np.concatenate([known, measured.points])
 
 

@@ -14,6 +14,7 @@ from xtalshift.cal import CALConfig
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Regressor
+from xtalshift.featurize.composition import Blocks
 from xtalshift.nn import ERMConfig, resolve_architecture
 from xtalshift.registry import Registry, near_miss
 
@@ -124,7 +125,7 @@ class Method:
     build: Factory
     kind: Kind = "classical"
     sees: Sees = "source"
-    features: str | None = None
+    features: Blocks | None = None
     saved: bool = False
     space: Mapping[str, Range] = field(default_factory=dict)
 
@@ -145,7 +146,7 @@ def register_method(
     *,
     kind: Kind = "classical",
     sees: Sees = "source",
-    features: str | None = None,
+    features: Blocks | None = None,
     saved: bool = False,
     space: Mapping[str, Range] | None = None,
 ) -> Callable[[Factory], Factory]:

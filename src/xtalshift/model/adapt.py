@@ -1,21 +1,19 @@
-"""Adaptation of a model of formulas to a target domain, and intervals from the same labels."""
+"""Adapt a fitted network to a target domain, and calibrate it on the same labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.families import family_codes
+from xtalshift._version import __version__
+from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.estimators.network import NetworkRegressor
-from xtalshift.model.card import FormulaLabels
+from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import (
     MIN_CALIBRATION,
     Scored,
@@ -23,29 +21,57 @@ from xtalshift.model.intervals import (
     join_scores,
     score_rows,
 )
-from xtalshift.progress import Progress
+from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.conformal import Calibration
 
-if TYPE_CHECKING:
-    from xtalshift.model.formula_regressor import FormulaRegressor
-
-__all__ = ["adapt_formulas"]
+__all__ = ["adapt"]
 
 
-def adapt_formulas(
-    model: FormulaRegressor,
-    target: FormulaLabels,
+def adapt(
+    model: FittedModel,
+    labels: Dataset,
     *,
-    source: FormulaLabels | None,
-    method: str,
-    settings: Mapping[str, Any] | None,
-    calibration_folds: int,
-    random_state: int | None,
-    progress: Progress,
-) -> FormulaRegressor:
-    """Return an adapted copy of `model`; see `FormulaRegressor.adapt`."""
-    check_is_fitted(model, "regressor_")
-    start = model.regressor_
+    source: Dataset | None = None,
+    method: str = "targeted-cal",
+    settings: Mapping[str, Any] | None = None,
+    calibration_folds: int = 0,
+    seed: int | None = 0,
+    progress: Progress = NO_PROGRESS,
+) -> FittedModel:
+    """Return the model adapted to a target domain; the given one stays as it is.
+
+    Parameters
+    ----------
+    model : FittedModel
+        A fitted network.
+    labels : Dataset
+        Materials of the target domain; only the ``unlabelled-cal`` methods do without targets.
+    source : Dataset, optional
+        Labelled source rows to replay, so that what was learned from them is not forgotten.
+    method, settings
+        As in `xtalshift.estimators.TargetedCALRegressor`.
+    calibration_folds : int, default 0
+        Further adaptations, each without one part of the labels; the errors there give the
+        intervals of the target domain. 0 for none.
+    seed : int, optional
+        Of validation rows, batches and dropout.
+    progress : Progress
+        Receives how far the adaptation is.
+
+    Raises
+    ------
+    ConfigError
+        If the model is not a network, or the method needs rows that are missing.
+    DataError
+        If the labels are too few for the folds.
+    FormulaError
+        If a formula cannot be read.
+    """
+    from xtalshift.estimators.adaptation import TargetedCALRegressor
+    from xtalshift.estimators.network import NetworkRegressor
+
+    start = model.regressor
     if not isinstance(start, NetworkRegressor):
         raise ConfigError(
             f"only networks can be adapted, this model is a {type(start).__name__}; "
@@ -62,26 +88,21 @@ def adapt_formulas(
         clip=start.clip,
         bf16=start.bf16,
         device=start.device,
-        random_state=random_state,
+        random_state=seed,
     )
-    scale = model.scale
-    compositions, _, _ = parse_formulas(list(target.X), hydrates=model.hydrates)
-    groups = compositions.reduced_formulas()
-    X = model.features_of(target.X, target.extra)
-    y = None if target.y is None else scale.forward(target.y)
-    replay: dict[str, Any] = {}
+    groups, X = labels.groups, model.features_of(labels.materials)
+    y = None if labels.targets is None else model.scale.forward(labels.targets)
+    replay: dict[str, NDArray[Any]] = {}
     if source is not None:
-        assert source.y is not None
-        known, _, _ = parse_formulas(list(source.X), hydrates=model.hydrates)
         replay = {
-            "X": model.features_of(source.X, source.extra),
-            "y": scale.forward(source.y),
-            "source_groups": known.reduced_formulas(),
+            "X": model.features_of(source.materials),
+            "y": model.scale.forward(source.y),
+            "source_groups": source.groups,
         }
-    # what the first model was trained on says nothing of its errors in the new region
+    # training materials of the first model do not show its error in the new region
     fresh = np.flatnonzero(~model.was_trained_on(X))
     folds = 0
-    if calibration_folds and y is not None:  # before the work, not after it
+    if calibration_folds and y is not None:  # checked before the work, not after it
         folds = fold_number(calibration_folds, len(np.unique(groups)))
         if len(fresh) < max(MIN_CALIBRATION, 2 * folds):
             seen = len(y) - len(fresh)
@@ -92,16 +113,13 @@ def adapt_formulas(
             )
     template = clone(regressor)
     regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
-    adapted: FormulaRegressor = clone(model).set_params(method=clone(regressor))
-    adapted.adopt(regressor, model.card_)
-    if model.domain_ is not None:
-        adapted.domain_ = model.domain_
-        if target.y is not None:
-            values = np.asarray(target.y, dtype=np.float64)
-            adapted.domain_ = model.domain_.extend(X, values, groups.tolist())
-    if calibration_folds and y is not None:
+    domain = model.domain
+    if domain is not None and labels.targets is not None:
+        domain = domain.extend(X, labels.targets, groups.tolist())
+    calibration: Calibration | None = None
+    if folds and y is not None:
         scored: list[tuple[NDArray[np.int64], Scored]] = []
-        split = KFoldSplit(folds, random_state=random_state)
+        split = KFoldSplit(folds, random_state=seed)
         with progress.task("calibration", folds) as task:
             for rows, out in split.split(X, y, groups):
                 places = np.flatnonzero(np.isin(fresh, out))
@@ -111,14 +129,29 @@ def adapt_formulas(
                     fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
                     scored.append((places, score_rows(fold, X[fresh[places]])))
                 task.advance()
-        families = family_codes(compositions)[fresh]
-        adapted.calibration_ = join_scores(
-            scored, X[fresh], y[fresh], origin="target", families=families
+        calibration = join_scores(
+            scored,
+            X[fresh],
+            y[fresh],
+            origin="target",
+            families=labels.materials.families[fresh],
         )
-    return adapted
+    provenance = {
+        "method": method,
+        "adapted_to": labels.description,
+        "adapted_from": model.card.provenance,
+        "version": __version__,
+    }
+    return replace(
+        model,
+        regressor=regressor,
+        domain=domain,
+        calibration=calibration,
+        card=replace(model.card, provenance=provenance),
+    )
 
 
-def _without(replay: dict[str, Any], groups: NDArray[Any]) -> dict[str, Any]:
+def _without(replay: dict[str, NDArray[Any]], groups: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Return source rows without those of some formulas: a fold must not replay its own rows."""
     if not replay:
         return replay

@@ -26,7 +26,7 @@ from xtalshift.uncertainty.conformal import (
 __all__ = [
     "MIN_CALIBRATION",
     "Scored",
-    "calibrate",
+    "calibrate_regressor",
     "cross_calibrate",
     "fold_number",
     "interval",
@@ -41,7 +41,7 @@ MIN_CALIBRATION = 10
 """Fewer rows bound nothing at the usual levels, and say little at any."""
 
 
-def calibrate(
+def calibrate_regressor(
     regressor: Regressor,
     X: ArrayLike,
     y: ArrayLike,
@@ -117,7 +117,7 @@ def cross_calibrate(
     random_state : int, optional
         Draws the folds.
     kind, families
-        As in `calibrate`.
+        As in `calibrate_regressor`.
     compositions : Origin of n rows, optional
         For regressors whose `fit` needs it.
     progress : Progress
@@ -167,7 +167,7 @@ def join_scores(
     X, y : ndarrays of float64, shapes (n, d) and (n,)
         All rows.
     origin, families
-        As in `calibrate`.
+        As in `calibrate_regressor`.
     """
     floor = float(np.median([forecast.floor() for _, forecast in parts]))
     scores = np.empty(len(y))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from xtalshift.data import find_formula_column
 from xtalshift.errors import XtalshiftError
 from xtalshift.model import load_model
-from xtalshift.model.forecaster import Forecaster
 from xtalshift.model.predictions import PREDICTED_COLUMNS
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.nn.device import limit_threads
 from xtalshift.screening.blocks import Block, arrow_text, decode, pack_table
 from xtalshift.screening.outcome import COUNTS, ModelInfo, Outcome
@@ -53,27 +53,27 @@ class Screener:
         limit_threads(settings.threads)
         loaded = load_model(model, device=settings.device)
         if settings.hydrates is not None:
-            loaded.set_params(hydrates=settings.hydrates)
+            loaded = loaded.with_hydrates(settings.hydrates)
         self.settings = settings
-        self.forecaster = Forecaster(
+        self.predictor = TablePredictor(
             loaded, settings.level, settings.intervals, formula_col=settings.formula_col
         )
 
     @cached_property
     def info(self) -> ModelInfo:
         """What is to be known of the model."""
-        model = self.forecaster.model
-        calibration = model.calibration_
+        model = self.predictor.model
+        calibration = model.calibration
         return ModelInfo(
-            model.hydrates,
-            model.card_.feature_cols,
+            model.featurizer.hydrates,
+            model.card.feature_cols,
             PREDICTED_COLUMNS,
-            model.card_.unit,
+            model.card.unit,
             calibration is not None,
-            model.domain_ is not None,
+            model.domain is not None,
             calibration is not None
             and calibration.kind == "absolute"
-            and model.transform == "none",
+            and model.scale.name == "none",
         )
 
     def screen(self, block: Block) -> Outcome:
@@ -114,7 +114,7 @@ class Screener:
 
     @cached_property
     def _units(self) -> dict[str, str]:
-        return self.forecaster.units()
+        return self.predictor.units()
 
     def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
         """Return the columns of predictions of the rows of a block; those of repeated rows say so.
@@ -129,7 +129,7 @@ class Screener:
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
         rows = frame if fresh.all() else frame[fresh].reset_index(drop=True)
         rows.attrs.update(frame.attrs)
-        found = self.forecaster.predict(rows, block.layout.source)
+        found = self.predictor.predict(rows, block.layout.source)
         columns = {name: found[name].to_numpy() for name in self.info.added}
         if fresh.all():
             return columns

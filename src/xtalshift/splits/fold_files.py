@@ -27,7 +27,11 @@ OUTER = -1
 
 
 def read_folds(
-    path: Path, ids: NDArray[np.object_], *, scheme: str | None = None
+    path: Path,
+    ids: NDArray[np.object_],
+    *,
+    scheme: str | None = None,
+    partial: bool = False,
 ) -> dict[str, list[Fold]]:
     """Read folds in long form: columns ``id``, ``part`` and, if there are several, ``fold``.
 
@@ -39,6 +43,9 @@ def read_folds(
         Ids of the table.
     scheme : str, optional
         Only the folds of this scheme.
+    partial : bool
+        Leave out rows whose id is not in the table, such as rows that cleaning merged; by default
+        such an id is an error.
 
     Returns
     -------
@@ -69,6 +76,8 @@ def read_folds(
         )
     if scheme is not None:
         frame, schemes = frame[schemes == scheme], schemes[schemes == scheme]
+    if partial and (known := frame["id"].astype(str).isin(ids.astype(str))).any():
+        frame, schemes = frame[known], schemes[known]
     parts = _parts(frame["part"], path)
     rows = _rows(frame["id"], ids, path)
     numbers = _numbers(frame, path)

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.labels import LABELLINGS
-from xtalshift.data import MaterialsTable, find_formula_column, list_datasets, read_frame
+from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -33,7 +33,7 @@ FeaturizeFormulas = Callable[[NDArray[np.object_]], tuple[NDArray[np.float64], N
 def build_scheme(
     name: str,
     params: dict[str, Any],
-    table: MaterialsTable,
+    table: Dataset,
     *,
     hydrates: Hydrates = "refuse",
     featurize: FeaturizeFormulas | None = None,
@@ -50,7 +50,7 @@ def build_scheme(
     params : dict
         Arguments of the splitter as plain values: an argument with a value per row names a column
         (or a labelling), one that a file can give names the file.
-    table : MaterialsTable
+    table : Dataset
         Where columns and ids stand.
     hydrates : {"refuse", "expand"}
         How formulas in files are read.
@@ -136,7 +136,7 @@ def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
         raise ConfigError(f"scheme {scheme}, parameter {key} = {value!r}: {message}") from error
 
 
-def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress) -> Any:
+def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> Any:
     """Return one value per row of a column, or the name of a labelling as it is."""
     if kind == "flag":
         return table.flags(name)
@@ -144,12 +144,12 @@ def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress
         return _read_times(table, name)
     if name in LABELLINGS:
         return name
-    if name in table.extra.columns:
-        cells = table.extra[name]
+    if name in table.columns.columns:
+        cells = table.columns[name]
         return cells.astype(object).where(cells.notna(), None).to_numpy()
-    column = find_structure_column(table.extra.columns)
+    column = find_structure_column(table.columns.columns)
     if name in SYMMETRY_LABELS and column is not None:
-        texts = table.extra[column].astype(object).tolist()
+        texts = table.columns[column].astype(object).tolist()
         labels, reasons = structure_labels(texts, progress=progress)
         bad = np.flatnonzero(reasons != "")
         if bad.size:
@@ -160,27 +160,27 @@ def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress
     if name in SYMMETRY_LABELS:
         raise SplitError(
             f"{name} is read from a column cif, structure or poscar, and the table has none; its "
-            f"columns: {', '.join(map(str, table.extra.columns)) or 'none'}"
+            f"columns: {', '.join(map(str, table.columns.columns)) or 'none'}"
         )
-    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.extra.columns)]
+    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.columns.columns)]
     raise SplitError(
         f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}; labellings: "
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
-        f"{', '.join(map(str, table.extra.columns)) or 'none'}"
+        f"{', '.join(map(str, table.columns.columns)) or 'none'}"
     )
 
 
-def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
-    numbers, problems = table.parse_extra(name)
+def _read_times(table: Dataset, name: str) -> NDArray[Any]:
+    numbers, problems = table.parse_column(name)
     if not (problems != "").any():
         return numbers
-    dates = pd.to_datetime(table.extra[name], errors="coerce", format="ISO8601", utc=True)
+    dates = pd.to_datetime(table.columns[name], errors="coerce", format="ISO8601", utc=True)
     bad = np.flatnonzero(dates.isna())
     if bad.size:
         row = int(bad[0])
         raise DataError(
             f"column {name!r}, row {row + 1} (id {table.ids[row]}): "
-            f"{table.extra[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
+            f"{table.columns[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
             f"{bad.size} of {len(table)} rows have no usable time. Fill the cells or drop the rows"
         )
     return dates.dt.tz_localize(None).to_numpy()
@@ -189,7 +189,7 @@ def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
 def _read_file(
     kind: str,
     name: str,
-    table: MaterialsTable,
+    table: Dataset,
     kept: NDArray[np.int64],
     hydrates: Hydrates,
     featurize: FeaturizeFormulas | None,

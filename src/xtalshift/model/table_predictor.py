@@ -1,11 +1,11 @@
-"""Predict the rows of a table, of any length, piece by piece."""
+"""Predictions of the rows of a table, of any length, piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
 from xtalshift.data.columns import check_feature_columns, check_new_columns
+from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
-from xtalshift.model import FormulaRegressor
-from xtalshift.model.predictions import PREDICTED_COLUMNS
-from xtalshift.uncertainty.weighted import MIN_TARGET, ShiftWeights
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
+from xtalshift.uncertainty.conformal import LEVEL
 
-__all__ = ["Forecaster", "IntervalKind", "learn_shift"]
+if TYPE_CHECKING:
+    from xtalshift.uncertainty.weighted import ShiftWeights
+
+__all__ = ["IntervalKind", "TablePredictor", "learn_shift"]
 
 IntervalKind = Literal["plain", "family", "weighted"]
 
@@ -28,13 +32,13 @@ SHIFT_ROWS = 5000
 
 
 @dataclass(frozen=True)
-class Forecaster:
+class TablePredictor:
     """A model and how its predictions are wanted; a table goes in, a longer one comes out.
 
     Attributes
     ----------
-    model : FormulaRegressor
-        Fitted.
+    model : FittedModel
+        What predicts.
     level : float
         Of the intervals, in (0, 1).
     intervals : {"plain", "family", "weighted"}
@@ -48,8 +52,8 @@ class Forecaster:
         See `learn_shift`.
     """
 
-    model: FormulaRegressor
-    level: float = 0.9
+    model: FittedModel
+    level: float = LEVEL
     intervals: IntervalKind = "plain"
     explain: bool = False
     formula_col: str | None = None
@@ -61,7 +65,7 @@ class Forecaster:
             raise ConfigError(
                 f"intervals = {self.intervals!r}; expected {', '.join(get_args(IntervalKind))}"
             )
-        if self.intervals != "plain" and self.model.calibration_ is None:
+        if self.intervals != "plain" and self.model.calibration is None:
             raise NotConformalizedError(
                 f"intervals = {self.intervals!r}: the model was saved without calibration; train "
                 "it again"
@@ -84,53 +88,58 @@ class Forecaster:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        column, extra = self.inputs(frame, source)
+        materials = self.read(frame, source)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
-        result = self.model.predict_rows(
-            column,
-            extra,
+        return frame.assign(**self.predict_materials(materials).columns())
+
+    def predict_materials(self, materials: Materials) -> Predictions:
+        """Return the predictions of materials that `read` returned."""
+        return self.model.predict(
+            materials,
             level=self.level,
             by_family=self.intervals == "family",
             shift=self.shift,
             explain=self.explain,
         )
-        return frame.assign(**result.columns())
 
-    def inputs(
-        self, frame: pd.DataFrame, source: str
-    ) -> tuple[list[Any], NDArray[np.float64] | None]:
-        """Return the formulas of a table and the feature columns that the model needs."""
+    def read(self, frame: pd.DataFrame, source: str) -> Materials:
+        """Return the materials of a table, with the feature columns that the model needs.
+
+        Raises
+        ------
+        DataError
+            If a column is missing.
+        """
         column = find_formula_column(frame.columns, self.formula_col)
-        return frame[column].tolist(), self._feature_columns(frame, source)
+        names = self.model.card.feature_cols
+        check_feature_columns(names, frame.columns, source)
+        comma = bool(frame.attrs.get("decimal_comma"))
+        extra = [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
+        return Materials.parse(
+            frame[column].tolist(),
+            hydrates=self.model.featurizer.hydrates,
+            extra=np.column_stack([np.empty((len(frame), 0)), *extra]),
+            extra_names=names,
+        )
 
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""
-        unit = self.model.card_.unit
+        unit = self.model.card.unit
         if not unit:
             return {}
         columns = ("prediction", "lower", "upper", "std", "nearest_target")
         return dict.fromkeys(columns, unit)
 
-    def _feature_columns(self, frame: pd.DataFrame, source: str) -> NDArray[np.float64] | None:
-        names = self.model.card_.feature_cols
-        if not names:
-            return None
-        check_feature_columns(names, frame.columns, source)
-        comma = bool(frame.attrs.get("decimal_comma"))
-        return np.column_stack(
-            [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
-        )
-
 
 def learn_shift(
-    forecaster: Forecaster, frames: Iterable[pd.DataFrame], source: Path, seed: int = 0
+    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path, seed: int = 0
 ) -> ShiftWeights:
     """Return how the rows of a table differ from the calibration rows.
 
     Parameters
     ----------
-    forecaster : Forecaster
+    predictor : TablePredictor
         The model, and where the formulas stand.
     frames : iterable of pandas.DataFrame
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
@@ -144,15 +153,15 @@ def learn_shift(
     DataError
         If fewer than 50 rows are usable.
     """
+    from xtalshift.uncertainty.weighted import MIN_TARGET
+
     rng = np.random.default_rng(seed)
-    model = forecaster.model
+    model = predictor.model
     kept: NDArray[np.float64] | None = None
     keys = np.empty(0)
     for frame in frames:
-        formulas, extra = forecaster.inputs(frame, str(source))
-        values, reasons = model.featurizer().featurize(formulas)
-        rows = model.join(values, extra)
-        good = (reasons == "") & (extra is None or np.isfinite(extra).all(axis=1))
+        rows, reasons = model.featurize(predictor.read(frame, str(source)))
+        good = reasons == ""
         # the rows of smallest random key are a uniform sample of all that went by
         rows, drawn = rows[good], rng.random(int(np.sum(good)))
         pooled = rows if kept is None else np.concatenate([kept, rows])
@@ -165,4 +174,4 @@ def learn_shift(
             f"{source} has {found} usable rows; weighted intervals need at least {MIN_TARGET} to "
             "tell how they differ from the training data. Use plain intervals"
         )
-    return model.weigh_shift_of(kept, random_state=seed)
+    return model.weigh_shift(kept, seed=seed)

@@ -8,7 +8,7 @@ from xtalshift._version import __version__
 
 if TYPE_CHECKING:
     from xtalshift.chem.formulas import parse_formula as parse_formula
-    from xtalshift.data import MaterialsTable as MaterialsTable
+    from xtalshift.data import Dataset as Dataset
     from xtalshift.data import clean_table as clean_table
     from xtalshift.data import list_datasets as list_datasets
     from xtalshift.data import load_dataset as load_dataset
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from xtalshift.estimators import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators import TargetedCALRegressor as TargetedCALRegressor
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
-    from xtalshift.jobs.run.run import run as run
-    from xtalshift.jobs.run.spec import RunConfig as RunConfig
-    from xtalshift.model import FormulaLabels as FormulaLabels
+    from xtalshift.jobs.run import run as run
+    from xtalshift.jobs.run_settings import RunConfig as RunConfig
     from xtalshift.model import FormulaRegressor as FormulaRegressor
     from xtalshift.model import load_model as load_model
     from xtalshift.model import save_model as save_model
@@ -64,7 +63,6 @@ _HOMES = {
     "FamilySplit": "xtalshift.splits",
     "FarthestPointSplit": "xtalshift.splits",
     "Fold": "xtalshift.splits",
-    "FormulaLabels": "xtalshift.model",
     "FormulaRegressor": "xtalshift.model",
     "FoundRelationSplit": "xtalshift.splits",
     "GroupedSplit": "xtalshift.splits",
@@ -74,7 +72,7 @@ _HOMES = {
     "LeaveOutSplit": "xtalshift.splits",
     "LightGBMRegressor": "xtalshift.estimators",
     "MatExSplit": "xtalshift.splits",
-    "MaterialsTable": "xtalshift.data",
+    "Dataset": "xtalshift.data",
     "ConstantRegressor": "xtalshift.estimators",
     "PredefinedSplit": "xtalshift.splits",
     "PriorSplit": "xtalshift.splits",
@@ -83,7 +81,7 @@ _HOMES = {
     "RedundancySplit": "xtalshift.splits",
     "RelationSplit": "xtalshift.splits",
     "RidgeRegressor": "xtalshift.estimators",
-    "RunConfig": "xtalshift.jobs.run.spec",
+    "RunConfig": "xtalshift.jobs.run_settings",
     "SparseXSplit": "xtalshift.splits",
     "SparseYSplit": "xtalshift.splits",
     "Splitter": "xtalshift.splits",
@@ -102,7 +100,7 @@ _HOMES = {
     "nested_folds": "xtalshift.splits",
     "parse_formula": "xtalshift.chem.formulas",
     "read_table": "xtalshift.data",
-    "run": "xtalshift.jobs.run.run",
+    "run": "xtalshift.jobs.run",
     "save_model": "xtalshift.model",
 }
 

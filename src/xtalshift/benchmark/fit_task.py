@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.featurize.composition import Blocks
 from xtalshift.methods import METHODS
 from xtalshift.model import FitRows, FittedModel, fit
+from xtalshift.model.fit import find_domain
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["fit_task"]
+__all__ = ["find_domains", "fit_task"]
 
 MAX_UNLABELLED = 2000
 """Target rows whose features methods without labels look at."""
@@ -32,6 +35,7 @@ def fit_task(
     *,
     labels: NDArray[np.int64] | None = None,
     calibrate: bool = False,
+    domain: ApplicabilityDomain | None = None,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
 ) -> FittedModel:
@@ -54,7 +58,9 @@ def fit_task(
     labels : ndarray of int64, optional
         Other rows instead of the first `budget` target rows.
     calibrate : bool
-        Whether the model gets intervals from the ID test rows, and a domain where models are kept.
+        Whether the model gets intervals from the ID test rows.
+    domain : ApplicabilityDomain, optional
+        See `find_domains`.
     progress, checkpoint
         As in `xtalshift.fit`.
     """
@@ -78,8 +84,30 @@ def fit_task(
         intervals=IntervalConfig(method="none"),
         rows=FitRows(fold.train, fold.val, inside, target),
         X=problem.X[task.features],
-        domain=calibrate and context.keep is not None,
+        domain=domain or False,
         seed=fold.seed,
         progress=progress,
         checkpoint=checkpoint,
     )
+
+
+def find_domains(
+    shared: Shared, tasks: Iterable[Task], progress: Progress = NO_PROGRESS
+) -> dict[tuple[str, Blocks], ApplicabilityDomain]:
+    """Return the domain of the training rows of each fold, which all its methods share."""
+    wanted = list(dict.fromkeys((task.fold, task.features) for task in tasks))
+    found = {}
+    with progress.task("domain", len(wanted)) as bar:
+        for key, features in wanted:
+            fold = shared.folds[key]
+            problem = shared.problems[fold.data]
+            names = problem.featurizer(features).get_feature_names_out()
+            found[key, features] = find_domain(
+                problem.data,
+                problem.X[features],
+                FitRows(fold.train, fold.val, fold.id_rows),
+                (*map(str, names), *problem.settings.feature_cols),
+                fold.seed,
+            )
+            bar.advance()
+    return found

@@ -52,7 +52,18 @@ def prepare_shared(
         problems[name], tables[name] = prepare_table(name, data, features, progress)
         for fold in make_folds(spec, name, tables[name], progress):
             folds[fold.key] = fold
+    if spec.joint:
+        _say_tests(folds, progress)
     return Shared(problems, folds, plugins), tables
+
+
+def _say_tests(folds: dict[str, FoldRows], progress: Progress) -> None:
+    """Say what the first fold of a joint benchmark holds out."""
+    for test in next(iter(folds.values())).tests:
+        if test.role == "ood" or len(test.description):
+            progress.say(
+                f"  {test.split} ({test.role}): {len(test.rows):,} test rows, {test.description}"
+            )
 
 
 def wanted_features(spec: BenchmarkSpec) -> tuple[Blocks, ...]:
@@ -140,15 +151,15 @@ def make_folds(
         yield from _joint_folds(spec, name, table, progress)
         return
     for split_name, split in _splits_of(spec, name):
-        found: list[Fold] | None = None
+        found: tuple[list[Fold], str] | None = None
         for seed in spec.all_seeds:
             try:
                 if found is None or split.is_id:
                     found = _regions(spec, name, split, table, seed, progress)
-                for number, fold in enumerate(found):
+                for number, fold in enumerate(found[0]):
                     yield _finish(
                         spec, split, name, split_name, number, seed, fold, table.data.groups,
-                        progress,
+                        found[1], progress,
                     )  # fmt: skip
             except SplitError as error:
                 raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
@@ -167,8 +178,8 @@ def _regions(
     table: Table,
     seed: int,
     progress: Progress,
-) -> list[Fold]:
-    """Return what a split holds out of a table, fold by fold."""
+) -> tuple[list[Fold], str]:
+    """Return what a split holds out of a table, fold by fold, and in words."""
     settings = spec.data[name].resolve()
     data = table.data
     splitter = build_scheme(
@@ -180,7 +191,8 @@ def _regions(
         seed=seed if split.is_id else 0,
         progress=progress,
     )
-    return list(islice(splitter.folds(table.X, data.y, data.groups), split.max_folds))
+    folds = islice(splitter.folds(table.X, data.y, data.groups), split.max_folds)
+    return list(folds), splitter.describe()
 
 
 def _featurizer(settings: BenchmarkData) -> FeaturizeFormulas:
@@ -195,22 +207,9 @@ def _joint_folds(
     This is the protocol of arXiv:2408.09297: one training serves all test sets. The ID test rows
     are drawn from the rows that no split holds out, so that they follow the training distribution.
     """
-    held_out: dict[str, Rows] = {}
-    for split_name, split in _splits_of(spec, name):
-        if split.is_id:
-            raise SplitError(f"split {split_name!r}: a joint benchmark draws ID test rows itself")
-        try:
-            found = _regions(spec, name, split, table, 0, progress)
-        except SplitError as error:
-            raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
-        if len(found) != 1:
-            raise SplitError(
-                f"split {split_name!r} has {len(found)} folds; a joint benchmark needs splits of "
-                "one fold"
-            )
-        held_out[split_name] = found[0].test
+    held_out = _held_out(spec, name, table, progress)
     groups = table.data.groups
-    taken = np.concatenate([np.zeros(0, dtype=np.int64), *held_out.values()])
+    taken = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, _ in held_out.values())])
     for seed in spec.all_seeds:
         rest = np.setdiff1d(np.arange(len(groups)), taken)
         parts: list[Rows] = []
@@ -231,13 +230,37 @@ def _joint_folds(
             parts.append(rest[mask])
             rest = rest[~mask]
         inside, validation = parts
-        tests = [TestRows(spec.id_name, "id", inside)] if len(inside) else []
-        for split_name, rows in held_out.items():
+        tests = []
+        if len(inside):
+            random = f"{RandomSplit(spec.id_share).describe()} that no shifted set holds"
+            tests.append(TestRows(spec.id_name, "id", inside, random))
+        for split_name, (rows, what) in held_out.items():
             tests += [TestRows(split_name, "id", inside)] if len(inside) else []
-            tests += [TestRows(split_name, "ood", rows)] if len(rows) else []
+            tests += [TestRows(split_name, "ood", rows, what)] if len(rows) else []
         yield FoldRows(
             name, JOINT, 0, seed, JOINT, "high", (), rest, validation, inside[:0], tuple(tests)
         )
+
+
+def _held_out(
+    spec: BenchmarkSpec, name: str, table: Table, progress: Progress
+) -> dict[str, tuple[Rows, str]]:
+    """Return the rows that each split of a joint benchmark holds out, and what they are."""
+    held_out: dict[str, tuple[Rows, str]] = {}
+    for split_name, split in _splits_of(spec, name):
+        if split.is_id:
+            raise SplitError(f"split {split_name!r}: a joint benchmark draws ID test rows itself")
+        try:
+            found, what = _regions(spec, name, split, table, 0, progress)
+        except SplitError as error:
+            raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
+        if len(found) != 1:
+            raise SplitError(
+                f"split {split_name!r} has {len(found)} folds; a joint benchmark needs splits of "
+                "one fold"
+            )
+        held_out[split_name] = found[0].test, what
+    return held_out
 
 
 def _finish(
@@ -249,6 +272,7 @@ def _finish(
     seed: int,
     fold: Fold,
     groups: NDArray[np.object_],
+    what: str,
     progress: Progress,
 ) -> FoldRows:
     """Return a fold with ID test rows, validation rows and target labels."""
@@ -286,8 +310,8 @@ def _finish(
             ("train", fold.train), ("val", fold.val), ("target", fold.target), ("test", fold.test),
         )
     }  # fmt: skip
-    tests = [TestRows(name, "id", np.asarray(inside, dtype=np.int64))] if len(inside) else []
-    tests.append(TestRows(name, role, rows["test"]))
+    tests = [TestRows(name, "id", np.asarray(inside, dtype=np.int64), what)] if len(inside) else []
+    tests.append(TestRows(name, role, rows["test"], what))
     return FoldRows(
         data, name, number, seed, fold.name, split.tail, budgets,
         rows["train"], rows["val"], rows["target"], tuple(tests),

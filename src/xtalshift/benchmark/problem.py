@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from xtalshift.benchmark.records import Plain, Role
 from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
-from xtalshift.errors import DataError
+from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
 
@@ -81,11 +79,14 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class TestRows:
-    """Rows that a trained method is evaluated on."""
+    """Rows that a trained method is evaluated on, and what they are in words."""
+
+    __test__ = False  # for pytest
 
     split: str
     role: Role
     rows: Rows
+    description: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,10 @@ class FoldRows:
         """What distinguishes it from the other folds of a benchmark."""
         return f"{self.data}/{self.split}/{self.fold}/{self.seed}"
 
+    def describe_split(self, split: str) -> str:
+        """Return what a split holds out, in words."""
+        return next((t.description for t in self.tests if t.split == split and t.description), "")
+
     @property
     def id_rows(self) -> Rows:
         """The ID test rows, which are those of every split of the fold."""
@@ -161,39 +166,11 @@ class Shared:
         By `FoldRows.key`.
     plugins : dict of str
         Source of each plugin, by file name.
+    domains : dict of ApplicabilityDomain
+        By fold and features, for models that are kept.
     """
 
     problems: dict[str, Problem]
     folds: dict[str, FoldRows]
     plugins: dict[str, str]
-
-    def save(self, folder: Path) -> None:
-        """Write everything such that `load` maps the arrays instead of reading them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        buffers: list[pickle.PickleBuffer] = []
-        content = pickle.dumps(self, protocol=5, buffer_callback=buffers.append)
-        (folder / "shared.pickle").write_bytes(content)
-        for number, buffer in enumerate(buffers):
-            np.save(folder / f"{number}.npy", np.frombuffer(buffer.raw(), dtype=np.uint8))
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Return what `save` wrote; arrays are read-only and lie once in memory per machine.
-
-        Raises
-        ------
-        DataError
-            If a file is missing.
-        """
-        try:
-            content = (folder / "shared.pickle").read_bytes()
-            buffers: list[Any] = [
-                np.load(folder / f"{number}.npy", mmap_mode="r")
-                for number in range(len(list(folder.glob("*.npy"))))
-            ]
-            # written a moment ago by the process that waits for this one
-            shared = pickle.loads(content, buffers=buffers)  # noqa: S301
-        except OSError as error:
-            raise DataError(f"cannot read the prepared rows: {error}") from error
-        assert isinstance(shared, cls)
-        return shared
+    domains: dict[tuple[str, Blocks], ApplicabilityDomain] = field(default_factory=dict)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
-from xtalshift.benchmark.executors import Executor
+from xtalshift.benchmark.fit_task import find_domains
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
@@ -20,9 +22,13 @@ from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
+from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
+from xtalshift.errors import ConfigError
 from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
+from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance
 
 __all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
@@ -85,7 +91,7 @@ class BenchmarkRun:
 def run_benchmark(
     spec: BenchmarkSpec,
     out: Path,
-    executor: Executor,
+    executor: Executor | None = None,
     *,
     folder: Path = Path(),
     options: RunOptions = RunOptions(),
@@ -99,8 +105,8 @@ def run_benchmark(
         What is compared.
     out : Path
         Folder of ``records.jsonl``, ``summary.json``, ``benchmark.toml`` and ``audit.json``.
-    executor : Executor
-        Where tasks run.
+    executor : Executor, optional
+        Where tasks run; by default one process per core, with one thread each.
     folder : Path
         That of the specification, where its plugins lie.
     options : RunOptions
@@ -118,6 +124,9 @@ def run_benchmark(
         If the specification, the data, a split or the folder cannot be used. A task that fails is a
         record.
     """
+    executor = executor or make_executor()
+    if options.keep and not executor.shares_files:
+        raise ConfigError("predictions and models are kept on this machine only: use local workers")
     plugins = read_plugins(spec.plugins, folder)
     load_plugins(plugins)
     spec = spec.check_methods().model_copy(update={"threads": executor.threads})
@@ -195,15 +204,35 @@ def _execute(
     """Run tasks and store their records as they come."""
     if not tasks:
         return
+    if options.keep:
+        shared = replace(shared, domains=find_domains(shared, tasks, progress))
     limit = _TimeLimit(options.limit_seconds)
     keep = store.path.parent.absolute() if options.keep else None
+    context = TaskContext.of(spec, keep)
     done: list[TaskRecord] = []
     said = time.monotonic()
     with (
+        ExitStack() as stack,
         progress.task("benchmark", len(tasks)) as bar,
-        closing(executor.run(limit.watch(tasks), shared, TaskContext.of(spec, keep))) as records,
+        _TrainingBars(progress) as bars,
     ):
-        for record in records:
+        outcomes = executor.map(
+            work,
+            limit.watch(tasks),
+            setup=partial(prepare_worker, shared, context),
+            # a process per task: a task that needs much memory leaves none of it to the next
+            policy=Policy(
+                fresh=True,
+                gpu=context.settings.device.startswith("cuda"),
+                preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+            ),
+            ordered=False,
+            on_event=bars.show,
+        )
+        stack.enter_context(closing(outcomes))
+        for outcome in outcomes:
+            record = outcome_record(outcome, shared)
+            bars.close(outcome.item)
             store.add(record)
             done.append(record)
             bar.advance(task=f"{record.name} on {record.split}, seed {record.seed}")
@@ -220,6 +249,54 @@ def _execute(
             f"The time limit is reached, {len(tasks) - len(done):,} tasks are left; the same "
             "command continues"
         )
+
+
+@dataclass
+class _Bar:
+    stack: ExitStack
+    bar: ProgressTask
+    done: int = 0
+
+
+class _TrainingBars:
+    """Shows how far the trainings of tasks in other processes are."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[tuple[str, str], _Bar] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for key in list(self._bars):
+            self._end(key)
+
+    def show(self, task: Task, event: ProgressEvent) -> None:
+        """Show the state that a task sent."""
+        if event.text:
+            self._progress.say(event.text)
+        if not event.name:
+            return
+        key = (task.id, event.name)
+        if key not in self._bars:
+            for other in [other for other in self._bars if other[0] == task.id]:
+                self._end(other)
+            stack = ExitStack()
+            bar = stack.enter_context(self._progress.task(task.name, event.total))
+            self._bars[key] = _Bar(stack, bar)
+        shown = self._bars[key]
+        if event.done > shown.done:
+            shown.bar.advance(event.done - shown.done, **event.info)
+            shown.done = event.done
+
+    def close(self, task: Task) -> None:
+        """Remove the bars of a task that is done."""
+        for key in [key for key in self._bars if key[0] == task.id]:
+            self._end(key)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        self._bars.pop(key).stack.close()
 
 
 class _TimeLimit:

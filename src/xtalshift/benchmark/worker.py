@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.interval_evaluation import RowIntervals, evaluate_intervals
+from xtalshift.benchmark.plugins import load_plugins
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
@@ -27,12 +28,32 @@ from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
 from xtalshift.jsonio import write_json
 from xtalshift.model import save_model
+from xtalshift.parallel import EmitProgress, Outcome
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import peak_memory_mib
 
-__all__ = ["MODEL_FOLDER", "describe_task", "failed_record", "run_task", "task_folder"]
+__all__ = [
+    "MODEL_FOLDER",
+    "describe_task",
+    "outcome_record",
+    "prepare_worker",
+    "run_task",
+    "task_folder",
+    "work",
+]
 
 MODEL_FOLDER = "model"
+
+
+def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
+    """Return what the tasks of a worker share, once their plugins are loaded."""
+    load_plugins(shared.plugins)
+    return shared, context
+
+
+def work(state: tuple[Shared, TaskContext], task: Task) -> TaskRecord:
+    """Return the record of a task; the function of a worker."""
+    return run_task(task, *state, EmitProgress())
 
 
 def task_folder(keep: Path, task_id: str) -> Path:
@@ -98,9 +119,16 @@ def describe_task(task: Task, shared: Shared) -> TaskRecord:
     )
 
 
-def failed_record(task: Task, shared: Shared, reason: str) -> TaskRecord:
-    """Return the record of a task whose process died."""
-    return replace(describe_task(task, shared), status="failed", reason=reason)
+def outcome_record(outcome: Outcome[Task, TaskRecord], shared: Shared) -> TaskRecord:
+    """Return the record of a task that a worker has finished, or died of."""
+    if outcome.error is None:
+        return replace(outcome.value, attempts=outcome.attempts)
+    return replace(
+        describe_task(outcome.item, shared),
+        status="failed",
+        reason=str(outcome.error),
+        attempts=outcome.attempts,
+    )
 
 
 def _run(
@@ -124,6 +152,7 @@ def _run(
         fold,
         context,
         calibrate=True,
+        domain=shared.domains.get((task.fold, task.features)),
         progress=progress,
         checkpoint=None if folder is None else folder.with_suffix(".checkpoint"),
     )

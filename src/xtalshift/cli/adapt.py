@@ -96,9 +96,9 @@ def adapt_command(
         progress=make_progress(),
     )
     save_model(adapted.model, out)
-    unit = adapted.model.card_.unit
+    unit = adapted.model.card.unit
     scaled = (
-        "" if adapted.model.transform == "none" else f" (of the {adapted.model.transform} scale)"
+        "" if adapted.model.scale.name == "none" else f" (of the {adapted.model.scale.name} scale)"
     )
     typer.echo(
         f"{config.method}: {adapted.n_target:,} target rows"

@@ -48,7 +48,7 @@ def calibrate_command(
     )
     found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
-    name = f" {found.model.card_.unit}" if found.model.card_.unit else ""
+    name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(
         f"MAE on {found.n:,} labels: {found.mae:.4g}{name} (the mean of the labels: "
         f"{found.constant:.4g})"

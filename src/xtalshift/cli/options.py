@@ -13,8 +13,8 @@ from xtalshift.errors import ConfigError
 if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.run.spec import RunConfig
-    from xtalshift.model import FormulaRegressor
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.model import FittedModel
 
 __all__ = [
     "RUN",
@@ -138,7 +138,7 @@ def build_config(
     file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
 ) -> RunConfig:
     """Return the settings of a run, see `build_settings`; threads are all cores by default."""
-    from xtalshift.jobs.run.spec import RunConfig
+    from xtalshift.jobs.run_settings import RunConfig
 
     config = build_settings(RunConfig, file, assignments, flags)
     return config if config.threads else config.model_copy(update={"threads": count_cores()})
@@ -241,9 +241,9 @@ def split_names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def describe_intervals(model: FormulaRegressor) -> str:
+def describe_intervals(model: FittedModel) -> str:
     """Return what the intervals of a model come from, in one line."""
-    calibration = model.calibration_
+    calibration = model.calibration
     if calibration is None:
         return "Intervals: none"
     rows = {
@@ -252,8 +252,8 @@ def describe_intervals(model: FormulaRegressor) -> str:
         "target": "labels of the new region, each predicted by a model that has not seen it",
     }[calibration.origin]
     error = ""
-    if calibration.kind == "absolute" and model.transform == "none":
-        unit = f" {model.card_.unit}" if model.card_.unit else ""
+    if calibration.kind == "absolute" and model.scale.name == "none":
+        unit = f" {model.card.unit}" if model.card.unit else ""
         error = f", mean {calibration.scores.mean():.4g}{unit}"
     return (
         f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors{error})"

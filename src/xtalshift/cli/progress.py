@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -33,25 +34,40 @@ def make_progress() -> Progress:
 
 
 class _TerminalProgress:
+    """One display; a bar in it for each task that is under way, several at once."""
+
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
+        self._bars: Bars | None = None
 
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
-        columns = (
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[info]}", style="dim"),
-        )
-        with Bars(*columns, console=self._console, transient=True) as bars:
-            yield _TerminalTask(bars, bars.add_task(name, total=total, info=""))
+        if self._bars is None:
+            self._bars = Bars(*_columns(), console=self._console, transient=True)
+            self._bars.start()
+        bars, task = self._bars, self._bars.add_task(name, total=total, info="")
+        try:
+            yield _TerminalTask(bars, task)
+        finally:
+            bars.remove_task(task)
+            if not bars.task_ids:
+                bars.stop()
+                self._bars = None
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}", style="bold"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}", style="dim"),
+    )
 
 
 class _TerminalTask:

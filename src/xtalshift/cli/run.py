@@ -130,7 +130,7 @@ def run_command(
     from xtalshift.nn.device import limit_threads
 
     limit_threads(settings.threads)
-    from xtalshift.jobs.run.run import run
+    from xtalshift.jobs.run import run
     from xtalshift.report import write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]

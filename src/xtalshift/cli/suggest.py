@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xtalshift.acquisition.rules import Aim
-    from xtalshift.model.forecaster import Forecaster
+    from xtalshift.model.table_predictor import TablePredictor
 
 __all__ = ["suggest_command"]
 
@@ -128,10 +128,10 @@ def suggest_command(
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
-    from xtalshift.model.forecaster import Forecaster
+    from xtalshift.model.table_predictor import TablePredictor
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
-    forecaster = Forecaster(load_model(model, device=device), level, formula_col=formula_col)
+    predictor = TablePredictor(load_model(model, device=device), level, formula_col=formula_col)
     if threads is not None:  # after loading: only libraries that are there can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -142,13 +142,13 @@ def suggest_command(
         refuse_loss(out, "utility")
     progress = make_progress()
     # opened first, so that a bad place is found before the work
-    with open_writer(out, forecaster.units()) if out else nullcontext() as writer:
+    with open_writer(out, predictor.units()) if out else nullcontext() as writer:
         chosen, decided = suggest(
-            forecaster,
+            predictor,
             _pieces(candidates, formula_col),
             str(candidates),
             request,
-            measured=read_measured(forecaster, measured or [], progress),
+            measured=read_measured(predictor, measured or [], progress),
             progress=progress,
         )
         if writer is not None:
@@ -159,8 +159,8 @@ def suggest_command(
     elif aside:
         typer.echo(chosen.to_csv(index=False), nl=False)
     else:
-        _print_table(chosen, forecaster, candidates)
-    typer.echo(_next_step(forecaster, model), err=aside)
+        _print_table(chosen, predictor, candidates)
+    typer.echo(_next_step(predictor, model), err=aside)
 
 
 def _default_rule(
@@ -226,16 +226,16 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_table(chosen: pd.DataFrame, forecaster: Forecaster, source: Path) -> None:
+def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    card = forecaster.model.card_
-    formulas, _ = forecaster.inputs(chosen, str(source))
+    card = predictor.model.card
+    formulas = predictor.read(chosen, str(source)).formulas
     unit = f" ({card.unit})" if card.unit else ""
     table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    level = f"{100 * forecaster.level:g} %"
+    level = f"{100 * predictor.level:g} %"
     for name in (f"{card.target_name}{unit}", level, "score"):
         table.add_column(name, justify="right")
     table.add_column("nearest known")
@@ -256,12 +256,12 @@ def _print_table(chosen: pd.DataFrame, forecaster: Forecaster, source: Path) -> 
     Console(highlight=False).print(table)
 
 
-def _next_step(forecaster: Forecaster, model: Path) -> str:
+def _next_step(predictor: TablePredictor, model: Path) -> str:
     from xtalshift.estimators.network import NetworkRegressor
 
-    card = forecaster.model.card_
+    card = predictor.model.card
     source = card.source or "TRAINED_ON"
-    if isinstance(forecaster.model.regressor_, NetworkRegressor):
+    if isinstance(predictor.model.regressor, NetworkRegressor):
         return (
             f"Next: measure them, write column {card.target_name!r}, then: xtalshift adapt {model} "
             f"measured.csv -o MODEL2 --source {source}"

@@ -116,7 +116,7 @@ def train_command(
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
         if writer is not None and trained.adversarial is not None:
             writer.write(trained.adversarial)
-    unit = trained.model.card_.unit
+    unit = trained.model.card.unit
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
         f"(the mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.problem import JOINT, FoldRows, Problem
+from xtalshift.benchmark.problem import JOINT, FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     SCHEMA_VERSION,
     Plain,
-    Score,
     TaskRecord,
 )
-from xtalshift.benchmark.run import BenchmarkRun, Executor, RunOptions, run_benchmark
+from xtalshift.benchmark.run import BenchmarkRun, RunOptions, run_benchmark
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
 from xtalshift.benchmark.store import RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
@@ -29,6 +26,7 @@ from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import read_json, write_json
 from xtalshift.methods import MethodSettings
+from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.space import embed
 
@@ -158,7 +156,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
         params["relation"] = {"flags": split.relation_flag}
     elif split.relation_file is not None:
         params["relation"] = {"formulas": split.relation_file}
-    found = []
+    found: list[tuple[str, str, Plain]] = []
     for scheme in split.active:
         if scheme not in params:
             raise SplitError(
@@ -184,7 +182,9 @@ def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
     ours = CONFIG_FILE in held and RECORDS_FILE in held
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
-        if changed := _differences(RunConfig.from_toml(out / CONFIG_FILE).to_dict(), config.to_dict()):
+        if changed := _differences(
+            RunConfig.from_toml(out / CONFIG_FILE).to_dict(), config.to_dict()
+        ):
             raise ConfigError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
                 "--out, or give --overwrite to replace it"
@@ -208,9 +208,7 @@ def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         (out / CONFIG_FILE).write_text(config.to_toml(), encoding="utf-8")
     except OSError as error:
-        raise DataError(
-            f"cannot write to {out}: {error.strerror}; choose another --out"
-        ) from error
+        raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
 
 
 def _differences(old: object, new: object, name: str = "") -> list[str]:
@@ -234,7 +232,7 @@ def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> Plain:
         "config": config.to_dict(),
         "provenance": {**done.summary["provenance"], "data": problem.data.description},
         "intake": intake.to_dict(),
-        "splits": [one for fold in folds for one in _describe(fold, done)],
+        "splits": [one for fold in folds for one in _describe(fold)],
         "model": _save_best(done, out),
         "records": [row for record in done.records for row in _rows(record, done.shared.folds)],
         "histories": [
@@ -313,14 +311,14 @@ def _save_best(done: BenchmarkRun, out: Path) -> Plain | None:
     }
 
 
-def _describe(fold: FoldRows, done: BenchmarkRun) -> list[Plain]:
+def _describe(fold: FoldRows) -> list[Plain]:
     return [
         {
             "name": test.split,
             "role": test.role,
             "seed": fold.seed,
             "fit": fold.split,
-            "description": done.descriptions.get((fold.data, test.split), ""),
+            "description": fold.describe_split(test.split),
             "n_train": len(fold.train),
             "n_val": len(fold.val),
             "n_test": len(test.rows),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.records import JUDGED_COLUMNS
+from xtalshift.benchmark.records import TRUST_COLUMNS
 from xtalshift.report.run.scores import DUMMY
 from xtalshift.report.run.trust_text import describe_trust, falls_short
 from xtalshift.uncertainty.conformal import LEVEL
@@ -57,7 +57,7 @@ def trust_payload(
         and ``widths`` (quantiles over the constant's median).
         None where no method has intervals, as in folders of earlier versions.
     """
-    if predictions is None or not set(JUDGED_COLUMNS) <= set(predictions.columns):
+    if predictions is None or not set(TRUST_COLUMNS) <= set(predictions.columns):
         return None
     known = predictions[predictions["needed_level"].notna()]
     groups = {

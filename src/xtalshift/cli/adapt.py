@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import check_new_model
 from xtalshift.cli.progress import make_progress
+from xtalshift.model.persist import check_new_model
+from xtalshift.parallel import count_cores
 
 __all__ = ["adapt_command"]
 
@@ -79,7 +80,7 @@ def adapt_command(
     config = AdaptConfig.from_dict(values)
     from xtalshift.nn.device import limit_threads
 
-    limit_threads(threads or options.count_cores())
+    limit_threads(threads or count_cores())
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import check_new_model
 from xtalshift.cli.progress import make_progress
+from xtalshift.model.persist import check_new_model
+from xtalshift.parallel import count_cores
 
 __all__ = ["calibrate_command"]
 
@@ -42,7 +43,7 @@ def calibrate_command(
     check_new_model(model, out)
     from xtalshift.nn.device import limit_threads
 
-    limit_threads(threads or options.count_cores())
+    limit_threads(threads or count_cores())
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )

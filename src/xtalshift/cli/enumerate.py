@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli.options import split_names
-from xtalshift.cli.output import open_writer
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer
 
 __all__ = ["enumerate_command"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from xtalshift.errors import ConfigError
+from xtalshift.parallel import count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
@@ -34,14 +34,15 @@ __all__ = [
     "Seed",
     "Set",
     "Strict",
+    "Table",
     "Target",
     "Threads",
     "Transform",
     "Unit",
     "build_config",
     "build_settings",
-    "count_cores",
     "merge_settings",
+    "one_table",
     "read_labelled",
     "read_numbers",
     "read_params",
@@ -59,9 +60,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting, such as erm.epochs=20.", metavar="NAME=VALUE"),
 ]
-Dataset = Annotated[
+Table = Annotated[
     str | None,
-    typer.Option(help="Name ('xtalshift datasets list') or file.", metavar="NAME|FILE"),
+    typer.Argument(
+        help="File, or name of a data set ('xtalshift datasets list').", metavar="[TABLE]"
+    ),
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="The same as TABLE.", metavar="TABLE", rich_help_panel=_DATA)
 ]
 Target = Annotated[
     str | None, typer.Option(help="Column to predict.", rich_help_panel=_DATA, metavar="COL")
@@ -114,7 +120,9 @@ Threads = Annotated[
     int | None,
     typer.Option(help="Threads (default: all cores).", min=1, rich_help_panel=_TRAINING),
 ]
-Level = Annotated[float, typer.Option(help="Share of true values that the intervals shall hold.")]
+Level = Annotated[
+    float, typer.Option(help="Share of the true values that intervals should contain.")
+]
 Executor = Annotated[str, typer.Option(help="local | ray.", rich_help_panel=RUN, metavar="NAME")]
 Address = Annotated[
     str | None,
@@ -184,6 +192,19 @@ def merge_settings(
     return kind.from_dict(values)
 
 
+def one_table(table: str | None, dataset: str | None) -> str | None:
+    """Return the table that was named as an argument or by ``--dataset``.
+
+    Raises
+    ------
+    ConfigError
+        If both are given and differ.
+    """
+    if table is not None and dataset is not None and table != dataset:
+        raise ConfigError(f"two tables are named, {table} and --dataset {dataset}; give one")
+    return table if table is not None else dataset
+
+
 def read_params(texts: list[str] | None) -> dict[str, Any] | None:
     """Return ``name=value`` texts as a dictionary, None if there are none."""
     from xtalshift.config import parse_assignment
@@ -225,13 +246,6 @@ def read_numbers(text: str | None) -> list[int] | None:
         if not name.isdecimal():
             raise ConfigError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
     return [int(name) for name in names]
-
-
-def count_cores() -> int:
-    """Return the cores this process may use (macOS and Windows do not say, so all)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input, refuse_loss, write_frame
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xtalshift.jobs.predict import PredictionCounts
     from xtalshift.model import FittedModel
     from xtalshift.model.table_predictor import TablePredictor
-    from xtalshift.uncertainty.weighted import ShiftWeights
 
 __all__ = ["predict_command"]
 
-CHUNK_ROWS = 20_000
 ENOUGH = 0.8
 """Share of the calibration rows that is no cause for a warning, however few they are."""
 
@@ -202,100 +200,51 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
 
 
 def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict: bool) -> None:
-    from dataclasses import replace
+    from xtalshift.jobs.predict import predict_file
 
-    from xtalshift.data import iter_frames
-    from xtalshift.model.table_predictor import learn_shift
-
-    refuse_input(source, out)
-    refuse_loss(out, "prediction")
-    formula_col = predictor.formula_col
-    text_columns = [formula_col] if formula_col else []
-
-    def pieces() -> Iterator[pd.DataFrame]:
-        return iter_frames(source, CHUNK_ROWS, text_columns=text_columns)
-
-    if predictor.intervals == "weighted":
-        shift = learn_shift(predictor, pieces(), source)
-        predictor = replace(predictor, shift=shift)
-        _say_shift(shift)
-    totals = Totals()
-    with (
-        open_writer(out, predictor.units()) as writer,
-        make_progress().task("predict", None) as task,
-    ):
-        for frame in pieces():
-            result = predictor.predict(frame, str(source))
-            first = totals.add(result)
-            if strict and first:
-                raise FormulaError(first)
-            writer.write(result)
-            task.advance(len(frame))
-    typer.echo(totals.describe(predictor.level))
+    counts = predict_file(
+        predictor, source, out, strict=strict, on_weights=_say_weights, progress=make_progress()
+    )
+    for line in _describe(counts, predictor.level):
+        typer.echo(line)
     typer.echo(f"Predictions: {out}")
-    if totals.rows and totals.bad == totals.rows:
-        raise FormulaError(f"no row of {source} could be predicted; {totals.first}")
 
 
-def _say_shift(shift: ShiftWeights) -> None:
+def _say_weights(counts: PredictionCounts) -> None:
     from xtalshift.uncertainty.weighted import MIN_EFFECTIVE
 
-    size = shift.effective_sample_size
+    size, rows = counts.effective_sample_size, counts.calibration_rows
     typer.echo(
-        f"Weighted intervals: {len(shift.known):,} calibration rows are worth {size:.0f} in this "
-        "region"
+        f"Weighted intervals: the {rows:,} calibration rows count as {size:.0f} rows of this region"
     )
-    if size < min(MIN_EFFECTIVE, ENOUGH * len(shift.known)):
+    if size < min(MIN_EFFECTIVE, ENOUGH * rows):
         typer.echo(
             f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data is like these "
-            "rows for intervals that hold; measure some of them and adapt the model",
+            "rows, so the intervals may not hold; measure some of them and adapt the model",
             err=True,
         )
 
 
-class Totals:
-    """What is to be said of all rows, added up piece by piece."""
-
-    def __init__(self) -> None:
-        self.rows = self.bad = self.clipped = self.outside = self.unbounded = self.judged = 0
-        self.new_elements = 0
-        self.first = ""
-
-    def add(self, frame: pd.DataFrame) -> str:
-        """Count the rows of a piece; return the first bad row so far, as text."""
-        bad = (frame["status"] != "ok").to_numpy()
-        if bad.any() and not self.first:
-            row = int(bad.argmax())
-            self.first = f"row {self.rows + row + 1}: {frame['reason'].iloc[row]}"
-        self.rows += len(frame)
-        self.bad += int(bad.sum())
-        self.clipped += int((frame["n_clipped"] > 0).sum())
-        self.judged += int(frame["ood_score"].notna().sum())
-        self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
-        self.new_elements += int((frame["unseen_elements"] != "").sum())
-        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
-        return self.first
-
-    def describe(self, level: float) -> str:
-        """Return the lines that end a prediction."""
-        lines = [
-            f"{self.rows - self.bad:,} of {self.rows:,} rows predicted; {self.bad:,} with an "
-            f"error. {self.first}".strip()
-        ]
-        if self.judged:
-            lines.append(
-                f"{self.outside:,} rows are outside the domain of the model (in_domain): what it "
-                "learned need not hold there"
-                + (
-                    f"; {self.new_elements:,} have elements that no training material has"
-                    if self.new_elements
-                    else ""
-                )
-            )
-        if self.unbounded:
-            lines.append(f"{self.unbounded:,} rows have no finite {100 * level:g} % interval")
-        if self.clipped:
-            lines.append(
-                f"{self.clipped:,} rows have features far outside the training range (n_clipped)"
-            )
-        return "\n".join(lines)
+def _describe(counts: PredictionCounts, level: float) -> list[str]:
+    """Return the lines that end a prediction."""
+    lines = [
+        f"{counts.rows - counts.bad:,} of {counts.rows:,} rows predicted; {counts.bad:,} with an "
+        f"error. {counts.first}".strip()
+    ]
+    if counts.judged:
+        elements = (
+            f"; {counts.new_elements:,} have elements that no training material has"
+            if counts.new_elements
+            else ""
+        )
+        lines.append(
+            f"{counts.outside:,} rows are outside the domain of the model (in_domain): what it "
+            f"learned may not hold there{elements}"
+        )
+    if counts.unbounded:
+        lines.append(f"{counts.unbounded:,} rows have no finite {100 * level:g} % interval")
+    if counts.clipped:
+        lines.append(
+            f"{counts.clipped:,} rows have features far outside the training range (n_clipped)"
+        )
+    return lines

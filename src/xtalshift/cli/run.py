@@ -17,6 +17,7 @@ _SPLITS = "Splits"
 
 
 def run_command(
+    table: options.Table = None,
     config: options.ConfigFile = None,
     dataset: options.Dataset = None,
     target: options.Target = None,
@@ -108,7 +109,7 @@ def run_command(
             "methods": options.split_names(methods),
             "device": device,
             "threads": threads,
-            "data.dataset": dataset,
+            "data.dataset": options.one_table(table, dataset),
             "data.target": target,
             "data.formula_col": formula_col,
             "data.id_col": id_col,
@@ -127,15 +128,14 @@ def run_command(
             "split.separate": separate,
         },
     )
-    from xtalshift.nn.device import limit_threads
-
-    limit_threads(settings.threads)
     from xtalshift.jobs.run import run
+    from xtalshift.parallel import make_executor
     from xtalshift.report import write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
     progress = make_progress()
-    results = run(settings, folder, progress=progress, overwrite=overwrite)
+    executor = make_executor(workers=settings.threads)
+    results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
     report = write_report(folder)
     print_errors(results)
     print_coverage(results)

@@ -12,6 +12,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.parallel import count_cores
 
 if TYPE_CHECKING:
     from xtalshift.screening.sources import FormulaSource
@@ -146,7 +147,7 @@ def screen_command(
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
         raise ConfigError(f"nothing to resume: {out} holds no screening")
     if workers is None and executor == "local":
-        workers = max(1, options.count_cores() // settings.threads)
+        workers = max(1, count_cores() // settings.threads)
     from xtalshift.screening.run import Where, screen
 
     summary = screen(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input
 
 if TYPE_CHECKING:
     from xtalshift.splits import Fold

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input, refuse_loss
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
 from xtalshift.errors import ConfigError
 
 if TYPE_CHECKING:

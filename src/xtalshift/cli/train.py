@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input
 from xtalshift.errors import ConfigError
 
 __all__ = ["train_command"]
@@ -37,6 +37,15 @@ def train_command(
             metavar="NAME",
         ),
     ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that 'xtalshift split' wrote: only its training rows train, and its "
+            "validation rows select.",
+            metavar="FILE",
+        ),
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -108,6 +117,8 @@ def train_command(
         trained = train(
             settings,
             method,
+            split=split,
+            fold=fold,
             progress=make_progress(),
             checkpoint=checkpoint,
             attack=save_adversarial is not None,

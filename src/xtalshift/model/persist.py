@@ -25,7 +25,7 @@ from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
+__all__ = ["FORMAT_VERSION", "check_model_folder", "check_new_model", "load_model", "save_model"]
 
 FORMAT = "xtalshift-model"
 FORMAT_VERSION = 3
@@ -115,6 +115,13 @@ def check_model_folder(folder: Path) -> None:
         raise ModelFormatError(
             f"cannot write {folder}: {parent} is no folder that can be written; choose another"
         )
+
+
+def check_new_model(model: Path, out: Path) -> None:
+    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
+    check_model_folder(out)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
 
 
 def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:

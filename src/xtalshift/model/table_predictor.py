@@ -88,6 +88,7 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
+        frame = _without_split_status(frame)
         materials = self.read(frame, source)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
@@ -130,6 +131,15 @@ class TablePredictor:
             return {}
         columns = ("prediction", "lower", "upper", "std", "nearest_target")
         return dict.fromkeys(columns, unit)
+
+
+def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the output of ``xtalshift split`` without its status, which predictions replace."""
+    if {"fold", "part", "status", "reason"} <= set(frame.columns):
+        attrs = frame.attrs
+        frame = frame.drop(columns=["status", "reason"])
+        frame.attrs.update(attrs)
+    return frame
 
 
 def learn_shift(

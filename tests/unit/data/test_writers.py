@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from xtalshift.cli.output import open_writer, write_frame
+from xtalshift.data.writers import open_writer, write_frame
 from xtalshift.errors import DataError
 
 FRAME = pd.DataFrame({"formula": ["NaN", "GaN"], "x": [0.1, 1 / 3], "note": ['a "b"', "c,d"]})

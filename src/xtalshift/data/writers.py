@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
+from xtalshift.data.frames import iter_frames
+from xtalshift.errors import DataError, XtalshiftError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "FrameWriter",
-    "check_new_model",
     "open_writer",
     "refuse_input",
     "refuse_loss",
@@ -31,19 +31,8 @@ def refuse_input(source: Path, out: Path) -> None:
         raise DataError(f"{out} is the input; choose another output")
 
 
-def check_new_model(model: Path, out: Path) -> None:
-    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
-    from xtalshift.model.persist import check_model_folder
-
-    check_model_folder(out)
-    if out.exists() and model.exists() and out.samefile(model):
-        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
-
-
 def refuse_loss(out: Path, column: str) -> None:
     """Raise `DataError` if `out` is a table without `column`: no earlier output of the command."""
-    from xtalshift.data import iter_frames
-
     if not out.is_file() or out.stat().st_size == 0:
         return
     try:

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_validate
 
-from xtalshift import CompositionFeaturizer, audit_split, check_splitter, load_dataset
+from xtalshift import CompositionFeaturizer, audit_split, load_dataset
+from xtalshift.testing import check_splitter
 from xtalshift.splits import HoldOut
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["suggest_command"]
 
-CHUNK_ROWS = 20_000
 _AIM = "What is wanted"
 _USES = {
     "expected-improvement": ("--toward",),
@@ -145,8 +143,7 @@ def suggest_command(
     with open_writer(out, predictor.units()) if out else nullcontext() as writer:
         chosen, decided = suggest(
             predictor,
-            _pieces(candidates, formula_col),
-            str(candidates),
+            candidates,
             request,
             measured=read_measured(predictor, measured or [], progress),
             progress=progress,
@@ -214,12 +211,6 @@ def _read_aim(
             raise ConfigError(f"--between {between}: expected the lower value first")
         window = (low, high)
     return Aim("low" if toward == "low" else "high", None, value, threshold, window)
-
-
-def _pieces(source: Path, formula_col: str | None) -> Iterator[pd.DataFrame]:
-    from xtalshift.data import iter_frames
-
-    return iter_frames(source, CHUNK_ROWS, text_columns=[formula_col] if formula_col else [])
 
 
 def _on_terminal() -> bool:

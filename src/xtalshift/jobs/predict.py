@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from xtalshift.data import iter_frames
+from xtalshift.data.materials import Materials
 from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
 from xtalshift.errors import FormulaError
+from xtalshift.model import FittedModel, Predictions, load_model
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.uncertainty.conformal import LEVEL
 
-__all__ = ["PredictionCounts", "predict_file"]
+__all__ = ["PredictionCounts", "predict", "predict_file"]
 
 CHUNK_ROWS = 20_000
+
+
+def predict(
+    model: FittedModel | Path | str,
+    materials: Materials | Sequence[str],
+    extra: ArrayLike | None = None,
+    *,
+    level: float = LEVEL,
+) -> Predictions:
+    """Predict materials with a model or a saved one.
+
+    Parameters
+    ----------
+    model : FittedModel, Path or str
+        A model, or the folder of one.
+    materials : Materials or sequence of str, length n
+        Formulas.
+    extra : array_like of float, shape (n, k), optional
+        The extra feature columns of the model.
+    level : float
+        Of the intervals, in (0, 1).
+
+    Returns
+    -------
+    Predictions
+        One entry per row; a row that cannot be predicted has a reason.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder does not hold a model.
+    """
+    loaded = model if isinstance(model, FittedModel) else load_model(model)
+    return loaded.predict(materials, extra, level=level)
 
 
 @dataclass

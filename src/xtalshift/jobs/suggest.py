@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from xtalshift.acquisition.batches import Batch
 from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
+from xtalshift.data import iter_frames
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
 from xtalshift.model import FittedModel
@@ -19,6 +21,7 @@ from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["Suggestions", "suggest"]
 
+CHUNK_ROWS = 20_000
 _UNUSED = ["n_clipped", "status", "reason"]
 HARDLY = 1e-3
 """Expected improvement, in standard deviations, below which nothing is to be expected."""
@@ -34,35 +37,32 @@ class Suggestions(NamedTuple):
 
 
 def suggest(
-    predictor: TablePredictor,
-    frames: Iterable[pd.DataFrame],
-    source: str,
-    request: Request,
+    model: FittedModel | TablePredictor,
+    candidates: Path | str | pd.DataFrame | Sequence[str],
+    request: Request | int,
     *,
     measured: Measured = _NOTHING,
     progress: Progress = NO_PROGRESS,
 ) -> Suggestions:
-    """Choose the candidates of a table that are to be measured next.
+    """Choose the candidates that are to be measured next.
 
     Left out are unreadable rows, repeated materials (the first row counts), materials that the
-    model was trained on, and measured ones. The table is read once, piece by piece; beside the
+    model was trained on, and measured ones. A file is read once, piece by piece; beside the
     best 200,000 candidates (by score per cost; by distance from the training materials for
     ``diversity``) memory holds the reduced formulas that were seen, some 100 bytes each.
 
     Parameters
     ----------
-    predictor : TablePredictor
-        The model.
-    frames : iterable of pandas.DataFrame
-        The table in pieces, with a running index.
-    source : str
-        What messages call the table.
-    request : Request
-        What is wanted.
+    model : FittedModel or TablePredictor
+        The model; a predictor also says where the formulas stand, and the level of the intervals.
+    candidates : Path, str, pandas.DataFrame or sequence of str
+        A file, a table, or formulas.
+    request : Request or int
+        What is wanted; a number of candidates for those whose prediction is least certain.
     measured : Measured
         See `read_measured`; counts as known where the rule looks at what is known.
     progress : Progress
-        Told what was left out, and what is doubtful about the choice.
+        Receives what was left out, and what is doubtful about the choice.
 
     Returns
     -------
@@ -80,34 +80,35 @@ def suggest(
     DataError
         If a column is missing, a cost is wrong, or nothing is left to choose from.
     """
-    model = predictor.model
-    request = _settle(model, request, measured, progress)
+    predictor = model if isinstance(model, TablePredictor) else TablePredictor(model)
+    request = Request(request) if isinstance(request, int) else request
+    request = _settle(predictor.model, request, measured, progress)
+    source, frames = _pieces(candidates, predictor)
     pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
         for frame in frames:
             pool.add(frame)
             task.advance(len(frame))
-    candidates = pool.close(progress)
+    kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
-        candidates.described(model, _known(model, request, measured)),
+        kept.described(predictor.model, _known(predictor.model, request, measured)),
         request.n,
         request.aim,
         diversity=request.diversity,
-        costs=candidates.costs,
+        costs=kept.costs,
         budget=request.budget,
         rng=request.seed,
     )
     if not len(batch.rows):
-        assert candidates.costs is not None
+        assert kept.costs is not None
         raise DataError(
-            f"the cheapest candidate costs {candidates.costs.min():g}, the budget is "
-            f"{request.budget:g}"
+            f"the cheapest candidate costs {kept.costs.min():g}, the budget is {request.budget:g}"
         )
-    chosen = candidates.frame.iloc[batch.rows].reset_index(drop=True)
-    _say_choice(candidates, batch, request, progress)
+    chosen = kept.frame.iloc[batch.rows].reset_index(drop=True)
+    _say_choice(kept, batch, request, progress)
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
-    if outside and model.domain is not None:
+    if outside and predictor.model.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
             "where its intervals need not hold; --in-domain leaves them out"
@@ -115,6 +116,18 @@ def suggest(
     chosen = chosen.drop(columns=_UNUSED).assign(score=batch.score, utility=batch.utility)
     chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))
     return Suggestions(chosen, request.rule)
+
+
+def _pieces(
+    candidates: Path | str | pd.DataFrame | Sequence[str], predictor: TablePredictor
+) -> tuple[str, Iterable[pd.DataFrame]]:
+    """Return what messages call a table of candidates, and its pieces with a running index."""
+    if isinstance(candidates, pd.DataFrame):
+        return "the table", [candidates.reset_index(drop=True)]
+    if not isinstance(candidates, Path | str):
+        return "the list", [pd.DataFrame({"formula": list(candidates)})]
+    columns = [predictor.formula_col] if predictor.formula_col else []
+    return str(candidates), iter_frames(Path(candidates), CHUNK_ROWS, text_columns=columns)
 
 
 def _settle(

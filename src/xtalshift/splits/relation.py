@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.labels import Labels
 from xtalshift.errors import SplitError
-from xtalshift.metrics.multiplicity import correct_holm
+from xtalshift.metrics import correct_holm
 from xtalshift.splits.audit.fold_audit import AuditTable, compare_relation
 from xtalshift.splits.audit.residuals import ResidualTest
 from xtalshift.splits.base import SPLITTERS, Region, Splitter

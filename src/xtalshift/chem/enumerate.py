@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, combinations, compress, islice
 from math import comb
@@ -11,15 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.charge_neutrality import ANY, NEUTRAL, ORDERED, Accept, IonRule
 from xtalshift.chem.element_sets import ElementSets
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.chem.ion_rules import ANY, NEUTRAL, ORDERED, IonRule
 from xtalshift.errors import ConfigError
 
-__all__ = ["Accept", "FormulaBlock", "count_formulas", "enumerate_formulas"]
+__all__ = ["FormulaBlock", "count_formulas", "enumerate_formulas"]
 
-Accept = Callable[[tuple[str, ...], NDArray[np.int64]], NDArray[np.bool_]]
-"""Symbols of k elements and amounts of shape (k, n) -> which of the n compositions to keep."""
 
 _ROWS = 2**16  # amounts handled at once, and formulas of one block
 _EXAMINED = 2**20  # compositions after which a block is given out even if it has few formulas

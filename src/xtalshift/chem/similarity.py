@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.charge_neutrality import has_state
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
-from xtalshift.chem.oxidation import has_state
 
 __all__ = ["element_distances", "similar_elements"]
 

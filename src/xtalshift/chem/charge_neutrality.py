@@ -175,11 +175,12 @@ def _may_cancel(z: NDArray[np.uint8], amounts: FloatArray) -> BoolArray:
     lowest = (_states().lowest[z] * amounts).sum(axis=0)
     highest = (_states().highest[z] * amounts).sum(axis=0)
     # an element without states gives NaN, which compares false
-    return (lowest <= _TOLERANCE) & (highest >= -_TOLERANCE)
+    possible: BoolArray = (lowest <= _TOLERANCE) & (highest >= -_TOLERANCE)
+    return possible
 
 
 def _count_combinations(z: NDArray[np.uint8]) -> FloatArray:
-    return _states().number[z].astype(np.float64).prod(axis=0)
+    return np.prod(_states().number[z], axis=0, dtype=np.float64)
 
 
 def _neutral_combinations(
@@ -382,7 +383,7 @@ for several of which one has no electronegativity.
 
 
 def load_smact_rules() -> Accept:
-    """Return the screening of SMACT as a rule for `xtalshift.chem.enumerate.enumerate_formulas`.
+    """Return the screening of SMACT as a rule for `xtalshift.chem.enumeration.enumerate_formulas`.
 
     The rule accepts what `smact.screening.smact_validity` accepts by default: elements, alloys (of
     the metals of SMACT), and compositions that are neutral with one oxidation state of SMACT (ICSD,

@@ -64,7 +64,7 @@ def enumerate_command(
     Each composition comes once and always in the same order, in constant memory. `xtalshift
     predict` reads the file.
     """
-    from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
+    from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
     from xtalshift.errors import ConfigError, DataError
 
     if rules is not None and rules not in RULES:

@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtalshift.chem import enumerate as enumeration
+from xtalshift.chem import enumeration
 from xtalshift.chem.charge_neutrality import load_smact_rules
 from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.element_sets import read_elements
-from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
-from xtalshift.chem.rules import ELEMENT_CLASSES
+from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS, load_elements
+from xtalshift.chem.enumeration import count_formulas, enumerate_formulas, read_elements
 from xtalshift.errors import ConfigError, NotFoundError
 
 TABLE = load_elements()
@@ -212,7 +210,7 @@ def test_names_are_symbols_and_classes():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("halogns", "did you mean 'halogen'"), ("li", "did you mean 'Li'"), ("Qq", "'Qq'. There are")],
+    [("halogns", "did you mean 'halogen'"), ("li", "did you mean 'Li'"), ("Qq", "'Qq'. Use symbols")],
 )
 def test_unknown_names_have_a_hint(name, hint):
     with pytest.raises(NotFoundError, match=hint):
@@ -230,7 +228,7 @@ def test_unknown_names_have_a_hint(name, hint):
         ({"required": ["pnictogen"]}, "must contain pnictogen, which is not among"),
         ({"required": ["Li", "O", "F"], "max_elements": 2}, "Li,O,F, but has at most 2 elements"),
         ({"required": ["Li", "O", "F"], "max_atoms": 2}, "Li,O,F, but has at most 2 elements"),
-        ({"neutral": False, "ordered": True}, "order of electronegativity is that of the ions"),
+        ({"neutral": False, "ordered": True}, "order of electronegativity applies to the ions"),
     ],
 )
 def test_limits_that_leave_nothing_are_refused_at_once(changes, message):

@@ -180,7 +180,7 @@ def _may_cancel(z: NDArray[np.uint8], amounts: FloatArray) -> BoolArray:
 
 
 def _count_combinations(z: NDArray[np.uint8]) -> FloatArray:
-    return np.prod(_states().number[z], axis=0, dtype=np.float64)
+    return np.asarray(_states().number[z].prod(axis=0, dtype=np.float64))
 
 
 def _neutral_combinations(

@@ -210,7 +210,11 @@ def test_names_are_symbols_and_classes():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("halogns", "did you mean 'halogen'"), ("li", "did you mean 'Li'"), ("Qq", "'Qq'. Use symbols")],
+    [
+        ("halogns", "did you mean 'halogen'"),
+        ("li", "did you mean 'Li'"),
+        ("Qq", "'Qq'. Use symbols"),
+    ],
 )
 def test_unknown_names_have_a_hint(name, hint):
     with pytest.raises(NotFoundError, match=hint):

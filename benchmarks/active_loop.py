@@ -34,7 +34,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.acquisition.rules import Aim, Candidates, best_measured, choose_candidates
+from xtalshift.acquisition.acquisition_rules import (
+    Aim,
+    Candidates,
+    best_measured,
+    choose_candidates,
+)
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler

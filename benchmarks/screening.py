@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xtalshift.chem.enumerate import enumerate_formulas
+from xtalshift.chem.enumeration import enumerate_formulas
 
 ELEMENTS = (
     "Li Na K Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr Mn Fe Co Ni Cu Zn Ag La O S Se Te F Cl Br N P"

@@ -202,7 +202,7 @@ class TestBrokenPromises:
         (("--scheme", "loco", "-p", "n_clusters"), "--param 'n_clusters': expected name=value"),
         (("--scheme", "loco", "-p", "n_clusters=400"), "choose at most 154"),
         (("--scheme", "family", "-p", "contains=U"), "holds out 0 of 154 rows"),
-        (("--scheme", "family", "-p", "contains=Fluorin"), "no element or class 'Fluorin'"),
+        (("--scheme", "family", "-p", "contains=Fluorin"), "unknown element or class 'Fluorin'"),
         (("--scheme", "family", "--budgets", "16,32"), "at most 13 labels leave a test row"),
         (("--scheme", "family", "--budgets", "16;32"), "'16;32' is not a whole number"),
         (("--scheme", "time"), "scheme time needs the parameter times=COLUMN"),

@@ -14,12 +14,12 @@ from xtalshift.metrics import (
     average_ranks,
     cliques,
     compare_all,
+    correct_holm,
     critical_difference,
     friedman_p,
+    paired_test,
     win_tie_loss,
 )
-from xtalshift.metrics.multiplicity import correct_holm
-from xtalshift.metrics.stats import paired_test
 
 __all__ = ["compare_scenarios"]
 

@@ -36,7 +36,7 @@ class CompositionAttack:
     place of free features, solved for each row by itself (sample weights play no part):
 
     1. substitution: of all replacements of one element by a similar one
-       (`xtalshift.chem.similarity.similar_elements`) the one with the largest objective, if that is
+       (`chem.element_similarity.similar_elements`) the one with the largest objective, if that is
        an increase and the budget allows it; `substitutions` times, no element twice;
     2. fractions: `steps` steps of steepest ascent along the simplex, projected on the bounds
        (Rosen's gradient projection); a step that leaves the budget of the features is pulled back

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtalshift.chem.oxidation import has_state
-from xtalshift.chem.similarity import similar_elements
+from xtalshift.chem.charge_neutrality import has_state
+from xtalshift.chem.element_similarity import similar_elements
 from xtalshift.nn.padded_compositions import Slots, pad_compositions
 
 __all__ = ["Trials", "list_trials"]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xtalshift.chem.charge_neutrality import neutral_rows
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, SYMBOLS, load_elements
-from xtalshift.chem.oxidation import neutral_rows
 from xtalshift.errors import FormulaError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.magpie import UNKNOWN_CHARGE

@@ -17,7 +17,7 @@ from xtalshift.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.acquisition.rules import Aim
+    from xtalshift.acquisition.acquisition_rules import Aim
     from xtalshift.model.table_predictor import TablePredictor
 
 __all__ = ["suggest_command"]
@@ -172,7 +172,7 @@ def _default_rule(
 
 def _check_aim(rule: str, given: set[str]) -> None:
     """Refuse options that the rule does not look at, and ask for those it needs."""
-    from xtalshift.acquisition.rules import RULES
+    from xtalshift.acquisition.acquisition_rules import RULES
 
     RULES[rule]  # an unknown name says which there are
     unused = sorted(given - set(_USES.get(rule, given)))
@@ -195,7 +195,7 @@ def _check_aim(rule: str, given: set[str]) -> None:
 def _read_aim(
     toward: str | None, value: float | None, threshold: float | None, between: str | None
 ) -> Aim:
-    from xtalshift.acquisition.rules import Aim
+    from xtalshift.acquisition.acquisition_rules import Aim
 
     if toward not in {None, "high", "low"}:
         raise ConfigError(f"--toward {toward}: expected high or low")

@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.acquisition.rules import RULES, Aim, Candidates, score_candidates
+from xtalshift.acquisition.acquisition_rules import (
+    RULES,
+    Aim,
+    Candidates,
+    score_candidates,
+    shortfall,
+)
 from xtalshift.data import read_frame
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
@@ -45,7 +51,7 @@ class Request:
     n : int
         Candidates.
     rule : str
-        A name in `xtalshift.acquisition.rules.RULES`.
+        A name in `xtalshift.acquisition.acquisition_rules.RULES`.
     aim : Aim
         Which values are good; its `best` is found in the training and measured values if missing.
     cost_col : str, optional
@@ -53,7 +59,7 @@ class Request:
     budget : float, optional
         Largest total cost.
     diversity : float, optional
-        As in `xtalshift.acquisition.batches.select_batch`; by default the rule's own.
+        As in `xtalshift.acquisition.batch_selection.select_batch`; by default the rule's own.
     in_domain_only : bool
         Whether to leave out candidates outside the domain of the model.
     seed : int
@@ -353,18 +359,23 @@ class Pool:
         if "points" in self._rule.needs:
             # the score is 1 for all; farthest-first choice takes from the far ones
             return np.asarray(piece.frame["nearest_distance"], dtype=np.float64)
+        rule, aim = self._request.rule, self._request.aim
         given = piece.described(self._predictor.model)
-        return score_candidates(self._request.rule, given, self._request.aim, rng=self._rng)
+        scores = score_candidates(rule, given, aim, rng=self._rng)
+        missing = shortfall(rule, given, aim, scores)
+        return np.where(missing > 0, -missing, scores)  # negligible scores come after all others
 
     def _shrink(self) -> None:
         piece = Kept.join(self._pieces)
         if len(piece.worth) > MOST:
-            lowest = piece.worth.min() if self._rule.from_lowest else 0.0
-            each = 1.0 if piece.costs is None else piece.costs
-            order = np.argsort(-(piece.worth - lowest) / each, kind="stable")
-            best = order[:MOST]
-            if self._rule.from_lowest:
-                best[-1] = order[-1]  # from which the others count
+            worth = piece.worth
+            behind = (worth < 0) & (not self._rule.from_lowest)  # of negligible score
+            relative = behind | self._rule.from_lowest
+            merit = np.where(relative, worth - worth.min(), worth)
+            merit /= 1.0 if piece.costs is None else piece.costs
+            best = np.lexsort((-merit, behind))[:MOST]
+            if relative.any() and worth.argmin() not in best:
+                best[-1] = worth.argmin()  # a batch counts from the lowest one
             piece = piece.take(np.sort(best))
         self._pieces, self._kept = [piece], len(piece.worth)
 

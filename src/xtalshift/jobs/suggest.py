@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from xtalshift.acquisition.batches import Batch
-from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
+from xtalshift.acquisition.acquisition_rules import RULES, best_measured, choose_candidates
+from xtalshift.acquisition.batch_selection import Batch
 from xtalshift.data import iter_frames
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
@@ -23,8 +23,6 @@ __all__ = ["Suggestions", "suggest"]
 
 CHUNK_ROWS = 20_000
 _UNUSED = ["n_clipped", "status", "reason"]
-HARDLY = 1e-3
-"""Expected improvement, in standard deviations, below which nothing is to be expected."""
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
 
@@ -195,13 +193,9 @@ def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Prog
     if candidates.costs is not None:
         of = "" if request.budget is None else f" of {request.budget:g}"
         progress.say(f"Total cost: {candidates.costs[batch.rows].sum():g}{of}")
-    if not batch.score.any():
-        progress.say("warning: all scores are 0: no candidate is expected to be what is wanted")
-    elif request.aim.best is not None:
-        spread = float(np.median(candidates.frame["std"].iloc[batch.rows]))
-        if batch.score.max() < HARDLY * spread:
-            progress.say(
-                f"warning: no candidate is likely to be better than {request.aim.best:g}, so that "
-                "the order follows tiny probabilities; --rule ucb looks for high (low) values all "
-                "the same"
-            )
+    if not batch.decisive.all():
+        progress.say(
+            f"warning: {int(batch.decisive.sum()):,} of {n:,} suggestions have a fair chance to be "
+            "what is wanted. The predictions of the others are about 3 standard deviations or more "
+            "from it; they are ordered by that distance less 2 standard deviations, not by score"
+        )

@@ -137,7 +137,7 @@ class Inputs:
 
 
 class FormulaSource:
-    """Formulas from anywhere, such as the generator of `xtalshift.chem.enumerate`.
+    """Formulas from anywhere, such as the generator of `xtalshift.chem.enumeration`.
 
     Parameters
     ----------

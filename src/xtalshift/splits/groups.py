@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xtalshift.chem.rules import match_rule
+from xtalshift.chem.composition_rules import match_rule
 from xtalshift.errors import SplitError
 from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
 from xtalshift.splits.grouped_rows import BoolArray, Rows
@@ -25,7 +25,7 @@ class FamilySplit(HoldOut):
     ----------
     contains : str, default "F"
         An element, or a rule such as ``"F and rare_earth"``, ``"Li+O"`` (both), ``"O > 0.5"``
-        (atomic fraction) or ``"n_elements >= 4"``; see `xtalshift.chem.rules.match_rule`.
+        (atomic fraction) or ``"n_elements >= 4"``; see `chem.composition_rules.match_rule`.
     """
 
     recheck: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class LeaveOutSplit(Splitter):
     Parameters
     ----------
     by : str or array_like of shape (n,), default "element"
-        Name of a labelling in `xtalshift.chem.labels`, or a label per row (rows without one are
+        Name of a labelling in `chem.composition_labels`, or a label per row (rows without one are
         never held out for it).
     values : str or sequence of str, optional
         The labels to leave out, one fold each; a text may hold several, joined by commas. By

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from xtalshift.chem.composition_labels import Labels, composition_labels, given_labels
 from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.labels import Labels, composition_labels, given_labels
 from xtalshift.errors import SplitError
 from xtalshift.splits.grouped_rows import IntArray, group_numbers
 
@@ -23,7 +23,7 @@ def label_rows(by: str | ArrayLike, groups: NDArray[Any], *, single: bool = Fals
     Parameters
     ----------
     by : str or array_like of shape (n,)
-        Name of a labelling in `xtalshift.chem.labels`, or a label per row (None, NaN and an empty
+        Name of a labelling in `chem.composition_labels`, or a label per row (None, NaN and an empty
         text: no label).
     groups : ndarray of str, shape (n,)
         Reduced formulas, for labellings by name.

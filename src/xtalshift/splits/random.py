@@ -147,7 +147,7 @@ class GroupedSplit(DealtSplitter):
     Parameters
     ----------
     by : str or array_like of shape (n,), default "chemsys"
-        Name of a labelling in `xtalshift.chem.labels` with one label per material, or a label per
+        Name of a labelling in `chem.composition_labels` with one label per material, or a label per
         row.
     n_folds : int, default 5
         Folds; the largest groups are dealt first, each to the fold with the fewest rows.

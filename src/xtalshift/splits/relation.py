@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.labels import Labels
+from xtalshift.chem.composition_labels import Labels
 from xtalshift.errors import SplitError
-from xtalshift.metrics.multiplicity import correct_holm
+from xtalshift.metrics import correct_holm
 from xtalshift.splits.audit.fold_audit import AuditTable, compare_relation
 from xtalshift.splits.audit.residuals import ResidualTest
 from xtalshift.splits.base import SPLITTERS, Region, Splitter
@@ -60,7 +60,7 @@ class FoundRelationSplit(Splitter):
     Parameters
     ----------
     by : str or array_like of shape (n,), default "family"
-        Name of a labelling in `xtalshift.chem.labels`, or a label per row.
+        Name of a labelling in `chem.composition_labels`, or a label per row.
     p : float, default 0.01
         Largest corrected p value.
     shift : float, default 0.5

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from xtalshift.chem.composition_labels import LABELLINGS
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Hydrates
-from xtalshift.chem.labels import LABELLINGS
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
 from xtalshift.errors import ConfigError, DataError, SplitError

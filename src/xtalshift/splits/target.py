@@ -38,7 +38,7 @@ class PriorSplit(HoldOut):
         Share of rows held out.
     within : str or array_like of shape (n,), optional
         A conditional tail: the share is taken within each chemical ``"family"`` (or another
-        labelling of `xtalshift.chem.labels` with one label per material, or labels of your own),
+        labelling of `chem.composition_labels` with one label per material, or labels of your own),
         so that every family is on both sides and only P(y | family) is cut.
     only : str, optional
         The one label of `within` whose tail is held out; the others stay in training.

@@ -11,8 +11,8 @@ from xtalshift.cal.composition_attack import MIN_FRACTION, CompositionAttack, _S
 from xtalshift.cal.substitution import list_trials
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.chem import parse_formulas
+from xtalshift.chem.element_similarity import similar_elements
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.similarity import similar_elements
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.scale import FeatureScaler

@@ -1,12 +1,14 @@
 """What is suggested to be measured: by a model whose predictions and spreads are plain."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.acquisition import scores as acquisition
-from xtalshift.acquisition.batches import nearest_distance
-from xtalshift.acquisition.rules import Aim
+from xtalshift.acquisition import acquisition_functions as acquisition
+from xtalshift.acquisition.acquisition_rules import Aim
+from xtalshift.acquisition.batch_selection import nearest_distance
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError, NotFoundError
 from xtalshift.estimators.base import Regressor
 from xtalshift.jobs import candidates
@@ -150,7 +152,24 @@ def test_target_and_probability(model):
     scores = acquisition.probability_within(every.prediction, every.std, 9.0, 11.0)
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in np.argsort(-scores)[:3]]
     _, said = ask(model, ["RbF"], n=1, rule="probability", aim=Aim(threshold=1e9))
-    assert "all scores are 0" in said
+    assert "warning: 0 of 1 suggestions have a fair chance to be what is wanted" in said
+
+
+def test_tiny_scores_do_not_decide():
+    model = make_model()
+    every = model.predict_rows(FORMULAS)
+    best = float((every.prediction + 14 * every.std).max())
+    measured = Measured(frozenset(), None, np.array([best]))
+    options = {"rule": "expected-improvement", "measured": measured, "diversity": 0.0}
+    chosen, said = ask(model, FORMULAS, n=7, **options)
+    order = np.argsort(best - every.prediction - 2 * every.std)
+    assert chosen["formula"].tolist() == [FORMULAS[row] for row in order]
+    scores = acquisition.expected_improvement(every.prediction, every.std, best)
+    assert 0 < scores.max() < 1e-42
+    np.testing.assert_allclose(chosen["score"], scores[order], rtol=1e-9, atol=0)
+    assert "0 of 7 suggestions have a fair chance" in said
+    _, said = ask(model, FORMULAS, n=2, rule="ucb")
+    assert "fair chance" not in said
 
 
 def test_one_width_for_all_is_said_and_distance_decides():
@@ -228,10 +247,13 @@ def many():
 
 @pytest.mark.parametrize(
     ("rule", "cost_col"),
-    [("uncertainty", None), ("uncertainty", "price"), ("ucb", None), ("ucb", "price")],
+    [
+        *itertools.product(["uncertainty", "ucb", "probability"], [None, "price"]),
+    ],
 )
 def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch):
-    options = {"n": 4, "rule": rule, "cost_col": cost_col, "diversity": 0.0}
+    aim = Aim(threshold=1e9)  # so that all probabilities are 0
+    options = {"n": 4, "rule": rule, "aim": aim, "cost_col": cost_col, "diversity": 0.0}
     whole, said = ask(model, many(), **options)
     assert "kept" not in said
     monkeypatch.setattr(candidates, "MOST", 20)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
-from xtalshift.metrics.multiplicity import correct_holm
+from xtalshift.metrics import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit, find

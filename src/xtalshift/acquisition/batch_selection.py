@@ -1,4 +1,4 @@
-"""A batch of candidates to measure together: good ones that do not repeat each other."""
+"""Selection of a batch of candidates with high scores that differ from each other."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Batch", "nearest_distance", "select_batch", "typical_distance"]
 FloatArray = NDArray[np.float64]
 FloatPoints = NDArray[np.floating[Any]]
 
-_BLOCK = 16_384  # rows that are copied at once
-_SAMPLE = 1000  # points whose pairs tell the typical distance
+_BLOCK = 16_384  # rows copied at once
+_SAMPLE = 1000  # points whose pairs give the typical distance
 
 
 class Batch(NamedTuple):
-    """Chosen candidates in the order in which they were chosen, k of them.
+    """k chosen candidates, in order of choice.
 
     Attributes
     ----------
@@ -33,15 +33,18 @@ class Batch(NamedTuple):
     score : ndarray of float64, shape (k,)
         Their scores as given.
     utility : ndarray of float64, shape (k,)
-        What they were chosen by: score, times nearness factor, per cost.
+        What decided: score (or fallback) times distance factor per cost.
     distance : ndarray of float64, shape (k,)
-        To the nearest known or earlier chosen point; infinite if there was none.
+        Distance to the nearest known or previously chosen point; infinite if there was none.
+    decisive : ndarray of bool, shape (k,)
+        Whether the score decided; False where the fallback did.
     """
 
     rows: NDArray[np.int64]
     score: FloatArray
     utility: FloatArray
     distance: FloatArray
+    decisive: NDArray[np.bool_]
 
 
 def select_batch(
@@ -49,6 +52,7 @@ def select_batch(
     points: ArrayLike | None,
     n: int,
     *,
+    fallback: ArrayLike | None = None,
     diversity: float = 1.0,
     radius: float | None = None,
     known: ArrayLike | None = None,
@@ -57,44 +61,46 @@ def select_batch(
     exclude: ArrayLike | None = None,
     rng: Seed = 0,
 ) -> Batch:
-    """Choose candidates one by one, each the best in view of those chosen before.
+    """Choose candidates one by one, each the best given those chosen before.
 
     Every step takes the largest ``score * min(1, distance / radius)^diversity / cost``, where
     `distance` is the Euclidean distance to the nearest candidate chosen before (or `known` point).
-    The factor is a hard local penaliser (Alvi et al.) with one radius for all points and
-    the nearest centre only: it says how much of a candidate's score its neighbour's result would
-    not have told already. With ``radius=inf`` it never saturates, and equal scores give
-    farthest-first traversal (Gonzalez, 1985), unequal ones its weighted form.
+    The factor is a hard local penaliser (Alvi et al.) with one radius for all points and only the
+    nearest centre. With ``radius=inf`` it never saturates: equal scores then give farthest-first
+    traversal (Gonzalez, 1985), unequal scores its weighted form.
 
-    The choice is deterministic; ties go by the order of rows. Once no utility is left (doubles of
-    what was chosen, scores of 0), scores per cost alone decide. Time is O(N k d), memory beside
-    the arguments O(N). Under a budget this is the plain greedy rule, whose batch may be worth less
-    than the best one (Khuller, Moss and Naor, Inf. Process. Lett. 70, 39 (1999)).
+    The choice is deterministic; ties go by the order of rows. If no utility is above 0 (duplicates
+    of chosen candidates, scores of 0), `fallback` takes the place of the scores, and at last scores
+    per cost alone decide. Time is O(N k d), memory beside the arguments O(N). Under a budget the
+    greedy batch may be worth less than the best one (Khuller, Moss and Naor, Inf. Process. Lett.
+    70, 39 (1999)).
 
     Parameters
     ----------
     scores : array_like of float, shape (N,)
-        At least 0, see `xtalshift.acquisition.scores`. An infinite one counts as twice the
-        largest finite one, so that distance still tells the infinite ones apart.
+        At least 0. An infinite score counts as twice the largest finite one, so that distances
+        still rank candidates with infinite scores.
     points : array_like of float, shape (N, d), optional
-        Places of the candidates, such as standardised features; not needed if `diversity` is 0.
+        Positions of the candidates, such as standardised features; not needed if `diversity` is 0.
     n : int
-        Candidates wanted. Fewer are returned if there are fewer, or the budget is spent.
+        Size of the batch; smaller if there are fewer candidates or the budget is spent.
+    fallback : array_like of float, shape (N,), optional
+        Scores at least 0 of candidates whose score is 0.
     diversity : float
         Exponent of the factor, at least 0; 0 takes the largest scores per cost.
     radius : float, optional
-        Distance from which on a candidate counts in full, above 0; by default `typical_distance`.
+        Distance above which the factor is 1, above 0; by default `typical_distance`.
     known : array_like of float, shape (m, d), optional
-        Places of measured materials, from which candidates shall keep their distance too. Leave
-        them out where the score knows them already, as a standard deviation does.
+        Positions of measured materials, which act as candidates chosen before. Leave them out if
+        the score depends on them already, as a standard deviation does.
     costs : array_like of float, shape (N,), optional
-        Cost of each measurement, above 0, in any unit.
+        Costs of measurement, above 0, in any unit.
     budget : float, optional
         Largest total cost, in the unit of `costs`.
     exclude : array_like of bool, shape (N,), optional
-        Candidates not to choose (measured ones, doubles); their other values are not looked at.
+        Candidates that must not be chosen (measured ones, duplicates); their values are ignored.
     rng : int, Generator or None
-        Draws the points of `typical_distance` if there are more than 1000.
+        Draws the sample of `typical_distance` from more than 1000 points.
 
     Returns
     -------
@@ -107,8 +113,8 @@ def select_batch(
         If `n`, `diversity`, `radius` or `budget` is out of its range, or `points` or `costs` are
         missing where they are needed.
     DataError
-        If shapes do not fit, nothing is left to choose from, or a value of a row that may be
-        chosen is refused; the message names the row.
+        If shapes do not fit, all candidates are excluded, or a value is refused; the message names
+        the row.
 
     References
     ----------
@@ -132,6 +138,7 @@ def select_batch(
     free = _eligible(exclude, len(given))
     price = _prices(costs, free)
     worth = _worth(given, free) / price
+    spare = None if fallback is None else _worth(np.asarray(fallback, np.float64), free) / price
     nearest = np.full(len(given), np.inf)
     places = None
     if diversity > 0 and points is not None:
@@ -140,14 +147,18 @@ def select_batch(
         radius = _median_distance(places, eligible, rng) if radius is None else radius
         if known is not None and len(others := _check_points("known", known)):
             nearest[eligible] = _nearest(places, others, eligible)
-    # sums of costs such as 0.1 are rounded; what just fills the budget shall fit
+    # sums of costs such as 0.1 are rounded
     left = math.inf if budget is None else budget * (1 + 1e-9)
     rows: list[int] = []
     utilities, distances = [], []
     while len(rows) < n:
         free &= price <= left
-        utility = np.where(free, worth * _gap(nearest, radius, diversity), -1.0)
+        gap = _gap(nearest, radius, diversity)
+        utility = np.where(free, worth * gap, -1.0)
         row = int(np.argmax(utility))
+        if utility[row] == 0 and spare is not None:
+            utility = np.where(free, spare * gap, -1.0)
+            row = int(np.argmax(utility))
         if utility[row] == 0:
             row = int(np.argmax(np.where(free, worth, -1.0)))
         if not free[row]:
@@ -160,7 +171,8 @@ def select_batch(
         if places is not None:
             np.minimum(nearest, _distance_to(places, places[row]), out=nearest)
     chosen = np.array(rows, dtype=np.int64)
-    return Batch(chosen, given[chosen], np.array(utilities), np.array(distances))
+    decisive = np.full(len(chosen), fill_value=True) if spare is None else worth[chosen] > 0
+    return Batch(chosen, given[chosen], np.array(utilities), np.array(distances), decisive)
 
 
 def nearest_distance(points: ArrayLike, known: ArrayLike) -> FloatArray:
@@ -169,14 +181,14 @@ def nearest_distance(points: ArrayLike, known: ArrayLike) -> FloatArray:
     Parameters
     ----------
     points : array_like of float, shape (n, d)
-        Places of candidates.
+        Positions of candidates.
     known : array_like of float, shape (m, d)
-        Places of measured materials, at least one.
+        Positions of measured materials, at least one.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        0 for a double of a known point, without rounding error.
+        Exactly 0 for a duplicate of a known point.
 
     Raises
     ------
@@ -190,24 +202,24 @@ def nearest_distance(points: ArrayLike, known: ArrayLike) -> FloatArray:
 
 
 def typical_distance(points: ArrayLike, rng: Seed = 0) -> float:
-    """Return the median distance of pairs of points that differ.
+    """Return the median distance between points, without pairs of equal points.
 
     Parameters
     ----------
     points : array_like of float, shape (n, d)
-        Places of candidates.
+        Positions of candidates.
     rng : int, Generator or None
-        Draws 1000 of them if there are more.
+        Draws a sample of 1000 from more points.
 
     Returns
     -------
     float
-        Above 0; infinite if all points are the same or there is one only.
+        Above 0; infinite if all points are equal.
 
     Raises
     ------
     DataError
-        If the shape is another one or a value is not finite.
+        If the shape is not (n, d) or a value is not finite.
 
     References
     ----------
@@ -235,14 +247,14 @@ def _nearest(points: FloatPoints, known: FloatPoints, rows: NDArray[np.int64]) -
     found = np.empty(len(rows))
     for block in _blocks(len(rows)):
         some = points[rows[block]]
-        # fast but rounded (by the product of points), so only the place is taken from it
-        place, _ = pairwise_distances_argmin_min(some, known)
-        found[block] = np.linalg.norm(some - known[place].astype(np.float64), axis=1)
+        # its distances are rounded, so only the row numbers are used
+        row, _ = pairwise_distances_argmin_min(some, known)
+        found[block] = np.linalg.norm(some - known[row].astype(np.float64), axis=1)
     return found
 
 
 def _gap(nearest: FloatArray, radius: float | None, diversity: float) -> FloatArray | float:
-    """Return the factor of each candidate, in [0, 1], or any distance if the radius is infinite."""
+    """Return the factor of each candidate: in [0, 1], or the distance if the radius is infinite."""
     if diversity == 0 or radius is None:
         return 1.0
     if radius == math.inf:
@@ -277,11 +289,11 @@ def _check_settings(
     if not 0 <= diversity < math.inf:
         raise ConfigError(f"{diversity=}: expected a finite number of at least 0")
     if radius is not None and not radius > 0:
-        raise ConfigError(f"{radius=}: expected a distance above 0; diversity=0 switches it off")
+        raise ConfigError(f"{radius=}: expected a distance above 0; diversity=0 disables it")
     if diversity > 0 and points is None:
         raise ConfigError(f"{diversity=} needs points; give them, or diversity=0")
     if budget is not None and costs is None:
-        raise ConfigError(f"{budget=} needs costs: say what each candidate costs")
+        raise ConfigError(f"{budget=} needs costs: give the cost of each candidate")
     if budget is not None and not 0 < budget < math.inf:
         raise ConfigError(f"{budget=}: expected a finite total cost above 0")
 
@@ -293,16 +305,18 @@ def _eligible(exclude: ArrayLike | None, n: int) -> NDArray[np.bool_]:
         if mask.shape != (n,) or mask.dtype != np.bool_:
             raise DataError(
                 f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected ({n},) and bool, "
-                "True for candidates not to choose"
+                "True for candidates that must not be chosen"
             )
         free = ~mask
     if not free.any():
-        raise DataError(f"all {n} candidates are excluded; there is nothing to choose from")
+        raise DataError(f"all {n} candidates are excluded; allow at least one")
     return free
 
 
 def _worth(scores: FloatArray, free: NDArray[np.bool_]) -> FloatArray:
-    """Return the scores of candidates that may be chosen, infinite ones made finite; others 0."""
+    """Return finite scores, 0 for excluded candidates."""
+    if scores.shape != free.shape:
+        raise DataError(f"fallback has shape {scores.shape}; expected {free.shape}")
     _refuse("scores", scores, free & ~(scores >= 0), "at least 0; shift all scores, or exclude it")
     worth = np.where(free, scores, 0.0)
     finite = worth[np.isfinite(worth)]
@@ -311,7 +325,7 @@ def _worth(scores: FloatArray, free: NDArray[np.bool_]) -> FloatArray:
 
 
 def _prices(costs: ArrayLike | None, free: NDArray[np.bool_]) -> FloatArray:
-    """Return the cost of each candidate, 1 where none is needed."""
+    """Return the cost of each candidate; 1 without costs or if excluded."""
     if costs is None:
         return np.ones(len(free))
     price = np.asarray(costs, dtype=np.float64)
@@ -331,7 +345,7 @@ def _refuse(name: str, values: FloatArray, wrong: NDArray[np.bool_], expected: s
 def _check_points(
     name: str, points: ArrayLike, free: NDArray[np.bool_] | None = None
 ) -> FloatPoints:
-    """Return points, shape (n, d), as they are if they are floats already."""
+    """Return points, shape (n, d), without a copy if they are floats."""
     places = np.asarray(points)
     if not np.issubdtype(places.dtype, np.floating):
         places = places.astype(np.float64)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtalshift.acquisition.batches import nearest_distance, select_batch, typical_distance
+from xtalshift.acquisition.batch_selection import nearest_distance, select_batch, typical_distance
 from xtalshift.errors import ConfigError, DataError
 
 LINE = np.array([[0.0], [0.1], [1.0], [3.0]])
@@ -149,6 +149,21 @@ def test_doubles_come_last_by_score():
     assert mixed.rows.tolist() == [0, 2, 1]
 
 
+def test_the_fallback_decides_where_no_score_does():
+    found = select_batch([0.0, 3.0, 0.0, 0.0], LINE, 4, fallback=[2.0, 0.0, 1.0, 9.0], radius=1.0)
+    # after 0.1 and 3.0: 2 * 0.1 against 1 * 0.9, then 2 * 0.1
+    assert found.rows.tolist() == [1, 3, 2, 0]
+    assert found.utility.tolist() == pytest.approx([3.0, 9.0, 0.9, 0.2])
+    assert found.decisive.tolist() == [True, False, False, False]
+    assert select_batch([0.0, 1.0], None, 2, diversity=0).decisive.tolist() == [True, True]
+    per_cost = select_batch([0, 0], None, 2, fallback=[3, 2], diversity=0, costs=[3.0, 1.0])
+    assert per_cost.rows.tolist() == [1, 0]
+    # a duplicate of what is chosen comes after the fallback, by its score
+    double = select_batch([2.0, 1.0, 0.0], [[0.0], [0.0], [9.0]], 3, fallback=[0.0, 0.0, 0.1])
+    assert double.rows.tolist() == [0, 2, 1]
+    assert double.decisive.tolist() == [True, False, True]
+
+
 def test_excluded_rows_may_hold_anything():
     points = LINE.copy()
     points[0] = np.nan
@@ -198,6 +213,7 @@ def test_typical_distance_is_the_median_of_pairs_that_differ():
         ({"scores": [1, -2, 1, 1]}, r"scores\[1\] is -2\.0; expected at least 0; shift all"),
         ({"scores": [1, 2, math.nan, 1]}, r"scores\[2\] is nan"),
         ({"scores": [[1, 2]]}, r"scores have shape \(1, 2\)"),
+        ({"fallback": [1, 2]}, r"fallback has shape \(2,\); expected \(4,\)"),
         ({"points": LINE[:3]}, r"points has shape \(3, 1\); expected \(4, d\)"),
         ({"points": [[0, 0], [0, math.nan], [1, 1], [2, 2]]}, r"points\[1, 1\] is nan.*exclude"),
         ({"known": [[0.0, 1.0]]}, r"points has shape \(4, 1\) and known \(1, 2\)"),

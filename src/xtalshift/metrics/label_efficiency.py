@@ -1,4 +1,4 @@
-"""What labels of the new distribution are worth, and what learning from them costs."""
+"""Label efficiency of adaptation, and forgetting of the source distribution."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def label_efficiency(
     reference_budgets: ArrayLike,
     reference_errors: ArrayLike,
 ) -> list[float]:
-    """Return how many labels the reference needs for the error a method has, per label of it.
+    """Return the labels a reference needs for the same error, per label of the method.
 
-    2 means that the reference needs twice the labels for the same error. Its learning curve is
-    made monotone by the smallest error at any budget up to each one, and is linear in the logarithm
-    of the budget between them.
+    A value of 2 means that the reference needs twice as many labels. Its learning curve is made
+    monotone (at each budget, the smallest error up to it) and interpolated linearly in the
+    logarithm of the budget.
 
     Parameters
     ----------
     budgets : array_like of float, shape (n,)
-        Numbers of labels given to the method, above 0.
+        Numbers of labels of the method, above 0.
     errors : array_like of float, shape (n,)
-        Its error at each, in any unit; smaller is better.
+        Errors of the method at these budgets, in any unit; smaller is better.
     reference_budgets : array_like of float, shape (m,)
-        Numbers of labels given to the reference, above 0, each once, in any order.
+        Numbers of labels of the reference, above 0, each once, in any order.
     reference_errors : array_like of float, shape (m,)
-        Its error at each, in the same unit.
+        Errors of the reference at these budgets, in the same unit.
 
     Returns
     -------
     list of float, length n
-        Where the error is no better than that of the reference at its smallest budget, the value is
-        ``min(reference_budgets) / budget``, an upper bound: fewer labels might have done, but were
-        not tried. Where the reference never was as good, it is inf.
+        If the reference reaches the error at its smallest budget already, the value is
+        ``min(reference_budgets) / budget``, an upper bound. If the reference never reaches it, the
+        value is inf.
 
     Raises
     ------
     DataError
-        If the shapes do not match, a value is not finite, a budget is not above 0, a reference
-        budget stands twice, or there is none.
+        If the shapes do not match, a value is not finite, a budget is not above 0, or reference
+        budgets repeat or are missing.
 
     Examples
     --------
@@ -70,23 +70,23 @@ def label_efficiency(
 
 
 def forgetting(error_after: float, error_before: float) -> float:
-    """Return by which part the in-distribution error grew while a method was adapted.
+    """Return the relative growth of the in-distribution (ID) error by adaptation.
 
     Parameters
     ----------
     error_after, error_before : float
-        ID error with and without the adaptation, in the same unit, at least 0.
+        ID error after and before adaptation, in the same unit, at least 0.
 
     Returns
     -------
     float
-        ``(after - before) / before``; 0.1 is 10 % worse, negative is better than before; NaN where
-        the error before is 0.
+        ``(after - before) / before``: 0.1 is 10 % worse, negative is better; NaN if the error
+        before is 0.
 
     Raises
     ------
     DataError
-        If an error is not finite or is below 0.
+        If an error is not finite or below 0.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def _curve(
 
 
 def _labels_for(error: float, n: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
-    """Return where a curve that never rises, at ascending budgets `n`, first is at `error`."""
+    """Return the smallest budget at which a curve that never rises reaches `error`."""
     reached = curve <= error
     if not reached.any():
         return float("inf")

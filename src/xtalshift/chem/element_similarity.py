@@ -1,4 +1,4 @@
-"""Which elements may stand in for another one."""
+"""Similar elements: which ones may replace another in a compound."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
-from xtalshift.chem.oxidation import has_state
+from xtalshift.chem.charge_neutrality import has_state
+from xtalshift.chem.elements import ELEMENT_CLASSES, MAGPIE_PROPERTIES, SYMBOLS, load_elements
 
 __all__ = ["element_distances", "similar_elements"]
 
 
-_SHELLS = ("Valence", "Unfilled")  # NsValence ... NUnfilled: the family says them better
-_F_BLOCK = ((57, 71), (89, 103))
-_RARE_EARTHS = (21, 39, *range(57, 72))  # Sc and Y behave like the lanthanides
+_SHELLS = ("Valence", "Unfilled")  # NsValence ... NUnfilled: the family replaces them
 
 
 @cache
 def element_distances() -> NDArray[np.float64]:
-    """Return how far apart two elements are, by both atomic numbers.
+    """Return the distance between two elements, by both atomic numbers.
 
-    The distance is the root-mean-square difference of the 12 Magpie properties that are no numbers
-    of valence electrons or holes, each in standard deviations over the elements that count: those
-    whose Magpie properties are all tabulated. Elements of different families are infinitely far
-    apart; a family is one main group, the d block, the f block, or the rare earths.
+    It is the root-mean-square difference of 12 Magpie properties (all but the numbers of valence
+    electrons and holes), each in standard deviations over the elements whose Magpie properties are
+    all known. Elements of different families have an infinite distance; a family is one main group,
+    the d block, the f block, or the rare earths.
 
     Returns
     -------
     ndarray of float64, shape (119, 119)
-        NaN where an element does not count; 0 on the diagonal otherwise.
+        NaN where a property is unknown; otherwise 0 on the diagonal.
     """
     magpie = load_elements().magpie
     known = ~np.isnan(magpie).any(axis=1)
@@ -52,12 +50,12 @@ def similar_elements(count: int, state: int | None = None) -> NDArray[np.uint8]:
     count : int
         Neighbours per element.
     state : int, optional
-        Only neighbours that have this oxidation state, of elements that have it.
+        Restrict elements and neighbours to those with this oxidation state.
 
     Returns
     -------
     ndarray of uint8, shape (119, count)
-        Row Z: atomic numbers, nearest first (see `element_distances`), filled up with 0.
+        Row Z: atomic numbers, nearest first (see `element_distances`), padded with 0.
     """
     states = has_state()
     if state is None:
@@ -79,10 +77,9 @@ def similar_elements(count: int, state: int | None = None) -> NDArray[np.uint8]:
 
 def _same_family() -> NDArray[np.bool_]:
     """Return whether two elements have a family in common, by both atomic numbers."""
-    z = np.arange(len(load_elements().magpie))
     column = load_elements(impute_nan=True).magpie[:, MAGPIE_PROPERTIES.index("Column")]
     family = np.where((column > 2) & (column < 13), 0.0, column)  # noqa: PLR2004
-    for first, last in _F_BLOCK:
-        family[(z >= first) & (z <= last)] = -1.0
-    rare = np.isin(z, _RARE_EARTHS)
+    symbols = np.array(SYMBOLS)
+    family[np.isin(symbols, ELEMENT_CLASSES["lanthanide"] + ELEMENT_CLASSES["actinide"])] = -1.0
+    rare = np.isin(symbols, ELEMENT_CLASSES["rare_earth"])
     return np.asarray(np.equal.outer(family, family) | np.logical_and.outer(rare, rare))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from xtalshift.acquisition.scores import (
+from xtalshift.acquisition.acquisition_functions import (
     confidence_bound,
     expected_improvement,
     probability_beyond,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from xtalshift.chem.charge_neutrality import has_state
+from xtalshift.chem.element_similarity import element_distances, similar_elements
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, SYMBOLS, load_elements
-from xtalshift.chem.oxidation import has_state
-from xtalshift.chem.similarity import element_distances, similar_elements
 
 
 def neighbours(symbol, count=5, state=None):

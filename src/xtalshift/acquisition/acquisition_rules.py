@@ -1,4 +1,4 @@
-"""Acquisition rules by name: what a candidate is worth for which aim."""
+"""Acquisition rules by name: scores of candidates for an aim, and the batch they give."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.acquisition import scores as acquisition
-from xtalshift.acquisition.batches import Batch, select_batch
+from xtalshift.acquisition import acquisition_functions as acquisition
+from xtalshift.acquisition.batch_selection import Batch, select_batch
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics import Side
+from xtalshift.metrics.checks import Side
 from xtalshift.registry import Registry
 from xtalshift.seeding import Seed, as_generator
 
@@ -26,14 +26,18 @@ __all__ = [
     "choose_candidates",
     "register_rule",
     "score_candidates",
+    "shortfall",
 ]
 
 FloatArray = NDArray[np.float64]
 
+_NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal: about 3 standard deviations
+_OPTIMISM = 2.0  # standard deviations, of `shortfall`
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What is known of n candidates; a rule says what of it it needs.
+    """Known quantities of n candidates; a rule names those it needs.
 
     Attributes
     ----------
@@ -42,9 +46,9 @@ class Candidates:
     mean, std : array_like of float, shape (n,), optional
         Predictions and their standard deviations, in the unit of the target.
     points : array_like of float, shape (n, d), optional
-        Places of the candidates, such as standardised features.
+        Positions of the candidates, such as standardised features.
     known : array_like of float, shape (m, d), optional
-        Places of the measured materials.
+        Positions of the measured materials.
     """
 
     n: int
@@ -56,12 +60,12 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Aim:
-    """What is wanted; all values in the unit of the target.
+    """The values that are wanted, in the unit of the target.
 
     Attributes
     ----------
     direction : {"high", "low"}
-        Which values are good.
+        Whether high or low values are good.
     best : float, optional
         Best value measured so far, see `best_measured`.
     target : float, optional
@@ -96,13 +100,17 @@ class Rule:
     needs : tuple of str
         Attributes of `Candidates` and `Aim` that must be given.
     summary : str
-        What it is for, in one line.
+        Purpose in one line.
     diversity, radius : float, float or None
-        Defaults of `xtalshift.acquisition.batches.select_batch`.
+        Defaults of `xtalshift.acquisition.batch_selection.select_batch`.
     uses_known : bool
         Whether the batch keeps its distance from measured materials too.
     from_lowest : bool
-        Whether the zero of the score means nothing, so that it counts from the lowest candidate.
+        Whether scores may be negative, so that a batch counts them from the lowest candidate.
+    goal : callable, optional
+        Takes an `Aim`, returns the value of the target that the rule looks for. Scores that are
+        negligible beside that of a prediction at this value do not decide, see `shortfall`; the
+        rule needs ``mean`` and ``std``.
     """
 
     score: ScoreFunction
@@ -112,6 +120,7 @@ class Rule:
     radius: float | None = None
     uses_known: bool = False
     from_lowest: bool = False
+    goal: Callable[[Aim], float | None] | None = None
 
 
 RULES: Registry[Rule] = Registry("rule")
@@ -119,7 +128,7 @@ RULES: Registry[Rule] = Registry("rule")
 _MEANING = {
     "mean": "predictions",
     "std": "standard deviations of the predictions: use a method that gives them",
-    "points": "places of the candidates",
+    "points": "positions of the candidates",
     "best": "the best value measured so far",
     "target": "the value wanted",
 }
@@ -133,7 +142,7 @@ def register_rule(
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the rule.
     needs : tuple of str
         As in `Rule`.
     **settings
@@ -153,27 +162,31 @@ def _uncertainty(given: Candidates, aim: Aim, rng: np.random.Generator) -> Float
     """Look where the prediction is least certain: the standard deviation."""
     del aim, rng
     (std,) = _present(given.std)
-    # checked as any other standard deviation is
+    # kappa = 1 about 0 is the checked standard deviation
     return acquisition.confidence_bound(np.zeros(given.n), std, 1.0)
 
 
-@register_rule("expected-improvement", needs=("mean", "std", "best"))
+@register_rule("expected-improvement", needs=("mean", "std", "best"), goal=lambda aim: aim.best)
 def _expected_improvement(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Look for the highest (or lowest) value: expected gain over the best measured one."""
+    """Look for the highest (or lowest) value: expected improvement on the best measured one."""
     del rng
     mean, std, best = _present(given.mean, given.std, aim.best)
     return acquisition.expected_improvement(mean, std, best, aim.direction)
 
 
-@register_rule("target", needs=("mean", "std", "best", "target"))
+@register_rule("target", needs=("mean", "std", "best", "target"), goal=lambda aim: aim.target)
 def _target(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Look for a wanted value: by how much nearer to it than the nearest measured one."""
+    """Look for a wanted value: expected reduction of the distance of the nearest measured one."""
     del rng
     mean, std, best, target = _present(given.mean, given.std, aim.best, aim.target)
     return acquisition.target_improvement(mean, std, target, best)
 
 
-@register_rule("probability", needs=("mean", "std"))
+@register_rule(
+    "probability",
+    needs=("mean", "std"),
+    goal=lambda aim: aim.threshold if aim.window is None else sum(aim.window) / 2,
+)
 def _probability(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
     """Take the probability to lie beyond a threshold or within a window."""
     del rng
@@ -188,7 +201,7 @@ def _probability(given: Candidates, aim: Aim, rng: np.random.Generator) -> Float
 
 @register_rule("ucb", needs=("mean", "std"), from_lowest=True)
 def _ucb(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Take the optimistic bound of high (or low) values: kappa standard deviations off."""
+    """Take the upper (or lower) confidence bound: kappa standard deviations off."""
     del rng
     mean, std = _present(given.mean, given.std)
     return acquisition.confidence_bound(mean, std, aim.kappa, aim.direction)
@@ -196,7 +209,7 @@ def _ucb(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
 
 @register_rule("random", diversity=0.0)
 def _random(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Choose by chance, which is what the others must beat."""
+    """Choose at random: the baseline of all other rules."""
     del aim
     return rng.random(given.n)
 
@@ -218,7 +231,7 @@ def score_candidates(
     rule : str
         A name in `RULES`.
     candidates : Candidates
-        What is known of them.
+        Their known quantities.
     aim : Aim, optional
         What is wanted, by default high values.
     rng : int, Generator or None
@@ -234,9 +247,9 @@ def score_candidates(
     NotFoundError
         If there is no such rule.
     ConfigError
-        If something is missing that the rule needs; the message says what.
+        If the rule needs something that is missing; the message names it.
     DataError
-        If a value is refused, or there is not one per candidate.
+        If a value is refused, or a shape does not fit the number of candidates.
     """
     found, wanted = RULES[rule], aim or Aim()
     for name in found.needs:
@@ -255,6 +268,37 @@ def score_candidates(
     return found.score(candidates, wanted, as_generator(rng))
 
 
+def shortfall(rule: str, candidates: Candidates, aim: Aim, scores: ArrayLike) -> FloatArray:
+    """Return how far candidates of negligible score stay from the goal of a rule.
+
+    A score below 1e-3 of that of a prediction at the goal with the same standard deviation, that
+    is, about 3 standard deviations from the goal, is negligible: scores such as 1e-44 rank
+    candidates by the far tail of a normal distribution, which no calibration supports.
+
+    Parameters
+    ----------
+    rule, candidates, aim
+        As in `score_candidates`.
+    scores : array_like of float, shape (n,)
+        Scores of the rule.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In the unit of the target: 0 if the score counts, else the distance of the prediction from
+        the goal, less 2 standard deviations. Always 0 for a rule without a goal.
+    """
+    found = RULES[rule]
+    if found.goal is None:
+        return np.zeros(candidates.n)
+    mean, std, goal = _present(candidates.mean, candidates.std, found.goal(aim))
+    ideal = dataclasses.replace(candidates, mean=np.full(candidates.n, goal))
+    largest = found.score(ideal, aim, np.random.default_rng(0))
+    negligible = np.asarray(scores) <= _NEGLIGIBLE * largest
+    distance = np.abs(np.subtract(mean, goal)) - np.multiply(_OPTIMISM, std)
+    return np.where(negligible, np.maximum(distance, np.finfo(np.float64).tiny), 0.0)
+
+
 def choose_candidates(
     rule: str,
     candidates: Candidates,
@@ -269,40 +313,50 @@ def choose_candidates(
 ) -> Batch:
     """Choose a batch by a rule.
 
+    Candidates of negligible score follow after all others, those with the smallest `shortfall`
+    first.
+
     Parameters
     ----------
     rule, candidates, aim
         As in `score_candidates`.
     n : int
-        Candidates wanted.
+        Size of the batch.
     diversity : float, optional
-        As in `xtalshift.acquisition.batches.select_batch`; by default the rule's own, or 0 if there
-        are no points.
+        As in `xtalshift.acquisition.batch_selection.select_batch`; by default that of the rule, or
+        0 without points.
     costs, budget, exclude, rng
-        As in `xtalshift.acquisition.batches.select_batch`.
+        As in `xtalshift.acquisition.batch_selection.select_batch`.
 
     Returns
     -------
     Batch
-        Its scores are those of the rule.
+        Its scores are those of the rule; `decisive` is False for negligible ones.
 
     Raises
     ------
     NotFoundError, ConfigError, DataError
-        As `score_candidates` and `xtalshift.acquisition.batches.select_batch`.
+        As `score_candidates` and `xtalshift.acquisition.batch_selection.select_batch`.
     """
-    generator, found = as_generator(rng), RULES[rule]
-    scores = score_candidates(rule, candidates, aim, rng=generator)
-    free = np.ones(len(scores), dtype=bool) if exclude is None else ~np.asarray(exclude, dtype=bool)
-    counted = scores
-    if found.from_lowest and free.shape == scores.shape:
+    generator, found, wanted = as_generator(rng), RULES[rule], aim or Aim()
+    scores = score_candidates(rule, candidates, wanted, rng=generator)
+    free = np.ones(len(scores), dtype=bool)
+    if exclude is not None and np.shape(exclude) == free.shape:  # else select_batch refuses it
+        free = ~np.asarray(exclude, dtype=bool)
+    counted, fallback = scores, None
+    if found.from_lowest:
         counted = scores - scores[free].min(initial=np.inf)
+    if found.goal is not None:
+        missing = shortfall(rule, candidates, wanted, scores)
+        counted = np.where(missing > 0, 0.0, scores)
+        fallback = np.where(missing > 0, missing[free].max(initial=0.0) - missing, 0.0)
     if diversity is None:
         diversity = found.diversity if candidates.points is not None else 0.0
     batch = select_batch(
         counted,
         candidates.points,
         n,
+        fallback=fallback,
         diversity=diversity,
         radius=found.radius,
         known=candidates.known if found.uses_known else None,
@@ -322,7 +376,7 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
     targets : array_like of float, shape (m,)
         Measured values, in the unit of the target; NaN is skipped.
     aim : Aim
-        Its `target` or `direction` says what is good.
+        Its `target` or `direction` defines the best.
 
     Returns
     -------
@@ -332,7 +386,7 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
     Raises
     ------
     DataError
-        If there is none.
+        If there is no measured value.
 
     Examples
     --------
@@ -349,5 +403,5 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
 
 
 def _present(*values: Any) -> tuple[Any, ...]:
-    """Hand on what `Rule.needs` has made sure of."""
+    """Return values that `Rule.needs` has checked to be given, for the type checker."""
     return values

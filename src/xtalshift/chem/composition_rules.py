@@ -14,52 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions
-from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
+from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES
 from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.errors import SplitError
 from xtalshift.registry import near_miss
 
-__all__ = ["ELEMENT_CLASSES", "match_rule"]
+__all__ = ["match_rule"]
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-
-_LANTHANIDES = SYMBOLS[57:72]
-_ACTINIDES = SYMBOLS[89:104]
-_ALKALI = ("Li", "Na", "K", "Rb", "Cs", "Fr")
-_ALKALINE = ("Be", "Mg", "Ca", "Sr", "Ba", "Ra")
-_TRANSITION = (*SYMBOLS[21:31], *SYMBOLS[39:49], *SYMBOLS[71:81], *SYMBOLS[103:113])
-_POST_TRANSITION = ("Al", "Ga", "In", "Sn", "Tl", "Pb", "Bi", "Nh", "Fl", "Mc", "Lv")
-_HALOGENS = ("F", "Cl", "Br", "I", "At", "Ts")
-_NOBLE_GASES = ("He", "Ne", "Ar", "Kr", "Xe", "Rn", "Og")
-
-ELEMENT_CLASSES: dict[str, tuple[str, ...]] = {
-    "rare_earth": ("Sc", "Y", *_LANTHANIDES),
-    "lanthanide": _LANTHANIDES,
-    "actinide": _ACTINIDES,
-    "alkali_metal": _ALKALI,
-    "alkaline_earth": _ALKALINE,
-    "transition_metal": _TRANSITION,
-    "post_transition_metal": _POST_TRANSITION,
-    "metalloid": ("B", "Si", "Ge", "As", "Sb", "Te", "Po"),
-    "halogen": _HALOGENS,
-    "chalcogen": ("O", "S", "Se", "Te", "Po", "Lv"),
-    "pnictogen": ("N", "P", "As", "Sb", "Bi", "Mc"),
-    "noble_gas": _NOBLE_GASES,
-    "metal": tuple(
-        dict.fromkeys(
-            (*_ALKALI, *_ALKALINE, *_TRANSITION, *_POST_TRANSITION, *_LANTHANIDES, *_ACTINIDES)
-        )
-    ),
-    "nonmetal": ("H", "C", "N", "O", "P", "S", "Se", *_HALOGENS, *_NOBLE_GASES),
-}
-"""Elements of each class; `match_rule` says how they are drawn."""
 
 _EXAMPLES = (
     "F and rare_earth, (S or Se) and not O, 0.1 < F <= 0.4, n_elements >= 4, family == oxide"
 )
 _COMPARISONS = {"n_elements": "n_elements >= 4", "family": "family == oxide"}
 _JOINTS = ("and", "or", "not")
-_SPELLED = re.compile(  # longest first: "post-transition metal" is no "transition metal"
+_SPELLED = re.compile(  # longest first: "post-transition metal" contains "transition metal"
     r"\b(?:"
     + "|".join(
         name.replace("_", r"[\s_-]+")
@@ -79,29 +48,29 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-_DECIMALS = 12  # fractions are compared up to these, so that 0.1 + 0.2 is 0.3
+_DECIMALS = 12  # fractions are rounded before comparison, so that 0.1 + 0.2 equals 0.3
 
 
 def match_rule(rule: str, compositions: Compositions) -> BoolArray:
-    """Return which compositions a rule describes.
+    """Return which compositions match a rule.
 
     ======================  ==============================================================
     part of a rule          a composition matches if
     ======================  ==============================================================
     ``F``                   it contains the element (case matters)
-    ``rare_earth``          it contains an element of the class, see below
-    ``O > 0.5``             the atomic fraction is so; a class sums those of its elements
+    ``rare_earth``          it contains an element of the class (see below)
+    ``O > 0.5``             the atomic fraction (of a class: the sum over its elements) is so
     ``0.1 < F <= 0.4``      both hold; also ``>=``, ``==`` and ``!=``
-    ``n_elements >= 4``     the number of its elements is so
-    ``family == oxide``     `xtalshift.chem.families` puts it there; also ``!=``
+    ``n_elements >= 4``     the number of elements is so
+    ``family == oxide``     `xtalshift.chem.families` assigns it to the family; also ``!=``
     ``A and B``, ``A & B``  both hold
-    ``A or B``, ``A | B``   one holds
+    ``A or B``, ``A | B``   at least one holds
     ``not A``               it does not hold; parentheses group
     ``Li+O``                it contains both
     ======================  ==============================================================
 
-    Words of a class may be joined by ``_``, ``-`` or a blank (``rare-earth``). Classes
-    (`ELEMENT_CLASSES`) are
+    Words of a class may be joined by ``_``, ``-`` or a blank (``rare-earth``). The classes
+    (`xtalshift.chem.elements.ELEMENT_CLASSES`) are
 
     - rare_earth: Sc, Y, La to Lu; lanthanide: La to Lu; actinide: Ac to Lr;
     - alkali_metal: Li to Fr; alkaline_earth: Be to Ra;
@@ -118,17 +87,17 @@ def match_rule(rule: str, compositions: Compositions) -> BoolArray:
     rule : str
         The rule.
     compositions : Compositions
-        n rows; those without elements (invalid formulas) match no rule, not even ``not F``.
+        n rows; rows without elements (invalid formulas) match no rule, not even ``not F``.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        An element that no row contains is no error.
+        All False if no row contains the element.
 
     Raises
     ------
     SplitError
-        If the rule cannot be read; the message names the part and what is possible.
+        If the rule cannot be read; the message names the part and the possibilities.
 
     Examples
     --------
@@ -174,19 +143,19 @@ def _check_number(rule: str, word: str) -> None:
     try:
         float(word)
     except ValueError:
-        raise SplitError(f"rule {rule!r}: {word!r} is no number such as 0.5") from None
+        raise SplitError(f"rule {rule!r}: {word!r} is not a number such as 0.5") from None
 
 
 def _unknown(rule: str, kind: str, word: str, known: Iterable[str]) -> str:
     return (
-        f"rule {rule!r}: no {kind} {word!r}{near_miss(word, known) or '.'} There are the symbols "
-        f"of the elements (case matters), the classes {', '.join(ELEMENT_CLASSES)}, and the "
-        f"comparisons of n_elements and family ({', '.join(FAMILIES)})"
+        f"rule {rule!r}: unknown {kind} {word!r}{near_miss(word, known) or '.'} Use symbols of "
+        f"elements (case matters), the classes {', '.join(ELEMENT_CLASSES)}, or comparisons of "
+        f"n_elements and family ({', '.join(FAMILIES)})"
     )
 
 
 class _Matcher:
-    """Walks the syntax tree of one rule over n compositions; nothing is ever evaluated."""
+    """Applies the syntax tree of one rule to n compositions; it evaluates no code."""
 
     def __init__(self, rule: str, compositions: Compositions) -> None:
         self.rule = rule
@@ -213,7 +182,7 @@ class _Matcher:
                 remedy = _COMPARISONS.get(name, f"family == {name}")
                 raise self._wrong(node, f"needs a comparison, such as {remedy}")
             case _:
-                raise self._wrong(node, f"is no condition; write one such as: {_EXAMPLES}")
+                raise self._wrong(node, f"is not a condition; write one such as: {_EXAMPLES}")
 
     def _compare(self, node: ast.Compare) -> BoolArray:
         parts = [node.left, *node.comparators]
@@ -236,11 +205,11 @@ class _Matcher:
                 return self.compositions.sizes
             case ast.Name(id=name) if name in ATOMIC_NUMBERS or name in ELEMENT_CLASSES:
                 totals = self._sums(self.compositions.amounts)
-                totals[self.compositions.sizes == 0] = 1  # no row of a rule; only no 0 / 0
+                totals[self.compositions.sizes == 0] = 1  # avoids 0 / 0 in invalid rows
                 return np.round(self._amounts(name) / totals, _DECIMALS)
             case _:
                 raise self._wrong(
-                    node, "cannot be compared; compare an element, a class or n_elements, one each"
+                    node, "cannot be compared; compare one element, class or n_elements at a time"
                 )
 
     def _in_family(self, node: ast.Compare) -> BoolArray:
@@ -254,7 +223,7 @@ class _Matcher:
                 found: BoolArray = codes == list(FAMILIES).index(name)
                 return found if isinstance(op, ast.Eq) else ~found
         raise self._wrong(
-            node, "is no condition on the family; write family == oxide or family != oxide"
+            node, "is not a condition on the family; write family == oxide or family != oxide"
         )
 
     def _amounts(self, name: str) -> NDArray[np.float64]:
@@ -265,7 +234,7 @@ class _Matcher:
 
     def _sums(self, amounts: NDArray[np.float64]) -> NDArray[np.float64]:
         sums = np.bincount(self.rows, amounts, minlength=len(self.compositions))
-        return sums.astype(np.float64)  # without any rows they are integers
+        return sums.astype(np.float64)  # bincount of no rows returns integers
 
     def _wrong(self, node: ast.expr, why: str) -> SplitError:
         return SplitError(f"rule {self.rule!r}: {ast.unparse(node)!r} {why}")

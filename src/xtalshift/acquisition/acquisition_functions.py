@@ -1,7 +1,7 @@
-"""What measuring a candidate is worth: scores of normal predictions, one per candidate.
+"""Acquisition functions of normal predictions: one score per candidate, larger is better.
 
-A score is larger for the better candidate. All but `confidence_bound` are at least 0, and 0 means
-that nothing is to be gained; `xtalshift.acquisition.batches` spreads a batch over them.
+All scores but `confidence_bound` are at least 0. scipy and scikit-learn have no acquisition
+functions, and those of BoTorch need torch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics import Side
+from xtalshift.metrics.checks import Side, sign_of
 
 __all__ = [
     "confidence_bound",
@@ -25,21 +25,21 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-_FARTHEST = -40.0  # standard deviations; the normal density is 0 in float64 from -39 on
+_FARTHEST = -40.0  # standard deviations; the normal density underflows at -39
 
 
 def expected_improvement(
     mean: ArrayLike, std: ArrayLike, best: float, direction: Side = "high"
 ) -> FloatArray:
-    """Return by how much a candidate is expected to surpass the best measured value.
+    """Return the expected improvement on the best measured value.
 
-    ``E[max(0, y - best)]`` for ``y ~ N(mean, std^2)``, and ``E[max(0, best - y)]`` for low values;
-    its relative error is below 1e-10 also where it is tiny.
+    ``E[max(0, y - best)]`` for ``y ~ N(mean, std^2)``, or ``E[max(0, best - y)]`` for low values.
+    The relative error is below 1e-10, also for tiny results.
 
     Parameters
     ----------
     mean, std : array_like of float, shape (n,)
-        Predictions and their standard deviations, in the unit of the target; a `std` of 0 is
+        Predictions and their standard deviations, in the unit of the target. A `std` of 0 means
         certainty.
     best : float
         Best value measured so far, in the unit of the target.
@@ -54,7 +54,7 @@ def expected_improvement(
     Raises
     ------
     ConfigError
-        If `best` is not finite or `direction` is neither.
+        If `best` is not finite or `direction` is invalid.
     DataError
         If the shapes differ or are not 1-d, a value is not finite, or a `std` is below 0.
 
@@ -68,19 +68,19 @@ def expected_improvement(
     [0.5, 0.6978]
     """
     m, s = _normal(mean, std)
-    return _mean_excess(_sign(direction) * (m - _number("best", best)), s)
+    return _mean_excess(sign_of(direction, "direction") * (m - _number("best", best)), s)
 
 
 def target_improvement(mean: ArrayLike, std: ArrayLike, target: float, best: float) -> FloatArray:
-    """Return by how much nearer to a wanted value a candidate is expected to come.
+    """Return the expected reduction of the distance to a wanted value.
 
     ``E[max(0, h - |y - target|)]`` for ``y ~ N(mean, std^2)``, with `h` the distance of `best` from
-    `target`. Uhrenholt and Jensen take the squared distance (of vectors); here it is the distance
-    itself, so that the score is in the unit of the target. The integrand is a tent,
+    `target`. Uhrenholt and Jensen use the squared distance (of vectors); the distance itself keeps
+    the score in the unit of the target. The integrand is a tent,
     ``(y - t + h)+ - 2 (y - t)+ + (y - t - h)+``, so the result is a second difference of expected
-    improvements; where `h` is far below `std`, of which rounding would leave nothing, its series
-    ``h^2 f (1 + (h / std)^2 (a^2 - 1) / 12)`` is used (`f` the normal density at `target`, `a` the
-    distance of `mean` from it in standard deviations).
+    improvements. For `h` far below `std`, where the difference cancels, the series
+    ``h^2 f (1 + (h / std)^2 (a^2 - 1) / 12)`` replaces it (`f`: normal density at `target`, `a`:
+    distance of `mean` from `target` in standard deviations).
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def target_improvement(mean: ArrayLike, std: ArrayLike, target: float, best: flo
     target : float
         The wanted value, in the unit of the target.
     best : float
-        The measured value nearest to it. If it is `target` itself, all scores are 0.
+        The measured value nearest to `target`. If both are equal, all scores are 0.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def target_improvement(mean: ArrayLike, std: ArrayLike, target: float, best: flo
 def probability_beyond(
     mean: ArrayLike, std: ArrayLike, threshold: float, direction: Side = "high"
 ) -> FloatArray:
-    """Return the probability that a candidate lies at or beyond a threshold.
+    """Return the probability that a candidate is at or beyond a threshold.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ def probability_beyond(
     Raises
     ------
     ConfigError
-        If `threshold` is not finite or `direction` is neither.
+        If `threshold` is not finite or `direction` is invalid.
     DataError
         As `expected_improvement`.
 
     References
     ----------
-    Kushner, J. Basic Eng. 86, 97 (1964), with a threshold that the caller chooses.
+    Kushner, J. Basic Eng. 86, 97 (1964), with any threshold.
 
     Examples
     --------
@@ -162,12 +162,12 @@ def probability_beyond(
     [1.0, 0.5]
     """
     m, s = _normal(mean, std)
-    gain = _sign(direction) * (m - _number("threshold", threshold))
+    gain = sign_of(direction, "direction") * (m - _number("threshold", threshold))
     return np.where(s > 0, ndtr(_ratio(gain, s)), gain >= 0)
 
 
 def probability_within(mean: ArrayLike, std: ArrayLike, lower: float, upper: float) -> FloatArray:
-    """Return the probability that a candidate lies within a window, bounds included.
+    """Return the probability that a candidate is within a window, bounds included.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def probability_within(mean: ArrayLike, std: ArrayLike, lower: float, upper: flo
     low, high = _number("lower", lower), _number("upper", upper)
     if not low < high:
         raise ConfigError(f"{lower=} and {upper=}: expected a window with lower < upper")
-    # measured from its nearer end on the left side, where small probabilities keep their digits
+    # in the left tail, where small probabilities keep their digits
     mirrored = m < (low + high) / 2
     near = _ratio(np.where(mirrored, m - low, high - m), s)
     far = _ratio(np.where(mirrored, m - high, low - m), s)
@@ -208,26 +208,27 @@ def probability_within(mean: ArrayLike, std: ArrayLike, lower: float, upper: flo
 def confidence_bound(
     mean: ArrayLike, std: ArrayLike, kappa: float = 2.0, direction: Side = "high"
 ) -> FloatArray:
-    """Return the optimistic bound of a prediction: ``mean + kappa std``, or its mirror image.
+    """Return the upper (or lower) confidence bound of a prediction.
 
     Parameters
     ----------
     mean, std : array_like of float, shape (n,)
         As in `expected_improvement`.
     kappa : float
-        Standard deviations of optimism, at least 0; 0 takes the best predictions.
+        Standard deviations added to the prediction, at least 0.
     direction : {"high", "low"}
-        Whether high or low values are wanted; for low ones the score is ``-(mean - kappa std)``.
+        Whether high or low values are wanted. The score is ``mean + kappa std`` for high values and
+        ``-(mean - kappa std)`` for low ones.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        In the unit of the target; its zero means nothing.
+        In the unit of the target; may be negative.
 
     Raises
     ------
     ConfigError
-        If `kappa` is below 0 or not finite, or `direction` is neither.
+        If `kappa` is below 0 or not finite, or `direction` is invalid.
     DataError
         As `expected_improvement`.
 
@@ -242,15 +243,15 @@ def confidence_bound(
     """
     m, s = _normal(mean, std)
     if _number("kappa", kappa) < 0:
-        raise ConfigError(f"{kappa=}: expected at least 0; choose the side by direction")
-    return np.asarray(_sign(direction) * m + kappa * s)
+        raise ConfigError(f"{kappa=}: expected at least 0; use direction to choose the side")
+    return np.asarray(sign_of(direction, "direction") * m + kappa * s)
 
 
 def _mean_excess(gain: FloatArray, std: FloatArray) -> FloatArray:
     """Return ``E[max(0, gain + std Z)]`` for a standard normal Z."""
     z = _ratio(gain, std)
     near = gain * ndtr(z) + std * _density(z)
-    # far below 0 the two terms cancel; Mill's ratio takes their common factor out
+    # far below 0 the two terms cancel; Mills' ratio takes out their common factor
     tail = np.clip(z, _FARTHEST, 0.0)
     mills = math.sqrt(math.pi / 2) * erfcx(-tail / math.sqrt(2))
     far = std * _density(tail) * np.maximum(1 + tail * mills, 0.0)
@@ -263,15 +264,19 @@ def _density(z: FloatArray) -> FloatArray:
 
 
 def _ratio(gain: FloatArray, std: FloatArray) -> FloatArray:
-    """Return ``gain / std``, 0 where the latter is."""
-    with np.errstate(over="ignore"):  # infinitely many standard deviations are as good as 40
+    """Return ``gain / std``, or 0 where `std` is 0."""
+    with np.errstate(over="ignore"):  # an infinite ratio gives the same scores as 40
         return np.divide(gain, std, out=np.zeros_like(gain), where=std > 0)
 
 
 def _normal(mean: ArrayLike, std: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return checked means and standard deviations, both of shape (n,)."""
     m, s = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
-    _same_length(mean=m, std=s)
+    if m.ndim != 1 or m.shape != s.shape:
+        raise DataError(
+            f"mean has shape {m.shape} and std {s.shape}; expected one number of each per "
+            "candidate, shape (n,)"
+        )
     for name, values, wrong in (
         ("mean", m, ~np.isfinite(m)),
         ("std", s, ~np.isfinite(s) | (s < 0)),
@@ -286,22 +291,7 @@ def _normal(mean: ArrayLike, std: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return m, s
 
 
-def _same_length(**arrays: FloatArray) -> None:
-    (a, first), (b, second) = arrays.items()
-    if first.ndim != 1 or first.shape != second.shape:
-        raise DataError(
-            f"{a} has shape {first.shape} and {b} {second.shape}; expected one number of each "
-            "per candidate, shape (n,)"
-        )
-
-
 def _number(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise ConfigError(f"{name} = {value}: expected a finite number in the unit of the target")
     return float(value)
-
-
-def _sign(direction: Side) -> float:
-    if direction not in {"high", "low"}:
-        raise ConfigError(f'{direction=}: expected "high" or "low"')
-    return 1.0 if direction == "high" else -1.0

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xtalshift.chem.composition_labels import LABELLINGS, composition_labels, given_labels
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.chem.labels import LABELLINGS, composition_labels, given_labels
 from xtalshift.errors import SplitError
 
 FORMULAS = ["Fe2O3", "LiFePO4", "NaF", "not a formula", "LaOF", "Li2O", "NaF"]
@@ -101,7 +101,7 @@ class TestKnown:
 
     def test_unknown_labelling(self):
         with pytest.raises(
-            SplitError, match=r"no labelling 'elements'; did you mean 'element'\? there"
+            SplitError, match=r"unknown labelling 'elements'; did you mean 'element'\? there"
         ):
             labels_of(["NaCl"], "elements")
 
@@ -225,7 +225,7 @@ class TestLabels:
         with pytest.raises(SplitError) as caught:
             labels.mask("f")
         assert str(caught.value) == (
-            "no row has element = 'f'; did you mean 'F'? there is: F (3 rows), Li (1 row), "
+            "no row has element = 'f'; did you mean 'F'? there are: F (3 rows), Li (1 row), "
             "O (1 row), Na (1 row), La (1 row)"
         )
 
@@ -234,7 +234,7 @@ class TestLabels:
         with pytest.raises(SplitError) as caught:
             labels.mask("?")
         assert str(caught.value).startswith(
-            "no row has project = '?'; there is: x7 (1,234 rows), x1 (1 row), x2 (1 row)"
+            "no row has project = '?'; there are: x7 (1,234 rows), x1 (1 row), x2 (1 row)"
         )
         assert str(caught.value).endswith(", x9 (1 row), x10 (1 row) and 1,189 more")
 
@@ -242,7 +242,7 @@ class TestLabels:
         for by in LABELLINGS:
             labels = labels_of([], by)
             assert (labels.names, labels.n_rows, labels.counts().tolist()) == ((), 0, [])
-        with pytest.raises(SplitError, match="'F'; there is: no label at all"):
+        with pytest.raises(SplitError, match="'F'; there are: no labels"):
             labels.mask("F")
 
 

@@ -1,4 +1,4 @@
-"""Prediction intervals: do they hold what they promise, and how wide are they."""
+"""Interval evaluation: coverage, width and interval score of prediction intervals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class IntervalScores(NamedTuple):
     Attributes
     ----------
     coverage : float
-        Share of targets inside their interval, bounds included; to be compared with the level.
+        Share of targets inside their interval, bounds included. Compare it with the level.
     mean_width : float
         In the unit of the target; infinite if any interval is.
     interval_score : float
-        Mean of width plus ``2 / (1 - level)`` times the distance of the target from the interval,
-        in the unit of the target; smaller is better, and the true quantiles have the smallest
+        Mean of the width plus ``2 / (1 - level)`` times the distance of the target from the
+        interval, in the unit of the target. Smaller is better; the true quantiles minimise its
         expectation.
     """
 
@@ -44,9 +44,9 @@ def interval_scores(
     targets : array_like of float, shape (n,)
         In the unit of the target, finite.
     lower, upper : array_like of float, shape (n,)
-        Bounds in the unit of the target; a side without bound is ``-inf`` or ``inf``.
+        Bounds in the unit of the target; an unbounded side is ``-inf`` or ``inf``.
     level : float
-        Share of targets that the intervals should hold, in (0, 1), half of the rest on either side.
+        Nominal coverage of the central intervals, in (0, 1).
 
     Raises
     ------
@@ -54,7 +54,7 @@ def interval_scores(
         If `level` is not inside (0, 1).
     DataError
         If the shapes differ, are not 1-d or are empty, a target is not finite, a bound is NaN, or
-        bounds are crossed.
+        a lower bound exceeds its upper bound.
 
     References
     ----------
@@ -72,7 +72,7 @@ def interval_scores(
         raise DataError(
             f"{y.shape=}, {low.shape=} and {high.shape=}: expected equal lengths above 0"
         )
-    # inf as a lower bound is as impossible as crossed bounds, and its width would be NaN
+    # a lower bound of inf is invalid too: its width would be NaN
     crossed = (low > high) | (low == np.inf) | (high == -np.inf)
     if crossed.any():
         row = int(np.argmax(crossed))
@@ -99,9 +99,9 @@ def normal_interval(
     predictions : array_like of float, shape (n,)
         Means, in the unit of the target.
     std : array_like of float, shape (n,)
-        Standard deviations in the same unit, at least 0; ``inf`` gives an interval without bounds.
+        Standard deviations in the same unit, at least 0; ``inf`` gives an unbounded interval.
     level : float
-        Probability inside, in (0, 1).
+        Probability of the interval, in (0, 1).
 
     Returns
     -------

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from xtalshift.acquisition import scores as acquisition
-from xtalshift.acquisition.rules import (
+from xtalshift.acquisition import acquisition_functions as acquisition
+from xtalshift.acquisition.acquisition_rules import (
     RULES,
     Aim,
     Candidates,
@@ -14,6 +14,7 @@ from xtalshift.acquisition.rules import (
     choose_candidates,
     register_rule,
     score_candidates,
+    shortfall,
 )
 from xtalshift.errors import ConfigError, DataError, NotFoundError
 
@@ -132,6 +133,73 @@ def test_bad_arguments_are_named():
         score_candidates("random", dataclasses.replace(ALL, mean=MEAN[:3]))
     with pytest.raises(DataError, match=r"exclude has shape \(2,\)"):
         choose_candidates("ucb", ALL, 2, exclude=np.array([True, False]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "aim", "expected"),
+    [
+        # the goal less 2 standard deviations, for predictions about 3 or more away
+        ("expected-improvement", Aim(best=9.0), [7.0, 5.8, 3.0, 12.6]),
+        ("expected-improvement", Aim("low", best=0.0), [0.0, 2.8, 0.0, 0.0]),
+        ("probability", Aim(threshold=3.2), [1.2, 0.0, 0.0, 6.8]),
+        ("probability", Aim("low", threshold=-2.0), [2.0, 4.8, 0.0, 0.0]),
+        ("probability", Aim(window=(1.0, 2.0)), [0.0, 1.3, 0.0, 5.1]),
+        ("target", Aim(target=1.5, best=1.4), [0.0, 1.3, 0.0, 5.1]),
+        ("target", Aim(target=1.5, best=4.0), [0.0, 0.0, 0.0, 5.1]),
+        ("uncertainty", Aim(best=9.0), [0.0] * 4),
+        ("ucb", Aim(best=9.0), [0.0] * 4),
+    ],
+)
+def test_the_shortfall_of_negligible_scores(rule, aim, expected):
+    scores = score_candidates(rule, ALL, aim)
+    assert shortfall(rule, ALL, aim, scores).tolist() == pytest.approx(expected)
+
+
+def test_a_score_is_negligible_from_three_standard_deviations_on():
+    for rule, aim, edge in (
+        ("expected-improvement", Aim(best=0.0), 2.988),
+        ("probability", Aim(threshold=0.0), 3.291),
+        ("probability", Aim(window=(-1e-3, 1e-3)), 3.717),
+        ("target", Aim(target=0.0, best=1e-3), 3.717),
+    ):
+        near = Candidates(3, [-edge + 0.002, -edge - 0.002, -50.0], np.ones(3))
+        found = shortfall(rule, near, aim, score_candidates(rule, near, aim))
+        assert (found > 0).tolist() == [False, True, True]
+    certain = Candidates(2, [0.0, 1.0], np.zeros(2))  # no standard deviation, exactly at the goal
+    scores = score_candidates("expected-improvement", certain, Aim(best=0.0))
+    assert (shortfall("expected-improvement", certain, Aim(best=0.0), scores) > 0).tolist() == [
+        *(True, False)
+    ]
+
+
+def test_scores_of_the_far_tail_decide_nothing():
+    # expected improvements of 6e-46, 5e-51 and 5e-40; the first two have equal positions
+    tail = Candidates(3, [-14.0, -14.8, -13.0], np.ones(3), [[0.0], [0.0], [5.0]])
+    scores = score_candidates("expected-improvement", tail, Aim(best=0.0))
+    assert scores.tolist() == pytest.approx([5.5e-46, 4.8e-51, 4.7e-40], rel=0.1, abs=0)
+    found = choose_candidates("expected-improvement", tail, 3, Aim(best=0.0))
+    assert found.rows.tolist() == [2, 0, 1]
+    assert not found.decisive.any()
+    # counted from the farthest one, in the unit of the target
+    assert found.utility.tolist() == pytest.approx([1.8, 0.8, 0.0])
+    assert found.score.tolist() == scores[found.rows].tolist()
+    # by score, row 1 would follow row 0 at a distance of 0.1: 5e5 times the score of row 2
+    near = Candidates(4, [-14.0, -14.1, -15.0, -20.0], np.ones(4), [[0.0], [0.1], [5.0], [9.0]])
+    assert choose_candidates("expected-improvement", near, 2, Aim(best=0.0)).rows.tolist() == [0, 2]
+
+
+def test_scores_that_count_come_first_and_the_optimistic_follow():
+    mean, std = [-0.5, -40.0, -30.0, -1.0], [1.0, 8.0, 1.0, 1.0]
+    given_ = Candidates(4, mean, std)
+    found = choose_candidates("expected-improvement", given_, 4, Aim(best=0.0))
+    # 40 - 2 * 8 = 24 is less than 30 - 2 * 1
+    assert found.rows.tolist() == [0, 3, 1, 2]
+    assert found.decisive.tolist() == [True, True, False, False]
+    costs = choose_candidates("expected-improvement", given_, 3, Aim(best=0.0), costs=[1, 1, 1, 99])
+    assert costs.rows.tolist() == [0, 3, 1]
+    exclude = np.array([False, True, False, False])
+    rest = choose_candidates("expected-improvement", given_, 4, Aim(best=0.0), exclude=exclude)
+    assert rest.rows.tolist() == [0, 3, 2]
 
 
 def test_the_best_measured_value_depends_on_the_aim():

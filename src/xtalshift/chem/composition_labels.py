@@ -1,4 +1,4 @@
-"""Labels of compositions, such as the elements or the chemical system: what a split leaves out."""
+"""Labels of compositions, such as elements or chemical systems, by which splits leave rows out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions
-from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
+from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
 from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.errors import SplitError
 from xtalshift.registry import near_miss
@@ -26,33 +26,33 @@ LABELLINGS: dict[str, str] = {
     "block": "the block of every element, 's', 'p', 'd' or 'f'",
     "chemsys": "the chemical system, all elements in alphabetical order, such as 'Fe-Li-O'",
     "anonymous": "the formula without its elements, such as 'AB2C4'",
-    "n_elements": "how many elements the formula has, such as '3'",
-    "family": "the chemical family by the first kind of anion, such as 'oxide'",
+    "n_elements": "the number of elements, such as '3'",
+    "family": "the chemical family, named after the anion, such as 'oxide'",
 }
-"""What `composition_labels` can label by, in one line each."""
+"""Labellings of `composition_labels`, each described in one line."""
 
 _PERIODIC = ("element", "period", "group", "block")
 _GROUPS = (*(str(group) for group in range(1, 19)), "lanthanide", "actinide")
 _BLOCKS = ("s", "p", "d", "f")
-_NOBLE_GASES = (0, 2, 10, 18, 36, 54, 86, 118)  # 0 stands before the first period
+_PERIOD_ENDS = (0, *(ATOMIC_NUMBERS[symbol] for symbol in ELEMENT_CLASSES["noble_gas"]))
 _MOST_FREQUENT = 10  # names that a message lists
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Which rows have which labels, as pairs sorted by label and then by row.
+    """Rows and their labels, as pairs sorted by label and then by row.
 
     Attributes
     ----------
     by : str
-        What the labels say, for messages.
+        Name of the labelling in messages.
     names : tuple of str, length k
-        Each name that at least one row has: elements by atomic number, numbers by value.
+        Names that occur: elements by atomic number, numbers by value.
     rows, codes : ndarray of int64, shape (m,)
-        Row ``rows[j]`` has the label ``names[codes[j]]``; no pair stands twice.
+        Row ``rows[j]`` has the label ``names[codes[j]]``; no pair repeats.
     n_rows : int
-        Rows of the table, with those that have no label.
+        Rows of the table, including rows without a label.
     """
 
     by: str
@@ -83,7 +83,7 @@ class Labels:
         """
         if name not in self.names:
             hint = near_miss(name, self.names) or ";"
-            raise SplitError(f"no row has {self.by} = {name!r}{hint} there is: {self._frequent()}")
+            raise SplitError(f"no row has {self.by} = {name!r}{hint} there are: {self._frequent()}")
         start, stop = np.searchsorted(self.codes, self.names.index(name) + np.arange(2))
         found = np.zeros(self.n_rows, dtype=np.bool_)
         found[self.rows[start:stop]] = True
@@ -96,21 +96,20 @@ class Labels:
             f"{self.names[i]} ({counts[i]:,} {'row' if counts[i] == 1 else 'rows'})" for i in order
         ]
         more = len(self) - len(words)
-        return (", ".join(words) or "no label at all") + (f" and {more:,} more" if more else "")
+        return (", ".join(words) or "no labels") + (f" and {more:,} more" if more else "")
 
 
 def composition_labels(compositions: Compositions, by: str) -> Labels:
-    """Label compositions by what they are made of.
+    """Label compositions by their elements.
 
     Rows without elements (invalid formulas) have no label.
 
-    The places in the periodic table follow IUPAC: group 3 is Sc, Y, Lu and Lr; block f is La to
-    Yb and Ac to No, whose groups are "lanthanide" and "actinide" (not Lu and Lr, which have a
-    group); block d is groups 3 to 12. Helium stands in group 18 and, by its electrons, in
-    block s.
+    Places in the periodic table follow IUPAC: group 3 is Sc, Y, Lu and Lr; block f is La to Yb and
+    Ac to No, whose groups are "lanthanide" and "actinide"; block d is groups 3 to 12. Helium is in
+    group 18 and in block s.
 
-    Anonymous formulas hold the amounts of the reduced formula in ascending order, named A, B,
-    .., Z, Aa, Ab, ..; equal ratios give equal labels, as in `Compositions.reduced_formulas`.
+    An anonymous formula lists the amounts of the reduced formula in ascending order under the
+    letters A, B, .., Z, Aa, Ab, ..
 
     Parameters
     ----------
@@ -127,11 +126,11 @@ def composition_labels(compositions: Compositions, by: str) -> Labels:
     Raises
     ------
     SplitError
-        If `by` is no labelling; the message lists those that exist.
+        If `by` is unknown; the message lists the labellings.
     """
     if by not in LABELLINGS:
         hint = near_miss(by, LABELLINGS) or ";"
-        raise SplitError(f"no labelling {by!r}{hint} there is: {', '.join(LABELLINGS)}")
+        raise SplitError(f"unknown labelling {by!r}{hint} there are: {', '.join(LABELLINGS)}")
     n = len(compositions)
     if by in _PERIODIC:
         names, table = _periodic_table()[by]
@@ -148,16 +147,16 @@ def composition_labels(compositions: Compositions, by: str) -> Labels:
 
 
 def given_labels(values: Iterable[object], by: str = "label") -> Labels:
-    """Return labels that a user gives, one per row.
+    """Return labels given by a user, one per row.
 
     Parameters
     ----------
     values : iterable of object, length n
-        Texts (spaces around them do not count) or other values; a number that is whole is
-        written without decimals, since tables with missing cells hold 225 as 225.0. None, NaN,
-        missing values of pandas and empty texts are no label.
+        Texts (stripped) or other values. Whole numbers are written without decimals, because tables
+        with missing cells hold 225 as 225.0. None, NaN, missing values of pandas and empty texts
+        mean no label.
     by : str, default "label"
-        What the labels say, such as the name of their column.
+        Name of the labelling in messages, such as the name of the column.
 
     Returns
     -------
@@ -167,7 +166,7 @@ def given_labels(values: Iterable[object], by: str = "label") -> Labels:
 
 
 def _from_texts(by: str, texts: Sequence[str]) -> Labels:
-    """Return the labels of rows with one text each; an empty text is no label."""
+    """Return the labels of rows with one text each; an empty text means no label."""
     names = _sort_names({text for text in texts if text})
     places = {name: code for code, name in enumerate(names)}
     codes = np.array([places.get(text, -1) for text in texts], dtype=np.int64)
@@ -188,15 +187,15 @@ def _from_pairs(
 def _periodic_table() -> dict[str, tuple[Sequence[str], NDArray[np.int64]]]:
     """Return the names of each labelling and the place in them of every Z, shape (119,)."""
     z = np.arange(len(SYMBOLS))
-    noble = np.array(_NOBLE_GASES)
-    period = np.searchsorted(noble, z)
-    place = z - noble[period - 1]  # in its period, 1 is the first
+    end = np.array(_PERIOD_ENDS)
+    period = np.searchsorted(end, z)
+    place = z - end[period - 1]  # within the period, from 1
     f_block = (period >= 6) & (place >= 3) & (place <= 16)  # noqa: PLR2004
-    group = np.where(place <= 2, place, 18 - (noble[period] - z))  # noqa: PLR2004
+    group = np.where(place <= 2, place, 18 - (end[period] - z))  # noqa: PLR2004
     group[ATOMIC_NUMBERS["He"]] = 18
     block = np.select([f_block, group <= 2, group <= 12], [3, 0, 2], 1)  # noqa: PLR2004
     block[ATOMIC_NUMBERS["He"]] = 0
-    group[f_block] = period[f_block] + 13  # behind 18: lanthanide 19, actinide 20
+    group[f_block] = period[f_block] + 13  # 19 lanthanide, 20 actinide
     return {
         "element": (SYMBOLS, z),
         "period": (("", *"1234567"), period),
@@ -252,7 +251,7 @@ def _natural(name: str) -> tuple[float, list[Any], str]:
 
 
 def _as_text(value: object) -> str:
-    """Return the label that a value is; ``""`` for none."""
+    """Return a value as a label; ``""`` for none."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, float | np.floating) and float(value).is_integer():

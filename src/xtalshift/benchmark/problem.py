@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from xtalshift.errors import DataError
 
 __all__ = ["FoldRows", "Problem", "Shared"]
 
@@ -113,71 +108,3 @@ class Shared:
     problems: dict[str, Problem]
     folds: dict[str, FoldRows]
     plugins: dict[str, str]
-
-    def save(self, folder: Path) -> None:
-        """Write everything such that `load` maps the arrays instead of reading them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = dict(self._arrays())
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values)
-        meta = {
-            "problems": {
-                name: {"info": one.info, "features": list(one.X)}
-                for name, one in self.problems.items()
-            },
-            "folds": [
-                {k: v for k, v in vars(fold).items() if k != "parts"}
-                | {"sizes": {part: len(rows) for part, rows in fold.parts.items()}}
-                for fold in self.folds.values()
-            ],
-            "plugins": self.plugins,
-        }
-        (folder / "shared.json").write_text(json.dumps(meta), encoding="utf-8")
-
-    def _arrays(self) -> Iterator[tuple[str, Array]]:
-        for number, one in enumerate(self.problems.values()):
-            for name, values in one.X.items():
-                yield f"{number}-X-{name}", values
-            for name in ("y", "groups", "families"):
-                yield f"{number}-{name}", getattr(one, name)
-            yield f"{number}-formulas", np.asarray(one.formulas, dtype=str)
-        rows = [part for fold in self.folds.values() for part in fold.parts.values()]
-        yield "folds", np.concatenate(rows).astype(np.int64)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Return what `save` wrote; arrays are read-only and live once in memory per machine.
-
-        Raises
-        ------
-        DataError
-            If a file is missing.
-        """
-        try:
-            meta = json.loads((folder / "shared.json").read_text(encoding="utf-8"))
-
-            def read(name: str) -> Array:
-                return np.asanyarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-
-            problems = {
-                name: Problem(
-                    info=one["info"],
-                    X={features: read(f"{number}-X-{features}") for features in one["features"]},
-                    y=read(f"{number}-y"),
-                    groups=read(f"{number}-groups"),
-                    families=read(f"{number}-families"),
-                    formulas=read(f"{number}-formulas"),
-                )
-                for number, (name, one) in enumerate(meta["problems"].items())
-            }
-            rows, start = read("folds"), 0
-        except OSError as error:
-            raise DataError(f"cannot read the prepared rows: {error}") from error
-        folds = {}
-        for one in meta["folds"]:
-            parts = {}
-            for part, size in one.pop("sizes").items():
-                parts[part], start = rows[start : start + size], start + size
-            fold = FoldRows(**{**one, "budgets": tuple(one["budgets"])}, parts=parts)
-            folds[fold.key] = fold
-        return cls(problems, folds, meta["plugins"])

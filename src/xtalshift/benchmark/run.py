@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
-from xtalshift.benchmark.executors import Executor
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
 from xtalshift.benchmark.prepare import (
     Space,
@@ -25,8 +25,10 @@ from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
+from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
+from xtalshift.parallel import Executor, Policy
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance
 
@@ -190,13 +192,24 @@ def _execute(
     if not tasks:
         return
     limit = _TimeLimit(options.limit_seconds)
+    context = TaskContext.of(spec)
+    outcomes = executor.map(
+        work,
+        limit.watch(tasks),
+        setup=partial(prepare_worker, shared, context),
+        # a process per task: a task that needs much memory leaves none of it to the next
+        policy=Policy(
+            fresh=True,
+            gpu=context.settings.device.startswith("cuda"),
+            preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+        ),
+        ordered=False,
+    )
     done: list[dict[str, Any]] = []
     said = time.monotonic()
-    with (
-        progress.task("benchmark", len(tasks)) as bar,
-        closing(executor.run(limit.watch(tasks), shared, TaskContext.of(spec))) as records,
-    ):
-        for record in records:
+    with progress.task("benchmark", len(tasks)) as bar, closing(outcomes):
+        for outcome in outcomes:
+            record = outcome_record(outcome, shared)
             store.add(record)
             done.append(record)
             bar.advance(task=f"{record['name']} on {record['split']}, seed {record['seed']}")

@@ -11,15 +11,28 @@ from typing import Any
 import numpy as np
 
 from xtalshift.benchmark.fit import fit_method
+from xtalshift.benchmark.plugins import load_plugins
 from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.scores import evaluate
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
 from xtalshift.methods.inputs import target_transform
 from xtalshift.model.dataset import spread_rows
+from xtalshift.parallel import Outcome
 from xtalshift.provenance import peak_memory_mib
 
-__all__ = ["describe_task", "failed_record", "run_task"]
+__all__ = ["describe_task", "outcome_record", "prepare_worker", "run_task", "work"]
+
+
+def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
+    """Return what the tasks of a worker share, once their plugins are loaded."""
+    load_plugins(shared.plugins)
+    return shared, context
+
+
+def work(state: tuple[Shared, TaskContext], task: Task) -> dict[str, Any]:
+    """Return the record of a task; the function of a worker."""
+    return run_task(task, *state)
 
 
 def run_task(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:
@@ -78,10 +91,18 @@ def describe_task(task: Task, shared: Shared) -> dict[str, Any]:
     }
 
 
-def failed_record(task: Task, shared: Shared, reason: str) -> dict[str, Any]:
-    """Return the record of a task whose process died."""
-    record = describe_task(task, shared)
-    return {**record, "status": "failed", "reason": reason, "traceback": "", "seconds": None}
+def outcome_record(outcome: Outcome[Task, dict[str, Any]], shared: Shared) -> dict[str, Any]:
+    """Return the record of a task that a worker has finished, or died of."""
+    if outcome.error is None:
+        return {**outcome.value, "attempts": outcome.attempts}
+    return {
+        **describe_task(outcome.item, shared),
+        "status": "failed",
+        "reason": str(outcome.error),
+        "traceback": "",
+        "seconds": None,
+        "attempts": outcome.attempts,
+    }
 
 
 def _run(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:

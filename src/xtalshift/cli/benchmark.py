@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError
-from xtalshift.registry import near_miss
-
-if TYPE_CHECKING:
-    from xtalshift.benchmark.executors import Executor
+from xtalshift.parallel import make_executor
 
 __all__ = ["benchmark_command"]
-
-_EXECUTORS = ("local", "ray")
 
 
 def benchmark_command(
@@ -119,7 +114,7 @@ def benchmark_command(
     summary = run_benchmark(
         settings,
         place,
-        _make_executor(executor, place, workers, threads, address),
+        make_executor(executor, workers=workers, threads=threads, address=address),
         folder=folder,
         options=RunOptions(
             overwrite=overwrite,
@@ -138,23 +133,6 @@ def benchmark_command(
     if summary["n_failed"] and not summary["n_done"]:
         typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)
         raise typer.Exit(1)
-
-
-def _make_executor(
-    name: str, place: Path, workers: int | None, threads: int, address: str | None
-) -> Executor:
-    if name not in _EXECUTORS:
-        raise ConfigError(f"executor {name!r}{near_miss(name, _EXECUTORS)}; there is: local, ray")
-    if name == "ray":
-        from xtalshift.benchmark.executors_ray import RayExecutor
-
-        return RayExecutor(threads, address, workers)
-    if address is not None:
-        raise ConfigError("--address is for --executor ray")
-    from xtalshift.benchmark.executors import LocalExecutor
-
-    slots = workers or max(1, options.count_cores() // threads)
-    return LocalExecutor(slots, threads, place / "shared")
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

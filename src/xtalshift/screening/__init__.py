@@ -1,1 +1,1 @@
-"""Millions of formulas through a saved model: in pieces, by many processes, to be continued."""
+"""Predict millions of formulas with a saved model: in blocks, in many processes, resumable."""

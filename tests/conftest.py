@@ -13,7 +13,7 @@ from hypothesis import settings
 # One process server forks the workers of all tests, so it loads what any of them needs.
 if "forkserver" in multiprocessing.get_all_start_methods():
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["xtalshift.benchmark.worker", "xtalshift.model.forecaster", "lightgbm", "sklearn.ensemble"]
+        ["xtalshift.benchmark.worker", "xtalshift.model.persist", "lightgbm", "sklearn.ensemble"]
     )
 
 # A landing must not hang on the luck of a draw; by hand hypothesis goes on exploring.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from xtalshift.errors import ConfigError
+from xtalshift.parallel import count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
@@ -225,13 +225,6 @@ def read_numbers(text: str | None) -> list[int] | None:
         if not name.isdecimal():
             raise ConfigError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
     return [int(name) for name in names]
-
-
-def count_cores() -> int:
-    """Return the cores this process may use (macOS and Windows do not say, so all)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def split_names(text: str | None) -> list[str] | None:

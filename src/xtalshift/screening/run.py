@@ -121,7 +121,7 @@ def _open(executor: Executor, model: Path, settings: ScreenSettings) -> Workers:
         files = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
         setup = partial(Screener.from_files, files, settings)
     gpu = settings.device.startswith("cuda")
-    return executor.open(setup, Policy(gpu=gpu, preload=("xtalshift.model.forecaster",)))
+    return executor.open(setup, Policy(gpu=gpu, preload=("xtalshift.model.persist",)))
 
 
 def _describe(screener: Screener, model: Path) -> ModelInfo:  # noqa: ARG001 - the item

@@ -1,7 +1,7 @@
 """The interface of all executors, and the one that works in this process.
 
-An executor opens `Workers`; each kind of workers can begin a job and wait for replies. Order,
-back-pressure and second attempts are the same for all kinds and stand here once.
+An executor opens `Workers`. Each kind of workers can begin a job and wait for replies; order,
+back-pressure and second attempts are written once, in `Workers.map`.
 """
 
 from __future__ import annotations
@@ -48,18 +48,13 @@ class Outcome(Generic[Item, Value]):
     Attributes
     ----------
     item : object
-        What the function was called with.
+        Argument of the function.
     error : Exception or None
         What the function raised, or `WorkerDiedError`.
     attempts : int
         2 if the first worker died.
     value : object
-        What the function returned.
-
-    Raises
-    ------
-    Exception
-        `error`, from `value`, if there is one.
+        What the function returned. If there is an `error`, reading it raises the error.
     """
 
     item: Item
@@ -69,7 +64,7 @@ class Outcome(Generic[Item, Value]):
 
     @property
     def value(self) -> Value:
-        """What the function returned; raises `error` if it failed."""
+        """Return what the function returned, or raise `error`."""
         if self.error is not None:
             raise self.error
         return self._value  # type: ignore[return-value]
@@ -82,9 +77,8 @@ class Policy:
     Attributes
     ----------
     fresh : bool
-        Each item gets a new process, so that no item sees the memory of another. Otherwise
-        workers live as long as the job and keep their state. Only `ProcessExecutor` starts
-        processes; Ray reuses its own.
+        Each item gets a new process, so that an item that needs much memory, or fails, leaves
+        nothing to the next one. Otherwise workers keep their state. For `ProcessExecutor` only.
     gpu : bool
         Each worker uses a GPU; Ray reserves it.
     preload : tuple of str

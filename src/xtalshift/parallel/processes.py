@@ -23,6 +23,7 @@ from xtalshift.parallel.events import listening
 from xtalshift.parallel.executor import (
     LONG_LIVED,
     Executor,
+    InProcessExecutor,
     Job,
     Policy,
     Reply,
@@ -49,7 +50,8 @@ class ProcessExecutor(Executor):
     threads : int
         Threads of each.
     workers : int
-        Processes at once.
+        Processes at once. A single long-lived worker is this process itself: another one would
+        only cost memory and time.
     """
 
     threads: int = 1
@@ -57,6 +59,8 @@ class ProcessExecutor(Executor):
 
     def open(self, setup: Setup | None = None, policy: Policy = LONG_LIVED) -> Workers:
         """Return workers; see `Executor.open`."""
+        if self.workers == 1 and not policy.fresh:
+            return InProcessExecutor(self.threads).open(setup)
         return _Processes(setup, policy, self.workers, self.threads)
 
 
@@ -173,7 +177,8 @@ def _start_method(preload: tuple[str, ...]) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "threadpoolctl", *preload])
+    if preload:
+        context.set_forkserver_preload([__name__, "threadpoolctl", *preload])
     return context
 
 

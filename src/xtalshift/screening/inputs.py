@@ -1,4 +1,7 @@
-"""Inputs of any length in pieces, from any place in them."""
+"""Input of any length: cut into blocks from any place on, and parsed block by block.
+
+The driver cuts (`Inputs`), workers parse (`Block.parse`).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,22 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from xtalshift.data.frames import (
     csv_chunks,
     file_kind,
     find_separator,
+    finish_frame,
     json_line,
     naming_file,
     open_bytes,
@@ -25,10 +33,18 @@ from xtalshift.data.frames import (
     text_encoding,
 )
 from xtalshift.errors import DataError
-from xtalshift.screening.blocks import Block, Layout, pack_table
-from xtalshift.screening.plan import read_blocks
 
-__all__ = ["FormulaSource", "Inputs", "Source"]
+__all__ = [
+    "Block",
+    "FormulaSource",
+    "InputRecord",
+    "Inputs",
+    "Layout",
+    "Source",
+    "arrow_text",
+    "pack_table",
+    "read_bytes",
+]
 
 MAX_BYTES = 2**25
 """A block of text ends at this size even if it has fewer rows, so that long lines fit."""
@@ -36,8 +52,181 @@ _HEAD_LINES = 1000
 _MAX_RECORD = 2**27
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Format of the rows of one input.
+
+    Attributes
+    ----------
+    source : str
+        Name of the input in messages.
+    kind : {"csv", "jsonl", "parquet", "formulas"}
+        CSV lines without their header, one JSON object per line, an Arrow stream, or a JSON list of
+        formulas.
+    columns : tuple of str
+        Names of the columns.
+    encoding, separator : str
+        Of text.
+    head : bytes
+        Header line of a CSV.
+    """
+
+    source: str
+    kind: Literal["csv", "jsonl", "parquet", "formulas"]
+    columns: tuple[str, ...] = ("formula",)
+    encoding: str = "utf-8"
+    separator: str = ","
+    head: bytes = b""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of one input, not parsed yet.
+
+    Attributes
+    ----------
+    number : int
+        Number of the block in all inputs, from 0.
+    first : int
+        Rows of all inputs before it.
+    rows : int
+        Number of its rows.
+    layout : Layout
+        Format of `data`.
+    data : bytes
+        The rows.
+    end : tuple of (int, int)
+        Place behind it: number of the input, and bytes or rows into that input.
+    repeated : ndarray of bool, shape (rows,), optional
+        Rows that repeat an earlier material and are not predicted.
+    """
+
+    number: int
+    first: int
+    rows: int
+    layout: Layout
+    data: bytes = field(repr=False)
+    end: tuple[int, int]
+    repeated: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        """Name of the block in messages."""
+        last = self.first + self.rows
+        return f"chunk {self.number} (rows {self.first + 1:,} to {last:,}, {self.layout.source})"
+
+    def parse(self, formula_col: str, others: Iterable[str]) -> tuple[pa.Table, pd.DataFrame]:
+        """Return the rows as a table.
+
+        Parameters
+        ----------
+        formula_col : str
+            Column of the formulas.
+        others : iterable of str
+            Further columns that the model needs.
+
+        Returns
+        -------
+        table : pyarrow.Table
+            All columns, for the output. Cells of CSV and JSON lines stay text, so that all blocks
+            have the same types; columns of Parquet keep theirs.
+        frame : pandas.DataFrame
+            The formulas (as text) and the other columns that the model needs.
+
+        Raises
+        ------
+        DataError
+            If the rows are malformed; the message names the block.
+        """
+        names = [formula_col, *others]
+        try:
+            if self.layout.kind == "parquet":
+                with pa.ipc.open_stream(self.data) as reader:
+                    table = reader.read_all()
+                frame = table.select(names).to_pandas(use_threads=False, ignore_metadata=True)
+            else:
+                columns = self._text_columns()
+                table = pa.table({name: arrow_text(cells) for name, cells in columns.items()})
+                frame = pd.DataFrame({name: columns[name] for name in names})
+                if self.layout.kind == "csv":
+                    frame.attrs["decimal_comma"] = self.layout.separator == ";"
+        except (ValueError, pd.errors.ParserWarning) as error:
+            raise DataError(f"{self.where}: {error}") from error
+        return table, finish_frame(frame, [formula_col])
+
+    def _text_columns(self) -> dict[str, list[str | None]]:
+        layout = self.layout
+        if layout.kind == "formulas":
+            return {"formula": json.loads(self.data)}
+        text = (layout.head + self.data).decode(layout.encoding)
+        if layout.kind == "jsonl":
+            return self._json_columns(text.removesuffix("\n").split("\n"))
+        frame = next(csv_chunks(io.StringIO(text, newline=""), None, layout.separator)).fillna("")
+        if len(frame) != self.rows:
+            raise DataError(
+                f"{self.rows:,} lines are {len(frame):,} rows; is a quote left open, or do lines "
+                "end with a bare carriage return?"
+            )
+        return {str(name): frame[name].tolist() for name in frame.columns}
+
+    def _json_columns(self, lines: list[str]) -> dict[str, list[str | None]]:
+        known = set(self.layout.columns)
+        rows = [json_line(number, line) for number, line in enumerate(lines, start=self.first + 1)]
+        for number, row in enumerate(rows, start=self.first + 1):
+            if not row.keys() <= known:
+                new = next(name for name in row if name not in known)
+                raise DataError(
+                    f"row {number} has a new column {new!r}; name every column in the first line "
+                    "(null where there is no value)"
+                )
+        return {name: [_json_cell(row.get(name)) for row in rows] for name in self.layout.columns}
+
+
+def _json_cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def arrow_text(cells: list[str | None]) -> pa.Array:
+    """Return texts as an Arrow array; unpaired surrogates, which are not text, become ``?``."""
+    try:
+        return pa.array(cells, pa.string())
+    except UnicodeEncodeError:
+        clean = [cell and cell.encode("utf-8", "replace").decode() for cell in cells]
+        return pa.array(clean, pa.string())
+
+
+def pack_table(table: pa.Table) -> bytes:
+    """Return a table as the bytes of an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """What identifies an input, so that a screening is not continued with another one.
+
+    Attributes
+    ----------
+    name : str
+        File name, or name of a source of formulas.
+    size, sha256 : int and str, optional
+        Of a file.
+    schema : list of str, optional
+        Columns of a Parquet file with their types.
+    """
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    schema: list[str] | None = None
+
+
 class Piece(NamedTuple):
-    """Rows as bytes, how many, and the place behind them."""
+    """Rows as bytes, their number, and the place behind them."""
 
     data: bytes
     rows: int
@@ -49,22 +238,22 @@ class Source(Protocol):
 
     layout: Layout
     n_rows: int | None  # an estimate
-    repeatable: bool
+    repeatable: bool  # whether it can be read again
 
-    def describe(self) -> dict[str, Any]:
-        """Return plain values that tell its content from any other."""
+    def describe(self) -> InputRecord:
+        """Return what identifies it."""
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
-        """Yield the rows from a place on, each time at most the next of `sizes`, which may end."""
+        """Yield the rows from the place `at` on, in pieces of at most the next of `sizes` rows."""
 
 
 class Inputs:
-    """Several inputs one after the other.
+    """Several inputs, one after the other.
 
     Parameters
     ----------
     sources : sequence of (str, Path or FormulaSource)
-        Files and streams of formulas; all have the same columns.
+        Files and sources of formulas, all with the same columns.
 
     Raises
     ------
@@ -94,17 +283,17 @@ class Inputs:
 
     @property
     def repeatable(self) -> bool:
-        """Whether all can be read again."""
+        """Whether all inputs can be read again."""
         return all(source.repeatable for source in self.sources)
 
     @property
     def n_rows(self) -> int | None:
-        """About how many rows there are, if that is known."""
+        """Estimated number of rows; None if unknown."""
         numbers = [source.n_rows for source in self.sources]
         return None if None in numbers else sum(number or 0 for number in numbers)
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return what tells these inputs from others."""
+    def describe(self) -> list[InputRecord]:
+        """Return what identifies each input."""
         return [source.describe() for source in self.sources]
 
     def blocks(
@@ -116,14 +305,14 @@ class Inputs:
         first: int = 0,
         start: tuple[int, int] = (0, 0),
     ) -> Iterator[Block]:
-        """Yield all rows in order, `chunk_rows` at once.
+        """Yield the rows in order.
 
         Parameters
         ----------
         chunk_rows : int
             Rows of a block; the last block of an input may have fewer.
         limit : int, optional
-            Rows of all blocks together, with those before `first`.
+            Stop after this number of rows, counted from the first input on.
         number, first, start
             Number of the first block to yield, rows before it, and `Block.end` of the block before.
         """
@@ -137,16 +326,16 @@ class Inputs:
 
 
 class FormulaSource:
-    """Formulas from anywhere, such as the generator of `xtalshift.chem.enumeration`.
+    """Formulas from an iterable, such as the generator of `xtalshift.chem.enumerate`.
 
     Parameters
     ----------
     make : callable
-        Returns an iterable of texts, one per row.
+        Returns an iterable of formulas, one per row.
     name : str
-        What messages call it; equal names stand for equal formulas.
+        Name in messages, and what identifies the formulas when a screening is continued.
     repeatable : bool, default True
-        Whether `make` returns the same again, so that a screening can be continued.
+        Whether `make` returns the same formulas again, so that a screening can be continued.
     """
 
     n_rows: int | None = None
@@ -158,9 +347,9 @@ class FormulaSource:
         self.layout = Layout(name, "formulas")
         self.repeatable = repeatable
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> InputRecord:
         """Return the name."""
-        return {"name": self.layout.source}
+        return InputRecord(self.layout.source)
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
         """Yield lists of formulas."""
@@ -174,7 +363,7 @@ class FormulaSource:
 
 
 class _TextFile:
-    """CSV or JSON lines; a place is an offset in (unpacked) bytes."""
+    """CSV or JSON lines; a place is an offset in bytes of the unpacked text."""
 
     repeatable = True
 
@@ -191,12 +380,8 @@ class _TextFile:
         packed = path.suffix.lower() == ".gz"
         self.n_rows = None if packed else max(lines - (kind == "csv"), 0)
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "name": self.path.name,
-            "size": self.path.stat().st_size,
-            "sha256": self._hash,
-        }
+    def describe(self) -> InputRecord:
+        return InputRecord(self.path.name, self.path.stat().st_size, self._hash)
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
         at = at or self._begin
@@ -217,7 +402,7 @@ class _TextFile:
                 yield Piece(b"".join(records), len(records), at)
 
     def _records(self, stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Yield each line, with those that a quoted cell runs on to; blank ones as nothing."""
+        """Yield each record (a blank line as b"") with its length; quoted cells may span lines."""
         separator = self.layout.separator.encode()
         blank = b" \r\n" if separator == b"\t" else b" \t\r\n"
         quoted = self.layout.kind == "csv"
@@ -230,7 +415,7 @@ class _TextFile:
 
 
 class _ParquetSource:
-    """A place is a number of rows."""
+    """Parquet; a place is a number of rows."""
 
     repeatable = True
 
@@ -246,13 +431,9 @@ class _ParquetSource:
         self.n_rows = sum(self._sizes)
         self._hash, _ = _hash_file(path)
 
-    def describe(self) -> dict[str, Any]:
-        return {
-            "name": self.path.name,
-            "size": self.path.stat().st_size,
-            "sha256": self._hash,
-            "schema": [f"{field.name}: {field.type}" for field in self._schema],
-        }
+    def describe(self) -> InputRecord:
+        schema = [f"{field.name}: {field.type}" for field in self._schema]
+        return InputRecord(self.path.name, self.path.stat().st_size, self._hash, schema)
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
         with naming_file(self.path), pq.ParquetFile(self.path) as file:
@@ -292,7 +473,7 @@ def _open_file(path: Path) -> Source:
 
 
 def _sizes(chunk_rows: int, left: Callable[[], int | None]) -> Iterator[int]:
-    """Yield how many rows to take next, until none are left."""
+    """Yield the number of rows of each next piece."""
     while True:
         most = left()
         if most is not None and most <= 0:
@@ -324,15 +505,22 @@ def _json_layout(stream: IO[bytes], path: Path, encoding: str) -> tuple[Layout, 
 
 
 def _hash_file(path: Path) -> tuple[str, int]:
-    """Return the SHA-256 of a file and how many lines it has."""
+    """Return the SHA-256 of a file and its number of lines."""
     digest, lines = hashlib.sha256(), 0
     try:
-        for block in read_blocks(path):
+        for block in read_bytes(path):
             digest.update(block)
             lines += block.count(b"\n")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     return digest.hexdigest(), lines
+
+
+def read_bytes(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file in pieces."""
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            yield block
 
 
 def _to_next_quote(stream: IO[bytes], record: bytes) -> bytes:
@@ -348,7 +536,7 @@ def _to_next_quote(stream: IO[bytes], record: bytes) -> bytes:
 
 
 def _is_open(record: bytes, separator: bytes) -> bool:
-    """Return whether a cell of a record begins with a quote that does not end in it."""
+    """Return whether a record ends inside a quoted cell."""
     mark = re.escape(separator)
     rest = re.sub(rb"(?:^|(?<=" + mark + rb'))"[^"]*(?:""[^"]*)*"', b"", record)
     return rest.startswith(b'"') or separator + b'"' in rest

@@ -1,12 +1,14 @@
-"""What a worker does: a block of rows in, the part of the output and the best rows out."""
+"""What a worker does: predict a block and return a part of the output and its best rows."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,43 +16,90 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import find_formula_column
 from xtalshift.errors import XtalshiftError
-from xtalshift.model import load_model
-from xtalshift.model.predictions import PREDICTED_COLUMNS
-from xtalshift.model.table_predictor import TablePredictor
-from xtalshift.nn.device import limit_threads
-from xtalshift.screening.blocks import Block, arrow_text, decode, pack_table
-from xtalshift.screening.outcome import COUNTS, ModelInfo, Outcome
-from xtalshift.screening.plan import ScreenSettings
+from xtalshift.screening.inputs import Block, arrow_text, pack_table
+from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.top import pick
 
-__all__ = ["Screener", "arrow_column", "parquet_bytes"]
+__all__ = ["COUNTS", "ModelInfo", "Screened", "Screener", "arrow_column", "parquet_bytes"]
 
+COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped")
+"""What is counted in every block."""
 _DUPLICATE = "an earlier row has the same reduced formula"
 _TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
 
 
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the driver, which does not load the model, needs to know about it.
+
+    Attributes
+    ----------
+    hydrates : {"refuse", "expand"}
+        Reading of hydrates.
+    feature_cols : tuple of str
+        Columns that the model needs besides the formula.
+    added : tuple of str
+        Columns that it adds.
+    has_intervals, has_domain : bool
+        Whether it was calibrated, and saved with its domain.
+    one_width : bool
+        Whether its plain intervals have one width for all materials.
+    """
+
+    hydrates: Hydrates
+    feature_cols: tuple[str, ...]
+    added: tuple[str, ...]
+    has_intervals: bool
+    has_domain: bool
+    one_width: bool
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Result of a block.
+
+    Attributes
+    ----------
+    counts : dict of int
+        The numbers of `COUNTS`.
+    part : bytes or None
+        Its rows as a Parquet file, if any are written.
+    best : bytes or None
+        Its best rows as an Arrow stream, if a table of the best is wanted.
+    """
+
+    counts: dict[str, int]
+    part: bytes | None = field(repr=False)
+    best: bytes | None = field(repr=False)
+
+
 class Screener:
     """A loaded model that predicts blocks.
+
+    Its libraries are imported when it is made, so that the driver need not load them.
 
     Parameters
     ----------
     model : Path
         Folder of a saved model.
     settings : ScreenSettings
-        What is wanted.
+        Settings.
 
     Raises
     ------
     ModelFormatError
         If the model cannot be read.
     NotConformalizedError
-        If it has not the intervals that are wanted.
+        If the settings ask for intervals that the model does not have.
     """
 
     def __init__(self, model: Path, settings: ScreenSettings) -> None:
-        limit_threads(settings.threads)
+        from xtalshift.model import load_model
+        from xtalshift.model.table_predictor import TablePredictor
+
         loaded = load_model(model, device=settings.device)
         if settings.hydrates is not None:
             loaded = loaded.with_hydrates(settings.hydrates)
@@ -59,16 +108,25 @@ class Screener:
             loaded, settings.level, settings.intervals, formula_col=settings.formula_col
         )
 
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes], settings: ScreenSettings) -> Self:
+        """Return a screener with the model of some files, for a machine that lacks its folder."""
+        with TemporaryDirectory(prefix="xtalshift-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            return cls(Path(folder), settings)
+
     @cached_property
     def info(self) -> ModelInfo:
-        """What is to be known of the model."""
+        """Properties of the model."""
+        from xtalshift.model.predictions import PREDICTED_COLUMNS
+
         model = self.predictor.model
         calibration = model.calibration
         return ModelInfo(
             model.featurizer.hydrates,
             model.card.feature_cols,
             PREDICTED_COLUMNS,
-            model.card.unit,
             calibration is not None,
             model.domain is not None,
             calibration is not None
@@ -76,18 +134,18 @@ class Screener:
             and model.scale.name == "none",
         )
 
-    def screen(self, block: Block) -> Outcome:
+    def screen(self, block: Block) -> Screened:
         """Predict the rows of a block.
 
         Raises
         ------
         DataError
-            If the block is malformed; a formula that is, is a row with a reason.
+            If the block is malformed. An invalid formula becomes a row with a reason.
         """
         settings = self.settings
         column = find_formula_column(block.layout.columns, settings.formula_col)
         others = tuple(name for name in self.info.feature_cols if name != column)
-        table, frame = decode(block, column, others)
+        table, frame = block.parse(column, others)
         try:
             columns = self.predict(frame, block)
         except XtalshiftError as error:
@@ -110,19 +168,19 @@ class Screener:
             kept = table.filter(pa.array(status == "ok")) if settings.keep == "ok" else table
             part = parquet_bytes(kept)
         named = {name: int(count) for name, count in zip(COUNTS, counts, strict=True)}
-        return Outcome(block.number, named, part, best)
+        return Screened(named, part, best)
 
     @cached_property
     def _units(self) -> dict[str, str]:
         return self.predictor.units()
 
     def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
-        """Return the columns of predictions of the rows of a block; those of repeated rows say so.
+        """Return the columns of predictions; repeated rows have the status ``"duplicate"``.
 
         Parameters
         ----------
         frame : pandas.DataFrame, n rows
-            What `decode` returns of the block.
+            The rows of `block`, see `Block.parse`.
         block : Block
             Where the rows come from, and which of them are repeated.
         """
@@ -151,12 +209,12 @@ def _field(name: str, values: NDArray[Any], units: Mapping[str, str]) -> pa.Fiel
 
 
 def arrow_column(values: NDArray[Any]) -> pa.Array:
-    """Return one column of predictions as Arrow holds it."""
+    """Return a column of predictions as an Arrow array."""
     return arrow_text(values.tolist()) if values.dtype.kind == "O" else pa.array(values)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """Return a table as a Parquet file; the same table gives the same bytes."""
+    """Return a table as the bytes of a Parquet file; equal tables give equal bytes."""
     sink = io.BytesIO()
     # dictionaries only where values repeat: building them for others takes half of the time
     repeating = [name for name in _TEXT if name in table.column_names]

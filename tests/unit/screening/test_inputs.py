@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from xtalshift.data import iter_frames
 from xtalshift.errors import DataError
-from xtalshift.screening import sources
-from xtalshift.screening.blocks import decode
-from xtalshift.screening.sources import FormulaSource, Inputs
+from xtalshift.screening import inputs as module
+from xtalshift.screening.inputs import FormulaSource, Inputs
 
 NASTY = [
     b"formula,note\n",
@@ -38,7 +37,7 @@ def read_all(inputs, chunk_rows, **place):
     """Return all rows of (source, table) as one table of objects."""
     blocks = list(inputs.blocks(chunk_rows, **place))
     others = tuple(name for name in inputs.columns if name != "formula")
-    tables = [decode(block, "formula", others)[0] for block in blocks]
+    tables = [block.parse("formula", others)[0] for block in blocks]
     return blocks, pa.concat_tables(tables).to_pydict() if tables else {}
 
 
@@ -90,7 +89,7 @@ def test_semicolons_latin_1_and_byte_order_marks(tmp_path):
     blocks, rows = read_all(Inputs([one, two]), 1)
     assert rows == {"formula": ["GaN", "ZnO", "GaAs"], "T": ["1,5", "2,5", "\xe9"]}
     assert [block.end[0] for block in blocks] == [0, 0, 1]
-    _, frame = decode(blocks[0], "formula", ("T",))
+    _, frame = blocks[0].parse("formula", ("T",))
     assert frame.attrs["decimal_comma"]
 
 
@@ -132,7 +131,7 @@ def test_parquet_keeps_types_and_skips_groups(tmp_path, chunk_rows):
     assert inputs.n_rows == 11
     blocks, rows = read_all(inputs, chunk_rows)
     assert rows == table.to_pydict()
-    assert decode(blocks[0], "formula", ())[0].schema.field("n").type == pa.int16()
+    assert blocks[0].parse("formula", ())[0].schema.field("n").type == pa.int16()
     for block in blocks:
         again, _ = read_all(
             inputs, chunk_rows, number=block.number + 1, first=block.first + block.rows,
@@ -160,7 +159,7 @@ def test_formulas_of_a_generator():
 
 
 def test_long_lines_end_a_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_BYTES", 100)
+    monkeypatch.setattr(module, "MAX_BYTES", 100)
     path = tmp_path / "in.csv"
     pd.DataFrame({"formula": ["G" * 60] * 5}).to_csv(path, index=False)
     assert [block.rows for block in Inputs([path]).blocks(1000)] == [2, 2, 1]

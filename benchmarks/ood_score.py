@@ -35,8 +35,8 @@ from xtalshift.domain.novelty import Novelty
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
-from xtalshift.splits.clusters import cluster_points
-from xtalshift.splits.space import locate_formulas
+from xtalshift.splits.feature_space import cluster_points, locate_formulas
+from xtalshift.splits.splitter import Rows
 
 TABLES = {
     "mp_gap": "mp_gap.parquet",
@@ -103,8 +103,8 @@ def _groups(
         usable = usable[places.round().astype(int)]
     for element in usable.tolist():
         yield "element", SYMBOLS[element + 1], fractions[:, element] > 0
-    located = locate_formulas(X, formulas, 10)
-    codes = cluster_points(located.points, options.clusters)[located.numbers]
+    rows = Rows.of(X, None, formulas)
+    codes = cluster_points(locate_formulas(rows, 10), options.clusters)[rows.numbers]
     for cluster in range(options.clusters):
         if np.count_nonzero(codes == cluster) >= _MIN_GROUP:
             yield "LOCO", f"cluster {cluster}", codes == cluster

@@ -13,8 +13,7 @@ from xtalshift.chem.elements import SYMBOLS
 from xtalshift.domain.novelty import Novelty, mid_rank
 from xtalshift.domain.texts import decode_texts, encode_texts
 from xtalshift.metrics.checks import as_vector
-from xtalshift.splits.clusters import cluster_points
-from xtalshift.splits.space import embed
+from xtalshift.splits.feature_space import cluster_points, embed
 
 __all__ = ["DomainThreshold", "auroc", "choose_threshold"]
 

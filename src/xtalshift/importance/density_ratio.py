@@ -22,6 +22,7 @@ __all__ = [
     "fit_ulsif",
     "median_distance",
     "principal_components",
+    "standardise",
     "ulsif_weights",
 ]
 
@@ -58,6 +59,39 @@ def effective_sample_size(weights: NDArray[np.float64]) -> float:
     """
     scaled = weights / weights.max()
     return float(scaled.sum() ** 2 / (scaled**2).sum())
+
+
+def standardise(train: FloatArray, *others: FloatArray) -> tuple[FloatArray, ...]:
+    """Scale columns by the mean and standard deviation of the training points.
+
+    Unlike scikit-learn's ``StandardScaler`` it drops constant columns, which would change the draws
+    of trees, and puts missing values at the mean.
+
+    Parameters
+    ----------
+    train : ndarray of float, shape (n, d)
+        Features, finite or NaN.
+    *others : ndarray of float, shape (m, d)
+        Further points.
+
+    Returns
+    -------
+    tuple of ndarray of float64, shapes (n, k) and (m, k)
+        Columns that are constant in `train` (or all NaN) are dropped, and if none is left there
+        is one of zeros; NaN becomes 0, the mean.
+    """
+    known = np.isfinite(train)
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, train, 0.0).sum(axis=0) / counts
+    deviation = np.sqrt((np.where(known, train - mean, 0.0) ** 2).sum(axis=0) / counts)
+    # a column of equal numbers may miss 0 by a rounding error
+    kept = deviation > 1e-12 * np.abs(mean)
+    if not kept.any():
+        return tuple(np.zeros((len(points), 1)) for points in (train, *others))
+    return tuple(
+        np.nan_to_num((points[:, kept] - mean[kept]) / deviation[kept], nan=0.0)
+        for points in (train, *others)
+    )
 
 
 def principal_components(

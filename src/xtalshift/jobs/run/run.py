@@ -20,7 +20,7 @@ from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import collect_provenance, hash_text
-from xtalshift.splits.space import embed
+from xtalshift.splits.feature_space import embed
 
 __all__ = ["run"]
 

@@ -1,106 +1,25 @@
-"""What happens inside a fold: validation rows, target labels, an inner cross-validation."""
+"""Target labels: held-out rows that a method may train on, for budgets of several sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import Fold, Splitter
-from xtalshift.splits.grouped_rows import IntArray, group_numbers
-from xtalshift.splits.random import RandomSplit
+from xtalshift.splits.splitter import Fold, IntArray, group_numbers
 
-__all__ = ["NestedFold", "add_targets", "add_validation", "budget_folds", "nested_folds"]
-
-
-class NestedFold(NamedTuple):
-    """An outer fold and the folds inside its training rows (row numbers of the whole table)."""
-
-    outer: Fold
-    inner: tuple[Fold, ...]
-
-
-def nested_folds(
-    outer: Splitter,
-    inner: Splitter,
-    X: ArrayLike,
-    y: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
-) -> Iterator[NestedFold]:
-    """Yield the folds of a nested cross-validation: outer for the error, inner for model choice.
-
-    The inner splitter sees only the training rows of the outer fold, so nothing about the outer
-    test rows can leak into a choice.
-
-    Parameters
-    ----------
-    outer, inner : Splitter
-        Any two; an inner splitter with a value per row of the table is cut to the training rows.
-    X, y, groups
-        As in `Splitter.folds`.
-
-    Raises
-    ------
-    SplitError
-        If either is impossible; the message says in which outer fold.
-    """
-    features = np.asarray(X)
-    targets = None if y is None else np.asarray(y, float)
-    names = np.arange(len(features)) if groups is None else np.asarray(groups)
-    for fold in outer.folds(features, targets, names):
-        rows = fold.train
-        part = None if targets is None else targets[rows]
-        try:
-            inside = inner.restrict(rows).folds(features[rows], part, names[rows])
-            found = [small.renumber(rows) for small in inside]
-        except SplitError as error:
-            raise SplitError(f"inside the fold {fold.name or outer.describe()}: {error}") from error
-        yield NestedFold(fold, tuple(found))
-
-
-def add_validation(
-    fold: Fold, groups: NDArray[Any], share: float, random_state: Seed = None
-) -> Fold:
-    """Move a random share of the training rows, whole formulas, to the rows for model selection.
-
-    Parameters
-    ----------
-    fold : Fold
-        Its validation rows, if it has some, stay and nothing is moved.
-    groups : ndarray, shape (n,)
-        Formulas.
-    share : float
-        In (0, 1).
-    random_state : int, Generator or None
-        Decides which.
-
-    Raises
-    ------
-    SplitError
-        If too few rows are left.
-    """
-    if len(fold.val):
-        return fold
-    rows = fold.train
-    try:
-        mask = RandomSplit(share, random_state).held_out(rows, None, groups[rows])
-    except SplitError as error:
-        raise SplitError(
-            f"{len(rows)} rows are left beside the test rows, too few to draw validation rows from "
-            f"them (a share of 0 draws none): {error}"
-        ) from error
-    return replace(fold, train=rows[~mask], val=rows[mask])
+__all__ = ["add_targets", "budget_folds"]
 
 
 def add_targets(
     fold: Fold, groups: NDArray[Any], budgets: Sequence[int], random_state: Seed = None
 ) -> Fold:
-    """Move some held-out rows, whole formulas, from the test rows to the target labels.
+    """Move some test rows, whole formulas, to the target labels.
 
     Parameters
     ----------
@@ -109,15 +28,15 @@ def add_targets(
     groups : ndarray, shape (n,)
         Formulas.
     budgets : sequence of int
-        Numbers of labels wanted; the rows for the largest are moved, so that the test rows are the
-        same for every budget.
+        Numbers of labels wanted; the largest number of rows is moved, so that the test rows are
+        the same for every budget.
     random_state : int, Generator or None
         Draws the formulas: the first in random order that meet each budget exactly.
 
     Returns
     -------
     Fold
-        The first n of its `target` rows are the labels of budget n, so larger budgets contain
+        The first n of its `target` rows are the labels of budget n, so larger budgets contain the
         smaller ones.
 
     Raises
@@ -163,9 +82,9 @@ def add_targets(
 
 
 def _pick(sizes: IntArray, order: list[int], n_rows: int) -> list[int] | None:
-    """Return the first formulas in `order` that have exactly so many rows together, if there are.
+    """Return the first formulas in `order` with exactly `n_rows` rows in total, or None.
 
-    Sums that are reached keep the last formula of one way to them (subset sum).
+    Subset sum: every total that can be reached keeps the last formula of one way to reach it.
     """
     reached: dict[int, tuple[int, int]] = {0: (0, -1)}
     for formula in order:

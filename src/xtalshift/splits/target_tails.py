@@ -1,57 +1,61 @@
-"""Prior shift: the tails of the target."""
+"""Tails of the target: the highest or lowest values, as in prior shift and MatEx."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import SPLITTERS, HoldOut, Region
-from xtalshift.splits.grouped_rows import (
+from xtalshift.splits.leave_out import label_rows
+from xtalshift.splits.splitter import (
+    SPLITTERS,
     BoolArray,
+    HoldOut,
     IntArray,
+    PerRow,
+    Region,
     Rows,
     check_share,
     group_numbers,
     take_top,
 )
-from xtalshift.splits.labelling import label_rows
 
-__all__ = ["MatExSplit", "PriorSplit", "Tail", "check_targets", "formula_targets"]
+__all__ = ["MatExSplit", "PriorSplit", "Tail"]
 
 Tail = Literal["high", "low", "both"]
 
 
 @SPLITTERS.register("prior")
 class PriorSplit(HoldOut):
-    """Hold out the tail of the target distribution.
+    """Hold out a tail of the target, of all rows or within each chemical family.
 
     Parameters
     ----------
     tail : {"high", "low", "both"}, default "high"
-        Which tail; ``"both"`` takes half of the share from each end, at least one formula.
+        ``"both"`` takes half of the share from each end, at least one formula.
     share : float, default 0.1
         Share of rows held out.
     within : str or array_like of shape (n,), optional
         A conditional tail: the share is taken within each chemical ``"family"`` (or another
         labelling of `xtalshift.chem.labels` with one label per material, or labels of your own),
-        so that every family is on both sides and only P(y | family) is cut.
+        so that every family trains and is tested, and only P(y | family) is cut.
     only : str, optional
-        The one label of `within` whose tail is held out; the others stay in training.
+        The one label of `within` whose tail is held out; all other rows train.
 
     Notes
     -----
-    Where a formula has several rows, all of them follow its most extreme one, so no training
-    target lies beyond that of the least extreme formula held out.
+    All rows of a formula follow its most extreme one, so no training target is more extreme than
+    that of the least extreme formula held out.
     """
 
-    per_row: ClassVar[dict[str, str]] = {"within": "label"}
-    recheck: ClassVar[bool] = True
-    needs: ClassVar[tuple[str, ...]] = ("y",)
+    aim = "unseen values"
+    needs = ("y",)
+    per_row: ClassVar[PerRow] = {"within": "label"}
+    recheck = True
 
     def __init__(
         self,
@@ -66,20 +70,20 @@ class PriorSplit(HoldOut):
         self.only = only
 
     def _held_out(self, table: Rows) -> BoolArray:
-        targets = check_targets(table.y)
+        targets = table.targets()
         if self.within is None:
             if self.only is not None:
                 raise SplitError(f"only = {self.only!r} is one label of within; give within too")
-            return self._tail(targets, table.groups)
-        labels = label_rows(self.within, table.groups, single=True)
+            return self._tail(targets, table.numbers)
+        labels = label_rows(self.within, table, single=True)
         held_out = np.zeros(len(table), dtype=bool)
         for name in labels.names if self.only is None else [str(self.only)]:
             rows = np.flatnonzero(labels.mask(name))
-            if len(np.unique(table.groups[rows])) > 1:  # a label of one formula has no tail
-                held_out[rows] = self._tail(targets[rows], table.groups[rows])
+            if len(np.unique(table.numbers[rows])) > 1:  # a label of one formula has no tail
+                held_out[rows] = self._tail(targets[rows], table.numbers[rows])
         return held_out
 
-    def _tail(self, y: NDArray[np.float64], groups: NDArray[Any]) -> BoolArray:
+    def _tail(self, y: NDArray[np.float64], groups: IntArray) -> BoolArray:
         if self.tail == "both":
             check_share(self.share)
             return take_top(-y, groups, self.share / 2) | take_top(y, groups, self.share / 2)
@@ -101,10 +105,10 @@ class PriorSplit(HoldOut):
 
 @SPLITTERS.register("matex")
 class MatExSplit(HoldOut):
-    """The top of the target with the roles train, eval (``val``) and ood (``test``) of MatEx
-    (Segal et al., AI4Mat workshop, NeurIPS 2024).
+    """Hold out the top 5 % of the target, with 5 % of the other rows for model selection, as in
+    MatEx (Segal et al., AI4Mat workshop, NeurIPS 2024; its roles train, eval and ood).
 
-    As published it counts rows, so a formula may stand on both sides.
+    As published it counts rows, so a formula may be in two parts.
 
     Parameters
     ----------
@@ -115,10 +119,12 @@ class MatExSplit(HoldOut):
     whole_formulas : bool, default False
         Keep rows of one formula together; a formula follows its highest row.
     random_state : int, Generator or None
-        Draws the rows for model selection. Which of them the publication drew is not known.
+        Draws the rows for model selection; the publication does not state its own.
     """  # noqa: D205
 
-    needs: ClassVar[tuple[str, ...]] = ("y",)
+    aim = "unseen values"
+    needs = ("y",)
+    whole_formulas = False
 
     def __init__(
         self,
@@ -133,10 +139,10 @@ class MatExSplit(HoldOut):
         self.random_state = random_state
 
     def _held_out(self, table: Rows) -> BoolArray:
-        targets = check_targets(table.y)
+        targets = table.targets()
         check_share(self.share)
         if self.whole_formulas:
-            return take_top(targets, table.groups, self.share)
+            return take_top(targets, table.numbers, self.share)
         mask = np.zeros(len(table), dtype=bool)
         mask[np.argsort(-targets, kind="stable")[: _share_of(len(table), self.share)]] = True
         return mask
@@ -148,10 +154,8 @@ class MatExSplit(HoldOut):
         generator = as_generator(self.random_state)
         val = np.zeros(len(table), dtype=bool)
         if self.whole_formulas:
-            numbers, n_groups = group_numbers(table.groups[rest])
-            val[rest] = take_top(
-                generator.random(n_groups)[numbers], table.groups[rest], self.eval_share
-            )
+            numbers, n_groups = group_numbers(table.numbers[rest])
+            val[rest] = take_top(generator.random(n_groups)[numbers], numbers, self.eval_share)
         else:
             val[generator.permutation(rest)[: _share_of(len(rest), self.eval_share)]] = True
         yield Region("", test, val=val)
@@ -159,25 +163,6 @@ class MatExSplit(HoldOut):
     def describe(self) -> str:
         """Say in one line what is held out."""
         return f"the {100 * self.share:g}% of rows with the highest targets (MatEx)"
-
-
-def check_targets(y: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Return `y`, shape (n,); raise `SplitError` if there is none or one is not finite."""
-    if y is None:
-        raise SplitError("this split looks at the targets: pass y")
-    if not np.isfinite(y).all():
-        row = int(np.argmin(np.isfinite(y)))
-        raise SplitError(f"y[{row}] is {y[row]}; a tail needs finite targets, drop such rows")
-    return y
-
-
-def formula_targets(
-    y: NDArray[np.float64], groups: NDArray[Any]
-) -> tuple[NDArray[np.float64], IntArray]:
-    """Return the mean target of each formula, shape (n_formulas,), and each row's formula, (n,)."""
-    numbers, n_groups = group_numbers(groups)
-    sums = np.bincount(numbers, weights=y, minlength=n_groups)
-    return sums / np.bincount(numbers, minlength=n_groups), numbers
 
 
 def _share_of(n_rows: int, share: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,78 +13,50 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.grouped_rows import IntArray, group_numbers
+from xtalshift.splits.splitter import IntArray, Rows
 
 __all__ = [
+    "AGGLOMERATIVE_LIMIT",
+    "Clustering",
     "Embedding",
-    "FormulaPoints",
     "check_features",
+    "cluster_points",
     "embed",
-    "formula_means",
     "isolation",
     "locate_formulas",
 ]
 
 Embedding = Literal["pca", "umap"]
+Clustering = Literal["kmeans", "agglomerative"]
 
-
-class FormulaPoints(NamedTuple):
-    """One point per formula.
-
-    Attributes
-    ----------
-    points : ndarray of float64, shape (n_formulas, n_components)
-        In the order of the sorted formulas, so that the order of rows does not matter.
-    numbers : ndarray of int64, shape (n,)
-        The formula of each row.
-    """
-
-    points: NDArray[np.float64]
-    numbers: IntArray
+AGGLOMERATIVE_LIMIT = 20_000
+"""Agglomerative clustering holds all pairs of points twice: 3.2 GB for this many."""
 
 
 def locate_formulas(
-    X: NDArray[Any],
-    groups: NDArray[Any],
-    n_components: int,
-    *,
-    embedding: Embedding = "pca",
-    random_state: int = 0,
-) -> FormulaPoints:
+    rows: Rows, n_components: int, *, embedding: Embedding = "pca", random_state: int = 0
+) -> NDArray[np.float64]:
     """Embed the mean features of every formula (its polymorphs must not be its neighbours).
 
     Parameters
     ----------
-    X : ndarray of float, shape (n, d)
-        Features; NaN means missing.
-    groups : ndarray, shape (n,)
-        Formulas.
+    rows : Rows
+        Features (NaN means missing) and formulas.
     n_components, embedding, random_state
         As in `embed`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_formulas, n_components)
+        In the order of the sorted formulas, so that the order of rows does not matter.
 
     Raises
     ------
     SplitError
         If there are no features or one is infinite, and as `embed`.
     """
-    centres, numbers = formula_means(X, groups)
-    points = embed(centres, n_components, embedding=embedding, random_state=random_state)
-    return FormulaPoints(points, numbers)
-
-
-def formula_means(X: NDArray[Any], groups: NDArray[Any]) -> tuple[NDArray[np.float64], IntArray]:
-    """Return the mean features of each formula, (n_formulas, d), and each row's formula, (n,).
-
-    Raises
-    ------
-    SplitError
-        If there are no features or one is infinite.
-    """
-    features = check_features(X)
-    numbers, n_groups = group_numbers(groups)
-    means = np.zeros((n_groups, features.shape[1]))
-    np.add.at(means, numbers, features)
-    return means / np.bincount(numbers, minlength=n_groups)[:, None], numbers
+    means = rows.formula_means(check_features(rows.X))
+    return embed(means, n_components, embedding=embedding, random_state=random_state)
 
 
 def check_features(X: ArrayLike) -> NDArray[np.float64]:
@@ -106,23 +78,23 @@ def isolation(points: NDArray[np.float64], n_neighbors: int) -> NDArray[np.float
     points : ndarray of float64, shape (n, n_components)
         Points.
     n_neighbors : int
-        Others averaged over.
+        Number of neighbours averaged over.
 
     Raises
     ------
     SplitError
-        If there are not that many others, or all points are the same.
+        If there are fewer other points, or all points are the same.
     """
     if not 1 <= n_neighbors < len(points):
         raise SplitError(
-            f"{len(points)} distinct formulas have no {n_neighbors} neighbours each; "
+            f"{len(points)} distinct formulas do not have {n_neighbors} neighbours each; "
             f"set n_neighbors to at least 1 and at most {max(1, len(points) - 1)}"
         )
     distances, _ = KDTree(points).query(points, k=n_neighbors + 1, workers=-1)
     if not distances.any():
-        raise SplitError("every formula has others in its very place; none is isolated")
+        raise SplitError("every formula has the same features as others; none is isolated")
     # the nearest is the point itself (or its double, at the same distance 0); two mutual
-    # neighbours tie but for rounding errors, and such ties go by the formula
+    # neighbours tie up to rounding errors, and such ties go by the formula
     return np.asarray(distances[:, 1:].mean(axis=1).round(9))
 
 
@@ -138,7 +110,7 @@ def embed(
     n_components : int
         Dimensions wanted, at least 1; PCA gives fewer if `X` has fewer rows or columns.
     embedding : {"pca", "umap"}
-        How.
+        Method.
     random_state : int
         Seed of UMAP.
 
@@ -149,7 +121,7 @@ def embed(
     Raises
     ------
     SplitError
-        If `n_components` or `embedding` is none of these, or umap-learn is not installed.
+        If `n_components` or `embedding` is not one of these, or umap-learn is not installed.
     """
     if n_components < 1:
         raise SplitError(f"n_components = {n_components}; expected at least 1")
@@ -175,3 +147,51 @@ def embed(
         return np.zeros((len(scaled), min(n_components, *scaled.shape)))
     pca = PCA(n_components=min(n_components, *scaled.shape), svd_solver="full")
     return np.asarray(pca.fit_transform(scaled), dtype=np.float64)
+
+
+def cluster_points(
+    points: NDArray[np.float64],
+    n_clusters: int,
+    method: Clustering = "kmeans",
+    random_state: int = 0,
+) -> IntArray:
+    """Return the cluster of each point, shape (n,), numbered by first appearance.
+
+    Parameters
+    ----------
+    points : ndarray of float64, shape (n, d)
+        Points.
+    n_clusters : int
+        Clusters; none is empty.
+    method : {"kmeans", "agglomerative"}
+        Method.
+    random_state : int
+        Seed of k-means (the best of 10 starts).
+
+    Raises
+    ------
+    SplitError
+        If there are fewer distinct points than clusters, too many points for agglomerative
+        clustering, or the method is unknown.
+    """
+    if method not in get_args(Clustering):
+        raise SplitError(f"method = {method!r}; expected one of {', '.join(get_args(Clustering))}")
+    if method == "agglomerative" and len(points) > AGGLOMERATIVE_LIMIT:
+        raise SplitError(
+            f"agglomerative clustering holds all pairs of its {len(points):,} formulas in memory; "
+            f"it is limited to {AGGLOMERATIVE_LIMIT:,}. Use method=kmeans or fewer rows"
+        )
+    n_distinct = len(np.unique(points, axis=0))
+    if n_clusters > n_distinct:
+        raise SplitError(
+            f"{n_clusters} clusters of formulas in {n_distinct} different places; choose at most "
+            f"{n_distinct}"
+        )
+    from sklearn.cluster import AgglomerativeClustering, KMeans  # loaded only where it is used
+
+    if method == "agglomerative":
+        found = AgglomerativeClustering(n_clusters).fit_predict(points)
+    else:
+        found = KMeans(n_clusters, n_init=10, random_state=random_state).fit_predict(points)
+    _, first, codes = np.unique(found, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[codes].astype(np.int64)

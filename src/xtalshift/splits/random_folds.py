@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits.base import SPLITTERS, HoldOut, Region, Splitter
-from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, check_share, group_numbers
-from xtalshift.splits.labelling import join_groups
-from xtalshift.splits.target import check_targets, formula_targets
+from xtalshift.splits.splitter import (
+    SPLITTERS,
+    BoolArray,
+    HoldOut,
+    IntArray,
+    Region,
+    Rows,
+    Splitter,
+    check_share,
+)
 
-__all__ = ["DealtSplitter", "GroupedSplit", "KFoldSplit", "RandomSplit", "StratifiedSplit"]
+__all__ = ["DealtSplitter", "KFoldSplit", "RandomSplit", "StratifiedSplit", "fill_evenly"]
 
 
 @SPLITTERS.register("random")
@@ -28,10 +32,11 @@ class RandomSplit(HoldOut):
         Share of rows held out; formulas are drawn in random order, and one that would exceed the
         share is passed over.
     random_state : int, Generator or None
-        Decides which formulas.
+        Draws the formulas.
     """
 
-    role: ClassVar[str] = "id"
+    aim = "none"
+    role = "id"
 
     def __init__(self, share: float = 0.2, random_state: Seed = None) -> None:
         self.share = share
@@ -39,19 +44,18 @@ class RandomSplit(HoldOut):
 
     def _held_out(self, table: Rows) -> BoolArray:
         check_share(self.share)
-        numbers, n_groups = group_numbers(table.groups)
-        sizes = np.bincount(numbers, minlength=n_groups)
-        scores = as_generator(self.random_state).random(n_groups)
-        taken = np.zeros(n_groups, dtype=bool)
+        sizes = np.bincount(table.numbers)
+        scores = as_generator(self.random_state).random(len(sizes))
+        taken = np.zeros(len(sizes), dtype=bool)
         room = self.share * len(table) + 1e-9  # 0.1 * 30 is not 3
         order = np.argsort(-scores, kind="stable")
         for group in order:
             if sizes[group] <= room:  # a formula with many rows must not end the draw
                 taken[group] = True
                 room -= sizes[group]
-        if n_groups and not taken.any():
+        if len(sizes) and not taken.any():
             taken[order[np.argmin(sizes[order])]] = True
-        return taken[numbers]
+        return taken[table.numbers]
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -59,9 +63,8 @@ class RandomSplit(HoldOut):
 
 
 class DealtSplitter(Splitter):
-    """Common to the splitters that deal all rows into folds."""
+    """Base of the splitters that deal all rows into folds."""
 
-    role: ClassVar[str] = "id"
     n_folds: int
 
     def _deal(self, parts: IntArray, n_groups: int, what: str) -> Iterator[Region]:
@@ -69,7 +72,7 @@ class DealtSplitter(Splitter):
             possible = (
                 f"choose n_folds from 2 to {n_groups}"
                 if n_groups > 1
-                else "all rows hang together; choose another grouping"
+                else "all rows are linked; choose another grouping"
             )
             raise SplitError(f"{self.n_folds} folds of {n_groups} {what}; {possible}")
         for number in range(self.n_folds):
@@ -85,18 +88,21 @@ class KFoldSplit(DealtSplitter):
     n_folds : int, default 5
         Folds.
     random_state : int, Generator or None
-        Decides which formulas.
+        Draws the order in which formulas are dealt.
     """
+
+    aim = "none"
+    role = "id"
 
     def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
         self.n_folds = n_folds
         self.random_state = random_state
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        numbers, n_groups = group_numbers(table.groups)
-        order = as_generator(self.random_state).permutation(n_groups)
-        parts = fill_evenly(numbers, order, self.n_folds)
-        yield from self._deal(parts, n_groups, "formulas")
+        order = as_generator(self.random_state).permutation(len(table.names))
+        yield from self._deal(
+            fill_evenly(table.numbers, order, self.n_folds), len(order), "formulas"
+        )
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -115,62 +121,29 @@ class StratifiedSplit(DealtSplitter):
     n_folds : int, default 5
         Folds.
     random_state : int, Generator or None
-        Decides which.
+        Draws which fold gets which formula.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("y",)
+    aim = "none"
+    role = "id"
+    needs = ("y",)
 
     def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
         self.n_folds = n_folds
         self.random_state = random_state
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        means, numbers = formula_targets(check_targets(table.y), table.groups)
+        means = table.formula_means(table.targets())
         n_blocks = -(-len(means) // max(self.n_folds, 1))
         blocks = np.tile(np.arange(max(self.n_folds, 1)), (n_blocks, 1))
         dealt = as_generator(self.random_state).permuted(blocks, axis=1).reshape(-1)
         parts = np.empty(len(means), dtype=np.int64)
         parts[np.argsort(means, kind="stable")] = dealt[: len(means)]
-        yield from self._deal(parts[numbers], len(means), "formulas")
+        yield from self._deal(parts[table.numbers], len(means), "formulas")
 
     def describe(self) -> str:
         """Say in one line what is held out."""
         return f"one of {self.n_folds} folds of whole formulas with the same spread of targets"
-
-
-@SPLITTERS.register("grouped")
-class GroupedSplit(DealtSplitter):
-    """Deal whole groups (chemical systems, families, a column of your own) into folds.
-
-    A group is never on both sides, nor is a formula: groups that share a formula stay together.
-
-    Parameters
-    ----------
-    by : str or array_like of shape (n,), default "chemsys"
-        Name of a labelling in `xtalshift.chem.labels` with one label per material, or a label per
-        row.
-    n_folds : int, default 5
-        Folds; the largest groups are dealt first, each to the fold with the fewest rows.
-    """
-
-    role: ClassVar[str] = "ood"
-    per_row: ClassVar[dict[str, str]] = {"by": "label"}
-    recheck: ClassVar[bool] = True
-
-    def __init__(self, by: str | ArrayLike = "chemsys", n_folds: int = 5) -> None:
-        self.by = by
-        self.n_folds = n_folds
-
-    def _regions(self, table: Rows) -> Iterator[Region]:
-        numbers, n_groups = join_groups(self.by, table.groups)
-        order = np.argsort(-np.bincount(numbers, minlength=n_groups), kind="stable")
-        parts = fill_evenly(numbers, order, self.n_folds)
-        yield from self._deal(parts, n_groups, "groups that share no formula")
-
-    def describe(self) -> str:
-        """Say in one line what is held out."""
-        by = self.by if isinstance(self.by, str) else "given group"
-        return f"one of {self.n_folds} folds of whole groups ({by})"
 
 
 def fill_evenly(numbers: IntArray, order: IntArray, n_folds: int) -> IntArray:

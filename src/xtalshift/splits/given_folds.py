@@ -1,4 +1,4 @@
-"""Splits that the user declares: a relation shift, a column of parts, folds made elsewhere."""
+"""Splits that the user gives: a column of parts or folds, and folds made elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xtalshift.errors import LeakageError, SplitError
-from xtalshift.splits.base import SPLITTERS, Fold, HoldOut, Region, Splitter, check_whole
-from xtalshift.splits.grouped_rows import BoolArray, IntArray, Rows, group_numbers
-from xtalshift.splits.labelling import as_formulas, label_rows
+from xtalshift.splits.leave_out import label_rows
+from xtalshift.splits.splitter import (
+    SPLITTERS,
+    Fold,
+    FromFile,
+    IntArray,
+    PerRow,
+    Region,
+    Rows,
+    Splitter,
+    check_whole,
+)
 
-__all__ = ["PART_NAMES", "ColumnSplit", "PredefinedSplit", "RelationSplit"]
+__all__ = ["PART_NAMES", "ColumnSplit", "PredefinedSplit"]
 
 PART_NAMES: dict[str, str] = {
     "train": "train",
@@ -33,61 +42,23 @@ MAX_LABELS = 200
 """Most folds of a column of labels."""
 
 
-@SPLITTERS.register("relation")
-class RelationSplit(HoldOut):
-    """Hold out the materials that the user declares to follow another relation.
-
-    Parameters
-    ----------
-    flags : array_like of bool, shape (n,), optional
-        True for every row that follows another relation. Every row of a formula with a flagged
-        row is held out.
-    formulas : sequence of str, optional
-        Reduced formulas that do (an alternative to `flags`).
-    """
-
-    per_row: ClassVar[dict[str, str]] = {"flags": "flag"}
-    from_file: ClassVar[dict[str, str]] = {"formulas": "formulas"}
-    recheck: ClassVar[bool] = True
-
-    def __init__(self, flags: ArrayLike | None = None, formulas: ArrayLike | None = None) -> None:
-        self.flags = flags
-        self.formulas = formulas
-
-    def _held_out(self, table: Rows) -> BoolArray:
-        if (self.flags is None) == (self.formulas is None):
-            raise SplitError("a relation shift is declared by a flag column or a list of formulas")
-        if self.flags is not None:
-            return read_flags(self.flags, len(table))
-        declared = as_formulas(np.asarray(self.formulas), "a relation")
-        return np.isin(
-            table.groups.astype(str), np.array(declared, dtype=str)
-        )  # texts are sorted: fast
-
-    def describe(self) -> str:
-        """Say in one line what is held out."""
-        return "the materials declared to follow another relation"
-
-    def _remedy(self) -> str:
-        return "Check the flags, or that the listed formulas occur in the table."
-
-
 @SPLITTERS.register("column")
 class ColumnSplit(Splitter):
-    """The parts or folds that a column of the table names.
+    """Take the parts, or the folds, that a column of the table names.
 
     Parameters
     ----------
     labels : array_like of shape (n,)
         Either the part of each row (`PART_NAMES`: train, val or eval, target, test or ood; empty:
-        unused), which makes one fold, or any other labels, of which each is left out once.
+        unused), for one fold; or any other labels, for one fold per label.
     whole_formulas : bool, default True
-        Every row of a formula with a test row is a test row too, also one that the column leaves
-        out; train and val may share formulas as they do in the column. False takes it as it is.
+        Every row of a formula with a test row becomes a test row, also one that the column leaves
+        out; train and val may share formulas as they do in the column. False takes the column as
+        it is.
     """
 
-    per_row: ClassVar[dict[str, str]] = {"labels": "label"}
-    recheck: ClassVar[bool] = True
+    per_row: ClassVar[PerRow] = {"labels": "label"}
+    recheck = True
 
     def __init__(
         self,
@@ -98,7 +69,7 @@ class ColumnSplit(Splitter):
         self.whole_formulas = whole_formulas
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        labels = label_rows(self.labels, table.groups)
+        labels = label_rows(self.labels, table)
         folded = {name: PART_NAMES.get(name.casefold()) for name in labels.names}
         unknown = [name for name, part in folded.items() if part is None]
         if not unknown and "test" not in folded.values():
@@ -108,8 +79,8 @@ class ColumnSplit(Splitter):
         if "test" not in folded.values():
             if len(labels) > MAX_LABELS:
                 raise SplitError(
-                    f"the column has {len(labels):,} different labels, each would be a fold; at "
-                    f"most {MAX_LABELS} are made. The scheme leave-out takes the most frequent ones"
+                    f"the column has {len(labels):,} different labels, one fold each; at most "
+                    f"{MAX_LABELS} are allowed. The scheme leave-out takes the most frequent ones"
                 )
             for name in labels.names:
                 yield Region(name, labels.mask(name))
@@ -132,17 +103,17 @@ class ColumnSplit(Splitter):
 
 @SPLITTERS.register("folds")
 class PredefinedSplit(Splitter):
-    """Folds made elsewhere, such as published ones.
+    """Take the folds in a file, such as published ones.
 
     Parameters
     ----------
     given : sequence of Fold
         Row numbers in this table.
     whole_formulas : bool, default True
-        Refuse folds with a formula of the test rows in another part; False takes them as they are.
+        Refuse folds with a formula of the test rows in another part; False accepts them.
     """
 
-    from_file: ClassVar[dict[str, str]] = {"given": "folds"}
+    from_file: ClassVar[FromFile] = {"given": "folds"}
 
     def __init__(
         self,
@@ -152,13 +123,7 @@ class PredefinedSplit(Splitter):
         self.given = given
         self.whole_formulas = whole_formulas
 
-    def get_n_splits(
-        self,
-        X: ArrayLike | None = None,  # noqa: ARG002
-        y: ArrayLike | None = None,  # noqa: ARG002
-        groups: ArrayLike | None = None,  # noqa: ARG002
-    ) -> int:
-        """Return the number of folds."""
+    def _n_folds(self) -> int:
         return len(self.given)
 
     def restrict(self, rows: IntArray) -> Self:
@@ -170,8 +135,11 @@ class PredefinedSplit(Splitter):
         part.given = [fold.renumber(places) for fold in self.given]
         return part
 
-    def _folds(self, table: Rows) -> Iterator[Fold]:
-        numbers, _ = group_numbers(table.groups)
+    def folds(
+        self, X: ArrayLike | Rows, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[Fold]:
+        """Yield the given folds; arguments and errors as in `Splitter.folds`."""
+        table = Rows.of(X, y, groups)
         for fold in self.given:
             rows = np.concatenate(list(fold.parts.values()))
             outside = rows[(rows < 0) | (rows >= len(table))]
@@ -186,23 +154,13 @@ class PredefinedSplit(Splitter):
                 raise SplitError(f"fold {fold.name!r} has no row in train or none in test")
             if self.whole_formulas:
                 whose = "The file (whole_formulas = false takes it as it is)"
-                check_whole(fold, numbers, table.groups, whose)
+                check_whole(fold, table, whose)
             yield fold
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        for fold in self._folds(table):
+        for fold in self.folds(table):
             yield Region(fold.name, np.isin(np.arange(len(table)), fold.test))
 
     def describe(self) -> str:
         """Say in one line what is held out."""
         return f"{len(self.given)} folds made elsewhere"
-
-
-def read_flags(values: ArrayLike, n_rows: int) -> BoolArray:
-    """Return flags (true and false, or 1 and 0) as a mask, shape (n_rows,), or `SplitError`."""
-    flags = np.asarray(values)
-    if flags.shape != (n_rows,):
-        raise SplitError(f"flags has shape {flags.shape}; expected ({n_rows},)")
-    if flags.dtype.kind in "US" or not np.isin(flags, (0, 1)).all():
-        raise SplitError("flags holds values other than true and false (or 1 and 0)")
-    return flags.astype(bool)

@@ -1,4 +1,4 @@
-"""Splits by time: train on what was known, test on what came later."""
+"""Time split: train on what was known, test on what was reported later."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.base import SPLITTERS, Region, Splitter
-from xtalshift.splits.grouped_rows import Rows, check_share, group_numbers
+from xtalshift.splits.splitter import SPLITTERS, PerRow, Region, Rows, Splitter, check_share
 
 __all__ = ["TimeSplit"]
 
@@ -19,21 +18,23 @@ __all__ = ["TimeSplit"]
 class TimeSplit(Splitter):
     """Hold out the formulas reported last; training rows are never later than the cut.
 
-    A formula counts with its earliest row. A later row of a formula that was known before the cut
-    is left out: it would tell the training about a later time. Rows of one time stay together.
+    The time of a formula is that of its earliest row. A later row of a formula that was known
+    before the cut is not used: it would inform the training about a later time. Rows of one time
+    stay together.
 
     Parameters
     ----------
     times : array_like of float or datetime64, shape (n,)
-        When each row was reported, or any order of release.
+        When each row was reported, or its place in any order of release.
     share : float, default 0.2
         Share of rows in each test period (at least the rows of one time).
     n_folds : int, default 1
-        Test periods, the latest last; each is tested by a training on all before it.
+        Test periods, the latest last; each trains on everything before it.
     """
 
-    per_row: ClassVar[dict[str, str]] = {"times": "number"}
-    recheck: ClassVar[bool] = True
+    aim = "discovery"
+    per_row: ClassVar[PerRow] = {"times": "number"}
+    recheck = True
 
     def __init__(self, times: ArrayLike, share: float = 0.2, n_folds: int = 1) -> None:
         self.times = times
@@ -49,10 +50,9 @@ class TimeSplit(Splitter):
                 f"{self.n_folds} test periods of {100 * self.share:g}% leave nothing before the "
                 f"first; choose n_folds from 1 to {most}, or a smaller share"
             )
-        numbers, n_groups = group_numbers(table.groups)
-        first = np.full(n_groups, np.inf)
-        np.minimum.at(first, numbers, times)
-        reported = first[numbers]
+        first = np.full(len(table.names), np.inf)
+        np.minimum.at(first, table.numbers, times)
+        reported = first[table.numbers]
         known, counts = np.unique(reported, return_counts=True)
         later = np.cumsum(counts[::-1])[::-1]  # rows reported at this time or later
         cuts = [len(known)]  # number of times before each test period, from the latest on

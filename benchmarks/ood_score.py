@@ -25,13 +25,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.data.settings import DataConfig
-from xtalshift.domain.held_out import auroc
-from xtalshift.domain.neighbours import NeighbourIndex
-from xtalshift.domain.novelty import Novelty
+from xtalshift.domain.neighbour_index import NeighbourIndex
+from xtalshift.domain.ood_score import Novelty
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
@@ -140,7 +140,10 @@ def _table(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
                 "n_train": len(known),
                 "n_id": m,
                 "n_ood": len(far),
-                "auroc": {key: auroc(values[m:], values[:m]) for key, values in scores.items()},
+                "auroc": {
+                    key: roc_auc_score(np.arange(len(values)) >= m, values)
+                    for key, values in scores.items()
+                },
                 "found_at_90": float((scores[DEFAULT][m:] > 0.9).mean()),
                 "false_at_90": float((scores[DEFAULT][:m] > 0.9).mean()),
                 "seconds": time.perf_counter() - start,

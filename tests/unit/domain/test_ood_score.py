@@ -2,14 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from xtalshift.domain.held_out import auroc, choose_threshold
-from xtalshift.domain.neighbours import NeighbourIndex
-from xtalshift.domain.novelty import Novelty, mid_rank
-from xtalshift.domain.rarity import FeatureRarity
-from xtalshift.domain.texts import decode_texts, encode_texts
+from xtalshift.domain.ood_score import FeatureRarity, Novelty, mid_rank
 
 
 def _blobs(n, seed, d=6):
@@ -106,40 +100,6 @@ def test_mid_rank_counts_equal_values_half():
     ]
 
 
-# parts
-
-
-@pytest.mark.parametrize("n", [10, 1000, 5000])
-def test_neighbours_are_those_of_an_exact_search(n):
-    points, queries = (_blobs(m, seed).astype(np.float32) for m, seed in ((n, 1), (700, 2)))
-    distances, rows = NeighbourIndex.build(points).query(queries, 3)
-    exact = np.linalg.norm(queries[:, None] - points[None], axis=2)
-    best = np.sort(exact, axis=1)[:, :3]
-    assert np.mean(np.abs(distances[:, 0] - best[:, 0]) < 1e-4) >= (0.99 if n > 2048 else 1)
-    assert distances == pytest.approx(np.take_along_axis(exact, rows, axis=1), rel=1e-4)
-    assert (np.diff(distances, axis=1) >= 0).all()
-
-
-def test_neighbours_are_complete_where_the_visited_cells_hold_too_few():
-    points = _blobs(3000, 1).astype(np.float32)
-    index = NeighbourIndex.build(points)
-    _, rows = index.query(points[:5], 2500)
-    assert all(len(set(row.tolist())) == 2500 for row in rows)
-
-
-def test_equal_points_are_at_distance_zero_and_the_first_comes_first():
-    points = np.repeat(100 * _blobs(40, 1), 2, axis=0).astype(np.float32)
-    distances, rows = NeighbourIndex.build(points).query(points, 2)
-    assert (distances == 0).all()
-    assert rows[7].tolist() == [6, 7]
-
-
-def test_an_index_with_further_points_finds_old_and_new_ones():
-    old, new = _blobs(3000, 1).astype(np.float32), _blobs(50, 2).astype(np.float32)
-    _, rows = NeighbourIndex.build(old).extended(new).query(np.concatenate([old, new]), 1)
-    assert rows[:, 0].tolist() == list(range(3050))
-
-
 def test_rarity_of_known_values():
     points = np.array([[0.0], [0.0], [0.0], [1.0]], dtype=np.float32)
     rarity = FeatureRarity.build(points, clip=10.0)
@@ -152,35 +112,3 @@ def test_rarity_of_known_values():
     at = np.array([[-0.03, 0.03]], dtype=np.float32)
     assert two.surprises(at).tolist() == [[1.0, 0.5]]
     assert two.score(at)[0] == pytest.approx((0.5 + 0.5**17) ** (1 / 16), rel=1e-6)
-
-
-def test_too_few_materials_have_the_default_threshold_and_no_rates():
-    threshold = choose_threshold(_blobs(50, 1), np.zeros((50, 118), dtype=bool))
-    assert threshold.threshold == 0.9
-    assert np.isnan(threshold.true_positive_rate)
-    assert threshold.groups == ()
-
-
-def test_auroc_counts_ties_half():
-    assert auroc([1.0, 2.0], [1.0, 0.0]) == 0.875
-    assert auroc([0.0], [1.0, 2.0]) == 0.0
-
-
-@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))))
-def test_texts_come_back(texts):
-    assert decode_texts(encode_texts(texts)) == texts
-
-
-def test_rows_of_one_formula_are_not_known_and_tested_at_once():
-    rng = np.random.default_rng(0)
-    base = rng.normal(size=(150, 6))
-    contains = np.zeros((150, 118), dtype=bool)
-    X = np.repeat(base, 10, axis=0)
-    X = np.hstack([X, np.tile(np.arange(10.0), 150)[:, None]])  # ten conditions each
-    names = np.repeat(np.arange(150), 10)
-    many = np.repeat(contains, 10, axis=0)
-    apart = choose_threshold(X, many, names, random_state=0)
-    mixed = choose_threshold(X, many, random_state=0)
-    # twins under another condition make everything look near, so that nothing seems to be an alarm
-    assert mixed.threshold > apart.threshold
-    assert apart.false_positive_rate <= 0.1

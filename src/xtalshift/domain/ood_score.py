@@ -1,4 +1,4 @@
-"""One number for how unlike the training materials a row is, calibrated on held-out rows."""
+"""The OOD score: how unlike the training materials a row is, calibrated on held-out rows."""
 
 from __future__ import annotations
 
@@ -8,22 +8,106 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.domain.neighbours import NeighbourIndex
-from xtalshift.domain.rarity import FeatureRarity
+from xtalshift.domain.neighbour_index import NeighbourIndex
 from xtalshift.featurize.scale import FeatureScaler
 
-__all__ = ["Measures", "Novelty", "NoveltyScores", "Reference", "mid_rank"]
+__all__ = [
+    "BIN_WIDTH",
+    "FeatureRarity",
+    "Measures",
+    "Novelty",
+    "NoveltyScores",
+    "Reference",
+    "mid_rank",
+]
 
 FloatArray = NDArray[np.float64]
 
+BIN_WIDTH = 0.02
+"""Width of the bins in standard deviations; a value is counted in its bin and both adjacent ones.
+This is narrow enough to separate the elements by values such as their melting points."""
+
+_POWER = 16  # of the mean over features: nearly the maximum, with less noise
 _N_NEIGHBOURS = 5
-_FLOOR = 0.25  # of the median local distance: in crowded places less is no novelty
+_FLOOR = 0.25  # of the median local distance: smaller distances in crowded regions are not novel
 _FOLDS = 10
 _ENOUGH = 2000
 
 
+class FeatureRarity:
+    """Histogram-based outlier score (Goldstein and Dengel, KI 2012) with a soft maximum.
+
+    The surprise of a value is ``-log((c + 1) / (n + 1)) / log(n + 1)`` where c of n training
+    materials have (almost) this value: 1 if none has it, about 0 if all have it. The rarity of a
+    row is the power mean of its surprises with exponent 16, in place of the sum of the published
+    score: a material of a new element has a few values that no training material has, and many
+    usual ones.
+
+    Parameters
+    ----------
+    counts : ndarray of uint32, shape (d, n_bins)
+        Training materials in each bin of each standardised feature.
+    n : int
+        Training materials.
+    """
+
+    def __init__(self, counts: NDArray[np.uint32], n: int) -> None:
+        self.counts = counts
+        self.n = n
+        near = counts.astype(np.float64)
+        near[:, 1:] += counts[:, :-1]
+        near[:, :-1] += counts[:, 1:]
+        self._surprises = 1 - np.log1p(near) / np.log1p(n)
+        self._powers = (self._surprises**_POWER).astype(np.float32)
+
+    @classmethod
+    def build(cls, points: NDArray[np.float32], clip: float) -> Self:
+        """Count the values of training materials.
+
+        Parameters
+        ----------
+        points : ndarray of float32, shape (n, d)
+            Standardised features, clipped.
+        clip : float
+            Number of standard deviations at which features are clipped.
+        """
+        return cls(_count(points, int(2 * clip / BIN_WIDTH) + 1), len(points))
+
+    def extended(self, points: NDArray[np.float32]) -> Self:
+        """Return the rarity with further materials counted, shape (m, d)."""
+        counts = self.counts + _count(points, self.counts.shape[1])
+        return type(self)(counts, self.n + len(points))
+
+    def score(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the rarity of each row, shape (n,), in [0, 1]."""
+        places = _bins(points, self.counts.shape[1])
+        places += np.arange(points.shape[1], dtype=np.int32) * np.int32(self.counts.shape[1])
+        means = self._powers.ravel().take(places).mean(axis=1, dtype=np.float64)
+        return np.asarray(means ** (1 / _POWER))
+
+    def surprises(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the surprise of every value, shape (n, d), in [0, 1]."""
+        return np.asarray(
+            self._surprises[np.arange(points.shape[1]), _bins(points, self.counts.shape[1])]
+        )
+
+    def shares(self, points: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the share of training materials with (almost) each value, shape (n, d)."""
+        near = np.expm1((1 - self.surprises(points)) * np.log1p(self.n))
+        return np.asarray(near.round() / self.n)
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return the counts as named arrays."""
+        return {"rarity.counts": self.counts, "rarity.n": np.array([self.n], dtype=np.int64)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
+        """Restore what `get_state` returned; other names are ignored."""
+        return cls(state["rarity.counts"], int(state["rarity.n"][0]))
+
+
 class Measures(NamedTuple):
-    """Of n rows: relative distance, rarity, the nearest material and its distance, (n,) each."""
+    """Relative distance, rarity, nearest material and its distance of n rows, shape (n,) each."""
 
     ratio: FloatArray
     rarity: FloatArray
@@ -32,14 +116,14 @@ class Measures(NamedTuple):
 
 
 class NoveltyScores(NamedTuple):
-    """How new n rows are.
+    """OOD scores of n rows.
 
     Attributes
     ----------
     score : ndarray of float64, shape (n,)
-        Share of the held-out rows that are nearer, in [0, 1].
+        1 - conformal p-value, in [0, 1]: share of the held-out rows that are less novel.
     distance_rank, rarity_rank : ndarray of float64, shape (n,)
-        The same of the relative distance and of the rarity alone; the larger decides the score.
+        The same for the relative distance and the rarity alone; the larger decides the score.
     nearest : ndarray of int64, shape (n,)
         Number of the nearest training material.
     nearest_distance : ndarray of float64, shape (n,)
@@ -55,7 +139,7 @@ class NoveltyScores(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Training materials: where they are, how dense, and which feature values they have.
+    """The training materials: positions, local density and histograms of their features.
 
     Attributes
     ----------
@@ -64,11 +148,11 @@ class Reference:
     index : NeighbourIndex
         Their standardised features.
     local : ndarray of float32, shape (n,)
-        Mean distance of each to its nearest 5 others.
+        Mean distance of each to the 5 nearest others.
     floor : float
-        What is added to local distances: a quarter of their median.
+        Added to local distances: a quarter of their median.
     rarity : FeatureRarity
-        Their values.
+        Histograms of their features.
     """
 
     scaler: FeatureScaler
@@ -87,7 +171,7 @@ class Reference:
         index = NeighbourIndex.build(points, random_state=random_state)
         local = _local_distances(index, points, 0)
         floor = _FLOOR * float(np.median(local))
-        # all materials in one place: any distance is far
+        # all materials at one point: any distance is far
         floor = floor if floor > 0 else 1e-3
         return cls(scaler, index, local, floor, FeatureRarity.build(points, scaler.clip))
 
@@ -152,13 +236,13 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """Relative distance and rarity of features, each against held-out rows; the larger counts.
+    """Relative distance and rarity, each ranked among held-out rows; the larger rank counts.
 
     The relative distance is the mean distance to the 5 nearest training materials over the same
-    mean of those 5 themselves (plus a quarter of the median), a simplified local outlier factor
-    (Breunig et al., SIGMOD 2000): training data are dense in some chemistries and sparse in
-    others. It finds new regions. The rarity (`FeatureRarity`) finds new elements, whose
-    compounds lie between known ones.
+    mean of those 5 (plus a quarter of the median): a simplified local outlier factor (Breunig et
+    al., SIGMOD 2000), because training data are dense in some chemistries and sparse in others. It
+    finds new regions. The rarity (`FeatureRarity`) finds new elements, whose compounds are between
+    known ones.
 
     Attributes
     ----------
@@ -187,10 +271,10 @@ class Novelty:
         X : ndarray of float64, shape (n, d)
             Features of the training materials, no two rows the same; NaN means missing.
         X_held_out : ndarray of float64, shape (m, d), or None
-            Features of rows that are no training materials. None: training materials take their
-            place, each against the others (ten folds, until 2,000 materials have been).
+            Features of rows that are not training materials. None: training materials are compared
+            with the others instead (in ten folds, until 2,000 materials are done).
         groups : ndarray, shape (n,), optional
-            Formulas, which are not split by the folds; by default all differ.
+            Formulas, each in one fold; by default all differ.
         random_state : int
             Seed of k-means and folds.
 
@@ -210,7 +294,7 @@ class Novelty:
         done = np.zeros(len(X), dtype=bool)
         for fold in range(int(folds.max()) + 1 if folds.any() else 0):
             if done.sum() >= _ENOUGH:
-                break  # each fold is an index of its own, and more rows tell no more
+                break  # every fold builds an index, and more rows hardly change the ranks
             out = folds == fold
             done |= out
             rest = Reference.build(X[~out], scaler=reference.scaler, random_state=random_state)
@@ -241,7 +325,10 @@ def _ascending(ratio: FloatArray, rarity: FloatArray) -> FloatArray:
 
 
 def mid_rank(values: FloatArray, known: FloatArray) -> FloatArray:
-    """Return the share of `known` (ascending) below each value, equal ones counting half."""
+    """Return the share of `known` (ascending) below each value; equal values count half.
+
+    `scipy.stats.percentileofscore` with ``kind="mean"`` compares all pairs; this bisects.
+    """
     below = np.searchsorted(known, values, side="left") + np.searchsorted(
         known, values, side="right"
     )
@@ -262,5 +349,17 @@ def _local_distances(
         return np.zeros(len(points), dtype=np.float32)
     distances, rows = index.query(points, k + 1)
     own = rows == first + np.arange(len(points))[:, None]
-    own[~own.any(axis=1), -1] = True  # hidden behind k + 1 equal ones
+    own[~own.any(axis=1), -1] = True  # k + 1 equal points were found first
     return np.asarray(distances[~own].reshape(len(points), k).mean(axis=1), dtype=np.float32)
+
+
+def _count(points: NDArray[np.float32], n_bins: int) -> NDArray[np.uint32]:
+    """Return how many points each bin of each feature has, shape (d, n_bins)."""
+    columns = _bins(points, n_bins).T
+    return np.stack([np.bincount(column, minlength=n_bins) for column in columns]).astype(np.uint32)
+
+
+def _bins(points: NDArray[np.float32], n_bins: int) -> NDArray[np.int32]:
+    half = np.float32((n_bins - 1) * BIN_WIDTH / 2)
+    bins = ((points + half) / np.float32(BIN_WIDTH)).astype(np.int32)
+    return np.clip(bins, 0, n_bins - 1, out=bins)

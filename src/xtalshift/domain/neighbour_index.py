@@ -1,4 +1,4 @@
-"""Nearest training materials among tens of thousands, in tens of microseconds per query."""
+"""Search for the nearest training materials, in tens of microseconds per query."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ __all__ = ["NeighbourIndex"]
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_EXACT_BELOW = 2048  # points: the search by cells gains nothing there
+_EXACT_BELOW = 2048  # points; cells save no time below
 _N_PROBE = 8  # cells searched per query: recall@1 about 0.998 for 25,000 materials
 _QUERIES = 8192  # at once: bounds the memory, and fills the matrix products of the cells
 _REMEASURED = 1024  # queries whose distances are recomputed at once
 
 
 class NeighbourIndex:
-    """Euclidean nearest neighbours, searched only in the cells of k-means around a query.
+    """Euclidean nearest neighbours, searched in the k-means cells around a query.
 
-    The inverted lists of Sivic and Zisserman (ICCV 2003) as in Jegou et al., IEEE Trans. Pattern
-    Anal. Mach. Intell. 33, 117 (2011), without compression: points are stored by the cell of
-    their nearest centre, a query visits the cells of its 8 nearest centres. Fewer than 2048 points
-    are searched exactly.
+    Inverted lists (Sivic and Zisserman, ICCV 2003; Jegou et al., IEEE Trans. Pattern Anal. Mach.
+    Intell. 33, 117, 2011) without compression: points are stored by the cell of their nearest
+    centre, and a query visits the cells of its 8 nearest centres. Fewer than 2048 points are
+    searched exactly. Own code because it is five times faster than the exact search of scikit-learn
+    (47 against 254 microseconds for 5 neighbours among 25,000 materials; docs/science/ood-score.md)
+    with 99.8 % of the nearest materials found.
 
     Parameters
     ----------
     points : ndarray of float32, shape (n, d)
         Sorted by cell.
     rows : ndarray of int64, shape (n,)
-        The number under which each point is reported.
+        Row number of each point.
     centres : ndarray of float32, shape (n_cells, d)
         Centre of each cell.
     starts : ndarray of int64, shape (n_cells + 1,)
@@ -60,8 +62,7 @@ class NeighbourIndex:
         """
         if len(points) < _EXACT_BELOW:
             return cls._sort(points, points.mean(axis=0, keepdims=True))
-        # loaded late: small references need no cells
-        from sklearn.cluster import MiniBatchKMeans
+        from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
 
         n_cells = round(2 * np.sqrt(len(points)))
         clusters = MiniBatchKMeans(
@@ -95,7 +96,7 @@ class NeighbourIndex:
         distances : ndarray of float32, shape (m, k)
             Euclidean, ascending; exactly 0 for equal points.
         rows : ndarray of int64, shape (m, k)
-            Row numbers; at equal distances the lower one stands first.
+            Row numbers; at equal distances the lower one is first.
         """
         distances = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)
@@ -119,7 +120,7 @@ class NeighbourIndex:
         return cls(np.ascontiguousarray(points[order]), order, centres, starts.astype(np.int64))
 
     def _search(self, queries: FloatArray, k: int) -> tuple[IntArray, NDArray[np.bool_]]:
-        """Return the places of k near points, (m, k), and where there are so many, (m,)."""
+        """Return the places of k near points, (m, k), and whether k were found, (m,)."""
         n_cells = len(self.centres)
         if n_cells <= _N_PROBE:
             return self._search_all(queries, k), np.ones(len(queries), dtype=bool)
@@ -155,7 +156,7 @@ class NeighbourIndex:
         return found
 
     def _measure(self, queries: FloatArray, places: IntArray) -> tuple[FloatArray, IntArray]:
-        """Sort by distances from differences: those from products miss 0 by about 0.01."""
+        """Sort by distances from differences; those from products deviate from 0 by about 0.01."""
         distances = np.empty(places.shape, dtype=np.float32)
         for start in range(0, len(queries), _REMEASURED):
             part = slice(start, start + _REMEASURED)
@@ -169,7 +170,7 @@ class NeighbourIndex:
         )
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return the points by row number and the centres, from which all else follows."""
+        """Return the points by row number and the centres; they determine everything else."""
         return {"index.points": self.unsorted(), "index.centres": self.centres}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Where to draw the line: groups of training materials are held out and must be found again."""
+"""The threshold of the domain, chosen on held-out groups of training materials."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.domain.novelty import Novelty, mid_rank
-from xtalshift.domain.texts import decode_texts, encode_texts
-from xtalshift.metrics.checks import as_vector
+from xtalshift.domain.ood_score import Novelty
+from xtalshift.domain.reasons import decode_texts, encode_texts
 from xtalshift.splits.feature_space import cluster_points, embed
 
-__all__ = ["DomainThreshold", "auroc", "choose_threshold"]
+__all__ = ["DomainThreshold", "choose_threshold"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,17 +32,17 @@ _N_ELEMENTS = 8
 
 @dataclass(frozen=True, eq=False)
 class DomainThreshold:
-    """Largest score of a row inside the domain, and what it achieves on held-out groups.
+    """The largest score inside the domain, and its rates on held-out groups.
 
     Attributes
     ----------
     threshold : float
         In [0, 1].
     true_positive_rate, false_positive_rate : float
-        Share of the rows of held-out groups, and of random held-out rows, that have a larger score
-        (means over groups); NaN if there were too few materials to hold out any.
+        Share of the rows of held-out groups, and of random held-out rows, with a larger score
+        (means over groups); NaN if there were too few materials to hold out a group.
     groups : tuple of str
-        What was held out: ``"cluster 0"``, ``"O"``.
+        Names of the held-out groups: ``"cluster 0"``, ``"O"``.
     found, aurocs : ndarray of float64, shape (n_groups,)
         True positive rate of each group, and the area under the ROC curve of the score.
     """
@@ -81,27 +81,27 @@ def choose_threshold(
     *,
     random_state: int = 0,
 ) -> DomainThreshold:
-    """Hold out clusters and elements, one after the other, and see how well the score finds them.
+    """Choose the threshold by holding out clusters and elements in turn.
 
-    Of the scores with at most 10 % false alarms, the one with the largest Youden index (share of
-    group rows found minus false alarms, Youden, Cancer 3, 32, 1950), every group counting the same.
+    Of the thresholds with at most 10 % false positives, take the one with the largest Youden index
+    (true minus false positive rate; Youden, Cancer 3, 32, 1950), averaged over groups.
 
     Parameters
     ----------
     X : ndarray of float64, shape (n, d)
-        Features of the training materials; of more than 3000, as many are drawn.
+        Features of the training materials; of more than 3000, a random 3000.
     contains : ndarray of bool, shape (n, 118)
-        Which elements they have.
+        Which elements they contain.
     groups : ndarray, shape (n,), optional
-        Formulas: rows of one, under other conditions, are not known and tested at once. By default
-        all differ.
+        Formulas: rows of one formula under different conditions are either known or tested. By
+        default all differ.
     random_state : int
         Seed of all draws.
 
     Returns
     -------
     DomainThreshold
-        Without groups, 0.9 and no rates, where there are fewer than 100 materials.
+        0.9 without groups and rates, for fewer than 100 materials.
     """
     generator = np.random.default_rng(random_state)
     numbers = np.arange(len(X)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -141,38 +141,26 @@ def choose_threshold(
         float(alarms[:, best].mean()),
         tuple(names),
         found[:, best].copy(),
-        np.array([auroc(a, b) for a, b in zip(far, usual, strict=True)]),
+        np.array(
+            [
+                roc_auc_score(np.repeat([1, 0], [len(a), len(b)]), np.concatenate([a, b]))
+                for a, b in zip(far, usual, strict=True)
+            ]
+        ),
     )
 
 
 def _cut(rows: IntArray, groups: IntArray, tenth: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Return about one, two and seven tenths of rows, whole groups of neighbours each."""
+    """Return about one, two and seven tenths of the rows, cut between groups."""
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     first, second = (int(starts[np.abs(starts - n).argmin()]) for n in (tenth, 3 * tenth))
     return rows[:first], rows[first:second], rows[second:]
 
 
-def auroc(positive: Any, negative: Any) -> float:
-    """Return the area under the ROC curve: how often a positive score exceeds a negative one.
-
-    Parameters
-    ----------
-    positive, negative : array_like of float, shapes (n,) and (m,)
-        Scores, not empty; ties count half.
-
-    Examples
-    --------
-    >>> auroc([0.9, 0.5], [0.5, 0.1])
-    0.875
-    """
-    known = np.sort(as_vector(negative, "negative"))
-    return float(mid_rank(as_vector(positive, "positive"), known).mean())
-
-
 def _groups(
     X: FloatArray, contains: NDArray[np.bool_], random_state: int
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield names and masks, (n,), of clusters and elements that leave enough behind."""
+    """Yield names and masks, (n,), of clusters and elements that leave enough materials."""
     points = embed(X, 10)
     n_clusters = min(_N_CLUSTERS, len(np.unique(points, axis=0)))
     if n_clusters > 1:

@@ -80,7 +80,7 @@ class BenchmarkSplit(Settings):
     Attributes
     ----------
     scheme, params
-        As in `xtalshift.splits.settings.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
+        As in `xtalshift.splits.split_spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
     data : list of str
         Names of the tables it is for; empty: all.
     max_folds : int, optional

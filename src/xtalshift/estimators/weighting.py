@@ -14,11 +14,11 @@ from xtalshift.importance.density_ratio import (
     classifier_weights,
     effective_sample_size,
     principal_components,
+    standardise,
     ulsif_weights,
 )
 from xtalshift.importance.kernel_mean_matching import kmm_weights
 from xtalshift.seeding import Seed
-from xtalshift.splits.audit.shift_measures import standardise
 
 __all__ = ["ImportanceWeightedRegressor", "Ratio", "WrappedRegressor"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ContractError, DataError, SplitError
-from xtalshift.featurize.base import Featurizer
+from xtalshift.featurize import Featurizer
 from xtalshift.splits.splitter import Fold, Splitter
 
 __all__ = ["check_featurizer", "check_regressor", "check_splitter", "example_rows"]
@@ -147,7 +147,8 @@ def check_featurizer(
     alone = [_featurize(featurizer, [material], len(names)) for material in materials]
     _require(_same(values, np.concatenate(alone)), f"{what}: a row alone has other features")
     _require(_featurize(featurizer, [], len(names)).shape[0] == 0, f"{what}: no rows give some")
-    mixed, reasons = featurizer.featurize([materials[0], bad, *materials[1:]])
+    found = featurizer.featurize([materials[0], bad, *materials[1:]])
+    mixed, reasons = found.values, found.reasons
     _require(bool(reasons[1]), f"{what}: the bad row {bad!r} has no reason")
     _require(bool(np.isnan(mixed[1]).all()), f"{what}: a bad row has a value that is not NaN")
     others = np.delete(mixed, 1, axis=0)
@@ -288,7 +289,8 @@ def _check_rule(promised: NDArray[Any], fold: Fold, n_rows: int, where: str) -> 
 
 def _featurize(featurizer: Featurizer, materials: list[Any], d: int) -> NDArray[np.float64]:
     """Return the features of good rows, after checking shapes and reasons."""
-    values, reasons = featurizer.featurize(materials)
+    found = featurizer.featurize(materials)
+    values, reasons = found.values, found.reasons
     expected = (len(materials), d)
     shapes = f"{values.shape} with {len(reasons)} reasons; expected {expected}"
     fits = values.shape == expected and len(reasons) == len(materials)

@@ -9,7 +9,6 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.cli.tables import print_coverage, print_errors
 
 __all__ = ["run_command"]
 
@@ -128,6 +127,7 @@ def run_command(
             "split.separate": separate,
         },
     )
+    from xtalshift.cli.tables import print_coverage, print_errors
     from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
     from xtalshift.report import write_report

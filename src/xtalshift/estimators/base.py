@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.featurize import Origin
+from xtalshift.featurize import CompositionSource as Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
 from xtalshift.seeding import as_generator

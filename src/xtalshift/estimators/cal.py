@@ -19,7 +19,7 @@ from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import REGRESSORS, FitData
 from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
-from xtalshift.featurize import Origin
+from xtalshift.featurize import CompositionSource as Origin
 from xtalshift.nn import (
     IRNet,
     Rows,

@@ -119,8 +119,8 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
             reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
     if "X" in needs:
-        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
-        reasons = np.where(reasons == "", unfit, reasons)
+        features = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
     else:
         X = np.empty((len(table), 0))
     good = np.flatnonzero(reasons == "")

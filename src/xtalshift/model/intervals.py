@@ -11,7 +11,7 @@ from sklearn.base import clone
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import Origin
+from xtalshift.featurize import CompositionSource as Origin
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (

@@ -44,7 +44,8 @@ class FamilySplit(HoldOut):
     ----------
     contains : str, default "F"
         An element, or a rule such as ``"F and rare_earth"``, ``"Li+O"`` (both), ``"O > 0.5"``
-        (atomic fraction) or ``"n_elements >= 4"``; see `xtalshift.chem.composition_rules.match_rule`.
+        (atomic fraction) or ``"n_elements >= 4"``; see
+        `xtalshift.chem.composition_rules.match_rule`.
     """  # noqa: D205
 
     aim = "unseen chemistry"

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,18 @@ from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column,
 
 __all__ = ["FeaturizeFormulas", "Scheme", "build_scheme", "list_schemes", "read_formulas"]
 
-FeaturizeFormulas = Callable[[Compositions], tuple[NDArray[np.float64], NDArray[np.object_]]]
+
+class _Features(Protocol):
+    """As `xtalshift.featurize.Features`."""
+
+    @property
+    def values(self) -> NDArray[np.float64]: ...
+
+    @property
+    def reasons(self) -> NDArray[np.object_]: ...
+
+
+FeaturizeFormulas = Callable[[Compositions], _Features]
 
 
 def build_scheme(
@@ -56,8 +67,8 @@ def build_scheme(
     hydrates : {"refuse", "expand"}
         How formulas in files are read.
     featurize : callable, optional
-        Compositions to features of shape (m, d) and a reason per row (empty for good rows), for
-        schemes that compare the table with the materials in a file.
+        From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
+        the materials in a file.
     rows : ndarray of int64, shape (n,), optional
         The rows of the table to split, each with a readable formula; by default all.
     seed : int
@@ -234,8 +245,8 @@ def _read_file(
         return compositions.reduced_formulas()
     if featurize is None:
         raise ConfigError(f"{name}: this scheme needs features; give build_scheme `featurize`")
-    features, reasons = featurize(compositions)
-    return features[reasons == ""]
+    features = featurize(compositions)
+    return features.values[features.reasons == ""]
 
 
 def read_formulas(name: str, hydrates: Hydrates) -> Compositions:

@@ -24,7 +24,7 @@ def test_list_on_a_terminal_is_a_table(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = runner.invoke(app, ["list"]).stdout
     assert "S [muV/K] (uV/K)" in text
-    assert "what it holds" in text
+    assert "content" in text
 
 
 def test_info_shows_state_licence_and_checksum():

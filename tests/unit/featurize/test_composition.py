@@ -115,7 +115,9 @@ def test_bad_rows_are_nan_with_a_reason_and_change_no_other():
     formulas = ["Fe2O3", "Fe3+", "NaCl", None, "CuSO4·5H2O"]
     for blocks in ("magpie", "fractions", "magpie+fractions"):
         featurizer = CompositionFeaturizer(blocks)
-        values, reasons = featurizer.featurize(formulas)
+        features = featurizer.featurize(formulas)
+        values, reasons = features.values, features.reasons
+        assert features.names == tuple(featurizer.get_feature_names_out())
         assert np.isnan(values[[1, 3, 4]]).all()
         np.testing.assert_array_equal(values[[0, 2]], featurizer.transform(["Fe2O3", "NaCl"]))
         assert [bool(reason) for reason in reasons] == [False, True, False, True, True]
@@ -133,10 +135,10 @@ def test_a_charge_question_that_is_too_large_is_a_reason():
     symbols = [SYMBOLS[z] for z in range(1, 119) if len(states[z]) > 1]
     amounts = np.random.default_rng(0).random(len(symbols))
     formula = "".join(f"{s}{a:.9f}" for s, a in zip(symbols, amounts, strict=True))
-    values, reasons = CompositionFeaturizer().featurize(["NaCl", f"{formula}O20"])
-    assert reasons.tolist() == ["", UNKNOWN_CHARGE]
-    assert np.isnan(values[1]).all()
-    assert np.isfinite(values[0]).all()
+    features = CompositionFeaturizer().featurize(["NaCl", f"{formula}O20"])
+    assert features.reasons.tolist() == ["", UNKNOWN_CHARGE]
+    assert np.isnan(features.values[1]).all()
+    assert np.isfinite(features.values[0]).all()
 
 
 def test_input_kinds_give_the_same_values_and_are_not_changed():
@@ -155,9 +157,9 @@ def test_input_kinds_give_the_same_values_and_are_not_changed():
 
 def test_invalid_rows_of_compositions_are_bad_rows():
     compositions, _, _ = parse_formulas(["Fe2O3", "Fe3+"])
-    values, reasons = CompositionFeaturizer().featurize(compositions)
-    assert reasons.tolist() == ["", "no elements"]
-    assert np.isnan(values[1]).all()
+    features = CompositionFeaturizer().featurize(compositions)
+    assert features.reasons.tolist() == ["", "no elements"]
+    assert np.isnan(features.values[1]).all()
 
 
 def test_chunks_and_order_change_nothing():
@@ -194,6 +196,8 @@ def test_is_a_scikit_learn_transformer():
 def test_wrong_settings_and_inputs_are_explained():
     with pytest.raises(ConfigError, match="unknown block 'magpy'; did you mean 'magpie'"):
         CompositionFeaturizer("magpy").transform(["Fe"])
+    with pytest.raises(ConfigError, match="hydrates='add': use 'refuse' or 'expand'"):
+        CompositionFeaturizer(hydrates="add").transform(["Fe"])
     with pytest.raises(DataError, match="single text 'Fe2O3'"):
         CompositionFeaturizer().transform("Fe2O3")
     with pytest.raises(DataError, match=r"shape \(1, 2\)"):

@@ -105,7 +105,7 @@ def test_distinct_marks_later_rows(whole, read, formulas):
     found = read(whole)
     clean = FormulaRegressor("ridge").featurizer()
     keys = pd.Series([text if reason else None for text, reason in zip(
-        formulas, clean.featurize(formulas)[1] == "", strict=True)])  # fmt: skip
+        formulas, clean.featurize(formulas).reasons == "", strict=True)])  # fmt: skip
     from xtalshift.chem.compositions import parse_formulas
 
     reduced = pd.Series(parse_formulas(formulas)[0].reduced_formulas())

@@ -1,4 +1,4 @@
-"""Where features come from, for methods that move the composition and not the features."""
+"""The compositions behind the features, for methods that change the composition itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from xtalshift.chem.compositions import Compositions
-from xtalshift.featurize.composition import CompositionFeaturizer
+from xtalshift.featurize.transformers import CompositionFeaturizer
 
-__all__ = ["Origin"]
+__all__ = ["CompositionSource"]
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
-    """The compositions of n rows of features, and what computed these.
+class CompositionSource:
+    """The compositions of n rows, and the featurizer of their features.
 
     Attributes
     ----------
@@ -27,5 +27,5 @@ class Origin:
     featurizer: CompositionFeaturizer
 
     def take(self, rows: Any) -> Self:
-        """Return the rows that an index or mask selects."""
+        """Return the rows that an index, slice or mask selects."""
         return type(self)(self.compositions.take(rows), self.featurizer)

@@ -71,7 +71,7 @@ def enumerate_command(
         raise ConfigError(f"no rules {rules!r}; there are: {', '.join(RULES)}")
     accept = None
     if rules == "smact":
-        from xtalshift.data.smact_rules import load_smact_rules
+        from xtalshift.chem.smact_rules import load_smact_rules
 
         accept = load_smact_rules()
     names = split_names(elements) or []

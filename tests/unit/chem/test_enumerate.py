@@ -17,7 +17,7 @@ from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
 from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
 from xtalshift.chem.ion_rules import join_states, neutral_under
 from xtalshift.chem.rules import ELEMENT_CLASSES
-from xtalshift.data.smact_rules import load_smact_rules
+from xtalshift.chem.smact_rules import load_smact_rules
 from xtalshift.errors import ConfigError, NotFoundError
 
 TABLE = load_elements()

@@ -67,7 +67,7 @@ def test_rules_narrow_the_list(run):
 
 
 def test_smact_rules_take_the_place_of_neutrality(run, monkeypatch):
-    rule = "xtalshift.data.smact_rules.load_smact_rules"
+    rule = "xtalshift.chem.smact_rules.load_smact_rules"
     monkeypatch.setattr(rule, lambda: lambda _, amounts: amounts[0] == 1)
     listed = run(*LI_FE_O, "--max-elements", "2", "--rules", "smact").out.split()[1:]
     assert listed[:5] == ["LiFe", "LiFe2", "LiFe3", "LiFe4", "LiO"]

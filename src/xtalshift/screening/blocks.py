@@ -117,7 +117,9 @@ def decode(
         else:
             columns, attrs = _text_rows(block)
             table = pa.table({name: arrow_text(cells) for name, cells in columns.items()})
-            frame = pd.DataFrame({name: columns[name] for name in (formula_col, *others)})
+            frame = pd.DataFrame(
+                {name: columns[name] for name in (formula_col, *others)}, dtype=object
+            )
             frame.attrs.update(attrs)
     except (ValueError, pd.errors.ParserWarning) as error:
         raise DataError(f"{block.where}: {error}") from error

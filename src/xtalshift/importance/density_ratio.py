@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,52 +123,19 @@ def ulsif_weights(
     target: FloatArray,
     *,
     bound: float,
-    n_centers: int = 100,
-    sigmas: Sequence[float] | None = None,
-    lambdas: Sequence[float] = LAMBDAS,
-    max_rows: int = 10_000,
     rng: np.random.Generator,
+    **settings: Any,
 ) -> FloatArray:
-    """Return a least-squares fit of the density ratio by kernels on target rows.
-
-    Unconstrained least-squares importance fitting (Kanamori, Hido and Sugiyama, JMLR 10, 1391,
-    2009): the ratio is ``sum_l alpha_l exp(-|x - c_l|^2 / (2 sigma^2))`` with
-    ``alpha = max(0, (H + lambda I)^-1 h)``, where H is the mean of the products of kernels over
-    source rows and h the mean kernel over target rows. Width and penalty minimise
-    ``J = mean_source(ratio^2) / 2 - mean_target(ratio)`` in five-fold cross-validation.
+    """Return the density ratio of `fit_ulsif` at the source rows, shape (n,), with mean 1.
 
     Parameters
     ----------
-    source, target : ndarray of float, shapes (n, d) and (m, d)
-        Features in few dimensions, see `principal_components`.
+    source, target, rng, **settings
+        As in `fit_ulsif`.
     bound : float
         Largest weight, more than 1.
-    n_centers : int, default 100
-        Number of kernel centres, drawn at random from the target rows.
-    sigmas : sequence of float, optional
-        Widths to choose from; by default 1/4 to 2 times the median of the pairwise distances.
-    lambdas : sequence of float
-        Penalties to choose from.
-    max_rows : int, default 10000
-        Most rows of either side that are fitted; all source rows get a weight.
-    rng : numpy.random.Generator
-        Draws samples, centres and folds.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Mean 1.
     """
-    ratio = fit_ulsif(
-        source,
-        target,
-        n_centers=n_centers,
-        sigmas=sigmas,
-        lambdas=lambdas,
-        max_rows=max_rows,
-        rng=rng,
-    )
-    return bound_weights(ratio(source), bound)
+    return bound_weights(fit_ulsif(source, target, rng=rng, **settings)(source), bound)
 
 
 def fit_ulsif(
@@ -180,12 +148,28 @@ def fit_ulsif(
     max_rows: int = 10_000,
     rng: np.random.Generator,
 ) -> Ratio:
-    """Return the density ratio of `ulsif_weights` as a function of rows.
+    """Return a least-squares fit of the density ratio by kernels on target rows.
+
+    Unconstrained least-squares importance fitting (Kanamori, Hido and Sugiyama, JMLR 10, 1391,
+    2009): the ratio is ``sum_l alpha_l exp(-|x - c_l|^2 / (2 sigma^2))`` with
+    ``alpha = max(0, (H + lambda I)^-1 h)``, where H is the mean of the products of kernels over
+    source rows and h the mean kernel over target rows. Width and penalty minimise
+    ``J = mean_source(ratio^2) / 2 - mean_target(ratio)`` in five-fold cross-validation.
 
     Parameters
     ----------
-    source, target, n_centers, sigmas, lambdas, max_rows, rng
-        As in `ulsif_weights`.
+    source, target : ndarray of float, shapes (n, d) and (m, d)
+        Features in few dimensions, see `principal_components`.
+    n_centers : int, default 100
+        Number of kernel centres, drawn at random from the target rows.
+    sigmas : sequence of float, optional
+        Widths to choose from; by default 1/4 to 2 times the median of the pairwise distances.
+    lambdas : sequence of float
+        Penalties to choose from.
+    max_rows : int, default 10000
+        Most rows of either side that are fitted.
+    rng : numpy.random.Generator
+        Draws samples, centres and folds.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -43,6 +44,7 @@ MAX_LABELS = 200
 
 
 @SPLITTERS.register("column")
+@dataclass(eq=False, repr=False)
 class ColumnSplit(Splitter):
     """Take the parts, or the folds, that a column of the table names.
 
@@ -60,13 +62,8 @@ class ColumnSplit(Splitter):
     per_row: ClassVar[PerRow] = {"labels": "label"}
     recheck = True
 
-    def __init__(
-        self,
-        labels: ArrayLike,
-        whole_formulas: bool = True,  # noqa: FBT001, FBT002 - a setting like the others
-    ) -> None:
-        self.labels = labels
-        self.whole_formulas = whole_formulas
+    labels: ArrayLike
+    whole_formulas: bool = True
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         labels = label_rows(self.labels, table)
@@ -102,6 +99,7 @@ class ColumnSplit(Splitter):
 
 
 @SPLITTERS.register("folds")
+@dataclass(eq=False, repr=False)
 class PredefinedSplit(Splitter):
     """Take the folds in a file, such as published ones.
 
@@ -115,13 +113,8 @@ class PredefinedSplit(Splitter):
 
     from_file: ClassVar[FromFile] = {"given": "folds"}
 
-    def __init__(
-        self,
-        given: Sequence[Fold],
-        whole_formulas: bool = True,  # noqa: FBT001, FBT002 - a setting like the others
-    ) -> None:
-        self.given = given
-        self.whole_formulas = whole_formulas
+    given: Sequence[Fold]
+    whole_formulas: bool = True
 
     def _n_folds(self) -> int:
         return len(self.given)

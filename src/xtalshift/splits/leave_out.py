@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = ["FamilySplit", "GroupedSplit", "LOCOSplit", "LeaveOutSplit", "label_r
 
 
 @SPLITTERS.register("family")
+@dataclass(eq=False, repr=False)
 class FamilySplit(HoldOut):
     """Hold out every material that a rule on the composition matches: `contains=F`,
     `"F and rare_earth"`, `"O > 0.5"`, `"n_elements >= 4"`, `"family == oxide"`.
@@ -51,8 +53,7 @@ class FamilySplit(HoldOut):
     aim = "unseen chemistry"
     recheck = True
 
-    def __init__(self, contains: str = "F") -> None:
-        self.contains = contains
+    contains: str = "F"
 
     def _held_out(self, table: Rows) -> BoolArray:
         return match_rule(self.contains, table.formulas("a family"))[table.numbers]
@@ -67,6 +68,7 @@ class FamilySplit(HoldOut):
 
 
 @SPLITTERS.register("leave-out")
+@dataclass(eq=False, repr=False)
 class LeaveOutSplit(Splitter):
     """Leave out one label at a time: an element, a period, a chemical system, a space group ...
 
@@ -90,17 +92,10 @@ class LeaveOutSplit(Splitter):
     per_row: ClassVar[PerRow] = {"by": "label"}
     recheck = True
 
-    def __init__(
-        self,
-        by: str | ArrayLike = "element",
-        values: str | Sequence[str] | None = None,
-        min_rows: int = 20,
-        max_folds: int = 50,
-    ) -> None:
-        self.by = by
-        self.values = values
-        self.min_rows = min_rows
-        self.max_folds = max_folds
+    by: str | ArrayLike = "element"
+    values: str | Sequence[str] | None = None
+    min_rows: int = 20
+    max_folds: int = 50
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         labels = label_rows(self.by, table)
@@ -133,6 +128,7 @@ class LeaveOutSplit(Splitter):
 
 
 @SPLITTERS.register("loco")
+@dataclass(eq=False, repr=False)
 class LOCOSplit(Splitter):
     """Leave one cluster of formulas in feature space out (Meredig et al., Mol. Syst. Des. Eng. 3,
     819, 2018).
@@ -154,19 +150,11 @@ class LOCOSplit(Splitter):
     aim = "sparse or unseen regions"
     needs = ("X",)
 
-    def __init__(
-        self,
-        n_clusters: int = 10,
-        method: Clustering = "kmeans",
-        n_components: int = 10,
-        embedding: Embedding = "pca",
-        random_state: int = 0,
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.method = method
-        self.n_components = n_components
-        self.embedding = embedding
-        self.random_state = random_state
+    n_clusters: int = 10
+    method: Clustering = "kmeans"
+    n_components: int = 10
+    embedding: Embedding = "pca"
+    random_state: int = 0
 
     def _n_folds(self) -> int:
         return self.n_clusters
@@ -192,6 +180,7 @@ class LOCOSplit(Splitter):
 
 
 @SPLITTERS.register("grouped")
+@dataclass(eq=False, repr=False)
 class GroupedSplit(DealtSplitter):
     """Deal whole groups (chemical systems, families, a column of your own) into folds.
 
@@ -210,9 +199,8 @@ class GroupedSplit(DealtSplitter):
     per_row: ClassVar[PerRow] = {"by": "label"}
     recheck = True
 
-    def __init__(self, by: str | ArrayLike = "chemsys", n_folds: int = 5) -> None:
-        self.by = by
-        self.n_folds = n_folds
+    by: str | ArrayLike = "chemsys"
+    n_folds: int = 5
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         numbers, n_groups = _join_labels(label_rows(self.by, table, single=True), table)

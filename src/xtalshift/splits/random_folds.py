@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +24,7 @@ __all__ = ["DealtSplitter", "KFoldSplit", "RandomSplit", "StratifiedSplit", "fil
 
 
 @SPLITTERS.register("random")
+@dataclass(eq=False, repr=False)
 class RandomSplit(HoldOut):
     """Hold out a random share of the rows, whole formulas at a time.
 
@@ -38,9 +40,8 @@ class RandomSplit(HoldOut):
     aim = "none"
     role = "id"
 
-    def __init__(self, share: float = 0.2, random_state: Seed = None) -> None:
-        self.share = share
-        self.random_state = random_state
+    share: float = 0.2
+    random_state: Seed = None
 
     def _held_out(self, table: Rows) -> BoolArray:
         check_share(self.share)
@@ -80,6 +81,7 @@ class DealtSplitter(Splitter):
 
 
 @SPLITTERS.register("kfold")
+@dataclass(eq=False, repr=False)
 class KFoldSplit(DealtSplitter):
     """Deal whole formulas at random into folds of about equally many rows.
 
@@ -94,9 +96,8 @@ class KFoldSplit(DealtSplitter):
     aim = "none"
     role = "id"
 
-    def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
-        self.n_folds = n_folds
-        self.random_state = random_state
+    n_folds: int = 5
+    random_state: Seed = None
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         order = as_generator(self.random_state).permutation(len(table.names))
@@ -110,6 +111,7 @@ class KFoldSplit(DealtSplitter):
 
 
 @SPLITTERS.register("stratified")
+@dataclass(eq=False, repr=False)
 class StratifiedSplit(DealtSplitter):
     """Deal formulas into folds with the same distribution of targets.
 
@@ -128,9 +130,8 @@ class StratifiedSplit(DealtSplitter):
     role = "id"
     needs = ("y",)
 
-    def __init__(self, n_folds: int = 5, random_state: Seed = None) -> None:
-        self.n_folds = n_folds
-        self.random_state = random_state
+    n_folds: int = 5
+    random_state: Seed = None
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         means = table.formula_means(table.targets())

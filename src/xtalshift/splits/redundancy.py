@@ -7,7 +7,7 @@ atoms that differ, in [0, 1]. Neighbours are exact at every size (a k-d tree).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ _BLOCK = 2**22  # neighbours looked up at once: bounds the memory
 
 
 @SPLITTERS.register("redundancy")
+@dataclass(eq=False, repr=False)
 class RedundancySplit(DealtSplitter):
     """Deal groups of similar compositions into folds: no test material has a near twin in train.
 
@@ -53,12 +54,9 @@ class RedundancySplit(DealtSplitter):
 
     aim = "little: no twins"
 
-    def __init__(
-        self, max_distance: float = 0.02, n_folds: int = 5, random_state: Seed = None
-    ) -> None:
-        self.max_distance = max_distance
-        self.n_folds = n_folds
-        self.random_state = random_state
+    max_distance: float = 0.02
+    n_folds: int = 5
+    random_state: Seed = None
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         pairs = near_pairs(_read(table), self.max_distance)

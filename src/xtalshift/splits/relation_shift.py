@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ class GroupTest(NamedTuple):
 
 
 @SPLITTERS.register("relation")
+@dataclass(eq=False, repr=False)
 class RelationSplit(HoldOut):
     """Hold out the materials that you state to follow another relation of features and target.
 
@@ -72,9 +74,8 @@ class RelationSplit(HoldOut):
     from_file: ClassVar[FromFile] = {"formulas": "formulas"}
     recheck = True
 
-    def __init__(self, flags: ArrayLike | None = None, formulas: ArrayLike | None = None) -> None:
-        self.flags = flags
-        self.formulas = formulas
+    flags: ArrayLike | None = None
+    formulas: ArrayLike | None = None
 
     def _held_out(self, table: Rows) -> BoolArray:
         if (self.flags is None) == (self.formulas is None):
@@ -93,6 +94,7 @@ class RelationSplit(HoldOut):
 
 
 @SPLITTERS.register("relation-found")
+@dataclass(eq=False, repr=False)
 class FoundRelationSplit(Splitter):
     """Leave out each group whose residuals under a model of the other rows differ.
 
@@ -126,23 +128,13 @@ class FoundRelationSplit(Splitter):
     needs = ("X", "y")
     per_row: ClassVar[PerRow] = {"by": "label"}
 
-    def __init__(
-        self,
-        by: str | ArrayLike = "family",
-        p: float = 0.01,
-        shift: float = 0.5,
-        min_rows: int = 50,
-        max_groups: int = 50,
-        n_max: int = 3000,
-        random_state: int = 0,
-    ) -> None:
-        self.by = by
-        self.p = p
-        self.shift = shift
-        self.min_rows = min_rows
-        self.max_groups = max_groups
-        self.n_max = n_max
-        self.random_state = random_state
+    by: str | ArrayLike = "family"
+    p: float = 0.01
+    shift: float = 0.5
+    min_rows: int = 50
+    max_groups: int = 50
+    n_max: int = 3000
+    random_state: int = 0
 
     def tests(self, rows: Rows) -> list[GroupTest]:
         """Test every group, see `find_relations`."""

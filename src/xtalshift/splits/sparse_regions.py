@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,6 +28,7 @@ Size = Literal["single", "cluster"]
 
 
 @SPLITTERS.register("covariate")
+@dataclass(eq=False, repr=False)
 class CovariateSplit(HoldOut):
     """Hold out the materials that are farthest from their nearest neighbours.
 
@@ -51,19 +53,11 @@ class CovariateSplit(HoldOut):
     aim = "sparse regions"
     needs = ("X",)
 
-    def __init__(
-        self,
-        share: float = 0.1,
-        n_neighbors: int = 10,
-        n_components: int = 10,
-        embedding: Embedding = "pca",
-        random_state: int = 0,
-    ) -> None:
-        self.share = share
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.embedding = embedding
-        self.random_state = random_state
+    share: float = 0.1
+    n_neighbors: int = 10
+    n_components: int = 10
+    embedding: Embedding = "pca"
+    random_state: int = 0
 
     def _held_out(self, table: Rows) -> BoolArray:
         points = locate_formulas(
@@ -81,26 +75,17 @@ class CovariateSplit(HoldOut):
         )
 
 
+@dataclass(eq=False, repr=False)
 class _SparseSplit(Splitter):
     """Base of both: the most isolated formulas, spread over the space by clusters."""
 
-    def __init__(
-        self,
-        size: Size = "cluster",
-        n_folds: int = 50,
-        n_others: int = 10,
-        n_candidates: int = 500,
-        n_neighbors: int = 10,
-        n_components: int = 10,
-        random_state: int = 0,
-    ) -> None:
-        self.size = size
-        self.n_folds = n_folds
-        self.n_others = n_others
-        self.n_candidates = n_candidates
-        self.n_neighbors = n_neighbors
-        self.n_components = n_components
-        self.random_state = random_state
+    size: Size = "cluster"
+    n_folds: int = 50
+    n_others: int = 10
+    n_candidates: int = 500
+    n_neighbors: int = 10
+    n_components: int = 10
+    random_state: int = 0
 
     def _spread(self, points: NDArray[np.float64], table: Rows) -> Iterator[Region]:
         """Yield the folds around isolated formulas, given a point per formula."""
@@ -215,6 +200,7 @@ class SparseYSplit(_SparseSplit):
 
 
 @SPLITTERS.register("farthest")
+@dataclass(eq=False, repr=False)
 class FarthestPointSplit(Splitter):
     """Hold out a connected region at the rim: the formulas nearest to the farthest point.
 
@@ -240,19 +226,11 @@ class FarthestPointSplit(Splitter):
     aim = "unseen region"
     needs = ("X",)
 
-    def __init__(
-        self,
-        share: float = 0.1,
-        n_folds: int = 1,
-        n_components: int = 10,
-        embedding: Embedding = "pca",
-        random_state: int = 0,
-    ) -> None:
-        self.share = share
-        self.n_folds = n_folds
-        self.n_components = n_components
-        self.embedding = embedding
-        self.random_state = random_state
+    share: float = 0.1
+    n_folds: int = 1
+    n_components: int = 10
+    embedding: Embedding = "pca"
+    random_state: int = 0
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         points = locate_formulas(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -33,6 +34,7 @@ _N_PARTS = 5
 
 
 @SPLITTERS.register("propensity")
+@dataclass(eq=False, repr=False)
 class PropensitySplit(HoldOut):
     """Hold out the materials most like a target domain, given by a file of formulas or by flags.
 
@@ -60,19 +62,11 @@ class PropensitySplit(HoldOut):
     per_row: ClassVar[PerRow] = {"flags": "flag"}
     from_file: ClassVar[FromFile] = {"candidates": "features"}
 
-    def __init__(
-        self,
-        candidates: ArrayLike | None = None,
-        flags: ArrayLike | None = None,
-        share: float = 0.1,
-        n_max: int = 20_000,
-        random_state: int = 0,
-    ) -> None:
-        self.candidates = candidates
-        self.flags = flags
-        self.share = share
-        self.n_max = n_max
-        self.random_state = random_state
+    candidates: ArrayLike | None = None
+    flags: ArrayLike | None = None
+    share: float = 0.1
+    n_max: int = 20_000
+    random_state: int = 0
 
     def _held_out(self, table: Rows) -> BoolArray:
         check_share(self.share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
@@ -30,6 +31,7 @@ Tail = Literal["high", "low", "both"]
 
 
 @SPLITTERS.register("prior")
+@dataclass(eq=False, repr=False)
 class PriorSplit(HoldOut):
     """Hold out a tail of the target, of all rows or within each chemical family.
 
@@ -57,17 +59,10 @@ class PriorSplit(HoldOut):
     per_row: ClassVar[PerRow] = {"within": "label"}
     recheck = True
 
-    def __init__(
-        self,
-        tail: Tail = "high",
-        share: float = 0.1,
-        within: str | ArrayLike | None = None,
-        only: str | None = None,
-    ) -> None:
-        self.tail = tail
-        self.share = share
-        self.within = within
-        self.only = only
+    tail: Tail = "high"
+    share: float = 0.1
+    within: str | ArrayLike | None = None
+    only: str | None = None
 
     def _held_out(self, table: Rows) -> BoolArray:
         targets = table.targets()
@@ -104,6 +99,7 @@ class PriorSplit(HoldOut):
 
 
 @SPLITTERS.register("matex")
+@dataclass(eq=False, repr=False)
 class MatExSplit(HoldOut):
     """Hold out the top 5 % of the target, with 5 % of the other rows for model selection, as in
     MatEx (Segal et al., AI4Mat workshop, NeurIPS 2024; its roles train, eval and ood).
@@ -124,19 +120,11 @@ class MatExSplit(HoldOut):
 
     aim = "unseen values"
     needs = ("y",)
-    whole_formulas = False
 
-    def __init__(
-        self,
-        share: float = 0.05,
-        eval_share: float = 0.05,
-        whole_formulas: bool = False,  # noqa: FBT001, FBT002 - a setting like the others
-        random_state: Seed = None,
-    ) -> None:
-        self.share = share
-        self.eval_share = eval_share
-        self.whole_formulas = whole_formulas
-        self.random_state = random_state
+    share: float = 0.05
+    eval_share: float = 0.05
+    whole_formulas: bool = False
+    random_state: Seed = None
 
     def _held_out(self, table: Rows) -> BoolArray:
         targets = table.targets()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = ["TimeSplit"]
 
 
 @SPLITTERS.register("time")
+@dataclass(eq=False, repr=False)
 class TimeSplit(Splitter):
     """Hold out the formulas reported last; training rows are never later than the cut.
 
@@ -36,10 +38,9 @@ class TimeSplit(Splitter):
     per_row: ClassVar[PerRow] = {"times": "number"}
     recheck = True
 
-    def __init__(self, times: ArrayLike, share: float = 0.2, n_folds: int = 1) -> None:
-        self.times = times
-        self.share = share
-        self.n_folds = n_folds
+    times: ArrayLike
+    share: float = 0.2
+    n_folds: int = 1
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         times = self._numbers(len(table)) + 0.0  # -0 is 0, also by name

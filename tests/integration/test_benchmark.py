@@ -44,17 +44,17 @@ class Fatal(ConstantRegressor):
         super()._fit(data)
 
 
-@register_method("slow", kind="constant")
+@register_method("slow", family="constant")
 def slow(settings, seed):
     return Slow("median", random_state=seed)
 
 
-@register_method("fatal", kind="constant")
+@register_method("fatal", family="constant")
 def fatal(settings, seed):
     return Fatal("max", random_state=seed)
 
 
-@register_method("broken", kind="constant")
+@register_method("broken", family="constant")
 def broken(settings, seed):
     raise RuntimeError("no such luck")
 """

@@ -55,13 +55,13 @@ def fit_method(
     transform = target_transform(regressor, problem.info["transform"])
     train, val = parts["train"], parts["val"]
     given: dict[str, Any] = {}
-    sees = METHODS[task.method].sees
-    if sees == "features":
+    access = METHODS[task.method].target_access
+    if access == "features":
         rows = np.concatenate([parts["target"], parts["test"]])
         # in random order: tables are sorted, and a method may look at the first rows only
         draw = np.random.default_rng(derive_seed(fold.seed, "unlabelled"))
         given["X_target"] = X[draw.permutation(rows)[:MAX_UNLABELLED]]
-    elif sees == "labels":
+    elif access == "labels":
         rows = parts["target"][: task.budget] if labels is None else labels
         given |= {"X_target": X[rows], "y_target": transform.forward(y[rows])}
     info = problem.info

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import xtalshift
-from xtalshift.cal import AdaptConfig
+from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable, find_formula_column, read_frame
 from xtalshift.data.settings import DataConfig

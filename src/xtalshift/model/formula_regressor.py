@@ -17,7 +17,8 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize.composition import Blocks
 from xtalshift.methods.inputs import origin_of, target_transform
-from xtalshift.methods.registry import MethodSettings, build_method
+from xtalshift.methods.registry import build_method
+from xtalshift.methods.settings import MethodSettings
 from xtalshift.model.adapt import adapt_formulas
 from xtalshift.model.card import FormulaLabels, ModelCard
 from xtalshift.model.fitted import FormulaModel, as_columns

@@ -258,7 +258,7 @@ class BenchmarkSpec(MethodSettings):
         for entry in self.methods:
             method = METHODS[entry.method]
             budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
-            if method.sees == "labels" and not budgets:
+            if method.target_access == "labels" and not budgets:
                 raise ConfigError(
                     f"method {entry.name!r} uses target labels, and there are no budgets; add "
                     "budgets = [64], or leave the method out"

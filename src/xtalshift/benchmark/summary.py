@@ -95,8 +95,8 @@ def _methods(records: Sequence[TaskRecord]) -> list[Plain]:
                 "name": record.name,
                 "method": record.method,
                 "features": record.features,
-                "kind": method.kind,
-                "sees": method.sees,
+                "kind": method.family,
+                "sees": method.target_access,
                 "row_cap": None,
             },
         )

@@ -106,7 +106,7 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
         for key, fold in shared.folds.items()
         for entry in spec.methods
         for name, features in _features(entry, spec)
-        for budget in (fold.budgets if METHODS[entry.method].sees == "labels" else (0,))
+        for budget in (fold.budgets if METHODS[entry.method].target_access == "labels" else (0,))
     ]
     return sorted(tasks, key=lambda task: shared.folds[task.fold].seed)
 

@@ -154,7 +154,12 @@ def _list() -> None:
         typer.echo(f"  {name:<22}{title}")
     typer.echo("\nMethods, by what they see of the target domain:")
     words = {"source": "nothing", "features": "its features", "labels": "some labels"}
-    for sees, what in words.items():
-        names = [name for name in METHODS if METHODS[name].sees == sees]
+    for access, what in words.items():
+        names = [
+            f"{name}*" if METHODS[name].experimental else name
+            for name in METHODS
+            if METHODS[name].target_access == access
+        ]
         typer.echo(f"  {what}: {', '.join(names)}")
+    typer.echo("  * experimental: behind its control in every benchmark so far")
     typer.echo("\nAny of them on other features: ridge@fractions, ridge@magpie+fractions")

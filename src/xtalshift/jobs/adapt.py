@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.cal import AdaptConfig
+from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, find_formula_column, read_frame
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig

@@ -89,7 +89,7 @@ def test_a_heteroscedastic_model_can_be_adapted_without_its_second_head():
         f"{m}{x}" for m in ("Li", "Na", "K", "Mg", "Zn", "Ga") for x in ("O", "S", "F", "N")
     ]
     values = np.arange(24.0)
-    regressor = HeteroscedasticRegressor((8,), epochs=2, device="cpu", random_state=0)
+    regressor = HeteroscedasticRegressor(architecture=(8,), epochs=2, device="cpu", random_state=0)
     start = FormulaRegressor(regressor).fit(formulas, values)
     options = {"method": "fine-tune", "settings": {"steps": 3}, "random_state": 0}
     adapted = start.adapt(formulas, values + 5, **options)

@@ -19,9 +19,13 @@ KINDS = {
     "classical": ("classical", "#009e73", "square"),
     "network": ("network", "#0072b2", "circle"),
     "robust": ("robust", "#d55e00", "diamond"),
+    "cal": ("CAL", "#e69f00", "hexagon"),
+    "alignment": ("alignment", "#56b4e9", "triangle-down"),
+    "importance": ("importance weights", "#8c6d31", "cross"),
+    "target-only": ("target labels only", "#6a51a3", "pentagon"),
     "adaptation": ("adaptation", "#b3589a", "triangle-up"),
 }
-"""What a method is: its name for readers, its colour and its mark; a plugin may have another."""
+"""Family of a method: its name for readers, its colour and its mark; a plugin may have another."""
 
 # Okabe and Ito's palette and darker relatives, as few curves as these stand in one picture
 _CURVES = (

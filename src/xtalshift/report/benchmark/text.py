@@ -12,7 +12,7 @@ from xtalshift.report.shared.text import format_number, format_seconds, join_wor
 
 __all__ = ["describe_board", "format_p", "list_cautions", "write_verdict"]
 
-NETWORKS = ("network", "robust")
+NETWORKS = ("network", "robust", "cal")
 _N_NAMES = 4
 _LEAST_P = 0.001
 _MOSTLY = 0.6

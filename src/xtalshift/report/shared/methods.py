@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from xtalshift.methods import METHODS
+
 __all__ = ["describe_gap", "method_note", "other_recipe"]
 
-_METHOD_NOTES = {
-    "dummy": "predicts the mean of the training targets: the constant that every method must beat",
-    "ridge": "linear model with an L2 penalty",
-    "lightgbm": "gradient-boosted trees",
-    "erm": "neural network, plain training (empirical risk minimisation)",
-    "cal-eps0": "as cal, but the attack moves nothing (control)",
-}
 _VARIANT_NOTES = {
     "ema": "moving average of the weights",
     "last": "weights of the last epoch",
@@ -47,7 +42,9 @@ def method_note(name: str, config: dict[str, Any] | None = None) -> str:
         Settings of the run; those of cal and erm say how the two differ.
     """
     base, _, variant = name.partition(":")
-    note = _about_cal(config or {}) if base == "cal" else _METHOD_NOTES.get(base, "")
+    note = METHODS[base].summary if base in METHODS else ""
+    if base == "cal":
+        note += _recipe_of_cal(config or {})
     parts = [note, _VARIANT_NOTES.get(variant, variant)]
     return "; ".join(part for part in parts if part)
 
@@ -85,11 +82,9 @@ def other_recipe(config: dict[str, Any]) -> list[str] | None:
     return [part for part in _ORDER if part in found]
 
 
-def _about_cal(config: dict[str, Any]) -> str:
-    note = "the same network, crystal adversarial learning"
+def _recipe_of_cal(config: dict[str, Any]) -> str:
     preset, other = (config.get("cal") or {}).get("preset"), other_recipe(config)
-    if preset:
-        note += f" (preset {preset})"
+    note = f" (preset {preset})" if preset else ""
     if other is None:
         return note
     if other:

@@ -1,7 +1,7 @@
 import pytest
 
-from xtalshift.cal import CALConfig
-from xtalshift.nn import ERMConfig
+from xtalshift.cal.settings import CALConfig
+from xtalshift.nn.settings import ERMConfig
 from xtalshift.report.shared.methods import describe_gap, method_note, other_recipe
 
 NETWORK = "the same network, crystal adversarial learning"

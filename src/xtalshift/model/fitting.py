@@ -25,7 +25,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
-from xtalshift.featurize import CompositionFeaturizer, Origin
+from xtalshift.featurize import CompositionFeaturizer, CompositionSource
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.card import ModelCard
 from xtalshift.model.fitted import FittedModel
@@ -242,18 +242,18 @@ def find_domain(
 
 def _origin(
     regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
-) -> Origin | None:
+) -> CompositionSource | None:
     """Return the compositions of some rows for regressors that need them."""
     if not regressor.needs_origin:
         return None
-    return Origin(data.materials.compositions.take(rows), featurizer)
+    return CompositionSource(data.materials.compositions.take(rows), featurizer)
 
 
 def _target_access(
     method: str | Regressor, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
 ) -> dict[str, FloatArray]:
     """Return what a method may see of the target domain: nothing, features, or labels too."""
-    sees = METHODS[method].sees if isinstance(method, str) else "source"
+    sees = METHODS[method].target_access if isinstance(method, str) else "source"
     if sees == "source":
         return {}
     if not len(rows.target):

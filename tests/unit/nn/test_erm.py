@@ -13,22 +13,13 @@ from reference.cal_problems import (
     make_model,
     make_rows,
 )
+from reference.training import train_erm
 from xtalshift.errors import TrainingError
-from xtalshift.nn import (
-    ERMConfig,
-    ERMTraining,
-    IRNet,
-    Rows,
-    Selection,
-    TrainingData,
-    copy_parameters,
-    iterate_batches,
-    mean_loss,
-    predict_rows,
-    row_losses,
-    train_erm,
-    update_ema,
-)
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet, copy_parameters
+from xtalshift.nn.rows import Rows, TrainingData, iterate_batches, mean_loss, row_losses
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import Selection, predict_rows, update_ema
 
 
 def seeded(seed=0):

@@ -1,51 +1,38 @@
-"""The worst mean loss over distributions near that of a batch.
-
-Each function returns the weights of the rows that make the mean loss largest. Leading axes are the
-members of an ensemble: each has its own worst case.
-"""
+"""Training for the worst mean loss in a chi-square or Kullback-Leibler ball around a batch."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-__all__ = ["chi2_weights", "cvar_weights", "kl_weights"]
+from xtalshift.estimators.base import FitData
+from xtalshift.estimators.irnet import IRNetRegressor
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.objectives.robust import distribution
+from xtalshift.nn.rows import TrainingData, row_losses
+from xtalshift.nn.settings import ERMConfig
 
+__all__ = [
+    "DivergenceBallConfig",
+    "DivergenceBallRegressor",
+    "DivergenceBallTraining",
+    "chi2_weights",
+    "kl_weights",
+]
+
+Ball = Literal["chi2", "kl"]
+
+RADII: dict[str, float] = {"chi2": 0.1, "kl": 0.03}
+"""The radius of each ball where none is given."""
 KL_RANGE = 1e8
 """Largest factor between the exponent of the KL ball and its lower bound."""
 BISECTIONS, NEWTON_STEPS = 11, 3
-
-
-@torch.no_grad()
-def cvar_weights(losses: Tensor, share: float, base: Tensor | None = None) -> Tensor:
-    """Return the weights whose mean is that of the worst `share` of the rows.
-
-    The conditional value at risk of a batch (Levy et al., NeurIPS 2020, arXiv:2010.05893):
-    ``max_q sum q_i l_i`` over ``0 <= q_i <= p_i / share``. The row at the boundary counts in part,
-    so that it holds for every share.
-
-    Parameters
-    ----------
-    losses : Tensor, shape (..., n)
-        ``l``, one per row.
-    share : float
-        In (0, 1]; 1 is the mean.
-    base : Tensor, shape (..., n), optional
-        Non-negative sample weights, to which ``p`` is proportional; equal if None.
-
-    Returns
-    -------
-    Tensor, shape (..., n)
-        ``q``, not negative, of sum 1. The gradient of ``sum q_i l_i`` with ``q`` held is that of
-        the worst case (Danskin's theorem).
-    """
-    p = _distribution(losses, base)
-    order = losses.argsort(dim=-1, descending=True)
-    p = p.gather(-1, order)
-    left = (share - p.cumsum(-1) + p).clamp_min(0)  # for this row and those after it
-    return torch.empty_like(p).scatter_(-1, order, torch.minimum(p, left) / share)
 
 
 @torch.no_grad()
@@ -70,7 +57,7 @@ def chi2_weights(losses: Tensor, radius: float, base: Tensor | None = None) -> T
     Tensor, shape (..., n)
         ``q``, as `cvar_weights` returns it.
     """
-    p = _distribution(losses, base)
+    p = distribution(losses, base)
     if radius == 0:
         return p
     losses = _on_support(losses, p)
@@ -115,7 +102,7 @@ def kl_weights(losses: Tensor, radius: float, base: Tensor | None = None) -> Ten
     Tensor, shape (..., n)
         ``q``, as `cvar_weights` returns it.
     """
-    p = _distribution(losses, base)
+    p = distribution(losses, base)
     if radius == 0:
         return p
     losses = _on_support(losses, p)
@@ -146,12 +133,6 @@ def _tilt(log_b: Tensor, below: Tensor, log_p: Tensor) -> tuple[Tensor, Tensor, 
     return q, mean - scores.logsumexp(dim=-1, keepdim=True), slope
 
 
-def _distribution(losses: Tensor, base: Tensor | None) -> Tensor:
-    if base is None:
-        return torch.full_like(losses, 1.0 / losses.shape[-1])
-    return base / base.sum(dim=-1, keepdim=True).clamp_min(_tiny(base))
-
-
 def _on_support(losses: Tensor, p: Tensor) -> Tensor:
     """Return the losses, those of rows that do not count made the smallest."""
     return torch.where(p > 0, losses, losses.amin(dim=-1, keepdim=True))
@@ -166,3 +147,63 @@ def _worst_rows(losses: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
 
 def _tiny(values: Tensor) -> float:
     return torch.finfo(values.dtype).tiny
+
+
+class DivergenceBallConfig(ERMConfig):
+    """Settings of training in a ball; those of `ERMConfig` mean what they mean there.
+
+    Attributes
+    ----------
+    objective : {"chi2", "kl"}
+        Kind of ball (`chi2_weights`, `kl_weights`).
+    strength : float, optional
+        Its radius. Default: see `RADII`.
+    """
+
+    objective: Ball = "chi2"
+    strength: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class DivergenceBallTraining(ERMTraining):
+    """Minimise the worst mean loss in a ball, otherwise as `ERMTraining` does."""
+
+    config: DivergenceBallConfig
+
+    def loss(self, indices: Tensor, epoch: int) -> Tensor:  # noqa: ARG002
+        """Return the worst mean loss of some rows, shape ()."""
+        config, batch = self.config, self.rows.take(indices)
+        losses = row_losses(self.model(batch.x, self.generator), batch.y)
+        radius = RADII[config.objective] if config.strength is None else config.strength
+        find = chi2_weights if config.objective == "chi2" else kl_weights
+        return (find(losses, radius, batch.weights) * losses).sum()
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DivergenceBallRegressor(IRNetRegressor):
+    """IRNet trained for the worst mean loss in a ball around each batch.
+
+    Parameters
+    ----------
+    objective : {"chi2", "kl"}, default "chi2"
+        Kind of ball.
+    strength : float, optional
+        Its radius, see `DivergenceBallConfig`.
+    architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
+    n_members, bootstrap, weights, validation_fraction, clip, bf16, device, random_state
+        As in `IRNetRegressor`.
+    """
+
+    objective: Ball = field(default="chi2", kw_only=False)
+    strength: float | None = field(default=None, kw_only=False)
+
+    def _training(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        **how: Any,
+    ) -> DivergenceBallTraining:
+        config = self._values_of(DivergenceBallConfig)
+        training = DivergenceBallTraining(model, data.train, config, **how)
+        training.name = self.objective
+        return training

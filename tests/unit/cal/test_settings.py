@@ -2,7 +2,7 @@
 
 import pytest
 
-from xtalshift.cal import PRESETS, CALConfig
+from xtalshift.cal.settings import PRESETS, CALConfig
 from xtalshift.errors import ConfigError
 
 

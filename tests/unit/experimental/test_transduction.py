@@ -7,13 +7,13 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators import (
+from xtalshift.estimators import ForestRegressor, classical
+from xtalshift.experimental import transduction
+from xtalshift.experimental.transduction import (
+    Anchors,
+    BilinearNetwork,
     BilinearTransductionRegressor,
-    ForestRegressor,
-    scaled,
-    transduction,
 )
-from xtalshift.estimators.transduction import Anchors, BilinearNetwork
 from xtalshift.methods import METHODS, MethodSettings, build_method
 
 QUICK = {"widths": (32, 32), "embedding": 8, "batch_size": 64, "device": "cpu", "random_state": 0}
@@ -134,7 +134,7 @@ def test_one_row_predicts_as_in_a_batch_and_in_blocks(monkeypatch):
     whole = fitted.predict(X)
     alone = np.array([fitted.predict(X[i : i + 1])[0] for i in range(len(X))])
     np.testing.assert_allclose(alone, whole, rtol=1e-9)
-    monkeypatch.setattr(scaled, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(classical, "BLOCK_ROWS", 7)
     monkeypatch.setattr(transduction, "PREDICT_PAIRS", 50)
     np.testing.assert_allclose(fitted.predict(X), whole, rtol=1e-9)
 
@@ -208,5 +208,5 @@ def test_method_by_name():
     settings = MethodSettings.from_dict({"device": "cpu", "network": {"clip": 4.0}})
     model = build_method("bilinear", settings, seed=3, params={"n_anchors": 4})
     assert (model.device, model.clip, model.random_state, model.n_anchors) == ("cpu", 4.0, 3, 4)
-    assert (METHODS["bilinear"].kind, METHODS["bilinear"].sees) == ("network", "source")
+    assert METHODS["bilinear"].experimental
     assert set(METHODS["bilinear"].space) <= set(model.get_params())

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from typing import get_args
 
 import pytest
 import torch
@@ -10,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.cal_problems import make_ensemble, make_model, make_rows, seeded, vector
-from xtalshift.cal import CALConfig, adapt_network, attack, ball_norm, init
-from xtalshift.cal.target import AdaptConfig, AdaptMethod, attack_toward, shift_weights
+from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig, adapt_network
+from xtalshift.cal.attack import attack, ball_norm
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.weights import init
 from xtalshift.errors import ConfigError
-from xtalshift.nn import Checkpoint, Rows, copy_parameters
+from xtalshift.experimental.unlabelled_cal import attack_toward, shift_weights
+from xtalshift.nn.checkpoint import Checkpoint
+from xtalshift.nn.irnet import copy_parameters
+from xtalshift.nn.rows import Rows
 
-METHODS = get_args(AdaptMethod)
+METHODS = tuple(ADAPTATIONS)
 UNLABELLED = ("unlabelled-cal", "unlabelled-cal-eps0")
 LABELLED = tuple(name for name in METHODS if name not in UNLABELLED)
 FINE_TUNED = ("fine-tune", "l2-sp", "head-only")

@@ -17,11 +17,18 @@ from torch import Tensor, nn
 
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, Labelled
-from xtalshift.estimators.scaled import ScaledRegressor, check_count
-from xtalshift.nn import Rows, Training, erm_step, predict_rows, run_training
+from xtalshift.estimators.classical import ScaledRegressor, check_count
 from xtalshift.nn.device import resolve_device
-from xtalshift.nn.training import LossLog, cosine_rate
-from xtalshift.seeding import Seed
+from xtalshift.nn.erm import erm_step
+from xtalshift.nn.rows import Rows
+from xtalshift.nn.training import (
+    LossLog,
+    Training,
+    cosine_rate,
+    make_adamw,
+    predict_rows,
+    run_training,
+)
 
 __all__ = ["Anchors", "BilinearNetwork", "BilinearTransductionRegressor"]
 
@@ -195,6 +202,7 @@ class PairTraining(Training):
         return {"train_loss": log.close(epoch)["pairs"]}
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class BilinearTransductionRegressor(ScaledRegressor):
     """Bilinear transduction: extrapolate by combining a known row with a known difference.
 
@@ -259,39 +267,17 @@ class BilinearTransductionRegressor(ScaledRegressor):
         One record per epoch; errors in units of the target.
     """
 
-    def __init__(  # noqa: PLR0917 - the settings of an estimator
-        self,
-        embedding: int = 32,
-        widths: Sequence[int] = (128, 128),
-        epochs: int = 60,
-        steps: int = 50,
-        batch_size: int = 256,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
-        n_anchors: int = 64,
-        candidates: int = 256,
-        differences: int = 2048,
-        max_rows: int | None = None,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        device: str = "auto",
-        random_state: Seed = None,
-    ) -> None:
-        self.embedding = embedding
-        self.widths = widths
-        self.epochs = epochs
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.n_anchors = n_anchors
-        self.candidates = candidates
-        self.differences = differences
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.device = device
-        self.random_state = random_state
+    embedding: int = 32
+    widths: Sequence[int] = (128, 128)
+    epochs: int = 60
+    steps: int = 50
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    n_anchors: int = 64
+    candidates: int = 256
+    differences: int = 2048
+    device: str = "auto"
 
     def _fit_scaled(self, data: FitData) -> None:
         self._check_settings()
@@ -302,9 +288,7 @@ class BilinearTransductionRegressor(ScaledRegressor):
         start = torch.Generator().manual_seed(seeds[0])
         model = BilinearNetwork(data.train.X.shape[1], self.widths, self.embedding, start)
         model = model.to(device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        optimizer = make_adamw(model.parameters(), self.learning_rate, self.weight_decay)
         training = PairTraining(
             model,
             optimizer,

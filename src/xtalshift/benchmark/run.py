@@ -21,9 +21,10 @@ from xtalshift.benchmark.prepare import (
     wanted_features,
 )
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import SUMMARY_FILE
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
-from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
+from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
 from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device

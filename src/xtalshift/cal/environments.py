@@ -70,8 +70,8 @@ def assign_environments(
     elif kind == "families":
         if compositions is None:
             raise ConfigError(
-                "environments = 'families' needs formulas: give origin=CompositionSource(...) to fit, "
-                "use FormulaRegressor, or choose environments = 'clusters'"
+                "environments = 'families' needs formulas: give origin=CompositionSource(...) to "
+                "fit, use FormulaRegressor, or choose environments = 'clusters'"
             )
         labels = family_codes(compositions)
     else:

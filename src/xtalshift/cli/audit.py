@@ -58,7 +58,7 @@ def audit_command(
     from xtalshift.cli.audit_table import print_audit
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.audit import audit_file
-    from xtalshift.report.audit.payload import write_audit
+    from xtalshift.report.audit.audit_page import write_audit
     from xtalshift.splits.audit.fold_audit import AuditSettings
 
     settings = options.build_settings(

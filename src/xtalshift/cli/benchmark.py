@@ -125,11 +125,12 @@ def benchmark_command(
         ),
         progress=progress,
     )
-    from xtalshift.cli.leaderboard import print_leaderboard
+    from xtalshift.cli.tables import print_leaderboard
     from xtalshift.report import write_report
+    from xtalshift.report.benchmark.summary_records import read_summary
 
     summary = done.summary
-    print_leaderboard(summary)
+    print_leaderboard(read_summary(place))
     typer.echo(f"Report: {write_report(place)}")
     if summary["n_failed"] and not summary["n_done"]:
         typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)

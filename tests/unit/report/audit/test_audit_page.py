@@ -7,9 +7,12 @@ from math import inf, nan
 import plotly.graph_objects as go
 import pytest
 
+from report_toys import own_part, read_text
 from xtalshift.errors import DataError
-from xtalshift.report.audit.figures import KINDS, draw_split
-from xtalshift.report.audit.payload import audit_payload, render_audit, write_audit
+from xtalshift.report.audit.audit_figures import draw_split
+from xtalshift.report.audit.audit_page import render_audit, write_audit
+from xtalshift.report.audit.split_findings import describe_split
+from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit, find
 
 
@@ -82,31 +85,24 @@ def several():
     )
 
 
-def own_part(page):
-    """Return the page without the library, which is not ours to judge."""
-    before, _, rest = page.partition("<script>/**")
-    return before + rest.partition("</script>")[2]
-
-
-def read_text(page):
-    plain = re.sub(r"<(script|style).*?</\1>", " ", own_part(page), flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", plain))
+def draw(split):
+    return [panel for panel in draw_split(split) if panel]
 
 
 def test_the_payload_counts_every_fold_once(several):
-    (split,) = audit_payload([several])["splits"]
-    assert split["kinds"] == {
+    split = describe_split(several)
+    assert split.kinds == {
         "covariate": 1,
         "prior": 1,
         "several": 1,
         "interpolation": 2,
         "degenerate": 1,
     }
-    assert sum(split["kinds"].values()) == len(split["folds"])
-    assert (split["shifted"], split["leaking"]) == (3, 1)
-    assert split["sizes"] == [5, 100, 100]
-    assert split["means"]["auc"] == pytest.approx((3 * 0.53 + 3 * 0.97) / 6)
-    assert split["crossed"] == {
+    assert sum(split.kinds.values()) == len(split.folds)
+    assert (split.shifted, split.leaking) == (3, 1)
+    assert split.sizes == [5, 100, 100]
+    assert split.means["auc"] == pytest.approx((3 * 0.53 + 3 * 0.97) / 6)
+    assert split.crossed == {
         "auc": 3,
         "distance_ratio": 3,
         "unseen_share": 1,
@@ -114,31 +110,29 @@ def test_the_payload_counts_every_fold_once(several):
         "relation_shift": 1,
         "min_test": 1,
     }
-    assert split["folds"][4]["crossed"] == ["min_test", "auc", "distance_ratio"]
-    assert json.loads(json.dumps(split, allow_nan=False)) == split
+    assert split.folds[4].crossed == ("min_test", "auc", "distance_ratio")
 
 
 def test_what_is_crossed_is_what_gives_a_label(several):
     measures = {"degenerate": {"min_test", "min_train_share"}, "prior": {"wasserstein"}}
     measures |= {"covariate": {"auc", "distance_ratio", "unseen_share"}}
     measures |= {"relation": {"relation_shift"}}
-    (split,) = audit_payload([several])["splits"]
-    for fold in split["folds"]:
-        by_measure = {label for label, names in measures.items() if names & set(fold["crossed"])}
-        assert by_measure == set(fold["labels"]) - {"leak", "interpolation"}
+    split = describe_split(several)
+    for fold in split.folds:
+        by_measure = {label for label, names in measures.items() if names & set(fold.crossed)}
+        assert by_measure == set(fold.labels) - {"leak", "interpolation"}
 
 
 def test_the_headline_says_how_many_folds_are_what_they_claim(several):
-    (split,) = audit_payload([several])["splits"]
-    assert split["headline"] == (
+    split = describe_split(several)
+    assert split.headline == (
         "3 of the 5 folds that are not degenerate are out of distribution: 1 by covariate shift, "
-        "1 by prior shift and 1 by several shifts. 2 are no more than interpolation: no measure "
-        "finds a shift. "
+        "1 by prior shift and 1 by several shifts. 2 are interpolation: no measure shows a shift. "
         "1 is degenerate (fewer than 20 test rows)."
     )
-    assert split["alerts"][0].startswith("1 of 6 folds leak: ")
-    assert split["alerts"][1].startswith("leaky: 2 formulas")
-    assert "MgO, NaCl" in split["alerts"][1]
+    assert split.alerts[0].startswith("1 of 6 folds leak: ")
+    assert split.alerts[1].startswith("leaky: 2 formulas")
+    assert "MgO, NaCl" in split.alerts[1]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +143,7 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
             (make_fold("a"), make_fold("b")),
             (
                 "None of 2 folds is out of distribution. "
-                "All are no more than interpolation: no measure finds a shift."
+                "All are interpolation: no measure shows a shift."
             ),
         ),
         (
@@ -169,7 +163,7 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
         ),
         (
             (make_fold("a"),),
-            "The only fold is no more than interpolation: no measure finds a shift.",
+            "The only fold is interpolation: no measure shows a shift.",
         ),
         (
             (make_fold("a", n_test=3),),
@@ -178,23 +172,23 @@ def test_the_headline_says_how_many_folds_are_what_they_claim(several):
     ],
 )
 def test_headlines(folds, headline):
-    (split,) = audit_payload([make_split(*folds)])["splits"]
-    assert split["headline"] == headline
-    assert headline in read_text(render_audit({"splits": [split]}))
+    split = describe_split(make_split(*folds))
+    assert split.headline == headline
+    assert headline in read_text(render_audit([split]))
 
 
 def test_many_leaks_are_counted_and_the_first_named():
     folds = [make_fold(f"f{i}", shared_formulas=1, shared_examples=("MgO",)) for i in range(8)]
-    (split,) = audit_payload([make_split(*folds)])["splits"]
-    assert len(split["alerts"]) == 5
-    assert split["alerts"][-1] == "and 5 more, in the table of folds"
+    split = describe_split(make_split(*folds))
+    assert len(split.alerts) == 5
+    assert split.alerts[-1] == "and 5 more, in the table of folds"
 
 
 def test_a_reader_is_told_where_a_label_rests_on_less():
     blind = make_fold("b", auc=None, auc_low=None, auc_high=None, missing={"auc": "few formulas"})
     split = make_split(make_fold("a"), blind, make_fold("c", val_shared_formulas=3))
-    first, second = audit_payload([split])["splits"][0]["cautions"]
-    assert first.startswith("In 1 of the 3 folds that are called interpolation")
+    first, second = describe_split(split).cautions
+    assert first.startswith("In 1 of the 3 folds labelled interpolation")
     assert second.startswith("Train and val share formulas in 1 of 3 folds")
 
 
@@ -234,20 +228,20 @@ def test_equal_audits_give_equal_bytes(several, tmp_path):
 
 
 def test_the_page_holds_the_numbers(several):
-    text = read_text(render_audit(audit_payload([several])))
+    text = read_text(render_audit([describe_split(several)]))
     assert "How far out of distribution is LOCO?" in text
     assert "6 folds of 1,000 rows · 5 to 100 test rows, median 100" in text
     assert "0.970 0.95–0.99" in text
     assert "Tc, Pm 20 rows" in text
     assert "−0.80 p &lt; 0.001" in text
-    assert "errs by 12.5 on average over the folds and by 10.0 in random folds" in text
-    assert "covariate: the AUC of test against train is 0.97, at least 0.8" in text
-    assert "leak a formula or a row of the test part in another part too 1" in text
+    assert "targets, is 12.5 on average over the folds and 10.0 in random folds" in text
+    assert "covariate: the AUC of telling test from train is 0.97, at least 0.8" in text
+    assert "leak a formula or a row of the test part is also in another part 1" in text
     assert "AUC of telling test from train at least 0.8 3" in text
 
 
 def test_the_page_loads_nothing_and_its_policy_forbids_it_to(several):
-    page = render_audit(audit_payload([several]))
+    page = render_audit([describe_split(several)])
     own = own_part(page)
     assert len(page) - len(own) > 1_000_000  # the library is inside
     assert not re.search(r"https?://|\bsrc=|\bhref=|@import|url\(", own)
@@ -262,13 +256,13 @@ def test_names_cannot_become_markup():
         make_fold(bad, note=bad, missing={"auc": bad}, shared_formulas=1, shared_examples=(bad,)),
         make_fold("b", **SHIFTED),
     )
-    page = own_part(render_audit(audit_payload([make_split(*folds, name=bad)])))
+    page = own_part(render_audit([describe_split(make_split(*folds, name=bad))]))
     assert "<script>alert" not in page
     assert "<b>x" not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     figures = read_figures(page)
-    assert any("&lt;b&gt;x" in text for text in figures["figure-1-1"]["data"][0]["text"])
-    assert "&lt;b&gt;x" in "".join(figures["figure-1-3"]["layout"]["yaxis"]["ticktext"])
+    assert any("&lt;b&gt;x" in text for text in figures["figure-split1-1"]["data"][0]["text"])
+    assert "&lt;b&gt;x" in "".join(figures["figure-split1-3"]["layout"]["yaxis"]["ticktext"])
 
 
 def read_figures(page):
@@ -279,25 +273,24 @@ def read_figures(page):
 
 
 def test_figures_show_every_fold_at_its_values(several):
-    (split,) = audit_payload([several])["splits"]
-    like, targets, sizes = draw_split(split, "f")
-    assert [panel["id"] for panel in (like, targets, sizes)] == ["f-1", "f-2", "f-3"]
-    cloud = like["figure"]["data"][0]
+    split = describe_split(several)
+    like, targets, sizes = draw(split)
+    cloud = like.data[0]
     assert sorted(cloud["x"]) == [1.04] * 3 + [2.5] * 3
     assert sorted(cloud["y"]) == [0.53] * 3 + [0.97] * 3
     assert cloud["marker"]["size"][-1] == 5  # the smallest is drawn last
-    assert cloud["marker"]["color"][-1] == KINDS["degenerate"][1]
-    lines = [shape for shape in like["figure"]["layout"]["shapes"] if shape["type"] == "line"]
+    assert cloud["marker"]["color"][-1] == FOLD_KINDS["degenerate"].colour
+    lines = [shape for shape in like.layout["shapes"] if shape["type"] == "line"]
     assert [(line["x0"], line["y0"]) for line in lines] == [(1.5, 0), (0, 0.8)]
-    lines = targets["figure"]["layout"]["shapes"]
+    lines = targets.layout["shapes"]
     assert [(line["x0"], line["y0"]) for line in lines] == [(1.0, 0), (0, 0.5)]
-    bars = sizes["figure"]["data"][0]
+    bars = sizes.data[0]
     assert bars["x"] == [5, 100, 100, 100, 100, 100]
-    assert sizes["figure"]["layout"]["shapes"][0]["x0"] == 20
+    assert sizes.layout["shapes"][0]["x0"] == 20
 
 
 def test_every_figure_has_its_place_and_is_valid_plotly(several):
-    page = render_audit(audit_payload([several, several]))
+    page = render_audit([describe_split(several)] * 2)
     figures = read_figures(page)
     assert re.findall(r'<div id="(figure-[^"]*)"', page) == list(figures)
     assert len(figures) == 6
@@ -308,17 +301,17 @@ def test_every_figure_has_its_place_and_is_valid_plotly(several):
 def test_fifty_folds_of_very_different_size_stay_readable():
     folds = [make_fold(f"fold {i}", n_test=1 + i**2, distance_ratio=1.0 + i) for i in range(50)]
     folds[-1] = make_fold("away", distance_ratio=1e4)
-    (split,) = audit_payload([make_split(*folds)])["splits"]
-    like, _, sizes = draw_split(split, "f")
-    assert like["figure"]["layout"]["xaxis"]["type"] == "log"
-    assert sizes["figure"]["layout"]["xaxis"]["type"] == "log"
-    assert sizes["figure"]["layout"]["yaxis"]["showticklabels"] is False
-    assert read_text(render_audit({"splits": [split]})).count("fold 4") == 10
+    split = describe_split(make_split(*folds))
+    like, _, sizes = draw(split)
+    assert like.layout["xaxis"]["type"] == "log"
+    assert sizes.layout["xaxis"]["type"] == "log"
+    assert sizes.layout["yaxis"]["showticklabels"] is False
+    assert read_text(render_audit([split])).count("fold 4") == 10
 
 
 def test_one_fold_needs_no_figure_and_shows_its_reasons():
     fold = make_fold("", **SHIFTED)
-    page = render_audit(audit_payload([make_split(fold)]))
+    page = render_audit([describe_split(make_split(fold))])
     assert "plotly.js v" not in page
     assert "<div id=" not in page
     assert "<details open>" in page
@@ -327,16 +320,16 @@ def test_one_fold_needs_no_figure_and_shows_its_reasons():
 
 def test_without_targets_the_rest_is_shown_and_the_gap_explained():
     folds = [make_fold(name, **NO_TARGETS, missing=WHY) for name in "ab"]
-    (split,) = audit_payload([make_split(*folds, random_mae=None)])["splits"]
-    assert len(draw_split(split, "f")) == 2
-    assert split["means"]["wasserstein"] is None
-    assert split["dummy_mae"] is None
-    assert [(item["measure"], item["count"]) for item in split["not_measured"]] == [
+    split = describe_split(make_split(*folds, random_mae=None))
+    assert len(draw(split)) == 2
+    assert split.means["wasserstein"] is None
+    assert split.dummy_mae is None
+    assert [(item.measure, item.count) for item in split.not_measured] == [
         ("W1, KS", 2),
         ("relation shift", 2),
     ]
-    text = read_text(render_audit({"splits": [split]}))
-    assert "A constant" not in text
+    text = read_text(render_audit([split]))
+    assert "error of a constant, the mean" not in text
     assert "W1, KS 2 a, b : there are no targets".replace(" :", ":") in text
     assert "None" not in text.replace("None of 2 folds", "")
 
@@ -346,30 +339,32 @@ def test_a_fold_of_which_nothing_was_measured():
         FoldAudit(name, 10, 0, 0, 0, 0, 0.01, labels=("degenerate",), reasons=("degenerate: x",))
         for name in "ab"
     ]
-    (split,) = audit_payload([make_split(*bare, random_mae=None)])["splits"]
-    (sizes,) = draw_split(split, "f")
-    assert sizes["figure"]["data"][0]["x"] == [0, 0]
-    assert "not tested" in render_audit({"splits": [split]})
+    split = describe_split(make_split(*bare, random_mae=None))
+    (sizes,) = draw(split)
+    assert sizes.data[0]["x"] == [0, 0]
+    assert "not tested" in render_audit([split])
 
 
 def test_a_quick_audit_still_shows_distances():
     folds = [make_fold(name, auc=None, auc_low=None, auc_high=None) for name in "ab"]
-    (split,) = audit_payload([make_split(*folds)])["splits"]
-    like = draw_split(split, "f")[0]
-    assert like["figure"]["data"][0]["y"] == [100, 100]
-    assert "AUC: not measured." in like["note"]
+    split = describe_split(make_split(*folds))
+    like = draw(split)[0]
+    assert like.data[0]["y"] == [100, 100]
+    assert "AUC: not measured." in like.note
 
 
 def test_an_infinite_ratio_is_no_missing_measure():
     split = make_split(make_fold("a", distance_ratio=inf), make_fold("b"))
-    payload = audit_payload([split])
-    assert payload["splits"][0]["folds"][0]["distance_ratio"] is None
-    assert payload["splits"][0]["crossed"] == {"distance_ratio": 1}
-    assert "∞" in render_audit(payload)
+    shown = describe_split(split)
+    assert shown.folds[0].distance_ratio == inf
+    assert shown.crossed == {"distance_ratio": 1}
+    assert "∞" in render_audit([shown])
 
 
 def test_several_splits_begin_with_an_overview(several):
-    text = read_text(render_audit(audit_payload([several, make_split(make_fold("a"), name="R")])))
+    text = read_text(
+        render_audit([describe_split(s) for s in (several, make_split(make_fold("a"), name="R"))])
+    )
     assert "How far out of distribution are these 2 splits?" in text
     assert "LOCO 6 3 2 1 1 100 0.750 1.77" in text
     assert "R 1 0 1 0 0 100 0.530 1.04 0.0700 80 % 1.25" in text

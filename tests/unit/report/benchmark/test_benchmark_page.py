@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import plotly.graph_objects as go
@@ -7,10 +8,9 @@ import pytest
 
 from report_toys import own_part, read_page
 from xtalshift.report import write_report
-from xtalshift.report.benchmark.figures import KINDS, build_benchmark_figures
-from xtalshift.report.benchmark.payload import benchmark_payload
-from xtalshift.report.benchmark.ranks import draw_ranks
-from xtalshift.report.shared.label_places import place_labels
+from xtalshift.report.benchmark.benchmark_figures import KINDS, build_benchmark_figures
+from xtalshift.report.benchmark.benchmark_page import build_benchmark_report
+from xtalshift.report.benchmark.rank_diagram import draw_ranks
 
 
 def test_every_text_is_escaped(place):
@@ -75,40 +75,32 @@ def test_every_column_of_the_leaderboard_can_be_sorted(place):
     assert [float(row[10]) for row in rows] == pytest.approx([6.5325, 7.839, 7.839, 13])
 
 
-def test_the_diagram_joins_what_is_not_told_apart():
-    rows = [("a", 1.0), ("b", 1.5), ("c", 3.5), ("d", 4.0)]
-    board = {"critical_difference": 2.6, "cliques": [["a", "b", "c"], ["b", "c", "d"]], "rows": []}
-    board["rows"] = [
-        {"label": label, "rank": rank, "kind": "network", "bold": label == "a"}
-        for label, rank in rows
+def test_the_diagram_joins_methods_without_a_significant_difference(place):
+    board = build_benchmark_report(place(budgets=())).boards[0]
+    ranks = {"a": 1.0, "b": 1.5, "c": 3.5, "d": 4.0}
+    rows = [
+        replace(board.rows[0], label=label, rank=rank, kind="network", bold=label == "a")
+        for label, rank in ranks.items()
     ]
-    layout = draw_ranks(board, {"network": KINDS["network"][1]})["figure"]["layout"]
+    cliques = (("a", "b", "c"), ("b", "c", "d"))
+    board = replace(board, critical_difference=2.6, cliques=cliques, rows=rows)
+    layout = draw_ranks(board, {"network": KINDS["network"].colour}).layout
     bars = [s for s in layout["shapes"] if s["line"]["width"] == 3.5]
     assert [(bar["x0"], bar["x1"]) for bar in bars] == [(1.0, 3.5), (1.5, 4.0)]
     assert bars[0]["y0"] != bars[1]["y0"]  # they overlap, so they stand below each other
     names = {note["text"].partition(" ")[0]: note["xanchor"] for note in layout["annotations"]}
     assert names["<b>a</b>"] == "right"
     assert "CD = 2.60" in [note["text"] for note in layout["annotations"]]
-    assert draw_ranks(board | {"critical_difference": None}, {}) is None
+    assert draw_ranks(replace(board, critical_difference=None), {}) is None
 
 
 def test_forty_methods_still_fit(place):
     ratios = {"dummy": 1.0, "ridge": 0.5, "erm": 0.6}
     folder = place(ratios=ratios, budgets=())
-    payload = benchmark_payload(folder)
-    board = payload["boards"][0]
-    many = [board["rows"][0] | {"label": f"method-{i}", "rank": 1 + i / 2} for i in range(40)]
-    payload["boards"][0] = board | {"rows": many, "cliques": []}
-    (panel,) = build_benchmark_figures(payload)["ranks"]
-    names = [n for n in panel["figure"]["layout"]["annotations"] if "method-" in n["text"]]
+    report = build_benchmark_report(folder)
+    board = report.boards[0]
+    many = [replace(board.rows[0], label=f"method-{i}", rank=1 + i / 2) for i in range(40)]
+    board = replace(board, rows=many, cliques=())
+    (panel,) = build_benchmark_figures(replace(report, boards=[board]))["ranks"]
+    names = [n for n in panel.layout["annotations"] if "method-" in n["text"]]
     assert len({(n["xanchor"], n["y"]) for n in names}) == 40
-
-
-def test_names_of_points_do_not_cover_each_other():
-    points = [(0.5, 0.5)] * 12
-    sides = place_labels(points, ["name"] * 12, (300, 200))
-    chosen = [side for side in sides if side]
-    assert len(chosen) == len(set(chosen))
-    assert None in sides  # the others are told when pointed at
-    assert place_labels([(0.99, 0.5)], ["a long name"], (300, 200)) == ["middle left"]
-    assert place_labels([(0.5, 0.5)], ["x"], (300, 200), [(0.53, 0.5)]) == ["middle left"]

@@ -4,19 +4,15 @@ import re
 import plotly.graph_objects as go
 import pytest
 
-from xtalshift.report import build_payload, write_report
-from xtalshift.report.shared.figures import ROLE_COLOURS, build_figures, method_colours
+from report_toys import own_part
+from xtalshift.report import build_run_report, write_report
+from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
+from xtalshift.report.shared.methods import method_colours
 
 
 @pytest.fixture
 def page(folder):
     return write_report(folder).read_text(encoding="utf-8")
-
-
-def own_part(page):
-    """Return the page without the library, which is not ours to judge."""
-    before, _, rest = page.partition("<script>/**")
-    return before + rest.partition("</script>")[2]
 
 
 def read_figures(page):
@@ -78,20 +74,20 @@ def test_every_figure_has_its_place_and_is_valid_plotly(page):
 
 
 def test_bars_show_the_error_over_the_dummy_and_in_distribution(folder):
-    bars = build_figures(build_payload(folder))["bars"]
-    bar, inside = bars[1]["figure"]["data"]  # tail
+    bars = build_figures(build_run_report(folder))["bars"]
+    bar, inside = bars[1].data  # tail
     assert bar["y"] == ["cal", "erm"]
     assert bar["x"] == [1.25, 1.25]
     assert inside["x"] == [0.5, 0.4]
-    (line,) = bars[1]["figure"]["layout"]["shapes"]
+    (line,) = bars[1].layout["shapes"]
     assert (line["x0"], line["x1"]) == (1, 1)
 
 
 def test_an_exploding_method_does_not_flatten_the_others(results, rewrite, folder):
     results["records"][-3]["mae_over_dummy"] = 1e6
     rewrite(results)
-    for panel in build_figures(build_payload(folder))["bars"]:
-        assert panel["figure"]["layout"]["xaxis"]["range"][1] < 3
+    for panel in build_figures(build_run_report(folder))["bars"]:
+        assert panel.layout["xaxis"]["range"][1] < 3
 
 
 def test_numbers_and_negative_results_stand_in_the_page(page):
@@ -110,7 +106,7 @@ def test_the_gain_rows_stand_under_the_methods_and_say_what_differs(with_control
     rows = re.sub(r"\s+", " ", text)
     assert "cal against cal-eps0 the attack alone −25 % smaller in 2 of 2" in rows
     assert "cal against erm the attack and its recipe +20 % smaller in 0 of 2" in rows
-    assert "cal-eps0, the control, moves nothing, as it should." in rows
+    assert "cal-eps0, the control, moves no features, as intended." in rows
     assert " best " not in rows
 
 

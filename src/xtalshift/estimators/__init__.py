@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
@@ -60,7 +61,7 @@ HOMES = {
 __all__ = ["REGRESSORS", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(HOMES.get(name, "xtalshift.estimators.base")), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    HOMES | dict.fromkeys(("REGRESSORS", "Regressor"), "xtalshift.estimators.base"),
+)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
 
 # the modules that fill METHODS, in the order of tables
 from xtalshift.methods import classical as _classical  # noqa: F401
@@ -35,10 +37,5 @@ __all__ = [
 import_module("xtalshift.experimental.methods")
 
 
-def __getattr__(name: str) -> Any:
-    # every command reads the facts of methods, few need their settings
-    if name == "MethodSettings":
-        from xtalshift.methods.settings import MethodSettings
-
-        return MethodSettings
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# every command reads the facts of methods, few need their settings
+__getattr__ = lazy_names(__name__, {"MethodSettings": "xtalshift.methods.settings"})

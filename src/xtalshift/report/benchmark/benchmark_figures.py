@@ -290,10 +290,7 @@ def _draw_curve(curve: CurvePanel, place: Place, styles: dict[str, tuple[str, st
             "type": "log",
             "tickvals": curve.budgets,
             "ticktext": [str(budget) for budget in curve.budgets],
-            "range": [
-                math.log10(curve.budgets[0]) - 0.12,
-                math.log10(curve.budgets[-1]) + 0.12,
-            ],
+            "range": [math.log10(curve.budgets[0]) - 0.12, math.log10(curve.budgets[-1]) + 0.12],
         },
         yaxis=yaxis,
         shapes=shapes,

@@ -22,11 +22,7 @@ NETWORKS = ("network", "robust")
 _MOSTLY = 0.6
 _AUDIT = {
     "leak": ("leaks", "leak", ": a formula or row of the test part is also in another part."),
-    "degenerate": (
-        "is",
-        "are",
-        " too small in its test or training part.",
-    ),
+    "degenerate": ("is", "are", " too small in its test or training part."),
     "interpolation": ("is", "are", " interpolation: the audit finds no shift."),
 }
 """Labels of the audit that limit the conclusions: verb of one and of several splits, and rest."""

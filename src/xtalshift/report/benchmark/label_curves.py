@@ -25,18 +25,9 @@ Values = list[float | None]
 class MethodCurve:
     """One method, with a value or None for each budget of its split.
 
-    Attributes
-    ----------
-    mae, mae_sd : list of float or None
-        Error by number of target labels.
-    efficiency : list of float or None
-        Labels that the reference needs for the same error, per label of the method.
-    bound : list of bool
-        Whether the efficiency is at most this value: fewer labels were not tried.
-    beyond : list of bool
-        Whether the reference never reaches the error (JSON has no infinity).
-    forgetting : list of float or None
-        Relative growth of the error on ID rows by the adaptation.
+    `efficiency` is the number of labels that the reference needs for the same error per label of
+    the method: an upper `bound` where fewer were not tried, None if `beyond` its reach.
+    `forgetting` is the relative growth of the error on ID rows by the adaptation.
     """
 
     label: str

@@ -28,22 +28,9 @@ _SEES = {"source": "nothing", "features": "target features"}
 class Place(SplitInfo):
     """A split of a table, for readers.
 
-    Attributes
-    ----------
-    label : str
-        Name of the split, with its table where there are several.
-    table : str
-        Name of the table, empty where there is only one.
-    unit, target : str
-        Of the table.
-    runs : int
-        Folds times seeds.
-    auc, distance_ratio : float or None
-        Means over the audited folds.
-    reasons : list of str
-        Why the folds have their labels.
-    why : dict of str
-        The first reasons for each label in one line.
+    `label` and `table` name the table where there are several; `runs` are folds times seeds, `auc`
+    and `distance_ratio` means over the audited folds, `reasons` why the folds have their labels,
+    and `why` the first reasons for each label in one line.
     """
 
     label: str
@@ -59,17 +46,11 @@ class Place(SplitInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A method (or a variant: other weights of it) on a leaderboard.
+    """A method (or a variant: other weights of it) on a leaderboard, with a cell per split.
 
-    Attributes
-    ----------
-    over_dummy : float or None
-        Mean over the splits of this table of the error relative to the dummy: over the OOD splits,
-        if there are any; `n_splits` of the `of_splits` have a value.
-    rank, p : float or None
-        Average rank, and p-value against the best method; None for a variant.
-    cells : list of SummaryCell
-        One per split of the board; without values where there is no result.
+    `over_dummy` is the mean error relative to the dummy over the OOD splits of this table, or over
+    all if none is OOD; `n_splits` of the `of_splits` have a value. `rank` and `p` (against the best
+    method) are None for a variant.
     """
 
     label: str
@@ -106,18 +87,8 @@ class Duel:
 class Board(Scenario):
     """The leaderboard of one number of target labels.
 
-    Attributes
-    ----------
-    columns : list of int
-        Numbers of the places.
-    shifted : bool
-        Whether any of them is out of distribution.
-    rows : list of Row
-        In the order of the ranks, each method followed by its variants.
-    duels : list of list of Duel or None
-        Of each method against each other one.
-    absent : list of str
-        Methods without any result.
+    `columns` are numbers of places, `shifted` if any is OOD; `rows` have the order of the ranks,
+    each method followed by its variants; `absent` methods have no result.
     """
 
     columns: list[int]
@@ -156,12 +127,7 @@ class Cells:
         role = role or place.role
         key = (place.data, place.split, role, name, variant, budget)
         cell = self._cells.get(key) or SummaryCell(
-            data=place.data,
-            split=place.split,
-            role=role,
-            name=name,
-            variant=variant,
-            budget=budget,
+            data=place.data, split=place.split, role=role, name=name, variant=variant, budget=budget
         )
         if cell.mae and cell.mae_sd and cell.mae_sd < _NOISE * cell.mae:
             cell = replace(cell, mae_sd=0.0)
@@ -233,11 +199,7 @@ def build_board(
 
 
 def _make_row(
-    method: MethodInfo,
-    ranked: RankedMethod,
-    variant: str,
-    places: Sequence[Place],
-    cells: Cells,
+    method: MethodInfo, ranked: RankedMethod, variant: str, places: Sequence[Place], cells: Cells
 ) -> Row:
     budget = ranked.budget
     found = [cells.find(place, method.name, variant, budget) for place in places]

@@ -6,15 +6,7 @@ import math
 from collections.abc import Sequence
 
 from xtalshift.report.benchmark.leaderboard import Board, Row
-from xtalshift.report.shared.figures import (
-    INK,
-    SOFT,
-    Figure,
-    Panel,
-    escape,
-    make_layout,
-    shorten,
-)
+from xtalshift.report.shared.figures import INK, SOFT, Figure, Panel, escape, make_layout, shorten
 from xtalshift.report.shared.text import format_number
 
 __all__ = ["draw_ranks"]

@@ -20,13 +20,18 @@ from xtalshift.report.benchmark.benchmark_text import (
     list_cautions,
     write_verdict,
 )
-from xtalshift.report.benchmark.label_curves import CurvePanel, FoldPanel, list_curves, list_folds
-from xtalshift.report.benchmark.leaderboard import Board, Cells, Place, build_board, list_places
-from xtalshift.report.benchmark.summary_records import (
-    BenchmarkSummary,
-    FailedTask,
-    read_summary,
+from xtalshift.report.benchmark.leaderboard import (
+    Board,
+    Cells,
+    CurvePanel,
+    FoldPanel,
+    Place,
+    build_board,
+    list_curves,
+    list_folds,
+    list_places,
 )
+from xtalshift.report.benchmark.summary_records import BenchmarkSummary, FailedTask, read_summary
 from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
 from xtalshift.report.shared.payload import list_facts, read_object

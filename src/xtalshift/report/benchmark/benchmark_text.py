@@ -30,19 +30,7 @@ _AUDIT = {
 
 @dataclass(frozen=True)
 class BoardText:
-    """Sentences beside a leaderboard.
-
-    Attributes
-    ----------
-    test : str
-        What the paired tests show.
-    constants : str
-        Which methods beat the best constant.
-    ranks : str
-        How to read the diagram of ranks.
-    unit : str
-        What a task is, and what the tests neglect.
-    """
+    """Sentences beside a leaderboard: tests, constants, diagram of ranks, and what a task is."""
 
     test: str
     constants: str

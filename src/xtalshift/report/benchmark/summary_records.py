@@ -7,8 +7,7 @@ from pathlib import Path
 
 from xtalshift.benchmark.records import KIND, SUMMARY_FILE, SUMMARY_VERSION
 from xtalshift.errors import DataError
-from xtalshift.report.shared.payload import Json, Provenance, parse, read_object
-from xtalshift.report.shared.scores import Score
+from xtalshift.report.shared.payload import Json, Provenance, Score, parse, read_object
 
 __all__ = [
     "BenchmarkSummary", "Comparison", "FailedTask", "FoldError", "LabelCurve", "MethodInfo",

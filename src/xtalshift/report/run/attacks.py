@@ -175,47 +175,31 @@ def describe_attack(size: AttackSize) -> str:
     """Say how far an attack moved the features and how much loss it gained."""
     if size.method == _CONTROL and not size.displacement:
         return f"{size.method}, the control, moves no features, as intended."
-    gained = f" and gains {_gained(size)}" if size.gain_share is not None else ""
-    return (
+    text = (
         f"{size.method} moves features by up to {format_number(size.displacement)} standard "
-        f"deviations (root mean square of an epoch){gained}."
+        "deviations (root mean square of an epoch)"
     )
+    if size.gain_share is not None:
+        text += (
+            f" and gains {format_number(size.gain)} of an adversarial loss of "
+            f"{format_number(size.loss)} ({format_percent(size.gain_share)}, means over epochs)"
+        )
+    return f"{text}."
 
 
 def attack_cautions(sizes: Sequence[AttackSize], curves: Sequence[Curve]) -> list[Caution]:
     """Name attacks that do nothing, other than that of the control, and selections before them."""
-    found = [
-        Caution("care", _weak_attack(size))
-        for size in sizes
-        if size.method != _CONTROL and (size.still or size.harmless)
-    ]
+    found = []
+    for size in sizes:
+        if size.method != _CONTROL and (size.still or size.harmless):
+            what = "hardly moves the rows" if size.still else "hardly raises the loss"
+            text = f"The attack of {size.method} {what}: {describe_attack(size)}"
+            found.append(Caution("care", text))
     early = dict.fromkeys(curve.method for curve in curves if curve.best_phase == "warm-up")
     if early:
         text = f"The selected parameters of {join_words(list(early))} come from the plain training "
         found.append(Caution("care", f"{text}of the warm-up, before the first attack."))
     return found
-
-
-def _weak_attack(size: AttackSize) -> str:
-    method, moved = size.method, f"{format_number(size.displacement)} standard deviations"
-    gained = f" and gains {_gained(size)}" if size.gain_share is not None else ""
-    if not size.still:
-        return (
-            f"The attack of {method} hardly changes the loss: it moves features by up to {moved} "
-            f"(root mean square){gained}."
-        )
-    return (
-        f"The attack of {method} moves features by at most {moved} (root mean square){gained}: "
-        f"{method} trains on practically unchanged rows."
-    )
-
-
-def _gained(size: AttackSize) -> str:
-    share = format_percent(size.gain_share or 0.0)
-    return (
-        f"{format_number(size.gain)} of an adversarial loss of {format_number(size.loss)} "
-        f"({share}, means over epochs)"
-    )
 
 
 def draw_attacks(

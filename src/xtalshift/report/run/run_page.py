@@ -46,8 +46,7 @@ from xtalshift.report.shared.interval_evaluation import (
     split_styles,
 )
 from xtalshift.report.shared.methods import describe_gap, method_colours, method_note
-from xtalshift.report.shared.payload import list_facts
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.shared.payload import DUMMY, list_facts
 from xtalshift.report.shared.text import Caution
 
 __all__ = ["MethodRow", "RunReport", "build_run_report", "render_run"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xtalshift.report.run.results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
-from xtalshift.report.shared.scores import DUMMY, Score
+from xtalshift.report.shared.payload import DUMMY, Score
 
 __all__ = ["Cell", "Column", "Failure", "Pair", "RunSummary", "list_columns", "list_failures"]
 

@@ -31,11 +31,11 @@ def print_errors(report: RunReport) -> None:
             for cell in row.cells
         ]
         table.add_row(escape(row.method), *cells, _format_seconds(row.seconds))
-    unit = f" in {report.unit}" if report.unit else ""
-    many = f", mean over {report.n_seeds} seeds" if report.n_seeds > 1 else ""
+    unit = f" in {report.results.unit}" if report.results.unit else ""
+    many = f", mean over {report.results.n_seeds} seeds" if report.results.n_seeds > 1 else ""
     _say(console, f"MAE{unit} (in brackets: relative to predicting the mean){many}")
     console.print(table)
-    if any(":" in method.name for method in report.methods):
+    if any(":" in name for name, _ in report.methods):
         _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
 
 
@@ -50,7 +50,7 @@ def print_coverage(report: RunReport) -> None:
     ]
     if not parts:
         return
-    shares = [f"{100 * part.coverage:.0f} % on {part.split}" for part in parts]
+    shares = [f"{100 * part.coverage:.0f} % on {part.rows.split}" for part in parts]
     method = found.saved if found else ""
     _say(
         Console(highlight=False),

@@ -21,6 +21,7 @@ from xtalshift.report.shared.interval_evaluation import (
     IntervalEvaluation,
     IntervalPart,
     MethodIntervals,
+    RowSet,
 )
 
 
@@ -88,9 +89,7 @@ def test_a_narrow_terminal_keeps_the_names_of_the_methods(build, capsys, monkeyp
 def intervals(**shares):
     parts = [
         IntervalPart(
-            split=split,
-            label=split,
-            role="id" if split == "random" else "ood",
+            rows=RowSet(split, "id" if split == "random" else "ood", split),
             n=10,
             materials=10,
             coverage=share,

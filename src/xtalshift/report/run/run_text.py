@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from xtalshift.report.run.results import Intake
 from xtalshift.report.run.run_summary import Column, Failure
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.shared.payload import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
 __all__ = ["intake_cautions", "score_cautions", "write_verdict"]

@@ -123,7 +123,7 @@ def test_failures_are_grouped_and_what_they_leave_out_is_said(place):
         ("erm", 8),
     ]
     assert len(report.failures[0].places) == 6
-    assert report.n_failed == 24
+    assert report.summary.n_failed == 24
     assert report.boards[0].absent == ["ridge"]
     assert "24 tasks failed; the list of failures gives the reasons." in texts(report)
     assert "Without any result: ridge." in texts(report)

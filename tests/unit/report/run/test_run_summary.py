@@ -27,8 +27,8 @@ def test_columns_begin_in_distribution_and_rows_with_the_dummy(folder):
         ("oxides", "ood"),
     ]
     assert [row.method for row in report.rows] == ["dummy", "erm", "cal"]
-    assert report.n_seeds == 2
-    assert (report.target, report.unit) == ("gap", "eV")
+    assert report.results.n_seeds == 2
+    assert (report.results.target, report.results.unit) == ("gap", "eV")
 
 
 def test_a_split_listed_with_its_id_rows_is_still_out_of_distribution(results, rewrite, folder):
@@ -186,7 +186,7 @@ def test_a_no_op_attack_is_named(results, rewrite, folder):
     results["histories"][0]["epochs"][-1]["displacement_rms"] = 0.0004
     rewrite(results)
     report = build(folder)
-    assert report.attacks[0].values["displacement_rms"] == 0.0004
+    assert report.curves[0].last("displacement_rms") == 0.0004
     assert any("4.00e-04 standard deviations" in text for text in texts(report))
 
 

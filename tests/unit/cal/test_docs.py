@@ -12,7 +12,7 @@ import pytest
 
 from xtalshift.cal import PRESETS, AdaptConfig, CALConfig
 from xtalshift.config import parse_assignment, set_nested
-from xtalshift.jobs.run.spec import RunConfig
+from xtalshift.jobs.run_settings import RunConfig
 
 PAGE = Path(__file__).parents[3] / "docs" / "science" / "cal-settings.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -123,7 +123,7 @@ def test_flags_refuse_other_values_and_empty_cells():
         table.flags("polar")
     with pytest.raises(DataError, match=r"column 'gaps', row 2 \(id b\): missing"):
         table.flags("gaps")
-    with pytest.raises(DataError, match="no column 'pola' .*did you mean 'polar'"):
+    with pytest.raises(DataError, match=r"no column 'pola' .*did you mean 'polar'"):
         table.flags("pola")
 
 

@@ -331,7 +331,7 @@ class TestFormulas:
             adapt(start, labels.take(slice(9)), calibration_folds=3, **options)
 
     def test_only_networks_can_be_adapted(self):
-        with pytest.raises(ConfigError, match="only networks can be adapted.*RidgeRegressor"):
+        with pytest.raises(ConfigError, match=r"only networks can be adapted.*RidgeRegressor"):
             adapt(self.fitted().model_, LABELS, method="fine-tune")
 
     def test_labels_that_the_first_model_was_trained_on_do_not_calibrate(self):

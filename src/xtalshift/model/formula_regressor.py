@@ -140,7 +140,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         -------
         self
         """
-        return self._fit(X, y, extra, IntervalConfig(method="cross", folds=n_folds), progress)
+        intervals = IntervalConfig.from_dict({"method": "cross", "folds": n_folds})
+        return self._fit(X, y, extra, intervals, progress)
 
     def conformalize(
         self,

@@ -165,9 +165,10 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         card = description["card"]
         card["feature_cols"] = tuple(card["feature_cols"])
         made, calibration = description["pipeline"], description["calibration"]
+        transform = made.pop("transform")
         model = FittedModel(
-            CompositionFeaturizer(made["features"], made["impute_nan"], made["hydrates"]),
-            target_scale(regressor, made["transform"]),
+            CompositionFeaturizer(made.pop("features"), **made),
+            target_scale(regressor, transform),
             regressor,
             ModelCard(**card),
             None if calibration is None else Calibration.from_state(state, **calibration),

@@ -37,7 +37,7 @@ def test_ricci_seebeck_is_read_whole(ricci):
     silicon = ricci.ids.tolist().index("mp-149")
     assert ricci.formulas[silicon] == "Si"
     assert ricci.targets[silicon] == 525.92593
-    assert ricci.extra["S_n"][silicon] == -513.63938
+    assert ricci.columns["S_n"][silicon] == -513.63938
     assert len(set(ricci.ids)) == 47737
 
 
@@ -70,7 +70,8 @@ def test_the_licence_of_ricci_seebeck_lies_beside_it():
 
 
 def test_ricci_seebeck_after_cleaning(ricci):
-    cleaned, _, report = clean_table(ricci)
+    cleaned = clean_table(ricci)
+    report = cleaned.intake
     assert len(cleaned) == 34630
     assert report.rows_dropped == 0
     assert report.rows_merged == 13107
@@ -82,7 +83,7 @@ def test_ricci_seebeck_after_cleaning(ricci):
 def test_state_and_units_of_ricci_follow_from_its_values(ricci):
     """Check what the catalogue claims: 1e18 carriers/cm3, 300 K, and the units."""
     sigma, mass, kappa, power = (
-        ricci.extra[name].to_numpy() for name in ("sigma_p", "m_p", "kappa_p", "PF_p")
+        ricci.columns[name].to_numpy() for name in ("sigma_p", "m_p", "kappa_p", "PF_p")
     )
     charge, electron = 1.602176634e-19, 9.1093837e-31
     ratio = mass * sigma * 1e15 / (1e24 * charge**2 / electron)
@@ -103,7 +104,7 @@ def test_state_and_units_of_ricci_follow_from_its_values(ricci):
 def test_another_target_and_a_wrong_one():
     table = load_dataset("ricci_seebeck", target="m_p")
     assert (table.target_name, table.unit) == ("m_p", "electron masses")
-    assert "S_p" in table.extra.columns
+    assert "S_p" in table.columns.columns
     with pytest.raises(DataError, match="no target column 'S_q'; did you mean"):
         load_dataset("ricci_seebeck", target="S_q")
 

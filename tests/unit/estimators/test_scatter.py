@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from xtalshift.data import Dataset
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import HeteroscedasticRegressor, IRNetRegressor, MCDropoutRegressor
-from xtalshift.model import FormulaRegressor
+from xtalshift.model import adapt, fit
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (1200, 2))
@@ -90,9 +91,9 @@ def test_a_heteroscedastic_model_can_be_adapted_without_its_second_head():
     ]
     values = np.arange(24.0)
     regressor = HeteroscedasticRegressor(architecture=(8,), epochs=2, device="cpu", random_state=0)
-    start = FormulaRegressor(regressor).fit(formulas, values)
-    options = {"method": "fine-tune", "settings": {"steps": 3}, "random_state": 0}
-    adapted = start.adapt(formulas, values + 5, **options)
-    assert "scatter.bias" in start.regressor_.states_["best"]
-    assert "scatter.bias" not in adapted.regressor_.states_["best"]
-    assert adapted.regressor_.predict_std(adapted.features_of(formulas, None)) is None
+    start = fit(Dataset.of(formulas, values), regressor)
+    labels = Dataset.of(formulas, values + 5)
+    adapted = adapt(start, labels, method="fine-tune", settings={"steps": 3}, seed=0)
+    assert "scatter.bias" in start.regressor.states_["best"]
+    assert "scatter.bias" not in adapted.regressor.states_["best"]
+    assert adapted.regressor.predict_std(adapted.features_of(formulas)) is None

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from xtalshift.data import Materials
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -18,7 +19,7 @@ from xtalshift.errors import (
     WorkerDiedError,
 )
 from xtalshift.model import FormulaRegressor, load_model, save_model
-from xtalshift.model.forecaster import Forecaster
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.parallel import InProcessExecutor
 from xtalshift.parallel.executor import Reply
 from xtalshift.parallel.processes import ProcessExecutor
@@ -76,12 +77,12 @@ def whole(model, table, tmp_path):
     return tmp_path / "whole"
 
 
-def test_rows_are_those_of_the_forecaster(model, table, tmp_path, read, formulas):
+def test_rows_are_those_of_predict(model, table, tmp_path, read, formulas):
     out = tmp_path / "out"
     summary = screen(model, [table], out, settings())
     found = read(out)
     text = pd.read_csv(table, dtype=str, keep_default_na=False)
-    wanted = Forecaster(load_model(model)).predict(text, "")
+    wanted = TablePredictor(load_model(model)).predict(text, "")
     assert list(found.columns) == list(wanted.columns)
     for name in wanted.columns:
         if wanted[name].dtype.kind == "f":
@@ -103,13 +104,8 @@ def test_rows_are_those_of_the_forecaster(model, table, tmp_path, read, formulas
 
 def test_distinct_marks_later_rows(whole, read, formulas):
     found = read(whole)
-    clean = FormulaRegressor("ridge").featurizer()
-    keys = pd.Series([text if reason else None for text, reason in zip(
-        formulas, clean.featurize(formulas).reasons == "", strict=True)])  # fmt: skip
-    from xtalshift.chem.compositions import parse_formulas
-
-    reduced = pd.Series(parse_formulas(formulas)[0].reduced_formulas())
-    repeated = reduced.duplicated() & keys.notna()
+    materials = Materials.parse(formulas)
+    repeated = pd.Series(materials.groups).duplicated() & (materials.reasons == "")
     assert repeated.sum() > 0
     assert (found["status"] == "duplicate").tolist() == repeated.tolist()
     rows = found[repeated]
@@ -214,7 +210,7 @@ def test_another_screening_in_the_folder_is_refused(model, table, whole, tmp_pat
 
 def test_another_model_is_refused(table, whole, tmp_path):
     other = FormulaRegressor("dummy").fit(["GaN", "ZnO", "SiC"], [1.0, 2.0, 3.0])
-    folder = save_model(other, tmp_path / "other")
+    folder = save_model(other.model_, tmp_path / "other")
     with pytest.raises(ConfigError, match=r"model_sha256: [0-9a-f]{12}\.\.\. there"):
         screen(folder, [table], whole, SETTINGS)
     with pytest.raises(NotConformalizedError, match="--by probability: the model was saved with"):

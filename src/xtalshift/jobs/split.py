@@ -98,15 +98,8 @@ class FoldParts:
 def prepare_rows(table: MaterialsTable, data: DataConfig, needs: Collection[str]) -> SplitRows:
     """Find the usable rows of a table.
 
-    Parameters
-    ----------
-    table : MaterialsTable
-        As read. A row is usable if its formula can be read and it has the features and the target
-        that are needed.
-    data : DataConfig
-        How formulas are read and features made.
-    needs : collection of str
-        ``"X"`` and ``"y"`` if a scheme uses features and targets.
+    A row is usable if its formula can be read and it has the features and the target that are in
+    `needs` (``"X"``, ``"y"``).
 
     Raises
     ------

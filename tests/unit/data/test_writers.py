@@ -5,12 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-<<<<<<< HEAD:tests/unit/data/test_writers.py
-from xtalshift.data.writers import open_writer, write_frame
-=======
-from xtalshift.cli.output import open_writer, write_frame
 from xtalshift.data import read_frame
->>>>>>> h/data:tests/unit/cli/test_output.py
+from xtalshift.data.writers import open_writer, write_frame
 from xtalshift.errors import DataError
 
 FRAME = pd.DataFrame({"formula": ["NaN", "GaN"], "x": [0.1, 1 / 3], "note": ['a "b"', "c,d"]})

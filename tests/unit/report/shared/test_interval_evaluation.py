@@ -119,8 +119,8 @@ def test_sentences_say_where_intervals_fail_and_where_nothing_warns():
             "like the training data, and these rows differ from them."
         ),
         (
-            "On tail, most rows lie inside the domain: neither the intervals nor the domain warn of "
-            "the errors there."
+            "On tail, most rows lie inside the domain: neither the intervals nor the domain warn "
+            "of the errors there."
         ),
     ]
 

@@ -111,8 +111,8 @@ def test_one_line_states_the_coverage_of_the_saved_method(build, capsys):
     report = build([record("ridge", "random", "id", 1.0, 0.5)], [{"name": "random", "role": "id"}])
     print_coverage(replace(report, intervals=intervals(random=0.91, prior=0.41, oxides=0.7)))
     assert capsys.readouterr().out == (
-        "Coverage of the 90 % intervals of ridge: 91 % on random, 41 % on prior and 70 % on "
-        "oxides\n"
+        "Coverage of the 90 % intervals of ridge: "
+        "91 % on random, 41 % on prior and 70 % on oxides\n"
     )
     print_coverage(replace(report, intervals=intervals(random=0.91)))
     assert capsys.readouterr().out == "Coverage of the 90 % intervals of ridge: 91 % on random\n"

@@ -39,20 +39,6 @@ from xtalshift.report.shared.text import Caution
 
 __all__ = ["BenchmarkReport", "build_benchmark_report", "holds_benchmark", "render_benchmark"]
 
-_MOST_PLACES = 6
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Tasks of one method that failed for one reason, and where the first ones did."""
-
-    name: str
-    budget: int
-    reason: str
-    traceback: str
-    count: int
-    places: list[str]
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
@@ -68,7 +54,7 @@ class BenchmarkReport:
     texts: list[BoardText]
     curves: list[CurvePanel]
     folds: list[FoldPanel]
-    failures: list[FailureGroup]
+    failures: list[list[FailedTask]]
     verdict: list[str]
     cautions: list[Caution]
     facts: list[tuple[str, str]]
@@ -136,22 +122,12 @@ def render_benchmark(report: BenchmarkReport) -> str:
     )
 
 
-def _group_failures(failures: Sequence[FailedTask]) -> list[FailureGroup]:
-    groups: dict[tuple[str, int, str], list[FailedTask]] = {}
+def _group_failures(failures: Sequence[FailedTask]) -> list[list[FailedTask]]:
+    """Return tasks of one method that failed for one reason together."""
+    groups: dict[tuple[str, int | None, str | None], list[FailedTask]] = {}
     for one in failures:
-        groups.setdefault((one.name, one.budget or 0, one.reason or "unknown"), []).append(one)
-    return [
-        FailureGroup(
-            *key,
-            traceback=group[0].traceback or "",
-            count=len(group),
-            places=[
-                f"{one.data}, {one.split}, fold {one.fold}, seed {one.seed}"
-                for one in group[:_MOST_PLACES]
-            ],
-        )
-        for key, group in groups.items()
-    ]
+        groups.setdefault((one.name, one.budget, one.reason), []).append(one)
+    return list(groups.values())
 
 
 def _facts(summary: BenchmarkSummary) -> list[tuple[str, str]]:

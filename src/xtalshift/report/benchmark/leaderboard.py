@@ -20,7 +20,7 @@ from xtalshift.report.benchmark.summary_records import (
 )
 
 __all__ = [
-    "Board", "Cells", "CurvePanel", "Duel", "FoldPanel", "FoldRow", "MethodCurve", "Place", "Row",
+    "Board", "Cells", "CurvePanel", "FoldPanel", "FoldRow", "MethodCurve", "Place", "Row",
     "build_board", "list_curves", "list_folds", "list_places",
 ]  # fmt: skip
 
@@ -83,16 +83,6 @@ class Row:
     cells: list[SummaryCell]
 
 
-@dataclass(frozen=True)
-class Duel:
-    """Wins, ties and losses of a method against another, and the corrected p-value."""
-
-    wins: int
-    ties: int
-    losses: int
-    p: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Board(Scenario):
     """The leaderboard of one number of target labels.
@@ -104,13 +94,17 @@ class Board(Scenario):
     columns: list[int]
     shifted: bool
     rows: list[Row]
-    duels: list[list[Duel | None]]
     absent: list[str]
 
     @property
     def usual(self) -> list[Row]:
         """The rows that are compared: the methods without their variants."""
         return [row for row in self.rows if not row.variant]
+
+    def p_value(self, one: str, other: str) -> float | None:
+        """Return the p-value of two methods by label, corrected for all pairs."""
+        pairs = {frozenset((pair.a, pair.b)): pair.wilcoxon_holm for pair in self.comparisons}
+        return pairs.get(frozenset((one, other)))
 
 
 class Cells:
@@ -198,7 +192,6 @@ def build_board(
         columns=columns,
         shifted=any(place.role == "ood" for place in shown),
         rows=rows,
-        duels=_list_duels(scenario),
         absent=[
             one.name
             for one in summary.methods
@@ -236,18 +229,6 @@ def _make_row(
         peak_mib=max((cell.peak_mib for cell in found if cell.peak_mib is not None), default=None),
         cells=found,
     )
-
-
-def _list_duels(scenario: Scenario) -> list[list[Duel | None]]:
-    labels = [one.label for one in scenario.methods]
-    p = {frozenset((one.a, one.b)): one.wilcoxon_holm for one in scenario.comparisons}
-    return [
-        [
-            None if i == j else Duel(*scenario.wins[i][j], p.get(frozenset((mine, other))))
-            for j, other in enumerate(labels)
-        ]
-        for i, mine in enumerate(labels)
-    ]
 
 
 @dataclass(frozen=True)

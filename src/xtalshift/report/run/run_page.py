@@ -18,12 +18,11 @@ from xtalshift.report.run.attacks import (
     describe_attack,
     training_curves,
 )
-from xtalshift.report.run.results import RunResults, read_results
+from xtalshift.report.run.results import Record, RunResults, read_results
 from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
 from xtalshift.report.run.run_summary import (
     Cell,
     Column,
-    Failure,
     Pair,
     RunSummary,
     list_columns,
@@ -88,7 +87,7 @@ class RunReport:
     rows: list[MethodRow]
     gains: list[Gain]
     cells: list[Cell]
-    failures: list[Failure]
+    failures: list[list[Record]]
     verdict: str
     cautions: list[Caution]
     intervals: IntervalEvaluation | None

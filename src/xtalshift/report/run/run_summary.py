@@ -11,7 +11,7 @@ from xtalshift.report.run.results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
 from xtalshift.report.shared.payload import DUMMY, Score
 
-__all__ = ["Cell", "Column", "Failure", "Pair", "RunSummary", "list_columns", "list_failures"]
+__all__ = ["Cell", "Column", "Pair", "RunSummary", "list_columns", "list_failures"]
 
 _MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds"]
 _ENOUGH_SEEDS = 3
@@ -52,16 +52,6 @@ class Pair:
     change: float
     wins: int
     seeds: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A failed run with the splits that lack it."""
-
-    method: str
-    seed: int
-    reason: str
-    splits: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,11 +222,10 @@ def list_columns(splits: Sequence[Split], summary: RunSummary) -> list[Column]:
     ]
 
 
-def list_failures(records: Sequence[Record]) -> list[Failure]:
-    """Return each failed training once, with the splits that lack it."""
-    splits: dict[tuple[str, int, str], list[str]] = {}
+def list_failures(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the failed records of one training that have one reason together."""
+    groups: dict[tuple[str, int, str | None], list[Record]] = {}
     for one in records:
         if one.status != "ok":
-            key = (one.method, one.seed, one.reason or "not stated")
-            splits.setdefault(key, []).append(one.split)
-    return [Failure(*key, list(dict.fromkeys(names))) for key, names in splits.items()]
+            groups.setdefault((one.method, one.seed, one.reason), []).append(one)
+    return list(groups.values())

@@ -345,7 +345,7 @@ DISTANCES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "rbf": _squared_distances,
     "laplacian": manhattan_distances,
 }
-"""What stands in the exponent of each kernel."""
+"""Distance in the exponent of each kernel."""
 
 
 def solve_kernel(
@@ -396,7 +396,7 @@ def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     signal = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(length, (1e-2 * length, 1e2 * length))
     model = GaussianProcessRegressor(signal + WhiteKernel(0.1, (1e-6, 10.0)))
     with warnings.catch_warnings():
-        # a likelihood that is flat, or largest at a bound (data without noise), is no failure: the
-        # kernel is the best one found in any case
+        # a flat likelihood, or one that is largest at a bound (data without noise), is not a
+        # failure: the kernel is the best one found in any case
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y).kernel_

@@ -10,7 +10,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from xtalshift.estimators.base import FitData
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import IRNet
@@ -196,13 +195,7 @@ class DivergenceBallRegressor(IRNetRegressor):
     objective: Ball = field(default="chi2", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> DivergenceBallTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> DivergenceBallTraining:
         config = self._values_of(DivergenceBallConfig)
         training = DivergenceBallTraining(model, data.train, config, **how)
         training.name = self.objective

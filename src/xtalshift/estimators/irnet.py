@@ -112,6 +112,8 @@ class IRNetRegressor(ERMArguments, IRNetBase):
         As in `NetworkRegressor`.
     """
 
+    architecture: str | Sequence[int] = field(default="auto", kw_only=False)
+
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         return ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
 
@@ -180,6 +182,7 @@ class MCDropoutRegressor(IRNetRegressor):
         As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.
     """
 
+    architecture: str | Sequence[int] = "auto"
     n_samples: int = 16
     n_members: int = field(default=1, init=False)
     bootstrap: bool = field(default=False, init=False)
@@ -252,6 +255,7 @@ class RobustRegressor(IRNetRegressor):
         the order of the sorted labels.
     """
 
+    architecture: str | Sequence[int] = "auto"
     objective: Objective = field(default="cvar", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
     n_environments: int = 8
@@ -297,6 +301,7 @@ class AlignedRegressor(IRNetRegressor):
         Seed of the initial parameters, batches and dropout.
     """
 
+    architecture: str | Sequence[int] = "auto"
     alignment: Alignment = field(default="coral", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
 

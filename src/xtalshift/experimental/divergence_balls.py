@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -192,6 +193,7 @@ class DivergenceBallRegressor(IRNetRegressor):
         As in `IRNetRegressor`.
     """
 
+    architecture: str | Sequence[int] = "auto"
     objective: Ball = field(default="chi2", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
 

@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from xtalshift.report.shared.text import join_words
-
 if TYPE_CHECKING:
     from xtalshift.report.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
@@ -50,6 +48,8 @@ def print_coverage(report: RunReport) -> None:
     ]
     if not parts:
         return
+    from xtalshift.report.shared.text import join_words
+
     shares = [f"{100 * part.coverage:.0f} % on {part.rows.split}" for part in parts]
     method = found.saved if found else ""
     _say(

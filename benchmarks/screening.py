@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xtalshift.chem.enumerate import enumerate_formulas
+from xtalshift.chem.enumeration import enumerate_formulas
 
 ELEMENTS = (
     "Li Na K Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr Mn Fe Co Ni Cu Zn Ag La O S Se Te F Cl Br N P"
@@ -80,11 +80,10 @@ def profile(model: Path, source: Path) -> None:
     from xtalshift.chem.compositions import parse_formulas
     from xtalshift.chem.families import family_codes
     from xtalshift.model.intervals import interval, score_rows
-    from xtalshift.screening.blocks import decode
     from xtalshift.screening.distinct import SeenHashes, hash_rows
-    from xtalshift.screening.plan import ScreenSettings
-    from xtalshift.screening.sources import Inputs
-    from xtalshift.screening.work import Screener, arrow_column, parquet_bytes
+    from xtalshift.screening.inputs import Inputs
+    from xtalshift.screening.screener import Screener, arrow_column, parquet_bytes
+    from xtalshift.screening.settings import ScreenSettings
 
     settings = ScreenSettings.from_dict({"top": {"k": 100}})
     screener = Screener(model, settings)
@@ -102,7 +101,7 @@ def profile(model: Path, source: Path) -> None:
 
     fitted = screener.forecaster.model
     regressor, domain, calibration = fitted.regressor_, fitted.domain_, fitted.calibration_
-    table, frame = decode(block, "formula", ())
+    table, frame = block.parse("formula", ())
     formulas = frame["formula"].tolist()
     compositions, _, _ = parse_formulas(formulas)
     features, _ = fitted.featurizer().featurize(compositions)
@@ -115,7 +114,7 @@ def profile(model: Path, source: Path) -> None:
         "distinct (driver, optional)": lambda: SeenHashes().add(
             hash_rows(frame, "formula", (), "refuse")[0]
         ),
-        "decode": lambda: decode(block, "formula", ()),
+        "decode": lambda: block.parse("formula", ()),
         "parse": lambda: parse_formulas(formulas),
         "features": lambda: fitted.featurizer().featurize(compositions),
         "n_clipped": lambda: regressor.n_clipped(features),

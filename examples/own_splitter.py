@@ -4,8 +4,9 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_validate
 
-from xtalshift import CompositionFeaturizer, audit_split, check_splitter, load_dataset
+from xtalshift import CompositionFeaturizer, audit_split, load_dataset
 from xtalshift.splits import HoldOut
+from xtalshift.testing import check_splitter
 
 
 class HeavyElements(HoldOut):

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -8,6 +9,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # after the setting, which libraries read when they load
 from hypothesis import settings
+
+# One process server forks the workers of all tests, so it loads what any of them needs.
+if "forkserver" in multiprocessing.get_all_start_methods():
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["xtalshift.benchmark.worker", "xtalshift.model.persist", "lightgbm", "sklearn.ensemble"]
+    )
 
 # A landing must not hang on the luck of a draw; by hand hypothesis goes on exploring.
 settings.register_profile("ci", derandomize=True)

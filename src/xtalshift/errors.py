@@ -12,6 +12,7 @@ __all__ = [
     "NotFoundError",
     "SplitError",
     "TrainingError",
+    "WorkerDiedError",
     "XtalshiftError",
 ]
 
@@ -62,6 +63,10 @@ class ModelFormatError(XtalshiftError, ValueError):
 
 class TrainingError(XtalshiftError, RuntimeError):
     """Training cannot go on, for instance because the loss is not finite."""
+
+
+class WorkerDiedError(XtalshiftError, RuntimeError):
+    """A worker process died twice on the same item, for instance because memory ran out."""
 
 
 class NotConformalizedError(XtalshiftError, ValueError, AttributeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -203,3 +205,27 @@ def test_predict_expands_hydrates_on_request_and_finds_the_model_of_a_run(
     assert (hint.code, f"its model is {run / 'model'}" in hint.err) == (1, True)
     other = xtalshift("run", "--dataset", table, *options, "--seed", "3", "--unit", "eV")
     assert (other.code, "(data.unit, seed)" in other.err) == (1, True)
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys, time\n"
+        "from xtalshift.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'pandas', 'torch', 'sklearn', 'matminer', 'pymatgen', 'plotly'}\n"
+        "print(sorted(heavy & set(sys.modules)), time.process_time() < 1, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[] True\n"
+
+
+def test_a_closed_pipe_is_no_error():
+    command = [sys.executable, "-c", "from xtalshift.cli.main import main; main()"]
+    process = subprocess.Popen(
+        [*command, "datasets", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(timeout=60)

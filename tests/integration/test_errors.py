@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from xtalshift.jobs.run.store import RunFolder
 
 

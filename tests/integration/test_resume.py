@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from integration.tables import make_rows, write_rows
 from xtalshift.cli.main import main
 from xtalshift.estimators import network
-from xtalshift.nn import Checkpoint
+from xtalshift.nn.checkpoint import Checkpoint
 
 OFTEN = """
 import functools

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -32,8 +32,8 @@ def candidates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(model, candidates, tmp_path_factory):
-    from xtalshift.screening.plan import ScreenSettings
     from xtalshift.screening.run import screen
+    from xtalshift.screening.settings import ScreenSettings
 
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     values = {"distinct": True, "top": {"k": 7, "lowest": True}}
@@ -69,29 +69,22 @@ def children(pid):
     return {int(one) for one in below} - {pid}
 
 
-@pytest.mark.parametrize(("blow", "n_workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
-def test_a_stopped_screening_continues_to_the_same_bytes(
-    blow, n_workers, model, candidates, tmp_path, undisturbed, xtalshift
+def test_a_killed_screening_continues_to_the_same_bytes(
+    model, candidates, tmp_path, undisturbed, xtalshift
 ):
     out = tmp_path / "out"
     command = ("screen", model, candidates, "-o", out, "--chunk-rows", 20, *OPTIONS, "--workers")
-    process = start(*command, n_workers)
+    process = start(*command, 2)
     try:
         while len(list((out / "parts").glob("part*"))) < 20:
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
         workers = children(process.pid)
-        process.send_signal(blow)
-        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
+    process.communicate(timeout=60)
     assert not (out / "screen.json").exists()
-    assert len(workers) >= n_workers * (n_workers - 1)
-    if blow is signal.SIGINT:
-        assert process.returncode == 1
-        assert err.splitlines() == [
-            "Stopped. Finished work is kept; run the same command to continue."
-        ]
+    assert len(workers) >= 2
     begun = time.monotonic()
     while alive := [pid for pid in workers if is_running(pid)]:  # they end with the driver
         assert time.monotonic() - begun < 20, alive
@@ -123,6 +116,7 @@ def test_two_ray_workers_give_the_same_bytes(
     )  # fmt: skip
     assert done.code == 0, done.err
     assert not ray.is_initialized()
+    gc.collect()  # Ray closes neither its files nor its processes
     assert hashes(out) == hashes(undisturbed / "500")
 
 
@@ -193,7 +187,7 @@ def test_what_a_user_must_know_of_a_useless_result(model, tmp_path, xtalshift):
     done = xtalshift("screen", model, path, "-o", out, "--top", 2, "--in-domain", "--workers", 1)
     assert done.code == 0
     assert "2 of 2 rows predicted; 0 in the domain of the model" in done.out
-    assert "no row fits what top.csv asks for" in done.err
+    assert "no row meets the conditions of top.csv" in done.err
     assert pd.read_csv(out / "top.csv").empty
     done = xtalshift("screen", model, path, "-o", out, "--formula-col", "gap", "--overwrite",
                      "--workers", 1)  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
-from xtalshift.acquisition import scores as acquisition
+from xtalshift.acquisition import acquisition_functions as acquisition
 from xtalshift.cli import suggest as suggest_command
 from xtalshift.model import load_model
 

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from xtalshift.jobs.run.spec import RunConfig
+from xtalshift.model.dataset import groups_of
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from xtalshift.cli import predict as predict_command
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import RidgeRegressor
-from xtalshift.jobs.run.spec import RunConfig
 from xtalshift.jobs.train import train
 from xtalshift.model import load_model
-from xtalshift.model.dataset import groups_of
 from xtalshift.uncertainty.settings import IntervalConfig
 
 INTERVALS = {

@@ -1,1 +1,1 @@
-"""What to measure next: scores of candidates, rules by name, batches."""
+"""What to measure next: acquisition functions, rules by name, selection of batches."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
 
 __all__ = ["Key", "Runs", "label_of"]
@@ -15,22 +18,19 @@ Key = tuple[str, str, str, str, int]
 """Data, split, method, variant, label budget."""
 
 MEASURES = (
-    "mae", "rmse", "r2", "spearman", "worst_family_mae", "coverage", "width",
+    "mae", "rmse", "r2", "spearman", "worst_family_mae", "coverage_90", "median_width_90",
 )  # fmt: skip
 POOL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top30_precision",
     "top30_precision_weighted",
 )  # fmt: skip
+FACTS = (
+    "fold", "fold_name", "seed", "method", "features", "seconds", "cpu_seconds", "peak_mib",
+    "val_mae",
+)  # fmt: skip
 COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
 MIN_FOLDS = 5
 """From so many folds on an interval is over folds, else over the formulas of the test rows."""
-TARGET_ONLY = ("target-ridge", "target-gp", "target-lightgbm")
-"""What label efficiency is measured against: methods that see target labels and nothing else."""
-ADAPTED_NETWORKS = (
-    "fine-tune", "l2-sp", "head-only", "joint", "targeted-cal", "targeted-cal-eps0", "residual-gp",
-    "residual-gp-tuned",
-)  # fmt: skip
-"""Methods that start from `erm`, so that what they forget can be measured."""
 
 
 def label_of(name: str, variant: str, budget: int) -> str:
@@ -43,26 +43,20 @@ class Runs:
 
     Parameters
     ----------
-    records : iterable of dict
+    records : iterable of TaskRecord
         See `xtalshift.benchmark.worker.run_task`.
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]]) -> None:
-        self.records = [record for record in records if record["status"] == "ok"]
-        self.roles: dict[tuple[Key, str], list[dict[str, Any]]] = {}
+    def __init__(self, records: Iterable[TaskRecord]) -> None:
+        self.records = [record for record in records if record.ok]
+        self.roles: dict[tuple[Key, str], list[Plain]] = {}
         for record in self.records:
-            place = {key: record[key] for key in ("fold", "fold_name", "seed")}
-            cost = {key: record.get(key) for key in COSTS}
-            for result in record["results"]:
-                key = (
-                    record["data"], record["split"], record["name"], result["variant"],
-                    record["budget"],
-                )  # fmt: skip
-                what = {"method": record["method"], "features": record["features"]}
-                one = {**result, **place, **cost, **what}
-                self.roles.setdefault((key, result["role"]), []).append(one)
+            facts = {name: getattr(record, name) for name in FACTS}
+            for score in record.results:
+                key = (record.data, score.split, record.name, score.variant, record.budget)
+                self.roles.setdefault((key, score.role), []).append({**asdict(score), **facts})
 
-    def of(self, key: Key, role: str) -> list[dict[str, Any]]:
+    def of(self, key: Key, role: str) -> list[Plain]:
         """Return the results of a method on one split, one per fold and seed."""
         return self.roles.get((key, role), [])
 
@@ -70,14 +64,14 @@ class Runs:
         """Return everything that has results, each once."""
         return list(dict.fromkeys(key for key, _ in self.roles))
 
-    def cells(self) -> list[dict[str, Any]]:
+    def cells(self) -> list[Plain]:
         """Return means, spread over seeds and intervals of every method, split and role."""
         cells = []
         for (key, role), runs in self.roles.items():
             if role == "pool":
                 continue
             data, split, name, variant, budget = key
-            cell: dict[str, Any] = {
+            cell: Plain = {
                 "data": data, "split": split, "role": role, "name": name, "variant": variant,
                 "budget": budget, "label": label_of(name, variant, budget), "n_runs": len(runs),
                 "n_seeds": len({run["seed"] for run in runs}),
@@ -100,9 +94,9 @@ class Runs:
             cells.append(cell)
         return cells
 
-    def _beside(self, key: Key, role: str, cell: dict[str, Any]) -> dict[str, Any]:
+    def _beside(self, key: Key, role: str, cell: Plain) -> Plain:
         """Return the tail measures of an OOD cell, its gap to ID, and what was forgotten."""
-        found: dict[str, Any] = {}
+        found: Plain = {}
         if role == "ood" or not self.of(key, "ood"):
             pool = self.of(key, "pool")
             found |= {measure: _over_seeds(pool, measure)[0] for measure in POOL_MEASURES}
@@ -117,15 +111,15 @@ class Runs:
     def _forgetting(self, key: Key) -> float | None:
         """Return how an adapted network's ID error differs from that of the network it was."""
         runs = self.of(key, "id")
-        if runs[0]["method"] not in ADAPTED_NETWORKS:
-            return None
+        method = runs[0]["method"]
+        start = METHODS[method].starts_from if method in METHODS else None
         sources = [
             self.of(other, "id")
             for other in self.names()
             if (*other[:2], *other[3:]) == (*key[:2], "", 0)
         ]
         for source in sources:
-            same = source and source[0]["method"] == "erm"
+            same = source and source[0]["method"] == start
             if same and source[0]["features"] == runs[0]["features"]:
                 after, before = _in_common([runs, source])
                 means = [_over_seeds(part, "mae")[0] for part in (after, before)]
@@ -146,9 +140,9 @@ class Runs:
         runs = [run for run in self.of(key, role) if (*key[:2], run["fold"], run["seed"]) in tasks]
         return _over_dummy(runs, "mae")[0]
 
-    def label_curves(self) -> list[dict[str, Any]]:
+    def label_curves(self) -> list[Plain]:
         """Return the OOD error against the number of target labels, per split and method."""
-        points: dict[tuple[str, str, str, str], dict[int, list[dict[str, Any]]]] = {}
+        points: dict[tuple[str, str, str, str], dict[int, list[Plain]]] = {}
         for key in self.names():
             if key[4] and (runs := self.of(key, "ood") or self.of(key, "id")):
                 points.setdefault(key[:4], {})[key[4]] = runs
@@ -159,12 +153,13 @@ class Runs:
             common = _in_common([found[budget] for budget in budgets])
             if not common[0]:
                 continue
+            method = common[0][0]["method"]
             means, spreads = zip(*(_over_seeds(runs, "mae") for runs in common), strict=True)
             curves.append(
                 {
                     "data": data, "split": split, "name": name, "variant": variant,
-                    "method": common[0][0]["method"], "budgets": budgets,
-                    "target_only": common[0][0]["method"] in TARGET_ONLY,
+                    "method": method, "budgets": budgets,
+                    "target_only": method in METHODS and METHODS[method].family == "target-only",
                     "mae": list(means), "mae_sd": list(spreads),
                 }
             )  # fmt: skip
@@ -172,7 +167,7 @@ class Runs:
             curve["label_efficiency"] = _efficiency(curve, curves)
         return curves
 
-    def folds(self) -> list[dict[str, Any]]:
+    def folds(self) -> list[Plain]:
         """Return the mean over seeds of every fold, usual parameters only."""
         rows = []
         for (key, role), runs in self.roles.items():
@@ -197,7 +192,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _over_seeds(runs: list[dict[str, Any]], measure: str) -> tuple[float | None, float | None]:
+def _over_seeds(runs: list[Plain], measure: str) -> tuple[float | None, float | None]:
     """Return the mean over folds and seeds, and the standard deviation of the seeds' means."""
     by_seed: dict[int, list[float]] = {}
     for run in runs:
@@ -211,14 +206,14 @@ def _over_seeds(runs: list[dict[str, Any]], measure: str) -> tuple[float | None,
     return mean, float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
-def _over_dummy(runs: list[dict[str, Any]], measure: str) -> tuple[float | None, float | None]:
+def _over_dummy(runs: list[Plain], measure: str) -> tuple[float | None, float | None]:
     """Return the mean error over the dummy's mean error, and its spread over seeds.
 
     Not the mean of the ratios: a fold of one row in which the dummy is right by chance would decide
     it.
     """
 
-    def ratio(chosen: list[dict[str, Any]]) -> float | None:
+    def ratio(chosen: list[Plain]) -> float | None:
         dummy = sum(run[f"dummy_{measure}"] for run in chosen)
         return float(sum(run[measure] for run in chosen) / dummy) if dummy else None
 
@@ -228,7 +223,7 @@ def _over_dummy(runs: list[dict[str, Any]], measure: str) -> tuple[float | None,
     return ratio(runs), float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
-def _in_common(parts: Iterable[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+def _in_common(parts: Iterable[list[Plain]]) -> list[list[Plain]]:
     """Return of each list of runs those whose fold and seed every list has."""
     lists = list(parts)
     places = [{(run["fold"], run["seed"]) for run in runs} for runs in lists]
@@ -236,12 +231,12 @@ def _in_common(parts: Iterable[list[dict[str, Any]]]) -> list[list[dict[str, Any
     return [[run for run in runs if (run["fold"], run["seed"]) in common] for runs in lists]
 
 
-def _fold_means(runs: list[dict[str, Any]], measure: str) -> dict[int, float]:
+def _fold_means(runs: list[Plain], measure: str) -> dict[int, float]:
     folds = dict.fromkeys(run["fold"] for run in runs)
     return {fold: float(np.mean([r[measure] for r in runs if r["fold"] == fold])) for fold in folds}
 
 
-def _interval(runs: list[dict[str, Any]]) -> tuple[float | None, float | None]:
+def _interval(runs: list[Plain]) -> tuple[float | None, float | None]:
     folds = np.array([run["fold"] for run in runs])
     if len(np.unique(folds)) >= MIN_FOLDS:
         low, high = bootstrap_mean(np.array([run["mae"] for run in runs]), groups=folds)
@@ -249,7 +244,7 @@ def _interval(runs: list[dict[str, Any]]) -> tuple[float | None, float | None]:
     return _mean(run["mae_low"] for run in runs), _mean(run["mae_high"] for run in runs)
 
 
-def _efficiency(curve: dict[str, Any], curves: list[dict[str, Any]]) -> list[float | None] | None:
+def _efficiency(curve: Plain, curves: list[Plain]) -> list[float | None] | None:
     """Return labels that the best target-only method needs for the same error, per label."""
     others = [
         other

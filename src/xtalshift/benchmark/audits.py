@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from xtalshift.benchmark.prepare import Space
+from xtalshift.benchmark.prepare import Table
 from xtalshift.benchmark.problem import FoldRows, Shared
+from xtalshift.benchmark.records import Plain
 from xtalshift.jsonio import write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
@@ -24,22 +24,22 @@ MAX_FULL = 12
 
 def audit_splits(
     shared: Shared,
-    spaces: dict[str, Space],
+    tables: dict[str, Table],
     folder: Path,
     progress: Progress = NO_PROGRESS,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Plain]:
     """Return labels and figures of every split, audited on the folds of the first seed.
 
     Parameters
     ----------
     shared : Shared
         Rows and folds.
-    spaces : dict of Space
+    tables : dict of Table
         By table.
     folder : Path
         Holds ``audit.json``; a split that was audited before is not audited again.
     progress : Progress
-        Told how far the audit is.
+        Receives how far the audit is.
 
     Returns
     -------
@@ -49,24 +49,23 @@ def audit_splits(
     """
     path = folder / AUDIT_FILE
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Plain] = {}
     for name, folds in _first_seed(shared).items():
         full = len(folds) <= MAX_FULL  # forests take two seconds a fold
         settings = AuditSettings(classifier=full, relation=full)
-        info = shared.problems[folds[0].data].info
-        what = [info[key] for key in ("sha256", "split_features", "feature_cols")]
+        problem = shared.problems[folds[0].data]
+        made = problem.settings
+        what = [problem.data.description["sha256"], made.features, list(made.feature_cols)]
         content = [settings.to_dict(), what, *(fold.sha256() for fold in folds)]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         if known.get(name, {}).get("key") == key:
             found[name] = known[name]
             continue
-        space = spaces[folds[0].data]
+        table = tables[folds[0].data]
         progress.say(f"Audit of {name}")
         audit = audit_split(
             [_as_fold(fold) for fold in folds],
-            space.X,
-            shared.problems[folds[0].data].y,
-            space.groups,
+            table.rows,
             settings=settings,
             progress=progress,
             name=name,
@@ -102,5 +101,4 @@ def _first_seed(shared: Shared) -> dict[str, list[FoldRows]]:
 
 def _as_fold(fold: FoldRows) -> Fold:
     """Return the fold with the ID test rows in no part: they are of the training distribution."""
-    parts = fold.parts
-    return Fold(parts["train"], parts["test"], parts["val"], parts["target"], fold.name)
+    return Fold(fold.train, fold.test_rows, fold.val, fold.target, fold.name)

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.aggregate import Key, Runs, label_of
+from xtalshift.benchmark.records import Plain
 from xtalshift.metrics import (
     average_ranks,
     cliques,
     compare_all,
+    correct_holm,
     critical_difference,
     friedman_p,
+    paired_test,
     win_tie_loss,
 )
-from xtalshift.metrics.multiplicity import correct_holm
-from xtalshift.metrics.stats import paired_test
 
 __all__ = ["compare_scenarios"]
 
@@ -29,7 +30,7 @@ TIE = 0.005
 """Errors within this share count as a tie in the win / tie / loss table."""
 
 
-def compare_scenarios(runs: Runs) -> list[dict[str, Any]]:
+def compare_scenarios(runs: Runs) -> list[Plain]:
     """Compare methods without target labels, and all methods at every label budget.
 
     Only OOD test rows count, unless every split is a random one. A task is a fold of a split of a
@@ -55,7 +56,7 @@ def compare_scenarios(runs: Runs) -> list[dict[str, Any]]:
     return [scenario for scenario in found if scenario is not None]
 
 
-def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
+def _compare(runs: Runs, keys: list[Key], budget: int) -> Plain | None:
     splits = {key[:2] for key in keys if key[4] == budget}
     places = [key for key in keys if key[4] in {0, budget} and key[:2] in splits]
     names = list(dict.fromkeys((key[2], key[4]) for key in places))
@@ -65,7 +66,7 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> dict[str, Any] | None:
     labels = [label_of(name, "", labelled) for name, labelled in names]
     complete = ~np.isnan(errors).any(axis=1)
     means = _means(runs, names, places, tasks)
-    scenario: dict[str, Any] = {
+    scenario: Plain = {
         "budget": budget,
         "unit": unit,
         "n_tasks": len(errors),

@@ -3,140 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
-from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.benchmark.problem import JOINT, FoldRows, Problem, Shared, TestRows
+from xtalshift.benchmark.records import Role
+from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.families import FAMILIES, family_codes
-from xtalshift.data import MaterialsTable
+from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.composition import Blocks
 from xtalshift.methods import METHODS
-from xtalshift.model.dataset import groups_of, load_rows, targets_of
+from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits import SPLITTERS, Fold, RandomSplit, add_targets, add_validation, drop_near
-from xtalshift.splits.schemes import build_scheme
+from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, drop_near
+from xtalshift.splits import Rows as SplitRows
+from xtalshift.splits.schemes import FeaturizeFormulas, build_scheme
 
-__all__ = ["TAIL_SHARE", "Space", "make_folds", "prepare_problem", "wanted_features"]
+__all__ = ["MIN_TRAIN_ROWS", "Table", "make_folds", "prepare_shared", "prepare_table"]
 
-TAIL_SHARE = 0.05
-"""Share of the rows of a table whose targets count as extreme (the share of MatEx)."""
+MIN_TRAIN_ROWS = 10
 MIN_TEST_AFTER_LABELS = 10
 
-
-class Space(NamedTuple):
-    """What splits and audits of a table look at.
-
-    Attributes
-    ----------
-    X : ndarray of float64, shape (n, d)
-        Features, those of `BenchmarkData`.
-    groups : ndarray of str, shape (n,)
-        Reduced formulas.
-    """
-
-    X: NDArray[np.float64]
-    groups: NDArray[np.object_]
+Rows = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
-def wanted_features(spec: BenchmarkSpec) -> tuple[str, ...]:
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A data set with all its columns, and the features in which splitters measure distances."""
+
+    data: Dataset
+    X: FloatArray
+
+    @cached_property
+    def rows(self) -> SplitRows:
+        """The same as splitters take them."""
+        return SplitRows.of(self.X, self.data.y, self.data.groups, self.data.materials.compositions)
+
+
+def prepare_shared(
+    spec: BenchmarkSpec, plugins: dict[str, str], progress: Progress = NO_PROGRESS
+) -> tuple[Shared, dict[str, Table]]:
+    """Return the rows and folds of a benchmark, and its tables by name."""
+    features = wanted_features(spec)
+    problems, folds, tables = {}, {}, {}
+    for name, data in spec.data.items():
+        problems[name], tables[name] = prepare_table(name, data, features, progress)
+        for fold in make_folds(spec, name, tables[name], progress):
+            folds[fold.key] = fold
+    if spec.joint:
+        _say_tests(folds, progress)
+    return Shared(problems, folds, plugins), tables
+
+
+def _say_tests(folds: dict[str, FoldRows], progress: Progress) -> None:
+    """Say what the first fold of a joint benchmark holds out."""
+    for test in next(iter(folds.values())).tests:
+        if test.role == "ood" or len(test.description):
+            progress.say(
+                f"  {test.split} ({test.role}): {len(test.rows):,} test rows, {test.description}"
+            )
+
+
+def wanted_features(spec: BenchmarkSpec) -> tuple[Blocks, ...]:
     """Return all features that a method of a benchmark is run on, each once."""
-    wanted: list[str] = []
+    wanted: list[Blocks] = []
     for entry in spec.methods:
         own = entry.features or METHODS[entry.method].features
         wanted += [own] if own else spec.features
     return tuple(dict.fromkeys(wanted))
 
 
-def prepare_problem(
-    name: str, data: BenchmarkData, features: tuple[str, ...], progress: Progress = NO_PROGRESS
-) -> tuple[Problem, MaterialsTable, Space]:
+def prepare_table(
+    name: str,
+    settings: BenchmarkData,
+    features: tuple[Blocks, ...],
+    progress: Progress = NO_PROGRESS,
+) -> tuple[Problem, Table]:
     """Read and clean one table and compute its features.
 
     Parameters
     ----------
     name : str
         Of the table in the benchmark.
-    data : BenchmarkData
+    settings : BenchmarkData
         Where it comes from.
     features : tuple of str
         Blocks of `xtalshift.featurize.CompositionFeaturizer`.
     progress : Progress
-        Told what happens.
-
-    Returns
-    -------
-    problem : Problem
-        n rows.
-    table : MaterialsTable
-        The same rows, for the splitters.
-    space : Space
-        What splits and audits look at.
+        Receives what happens.
 
     Raises
     ------
     DataError
         If the data cannot be used.
     """
-    data = data.resolve()
-    table, cleaning, space = load_rows(data, progress)
-    if data.sample is not None and data.sample < len(table):
+    settings = settings.resolve()
+    inputs = read_inputs(settings, progress, flag=settings.flag)
+    data, space = inputs.data, inputs.X
+    if settings.sample is not None and settings.sample < len(data):
         draw = np.random.default_rng(derive_seed(0, "sample"))
-        rows = np.sort(draw.choice(len(table), data.sample, replace=False))
-        table, space = table.take(rows), space[rows]
-        progress.say(f"  {data.sample:,} of them drawn at random, the same for every seed")
-    compositions, _, _ = parse_formulas(table.formulas, hydrates=data.hydrates)
-    extra = table.feature_columns(data.feature_cols) if data.feature_cols else None
-    X: dict[str, NDArray[np.float64]] = {}
+        rows = np.sort(draw.choice(len(data), settings.sample, replace=False))
+        data, space = data.take(rows), space[rows]
+        progress.say(f"  {settings.sample:,} of them drawn at random, the same for every seed")
+    low, high = np.quantile(data.y, [TAIL_SHARE, 1 - TAIL_SHARE])
+    # tasks need the other columns no more, and the description is that of the whole table
+    slim = replace(data, columns=pd.DataFrame())
+    slim.__dict__["description"] = data.description
+    problem = Problem(name, slim, settings, {}, (float(low), float(high)))
+    values: dict[Blocks, FloatArray] = {}
     for block in features:
-        if block == data.features:
-            X[block] = space
+        if block == settings.features:
+            values[block] = space
             continue
-        values = CompositionFeaturizer(block, data.impute_nan).transform(compositions)  # type: ignore[arg-type]
-        X[block] = values if extra is None else np.hstack([values, extra])
-    y = targets_of(table)
-    low, high = np.quantile(y, [TAIL_SHARE, 1 - TAIL_SHARE])
-    _, groups = np.unique(groups_of(table).astype(str), return_inverse=True)
-    info = {
-        "name": name,
-        **table.describe(),
-        "transform": data.transform,
-        "impute_nan": data.impute_nan,
-        "hydrates": data.hydrates,
-        "feature_cols": list(data.feature_cols),
-        "split_features": data.features,
-        "families": list(FAMILIES),
-        "tails": {"low": float(low), "high": float(high)},
-        "cleaning": {k: v for k, v in cleaning.to_dict().items() if k.startswith("rows_")},
-    }
-    problem = Problem(
-        info,
-        X,
-        y,
-        groups.astype(np.int64),
-        family_codes(compositions),
-        table.formulas,
-    )
-    return problem, table, Space(space, groups_of(table))
+        computed = problem.featurizer(block).transform(data.materials.compositions)
+        values[block] = np.hstack([computed, data.materials.extra])
+    return replace(problem, X=values), Table(data, space)
 
 
 def make_folds(
-    spec: BenchmarkSpec,
-    name: str,
-    table: MaterialsTable,
-    space: NDArray[np.float64],
-    progress: Progress = NO_PROGRESS,
+    spec: BenchmarkSpec, name: str, table: Table, progress: Progress = NO_PROGRESS
 ) -> Iterator[FoldRows]:
     """Yield the folds of every split and seed for one table.
 
-    Held-out rows are the same for every seed, but for schemes that follow the training
+    Held-out rows are the same for every seed, except for schemes that follow the training
     distribution; a seed draws target labels from them, and ID test and validation rows from the
     training rows, whole formulas each.
 
@@ -146,49 +144,130 @@ def make_folds(
         Settings.
     name : str
         Of the table.
-    table : MaterialsTable
+    table : Table
         n rows.
-    space : ndarray of float64, shape (n, d)
-        Features that the splitters look at.
     progress : Progress
-        Told about budgets that a fold is too small for.
+        Receives the budgets that a fold is too small for.
 
     Raises
     ------
     SplitError
         If a split is impossible for these rows.
     """
-    data = spec.data[name].resolve()
-    groups = groups_of(table)
-    for split_name, given in spec.splits.items():
-        if given.data and name not in given.data:
-            continue
-        split = given.resolve()
-        found: list[Fold] | None = None
-        for seed in range(spec.seed, spec.seed + spec.seeds):
+    if spec.joint:
+        yield from _joint_folds(spec, name, table, progress)
+        return
+    for split_name, split in _splits_of(spec, name):
+        found: tuple[list[Fold], str] | None = None
+        for seed in spec.all_seeds:
             try:
-                if found is None or _is_id(split):
-                    splitter = build_scheme(
-                        split.scheme,
-                        split.params,
-                        table,
-                        hydrates=data.hydrates,
-                        featurize=CompositionFeaturizer(data.features, data.impute_nan).featurize,
-                        seed=seed if _is_id(split) else 0,
-                        progress=progress,
-                    )
-                    folds = splitter.folds(space, targets_of(table), groups)
-                    found = list(islice(folds, split.max_folds))
-                for number, fold in enumerate(found):
+                if found is None or split.is_id:
+                    found = _regions(spec, name, split, table, seed, progress)
+                for number, fold in enumerate(found[0]):
                     yield _finish(
-                        spec, split, name, split_name, number, seed, fold, groups, progress
-                    )
+                        spec, split, name, split_name, number, seed, fold, table.data.groups,
+                        found[1], progress,
+                    )  # fmt: skip
             except SplitError as error:
                 raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
 
 
-def _is_id(split: BenchmarkSplit) -> bool:
-    return SPLITTERS[split.scheme].role == "id"
+def _splits_of(spec: BenchmarkSpec, data: str) -> Iterator[tuple[str, BenchmarkSplit]]:
+    for name, split in spec.splits.items():
+        if not split.data or data in split.data:
+            yield name, split.resolve()
+
+
+def _regions(
+    spec: BenchmarkSpec,
+    name: str,
+    split: BenchmarkSplit,
+    table: Table,
+    seed: int,
+    progress: Progress,
+) -> tuple[list[Fold], str]:
+    """Return what a split holds out of a table, fold by fold, and in words."""
+    settings = spec.data[name].resolve()
+    data = table.data
+    splitter = build_scheme(
+        split.scheme,
+        split.params,
+        data,
+        hydrates=settings.hydrates,
+        featurize=_featurizer(settings),
+        seed=seed if split.is_id else 0,
+        progress=progress,
+    )
+    folds = islice(splitter.folds(table.rows), split.max_folds)
+    return list(folds), splitter.describe()
+
+
+def _featurizer(settings: BenchmarkData) -> FeaturizeFormulas:
+    return CompositionFeaturizer(settings.features, settings.impute_nan).featurize
+
+
+def _joint_folds(
+    spec: BenchmarkSpec, name: str, table: Table, progress: Progress
+) -> Iterator[FoldRows]:
+    """Yield one fold per seed whose training rows are those that no split holds out.
+
+    This is the protocol of arXiv:2408.09297: one training serves all test sets. The ID test rows
+    are drawn from the rows that no split holds out, so that they follow the training distribution.
+    """
+    held_out = _held_out(spec, name, table, progress)
+    groups = table.data.groups
+    taken = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for rows, _ in held_out.values())])
+    for seed in spec.all_seeds:
+        rest = np.setdiff1d(np.arange(len(groups)), taken)
+        parts: list[Rows] = []
+        for share, purpose in (
+            (spec.id_share, "random split"),
+            (spec.validation_share, "validation"),
+        ):
+            if len(rest) < MIN_TRAIN_ROWS:
+                raise SplitError(
+                    f"only {len(rest)} of {len(groups)} rows are in no test set; at least "
+                    f"{MIN_TRAIN_ROWS} are needed for training. Use fewer or smaller splits, or "
+                    "train once per split"
+                )
+            mask = np.zeros(len(rest), dtype=bool)
+            if share > 0:
+                draw = RandomSplit(share, derive_seed(seed, purpose))
+                mask = draw.held_out(rest, None, groups[rest])  # needs the formulas only
+            parts.append(rest[mask])
+            rest = rest[~mask]
+        inside, validation = parts
+        tests = []
+        if len(inside):
+            random = f"{RandomSplit(spec.id_share).describe()} that no shifted set holds"
+            tests.append(TestRows(spec.id_name, "id", inside, random))
+        for split_name, (rows, what) in held_out.items():
+            tests += [TestRows(split_name, "id", inside)] if len(inside) else []
+            tests += [TestRows(split_name, "ood", rows, what)] if len(rows) else []
+        yield FoldRows(
+            name, JOINT, 0, seed, JOINT, "high", (), rest, validation, inside[:0], tuple(tests)
+        )
+
+
+def _held_out(
+    spec: BenchmarkSpec, name: str, table: Table, progress: Progress
+) -> dict[str, tuple[Rows, str]]:
+    """Return the rows that each split of a joint benchmark holds out, and what they are."""
+    held_out: dict[str, tuple[Rows, str]] = {}
+    for split_name, split in _splits_of(spec, name):
+        if split.is_id:
+            raise SplitError(f"split {split_name!r}: a joint benchmark draws ID test rows itself")
+        try:
+            found, what = _regions(spec, name, split, table, 0, progress)
+        except SplitError as error:
+            raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
+        if len(found) != 1:
+            raise SplitError(
+                f"split {split_name!r} has {len(found)} folds; a joint benchmark needs splits of "
+                "one fold"
+            )
+        held_out[split_name] = found[0].test, what
+    return held_out
 
 
 def _finish(
@@ -200,10 +279,11 @@ def _finish(
     seed: int,
     fold: Fold,
     groups: NDArray[np.object_],
+    what: str,
     progress: Progress,
 ) -> FoldRows:
     """Return a fold with ID test rows, validation rows and target labels."""
-    role: Literal["id", "ood"] = "id" if _is_id(split) else "ood"
+    role: Role = "id" if split.is_id else "ood"
     if split.min_distance is not None:
         fold = drop_near(fold, groups, split.min_distance)
     wanted = spec.budgets if split.budgets is None else split.budgets
@@ -231,9 +311,15 @@ def _finish(
             "no validation rows: model selection would have to look at test rows; give "
             "validation_share"
         )
-    parts = {"train": fold.train, "val": fold.val, "id": inside}
-    parts |= {"target": fold.target, "test": fold.test}
+    rows = {
+        part: np.asarray(values, dtype=np.int64)
+        for part, values in (
+            ("train", fold.train), ("val", fold.val), ("target", fold.target), ("test", fold.test),
+        )
+    }  # fmt: skip
+    tests = [TestRows(name, "id", np.asarray(inside, dtype=np.int64), what)] if len(inside) else []
+    tests.append(TestRows(name, role, rows["test"], what))
     return FoldRows(
-        data, name, number, seed, fold.name, role, split.tail, budgets,
-        {part: np.asarray(rows, dtype=np.int64) for part, rows in parts.items()},
+        data, name, number, seed, fold.name, split.tail, budgets,
+        rows["train"], rows["val"], rows["target"], tuple(tests),
     )  # fmt: skip

@@ -1,52 +1,92 @@
-"""What all tasks share, prepared once: rows with features, and the folds."""
+"""What all tasks share, prepared once: data sets with features, and the folds."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Self
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.errors import DataError
+from xtalshift.benchmark.records import Plain, Role
+from xtalshift.data import Dataset
+from xtalshift.data.settings import DataConfig
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.composition import Blocks
 
-__all__ = ["FoldRows", "Problem", "Shared"]
+__all__ = ["JOINT", "FoldRows", "Problem", "Shared", "TestRows"]
 
-Array = NDArray[Any]
+Rows = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+JOINT = "all"
+"""Name of the split of a fold whose one training serves every split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The rows of one table; arrays may be read-only and shared with other processes.
+    """One table; its features may be read-only and shared with other processes.
 
     Attributes
     ----------
-    info : dict
-        Plain values: ``name, target, unit, source, sha256, rows, conditions, transform, impute_nan,
-        hydrates``, ``families`` (names), ``cleaning`` and ``tails`` (side -> the target beyond
-        which the 5 % most extreme lie).
+    name : str
+        In the specification.
+    data : Dataset
+        n clean rows.
+    settings : DataConfig
+        How features and targets are made.
     X : dict of ndarray of float64, shape (n, d)
-        By features.
-    y : ndarray of float64, shape (n,)
-        Targets in their unit.
-    groups : ndarray of int64, shape (n,)
-        Number of the reduced formula.
-    families : ndarray of int64, shape (n,)
-        Place of the chemical family in ``info["families"]``.
-    formulas : ndarray of str, shape (n,)
-        As read.
+        Features by their name; the extra feature columns are the last ones.
+    tails : (float, float)
+        Targets beyond which the 5 % lowest and highest lie.
     """
 
-    info: dict[str, Any]
-    X: dict[str, NDArray[np.float64]]
-    y: NDArray[np.float64]
-    groups: NDArray[np.int64]
-    families: NDArray[np.int64]
-    formulas: Array
+    name: str
+    data: Dataset
+    settings: DataConfig
+    X: Mapping[Blocks, FloatArray]
+    tails: tuple[float, float]
+
+    @cached_property
+    def formula_numbers(self) -> Rows:
+        """Number of the reduced formula of each row, shape (n,)."""
+        return np.unique(self.data.groups.astype(str), return_inverse=True)[1].astype(np.int64)
+
+    def featurizer(self, features: Blocks) -> CompositionFeaturizer:
+        """Return what computes some of the features."""
+        return CompositionFeaturizer(features, self.settings.impute_nan, self.settings.hydrates)
+
+    def describe(self) -> Plain:
+        """Return what the table is, for the summary."""
+        settings, intake = self.settings, self.data.intake
+        assert intake is not None
+        return {
+            "name": self.name,
+            **self.data.description,
+            "transform": settings.transform,
+            "impute_nan": settings.impute_nan,
+            "hydrates": settings.hydrates,
+            "feature_cols": list(settings.feature_cols),
+            "split_features": settings.features,
+            "tails": {"low": self.tails[0], "high": self.tails[1]},
+            "cleaning": {k: v for k, v in intake.to_dict().items() if k.startswith("rows_")},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TestRows:
+    """Rows that a trained method is evaluated on, and what they are in words."""
+
+    __test__ = False  # for pytest
+
+    split: str
+    role: Role
+    rows: Rows
+    description: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +96,19 @@ class FoldRows:
     Attributes
     ----------
     data, split : str
-        Names in the specification.
+        Names in the specification; the split is ``all`` where one training serves every split.
     fold, seed : int
         Number of the fold; seed of all that is drawn.
     name : str
         What is held out.
-    role : {"id", "ood"}
-        Of the test rows.
     tail : {"high", "low"}
         Where extreme targets are sought.
     budgets : tuple of int
         Numbers of target labels that the fold has rows for.
-    parts : dict of ndarray of int
-        ``train``, ``val``, ``id`` (ID test rows), ``target`` (in the order of the budgets) and
-        ``test``; row numbers.
+    train, val, target : ndarray of int64
+        Row numbers; `target` in the order of the budgets.
+    tests : tuple of TestRows
+        At least one.
     """
 
     data: str
@@ -77,20 +116,39 @@ class FoldRows:
     fold: int
     seed: int
     name: str
-    role: Literal["id", "ood"]
     tail: Literal["high", "low"]
     budgets: tuple[int, ...]
-    parts: dict[str, NDArray[np.int64]] = field(repr=False)
+    train: Rows = field(repr=False)
+    val: Rows = field(repr=False)
+    target: Rows = field(repr=False)
+    tests: tuple[TestRows, ...] = field(repr=False)
 
     @property
     def key(self) -> str:
-        """What tells it from the other folds of a benchmark."""
+        """What distinguishes it from the other folds of a benchmark."""
         return f"{self.data}/{self.split}/{self.fold}/{self.seed}"
+
+    def describe_split(self, split: str) -> str:
+        """Return what a split holds out, in words."""
+        return next((t.description for t in self.tests if t.split == split and t.description), "")
+
+    @property
+    def id_rows(self) -> Rows:
+        """The ID test rows, which are those of every split of the fold."""
+        return next((test.rows for test in self.tests if test.role == "id"), self.train[:0])
+
+    @cached_property
+    def test_rows(self) -> Rows:
+        """The held-out rows of all splits, each once; the ID test rows where there are no other."""
+        outside = [test.rows for test in self.tests if test.role == "ood"]
+        return np.unique(np.concatenate(outside)) if outside else self.id_rows
 
     def sha256(self) -> str:
         """Return the hash of all rows."""
         digest = hashlib.sha256()
-        for name, rows in self.parts.items():
+        named = [("train", self.train), ("val", self.val), ("target", self.target)]
+        named += [(f"{test.split} {test.role}", test.rows) for test in self.tests]
+        for name, rows in named:
             digest.update(f"{name} {len(rows)} ".encode())
             digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())
         return digest.hexdigest()
@@ -108,76 +166,11 @@ class Shared:
         By `FoldRows.key`.
     plugins : dict of str
         Source of each plugin, by file name.
+    domains : dict of ApplicabilityDomain
+        By fold and features, for models that are kept.
     """
 
     problems: dict[str, Problem]
     folds: dict[str, FoldRows]
     plugins: dict[str, str]
-
-    def save(self, folder: Path) -> None:
-        """Write everything such that `load` maps the arrays instead of reading them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = dict(self._arrays())
-        for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values)
-        meta = {
-            "problems": {
-                name: {"info": one.info, "features": list(one.X)}
-                for name, one in self.problems.items()
-            },
-            "folds": [
-                {k: v for k, v in vars(fold).items() if k != "parts"}
-                | {"sizes": {part: len(rows) for part, rows in fold.parts.items()}}
-                for fold in self.folds.values()
-            ],
-            "plugins": self.plugins,
-        }
-        (folder / "shared.json").write_text(json.dumps(meta), encoding="utf-8")
-
-    def _arrays(self) -> Iterator[tuple[str, Array]]:
-        for number, one in enumerate(self.problems.values()):
-            for name, values in one.X.items():
-                yield f"{number}-X-{name}", values
-            for name in ("y", "groups", "families"):
-                yield f"{number}-{name}", getattr(one, name)
-            yield f"{number}-formulas", np.asarray(one.formulas, dtype=str)
-        rows = [part for fold in self.folds.values() for part in fold.parts.values()]
-        yield "folds", np.concatenate(rows).astype(np.int64)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Return what `save` wrote; arrays are read-only and live once in memory per machine.
-
-        Raises
-        ------
-        DataError
-            If a file is missing.
-        """
-        try:
-            meta = json.loads((folder / "shared.json").read_text(encoding="utf-8"))
-
-            def read(name: str) -> Array:
-                return np.asanyarray(np.load(folder / f"{name}.npy", mmap_mode="r"))
-
-            problems = {
-                name: Problem(
-                    info=one["info"],
-                    X={features: read(f"{number}-X-{features}") for features in one["features"]},
-                    y=read(f"{number}-y"),
-                    groups=read(f"{number}-groups"),
-                    families=read(f"{number}-families"),
-                    formulas=read(f"{number}-formulas"),
-                )
-                for number, (name, one) in enumerate(meta["problems"].items())
-            }
-            rows, start = read("folds"), 0
-        except OSError as error:
-            raise DataError(f"cannot read the prepared rows: {error}") from error
-        folds = {}
-        for one in meta["folds"]:
-            parts = {}
-            for part, size in one.pop("sizes").items():
-                parts[part], start = rows[start : start + size], start + size
-            fold = FoldRows(**{**one, "budgets": tuple(one["budgets"])}, parts=parts)
-            folds[fold.key] = fold
-        return cls(problems, folds, meta["plugins"])
+    domains: dict[tuple[str, Blocks], ApplicabilityDomain] = field(default_factory=dict)

@@ -1,9 +1,207 @@
-"""What a benchmark leaves behind: names of its files and columns."""
+"""What a benchmark leaves behind: records of tasks, and the names of files and columns."""
 
-__all__ = ["JUDGED_COLUMNS", "RESULTS_FILE", "SCHEMA_VERSION"]
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self
+
+__all__ = [
+    "COVERAGE_COLUMNS",
+    "HISTORY_FILE",
+    "KIND",
+    "PREDICTIONS_FILE",
+    "READABLE_VERSIONS",
+    "RESULTS_FILE",
+    "SCHEMA_VERSION",
+    "SUMMARY_FILE",
+    "SUMMARY_VERSION",
+    "TRUST_COLUMNS",
+    "Plain",
+    "Role",
+    "Score",
+    "TaskRecord",
+]
 
 RESULTS_FILE = "results.json"
-SCHEMA_VERSION = 1
+PREDICTIONS_FILE = "predictions.parquet"
+HISTORY_FILE = "history.json"
+SCHEMA_VERSION = 2
+"""Of ``results.json``: 2 since `run` is a benchmark; 1 had ``cleaning`` where 2 has ``intake``."""
+READABLE_VERSIONS = (1, 2)
+"""Versions of ``results.json`` that can be reported."""
 
-JUDGED_COLUMNS = ["lower", "upper", "std", "needed_level", "ood_score", "in_domain"]
+SUMMARY_FILE = "summary.json"
+SUMMARY_VERSION = 2
+KIND = "xtalshift-benchmark-summary"
+
+TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domain")
 """Columns of ``predictions.parquet`` that say how far to trust a prediction."""
+COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
+
+Role = Literal["id", "ood", "pool"]
+Plain = dict[str, Any]
+"""Values as JSON holds them."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one variant of a trained method did on one set of test rows; None where not measured.
+
+    Attributes
+    ----------
+    variant : str
+        ``""``, or the name of other weights of the same training (``last``, ``ema``).
+    split : str
+        Whose test rows.
+    role : {"id", "ood", "pool"}
+        Rows like the training rows, held-out rows, or both together (for the tail measures).
+    n : int
+        Test rows.
+    mae, rmse, r2, mae_over_dummy, rmse_over_dummy, spearman : float
+        See `xtalshift.metrics.regression_scores`.
+    dummy_mae, dummy_rmse : float
+        Errors of the training mean.
+    mae_low, mae_high : float
+        Bootstrap interval of the mean absolute error over formulas.
+    worst_family, worst_family_mae
+        The chemical family with the largest error.
+    coverage_90, median_width_90 : float
+        Share of the targets that the 90 % intervals contain, and the median width of these.
+    n_tail, tail_recall, tail_precision, tail_enrichment : float
+        See `xtalshift.metrics.tail_scores`.
+    top30_precision, top30_precision_weighted : float
+        See `xtalshift.metrics.extrapolative_precision`.
+    """
+
+    variant: str
+    split: str
+    role: Role
+    n: int
+    mae: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    mae_over_dummy: float | None = None
+    rmse_over_dummy: float | None = None
+    spearman: float | None = None
+    dummy_mae: float | None = None
+    dummy_rmse: float | None = None
+    mae_low: float | None = None
+    mae_high: float | None = None
+    worst_family: str | None = None
+    worst_family_mae: float | None = None
+    coverage_90: float | None = None
+    median_width_90: float | None = None
+    n_tail: int | None = None
+    tail_recall: float | None = None
+    tail_precision: float | None = None
+    tail_enrichment: float | None = None
+    top30_precision: float | None = None
+    top30_precision_weighted: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What became of one task: one training of one method and its scores.
+
+    Attributes
+    ----------
+    id : str
+        Hash of everything that its numbers depend on.
+    name, method, features : str
+        Name in tables, key of `xtalshift.methods.METHODS`, features.
+    data, split : str
+        Names in the specification; the split is ``all`` where one training serves all splits.
+    fold, seed, budget : int
+        Number of the fold, seed, number of target labels.
+    fold_name : str
+        What the fold holds out.
+    n_train, n_val, n_id, n_test : int
+        Rows.
+    status : {"ok", "failed"}
+        With `reason` and `traceback` of a failure.
+    seconds, cpu_seconds, predict_seconds : float
+        Of training; processor time of the whole task, which other work on the machine hardly
+        changes; of prediction.
+    peak_mib : float
+        Memory of the task beyond that of the process before; None where it cannot be measured.
+    host : str
+        Where it ran.
+    attempts : int
+        How often it was begun, after processes that died.
+    val_mae : float
+        Mean absolute error on the validation rows.
+    row_cap, n_used : int
+        Most rows that the method takes, and how many it took.
+    tuning : mapping
+        See `xtalshift.benchmark.tune.tune`.
+    best_epoch : int
+        Epoch whose parameters were kept.
+    results : tuple of Score
+        Empty after a failure.
+    """
+
+    id: str
+    name: str
+    method: str
+    features: str
+    data: str
+    split: str
+    fold: int
+    fold_name: str
+    seed: int
+    budget: int
+    n_train: int
+    n_val: int
+    n_id: int
+    n_test: int
+    status: Literal["ok", "failed"] = "ok"
+    reason: str = ""
+    traceback: str = ""
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    predict_seconds: float | None = None
+    peak_mib: float | None = None
+    host: str = ""
+    attempts: int = 1
+    val_mae: float | None = None
+    row_cap: int | None = None
+    n_used: int | None = None
+    tuning: Mapping[str, Any] | None = None
+    best_epoch: int | None = None
+    results: tuple[Score, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the task did not fail."""
+        return self.status == "ok"
+
+    def content(self) -> Self:
+        """Return the record without what may differ between two runs of the same task."""
+        # a task may have another name in the tables of another benchmark
+        return replace(
+            self, name="", seconds=None, cpu_seconds=None, predict_seconds=None, peak_mib=None,
+            host="", attempts=1,
+        )  # fmt: skip
+
+    def to_plain(self) -> Plain:
+        """Return the values that JSON holds, those that are unset left out."""
+        plain = _set_values(asdict(self))
+        plain["results"] = [_set_values(asdict(score)) for score in self.results]
+        return plain
+
+    @classmethod
+    def from_plain(cls, values: Plain) -> Self:
+        """Return the record that `to_plain` wrote; names that it does not know are ignored."""
+        known = {item.name for item in fields(cls)}
+        columns = {item.name for item in fields(Score)}
+        scores = [
+            Score(**{key: value for key, value in one.items() if key in columns})
+            for one in values.get("results", ())
+        ]
+        own = {key: value for key, value in values.items() if key in known}
+        return cls(**{**own, "results": tuple(scores)})
+
+
+def _set_values(values: Plain) -> Plain:
+    return {key: value for key, value in values.items() if value is not None}

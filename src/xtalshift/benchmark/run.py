@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
-from xtalshift.benchmark.executors import Executor
+from xtalshift.benchmark.fit_task import find_domains
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
-from xtalshift.benchmark.prepare import (
-    Space,
-    make_folds,
-    prepare_problem,
-    wanted_features,
-)
+from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import SUMMARY_FILE, Plain, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
-from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
+from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
+from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
+from xtalshift.errors import ConfigError
 from xtalshift.jsonio import write_json
 from xtalshift.nn.device import describe_device, resolve_device
+from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance
 
-__all__ = ["RunOptions", "count_tasks", "prepare_shared", "run_benchmark"]
+__all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
@@ -53,6 +54,8 @@ class RunOptions:
         the work; their stores are merged afterwards.
     merge : tuple of Path
         Folders of other stores, whose records are taken over first.
+    keep : bool
+        Whether each task leaves its predictions, its model and its training history in ``tasks/``.
     """
 
     overwrite: bool = False
@@ -60,17 +63,40 @@ class RunOptions:
     limit_seconds: float | None = None
     shard: tuple[int, int] = (1, 1)
     merge: tuple[Path, ...] = ()
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """What a benchmark read and what became of its tasks.
+
+    Attributes
+    ----------
+    summary : dict
+        What ``summary.json`` holds, see `xtalshift.benchmark.summary.summarise`.
+    records : tuple of TaskRecord
+        Of the tasks that have one, in the order of the plan.
+    shared : Shared
+        Rows and folds.
+    tables : dict of Table
+        By name.
+    """
+
+    summary: Plain
+    records: tuple[TaskRecord, ...]
+    shared: Shared
+    tables: dict[str, Table]
 
 
 def run_benchmark(
     spec: BenchmarkSpec,
     out: Path,
-    executor: Executor,
+    executor: Executor | None = None,
     *,
     folder: Path = Path(),
     options: RunOptions = RunOptions(),
     progress: Progress = NO_PROGRESS,
-) -> dict[str, Any]:
+) -> BenchmarkRun:
     """Run the tasks of a benchmark that have no record yet, and write the summary.
 
     Parameters
@@ -79,19 +105,18 @@ def run_benchmark(
         What is compared.
     out : Path
         Folder of ``records.jsonl``, ``summary.json``, ``benchmark.toml`` and ``audit.json``.
-    executor : Executor
-        Where tasks run.
+    executor : Executor, optional
+        Where tasks run; by default one process per core, with one thread each.
     folder : Path
         That of the specification, where its plugins lie.
     options : RunOptions
         What to do with records that are there, and which part to run.
     progress : Progress
-        Told how far the benchmark is.
+        Receives how far the benchmark is.
 
     Returns
     -------
-    dict
-        What ``summary.json`` holds, see `xtalshift.benchmark.summary.summarise`.
+    BenchmarkRun
 
     Raises
     ------
@@ -99,15 +124,18 @@ def run_benchmark(
         If the specification, the data, a split or the folder cannot be used. A task that fails is a
         record.
     """
+    executor = executor or make_executor()
+    if options.keep and not executor.shares_files:
+        raise ConfigError("predictions and models are kept on this machine only: use local workers")
     plugins = read_plugins(spec.plugins, folder)
     load_plugins(plugins)
     spec = spec.check_methods().model_copy(update={"threads": executor.threads})
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
-    shared, spaces = prepare_shared(spec, plugins, progress)
+    shared, tables = prepare_shared(spec, plugins, progress)
     header = {
         "versions": provenance["versions"],
-        "data": {name: one.info["sha256"] for name, one in shared.problems.items()},
+        "data": {n: one.data.description["sha256"] for n, one in shared.problems.items()},
         "threads": spec.threads,
         "device": device,
     }
@@ -115,7 +143,7 @@ def run_benchmark(
         _keep_spec(spec, plugins, out)
         for other in options.merge:
             progress.say(f"{store.merge(other):,} records taken over from {other}")
-        audits = audit_splits(shared, spaces, out, progress)
+        audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
         everything = plan_tasks(spec, shared)
         tasks = everything[options.shard[0] - 1 :: options.shard[1]]
         open_tasks = [task for task in tasks if _is_open(task, store, retry=options.retry)]
@@ -125,13 +153,13 @@ def run_benchmark(
         finally:  # also after Ctrl-C: the summary is of what there is
             records = [
                 # a record may have been made under another name
-                {**store.records[task.id], "name": task.name}
+                replace(store.records[task.id], name=task.name)
                 for task in everything
                 if task.id in store.records
             ]
             summary = summarise(spec, shared, records, len(everything), audits, provenance)
             write_json(out / SUMMARY_FILE, summary)
-    return summary
+    return BenchmarkRun(summary, tuple(records), shared, tables)
 
 
 def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
@@ -159,22 +187,9 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     )
 
 
-def prepare_shared(
-    spec: BenchmarkSpec, plugins: dict[str, str], progress: Progress = NO_PROGRESS
-) -> tuple[Shared, dict[str, Space]]:
-    """Return the rows and folds of a benchmark, and what splits and audits look at, by table."""
-    features = wanted_features(spec)
-    problems, folds, spaces = {}, {}, {}
-    for name, data in spec.data.items():
-        problems[name], table, spaces[name] = prepare_problem(name, data, features, progress)
-        for fold in make_folds(spec, name, table, spaces[name].X, progress):
-            folds[fold.key] = fold
-    return Shared(problems, folds, plugins), spaces
-
-
 def _is_open(task: Task, store: RecordStore, *, retry: bool) -> bool:
     record = store.records.get(task.id)
-    return record is None or (retry and record["status"] != "ok")
+    return record is None or (retry and not record.ok)
 
 
 def _execute(
@@ -189,21 +204,42 @@ def _execute(
     """Run tasks and store their records as they come."""
     if not tasks:
         return
+    if options.keep:
+        shared = replace(shared, domains=find_domains(shared, tasks, progress))
     limit = _TimeLimit(options.limit_seconds)
-    done: list[dict[str, Any]] = []
+    keep = store.path.parent.absolute() if options.keep else None
+    context = TaskContext.of(spec, keep)
+    done: list[TaskRecord] = []
     said = time.monotonic()
     with (
+        ExitStack() as stack,
         progress.task("benchmark", len(tasks)) as bar,
-        closing(executor.run(limit.watch(tasks), shared, TaskContext.of(spec))) as records,
+        _TrainingBars(progress) as bars,
     ):
-        for record in records:
+        outcomes = executor.map(
+            work,
+            limit.watch(tasks),
+            setup=partial(prepare_worker, shared, context),
+            # a process per task: a task that needs much memory leaves none of it to the next
+            policy=Policy(
+                fresh=True,
+                gpu=context.settings.device.startswith("cuda"),
+                preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+            ),
+            ordered=False,
+            on_event=bars.show,
+        )
+        stack.enter_context(closing(outcomes))
+        for outcome in outcomes:
+            record = outcome_record(outcome, shared)
+            bars.close(outcome.item)
             store.add(record)
             done.append(record)
-            bar.advance(task=f"{record['name']} on {record['split']}, seed {record['seed']}")
-            if record["status"] != "ok":
+            bar.advance(task=f"{record.name} on {record.split}, seed {record.seed}")
+            if not record.ok:
                 progress.say(
-                    f"  {record['name']} failed on {record['split']} fold {record['fold']}, seed "
-                    f"{record['seed']}: {record['reason']}"
+                    f"  {record.name} failed on {record.split} fold {record.fold}, seed "
+                    f"{record.seed}: {record.reason}"
                 )
             if time.monotonic() - said > LEADERBOARD_SECONDS:
                 said = time.monotonic()
@@ -213,6 +249,54 @@ def _execute(
             f"The time limit is reached, {len(tasks) - len(done):,} tasks are left; the same "
             "command continues"
         )
+
+
+@dataclass
+class _Bar:
+    stack: ExitStack
+    bar: ProgressTask
+    done: int = 0
+
+
+class _TrainingBars:
+    """Shows how far the trainings of tasks in other processes are."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[tuple[str, str], _Bar] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for key in list(self._bars):
+            self._end(key)
+
+    def show(self, task: Task, event: ProgressEvent) -> None:
+        """Show the state that a task sent."""
+        if event.text:
+            self._progress.say(event.text)
+        if not event.name:
+            return
+        key = (task.id, event.name)
+        if key not in self._bars:
+            for other in [other for other in self._bars if other[0] == task.id]:
+                self._end(other)
+            stack = ExitStack()
+            bar = stack.enter_context(self._progress.task(task.name, event.total))
+            self._bars[key] = _Bar(stack, bar)
+        shown = self._bars[key]
+        if event.done > shown.done:
+            shown.bar.advance(event.done - shown.done, **event.info)
+            shown.done = event.done
+
+    def close(self, task: Task) -> None:
+        """Remove the bars of a task that is done."""
+        for key in [key for key in self._bars if key[0] == task.id]:
+            self._end(key)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        self._bars.pop(key).stack.close()
 
 
 class _TimeLimit:

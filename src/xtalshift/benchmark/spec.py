@@ -46,9 +46,12 @@ class BenchmarkData(DataConfig):
     ----------
     sample : int, optional
         So many rows are drawn at random once, the same for every seed.
+    flag : str, optional
+        Column of flags; a flagged row flags its formula before rows of one formula are merged.
     """
 
     sample: int | None = Field(default=None, ge=50)
+    flag: str | None = None
 
     def resolve(self) -> Self:
         """Return the same with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
@@ -77,7 +80,7 @@ class BenchmarkSplit(Settings):
     Attributes
     ----------
     scheme, params
-        As in `xtalshift.splits.settings.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
+        As in `xtalshift.splits.split_spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
     data : list of str
         Names of the tables it is for; empty: all.
     max_folds : int, optional
@@ -107,6 +110,11 @@ class BenchmarkSplit(Settings):
     def _known_scheme(cls, name: str) -> str:
         SPLITTERS[name]  # raises with the list of names
         return name
+
+    @property
+    def is_id(self) -> bool:
+        """Whether the held-out rows follow the training distribution."""
+        return SPLITTERS[self.scheme].role == "id"
 
     def resolve(self) -> Self:
         """Return the same with ``$XTALSHIFT_DATA`` in parameters replaced by that folder."""
@@ -190,6 +198,13 @@ class BenchmarkSpec(MethodSettings):
         Share of the training rows that become ID test rows.
     validation_share : float
         Share of the rest for model selection, where the scheme has no validation rows.
+    joint : bool
+        Train once on the rows that no split holds out, instead of once per split (the protocol of
+        arXiv:2408.09297); the ID test rows are then those of every split.
+    id_name : str
+        Name of the ID test rows in a joint benchmark.
+    audit : bool
+        Whether splits are audited.
     plugins : list of str
         Python files that register methods of your own, relative to the specification.
     tuning : TuningConfig
@@ -199,18 +214,28 @@ class BenchmarkSpec(MethodSettings):
     title: str = ""
     data: dict[str, BenchmarkData] = Field(min_length=1)
     features: tuple[Blocks, ...] = Field(default=("magpie",), min_length=1)
-    splits: dict[str, BenchmarkSplit] = Field(min_length=1)
+    splits: dict[str, BenchmarkSplit] = Field(default_factory=dict)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
     budgets: Budgets = ()
     id_share: float = Field(default=0.1, ge=0, lt=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
+    joint: bool = False
+    id_name: str = "random"
+    audit: bool = True
     plugins: tuple[str, ...] = ()
     tuning: TuningConfig = TuningConfig()
 
+    @property
+    def all_seeds(self) -> range:
+        """The seeds."""
+        return range(self.seed, self.seed + self.seeds)
+
     @model_validator(mode="after")
     def _check_data(self) -> Self:
+        if not self.splits and not self.joint:
+            raise ValueError("name at least one split")
         for name, split in self.splits.items():
             for data in split.data:
                 if data not in self.data:
@@ -233,7 +258,7 @@ class BenchmarkSpec(MethodSettings):
         for entry in self.methods:
             method = METHODS[entry.method]
             budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
-            if method.sees == "labels" and not budgets:
+            if method.target_access == "labels" and not budgets:
                 raise ConfigError(
                     f"method {entry.name!r} uses target labels, and there are no budgets; add "
                     "budgets = [64], or leave the method out"

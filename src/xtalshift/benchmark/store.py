@@ -8,20 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from filelock import FileLock, Timeout
 
+from xtalshift.benchmark.records import Plain, TaskRecord
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.jsonio import finite
 
-__all__ = ["MACHINE_KEYS", "RECORDS_FILE", "RecordStore", "read_records"]
+__all__ = ["RECORDS_FILE", "RecordStore", "read_records"]
 
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
-SCHEMA_VERSION = 1
-MACHINE_KEYS = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "attempts")
-"""What may differ between two records of the same task."""
+SCHEMA_VERSION = 2
 
 
 @dataclass
@@ -38,17 +37,17 @@ class RecordStore:
         The file.
     header : dict
         Plain values.
-    records : dict of dict
+    records : dict of TaskRecord
         By task id.
     """
 
     path: Path
-    header: dict[str, Any]
-    records: dict[str, dict[str, Any]]
+    header: Plain
+    records: dict[str, TaskRecord]
     _lock: FileLock
 
     @classmethod
-    def open(cls, folder: Path, header: dict[str, Any], *, overwrite: bool = False) -> Self:
+    def open(cls, folder: Path, header: Plain, *, overwrite: bool = False) -> Self:
         """Lock and read the store of a folder, or begin one.
 
         Parameters
@@ -105,10 +104,10 @@ class RecordStore:
     ) -> None:
         self._lock.release()
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: TaskRecord) -> None:
         """Append the record of a task."""
-        plain = finite(record)
-        self.records[record["id"]] = plain
+        plain = finite(record.to_plain())
+        self.records[record.id] = TaskRecord.from_plain(plain)
         _append(self.path, plain)
 
     def merge(self, folder: Path) -> int:
@@ -127,11 +126,11 @@ class RecordStore:
         new = []
         for task, record in records.items():
             mine = self.records.get(task)
-            if mine is None or (mine["status"] != "ok" and record["status"] == "ok"):
+            if mine is None or (not mine.ok and record.ok):
                 new.append(record)
-            elif record["status"] == "ok" and _content(mine) != _content(record):
+            elif record.ok and mine.content() != record.content():
                 raise ConfigError(
-                    f"task {task} ({record['name']}, {record['split']}, seed {record['seed']}) has "
+                    f"task {task} ({record.name}, {record.split}, seed {record.seed}) has "
                     f"other results in {path} than in {self.path}; the machines do not agree. "
                     "Nothing was merged"
                 )
@@ -140,14 +139,14 @@ class RecordStore:
         return len(new)
 
 
-def read_records(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def read_records(path: Path) -> tuple[Plain, dict[str, TaskRecord]]:
     """Read a store without locking it.
 
     Returns
     -------
     header : dict
         The first line.
-    records : dict of dict
+    records : dict of TaskRecord
         The last record of each task by its id; a last line that is not finished does not count.
 
     Raises
@@ -175,7 +174,7 @@ def read_records(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]
             f"{path} has schema_version {parsed[0]['schema_version']}, this version reads "
             f"{SCHEMA_VERSION}; choose another --out"
         )
-    return parsed[0], {record["id"]: record for record in parsed[1:]}
+    return parsed[0], {one["id"]: TaskRecord.from_plain(one) for one in parsed[1:]}
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -185,7 +184,7 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield line
 
 
-def _append(path: Path, values: dict[str, Any]) -> None:
+def _append(path: Path, values: Plain) -> None:
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
     with path.open("ab", buffering=0) as file:
         file.write(text.encode())
@@ -210,7 +209,7 @@ def _cut_torn_line(path: Path) -> None:
             file.truncate(whole)
 
 
-def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path, remedy: str) -> None:
+def _check_header(found: Plain, wanted: Plain, path: Path, remedy: str) -> None:
     """Raise unless records may stand side by side; a table that only one has is no difference."""
     here, there = dict(wanted), dict(found)
     common = here.get("data", {}).keys() & there.get("data", {}).keys()
@@ -222,8 +221,3 @@ def _check_header(found: dict[str, Any], wanted: dict[str, Any], path: Path, rem
         raise ConfigError(
             f"{path} holds records that cannot be compared with these ({pairs}); {remedy}"
         )
-
-
-def _content(record: dict[str, Any]) -> dict[str, Any]:
-    # a task may have another name in the tables of another benchmark
-    return {key: value for key, value in record.items() if key not in {*MACHINE_KEYS, "name"}}

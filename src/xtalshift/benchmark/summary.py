@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import KIND, SUMMARY_VERSION, Plain, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.methods import METHODS
 
-__all__ = ["SUMMARY_FILE", "SUMMARY_VERSION", "rank_so_far", "summarise"]
+__all__ = ["rank_so_far", "summarise"]
 
-SUMMARY_FILE = "summary.json"
-SUMMARY_VERSION = 1
-KIND = "xtalshift-benchmark-summary"
 _N_SHOWN = 6
 
 
 def summarise(
     spec: BenchmarkSpec,
     shared: Shared,
-    records: list[dict[str, Any]],
+    records: Sequence[TaskRecord],
     n_tasks: int,
-    audits: dict[str, dict[str, Any]],
-    provenance: dict[str, Any],
-) -> dict[str, Any]:
+    audits: dict[str, Plain],
+    provenance: Plain,
+) -> Plain:
     """Return everything that tables and figures show.
 
     Parameters
@@ -37,7 +34,7 @@ def summarise(
         What was compared.
     shared : Shared
         Rows and folds.
-    records : list of dict
+    records : sequence of TaskRecord
         Of the tasks that have one.
     n_tasks : int
         Of the whole benchmark.
@@ -62,9 +59,9 @@ def summarise(
         "spec": spec.to_dict(),
         "provenance": provenance,
         "n_tasks": n_tasks,
-        "n_done": sum(record["status"] == "ok" for record in records),
-        "n_failed": sum(record["status"] != "ok" for record in records),
-        "data": [one.info for one in shared.problems.values()],
+        "n_done": sum(record.ok for record in records),
+        "n_failed": sum(not record.ok for record in records),
+        "data": [one.describe() for one in shared.problems.values()],
         "methods": _methods(records),
         "splits": _splits(spec, shared, audits),
         "cells": runs.cells(),
@@ -72,9 +69,9 @@ def summarise(
         "curves": runs.label_curves(),
         "folds": runs.folds(),
         "failures": [
-            {key: record.get(key) for key in _FAILURE_KEYS}
+            {key: getattr(record, key) for key in _FAILURE_KEYS}
             for record in records
-            if record["status"] != "ok"
+            if not record.ok
         ],
     }
 
@@ -84,51 +81,55 @@ _FAILURE_KEYS = (
 )  # fmt: skip
 
 
-def _methods(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _methods(records: Sequence[TaskRecord]) -> list[Plain]:
     """Return each method once, in the order of the specification."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Plain] = {}
     for record in records:
-        method = METHODS[record["method"]]
+        method = METHODS[record.method]
         one = found.setdefault(
-            record["name"],
+            record.name,
             {
-                "name": record["name"],
-                "method": record["method"],
-                "features": record["features"],
-                "kind": method.kind,
-                "sees": method.sees,
+                "name": record.name,
+                "method": record.method,
+                "features": record.features,
+                "kind": method.family,
+                "sees": method.target_access,
                 "row_cap": None,
             },
         )
-        if record.get("row_cap") and (record.get("n_used") or 0) < record["n_train"]:
-            one["row_cap"] = record["row_cap"]
+        if record.row_cap and (record.n_used or 0) < record.n_train:
+            one["row_cap"] = record.row_cap
     return list(found.values())
 
 
-def _splits(
-    spec: BenchmarkSpec, shared: Shared, audits: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _splits(spec: BenchmarkSpec, shared: Shared, audits: dict[str, Plain]) -> list[Plain]:
     """Return what each split of each table is: sizes, labels of the audit."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], Plain] = {}
     for fold in shared.folds.values():
-        one = found.setdefault(
-            (fold.data, fold.split),
-            {
-                "data": fold.data,
-                "split": fold.split,
-                "scheme": spec.splits[fold.split].scheme,
-                "params": spec.splits[fold.split].params,
-                "role": fold.role,
-                "budgets": set(),
-                "folds": set(),
-                "sizes": {},
-                "audit": audits.get(f"{fold.data}/{fold.split}", {}),
-            },
-        )
-        one["budgets"].update(fold.budgets)
-        one["folds"].add(fold.fold)
-        for part, rows in fold.parts.items():
-            one["sizes"].setdefault(part, []).append(len(rows))
+        for test in fold.tests:
+            if test.role == "id" and len(fold.tests) > 1 and test.split in spec.splits:
+                continue  # beside the held-out rows of the same split
+            split = spec.splits.get(test.split)
+            one = found.setdefault(
+                (fold.data, test.split),
+                {
+                    "data": fold.data,
+                    "split": test.split,
+                    "scheme": split.scheme if split else "random",
+                    "params": split.params if split else {"share": spec.id_share},
+                    "role": test.role,
+                    "budgets": set(),
+                    "folds": set(),
+                    "sizes": {},
+                    "audit": audits.get(f"{fold.data}/{test.split}", {}),
+                },
+            )
+            one["budgets"].update(fold.budgets)
+            one["folds"].add(fold.fold)
+            inside = fold.id_rows if test.role == "ood" else fold.train[:0]
+            parts = {"train": fold.train, "val": fold.val, "id": inside, "target": fold.target}
+            for part, rows in {**parts, "test": test.rows}.items():
+                one["sizes"].setdefault(part, []).append(len(rows))
     for one in found.values():
         one["budgets"] = sorted(one["budgets"])
         one["folds"] = len(one["folds"])
@@ -139,15 +140,14 @@ def _splits(
     return list(found.values())
 
 
-def rank_so_far(records: list[dict[str, Any]]) -> str:
+def rank_so_far(records: Sequence[TaskRecord]) -> str:
     """Return the methods with the smallest OOD error so far in one line."""
     found: dict[str, list[float]] = {}
     for record in records:
-        for result in record.get("results", ()):
-            if result["variant"] == "" and result["role"] == "ood":
-                value = result["mae_over_dummy"]
-                if value is not None and np.isfinite(value):
-                    label = label_of(record["name"], "", record["budget"])
-                    found.setdefault(label, []).append(value)
+        for score in record.results:
+            value = score.mae_over_dummy
+            if score.variant == "" and score.role == "ood" and value and np.isfinite(value):
+                label = label_of(record.name, "", record.budget)
+                found.setdefault(label, []).append(value)
     means = sorted((float(np.mean(values)), name) for name, values in found.items())
     return ", ".join(f"{name} {mean:.3f}" for mean, name in means[:_N_SHOWN]) or "nothing yet"

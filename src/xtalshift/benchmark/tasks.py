@@ -8,22 +8,24 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 from sklearn.base import BaseEstimator
 
 from xtalshift.benchmark.plugins import PLUGIN_PREFIX
 from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.records import Plain
 from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
+from xtalshift.featurize.composition import Blocks
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device
 
 __all__ = ["Task", "TaskContext", "plan_tasks"]
 
-DATA_KEYS = ("sha256", "transform", "impute_nan", "hydrates", "feature_cols")
-ID_VERSION = 2
+ID_VERSION = 3
 """Raised where the same settings would give other numbers, so that old records are not reused."""
 
 
@@ -49,8 +51,8 @@ class Task:
     fold: str
     name: str
     method: str
-    features: str
-    params: dict[str, Any]
+    features: Blocks
+    params: Plain
     budget: int
 
 
@@ -63,23 +65,29 @@ class TaskContext(Settings):
         Of all methods.
     trials : int
         See `TuningConfig`.
+    keep : Path, optional
+        Folder in which each task leaves its predictions, its model and its training history, and
+        from which a training that was stopped goes on.
     """
 
     settings: MethodSettings
     trials: int = 0
+    keep: Path | None = None
 
     @classmethod
-    def of(cls, spec: BenchmarkSpec) -> Self:
+    def of(cls, spec: BenchmarkSpec, keep: Path | None = None) -> Self:
         """Return the common part of a specification; the device is that of this process."""
         values = {name: getattr(spec, name) for name in MethodSettings.model_fields}
         # `auto` would be another device on another machine, and with it another network
         values["device"] = str(resolve_device(spec.device))
         settings = MethodSettings(**values)
-        return cls(settings=settings, trials=spec.tuning.trials)
+        return cls(settings=settings, trials=spec.tuning.trials, keep=keep)
 
 
 def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
     """Return all tasks, those of the first seed first, so that early results compare all methods.
+
+    Those of a seed begin with the longest, so that no worker waits for one at the end.
 
     Parameters
     ----------
@@ -100,12 +108,14 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
         for key, fold in shared.folds.items()
         for entry in spec.methods
         for name, features in _features(entry, spec)
-        for budget in (fold.budgets if METHODS[entry.method].sees == "labels" else (0,))
+        for budget in (fold.budgets if METHODS[entry.method].target_access == "labels" else (0,))
     ]
-    return sorted(tasks, key=lambda task: shared.folds[task.fold].seed)
+    return sorted(
+        tasks, key=lambda task: (shared.folds[task.fold].seed, -METHODS[task.method].cost)
+    )
 
 
-def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, str]]:
+def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, Blocks]]:
     """Yield the features of a method, each with its name in tables."""
     own = entry.features or METHODS[entry.method].features
     if own or len(spec.features) == 1:
@@ -118,24 +128,28 @@ def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, st
 def _make(
     entry: MethodEntry,
     name: str,
-    features: str,
+    features: Blocks,
     key: str,
     budget: int,
     rows: str,
-    own: tuple[dict[str, Any], str],
+    own: tuple[Plain, str],
     shared: Shared,
     context: TaskContext,
 ) -> Task:
     fold = shared.folds[key]
-    info = shared.problems[fold.data].info
+    problem = shared.problems[fold.data]
+    made = problem.settings
     content = {
         "version": ID_VERSION,
-        "data": {key: info[key] for key in DATA_KEYS},
-        "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.role, fold.tail, rows],
+        "data": [
+            problem.data.description["sha256"], made.transform, made.impute_nan, made.hydrates,
+            made.feature_cols,
+        ],
+        "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.tail, rows],
         "method": [entry.method, features, *own],
         "budget": budget,
         "trials": context.trials,
-    }
+    }  # fmt: skip
     text = json.dumps(content, sort_keys=True, default=str)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
@@ -148,7 +162,7 @@ def _refuse_doubles(spec: BenchmarkSpec) -> None:
         raise ConfigError(f"two methods are called {min(twice)!r}; give them different names")
 
 
-def _arguments(entry: MethodEntry, context: TaskContext) -> dict[str, Any]:
+def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
     """Return all arguments of the regressor of a method but those that change no number."""
     try:
         regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.fit import fit_method
+from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.benchmark.records import Plain
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.errors import ConfigError
 from xtalshift.methods import METHODS
-from xtalshift.methods.inputs import target_transform
 from xtalshift.seeding import derive_seed
 
 __all__ = ["tune"]
@@ -20,9 +20,7 @@ __all__ = ["tune"]
 MIN_LABELS = 10
 
 
-def tune(
-    task: Task, problem: Problem, fold: FoldRows, context: TaskContext
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def tune(task: Task, problem: Problem, fold: FoldRows, context: TaskContext) -> tuple[Plain, Plain]:
     """Return the arguments with the smallest error on rows for selection, and how they were found.
 
     These are the validation rows; for a method that uses target labels a fifth of the labels, which
@@ -36,7 +34,7 @@ def tune(
     task : Task
         Method, features, budget and the arguments that are fixed.
     problem, fold, context
-        As in `xtalshift.benchmark.fit.fit_method`.
+        As in `xtalshift.benchmark.fit_task.fit_task`.
 
     Returns
     -------
@@ -89,17 +87,16 @@ def _suggest(trial: Any, name: str, choices: tuple[Any, ...]) -> Any:
 
 
 def _error(
-    task: Task, params: dict[str, Any], problem: Problem, fold: FoldRows, context: TaskContext
+    task: Task, params: Plain, problem: Problem, fold: FoldRows, context: TaskContext
 ) -> float:
     """Return the mean absolute error on rows for selection, infinite if it is no number."""
-    train, rows = None, fold.parts["val"]
-    if METHODS[task.method].sees == "labels":
-        labels = fold.parts["target"][: task.budget]
+    train, rows = None, fold.val
+    if METHODS[task.method].target_access == "labels":
+        labels = fold.target[: task.budget]
         kept = len(labels) - len(labels) // 5
         if len(labels) >= MIN_LABELS:
             train, rows = labels[:kept], labels[kept:]
-    regressor = fit_method(task, params, problem, fold, context, train)
-    inverse = target_transform(regressor, problem.info["transform"]).inverse
-    found = inverse(regressor.predict(problem.X[task.features][rows]))
-    error = float(np.mean(np.abs(found - problem.y[rows])))
+    model = fit_task(task, params, problem, fold, context, labels=train)
+    found = model.predict_features(problem.X[task.features][rows])
+    error = float(np.mean(np.abs(found - problem.data.y[rows])))
     return error if np.isfinite(error) else float("inf")

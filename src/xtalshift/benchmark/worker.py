@@ -1,28 +1,69 @@
-"""Run one task: train a method on the rows of a fold, and score it."""
+"""Run one task: fit a method on the rows of a fold, and score it."""
 
 from __future__ import annotations
 
 import platform
+import shutil
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from xtalshift.benchmark.fit import fit_method
-from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.fit_task import fit_task
+from xtalshift.benchmark.plugins import load_plugins
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared
+from xtalshift.benchmark.records import (
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    TRUST_COLUMNS,
+    TaskRecord,
+)
+from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
 from xtalshift.benchmark.scores import evaluate
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
-from xtalshift.methods.inputs import target_transform
-from xtalshift.model.dataset import spread_rows
+from xtalshift.jsonio import write_json
+from xtalshift.model import save_model
+from xtalshift.parallel import EmitProgress, Outcome
+from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import peak_memory_mib
 
-__all__ = ["describe_task", "failed_record", "run_task"]
+__all__ = [
+    "MODEL_FOLDER",
+    "describe_task",
+    "outcome_record",
+    "prepare_worker",
+    "run_task",
+    "task_folder",
+    "work",
+]
+
+MODEL_FOLDER = "model"
 
 
-def run_task(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:
+def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
+    """Return what the tasks of a worker share, once their plugins are loaded."""
+    load_plugins(shared.plugins)
+    return shared, context
+
+
+def work(state: tuple[Shared, TaskContext], task: Task) -> TaskRecord:
+    """Return the record of a task; the function of a worker."""
+    return run_task(task, *state, EmitProgress())
+
+
+def task_folder(keep: Path, task_id: str) -> Path:
+    """Return where a task leaves its predictions and model."""
+    return keep / "tasks" / task_id
+
+
+def run_task(
+    task: Task, shared: Shared, context: TaskContext, progress: Progress = NO_PROGRESS
+) -> TaskRecord:
     """Return the record of a task; a failure is a record too.
 
     Parameters
@@ -33,89 +74,154 @@ def run_task(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]
         Rows and folds.
     context : TaskContext
         Settings.
-
-    Returns
-    -------
-    dict
-        Plain values, see `xtalshift.benchmark.scores.evaluate` for ``results``. ``seconds``
-        is the time of training, ``cpu_seconds`` the processor time of the whole task, which other
-        work on the machine hardly changes. ``peak_mib`` is what the task used beyond what the
-        process had before; None where it cannot be told.
+    progress : Progress
+        Receives how far the training is.
     """
     record = describe_task(task, shared)
     memory = _PeakMemory()
     started, cpu = time.perf_counter(), time.process_time()
     try:
-        record |= _run(task, shared, context)
-        record["status"] = "ok"
+        record = _run(record, task, shared, context, progress)
     except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
-        record |= {
-            "status": "failed",
-            "reason": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc(),
-        }
-        record.setdefault("seconds", time.perf_counter() - started)
-    record["cpu_seconds"] = time.process_time() - cpu
-    return {**record, "peak_mib": memory.rise(), "host": platform.node()}
+        record = replace(
+            record,
+            status="failed",
+            reason=f"{type(error).__name__}: {error}",
+            traceback=traceback.format_exc(),
+            seconds=time.perf_counter() - started,
+        )
+    return replace(
+        record,
+        cpu_seconds=time.process_time() - cpu,
+        peak_mib=memory.rise(),
+        host=platform.node(),
+    )
 
 
-def describe_task(task: Task, shared: Shared) -> dict[str, Any]:
+def describe_task(task: Task, shared: Shared) -> TaskRecord:
     """Return what a record says of its task, whatever becomes of it."""
     fold = shared.folds[task.fold]
-    sizes = {f"n_{part}": len(rows) for part, rows in fold.parts.items() if part != "target"}
-    return {
-        "id": task.id,
-        "name": task.name,
-        "method": task.method,
-        "features": task.features,
-        "data": fold.data,
-        "split": fold.split,
-        "fold": fold.fold,
-        "fold_name": fold.name,
-        "seed": fold.seed,
-        "budget": task.budget,
-        **sizes,
-    }
+    return TaskRecord(
+        id=task.id,
+        name=task.name,
+        method=task.method,
+        features=task.features,
+        data=fold.data,
+        split=fold.split,
+        fold=fold.fold,
+        fold_name=fold.name,
+        seed=fold.seed,
+        budget=task.budget,
+        n_train=len(fold.train),
+        n_val=len(fold.val),
+        n_id=len(fold.id_rows),
+        n_test=len(fold.test_rows),
+    )
 
 
-def failed_record(task: Task, shared: Shared, reason: str) -> dict[str, Any]:
-    """Return the record of a task whose process died."""
-    record = describe_task(task, shared)
-    return {**record, "status": "failed", "reason": reason, "traceback": "", "seconds": None}
+def outcome_record(outcome: Outcome[Task, TaskRecord], shared: Shared) -> TaskRecord:
+    """Return the record of a task that a worker has finished, or died of."""
+    if outcome.error is None:
+        return replace(outcome.value, attempts=outcome.attempts)
+    return replace(
+        describe_task(outcome.item, shared),
+        status="failed",
+        reason=str(outcome.error),
+        attempts=outcome.attempts,
+    )
 
 
-def _run(task: Task, shared: Shared, context: TaskContext) -> dict[str, Any]:
+def _run(
+    record: TaskRecord, task: Task, shared: Shared, context: TaskContext, progress: Progress
+) -> TaskRecord:
     fold = shared.folds[task.fold]
     problem = shared.problems[fold.data]
-    params = dict(task.params)
+    X, y = problem.X[task.features], problem.data.y
+    folder = None if context.keep is None else task_folder(context.keep, task.id)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed task left
+        folder.mkdir(parents=True)
+    params, tuning = dict(task.params), None
     started = time.perf_counter()
-    found: dict[str, Any] = {}
     if context.trials:
-        params, found["tuning"] = tune(task, problem, fold, context)
-    regressor = fit_method(task, params, problem, fold, context)
-    found["seconds"] = time.perf_counter() - started
-    rows = np.concatenate([fold.parts[part] for part in ("val", "id", "test")])
-    X, inverse = (
-        problem.X[task.features],
-        target_transform(regressor, problem.info["transform"]).inverse,
+        params, tuning = tune(task, problem, fold, context)
+    model = fit_task(
+        task,
+        params,
+        problem,
+        fold,
+        context,
+        calibrate=True,
+        domain=shared.domains.get((task.fold, task.features)),
+        progress=progress,
+        checkpoint=None if folder is None else folder.with_suffix(".checkpoint"),
     )
+    seconds = time.perf_counter() - started
     started = time.perf_counter()
+    rows = np.unique(np.concatenate([fold.val, fold.id_rows, fold.test_rows]))
     variants = {
-        name: spread_rows(inverse(values), rows, len(problem.y))
-        for name, values in regressor.predict_variants(X[rows]).items()
+        name: _spread(model.scale.inverse(values), rows, len(y))
+        for name, values in model.regressor.predict_variants(X[rows]).items()
     }
-    std = None
-    if problem.info["transform"] == "none":  # else it is on another scale
-        std = regressor.predict_std(X[rows])
-    found["predict_seconds"] = time.perf_counter() - started
-    val = fold.parts["val"]
-    found["val_mae"] = float(np.mean(np.abs(variants[""][val] - problem.y[val])))
-    cap = getattr(regressor, "max_rows", None)
-    if cap is not None:
-        found |= {"row_cap": cap, "n_used": getattr(regressor, "n_rows_used_", None)}
-    spread = None if std is None else spread_rows(std, rows, len(problem.y))
-    found["results"] = evaluate(problem, fold, variants, spread)
-    return found
+    intervals = evaluate_intervals(model, problem.data, X, fold)
+    predict_seconds = time.perf_counter() - started
+    results = evaluate(problem, fold, variants, intervals)
+    if folder is not None:
+        save_model(model, folder / MODEL_FOLDER)
+        frame = _predictions(task.name, problem, fold, variants, intervals)
+        frame.to_parquet(folder / PREDICTIONS_FILE, index=False)
+        write_json(folder / HISTORY_FILE, getattr(model.regressor, "history_", None) or [])
+    return replace(
+        record,
+        seconds=seconds,
+        predict_seconds=predict_seconds,
+        val_mae=float(np.mean(np.abs(variants[""][fold.val] - y[fold.val]))),
+        tuning=tuning,
+        row_cap=getattr(model.regressor, "max_rows", None),
+        n_used=getattr(model.regressor, "n_rows_used_", None),
+        best_epoch=getattr(model.regressor, "best_epoch_", None),
+        results=results,
+    )
+
+
+def _spread(values: NDArray[np.float64], rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
+    """Return values by row number of a table of n rows, NaN where there is none."""
+    spread = np.full(n, np.nan)
+    spread[rows] = values
+    return spread
+
+
+def _predictions(
+    name: str,
+    problem: Problem,
+    fold: FoldRows,
+    variants: dict[str, NDArray[np.float64]],
+    intervals: RowIntervals,
+) -> pd.DataFrame:
+    """Return each test row once per variant and split; intervals are those of the usual weights."""
+    data, parts = problem.data, []
+    for variant, values in variants.items():
+        said = RowIntervals.empty(len(data)) if variant else intervals
+        for test in fold.tests:
+            if test.role == "id" and test.split != fold.tests[0].split:
+                continue  # the ID rows of the other splits are those of the first
+            rows = test.rows
+            frame = pd.DataFrame(
+                {
+                    "method": f"{name}:{variant}" if variant else name,
+                    "split": test.split,
+                    "role": test.role,
+                    "seed": fold.seed,
+                    "id": data.ids[rows],
+                    "formula": data.formulas[rows],
+                    "target": data.y[rows],
+                    "prediction": values[rows],
+                    **{column: getattr(said, column)[rows] for column in TRUST_COLUMNS},
+                }
+            )
+            # true, false or missing, where float would say 1.0
+            parts.append(frame.astype({"in_domain": "boolean"}))
+    return pd.concat(parts, ignore_index=True)
 
 
 class _PeakMemory:

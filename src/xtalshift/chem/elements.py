@@ -10,7 +10,14 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ATOMIC_NUMBERS", "MAGPIE_PROPERTIES", "SYMBOLS", "ElementTable", "load_elements"]
+__all__ = [
+    "ATOMIC_NUMBERS",
+    "ELEMENT_CLASSES",
+    "MAGPIE_PROPERTIES",
+    "SYMBOLS",
+    "ElementTable",
+    "load_elements",
+]
 
 _PERIODS = """
 H He
@@ -27,6 +34,37 @@ SYMBOLS: tuple[str, ...] = ("", *_PERIODS.split())
 
 ATOMIC_NUMBERS: dict[str, int] = {symbol: z for z, symbol in enumerate(SYMBOLS) if symbol}
 """Symbol -> atomic number."""
+
+_LANTHANIDES = SYMBOLS[57:72]
+_ACTINIDES = SYMBOLS[89:104]
+_ALKALI = ("Li", "Na", "K", "Rb", "Cs", "Fr")
+_ALKALINE = ("Be", "Mg", "Ca", "Sr", "Ba", "Ra")
+_TRANSITION = (*SYMBOLS[21:31], *SYMBOLS[39:49], *SYMBOLS[71:81], *SYMBOLS[103:113])
+_POST_TRANSITION = ("Al", "Ga", "In", "Sn", "Tl", "Pb", "Bi", "Nh", "Fl", "Mc", "Lv")
+_HALOGENS = ("F", "Cl", "Br", "I", "At", "Ts")
+_NOBLE_GASES = ("He", "Ne", "Ar", "Kr", "Xe", "Rn", "Og")
+
+ELEMENT_CLASSES: dict[str, tuple[str, ...]] = {
+    "rare_earth": ("Sc", "Y", *_LANTHANIDES),
+    "lanthanide": _LANTHANIDES,
+    "actinide": _ACTINIDES,
+    "alkali_metal": _ALKALI,
+    "alkaline_earth": _ALKALINE,
+    "transition_metal": _TRANSITION,
+    "post_transition_metal": _POST_TRANSITION,
+    "metalloid": ("B", "Si", "Ge", "As", "Sb", "Te", "Po"),
+    "halogen": _HALOGENS,
+    "chalcogen": ("O", "S", "Se", "Te", "Po", "Lv"),
+    "pnictogen": ("N", "P", "As", "Sb", "Bi", "Mc"),
+    "noble_gas": _NOBLE_GASES,
+    "metal": tuple(
+        dict.fromkeys(
+            (*_ALKALI, *_ALKALINE, *_TRANSITION, *_POST_TRANSITION, *_LANTHANIDES, *_ACTINIDES)
+        )
+    ),
+    "nonmetal": ("H", "C", "N", "O", "P", "S", "Se", *_HALOGENS, *_NOBLE_GASES),
+}
+"""Elements of each class; `xtalshift.chem.composition_rules.match_rule` defines them in words."""
 
 MAGPIE_PROPERTIES: tuple[str, ...] = (
     "Number",
@@ -57,7 +95,7 @@ MAGPIE_PROPERTIES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class ElementTable:
-    """Elemental properties by atomic number (row 0 is no element and holds NaN).
+    """Elemental properties by atomic number (row 0 is unused and holds NaN).
 
     The values are those of the Magpie tables (Ward et al., npj Comput. Mater. 2, 16028, 2016)
     and the Pauling electronegativities and common oxidation states of pymatgen (Ong et al.,
@@ -69,9 +107,9 @@ class ElementTable:
         `MAGPIE_PROPERTIES`; weights in u, temperatures in K, radii in pm, volumes in
         A^3/atom, gaps in eV, moments in Bohr magnetons. NaN where unknown.
     electronegativity : ndarray of float64, shape (119,)
-        Pauling scale. NaN where unknown.
+        Pauling scale; NaN where unknown.
     oxidation_states : tuple of tuple of int, length 119
-        Common oxidation states, empty where none is known.
+        Common oxidation states; empty if unknown.
     """
 
     magpie: NDArray[np.float64]

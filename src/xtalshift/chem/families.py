@@ -1,4 +1,4 @@
-"""The chemical family of a composition, by the first kind of anion that it has."""
+"""The chemical family of a composition, named after its anion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "carbide": ("C", "Si", "Ge", "B"),
     "intermetallic": (),
 }
-"""Elements of each family; the first that a composition has one of is its own."""
+"""Elements of each family; the first family with an element of the composition applies."""
 
 
 def family_codes(compositions: Compositions) -> NDArray[np.int64]:

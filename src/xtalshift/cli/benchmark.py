@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError
-from xtalshift.registry import near_miss
-
-if TYPE_CHECKING:
-    from xtalshift.benchmark.executors import Executor
+from xtalshift.parallel import make_executor
 
 __all__ = ["benchmark_command"]
-
-_EXECUTORS = ("local", "ray")
 
 
 def benchmark_command(
@@ -62,7 +57,7 @@ def benchmark_command(
     limit_time: Annotated[
         float | None,
         typer.Option(
-            help="Begin no task after so many minutes.",
+            help="Begin no task after this time.",
             min=0,
             rich_help_panel=options.RUN,
             metavar="MINUTES",
@@ -116,10 +111,10 @@ def benchmark_command(
     if plan:
         typer.echo(count_tasks(settings, folder, progress))
         return
-    summary = run_benchmark(
+    done = run_benchmark(
         settings,
         place,
-        _make_executor(executor, place, workers, threads, address),
+        make_executor(executor, workers=workers, threads=threads, address=address),
         folder=folder,
         options=RunOptions(
             overwrite=overwrite,
@@ -130,31 +125,16 @@ def benchmark_command(
         ),
         progress=progress,
     )
-    from xtalshift.cli.leaderboard import print_leaderboard
+    from xtalshift.cli.tables import print_leaderboard
     from xtalshift.report import write_report
+    from xtalshift.report.benchmark.summary_records import read_summary
 
-    print_leaderboard(summary)
+    summary = done.summary
+    print_leaderboard(read_summary(place))
     typer.echo(f"Report: {write_report(place)}")
     if summary["n_failed"] and not summary["n_done"]:
-        typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)
+        typer.echo("No task succeeded; see the reasons above and in records.jsonl", err=True)
         raise typer.Exit(1)
-
-
-def _make_executor(
-    name: str, place: Path, workers: int | None, threads: int, address: str | None
-) -> Executor:
-    if name not in _EXECUTORS:
-        raise ConfigError(f"executor {name!r}{near_miss(name, _EXECUTORS)}; there is: local, ray")
-    if name == "ray":
-        from xtalshift.benchmark.executors_ray import RayExecutor
-
-        return RayExecutor(threads, address, workers)
-    if address is not None:
-        raise ConfigError("--address is for --executor ray")
-    from xtalshift.benchmark.executors import LocalExecutor
-
-    slots = workers or max(1, options.count_cores() // threads)
-    return LocalExecutor(slots, threads, place / "shared")
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:
@@ -175,7 +155,12 @@ def _list() -> None:
         typer.echo(f"  {name:<22}{title}")
     typer.echo("\nMethods, by what they see of the target domain:")
     words = {"source": "nothing", "features": "its features", "labels": "some labels"}
-    for sees, what in words.items():
-        names = [name for name in METHODS if METHODS[name].sees == sees]
+    for access, what in words.items():
+        names = [
+            f"{name}*" if METHODS[name].experimental else name
+            for name in METHODS
+            if METHODS[name].target_access == access
+        ]
         typer.echo(f"  {what}: {', '.join(names)}")
+    typer.echo("  * experimental: behind its control in every benchmark so far")
     typer.echo("\nAny of them on other features: ridge@fractions, ridge@magpie+fractions")

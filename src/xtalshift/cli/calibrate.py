@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import check_new_model
 from xtalshift.cli.progress import make_progress
+from xtalshift.model.persist import check_new_model
+from xtalshift.parallel import count_cores
 
 __all__ = ["calibrate_command"]
 
@@ -42,13 +43,13 @@ def calibrate_command(
     check_new_model(model, out)
     from xtalshift.nn.device import limit_threads
 
-    limit_threads(threads or options.count_cores())
+    limit_threads(threads or count_cores())
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )
     found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
-    name = f" {found.model.card_.unit}" if found.model.card_.unit else ""
+    name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(
         f"MAE on {found.n:,} labels: {found.mae:.4g}{name} (the mean of the labels: "
         f"{found.constant:.4g})"

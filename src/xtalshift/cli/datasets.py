@@ -58,5 +58,5 @@ def fetch_command(name: _Name) -> None:
     from xtalshift.data.catalog import dataset_path, get_entry
 
     entry = get_entry(name)
-    typer.echo(f"{name}: {entry.url or f'file of the package {entry.package}'}", err=True)
+    typer.echo(f"{name}: {entry.url or 'a file of this package'}", err=True)
     typer.echo(dataset_path(name, progress=make_progress()))

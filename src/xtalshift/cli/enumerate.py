@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli.options import split_names
-from xtalshift.cli.output import open_writer
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer
 
 __all__ = ["enumerate_command"]
 
@@ -64,14 +64,14 @@ def enumerate_command(
     Each composition comes once and always in the same order, in constant memory. `xtalshift
     predict` reads the file.
     """
-    from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
+    from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
     from xtalshift.errors import ConfigError, DataError
 
     if rules is not None and rules not in RULES:
         raise ConfigError(f"no rules {rules!r}; there are: {', '.join(RULES)}")
     accept = None
     if rules == "smact":
-        from xtalshift.data.smact_rules import load_smact_rules
+        from xtalshift.chem.charge_neutrality import load_smact_rules
 
         accept = load_smact_rules()
     names = split_names(elements) or []

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input
 
 __all__ = ["featurize_command"]
 

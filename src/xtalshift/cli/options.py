@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from xtalshift.errors import ConfigError
+from xtalshift.parallel import count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.run.spec import RunConfig
-    from xtalshift.model import FormulaRegressor
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.model import FittedModel
 
 __all__ = [
     "RUN",
@@ -34,14 +34,15 @@ __all__ = [
     "Seed",
     "Set",
     "Strict",
+    "Table",
     "Target",
     "Threads",
     "Transform",
     "Unit",
     "build_config",
     "build_settings",
-    "count_cores",
     "merge_settings",
+    "one_table",
     "read_labelled",
     "read_numbers",
     "read_params",
@@ -59,9 +60,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any setting, such as erm.epochs=20.", metavar="NAME=VALUE"),
 ]
-Dataset = Annotated[
+Table = Annotated[
     str | None,
-    typer.Option(help="Name ('xtalshift datasets list') or file.", metavar="NAME|FILE"),
+    typer.Argument(
+        help="File, or name of a data set ('xtalshift datasets list').", metavar="[TABLE]"
+    ),
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="The same as TABLE.", metavar="TABLE", rich_help_panel=_DATA)
 ]
 Target = Annotated[
     str | None, typer.Option(help="Column to predict.", rich_help_panel=_DATA, metavar="COL")
@@ -114,7 +120,9 @@ Threads = Annotated[
     int | None,
     typer.Option(help="Threads (default: all cores).", min=1, rich_help_panel=_TRAINING),
 ]
-Level = Annotated[float, typer.Option(help="Share of true values that the intervals shall hold.")]
+Level = Annotated[
+    float, typer.Option(help="Share of the true values that intervals should contain.")
+]
 Executor = Annotated[str, typer.Option(help="local | ray.", rich_help_panel=RUN, metavar="NAME")]
 Address = Annotated[
     str | None,
@@ -138,7 +146,7 @@ def build_config(
     file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
 ) -> RunConfig:
     """Return the settings of a run, see `build_settings`; threads are all cores by default."""
-    from xtalshift.jobs.run.spec import RunConfig
+    from xtalshift.jobs.run_settings import RunConfig
 
     config = build_settings(RunConfig, file, assignments, flags)
     return config if config.threads else config.model_copy(update={"threads": count_cores()})
@@ -184,6 +192,19 @@ def merge_settings(
     return kind.from_dict(values)
 
 
+def one_table(table: str | None, dataset: str | None) -> str | None:
+    """Return the table that was named as an argument or by ``--dataset``.
+
+    Raises
+    ------
+    ConfigError
+        If both are given and differ.
+    """
+    if table is not None and dataset is not None and table != dataset:
+        raise ConfigError(f"two tables are named, {table} and --dataset {dataset}; give one")
+    return table if table is not None else dataset
+
+
 def read_params(texts: list[str] | None) -> dict[str, Any] | None:
     """Return ``name=value`` texts as a dictionary, None if there are none."""
     from xtalshift.config import parse_assignment
@@ -227,13 +248,6 @@ def read_numbers(text: str | None) -> list[int] | None:
     return [int(name) for name in names]
 
 
-def count_cores() -> int:
-    """Return the cores this process may use (macOS and Windows do not say, so all)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def split_names(text: str | None) -> list[str] | None:
     """Return the names in a comma-separated text."""
     if text is None:
@@ -241,9 +255,9 @@ def split_names(text: str | None) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def describe_intervals(model: FormulaRegressor) -> str:
+def describe_intervals(model: FittedModel) -> str:
     """Return what the intervals of a model come from, in one line."""
-    calibration = model.calibration_
+    calibration = model.calibration
     if calibration is None:
         return "Intervals: none"
     rows = {
@@ -252,8 +266,8 @@ def describe_intervals(model: FormulaRegressor) -> str:
         "target": "labels of the new region, each predicted by a model that has not seen it",
     }[calibration.origin]
     error = ""
-    if calibration.kind == "absolute" and model.transform == "none":
-        unit = f" {model.card_.unit}" if model.card_.unit else ""
+    if calibration.kind == "absolute" and model.scale.name == "none":
+        unit = f" {model.card.unit}" if model.card.unit else ""
         error = f", mean {calibration.scores.mean():.4g}{unit}"
     return (
         f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors{error})"

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input, refuse_loss, write_frame
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.model import FormulaRegressor
-    from xtalshift.model.forecaster import Forecaster
-    from xtalshift.uncertainty.weighted import ShiftWeights
+    from xtalshift.jobs.predict import PredictionCounts
+    from xtalshift.model import FittedModel
+    from xtalshift.model.table_predictor import TablePredictor
 
 __all__ = ["predict_command"]
 
-CHUNK_ROWS = 20_000
 ENOUGH = 0.8
 """Share of the calibration rows that is no cause for a warning, however few they are."""
 
@@ -63,7 +61,7 @@ def predict_command(
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
     from xtalshift.model import load_model
 
-    predictor = load_model(model, device=device)
+    loaded = load_model(model, device=device)
     if threads is not None:  # after loading: only libraries that are there can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -71,13 +69,13 @@ def predict_command(
     if hydrates is not None:  # else as the model was trained
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
-        predictor.set_params(hydrates=hydrates)
-    from xtalshift.model.forecaster import Forecaster
+        loaded = loaded.with_hydrates(hydrates)  # type: ignore[arg-type]
+    from xtalshift.model.table_predictor import TablePredictor
 
-    forecaster = Forecaster(predictor, level, intervals, explain, formula_col)  # type: ignore[arg-type]
-    files = [text for text in inputs if _is_file(text, predictor)]
+    predictor = TablePredictor(loaded, level, intervals, explain, formula_col)  # type: ignore[arg-type]
+    files = [text for text in inputs if _is_file(text, loaded)]
     if not files:
-        _predict_formulas(forecaster, inputs, given or [], out, strict=strict)
+        _predict_formulas(predictor, inputs, given or [], out, strict=strict)
         return
     if len(inputs) > 1:
         raise DataError(f"{files[0]} is a file; give one file alone, or formulas only")
@@ -89,14 +87,14 @@ def predict_command(
         if not Path(files[0]).exists():
             raise DataError(f"{files[0]} is neither a file nor a formula")
         raise DataError("a file of predictions needs a place: -o OUT.csv or -o OUT.parquet")
-    _predict_file(forecaster, Path(files[0]), out, strict=strict)
+    _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _is_file(text: str, model: FormulaRegressor) -> bool:
+def _is_file(text: str, model: FittedModel) -> bool:
     """Say whether a text names a file, there or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
-    _, reasons, _ = parse_formulas([text], hydrates=model.hydrates)
+    _, reasons, _ = parse_formulas([text], hydrates=model.featurizer.hydrates)
     if not text or reasons[0] == "":
         return False
     # known.cvs is a misspelt file, CuSO4.5H2O a hydrate
@@ -104,7 +102,7 @@ def _is_file(text: str, model: FormulaRegressor) -> bool:
 
 
 def _predict_formulas(
-    forecaster: Forecaster,
+    predictor: TablePredictor,
     formulas: list[str],
     given: list[str],
     out: Path | None,
@@ -113,25 +111,25 @@ def _predict_formulas(
 ) -> None:
     import pandas as pd
 
-    if forecaster.intervals == "weighted":
+    if predictor.intervals == "weighted":
         raise DataError(
             f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
             "50 rows of the new region. Use plain intervals"
         )
-    card = forecaster.model.card_
+    card = predictor.model.card
     conditions = _read_conditions(given, card.feature_cols)
     table = pd.DataFrame({"formula": formulas})
     inputs = table.assign(**dict(zip(card.feature_cols, conditions, strict=True)))
-    frame = forecaster.predict(inputs, "the command line").drop(columns=list(card.feature_cols))
+    frame = predictor.predict(inputs, "the command line").drop(columns=list(card.feature_cols))
     bad = frame[frame["status"] != "ok"]
     if strict and len(bad):
         raise FormulaError(f"{bad['formula'].iloc[0]}: {bad['reason'].iloc[0]}")
     if out is not None:
         refuse_loss(out, "prediction")
-        write_frame(frame, out, forecaster.units())
+        write_frame(frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
     elif _on_terminal():
-        _print_table(frame, forecaster)
+        _print_table(frame, predictor)
     else:
         typer.echo(frame.to_csv(index=False), nl=False)
     if len(bad) == len(formulas):
@@ -166,8 +164,8 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_table(frame: pd.DataFrame, forecaster: Forecaster) -> None:
-    card, level, domain = forecaster.model.card_, forecaster.level, forecaster.model.domain_
+def _print_table(frame: pd.DataFrame, predictor: TablePredictor) -> None:
+    card, level, domain = predictor.model.card, predictor.level, predictor.model.domain
     limit = float("nan") if domain is None else domain.threshold_.threshold
     unit = f" ({card.unit})" if card.unit else ""
     width = max(len("formula"), *frame["formula"].str.len())
@@ -201,101 +199,52 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
     return text
 
 
-def _predict_file(forecaster: Forecaster, source: Path, out: Path, *, strict: bool) -> None:
-    from dataclasses import replace
+def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict: bool) -> None:
+    from xtalshift.jobs.predict import predict_file
 
-    from xtalshift.data import iter_frames
-    from xtalshift.model.forecaster import learn_shift
-
-    refuse_input(source, out)
-    refuse_loss(out, "prediction")
-    formula_col = forecaster.formula_col
-    text_columns = [formula_col] if formula_col else []
-
-    def pieces() -> Iterator[pd.DataFrame]:
-        return iter_frames(source, CHUNK_ROWS, text_columns=text_columns)
-
-    if forecaster.intervals == "weighted":
-        shift = learn_shift(forecaster, pieces(), source)
-        forecaster = replace(forecaster, shift=shift)
-        _say_shift(shift)
-    totals = Totals()
-    with (
-        open_writer(out, forecaster.units()) as writer,
-        make_progress().task("predict", None) as task,
-    ):
-        for frame in pieces():
-            result = forecaster.predict(frame, str(source))
-            first = totals.add(result)
-            if strict and first:
-                raise FormulaError(first)
-            writer.write(result)
-            task.advance(len(frame))
-    typer.echo(totals.describe(forecaster.level))
+    counts = predict_file(
+        predictor, source, out, strict=strict, on_weights=_say_weights, progress=make_progress()
+    )
+    for line in _describe(counts, predictor.level):
+        typer.echo(line)
     typer.echo(f"Predictions: {out}")
-    if totals.rows and totals.bad == totals.rows:
-        raise FormulaError(f"no row of {source} could be predicted; {totals.first}")
 
 
-def _say_shift(shift: ShiftWeights) -> None:
+def _say_weights(counts: PredictionCounts) -> None:
     from xtalshift.uncertainty.weighted import MIN_EFFECTIVE
 
-    size = shift.effective_sample_size
+    size, rows = counts.effective_sample_size, counts.calibration_rows
     typer.echo(
-        f"Weighted intervals: {len(shift.known):,} calibration rows are worth {size:.0f} in this "
-        "region"
+        f"Weighted intervals: the {rows:,} calibration rows count as {size:.0f} rows of this region"
     )
-    if size < min(MIN_EFFECTIVE, ENOUGH * len(shift.known)):
+    if size < min(MIN_EFFECTIVE, ENOUGH * rows):
         typer.echo(
             f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data is like these "
-            "rows for intervals that hold; measure some of them and adapt the model",
+            "rows, so the intervals may not hold; measure some of them and adapt the model",
             err=True,
         )
 
 
-class Totals:
-    """What is to be said of all rows, added up piece by piece."""
-
-    def __init__(self) -> None:
-        self.rows = self.bad = self.clipped = self.outside = self.unbounded = self.judged = 0
-        self.new_elements = 0
-        self.first = ""
-
-    def add(self, frame: pd.DataFrame) -> str:
-        """Count the rows of a piece; return the first bad row so far, as text."""
-        bad = (frame["status"] != "ok").to_numpy()
-        if bad.any() and not self.first:
-            row = int(bad.argmax())
-            self.first = f"row {self.rows + row + 1}: {frame['reason'].iloc[row]}"
-        self.rows += len(frame)
-        self.bad += int(bad.sum())
-        self.clipped += int((frame["n_clipped"] > 0).sum())
-        self.judged += int(frame["ood_score"].notna().sum())
-        self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
-        self.new_elements += int((frame["unseen_elements"] != "").sum())
-        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
-        return self.first
-
-    def describe(self, level: float) -> str:
-        """Return the lines that end a prediction."""
-        lines = [
-            f"{self.rows - self.bad:,} of {self.rows:,} rows predicted; {self.bad:,} with an "
-            f"error. {self.first}".strip()
-        ]
-        if self.judged:
-            lines.append(
-                f"{self.outside:,} rows are outside the domain of the model (in_domain): what it "
-                "learned need not hold there"
-                + (
-                    f"; {self.new_elements:,} have elements that no training material has"
-                    if self.new_elements
-                    else ""
-                )
-            )
-        if self.unbounded:
-            lines.append(f"{self.unbounded:,} rows have no finite {100 * level:g} % interval")
-        if self.clipped:
-            lines.append(
-                f"{self.clipped:,} rows have features far outside the training range (n_clipped)"
-            )
-        return "\n".join(lines)
+def _describe(counts: PredictionCounts, level: float) -> list[str]:
+    """Return the lines that end a prediction."""
+    lines = [
+        f"{counts.rows - counts.bad:,} of {counts.rows:,} rows predicted; {counts.bad:,} with an "
+        f"error. {counts.first}".strip()
+    ]
+    if counts.judged:
+        elements = (
+            f"; {counts.new_elements:,} have elements that no training material has"
+            if counts.new_elements
+            else ""
+        )
+        lines.append(
+            f"{counts.outside:,} rows are outside the domain of the model (in_domain): what it "
+            f"learned may not hold there{elements}"
+        )
+    if counts.unbounded:
+        lines.append(f"{counts.unbounded:,} rows have no finite {100 * level:g} % interval")
+    if counts.clipped:
+        lines.append(
+            f"{counts.clipped:,} rows have features far outside the training range (n_clipped)"
+        )
+    return lines

@@ -25,13 +25,29 @@ def make_progress() -> Progress:
 
 
 class _TerminalProgress:
+    """One display with a bar for each task that is under way, several at once."""
+
     def __init__(self) -> None:
         from rich.console import Console
 
         self._console = Console(stderr=True, highlight=False)
+        self._bars: Bars | None = None
 
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
+        if self._bars is None:
+            self._bars = self._make_bars()
+            self._bars.start()
+        bars, task = self._bars, self._bars.add_task(name, total=total, info="")
+        try:
+            yield _TerminalTask(bars, task)
+        finally:
+            bars.remove_task(task)
+            if not bars.task_ids:
+                bars.stop()
+                self._bars = None
+
+    def _make_bars(self) -> Bars:
         from rich import progress
 
         columns = (
@@ -43,8 +59,7 @@ class _TerminalProgress:
             progress.TimeRemainingColumn(),
             progress.TextColumn("{task.fields[info]}", style="dim"),
         )
-        with progress.Progress(*columns, console=self._console, transient=True) as bars:
-            yield _TerminalTask(bars, bars.add_task(name, total=total, info=""))
+        return progress.Progress(*columns, console=self._console, transient=True)
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)

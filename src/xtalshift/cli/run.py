@@ -16,6 +16,7 @@ _SPLITS = "Splits"
 
 
 def run_command(
+    table: options.Table = None,
     config: options.ConfigFile = None,
     dataset: options.Dataset = None,
     target: options.Target = None,
@@ -107,7 +108,7 @@ def run_command(
             "methods": options.split_names(methods),
             "device": device,
             "threads": threads,
-            "data.dataset": dataset,
+            "data.dataset": options.one_table(table, dataset),
             "data.target": target,
             "data.formula_col": formula_col,
             "data.id_col": id_col,
@@ -126,22 +127,23 @@ def run_command(
             "split.separate": separate,
         },
     )
-    from xtalshift.nn.device import limit_threads
-
-    limit_threads(settings.threads)
-    from xtalshift.cli.tables import print_coverage, print_errors
-    from xtalshift.jobs.run.run import run
-    from xtalshift.report import write_report
+    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors
+    from xtalshift.jobs.run import run
+    from xtalshift.parallel import make_executor
+    from xtalshift.report import build_run_report, write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
     progress = make_progress()
-    results = run(settings, folder, progress=progress, overwrite=overwrite)
-    report = write_report(folder)
-    print_errors(results)
-    print_coverage(results)
+    executor = make_executor(workers=settings.threads)
+    results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
+    report = build_run_report(folder)
+    page = write_report(folder, report)
+    print_errors(report)
+    print_coverage(report)
+    print_cautions(report)
     if results["model"]:
         typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
-    typer.echo(f"Report: {report}")
+    typer.echo(f"Report: {page}")
     compared = [record for record in results["records"] if record["method"] != "dummy"]
     if compared and all(record["status"] == "failed" for record in compared):
         typer.echo("Every method failed; the reasons stand above and in results.json", err=True)

@@ -12,9 +12,11 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.parallel import make_executor
 
 if TYPE_CHECKING:
-    from xtalshift.screening.sources import FormulaSource
+    from xtalshift.screening.inputs import FormulaSource
+    from xtalshift.screening.store import ScreenSummary
 
 __all__ = ["screen_command"]
 
@@ -50,7 +52,7 @@ def screen_command(
         typer.Option(help="Rows written: all (default) | ok | top (no parts, only top.csv)."),
     ] = None,
     limit_rows: Annotated[
-        int | None, typer.Option(help="Stop after so many rows.", min=1, metavar="N")
+        int | None, typer.Option(help="Stop after N rows.", min=1, metavar="N")
     ] = None,
     top: Annotated[
         int | None,
@@ -113,7 +115,7 @@ def screen_command(
     DIR gets parts/*.parquet with all rows in order, top.csv and screen.json. The same command
     continues after any interruption, to the same bytes.
     """
-    from xtalshift.screening.plan import ScreenSettings
+    from xtalshift.screening.settings import ScreenSettings
 
     best = {
         "k": top,
@@ -145,23 +147,22 @@ def screen_command(
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
         raise ConfigError(f"nothing to resume: {out} holds no screening")
-    if workers is None and executor == "local":
-        workers = max(1, options.count_cores() // settings.threads)
-    from xtalshift.screening.run import Where, screen
+    from xtalshift.screening.run import screen
 
     summary = screen(
         model,
         [_stdin() if name == STDIN else name for name in _check_inputs(inputs)],
         out,
         settings,
-        where=Where(executor, workers, address),
+        executor=make_executor(
+            executor, workers=workers, threads=settings.threads, address=address
+        ),
         overwrite=overwrite,
         progress=make_progress(),
     )
     typer.echo(_describe(summary))
     typer.echo(f"Results: {out}")
-    counts = summary["counts"]
-    if counts.get("rows") and not counts["ok"]:
+    if summary.counts["rows"] and not summary.counts["ok"]:
         raise DataError(f"no row could be predicted; the column 'reason' of {out}/parts says why")
 
 
@@ -173,7 +174,7 @@ def _check_inputs(inputs: list[str]) -> list[str]:
 
 def _stdin() -> FormulaSource:
     from xtalshift.data.files import FORMULA_NAMES
-    from xtalshift.screening.sources import FormulaSource
+    from xtalshift.screening.inputs import FormulaSource
 
     def lines() -> Iterator[str]:
         for number, line in enumerate(sys.stdin.buffer):
@@ -184,10 +185,8 @@ def _stdin() -> FormulaSource:
     return FormulaSource(lines, "standard input", repeatable=False)
 
 
-def _describe(summary: dict[str, Any]) -> str:
-    from xtalshift.screening.outcome import COUNTS
-
-    counts = dict.fromkeys(COUNTS, 0) | summary["counts"]
+def _describe(summary: ScreenSummary) -> str:
+    counts = summary.counts
     text = f"{counts['ok']:,} of {counts['rows']:,} rows predicted"
     if counts["errors"]:
         text += f", {counts['errors']:,} with an error"
@@ -195,7 +194,6 @@ def _describe(summary: dict[str, Any]) -> str:
         text += f", {counts['duplicates']:,} duplicates"
     if counts["ok"]:
         text += f"; {counts['in_domain']:,} in the domain of the model"
-    host = summary["host"]
-    if host["rows_per_second"]:
-        text += f"; {host['rows_per_second']:,.0f} rows/s"
+    if summary.rows_per_second:
+        text += f"; {summary.rows_per_second:,.0f} rows/s"
     return text

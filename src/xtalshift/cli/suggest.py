@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input, refuse_loss
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
 from xtalshift.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.acquisition.rules import Aim
-    from xtalshift.model.forecaster import Forecaster
+    from xtalshift.acquisition.acquisition_rules import Aim
+    from xtalshift.model.table_predictor import TablePredictor
 
 __all__ = ["suggest_command"]
 
-CHUNK_ROWS = 20_000
 _AIM = "What is wanted"
 _USES = {
     "expected-improvement": ("--toward",),
@@ -128,10 +126,10 @@ def suggest_command(
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
-    from xtalshift.model.forecaster import Forecaster
+    from xtalshift.model.table_predictor import TablePredictor
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
-    forecaster = Forecaster(load_model(model, device=device), level, formula_col=formula_col)
+    predictor = TablePredictor(load_model(model, device=device), level, formula_col=formula_col)
     if threads is not None:  # after loading: only libraries that are there can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -142,13 +140,12 @@ def suggest_command(
         refuse_loss(out, "utility")
     progress = make_progress()
     # opened first, so that a bad place is found before the work
-    with open_writer(out, forecaster.units()) if out else nullcontext() as writer:
+    with open_writer(out, predictor.units()) if out else nullcontext() as writer:
         chosen, decided = suggest(
-            forecaster,
-            _pieces(candidates, formula_col),
-            str(candidates),
+            predictor,
+            candidates,
             request,
-            measured=read_measured(forecaster, measured or [], progress),
+            measured=read_measured(predictor, measured or [], progress),
             progress=progress,
         )
         if writer is not None:
@@ -159,8 +156,8 @@ def suggest_command(
     elif aside:
         typer.echo(chosen.to_csv(index=False), nl=False)
     else:
-        _print_table(chosen, forecaster, candidates)
-    typer.echo(_next_step(forecaster, model), err=aside)
+        _print_table(chosen, predictor, candidates)
+    typer.echo(_next_step(predictor, model), err=aside)
 
 
 def _default_rule(
@@ -175,7 +172,7 @@ def _default_rule(
 
 def _check_aim(rule: str, given: set[str]) -> None:
     """Refuse options that the rule does not look at, and ask for those it needs."""
-    from xtalshift.acquisition.rules import RULES
+    from xtalshift.acquisition.acquisition_rules import RULES
 
     RULES[rule]  # an unknown name says which there are
     unused = sorted(given - set(_USES.get(rule, given)))
@@ -198,7 +195,7 @@ def _check_aim(rule: str, given: set[str]) -> None:
 def _read_aim(
     toward: str | None, value: float | None, threshold: float | None, between: str | None
 ) -> Aim:
-    from xtalshift.acquisition.rules import Aim
+    from xtalshift.acquisition.acquisition_rules import Aim
 
     if toward not in {None, "high", "low"}:
         raise ConfigError(f"--toward {toward}: expected high or low")
@@ -216,26 +213,20 @@ def _read_aim(
     return Aim("low" if toward == "low" else "high", None, value, threshold, window)
 
 
-def _pieces(source: Path, formula_col: str | None) -> Iterator[pd.DataFrame]:
-    from xtalshift.data import iter_frames
-
-    return iter_frames(source, CHUNK_ROWS, text_columns=[formula_col] if formula_col else [])
-
-
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_table(chosen: pd.DataFrame, forecaster: Forecaster, source: Path) -> None:
+def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    card = forecaster.model.card_
-    formulas, _ = forecaster.inputs(chosen, str(source))
+    card = predictor.model.card
+    formulas = predictor.read(chosen, str(source)).formulas
     unit = f" ({card.unit})" if card.unit else ""
     table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    level = f"{100 * forecaster.level:g} %"
+    level = f"{100 * predictor.level:g} %"
     for name in (f"{card.target_name}{unit}", level, "score"):
         table.add_column(name, justify="right")
     table.add_column("nearest known")
@@ -256,12 +247,12 @@ def _print_table(chosen: pd.DataFrame, forecaster: Forecaster, source: Path) -> 
     Console(highlight=False).print(table)
 
 
-def _next_step(forecaster: Forecaster, model: Path) -> str:
+def _next_step(predictor: TablePredictor, model: Path) -> str:
     from xtalshift.estimators.network import NetworkRegressor
 
-    card = forecaster.model.card_
+    card = predictor.model.card
     source = card.source or "TRAINED_ON"
-    if isinstance(forecaster.model.regressor_, NetworkRegressor):
+    if isinstance(predictor.model.regressor, NetworkRegressor):
         return (
             f"Next: measure them, write column {card.target_name!r}, then: xtalshift adapt {model} "
             f"measured.csv -o MODEL2 --source {source}"

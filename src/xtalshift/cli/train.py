@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.cli.output import open_writer, refuse_input
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import open_writer, refuse_input
 from xtalshift.errors import ConfigError
+from xtalshift.methods import saved_methods
 
 __all__ = ["train_command"]
 
@@ -24,8 +25,7 @@ def train_command(
     method: Annotated[
         str,
         typer.Option(
-            help="dummy | ridge | lightgbm | lightgbm-quantile | erm | ensemble | "
-            "heteroscedastic | mc-dropout | cal | cal-eps0.",
+            help=" | ".join(saved_methods()) + ".",
             metavar="NAME",
         ),
     ] = "erm",
@@ -37,6 +37,15 @@ def train_command(
             metavar="NAME",
         ),
     ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that 'xtalshift split' wrote: only its training rows train, and its "
+            "validation rows select.",
+            metavar="FILE",
+        ),
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -108,6 +117,8 @@ def train_command(
         trained = train(
             settings,
             method,
+            split=split,
+            fold=fold,
             progress=make_progress(),
             checkpoint=checkpoint,
             attack=save_adversarial is not None,
@@ -116,7 +127,7 @@ def train_command(
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
         if writer is not None and trained.adversarial is not None:
             writer.write(trained.adversarial)
-    unit = trained.model.card_.unit
+    unit = trained.model.card.unit
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
         f"(the mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "

@@ -1,22 +1,26 @@
 """Tables of materials: reading, the catalogue of data sets, cleaning and target transforms."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
-    from xtalshift.data.clean import CleaningReport, clean_table
+    from xtalshift.data.clean import clean_table
     from xtalshift.data.columns import table_from_frame
+    from xtalshift.data.dataset import Dataset
     from xtalshift.data.files import find_formula_column
     from xtalshift.data.frames import iter_frames, read_frame
+    from xtalshift.data.intake import CleaningReport
+    from xtalshift.data.materials import Materials
     from xtalshift.data.readers import read_table
-    from xtalshift.data.table import MaterialsTable
     from xtalshift.data.transform import TRANSFORMS, TargetTransform
 
 __all__ = [
     "TRANSFORMS",
     "CleaningReport",
-    "MaterialsTable",
+    "Dataset",
+    "Materials",
     "TargetTransform",
     "clean_table",
     "find_formula_column",
@@ -31,23 +35,21 @@ __all__ = [
 
 # name -> module; loaded at first use, because some commands need no pandas
 _HOMES = {
-    "TRANSFORMS": "transform",
-    "CleaningReport": "clean",
-    "MaterialsTable": "table",
-    "TargetTransform": "transform",
-    "clean_table": "clean",
-    "find_formula_column": "files",
-    "get_entry": "catalog",
-    "iter_frames": "frames",
-    "list_datasets": "catalog",
-    "load_dataset": "catalog",
-    "read_frame": "frames",
-    "read_table": "readers",
-    "table_from_frame": "columns",
+    "TRANSFORMS": "xtalshift.data.transform",
+    "CleaningReport": "xtalshift.data.intake",
+    "Dataset": "xtalshift.data.dataset",
+    "Materials": "xtalshift.data.materials",
+    "TargetTransform": "xtalshift.data.transform",
+    "clean_table": "xtalshift.data.clean",
+    "find_formula_column": "xtalshift.data.files",
+    "get_entry": "xtalshift.data.catalog",
+    "iter_frames": "xtalshift.data.frames",
+    "list_datasets": "xtalshift.data.catalog",
+    "load_dataset": "xtalshift.data.catalog",
+    "read_frame": "xtalshift.data.frames",
+    "read_table": "xtalshift.data.readers",
+    "table_from_frame": "xtalshift.data.columns",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -3,145 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.intake import CleaningReport, Example, Finding
 from xtalshift.data.numbers import parse_numbers
-from xtalshift.data.table import MaterialsTable
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
-__all__ = ["CleaningReport", "DuplicateRule", "Example", "Finding", "clean_table"]
+__all__ = ["DuplicateRule", "clean_table"]
 
 DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"]
 _AGGREGATES = {"mean": "mean", "median": "median", "lowest": "min", "highest": "max"}
 _MAX_EXAMPLES = 5
-_ZERO_INFLATED = 0.10
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
 IntArray: TypeAlias = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Example:
-    """One row that shows a finding; `row` counts from 1 below the header."""
-
-    row: int
-    id: str
-    value: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A kind of finding, how many rows it concerns, and up to five of them."""
-
-    kind: str
-    count: int
-    examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class CleaningReport:
-    """What `clean_table` did.
-
-    Attributes
-    ----------
-    rows_read, rows_kept : int
-        Before cleaning, and after dropping and merging.
-    dropped : tuple of Finding
-        Rows left out, by kind of reason; a row counts once, formula before target before features.
-    notes : tuple of Finding
-        Rows kept although their formula was read in a way worth knowing (D counted as H).
-    duplicates : str
-        The rule for rows of equal reduced formula (and equal feature columns).
-    duplicate_groups, duplicate_rows, rows_merged : int
-        Groups of at least two rows, the rows in them, and the rows that merging removed.
-    duplicate_scatter : float or None
-        Mean absolute deviation from the group *mean*, over the rows of those groups only, in the
-        unit of the target: how far repeated rows lie apart. None if there are none.
-    error_floor : float
-        Mean absolute deviation from the group *median*, over all usable rows before merging, where
-        a row without a double deviates by 0: no function of formula and feature columns has a
-        smaller mean absolute error on these rows, since the median minimises it in each group.
-    zero_share : float
-        Share of the kept targets that are exactly 0.
-    unit : str
-        Unit of `duplicate_scatter` and `error_floor`.
-    """
-
-    rows_read: int
-    rows_kept: int
-    dropped: tuple[Finding, ...]
-    notes: tuple[Finding, ...]
-    duplicates: str
-    duplicate_groups: int
-    duplicate_rows: int
-    rows_merged: int
-    duplicate_scatter: float | None
-    error_floor: float
-    zero_share: float
-    unit: str
-
-    @property
-    def rows_dropped(self) -> int:
-        """Rows left out as unusable."""
-        return sum(finding.count for finding in self.dropped)
-
-    @property
-    def zero_inflated(self) -> bool:
-        """Whether at least a tenth of the targets is exactly zero."""
-        return self.zero_share >= _ZERO_INFLATED
-
-    @property
-    def remedy(self) -> str:
-        """What to do about a zero-inflated target; empty if it is none."""
-        if not self.zero_inflated:
-            return ""
-        return (
-            f"{self.zero_share:.0%} of the targets are exactly 0. A regression blurs zeros and "
-            "values together: keep only the non-zero rows if zero means 'not of this kind' "
-            "(a metal's gap), or set the transform (--transform) to 'clip' or 'log1p' so that "
-            "predictions cannot be negative, and read the errors of zero and non-zero rows apart."
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return {
-            **asdict(self),
-            "rows_dropped": self.rows_dropped,
-            "zero_inflated": self.zero_inflated,
-            "remedy": self.remedy,
-        }
-
-
 def clean_table(
-    table: MaterialsTable,
+    table: Dataset,
     *,
     duplicates: DuplicateRule = "mean",
-    hydrates: Hydrates = "refuse",
     strict: bool = False,
     feature_cols: Sequence[str] = (),
-) -> tuple[MaterialsTable, Compositions, CleaningReport]:
+) -> Dataset:
     """Drop unusable rows and merge rows of the same material.
 
     Parameters
     ----------
-    table : MaterialsTable
+    table : Dataset
         As read; with targets.
     duplicates : str
         What becomes of rows with equal reduced formula and equal feature columns: ``"keep"`` all,
         or one row with the ``"mean"``, ``"median"``, ``"lowest"`` or ``"highest"`` target and the
         id, formula and extra columns of the first.
-    hydrates : str
-        As `xtalshift.chem.compositions.parse_formulas` takes it.
     strict : bool
         Raise at the first unusable row instead of dropping it.
     feature_cols : sequence of str
@@ -150,11 +52,9 @@ def clean_table(
 
     Returns
     -------
-    table : MaterialsTable
-        Usable rows in the order of first appearance, with `groups` (reduced formulas).
-    compositions : Compositions
-        One per row of the returned table.
-    report : CleaningReport
+    Dataset
+        Usable rows in the order of first appearance. `intake` says what was dropped and merged; the
+        feature columns are in ``materials.extra``.
 
     Raises
     ------
@@ -172,34 +72,34 @@ def clean_table(
         )
     if table.targets is None:
         raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
-    compositions, reasons, notes = parse_formulas(table.formulas, hydrates=hydrates)
-    features, dropped_as = _judge(table, table.targets, reasons, feature_cols)
+    features, dropped_as = _find_faults(table, table.targets, feature_cols)
     bad = np.flatnonzero([kind != "" for kind, _, _ in dropped_as])
     if strict and bad.size:
         row = int(bad[0])
         kind, value, reason = dropped_as[row]
         raise DataError(
             f"row {row + 1} (id {table.ids[row]}): {kind}: {reason} (value {value!r}); "
-            "mend the row, or run without strict to drop such rows"
+            "correct the row, or run without strict to drop such rows"
         )
     dropped = _findings(table, ((row, *dropped_as[row]) for row in bad.tolist()))
     good = np.setdiff1d(np.arange(len(table)), bad)
     if not good.size:
         raise DataError(_nothing_left(table, dropped))
 
-    groups = compositions.take(good).reduced_formulas()
+    notes, groups = table.materials.notes, table.groups[good]
     codes, first = _number_groups(groups, features[good])
     targets = table.targets[good]
     scatter = _scatter(codes, targets)
     if duplicates == "keep":
-        kept, merged_targets, merged_groups = good, targets, groups
+        kept, kept_targets = good, targets
     else:
         merged = pd.Series(targets).groupby(codes).agg(_AGGREGATES[duplicates])
-        kept, merged_targets, merged_groups = good[first], merged.to_numpy(), groups[first]
-    cleaned = replace(table.take(kept), targets=merged_targets, groups=merged_groups, problems=None)
-    report = CleaningReport(
+        kept, kept_targets = good[first], merged.to_numpy()
+    names = tuple(feature_cols) or table.materials.extra_names
+    materials = replace(table.materials.take(kept), extra=features[kept], extra_names=names)
+    intake = CleaningReport(
         rows_read=len(table),
-        rows_kept=len(cleaned),
+        rows_kept=len(kept),
         dropped=dropped,
         notes=_findings(
             table,
@@ -210,24 +110,30 @@ def clean_table(
             ),
         ),
         duplicates=duplicates,
-        rows_merged=good.size - len(cleaned),
-        zero_share=float(np.mean(merged_targets == 0)),
+        rows_merged=good.size - len(kept),
+        zero_share=float(np.mean(kept_targets == 0)),
         unit=table.unit,
         **scatter,
     )
-    return cleaned, compositions.take(kept), report
+    return replace(
+        table.take(kept), materials=materials, targets=kept_targets, problems=None, intake=intake
+    )
 
 
-def _judge(
-    table: MaterialsTable, targets: FloatArray, reasons: ObjectArray, feature_cols: Sequence[str]
+def _find_faults(
+    table: Dataset, targets: FloatArray, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
     """Return the features (n, k) and per row (kind, value, reason) of the first fault or blanks."""
     faults = [("", "", "")] * len(table)
-    features = np.empty((len(table), len(feature_cols)))
-    columns = []
-    for position, name in enumerate(feature_cols):
-        features[:, position], problems = table.parse_extra(name)
-        columns.append((f"column {name!r}", problems))
+    given = {name: table.parse_column(name) for name in feature_cols}
+    if not given:  # features that came with the materials, not from columns
+        extra = table.materials.extra
+        given = {
+            name: parse_numbers(pd.Series(extra[:, k]))
+            for k, name in enumerate(table.materials.extra_names)
+        }
+    features = np.column_stack([np.empty((len(table), 0)), *(v for v, _ in given.values())])
+    columns = [(f"column {name!r}", problems) for name, (_, problems) in given.items()]
     columns.reverse()
     problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
     columns.append(("target", problems))
@@ -236,14 +142,12 @@ def _judge(
         for row in np.flatnonzero(problems != "").tolist():
             kind, _, value = problems[row].partition(": ")
             faults[row] = (f"{label} {kind}", value.strip("'"), problems[row])
-    for row in np.flatnonzero(reasons != "").tolist():
-        faults[row] = ("unparsable formula", table.formulas[row], reasons[row])
+    for row in np.flatnonzero(table.materials.reasons != "").tolist():
+        faults[row] = ("unparsable formula", table.formulas[row], table.materials.reasons[row])
     return features, faults
 
 
-def _findings(
-    table: MaterialsTable, rows: Iterable[tuple[int, str, str, str]]
-) -> tuple[Finding, ...]:
+def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tuple[Finding, ...]:
     """Group (row, kind, value, reason) by kind, most frequent first."""
     counts: dict[str, int] = {}
     examples: dict[str, list[Example]] = {}
@@ -285,7 +189,7 @@ def _scatter(codes: IntArray, targets: FloatArray) -> dict[str, Any]:
     }
 
 
-def _nothing_left(table: MaterialsTable, dropped: tuple[Finding, ...]) -> str:
+def _nothing_left(table: Dataset, dropped: tuple[Finding, ...]) -> str:
     where = table.source or "the table"
     if not dropped:
         return f"{where} has no rows"

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import find_formula_column, no_column
+from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
-from xtalshift.data.table import MaterialsTable
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
@@ -93,8 +95,9 @@ def table_from_frame(
     unit: str = "",
     source: str = "",
     conditions: str = "",
-) -> MaterialsTable:
-    """Sort the columns of a frame into a `MaterialsTable`.
+    hydrates: Hydrates = "refuse",
+) -> Dataset:
+    """Sort the columns of a frame into a `Dataset`.
 
     Parameters
     ----------
@@ -106,11 +109,13 @@ def table_from_frame(
         By default the usual names, for ids only if none is blank or repeated; without an id column
         the ids are the row numbers from 1.
     unit, source, conditions : str
-        Kept in the table.
+        Kept in the data set.
+    hydrates : {"refuse", "expand"}
+        See `xtalshift.chem.formulas.parse_formula`.
 
     Returns
     -------
-    MaterialsTable
+    Dataset
         Nested columns (lists, dictionaries) are left out.
 
     Raises
@@ -139,12 +144,11 @@ def table_from_frame(
                 f"target column {target!r} of {source or 'the table'} holds no number (row 1: "
                 f"{problems[0]}); columns of numbers: {numeric}"
             )
-    extra = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
-    return MaterialsTable(
-        ids=np.asarray(ids, dtype=object),
-        formulas=np.asarray(frame[formula], dtype=object),
+    others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
+    return Dataset(
+        Materials.parse(frame[formula].tolist(), hydrates=hydrates, ids=ids.tolist()),
         targets=targets,
-        extra=frame[extra].copy(),
+        columns=frame[others].copy(),
         target_name=target or "",
         unit=unit,
         source=source,

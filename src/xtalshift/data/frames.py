@@ -30,7 +30,6 @@ __all__ = [
     "finish_frame",
     "iter_frames",
     "json_line",
-    "read_csv_stream",
     "read_frame",
 ]
 
@@ -65,7 +64,7 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
     kind = file_kind(path)
     if kind == "csv":
         with naming_file(path), open_text(path) as stream:
-            return read_csv_stream(stream, text_columns=text_columns)
+            return _read_csv(stream, text_columns)
     if kind == "json":
         with naming_file(path):
             return finish_frame(_json_frame(path), text_columns)
@@ -123,8 +122,7 @@ def iter_frames(
             yield finish_frame(frame, text_columns)
 
 
-def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read an open CSV; see `read_frame`."""
+def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
     separator = find_separator(stream)
     frame = next(csv_chunks(stream, None, separator)).fillna("")
     protected = _protected(frame, text_columns)

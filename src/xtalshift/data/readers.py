@@ -1,14 +1,15 @@
-"""The way in: a file or a data set by name, as a `MaterialsTable`."""
+"""The way in: a file or a data set by name, as a `Dataset`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame
+from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, find_formula_column
 from xtalshift.data.frames import iter_frames, read_frame
-from xtalshift.data.table import MaterialsTable
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -23,8 +24,9 @@ def read_table(
     formula_col: str | None = None,
     id_col: str | None = None,
     unit: str = "",
+    hydrates: Hydrates = "refuse",
     progress: Progress = NO_PROGRESS,
-) -> MaterialsTable:
+) -> Dataset:
     """Read labelled materials from a file, or a data set of the catalogue.
 
     Parameters
@@ -37,12 +39,14 @@ def read_table(
         Columns of a file; by default the usual names.
     unit : str
         Unit of the target, where the catalogue does not know it.
+    hydrates : {"refuse", "expand"}
+        See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
         Hears about downloads.
 
     Returns
     -------
-    MaterialsTable
+    Dataset
         As read: nothing is dropped, a cell that is no number is NaN with its reason in `problems`.
 
     Raises
@@ -57,7 +61,7 @@ def read_table(
     if name in list_datasets() and not path.is_file():
         if formula_col is not None or id_col is not None:
             raise ConfigError(f"the columns of {name} are known: leave out formula and id column")
-        return load_dataset(name, target=target, unit=unit, progress=progress)
+        return load_dataset(name, target=target, unit=unit, hydrates=hydrates, progress=progress)
     if not path.exists():
         hint = near_miss(name, list_datasets())
         raise DataError(
@@ -76,4 +80,5 @@ def read_table(
         id_col=id_col,
         unit=unit,
         source=path.name,
+        hydrates=hydrates,
     )

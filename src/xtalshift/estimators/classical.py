@@ -3,35 +3,126 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgWarning
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
 from sklearn.neighbors import NearestNeighbors
 
 from xtalshift.errors import ConfigError, TrainingError
-from xtalshift.estimators.base import FitData, in_pieces
-from xtalshift.estimators.scaled import ScaledRegressor, check_count
-from xtalshift.seeding import Seed
+from xtalshift.estimators.base import FitData, Labelled, Regressor, in_pieces, mean_and_scale
+from xtalshift.featurize.scale import FeatureScaler
 
 __all__ = [
     "ForestRegressor",
     "GPRegressor",
     "KernelRidgeRegressor",
     "NeighborsRegressor",
+    "ScaledRegressor",
+    "check_count",
 ]
 
 KernelName = Literal["rbf", "laplacian"]
 
+BLOCK_ROWS = 2048
+"""Rows predicted at once: a row takes a number per training row."""
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ScaledRegressor(Regressor):
+    """Standardises features and targets and caps the rows; a subclass learns from the result.
+
+    Parameters
+    ----------
+    max_rows : int, optional
+        At most so many training rows are used, drawn without replacement; all if None.
+    clip : float
+        Features are clipped at this many standard deviations; a missing one becomes the mean.
+    validation_fraction, random_state
+        As in `IRNetRegressor`.
+
+    Attributes
+    ----------
+    n_rows_used_ : int
+        Training rows that were used.
+    scaler_ : FeatureScaler
+        Scaling of the features.
+    target_mean_, target_scale_ : float
+        (Weighted) mean and standard deviation of the targets that were used.
+    """
+
+    max_rows: int | None = None
+    clip: float = 10.0
+
+    @abstractmethod
+    def _fit_scaled(self, data: FitData) -> None:
+        """Learn from standardised training and validation rows."""
+
+    @abstractmethod
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return standardised predictions of a block of standardised rows, shape (n,)."""
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        return self.scaler_.n_clipped(X)
+
+    def _fit(self, data: FitData) -> None:
+        train = self._cap(data.train, data.rng)
+        self.n_rows_used_ = len(train.y)
+        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
+        self.target_mean_, self.target_scale_ = mean_and_scale(train)
+        validation = self._scale(data.validation)
+        self._fit_scaled(replace(data, train=self._scale(train), validation=validation))
+
+    def _cap(self, rows: Labelled, rng: np.random.Generator) -> Labelled:
+        cap = check_count("max_rows", self.max_rows, len(rows.y))
+        if cap == len(rows.y):
+            return rows
+        return rows.take(np.sort(rng.choice(len(rows.y), cap, replace=False)))
+
+    def _scale(self, rows: Labelled) -> Labelled:
+        targets = (rows.y - self.target_mean_) / self.target_scale_
+        return replace(rows, X=self.scaler_.transform(rows.X), y=targets)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.target_mean_ + self.target_scale_ * self._in_blocks(self._predict_scaled, X)
+
+    def _in_blocks(
+        self,
+        predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        X: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return ``predict`` of the standardised rows, a block at a time."""
+        return in_pieces(lambda block: predict(self.scaler_.transform(block)), X, BLOCK_ROWS)
+
+
+def check_count(name: str, value: int | None, most: int) -> int:
+    """Return a setting that counts rows, or `most` if it is None or larger.
+
+    Raises
+    ------
+    ConfigError
+        If it is not positive.
+    """
+    if value is None:
+        return most
+    if value < 1:
+        raise ConfigError(f"{name} = {value!r}; expected at least 1")
+    return min(int(value), most)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class NeighborsRegressor(ScaledRegressor):
     """The (weighted) mean target of the nearest training rows.
 
@@ -43,19 +134,7 @@ class NeighborsRegressor(ScaledRegressor):
         As in `ScaledRegressor`; validation rows are not used.
     """
 
-    def __init__(
-        self,
-        n_neighbors: int = 1,
-        max_rows: int | None = None,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.n_neighbors = n_neighbors
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    n_neighbors: int = 1
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -70,6 +149,7 @@ class NeighborsRegressor(ScaledRegressor):
         return np.asarray(np.average(self.targets_[rows], weights=self.weights_[rows], axis=1))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class KernelRidgeRegressor(ScaledRegressor):
     """Kernel ridge regression; the validation rows choose kernel, width and penalty.
 
@@ -102,29 +182,15 @@ class KernelRidgeRegressor(ScaledRegressor):
         Standardised training rows.
     """
 
-    def __init__(
-        self,
-        kernel: KernelName | Sequence[KernelName] = ("rbf", "laplacian"),
-        alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
-        gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
-        max_rows: int | None = 5000,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.kernel = kernel
-        self.alphas = alphas
-        self.gammas = gammas
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    kernel: KernelName | Sequence[KernelName] = field(default=("rbf", "laplacian"), kw_only=False)
+    alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0)
+    gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0)
+    max_rows: int | None = 5000
 
     def _fit_scaled(self, data: FitData) -> None:
         train, validation = data.train, data.validation
         kernels = [self.kernel] if isinstance(self.kernel, str) else list(self.kernel)
         self._check_grid(kernels)
-        root = None if train.weights is None else np.sqrt(train.weights)
         widths = [float(gamma) / train.X.shape[1] for gamma in self.gammas]
         best_error = np.inf
         with data.progress.task("kernel ridge", len(kernels) * len(widths)) as task:
@@ -135,7 +201,7 @@ class KernelRidgeRegressor(ScaledRegressor):
                     covariance, weights = np.exp(-gamma * distance), validation.weights
                     cross = np.exp(-gamma * to_validation)
                     for alpha in self.alphas:
-                        dual = solve_kernel(covariance, train.y, float(alpha), root)
+                        dual = solve_kernel(covariance, train, float(alpha))
                         if dual is None:
                             continue
                         deviation = np.abs(cross @ dual - validation.y)
@@ -161,6 +227,7 @@ class KernelRidgeRegressor(ScaledRegressor):
         return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class GPRegressor(ScaledRegressor):
     """Gaussian process with an isotropic RBF kernel and noise.
 
@@ -185,19 +252,8 @@ class GPRegressor(ScaledRegressor):
         Noise variance of a row of weight 1, for standardised targets.
     """
 
-    def __init__(
-        self,
-        max_rows: int | None = 2000,
-        hyper_rows: int = 500,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.max_rows = max_rows
-        self.hyper_rows = hyper_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    max_rows: int | None = 2000
+    hyper_rows: int = 500
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -207,14 +263,13 @@ class GPRegressor(ScaledRegressor):
         found = fit_hyperparameters(train.X[some], train.y[some])
         self.kernel_, self.noise_ = found.k1, float(found.k2.noise_level)
         weights = np.ones(n) if train.weights is None else train.weights / train.weights.mean()
-        covariance = self.kernel_(train.X)
-        covariance.flat[:: n + 1] += self.noise_ / weights
-        self.factor_ = cholesky(covariance, lower=True, overwrite_a=True)
-        self.dual_coef_ = cho_solve((self.factor_, True), train.y)
-        self.rows_ = train.X
+        process = GaussianProcessRegressor(
+            self.kernel_, alpha=self.noise_ / weights, optimizer=None
+        )
+        self.process_ = process.fit(train.X, train.y)
 
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.kernel_(X, self.rows_) @ self.dual_coef_)
+        return np.asarray(self.process_.predict(X))
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation of a new target, noise included.
@@ -233,12 +288,14 @@ class GPRegressor(ScaledRegressor):
         return self.target_scale_ * in_pieces(partial(self._in_blocks, self._std_scaled), checked)
 
     def _std_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        half = solve_triangular(self.factor_, self.kernel_(X, self.rows_).T, lower=True)
-        # at a training row rounding may leave less than nothing
-        signal = np.maximum(self.kernel_.diag(X) - np.square(half).sum(axis=0), 0.0)
-        return np.asarray(np.sqrt(signal + self.noise_))
+        with warnings.catch_warnings():
+            # at a training row rounding may leave a negative variance
+            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+            signal = self.process_.predict(X, return_std=True)[1]
+        return np.asarray(np.sqrt(np.square(signal) + self.noise_))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ForestRegressor(ScaledRegressor):
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, Mach. Learn. 63, 3 (2006)).
 
@@ -259,25 +316,10 @@ class ForestRegressor(ScaledRegressor):
         As in `ScaledRegressor`; validation rows are not used.
     """
 
-    def __init__(
-        self,
-        n_estimators: int = 300,
-        max_features: float | str = 1 / 3,
-        min_samples_leaf: int = 1,
-        threads: int = 1,
-        max_rows: int | None = None,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.max_features = max_features
-        self.min_samples_leaf = min_samples_leaf
-        self.threads = threads
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    n_estimators: int = 300
+    max_features: float | str = 1 / 3
+    min_samples_leaf: int = 1
+    threads: int = 1
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -303,43 +345,37 @@ DISTANCES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "rbf": _squared_distances,
     "laplacian": manhattan_distances,
 }
-"""What stands in the exponent of each kernel."""
+"""Distance in the exponent of each kernel."""
 
 
 def solve_kernel(
-    kernel: NDArray[np.float64],
-    y: NDArray[np.float64],
-    alpha: float,
-    root: NDArray[np.float64] | None = None,
+    kernel: NDArray[np.float64], rows: Labelled, alpha: float
 ) -> NDArray[np.float64] | None:
-    """Return the coefficients of kernel ridge regression.
-
-    A Cholesky factorisation for each penalty: an eigendecomposition, which serves all of them,
-    takes as long as some 18.
+    """Return the coefficients of kernel ridge regression, shape (n,).
 
     Parameters
     ----------
     kernel : ndarray of float64, shape (n, n)
         Not changed.
-    y : ndarray of float64, shape (n,)
-        Targets.
+    rows : Labelled of n rows
+        Targets and sample weights.
     alpha : float
         Penalty.
-    root : ndarray of float64, shape (n,), optional
-        Square root of the sample weights.
 
     Returns
     -------
     ndarray of float64, shape (n,), or None
         None if the matrix is not positive definite in double precision.
     """
-    matrix = kernel.copy() if root is None else kernel * root[:, None] * root
-    matrix.flat[:: len(y) + 1] += alpha
-    try:
-        factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        return None
-    return np.asarray(cho_solve(factor, y) if root is None else cho_solve(factor, y * root) * root)
+    model = KernelRidge(alpha=alpha, kernel="precomputed")
+    with warnings.catch_warnings():
+        # a singular matrix, which scikit-learn solves by least squares
+        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", category=LinAlgWarning)
+        try:
+            return np.asarray(model.fit(kernel, rows.y, sample_weight=rows.weights).dual_coef_)
+        except (UserWarning, LinAlgWarning):
+            return None
 
 
 def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
@@ -360,7 +396,7 @@ def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     signal = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(length, (1e-2 * length, 1e2 * length))
     model = GaussianProcessRegressor(signal + WhiteKernel(0.1, (1e-6, 10.0)))
     with warnings.catch_warnings():
-        # a likelihood that is flat, or largest at a bound (data without noise), is no failure: the
-        # kernel is the best one found in any case
+        # a flat likelihood, or one that is largest at a bound (data without noise), is not a
+        # failure: the kernel is the best one found in any case
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y).kernel_

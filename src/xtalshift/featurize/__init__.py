@@ -1,7 +1,8 @@
 """Features of materials."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.featurize.composition_source import CompositionSource
@@ -12,14 +13,11 @@ __all__ = ["CompositionFeaturizer", "CompositionSource", "Features", "Featurizer
 
 # name -> module; loaded at first use, because the features themselves need no scikit-learn
 _HOMES = {
-    "CompositionFeaturizer": "transformers",
-    "CompositionSource": "composition_source",
-    "Features": "features",
-    "Featurizer": "transformers",
+    "CompositionFeaturizer": "xtalshift.featurize.transformers",
+    "CompositionSource": "xtalshift.featurize.composition_source",
+    "Features": "xtalshift.featurize.features",
+    "Featurizer": "xtalshift.featurize.transformers",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,6 +35,3 @@ class Features:
     def take(self, rows: Any) -> Self:
         """Return the rows that an index, slice or mask selects."""
         return type(self)(self.values[rows], self.names, self.reasons[rows])
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:  # remove when no caller unpacks features
-        return iter((self.values, self.reasons))

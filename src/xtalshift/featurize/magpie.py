@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.chem.charges import MAX_SUMS, can_be_neutral
+from xtalshift.chem.charge_neutrality import MAX_SUMS, can_be_neutral
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
 
 __all__ = ["MAGPIE_FEATURES", "UNKNOWN_CHARGE", "magpie_features"]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-import xtalshift
-from xtalshift.cal import AdaptConfig
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.data import MaterialsTable, find_formula_column, read_frame
+from xtalshift.cal.adaptation import AdaptConfig
+from xtalshift.data import Dataset, find_formula_column, read_frame
+from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.model import FormulaLabels, FormulaRegressor
-from xtalshift.model.dataset import load_rows, targets_of
+from xtalshift.model import FittedModel
+from xtalshift.model import adapt as adapt_model
+from xtalshift.model import calibrate as calibrate_model
+from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["Adapted", "Calibrated", "adapt", "calibrate"]
@@ -30,12 +30,13 @@ LABELS_PER_FOLD = 4
 _OTHER_UNIT = 20.0  # times the largest training value: rather another unit than another region
 
 
-class Adapted(NamedTuple):
+@dataclass(frozen=True)
+class Adapted:
     """An adapted model and how well it fits rows that it was not fitted to.
 
     Attributes
     ----------
-    model : FormulaRegressor
+    model : FittedModel
         Adapted.
     n_target, n_source, n_validation : int
         Target rows, source rows that were replayed, validation rows among them.
@@ -45,7 +46,7 @@ class Adapted(NamedTuple):
         transformed target in units of the transformed scale.
     """
 
-    model: FormulaRegressor
+    model: FittedModel
     n_target: int
     n_source: int
     n_validation: int
@@ -55,7 +56,7 @@ class Adapted(NamedTuple):
 
 
 def adapt(
-    model: FormulaRegressor,
+    model: FittedModel,
     target: DataConfig,
     config: AdaptConfig,
     *,
@@ -68,7 +69,7 @@ def adapt(
 
     Parameters
     ----------
-    model : FormulaRegressor
+    model : FittedModel
         A fitted network; it stays as it is.
     target : DataConfig
         Rows of the target domain; how features and targets are made is the model's.
@@ -91,46 +92,33 @@ def adapt(
     DataError
         If the rows cannot be used, or their unit is not the model's.
     """
-    labelled = not config.method.startswith("unlabelled")
-    if labelled:
-        rows, table = _labels(model, target, progress)
-        if len(table) < MIN_LABELS:
-            raise DataError(
-                f"{target.dataset} has {len(table)} usable labels; at least {MIN_LABELS} are needed"
-            )
-        what: dict[str, Any] = table.describe()
+    if config.method.startswith("unlabelled"):
+        labels, calibration_folds = _unlabelled(model, target, progress), 0
     else:
-        formulas = _formulas(model, target, progress)
-        rows, what = FormulaLabels(formulas, []), {"source": target.dataset, "rows": len(formulas)}
-    if labelled:
-        calibration_folds = _possible_folds(model, rows, calibration_folds, progress)
-    replay = None if source is None else _labels(model, source, progress)[0]
-    adapted = model.adapt(
-        rows.X,
-        rows.y if labelled else None,
-        rows.extra if labelled else None,
+        labels = _labels(model, target, progress)
+        if len(labels) < MIN_LABELS:
+            raise DataError(
+                f"{target.dataset} has {len(labels)} usable labels; at least {MIN_LABELS} are "
+                "needed"
+            )
+        calibration_folds = _possible_folds(model, labels, calibration_folds, progress)
+    replay = None if source is None else _labels(model, source, progress)
+    adapted = adapt_model(
+        model,
+        labels,
         source=replay,
         method=config.method,
         settings=config.model_dump(exclude={"method"}),
-        calibration_folds=calibration_folds if labelled else 0,
-        random_state=seed,
+        calibration_folds=calibration_folds,
+        seed=seed,
         progress=progress,
     )
-    earlier = model.card_.provenance
-    provenance = {
-        "method": config.method,
-        "adapted_to": what,
-        "adapted_from": earlier,
-        "version": xtalshift.__version__,
-    }
-    adapted.card_ = replace(model.card_, provenance=provenance)
-    regressor = adapted.regressor_
-    if not isinstance(regressor, TargetedCALRegressor):
-        raise TypeError(type(regressor).__name__)
+    regressor = adapted.regressor
+    assert isinstance(regressor, TargetedCALRegressor)
     return Adapted(
         adapted,
-        len(rows.X),
-        0 if replay is None else len(replay.X),
+        len(labels),
+        0 if replay is None else len(replay),
         regressor.n_validation_,
         regressor.start_val_mae_,
         regressor.val_mae_,
@@ -138,12 +126,13 @@ def adapt(
     )
 
 
-class Calibrated(NamedTuple):
+@dataclass(frozen=True)
+class Calibrated:
     """A model with intervals of its labels, and how it had done on them.
 
     Attributes
     ----------
-    model : FormulaRegressor
+    model : FittedModel
         The same model with another calibration.
     n : int
         Labels that calibrate.
@@ -156,7 +145,7 @@ class Calibrated(NamedTuple):
         Median width of its 90 % intervals before and after, in the unit of the target.
     """
 
-    model: FormulaRegressor
+    model: FittedModel
     n: int
     mae: float
     constant: float
@@ -165,7 +154,7 @@ class Calibrated(NamedTuple):
 
 
 def calibrate(
-    model: FormulaRegressor, target: DataConfig, progress: Progress = NO_PROGRESS
+    model: FittedModel, target: DataConfig, progress: Progress = NO_PROGRESS
 ) -> Calibrated:
     """Calibrate the intervals of any model on the labels of a new region; its predictions stay.
 
@@ -174,7 +163,7 @@ def calibrate(
 
     Parameters
     ----------
-    model : FormulaRegressor
+    model : FittedModel
         A fitted model; it stays as it is.
     target : DataConfig
         Labels; how features and targets are made is the model's.
@@ -186,35 +175,29 @@ def calibrate(
     DataError
         If fewer than 10 labels are usable, or their unit is not the model's.
     """
-    rows, table = _labels(model, target, progress)
-    new = np.flatnonzero(~_known(model, rows, progress)).tolist()
-    formulas, y = [rows.X[row] for row in new], np.asarray(rows.y)[new]
-    extra = None if rows.extra is None else np.asarray(rows.extra)[new]
-    calibrated = copy.copy(model).conformalize(formulas, y, extra, origin="target")
-    what = {**table.describe(), "rows": len(new)}
-    provenance = {**model.card_.provenance, "calibrated_on": what}
-    calibrated.card_ = replace(model.card_, provenance=provenance)
+    labels = _labels(model, target, progress)
+    labels = labels.take(np.flatnonzero(~_known(model, labels, progress)))
+    calibrated = calibrate_model(model, labels)
+    y, X = labels.y, labels.materials
+    before, after = model.predict(X), calibrated.predict(X)
     held, width = None, None
-    if model.calibration_ is not None:
-        low, high = model.predict_interval(formulas, extra)
-        held, width = float(np.mean((low <= y) & (y <= high))), float(np.median(high - low))
-    low, high = calibrated.predict_interval(formulas, extra)
+    if model.calibration is not None:
+        held = float(np.mean((before.lower <= y) & (y <= before.upper)))
+        width = float(np.median(before.upper - before.lower))
     return Calibrated(
         calibrated,
-        len(new),
-        float(np.mean(np.abs(model.predict(formulas, extra) - y))),
+        len(labels),
+        float(np.mean(np.abs(before.prediction - y))),
         float(np.mean(np.abs(y - y.mean()))),
         held,
-        (width, float(np.median(high - low))),
+        (width, float(np.median(after.upper - after.lower))),
     )
 
 
-def _possible_folds(
-    model: FormulaRegressor, rows: FormulaLabels, folds: int, progress: Progress
-) -> int:
-    """Return `folds`, or 0 where the labels make no intervals; say what is to be known of them."""
-    known = int(_known(model, rows, progress).sum())
-    n, n_formulas = len(rows.X) - known, len(set(rows.X))
+def _possible_folds(model: FittedModel, labels: Dataset, folds: int, progress: Progress) -> int:
+    """Return `folds`, or 0 where the labels are too few for intervals, and say so."""
+    known = int(_known(model, labels, progress).sum())
+    n, n_formulas = len(labels) - known, len(np.unique(labels.groups))
     needed = LABELS_PER_FOLD * folds
     if n >= needed and n_formulas >= folds:
         return folds
@@ -225,49 +208,45 @@ def _possible_folds(
     return 0
 
 
-def _known(model: FormulaRegressor, rows: FormulaLabels, progress: Progress) -> NDArray[np.bool_]:
+def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[np.bool_]:
     """Return which labels are of training materials of the model, and say how many."""
-    known = model.was_trained_on(model.features_of(rows.X, rows.extra))
+    known = model.was_trained_on(model.features_of(labels.materials))
     if known.any():
         progress.say(
-            f"warning: {known.sum():,} of the {len(rows.X):,} labelled materials are training "
+            f"warning: {known.sum():,} of the {len(labels):,} labelled materials are training "
             "materials of the model: they are no test of it (its error there is too small) and do "
             "not count for the intervals"
         )
     return known
 
 
-def _labels(
-    model: FormulaRegressor, data: DataConfig, progress: Progress
-) -> tuple[FormulaLabels, MaterialsTable]:
+def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
     """Return clean labelled rows, made as the model's were."""
-    columns = model.card_.feature_cols
-    settings = {
-        "features": model.features,
-        "transform": model.transform,
-        "impute_nan": model.impute_nan,
-        "hydrates": model.hydrates,
-        "feature_cols": columns,
+    card, featurizer = model.card, model.featurizer
+    made: dict[str, str | bool | Sequence[str]] = {
+        "features": featurizer.blocks,
+        "transform": model.scale.name,
+        "impute_nan": featurizer.impute_nan,
+        "hydrates": featurizer.hydrates,
+        "feature_cols": card.feature_cols,
     }
-    if data.target is None and _has_column(data.dataset, model.card_.target_name):
-        settings["target"] = model.card_.target_name
-    table, _, _ = load_rows(data.model_copy(update=settings), progress)
-    unit = model.card_.unit
-    if unit and table.unit and unit != table.unit:
+    if data.target is None and _has_column(data.dataset, card.target_name):
+        made["target"] = card.target_name
+    labels = read_inputs(data.model_copy(update=made), progress).data
+    if card.unit and labels.unit and card.unit != labels.unit:
         raise DataError(
-            f"the labels of {data.dataset} are in {table.unit}, the model predicts {unit}; convert "
-            "them first"
+            f"the labels of {data.dataset} are in {labels.unit}, the model predicts {card.unit}; "
+            "convert them first"
         )
-    extra: NDArray[np.float64] | None = table.feature_columns(columns) if columns else None
-    if model.domain_ is not None:
-        largest = float(np.abs(model.domain_.targets_).max())
-        found = float(np.abs(targets_of(table)).max(initial=0.0))
+    if model.domain is not None:
+        largest = float(np.abs(model.domain.targets_).max())
+        found = float(np.abs(labels.y).max(initial=0.0))
         if found > _OTHER_UNIT * largest > 0:
             progress.say(
                 f"warning: values of {data.dataset} reach {found:g}, those that the model was "
                 f"trained on {largest:g}; are they in the same unit? (--unit says which)"
             )
-    return FormulaLabels(list(table.formulas), targets_of(table), extra), table
+    return labels
 
 
 def _has_column(dataset: str, name: str) -> bool:
@@ -276,21 +255,20 @@ def _has_column(dataset: str, name: str) -> bool:
     return path.is_file() and name in map(str, read_frame(path).columns)
 
 
-def _formulas(model: FormulaRegressor, data: DataConfig, progress: Progress) -> list[str]:
-    """Return the readable formulas of a file without labels."""
-    if model.card_.feature_cols:
+def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
+    """Return the readable materials of a file without labels, each once."""
+    if model.card.feature_cols:
         raise ConfigError(
-            f"the model needs {', '.join(model.card_.feature_cols)} beside the formula; adapting "
+            f"the model needs {', '.join(model.card.feature_cols)} beside the formula; adapting "
             "without labels works for models of formulas alone"
         )
     frame = read_frame(Path(data.dataset))
     column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
-    texts = frame[column].tolist()
-    _, reasons = model.featurizer().featurize(texts)
-    good = [text for text, reason in zip(texts, reasons, strict=True) if reason == ""]
-    progress.say(f"{data.dataset}: {len(good):,} of {len(texts):,} formulas are usable")
-    if not good:
+    materials = Materials.parse(frame[column].tolist(), hydrates=model.featurizer.hydrates)
+    reasons = model.featurize(materials).reasons
+    good = np.flatnonzero(reasons == "")
+    progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")
+    if not len(good):
         raise DataError(f"{data.dataset} holds no readable formula: {reasons[0]}")
-    compositions = parse_formulas(good, hydrates=model.hydrates)[0]
-    _, first = np.unique(compositions.reduced_formulas().astype(str), return_index=True)
-    return [good[row] for row in np.sort(first)]
+    _, first = np.unique(materials.groups[good].astype(str), return_index=True)
+    return Dataset(materials.take(good[np.sort(first)]), source=Path(data.dataset).name)

@@ -7,35 +7,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.cal.export import adversarial_frame
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.data import MaterialsTable
-from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
-from xtalshift.estimators import CALRegressor, Regressor
-from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.methods.inputs import target_transform
-from xtalshift.model.dataset import origin_rows, targets_of
+from xtalshift.estimators import CALRegressor
+from xtalshift.featurize import CompositionSource
+from xtalshift.model import FittedModel
+from xtalshift.model.inputs import Inputs
 
 __all__ = ["adversarial_table"]
 
 MOST_MOVED = 3
 
 
-def adversarial_table(
-    regressor: Regressor, data: DataConfig, table: MaterialsTable, X: NDArray[np.float64]
-) -> pd.DataFrame:
-    """Attack the rows of a table with a model fitted by CAL.
+def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Attack some rows of a table with a model fitted by CAL.
 
     Parameters
     ----------
-    regressor : Regressor
-        Fitted `CALRegressor`.
-    data : DataConfig
-        How features and targets are made.
-    table : MaterialsTable
-        n rows.
-    X : ndarray of float64, shape (n, d)
-        Their features.
+    model : FittedModel
+        Its regressor is a `CALRegressor`.
+    inputs : Inputs
+        The table and its features.
+    rows : ndarray of int64, shape (n,)
+        Which rows.
 
     Returns
     -------
@@ -50,28 +43,27 @@ def adversarial_table(
     ConfigError
         If the regressor was not fitted by CAL.
     """
+    regressor = model.regressor
     if not isinstance(regressor, CALRegressor):
         raise ConfigError(
             f"adversarial rows come from CAL; {type(regressor).__name__} has no attack. Use "
             "--method cal"
         )
-    y = targets_of(table)
-    scale = target_transform(regressor, data.transform)
-    origin = origin_rows(regressor, table, data, np.arange(len(table)))
-    attacked = regressor.attack_rows(X, scale.forward(y), origin)
+    data, X = inputs.data.take(rows), inputs.X[rows]
+    start = data.materials.compositions
+    origin = CompositionSource(start, model.featurizer) if regressor.needs_origin else None
+    attacked = regressor.attack_rows(X, model.scale.forward(data.y), origin)
     numbers = {
-        "target": y,
-        "prediction": scale.inverse(attacked.prediction),
-        "adversarial_prediction": scale.inverse(attacked.adversarial_prediction),
+        "target": data.y,
+        "prediction": model.scale.inverse(attacked.prediction),
+        "adversarial_prediction": model.scale.inverse(attacked.adversarial_prediction),
         "displacement_rms": np.sqrt(np.mean(attacked.displacement**2, axis=1)),
     }
-    formulas = [str(formula) for formula in table.formulas]
+    formulas = data.formulas.tolist()
     if attacked.compositions is not None:
-        start = parse_formulas(formulas, hydrates=data.hydrates)[0]
         columns = adversarial_frame(start, attacked.compositions, formulas=formulas, **numbers)
         return pd.DataFrame(columns)
-    featurizer = CompositionFeaturizer(blocks=data.features, impute_nan=data.impute_nan)
-    names = np.array([*featurizer.get_feature_names_out(), *data.feature_cols], dtype=object)
+    names = np.array(model.feature_names, dtype=object)
     moved = _name_most_moved(attacked.displacement, names[regressor.scaler_.kept_])
     return pd.DataFrame({"formula": formulas, **numbers, "most_moved": moved})
 

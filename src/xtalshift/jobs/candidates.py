@@ -12,14 +12,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.acquisition.rules import RULES, Aim, Candidates, score_candidates
-from xtalshift.chem.compositions import parse_formulas
+from xtalshift.acquisition.acquisition_rules import (
+    RULES,
+    Aim,
+    Candidates,
+    score_candidates,
+    shortfall,
+)
 from xtalshift.data import read_frame
+from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.model import FormulaRegressor
-from xtalshift.model.forecaster import Forecaster
+from xtalshift.model import FittedModel
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator
@@ -45,7 +51,7 @@ class Request:
     n : int
         Candidates.
     rule : str
-        A name in `xtalshift.acquisition.rules.RULES`.
+        A name in `xtalshift.acquisition.acquisition_rules.RULES`.
     aim : Aim
         Which values are good; its `best` is found in the training and measured values if missing.
     cost_col : str, optional
@@ -53,7 +59,7 @@ class Request:
     budget : float, optional
         Largest total cost.
     diversity : float, optional
-        As in `xtalshift.acquisition.batches.select_batch`; by default the rule's own.
+        As in `xtalshift.acquisition.batch_selection.select_batch`; by default the rule's own.
     in_domain_only : bool
         Whether to leave out candidates outside the domain of the model.
     seed : int
@@ -108,13 +114,13 @@ class Measured(NamedTuple):
 
 
 def read_measured(
-    forecaster: Forecaster, paths: Sequence[Path], progress: Progress = NO_PROGRESS
+    predictor: TablePredictor, paths: Sequence[Path], progress: Progress = NO_PROGRESS
 ) -> Measured:
     """Return the materials of files of measurements.
 
     Parameters
     ----------
-    forecaster : Forecaster
+    predictor : TablePredictor
         The model; its target column is read where a file has it, in the unit of the model.
     paths : sequence of Path
         Files with a column of formulas, and the feature columns of the model.
@@ -126,21 +132,20 @@ def read_measured(
     DataError
         If a file cannot be read, a column is missing, or no formula is readable.
     """
-    model, keys, points, values = forecaster.model, set[str](), [], []
+    model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
         frame = read_frame(path)
-        own = forecaster.formula_col if forecaster.formula_col in frame.columns else None
-        formulas, extra = replace(forecaster, formula_col=own).inputs(frame, str(path))
-        _, reasons = model.featurizer().featurize(formulas)
-        good = (reasons == "") & (extra is None or np.isfinite(extra).all(axis=1))
+        own = predictor.formula_col if predictor.formula_col in frame.columns else None
+        materials = replace(predictor, formula_col=own).read(frame, str(path))
+        features = model.featurize(materials)
+        reasons, good = features.reasons, features.reasons == ""
         if not good.any():
             raise DataError(f"{path} has no material that can be read. Row 1: {reasons[0]}")
-        known, conditions = _rows(formulas, good), None if extra is None else extra[good]
-        keys.update(_keys(model, known, conditions))
-        if model.domain_ is not None:
-            points.append(_points(model, known, conditions))
+        keys.update(_keys(materials.take(good)))
+        if model.domain is not None:
+            points.append(_points(model, features.values[good]))
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
-        name = model.card_.target_name
+        name = model.card.target_name
         if name in frame.columns:
             comma = bool(frame.attrs.get("decimal_comma"))
             found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
@@ -199,11 +204,11 @@ class Kept:
             stack([part.points for part in parts]),
         )
 
-    def described(self, model: FormulaRegressor, known: Points | None = None) -> Candidates:
+    def described(self, model: FittedModel, known: Points | None = None) -> Candidates:
         """Return them as rules want them."""
         mean, std = (self.frame[name].to_numpy(dtype=np.float64) for name in ("prediction", "std"))
         found = Candidates(len(mean), mean, points=self.points, known=known)
-        if model.calibration_ is None:
+        if model.calibration is None:
             return found
         return replace(found, std=std)
 
@@ -213,7 +218,7 @@ class Pool:
 
     Parameters
     ----------
-    forecaster : Forecaster
+    predictor : TablePredictor
         The model.
     source : str
         What messages call the table.
@@ -224,9 +229,9 @@ class Pool:
     """
 
     def __init__(
-        self, forecaster: Forecaster, source: str, request: Request, measured: Measured
+        self, predictor: TablePredictor, source: str, request: Request, measured: Measured
     ) -> None:
-        self._forecaster = forecaster
+        self._predictor = predictor
         self._source = source
         self._request = request
         self._measured = measured
@@ -239,29 +244,28 @@ class Pool:
         self._first_bad = ""
         diversity = self._rule.diversity if request.diversity is None else request.diversity
         wanted = diversity > 0 or "points" in self._rule.needs
-        self._with_points = wanted and forecaster.model.domain_ is not None
+        self._with_points = wanted and predictor.model.domain is not None
 
     def add(self, frame: pd.DataFrame) -> None:
         """Predict the new materials of a piece and take those that can be measured."""
-        model = self._forecaster.model
+        model = self._predictor.model
         for name in ADDED:
             if name in frame.columns:
                 raise DataError(f"{self._source} has a column {name!r} already; rename it")
-        formulas, extra = self._forecaster.inputs(frame, self._source)
-        keys = _keys(model, formulas, extra)
+        materials = self._predictor.read(frame, self._source)
+        keys = _keys(materials)
         new = self._is_new(keys)
         self._rows += len(frame)
         self._left_out["repeated"] += int(np.sum(~new))
-        frame = self._forecaster.predict(frame[new], self._source)
-        formulas, keys = _rows(formulas, new), keys[new]
-        extra = None if extra is None else extra[new]
+        frame = self._predictor.predict(frame[new], self._source)
+        materials, keys = materials.take(new), keys[new]
         fits, costs = self._judge(frame, keys)
         rows = np.flatnonzero(fits)
         if not rows.size:
             return
         points = None
         if self._with_points:
-            points = _points(model, _rows(formulas, fits), None if extra is None else extra[fits])
+            points = _points(model, model.features_of(materials.take(rows)))
         piece = Kept(frame.iloc[rows], np.empty(0), None if costs is None else costs[rows], points)
         piece.worth = self._worth(piece)
         self._pieces.append(piece)
@@ -355,40 +359,39 @@ class Pool:
         if "points" in self._rule.needs:
             # the score is 1 for all; farthest-first choice takes from the far ones
             return np.asarray(piece.frame["nearest_distance"], dtype=np.float64)
-        given = piece.described(self._forecaster.model)
-        return score_candidates(self._request.rule, given, self._request.aim, rng=self._rng)
+        rule, aim = self._request.rule, self._request.aim
+        given = piece.described(self._predictor.model)
+        scores = score_candidates(rule, given, aim, rng=self._rng)
+        missing = shortfall(rule, given, aim, scores)
+        return np.where(missing > 0, -missing, scores)  # negligible scores come after all others
 
     def _shrink(self) -> None:
         piece = Kept.join(self._pieces)
         if len(piece.worth) > MOST:
-            lowest = piece.worth.min() if self._rule.from_lowest else 0.0
-            each = 1.0 if piece.costs is None else piece.costs
-            order = np.argsort(-(piece.worth - lowest) / each, kind="stable")
-            best = order[:MOST]
-            if self._rule.from_lowest:
-                best[-1] = order[-1]  # from which the others count
+            worth = piece.worth
+            behind = (worth < 0) & (not self._rule.from_lowest)  # of negligible score
+            relative = behind | self._rule.from_lowest
+            merit = np.where(relative, worth - worth.min(), worth)
+            merit /= 1.0 if piece.costs is None else piece.costs
+            best = np.lexsort((-merit, behind))[:MOST]
+            if relative.any() and worth.argmin() not in best:
+                best[-1] = worth.argmin()  # a batch counts from the lowest one
             piece = piece.take(np.sort(best))
         self._pieces, self._kept = [piece], len(piece.worth)
 
 
-def _rows(items: list[Any], mask: Mask) -> list[Any]:
-    return [items[row] for row in np.flatnonzero(mask)]
-
-
-def _keys(
-    model: FormulaRegressor, formulas: list[Any], extra: FloatArray | None
-) -> NDArray[np.object_]:
+def _keys(materials: Materials) -> NDArray[np.object_]:
     """Return a text per row, equal where material and conditions are; empty if unreadable."""
-    keys = parse_formulas(formulas, hydrates=model.hydrates)[0].reduced_formulas()
-    if extra is not None:
+    keys = materials.groups.copy()
+    if materials.extra_names:
         for row in np.flatnonzero(keys != ""):
-            keys[row] = f"{keys[row]}|{extra[row].tolist()}"
+            keys[row] = f"{keys[row]}|{materials.extra[row].tolist()}"
     return keys
 
 
-def _points(model: FormulaRegressor, formulas: list[Any], extra: FloatArray | None) -> Points:
-    """Return where readable materials lie, as the domain of the model measures distances."""
-    assert model.domain_ is not None
-    scaler = model.domain_.novelty_.reference.scaler
+def _points(model: FittedModel, X: FloatArray) -> Points:
+    """Return where rows of features lie, as the domain of the model measures distances."""
+    assert model.domain is not None
+    scaler = model.domain.novelty_.reference.scaler
     with np.errstate(over="ignore"):  # what overflows is clipped
-        return scaler.transform(model.features_of(formulas, extra)).astype(np.float32)
+        return scaler.transform(X).astype(np.float32)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from xtalshift.acquisition.batches import Batch
-from xtalshift.acquisition.rules import RULES, best_measured, choose_candidates
+from xtalshift.acquisition.acquisition_rules import RULES, best_measured, choose_candidates
+from xtalshift.acquisition.batch_selection import Batch
+from xtalshift.data import iter_frames
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
-from xtalshift.model import FormulaRegressor
-from xtalshift.model.forecaster import Forecaster
+from xtalshift.model import FittedModel
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["Suggestions", "suggest"]
 
+CHUNK_ROWS = 20_000
 _UNUSED = ["n_clipped", "status", "reason"]
-HARDLY = 1e-3
-"""Expected improvement, in standard deviations, below which nothing is to be expected."""
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
 
@@ -34,35 +35,32 @@ class Suggestions(NamedTuple):
 
 
 def suggest(
-    forecaster: Forecaster,
-    frames: Iterable[pd.DataFrame],
-    source: str,
-    request: Request,
+    model: FittedModel | TablePredictor,
+    candidates: Path | str | pd.DataFrame | Sequence[str],
+    request: Request | int,
     *,
     measured: Measured = _NOTHING,
     progress: Progress = NO_PROGRESS,
 ) -> Suggestions:
-    """Choose the candidates of a table that are to be measured next.
+    """Choose the candidates that are to be measured next.
 
     Left out are unreadable rows, repeated materials (the first row counts), materials that the
-    model was trained on, and measured ones. The table is read once, piece by piece; beside the
+    model was trained on, and measured ones. A file is read once, piece by piece; beside the
     best 200,000 candidates (by score per cost; by distance from the training materials for
     ``diversity``) memory holds the reduced formulas that were seen, some 100 bytes each.
 
     Parameters
     ----------
-    forecaster : Forecaster
-        The model.
-    frames : iterable of pandas.DataFrame
-        The table in pieces, with a running index.
-    source : str
-        What messages call the table.
-    request : Request
-        What is wanted.
+    model : FittedModel or TablePredictor
+        The model; a predictor also says where the formulas stand, and the level of the intervals.
+    candidates : Path, str, pandas.DataFrame or sequence of str
+        A file, a table, or formulas.
+    request : Request or int
+        What is wanted; a number of candidates for those whose prediction is least certain.
     measured : Measured
         See `read_measured`; counts as known where the rule looks at what is known.
     progress : Progress
-        Told what was left out, and what is doubtful about the choice.
+        Receives what was left out, and what is doubtful about the choice.
 
     Returns
     -------
@@ -80,34 +78,35 @@ def suggest(
     DataError
         If a column is missing, a cost is wrong, or nothing is left to choose from.
     """
-    model = forecaster.model
-    request = _settle(model, request, measured, progress)
-    pool = Pool(forecaster, source, request, measured)
+    predictor = model if isinstance(model, TablePredictor) else TablePredictor(model)
+    request = Request(request) if isinstance(request, int) else request
+    request = _settle(predictor.model, request, measured, progress)
+    source, frames = _pieces(candidates, predictor)
+    pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
         for frame in frames:
             pool.add(frame)
             task.advance(len(frame))
-    candidates = pool.close(progress)
+    kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
-        candidates.described(model, _known(model, request, measured)),
+        kept.described(predictor.model, _known(predictor.model, request, measured)),
         request.n,
         request.aim,
         diversity=request.diversity,
-        costs=candidates.costs,
+        costs=kept.costs,
         budget=request.budget,
         rng=request.seed,
     )
     if not len(batch.rows):
-        assert candidates.costs is not None
+        assert kept.costs is not None
         raise DataError(
-            f"the cheapest candidate costs {candidates.costs.min():g}, the budget is "
-            f"{request.budget:g}"
+            f"the cheapest candidate costs {kept.costs.min():g}, the budget is {request.budget:g}"
         )
-    chosen = candidates.frame.iloc[batch.rows].reset_index(drop=True)
-    _say_choice(candidates, batch, request, progress)
+    chosen = kept.frame.iloc[batch.rows].reset_index(drop=True)
+    _say_choice(kept, batch, request, progress)
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
-    if outside and model.domain_ is not None:
+    if outside and predictor.model.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
             "where its intervals need not hold; --in-domain leaves them out"
@@ -117,11 +116,23 @@ def suggest(
     return Suggestions(chosen, request.rule)
 
 
+def _pieces(
+    candidates: Path | str | pd.DataFrame | Sequence[str], predictor: TablePredictor
+) -> tuple[str, Iterable[pd.DataFrame]]:
+    """Return what messages call a table of candidates, and its pieces with a running index."""
+    if isinstance(candidates, pd.DataFrame):
+        return "the table", [candidates.reset_index(drop=True)]
+    if not isinstance(candidates, Path | str):
+        return "the list", [pd.DataFrame({"formula": list(candidates)})]
+    columns = [predictor.formula_col] if predictor.formula_col else []
+    return str(candidates), iter_frames(Path(candidates), CHUNK_ROWS, text_columns=columns)
+
+
 def _settle(
-    model: FormulaRegressor, request: Request, measured: Measured, progress: Progress
+    model: FittedModel, request: Request, measured: Measured, progress: Progress
 ) -> Request:
     """Return the request with all that follows from the model, or say why it cannot be met."""
-    rule, calibration, domain = request.rule, model.calibration_, model.domain_
+    rule, calibration, domain = request.rule, model.calibration, model.domain
     if request.needs_std:
         if calibration is None:
             raise NotConformalizedError(
@@ -129,7 +140,7 @@ def _settle(
                 "without intervals; train it again (not with --intervals none), or use rule "
                 "diversity or random"
             )
-        if calibration.kind == "absolute":
+        if model.one_width:
             text = "warning: the intervals of this model have one width for all materials, so "
             if rule == "uncertainty":
                 text += "the distance from the training materials decides instead of uncertainty"
@@ -139,7 +150,7 @@ def _settle(
             progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
-    origin, adapted = model.card_.provenance, False
+    origin, adapted = model.card.provenance, False
     while "adapted_from" in origin:  # the domain then has the labels too
         origin, adapted = origin["adapted_from"], True
     rows = origin.get("data", {}).get("materials", 0)
@@ -147,14 +158,14 @@ def _settle(
         fitted = "a part" if adapted else f"{len(domain.formulas_):,}"
         progress.say(
             f"note: the model was fitted to {fitted} of the {rows:,} materials of "
-            f"{model.card_.source or 'its table'}; the others (kept for validation and "
+            f"{model.card.source or 'its table'}; the others (kept for validation and "
             "intervals) may be suggested: exclude them with --measured"
         )
     aim = request.aim
     if "best" in RULES[rule].needs and aim.best is None:
         known = np.empty(0) if domain is None else domain.targets_
         best = best_measured(np.concatenate([known, measured.targets]), aim)
-        unit = f" {model.card_.unit}" if model.card_.unit else ""
+        unit = f" {model.card.unit}" if model.card.unit else ""
         progress.say(f"Best value known so far: {best:g}{unit}")
         if best == aim.target:
             raise ConfigError(
@@ -165,11 +176,11 @@ def _settle(
     return request
 
 
-def _known(model: FormulaRegressor, request: Request, measured: Measured) -> Points | None:
+def _known(model: FittedModel, request: Request, measured: Measured) -> Points | None:
     """Return where the measured materials lie, for rules that look at them."""
-    if model.domain_ is None or not RULES[request.rule].uses_known:
+    if model.domain is None or not RULES[request.rule].uses_known:
         return None
-    known = model.domain_.novelty_.reference.index.unsorted()
+    known = model.domain.novelty_.reference.index.unsorted()
     return known if measured.points is None else np.concatenate([known, measured.points])
 
 
@@ -182,13 +193,9 @@ def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Prog
     if candidates.costs is not None:
         of = "" if request.budget is None else f" of {request.budget:g}"
         progress.say(f"Total cost: {candidates.costs[batch.rows].sum():g}{of}")
-    if not batch.score.any():
-        progress.say("warning: all scores are 0: no candidate is expected to be what is wanted")
-    elif request.aim.best is not None:
-        spread = float(np.median(candidates.frame["std"].iloc[batch.rows]))
-        if batch.score.max() < HARDLY * spread:
-            progress.say(
-                f"warning: no candidate is likely to be better than {request.aim.best:g}, so that "
-                "the order follows tiny probabilities; --rule ucb looks for high (low) values all "
-                "the same"
-            )
+    if not batch.decisive.all():
+        progress.say(
+            f"warning: {int(batch.decisive.sum()):,} of {n:,} suggestions have a fair chance to be "
+            "what is wanted. The predictions of the others are about 3 standard deviations or more "
+            "from it; they are ordered by that distance less 2 standard deviations, not by score"
+        )

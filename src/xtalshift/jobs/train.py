@@ -1,42 +1,34 @@
-"""Train one method on all rows, as a model that can be saved and used."""
+"""Train one method on a table, as a model that can be saved and used."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
-import xtalshift
-from xtalshift.data import MaterialsTable
-from xtalshift.data.settings import DataConfig
 from xtalshift.errors import SplitError
-from xtalshift.estimators import Regressor
 from xtalshift.jobs.adversarial import adversarial_table
-from xtalshift.jobs.run.spec import RunConfig
-from xtalshift.methods import build_method
-from xtalshift.methods.inputs import target_transform
-from xtalshift.model import FormulaRegressor, ModelCard
-from xtalshift.model.dataset import groups_of, load_rows, origin_rows, targets_of
-from xtalshift.model.trust import add_intervals, domain_of, hold_out_calibration
+from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.model import FitRows, FittedModel, draw_rows, fit
+from xtalshift.model.inputs import Inputs, read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.seeding import derive_seed
-from xtalshift.splits import RandomSplit
+from xtalshift.splits.fold_files import read_folds
 
-__all__ = ["Trained", "train", "wrap_model"]
+__all__ = ["Trained", "train"]
 
 MIN_ROWS = 10
 
 
-class Trained(NamedTuple):
-    """A model and how well it fits rows that it was not fitted to.
+@dataclass(frozen=True)
+class Trained:
+    """A model and its error on rows that it was not fitted to.
 
     Attributes
     ----------
-    model : FormulaRegressor
-        Fitted.
+    model : FittedModel
+        As trained.
     n_train, n_validation : int
         Rows.
     val_mae, val_mae_dummy : float
@@ -47,7 +39,7 @@ class Trained(NamedTuple):
         The training rows after the attack, where asked for.
     """
 
-    model: FormulaRegressor
+    model: FittedModel
     n_train: int
     n_validation: int
     val_mae: float
@@ -59,22 +51,29 @@ def train(
     config: RunConfig,
     method: str,
     *,
+    split: Path | None = None,
+    fold: int = 0,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
     attack: bool = False,
 ) -> Trained:
-    """Train `method` on all usable rows but those that choose parameters and calibrate intervals.
+    """Train a method on the rows of a table.
 
     Parameters
     ----------
     config : RunConfig
-        ``data``, ``split.validation_share``, ``intervals``, ``seed`` and those of the method count.
+        Data, intervals and settings of the method.
     method : str
-        Name in `xtalshift.estimators.METHODS`.
+        Name of a method whose models can be saved.
+    split : Path, optional
+        File that ``xtalshift split`` wrote: its training rows train, its validation rows select,
+        and the others are left out. By default all rows are used, and a tenth of them selects.
+    fold : int
+        Which fold of that file.
     progress : Progress
-        Told how far training is.
+        Receives how far training is.
     checkpoint : Path, optional
-        File in which a long training keeps where it is; removed at its end.
+        File in which a long training keeps its state; removed at its end.
     attack : bool
         Whether the fitted model attacks its training rows, see `adversarial_table`.
 
@@ -85,98 +84,62 @@ def train(
     SplitError
         If there are too few rows.
     """
-    table, _, X = load_rows(config.data, progress)
-    y, groups = targets_of(table), groups_of(table)
-    if len(table) < MIN_ROWS:
-        raise SplitError(f"{len(table)} usable rows; at least {MIN_ROWS} are needed for training")
-    calibration = hold_out_calibration(config.intervals, X, groups, config.seed)
-    share = RandomSplit(config.split.validation_share, derive_seed(config.seed, "validation"))
-    held_out = np.zeros(len(y), dtype=bool)
-    held_out[~calibration] = share.held_out(X[~calibration], None, groups[~calibration])
-    fitted = ~(held_out | calibration)
-    regressor = build_method(method, config, seed=derive_seed(config.seed, method))
-    transform = target_transform(regressor, config.data.transform)
-    z = transform.forward(y)
-    regressor.fit(
-        X[fitted],
-        z[fitted],
-        X_val=X[held_out],
-        y_val=z[held_out],
+    inputs = read_inputs(config.data, progress)
+    y = inputs.data.y
+    if len(y) < MIN_ROWS:
+        raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
+    rows = _rows_of(config, inputs, split, fold)
+    model = fit(
+        inputs.data,
+        method,
+        features=inputs.featurizer,
+        transform=config.data.transform,
+        settings=config,
+        intervals=config.intervals,
+        rows=rows,
+        X=inputs.X,
+        seed=config.seed,
         progress=progress,
         checkpoint=checkpoint,
-        origin=origin_rows(regressor, table, config.data, fitted),
     )
-    predictions = transform.inverse(regressor.predict(X[held_out]))
-    adversarial = None
-    if attack:
-        rows = np.flatnonzero(fitted)
-        adversarial = adversarial_table(regressor, config.data, table.take(rows), X[rows])
-    model = wrap_model(regressor, method, config.data, table, table.describe())
-    aside = np.flatnonzero(~fitted)
-    model.domain_ = domain_of(
-        table, X, np.flatnonzero(fitted), aside, config.data, seed=config.seed
-    )
-    how = config.intervals.how(len(table))
-    if how != "none":
-        add_intervals(
-            model,
-            table,
-            X,
-            np.flatnonzero(calibration if how == "held-out" else fitted | held_out),
-            config.data,
-            folds=config.intervals.folds if how == "cross" else 0,
-            seed=config.seed,
-            progress=progress,
-        )
+    error = model.predict_features(inputs.X[rows.validation]) - y[rows.validation]
     return Trained(
         model=model,
-        n_train=int(np.sum(fitted)),
-        n_validation=int(np.sum(held_out)),
-        val_mae=float(np.mean(np.abs(predictions - y[held_out]))),
-        val_mae_dummy=float(np.mean(np.abs(y[fitted].mean() - y[held_out]))),
-        adversarial=adversarial,
+        n_train=len(rows.train),
+        n_validation=len(rows.validation),
+        val_mae=float(np.mean(np.abs(error))),
+        val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[rows.validation]))),
+        adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
     )
 
 
-def wrap_model(
-    regressor: Regressor,
-    method: str,
-    options: DataConfig,
-    table: MaterialsTable,
-    data: dict[str, Any],
-) -> FormulaRegressor:
-    """Return a fitted regressor as a model that takes formulas and can be saved.
-
-    Parameters
-    ----------
-    regressor : Regressor
-        Fitted.
-    method : str
-        Its name.
-    options : DataConfig
-        How its features and targets were made.
-    table : MaterialsTable
-        What it was trained on.
-    data : dict
-        As `MaterialsTable.describe` returns it (a hash over all rows, so it is worked out once).
-    """
-    model = FormulaRegressor(
-        method=clone(regressor),
-        features=options.features,
-        transform=options.transform,
-        impute_nan=options.impute_nan,
-        hydrates=options.hydrates,
+def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -> FitRows:
+    """Return which rows do what: those of a split file, or drawn."""
+    groups, share, seed = inputs.data.groups, config.split.validation_share, config.seed
+    if split is None:
+        return draw_rows(groups, intervals=config.intervals, validation_share=share, seed=seed)
+    schemes = read_folds(split, inputs.data.ids, partial=True)
+    folds = [one for found in schemes.values() for one in found]
+    if not 0 <= fold < len(folds):
+        raise SplitError(
+            f"{split} has {len(folds)} folds, numbered from 0; there is no fold {fold}"
+        )
+    parts = folds[fold]
+    if len(parts.val):
+        held_out = config.intervals.how(len(parts.train)) == "held-out"
+        drawn = draw_rows(
+            groups,
+            intervals=config.intervals if held_out else None,
+            validation_share=share,
+            seed=seed,
+            within=parts.train,
+        )
+        kept = np.setdiff1d(parts.train, drawn.calibration)
+        return FitRows(kept, parts.val, drawn.calibration)
+    return draw_rows(
+        groups,
+        intervals=config.intervals,
+        validation_share=share,
+        seed=seed,
+        within=parts.train,
     )
-    card = ModelCard(
-        target_name=table.target_name,
-        unit=table.unit,
-        conditions=table.conditions,
-        source=table.source,
-        feature_cols=options.feature_cols,
-        provenance={
-            "method": method,
-            "data": data,
-            "version": xtalshift.__version__,
-        },
-    )
-    return model.adopt(regressor, card)

@@ -1,22 +1,19 @@
-"""Errors of predictions, always beside those of a constant, and what they say of methods."""
+"""Scores of predictions beside those of a constant, and statistics that compare methods."""
 
-from xtalshift.metrics.bootstrap import Interval, bootstrap_mean
-from xtalshift.metrics.intervals import IntervalScores, interval_scores, normal_interval
-from xtalshift.metrics.labels import forgetting, label_efficiency
-from xtalshift.metrics.ranking import (
-    Side,
-    TailScores,
-    extrapolative_precision,
-    spearman,
-    tail_scores,
-)
+from xtalshift.metrics.checks import Side
+from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores, normal_interval
+from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
+from xtalshift.metrics.ranking import TailScores, extrapolative_precision, spearman, tail_scores
 from xtalshift.metrics.regression import RegressionScores, regression_scores
 from xtalshift.metrics.stats import (
     Comparison,
+    Interval,
     PairedTest,
     average_ranks,
+    bootstrap_mean,
     cliques,
     compare_all,
+    correct_holm,
     critical_difference,
     friedman_p,
     paired_test,
@@ -35,6 +32,7 @@ __all__ = [
     "bootstrap_mean",
     "cliques",
     "compare_all",
+    "correct_holm",
     "critical_difference",
     "extrapolative_precision",
     "forgetting",

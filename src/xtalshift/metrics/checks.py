@@ -1,13 +1,17 @@
-"""What the scores demand of their arguments."""
+"""Checks of the arguments of scores."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError, DataError
 
-__all__ = ["as_pair", "as_vector", "check_level"]
+__all__ = ["Side", "as_pair", "as_vector", "check_level", "sign_of"]
+
+Side: TypeAlias = Literal["high", "low"]
 
 
 def as_vector(values: ArrayLike, name: str, *, finite: bool = True) -> NDArray[np.float64]:
@@ -18,14 +22,14 @@ def as_vector(values: ArrayLike, name: str, *, finite: bool = True) -> NDArray[n
     values : array_like of float, shape (n,)
         In any unit.
     name : str
-        What the messages call them.
+        Name of the values in messages.
     finite : bool
-        Whether infinite values are refused too; NaN always is.
+        Whether infinite values are refused. NaN always is.
 
     Raises
     ------
     DataError
-        If the shape is another one or a value is refused.
+        If the shape differs or a value is refused.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -55,12 +59,13 @@ def as_pair(
 
 
 def check_level(level: float) -> None:
-    """Refuse a level that is not inside (0, 1).
-
-    Raises
-    ------
-    ConfigError
-        If it is not, or is NaN.
-    """
+    """Raise `ConfigError` unless a level lies inside (0, 1)."""
     if not 0.0 < level < 1.0:
         raise ConfigError(f"{level=}: expected a share between 0 and 1, such as 0.95")
+
+
+def sign_of(side: Side, name: str = "side") -> float:
+    """Return 1 for "high" and -1 for "low"; raise `ConfigError` for anything else."""
+    if side not in {"high", "low"}:
+        raise ConfigError(f'{name}={side!r}: expected "high" or "low"')
+    return 1.0 if side == "high" else -1.0

@@ -1,39 +1,37 @@
-"""Whether the extreme materials are found: order of the predictions, and their tail."""
+"""Ranking scores: rank correlation, and how well extreme materials are found."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics.checks import as_pair, as_vector
+from xtalshift.metrics.checks import Side, as_pair, as_vector, sign_of
 
-__all__ = ["Side", "TailScores", "extrapolative_precision", "spearman", "tail_scores"]
-
-Side: TypeAlias = Literal["high", "low"]
+__all__ = ["TailScores", "extrapolative_precision", "spearman", "tail_scores"]
 
 
 class TailScores(NamedTuple):
     """How well predictions find the rows whose targets are extreme.
 
-    The last three are NaN where no row or every row is in the tail, as there is nothing to find.
+    The last three are NaN if no row or every row is in the tail.
 
     Attributes
     ----------
     n_tail : int
         Rows whose target is at or beyond the threshold.
     recall : float
-        Share of these that are predicted at or beyond the threshold.
+        Share of the tail rows that are predicted at or beyond the threshold.
     precision : float
-        Share of the rows predicted there that belong there; NaN if none is predicted there.
+        Share of the rows predicted there that are tail rows; NaN if none is predicted there.
     enrichment : float
         Share of tail rows among the `n_tail` most extreme predictions, over their share among all
-        rows; 1 is chance, and a method that predicts too flat can still rank well.
+        rows. Chance gives 1. A method whose predictions vary too little can still rank well.
     """
 
     n_tail: int
@@ -43,17 +41,17 @@ class TailScores(NamedTuple):
 
 
 def spearman(targets: ArrayLike, predictions: ArrayLike) -> float:
-    """Return the rank correlation of targets and predictions, ties at their mean rank.
+    """Return the rank correlation (Spearman) of targets and predictions.
 
     Parameters
     ----------
     targets, predictions : array_like of float, shape (n,)
-        In any unit, as only their order counts.
+        In any unit; only their order counts.
 
     Returns
     -------
     float
-        In [-1, 1]; NaN where either does not vary.
+        In [-1, 1]; NaN if either does not vary.
 
     Raises
     ------
@@ -66,16 +64,13 @@ def spearman(targets: ArrayLike, predictions: ArrayLike) -> float:
 
     Examples
     --------
-    >>> spearman([1.0, 2.0, 30.0], [0.1, 0.3, 0.2])
+    >>> round(spearman([1.0, 2.0, 30.0], [0.1, 0.3, 0.2]), 12)
     0.5
     """
     y, z = as_pair(targets, predictions)
     if y.min() == y.max() or z.min() == z.max():
         return float("nan")
-    middle = (y.size + 1) / 2
-    a, b = rankdata(y) - middle, rankdata(z) - middle
-    correlation = float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))
-    return max(-1.0, min(1.0, correlation))
+    return float(scipy.stats.spearmanr(y, z).statistic)
 
 
 def tail_scores(
@@ -83,22 +78,22 @@ def tail_scores(
 ) -> TailScores:
     """Return how well `predictions` find the rows whose target is at or beyond `threshold`.
 
-    Where predictions tie at the edge of the `n_tail` most extreme ones, the enrichment is what a
-    random order of the tied rows gives on average, so that a constant has exactly 1.
+    If predictions tie at the edge of the `n_tail` most extreme ones, the enrichment is the average
+    over all orders of the tied rows; a constant has exactly 1.
 
     Parameters
     ----------
     targets, predictions : array_like of float, shape (n,)
         In the unit of the target.
     threshold : float
-        In the unit of the target; the largest target of the training rows, for instance.
+        In the unit of the target, for instance the largest target of the training rows.
     side : {"high", "low"}
         Whether the tail is ``>= threshold`` or ``<= threshold``.
 
     Raises
     ------
     ConfigError
-        If `side` is neither, or `threshold` is not finite.
+        If `side` is invalid or `threshold` is not finite.
     DataError
         If the shapes differ, are not 1-d or are empty, or a value is not finite.
 
@@ -108,7 +103,7 @@ def tail_scores(
     TailScores(n_tail=2, recall=0.5, precision=1.0, enrichment=2.0)
     """
     y, z = as_pair(targets, predictions)
-    sign = _sign(side)
+    sign = sign_of(side)
     if not math.isfinite(threshold):
         raise ConfigError(f"{threshold=}: the tail needs a finite edge in the unit of the target")
     tail, predicted = sign * y >= sign * threshold, sign * z >= sign * threshold
@@ -132,27 +127,27 @@ def extrapolative_precision(
     id_weight: float = 1.0,
     side: Side = "high",
 ) -> float:
-    """Return which weighted part of the most extreme predictions belongs to OOD rows.
+    """Return the weighted share of out-of-distribution (OOD) rows among extreme predictions.
 
-    The test rows inside and outside the distribution are pooled, and the `share` of them with the
-    most extreme predictions is selected: ``n_ood / (n_ood + id_weight * n_id)`` over these. With
-    ``id_weight=1`` it is a plain precision, whose value for random predictions is the OOD share of
-    the pool. Segal et al. count a wrongly selected ID row 19 times (``id_weight=19``), since ID and
-    OOD rows stand 95 to 5 in nature, while a test has far more OOD rows than that.
+    ID and OOD test rows are pooled and the `share` of them with the most extreme predictions is
+    selected; the result is ``n_ood / (n_ood + id_weight * n_id)`` over the selected rows. With
+    ``id_weight=1`` this is the precision, which for random predictions is the OOD share of the
+    pool. Segal et al. count a selected ID row 19 times (``id_weight=19``), because they expect 95
+    ID rows for 5 OOD rows in practice, while test sets hold far more OOD rows.
 
-    Where predictions tie at the edge of the selection, `n_ood` and `n_id` are what a random order
-    of the tied rows gives on average; a constant prediction selects the composition of the pool.
+    If predictions tie at the edge of the selection, `n_ood` and `n_id` are averages over all orders
+    of the tied rows.
 
     Parameters
     ----------
     targets_are_ood : array_like of bool, shape (n,)
-        Whether a row is out of distribution. The result is 0 if none is and 1 if all are.
+        Whether each row is OOD. The result is 0 if none is and 1 if all are.
     predictions : array_like of float, shape (n,)
-        In any unit, as only their order counts.
+        In any unit; only their order counts.
     share : float
-        Part of the rows that is selected, in (0, 1]; halves are rounded up, at least one row.
+        Share of the rows that is selected, in (0, 1]; halves round up, at least one row.
     id_weight : float
-        How often a selected ID row counts, above 0.
+        Weight of a selected ID row, above 0.
     side : {"high", "low"}
         Whether the largest or the smallest predictions are selected.
 
@@ -186,12 +181,12 @@ def extrapolative_precision(
     if ood.dtype != np.bool_:
         raise DataError(f"targets_are_ood has dtype {ood.dtype}; expected bool, True for OOD rows")
     if not 0.0 < share <= 1.0:
-        raise ConfigError(f"{share=}: expected a part of the rows above 0 and at most 1")
+        raise ConfigError(f"{share=}: expected a share of the rows above 0 and at most 1")
     if not (math.isfinite(id_weight) and id_weight > 0):
         raise ConfigError(f"{id_weight=}: expected a finite number above 0, 1 for no weighting")
-    # 0.29 * 50 is 14.499999999999998, which is meant as a half
+    # 0.29 * 50 is 14.499999999999998 in float64 but means 14.5
     n_selected = max(1, math.floor(share * z.size + 0.5 + 1e-9))
-    n_ood = _expected_hits(ood, _sign(side) * z, n_selected)
+    n_ood = _expected_hits(ood, sign_of(side) * z, n_selected)
     n_id = n_selected - n_ood
     if n_id == 0:
         return 1.0
@@ -199,17 +194,8 @@ def extrapolative_precision(
 
 
 def _expected_hits(hits: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Fraction:
-    """Return how many of the k rows of highest score are hits, on average over the order of ties.
-
-    It is exact, so that what should be 1 is no rounding error away from it.
-    """
+    """Return the exact mean number of hits among the k highest scores over all orders of ties."""
     edge = np.partition(scores, -k)[-k]
     above, tied = scores > edge, scores == edge
     n_left = k - int(above.sum())
     return int(hits[above].sum()) + Fraction(n_left * int(hits[tied].sum()), int(tied.sum()))
-
-
-def _sign(side: Side) -> float:
-    if side not in {"high", "low"}:
-        raise ConfigError(f'{side=}: expected "high" or "low"')
-    return 1.0 if side == "high" else -1.0

@@ -1,4 +1,4 @@
-"""Point errors of a regression."""
+"""Errors of point predictions of a regression."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["RegressionScores", "regression_scores"]
 class RegressionScores(NamedTuple):
     """Errors of one method on one set of rows.
 
-    `r2` compares with the mean of these rows, which nobody knows beforehand; the same relative to
-    the constant dummy, often called skill, is ``1 - rmse_over_dummy**2``.
+    `r2` compares with the mean of these rows, which is unknown before they are measured. The skill
+    relative to the dummy is ``1 - rmse_over_dummy**2``.
 
     Attributes
     ----------
@@ -27,14 +27,14 @@ class RegressionScores(NamedTuple):
     mae, rmse : float
         Mean absolute and root mean square error, in the unit of the target.
     r2 : float
-        Coefficient of determination; NaN where the targets do not vary.
+        Coefficient of determination; NaN if the targets do not vary.
     mae_over_dummy : float
-        `mae` over the mean absolute error of a constant, the mean of the training targets; 1 means
-        no better than that constant; NaN where the constant makes no error.
+        `mae` over the mean absolute error of the dummy, the mean of the training targets. 1 means
+        no better than the dummy; NaN if the dummy makes no error.
     spearman : float
-        Rank correlation of targets and predictions; NaN where either does not vary.
+        Rank correlation of targets and predictions; NaN if either does not vary.
     rmse_over_dummy : float
-        `rmse` over the root mean square error of the same constant; NaN where it makes no error.
+        `rmse` over that of the dummy; NaN if the dummy makes no error.
     """
 
     n: int
@@ -49,7 +49,7 @@ class RegressionScores(NamedTuple):
 def regression_scores(
     targets: ArrayLike, predictions: ArrayLike, *, train_mean: float
 ) -> RegressionScores:
-    """Return the errors of `predictions`.
+    """Return the errors of `predictions`, absolute and relative to the dummy.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def regression_scores(
     Examples
     --------
     >>> scores = regression_scores([0.0, 4.0], [0.0, 2.0], train_mean=0.0)
-    >>> scores.mae, scores.r2, scores.mae_over_dummy, scores.spearman, scores.rmse_over_dummy
-    (1.0, 0.5, 0.5, 1.0, 0.5)
+    >>> scores.mae, scores.r2, scores.mae_over_dummy, scores.rmse_over_dummy
+    (1.0, 0.5, 0.5, 0.5)
     """
     y, z = as_pair(targets, predictions)
     if not np.isfinite(train_mean):

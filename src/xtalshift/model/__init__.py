@@ -1,15 +1,24 @@
-"""A fitted model: what fits it, adapts it, calibrates it, predicts with it, and keeps it."""
+"""A fitted model: what fits, adapts, calibrates and keeps it, and what it predicts."""
 
-from xtalshift.model.card import FormulaLabels, ModelCard
+from xtalshift.model.adaptation import adapt
+from xtalshift.model.calibration import calibrate
+from xtalshift.model.card import ModelCard
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import FitRows, draw_rows, fit
 from xtalshift.model.formula_regressor import FormulaRegressor
 from xtalshift.model.persist import load_model, save_model
-from xtalshift.model.predictions import FormulaPredictions
+from xtalshift.model.predictions import Predictions
 
 __all__ = [
-    "FormulaLabels",
-    "FormulaPredictions",
+    "FitRows",
+    "FittedModel",
     "FormulaRegressor",
     "ModelCard",
+    "Predictions",
+    "adapt",
+    "calibrate",
+    "draw_rows",
+    "fit",
     "load_model",
     "save_model",
 ]

@@ -1,14 +1,12 @@
-"""What belongs to a model beside its parameters: what its numbers mean, and labelled formulas."""
+"""What the numbers of a model mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from numpy.typing import ArrayLike
-
-__all__ = ["FormulaLabels", "ModelCard"]
+__all__ = ["ModelCard"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +19,8 @@ class ModelCard:
         What is predicted, in which unit, in which state, and where the labels came from.
     feature_cols : tuple of str
         Names of the extra numeric columns, in order.
-    provenance : dict
-        Versions, hardware and data hash of the training.
+    provenance : mapping
+        Method, versions and hash of the data, as plain values.
     """
 
     target_name: str = "target"
@@ -30,12 +28,4 @@ class ModelCard:
     conditions: str = ""
     source: str = ""
     feature_cols: tuple[str, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
-class FormulaLabels(NamedTuple):
-    """Formulas (n), their values (n,) or None, and further features (n, m) or None."""
-
-    X: Sequence[str]
-    y: ArrayLike | None
-    extra: ArrayLike | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)

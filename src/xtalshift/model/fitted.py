@@ -1,320 +1,278 @@
-"""A fitted model of formulas: predictions, intervals, domain."""
+"""The fitted model: from materials to predictions with intervals and a domain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.materials import Materials
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.errors import DataError, FormulaError, LeakageError, NotConformalizedError
+from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.composition import Blocks
-from xtalshift.methods.inputs import target_transform
+from xtalshift.featurize import CompositionFeaturizer, Features
 from xtalshift.model.card import ModelCard
-from xtalshift.model.intervals import calibrate
-from xtalshift.model.predictions import FormulaPredictions, predict_formulas
-from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
-from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights, shift_weights
+from xtalshift.model.intervals import interval, score_rows, spread
+from xtalshift.model.predictions import Predictions
+from xtalshift.uncertainty.conformal import LEVEL, Calibration
 
-__all__ = ["FormulaModel", "as_columns"]
+if TYPE_CHECKING:
+    from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
+
+__all__ = ["FittedModel"]
+
+FloatArray = NDArray[np.float64]
+_UNSCALED = ("none", "clip")
+
+Inputs = Materials | Sequence[Any]
 
 
-class FormulaModel(RegressorMixin, BaseEstimator):
-    """What a model does once it is fitted; `FormulaRegressor` says how it gets there.
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A model that was fitted; nothing of it changes, `adapt` and `calibrate` return new ones.
 
-    The life of intervals is fit, conformalize, predict_interval.
+    Attributes
+    ----------
+    featurizer : CompositionFeaturizer
+        From materials to features.
+    scale : TargetTransform
+        On which the regressor works.
+    regressor : Regressor
+        Fitted on features and transformed targets.
+    card : ModelCard
+        What the numbers mean.
+    calibration : Calibration or None
+        Conformity scores, from which intervals come.
+    domain : ApplicabilityDomain or None
+        What is near the training materials.
+
+    Examples
+    --------
+    >>> import xtalshift as xs
+    >>> formulas = ["NaCl", "KCl", "NaBr", "KBr", "LiF", "NaF", "KF", "LiCl", "LiBr", "RbCl"]
+    >>> gaps = [8.5, 8.4, 7.1, 7.3, 13.6, 11.5, 10.8, 9.4, 7.9, 8.2]
+    >>> model = xs.fit(xs.Dataset.of(formulas, gaps, unit="eV"), "ridge")
+    >>> model.predict(["RbBr"]).prediction.shape
+    (1,)
     """
 
-    features: Blocks
-    transform: str
-    impute_nan: bool
-    hydrates: Hydrates
-    regressor_: Regressor
-    card_: ModelCard
-    calibration_: Calibration | None
-    domain_: ApplicabilityDomain | None
+    featurizer: CompositionFeaturizer
+    scale: TargetTransform
+    regressor: Regressor
+    card: ModelCard
+    calibration: Calibration | None = None
+    domain: ApplicabilityDomain | None = None
 
-    def adopt(self, regressor: Regressor, card: ModelCard) -> Self:
-        """Take a regressor that was fitted on this model's features and transformed targets.
-
-        Parameters
-        ----------
-        regressor : Regressor
-            Fitted.
-        card : ModelCard
-            What its numbers mean.
-
-        Returns
-        -------
-        self
-        """
-        check_is_fitted(regressor)
-        self.regressor_ = regressor
-        self.card_ = card
-        self.calibration_ = None
-        self.domain_ = None
-        return self
-
-    def featurizer(self) -> CompositionFeaturizer:
-        """Return the featurizer that this model's settings describe."""
-        return CompositionFeaturizer(
-            blocks=self.features, impute_nan=self.impute_nan, hydrates=self.hydrates
-        )
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in order, length d."""
+        return (*map(str, self.featurizer.get_feature_names_out()), *self.card.feature_cols)
 
     @property
-    def scale(self) -> TargetTransform:
-        """The scale on which the regressor works."""
-        return target_transform(self.regressor_, self.transform)
+    def one_width(self) -> bool:
+        """Whether all intervals have the same width, so that they cannot rank materials."""
+        found = self.calibration
+        return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
-    def features_of(self, X: Sequence[str], extra: ArrayLike | None) -> NDArray[np.float64]:
-        """Return the features of formulas, with the further ones, shape (n, d)."""
-        return self.join(self.featurizer().transform(X), extra)
+    def with_hydrates(self, hydrates: Hydrates) -> Self:
+        """Return the same model, which reads formulas such as ``CuSO4*5H2O`` in another way."""
+        made = self.featurizer
+        return replace(
+            self, featurizer=CompositionFeaturizer(made.blocks, made.impute_nan, hydrates)
+        )
 
-    def feature_names(self) -> list[str]:
-        """Return the names of the features, in order, length d."""
-        return [*map(str, self.featurizer().get_feature_names_out()), *self.card_.feature_cols]
-
-    def join(self, features: NDArray[np.float64], extra: ArrayLike | None) -> NDArray[np.float64]:
-        """Return features with the further ones beside them, which must be those of `fit`."""
-        columns = as_columns(extra, len(features))
-        expected = len(self.card_.feature_cols)
-        if columns.shape[1] != expected:
-            raise DataError(
-                f"the model needs {expected} extra feature columns "
-                f"({', '.join(self.card_.feature_cols) or 'none'}), got {columns.shape[1]}"
-            )
-        return np.hstack([features, columns])
-
-    def predict(self, X: Sequence[str], extra: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Predict the property of each formula.
+    def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
+        """Return formulas as materials, read as the model's own were.
 
         Parameters
         ----------
-        X : sequence of str, length n
-            Formulas.
+        X : Materials or sequence of str, length n
+            Materials are returned as they are.
         extra : array_like of float, shape (n, k), optional
-            The further features of `fit`, in the same order.
+            The extra feature columns of the model, in the order of its card.
+        """
+        if isinstance(X, Materials):
+            return X
+        return Materials.parse(X, hydrates=self.featurizer.hydrates, extra=extra)
+
+    def featurize(self, materials: Materials) -> Features:
+        """Return the features of materials, with the extra columns beside them.
+
+        Parameters
+        ----------
+        materials : Materials
+            n rows.
 
         Returns
         -------
-        ndarray of float64, shape (n,)
-            In the unit of the target.
+        Features
+            Of shape (n, d), with a reason per bad row.
+
+        Raises
+        ------
+        DataError
+            If the number of extra columns is not that of the model.
+        """
+        names, extra = self.card.feature_cols, materials.extra
+        if extra.shape[1] != len(names):
+            raise DataError(
+                f"the model needs {len(names)} extra feature columns ({', '.join(names) or 'none'})"
+                f", got {extra.shape[1]}"
+            )
+        found = self.featurizer.featurize(materials.compositions)
+        reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
+        finite = np.isfinite(extra)
+        for row in np.flatnonzero((reasons == "") & ~finite.all(axis=1)):
+            reasons[row] = f"column {names[int(np.argmin(finite[row]))]!r} is missing or no number"
+        return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
+
+    def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
+        """Return the features of readable materials, shape (n, d).
 
         Raises
         ------
         FormulaError
-            If a formula cannot be read; `predict_rows` reports it instead.
-        DataError
-            If the model was fitted with another number of further features.
+            If a row is bad; the message names the first one.
         """
-        check_is_fitted(self, "regressor_")
-        return self.scale.inverse(self.regressor_.predict(self.features_of(X, extra)))
+        materials = self.read(X, extra)
+        features = self.featurize(materials)
+        bad = np.flatnonzero(features.reasons != "")
+        if bad.size:
+            row = int(bad[0])
+            raise FormulaError(
+                f"row {row + 1}, {materials.formulas[row]}: {features.reasons[row]}"
+                + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
+            )
+        return features.values
 
-    def predict_rows(
+    def predict_features(self, X: FloatArray) -> FloatArray:
+        """Return the predicted values of rows of features, in the unit of the target."""
+        return self.scale.inverse(self.regressor.predict(X))
+
+    def predict(
         self,
-        X: Sequence[Any],
-        extra: NDArray[np.float64] | None = None,
+        X: Inputs,
+        extra: ArrayLike | None = None,
         *,
-        level: float = 0.9,
+        level: float = LEVEL,
         by_family: bool = False,
         shift: ShiftWeights | None = None,
         explain: bool = False,
-    ) -> FormulaPredictions:
-        """Predict, and say of every row that cannot be predicted why; nothing is raised for one.
+    ) -> Predictions:
+        """Predict materials; a row that cannot be predicted gets a reason, never an exception.
 
         Parameters
         ----------
-        X : sequence, length n
-            Formulas, or whatever stands in their place.
-        extra : ndarray of float, shape (n, k), optional
-            The further features; rows with NaN are bad rows.
-        level, by_family, shift
-            Of the intervals, as in `predict_interval`; `shift` is what `weigh_shift` returns.
+        X : Materials or sequence of str, length n
+            Formulas, or whatever a table holds in their place.
+        extra : array_like of float, shape (n, k), optional
+            The extra feature columns of the model; rows with NaN are bad rows.
+        level : float
+            Of the intervals, in (0, 1).
+        by_family : bool
+            Whether each chemical family is calibrated by itself.
+        shift : ShiftWeights, optional
+            How the target domain differs from the calibration rows, see `weigh_shift`.
         explain : bool
             Whether to say of each row which features are out of range and what is nearest.
 
         Returns
         -------
-        FormulaPredictions
-        """
-        return predict_formulas(
-            self, X, extra, level=level, by_family=by_family, shift=shift, explain=explain
-        )
-
-    def was_trained_on(self, features: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which rows, shape (n, d), are training materials; none without a domain."""
-        if self.domain_ is None:
-            return np.zeros(len(features), dtype=np.bool_)
-        return self.domain_.holds(features)
-
-    def conformalize(
-        self,
-        X: Sequence[str],
-        y: ArrayLike,
-        extra: ArrayLike | None = None,
-        *,
-        score: ScoreKind | None = None,
-        origin: ScoreOrigin = "held-out",
-    ) -> Self:
-        """Learn from rows that `fit` did not see how wide prediction intervals must be.
-
-        Parameters
-        ----------
-        X : sequence of str, length n
-            Formulas that are none of the training rows.
-        y : array_like of float, shape (n,)
-            Targets.
-        extra : array_like of float, shape (n, k), optional
-            The further features of `fit`.
-        score : {"absolute", "normalised", "quantile"}, optional
-            By default what the regressor can do, see `xtalshift.model.intervals.calibrate`.
-        origin : {"held-out", "target"}
-            Whether they are rows like those of `fit`, or labels of a target domain; kept with them.
-
-        Returns
-        -------
-        self
+        Predictions
+            One entry per row, in order.
 
         Raises
         ------
         DataError
-            If there are fewer than 10 rows.
-        LeakageError
-            If a row is a training material.
-        ConfigError
-            If the regressor cannot have such scores.
+            If the number of extra columns is not that of the model.
         """
-        check_is_fitted(self, "regressor_")
-        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
-        features = self.features_of(X, extra)
-        known = np.flatnonzero(self.was_trained_on(features))
-        if known.size:
-            raise LeakageError(
-                f"row {known[0] + 1}, {X[known[0]]}, is a training material ({known.size} of "
-                f"{len(features)} rows are): intervals would be those of the fit. Give other "
-                "rows, or call fit_conformalize with all of them"
-            )
-        self.calibration_ = calibrate(
-            self.regressor_,
-            features,
-            self.scale.forward(y),
-            kind=score,
-            origin=origin,
-            families=family_codes(compositions),
+        materials = self.read(X, extra)
+        features = self.featurize(materials)
+        reasons = features.reasons
+        found = Predictions.empty(materials.formulas, reasons, explain=explain)
+        good = np.flatnonzero(reasons == "")
+        if not good.size:
+            return found
+        rows, known = features.values[good], materials.take(good)
+        found.n_clipped[good] = self.regressor.n_clipped(rows)
+        calibration, inverse = self.calibration, self.scale.inverse
+        forecast = score_rows(
+            self.regressor, rows, "absolute" if calibration is None else calibration.kind
         )
-        return self
+        found.prediction[good] = inverse(forecast.center)
+        if calibration is not None:
+            families = known.families if by_family else None
+            weights = None if shift is None else (shift.known, shift(rows))
+            low, high = interval(forecast, calibration, level, families=families, weights=weights)
+            found.lower[good], found.upper[good] = inverse(low), inverse(high)
+            found.std[good] = spread(
+                forecast, calibration, self.scale, families=families, weights=weights
+            )
+        if self.domain is not None:
+            scores = self.domain.assess(rows)
+            unseen = self.domain.unseen_elements(known.compositions)
+            found.ood_score[good] = scores.ood_score
+            found.in_domain[good] = scores.in_domain & (unseen == "")
+            found.unseen_elements[good] = unseen
+            found.nearest_formula[good] = self.domain.formulas_[scores.nearest]
+            found.nearest_distance[good] = scores.nearest_distance
+            found.nearest_target[good] = self.domain.targets_[scores.nearest]
+            if found.explanation is not None:
+                found.explanation[good] = self.domain.explain(rows)
+        lost = good[~np.isfinite(found.prediction[good])]
+        reasons[lost] = "the prediction overflows: the material is far outside the training data"
+        found.in_domain[lost] = False
+        for values in (found.prediction, found.lower, found.upper, found.std):
+            values[lost] = np.nan
+        return found
 
-    def predict_interval(
-        self,
-        X: Sequence[str],
-        extra: ArrayLike | None = None,
-        *,
-        level: float = 0.9,
-        by_family: bool = False,
-        shift: ShiftWeights | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return intervals that hold a share `level` of the targets of rows like the calibration's.
+    def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows of features, shape (n, d), are training materials.
 
-        Parameters
-        ----------
-        X : sequence of str, length n
-            Formulas.
-        extra : array_like of float, shape (n, k), optional
-            The further features of `fit`.
-        level : float, default 0.9
-            In (0, 1).
-        by_family : bool
-            Whether each chemical family is calibrated by itself.
-        shift : ShiftWeights, optional
-            How the target domain differs from the calibration rows, see `weigh_shift`.
-
-        Returns
-        -------
-        lower, upper : ndarray of float64, shape (n,)
-            In the unit of the target; infinite where the calibration rows bound nothing.
-
-        Raises
-        ------
-        NotConformalizedError
-            Before `conformalize`.
-        FormulaError
-            If a formula cannot be read.
+        None is, for a model without a domain.
         """
-        self._check_conformalized()
-        extra = None if extra is None else np.asarray(extra, dtype=np.float64)
-        rows = self.predict_rows(X, extra, level=level, by_family=by_family, shift=shift)
-        bad = np.flatnonzero(rows.reason != "")
-        if bad.size:
-            raise FormulaError(f"row {bad[0] + 1}, {X[bad[0]]}: {rows.reason[bad[0]]}")
-        return rows.lower, rows.upper
+        if self.domain is None:
+            return np.zeros(len(X), dtype=np.bool_)
+        return self.domain.holds(X)
 
     def weigh_shift(
-        self,
-        X: Sequence[str],
-        extra: ArrayLike | None = None,
-        *,
-        method: RatioMethod = "classifier",
-        random_state: int | None = 0,
+        self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
     ) -> ShiftWeights:
-        """Learn from unlabelled formulas of a target domain how it differs from the calibration.
+        """Learn from unlabelled rows of a target domain how it differs from the calibration rows.
 
         Parameters
         ----------
-        X : sequence of str, length n
-            Formulas of the target domain, at least 50.
-        extra : array_like of float, shape (n, k), optional
-            The further features of `fit`.
-        method, random_state
-            As in `xtalshift.uncertainty.weighted.shift_weights`.
+        X : ndarray of float64, shape (n, d)
+            Features of the target domain, at least 50 rows.
+        method : {"classifier", "ulsif"}
+            See `xtalshift.uncertainty.weighted.shift_weights`.
+        seed : int, optional
+            Draws folds and samples.
 
         Raises
         ------
         NotConformalizedError
-            Before `conformalize`.
+            If the model has no calibration.
         DataError
             If there are too few rows.
         """
-        return self.weigh_shift_of(
-            self.features_of(X, extra), method=method, random_state=random_state
-        )
+        from xtalshift.uncertainty.weighted import shift_weights
 
-    def weigh_shift_of(
-        self,
-        features: NDArray[np.float64],
-        *,
-        method: RatioMethod = "classifier",
-        random_state: int | None = 0,
-    ) -> ShiftWeights:
-        """As `weigh_shift`, from features of shape (n, d)."""
-        calibration = self._check_conformalized()
-        return shift_weights(calibration, features, method=method, random_state=random_state)
-
-    def _check_conformalized(self) -> Calibration:
-        check_is_fitted(self, "regressor_")
-        if self.calibration_ is None:
+        if self.calibration is None:
             raise NotConformalizedError(
-                "the model has no intervals yet: call conformalize(formulas, targets) with rows "
-                "that fit did not see, or fit_conformalize instead of fit"
+                "the model has no intervals: calibrate it with rows it was not trained on"
             )
-        return self.calibration_
+        return shift_weights(self.calibration, X, method=method, random_state=seed)
 
+    def save(self, folder: Path | str) -> Path:
+        """Write the model to a folder, see `xtalshift.model.persist.save_model`."""
+        from xtalshift.model.persist import save_model
 
-def as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Return the further features as an array of shape (n, k), k = 0 for none."""
-    columns = np.empty((n, 0)) if extra is None else np.asarray(extra, dtype=np.float64)
-    if columns.ndim != 2 or len(columns) != n:  # noqa: PLR2004 - a matrix
-        raise DataError(
-            f"extra has shape {columns.shape}, expected ({n}, k): one row per formula, one column "
-            "per feature"
-        )
-    return columns
+        return save_model(self, Path(folder))

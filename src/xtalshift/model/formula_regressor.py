@@ -1,35 +1,38 @@
-"""Formulas in, property out: featurizer, target transform and regressor as one saved object."""
+"""The scikit-learn face of a model: formulas in, values out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import clone
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Hydrates
-from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.data.clean import clean_table
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.transform import TargetTransform
+from xtalshift.errors import FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
+from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
-from xtalshift.methods.inputs import origin_of, target_transform
-from xtalshift.methods.registry import MethodSettings, build_method
-from xtalshift.model.adapt import adapt_formulas
-from xtalshift.model.card import FormulaLabels, ModelCard
-from xtalshift.model.fitted import FormulaModel, as_columns
-from xtalshift.model.intervals import cross_calibrate
+from xtalshift.model.calibration import calibrate
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import fit
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.uncertainty.conformal import ScoreKind
+from xtalshift.seeding import as_generator
+from xtalshift.uncertainty.conformal import LEVEL, ScoreKind
+from xtalshift.uncertainty.settings import IntervalConfig
 
 __all__ = ["FormulaRegressor"]
 
 
-class FormulaRegressor(FormulaModel):
-    """Predict a property from chemical formulas.
+class FormulaRegressor(RegressorMixin, BaseEstimator):
+    """Predict a property from chemical formulas; holds a `FittedModel`.
+
+    Intervals need three steps: `fit`, `conformalize`, `predict_interval`.
 
     Parameters
     ----------
@@ -43,20 +46,14 @@ class FormulaRegressor(FormulaModel):
     impute_nan : bool, default True
         Whether elements without a tabulated property get the mean over the elements.
     hydrates : {"refuse", "expand"}, default "refuse"
-        What becomes of formulas such as ``CuSO4*5H2O``.
+        How formulas such as ``CuSO4*5H2O`` are read.
     random_state : int, optional
-        Seed of a method given by name.
+        Seed of everything that is drawn.
 
     Attributes
     ----------
-    regressor_ : Regressor
-        The fitted regressor.
-    card_ : ModelCard
-        What the numbers mean.
-    calibration_ : Calibration or None
-        Set by `conformalize`.
-    domain_ : ApplicabilityDomain or None
-        What is near the training materials.
+    model_ : FittedModel
+        What `fit` and `conformalize` made.
 
     Examples
     --------
@@ -66,6 +63,8 @@ class FormulaRegressor(FormulaModel):
     >>> model.predict(["RbBr"]).shape
     (1,)
     """
+
+    model_: FittedModel
 
     def __init__(
         self,
@@ -90,7 +89,6 @@ class FormulaRegressor(FormulaModel):
         extra: ArrayLike | None = None,
         *,
         progress: Progress = NO_PROGRESS,
-        checkpoint: Path | None = None,
     ) -> Self:
         """Learn from formulas and measured or computed values.
 
@@ -103,9 +101,7 @@ class FormulaRegressor(FormulaModel):
         extra : array_like of float, shape (n, k), optional
             Further features such as temperature.
         progress : Progress
-            Told how far training is.
-        checkpoint : Path, optional
-            File in which a long training keeps where it is.
+            Receives how far training is.
 
         Returns
         -------
@@ -118,87 +114,7 @@ class FormulaRegressor(FormulaModel):
         DataError
             If a target is outside the domain of the transform, or `extra` has another shape.
         """
-        regressor = (
-            build_method(self.method, MethodSettings(), seed=self.random_state)
-            if isinstance(self.method, str)
-            else clone(self.method)
-        )
-        features = self.featurizer().transform(X)
-        columns = as_columns(extra, len(features))
-        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
-        targets = target_transform(regressor, self.transform).forward(y)
-        rows = np.hstack([features, columns])
-        regressor.fit(
-            rows,
-            targets,
-            groups=compositions.reduced_formulas(),
-            progress=progress,
-            checkpoint=checkpoint,
-            origin=origin_of(regressor, X, self.featurizer()),
-        )
-        names = tuple(f"x{number}" for number in range(columns.shape[1]))
-        self.adopt(regressor, ModelCard(feature_cols=names))
-        self.domain_ = ApplicabilityDomain.fit(
-            rows, y, compositions.reduced_formulas().tolist(), feature_names=self.feature_names()
-        )
-        return self
-
-    def adapt(
-        self,
-        X: Sequence[str],
-        y: ArrayLike | None = None,
-        extra: ArrayLike | None = None,
-        *,
-        source: FormulaLabels | None = None,
-        method: str = "targeted-cal",
-        settings: Mapping[str, Any] | None = None,
-        calibration_folds: int = 0,
-        random_state: int | None = None,
-        progress: Progress = NO_PROGRESS,
-    ) -> FormulaRegressor:
-        """Return a copy of this model that is adapted to a target domain; this one stays.
-
-        Parameters
-        ----------
-        X : sequence of str, length k
-            Formulas of the target domain.
-        y : array_like of float, shape (k,), optional
-            Target labels; only the ``unlabelled-cal`` methods do without.
-        extra : array_like of float, shape (k, m), optional
-            The further features of `fit`.
-        source : FormulaLabels, optional
-            Labelled source rows to replay, so that what was learned from them is not forgotten.
-        method, settings
-            As in `TargetedCALRegressor`.
-        calibration_folds : int, default 0
-            Further adaptations, each without one part of the labels, whose errors there give the
-            intervals of the target domain; 0 for none.
-        random_state : int, optional
-            Seed.
-        progress : Progress
-            Told how far the adaptation is.
-
-        Returns
-        -------
-        FormulaRegressor
-
-        Raises
-        ------
-        ConfigError
-            If this model is not a network, or the method needs rows that are missing.
-        FormulaError
-            If a formula cannot be read.
-        """
-        return adapt_formulas(
-            self,
-            FormulaLabels(X, y, extra),
-            source=source,
-            method=method,
-            settings=settings,
-            calibration_folds=calibration_folds,
-            random_state=random_state,
-            progress=progress,
-        )
+        return self._fit(X, y, extra, IntervalConfig(method="none"), progress)
 
     def fit_conformalize(
         self,
@@ -207,12 +123,11 @@ class FormulaRegressor(FormulaModel):
         extra: ArrayLike | None = None,
         *,
         n_folds: int = 5,
-        score: ScoreKind | None = None,
         progress: Progress = NO_PROGRESS,
     ) -> Self:
-        """Fit on all rows, and calibrate on the same ones by `n_folds` further trainings.
+        """Fit on all rows, and calibrate on the same ones by `n_folds` further fits.
 
-        The way for small data, see `xtalshift.model.intervals.cross_calibrate`.
+        For small data, see `xtalshift.model.intervals.cross_calibrate`.
 
         Parameters
         ----------
@@ -220,25 +135,144 @@ class FormulaRegressor(FormulaModel):
             As in `fit`.
         n_folds : int, default 5
             Folds.
-        score
-            As in `conformalize`.
 
         Returns
         -------
         self
         """
-        self.fit(X, y, extra, progress=progress)
-        compositions, _, _ = parse_formulas(list(X), hydrates=self.hydrates)
-        self.calibration_ = cross_calibrate(
-            self.regressor_,
-            self.features_of(X, extra),
-            self.scale.forward(y),
-            groups=compositions.reduced_formulas(),
-            n_folds=n_folds,
-            random_state=self.random_state,
-            kind=score,
-            compositions=origin_of(self.regressor_, X, self.featurizer()),
-            families=family_codes(compositions),
+        intervals = IntervalConfig.from_dict({"method": "cross", "folds": n_folds})
+        return self._fit(X, y, extra, intervals, progress)
+
+    def conformalize(
+        self,
+        X: Sequence[str],
+        y: ArrayLike,
+        extra: ArrayLike | None = None,
+        *,
+        score: ScoreKind | None = None,
+    ) -> Self:
+        """Calibrate prediction intervals on rows that `fit` did not see.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            Formulas, none of them of a training material.
+        y : array_like of float, shape (n,)
+            Targets.
+        extra : array_like of float, shape (n, k), optional
+            The further features of `fit`.
+        score : {"absolute", "normalised", "quantile"}, optional
+            As `kind` in `xtalshift.calibrate`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If there are fewer than 10 rows.
+        LeakageError
+            If a row is a training material.
+        ConfigError
+            If the regressor cannot have such scores.
+        """
+        check_is_fitted(self, "model_")
+        labels = self._read(X, y, extra)
+        self.model_ = calibrate(self.model_, labels, kind=score, origin="held-out")
+        return self
+
+    def predict(self, X: Sequence[str], extra: ArrayLike | None = None) -> NDArray[np.float64]:
+        """Predict the property of each formula.
+
+        Parameters
+        ----------
+        X : sequence of str, length n
+            Formulas.
+        extra : array_like of float, shape (n, k), optional
+            The further features of `fit`, in the same order.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In the unit of the target.
+
+        Raises
+        ------
+        FormulaError
+            If a formula cannot be read; ``model_.predict`` reports it instead.
+        DataError
+            If the model was fitted with another number of further features.
+        """
+        check_is_fitted(self, "model_")
+        return self.model_.predict_features(self.model_.features_of(X, extra))
+
+    def predict_interval(
+        self, X: Sequence[str], extra: ArrayLike | None = None, *, level: float = LEVEL
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return prediction intervals.
+
+        A share `level` of them contains the target, for rows like those of the calibration.
+
+        Parameters
+        ----------
+        X, extra
+            As in `predict`.
+        level : float, default 0.9
+            In (0, 1).
+
+        Returns
+        -------
+        lower, upper : ndarray of float64, shape (n,)
+            In the unit of the target; infinite where the calibration rows are too few for a bound.
+
+        Raises
+        ------
+        NotConformalizedError
+            Before `conformalize`.
+        FormulaError
+            If a formula cannot be read.
+        """
+        check_is_fitted(self, "model_")
+        if self.model_.calibration is None:
+            raise NotConformalizedError(
+                "the model has no intervals yet: call conformalize(formulas, targets) with rows "
+                "that fit did not see, or fit_conformalize instead of fit"
+            )
+        found = self.model_.predict(X, extra, level=level)
+        bad = np.flatnonzero(found.reason != "")
+        if bad.size:
+            raise FormulaError(f"row {bad[0] + 1}, {X[bad[0]]}: {found.reason[bad[0]]}")
+        return found.lower, found.upper
+
+    def _fit(
+        self,
+        X: Sequence[str],
+        y: ArrayLike,
+        extra: ArrayLike | None,
+        intervals: IntervalConfig,
+        progress: Progress,
+    ) -> Self:
+        seed = self.random_state
+        if seed is None:
+            seed = int(as_generator(None).integers(2**31))
+        self.model_ = fit(
+            self._read(X, y, extra),
+            self.method,
+            features=CompositionFeaturizer(self.features, self.impute_nan, self.hydrates),
+            transform=self.transform,
+            intervals=intervals,
+            seed=seed,
             progress=progress,
         )
         return self
+
+    def _read(self, X: Sequence[str], y: ArrayLike, extra: ArrayLike | None) -> Dataset:
+        """Return the rows as a clean data set; every row counts, and a bad one is an error."""
+        data = Dataset.of(X, y, extra=extra, hydrates=self.hydrates)
+        bad = np.flatnonzero(data.materials.reasons != "")
+        if bad.size:
+            row, more = int(bad[0]), f" ({bad.size} bad rows in total)" if bad.size > 1 else ""
+            raise FormulaError(f"row {row + 1}: {data.materials.reasons[row]}{more}")
+        TargetTransform(self.transform).forward(data.y)
+        return clean_table(data, duplicates="keep", strict=True)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import CompositionSource as Origin
+from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (
@@ -26,7 +26,7 @@ from xtalshift.uncertainty.conformal import (
 __all__ = [
     "MIN_CALIBRATION",
     "Scored",
-    "calibrate",
+    "calibrate_regressor",
     "cross_calibrate",
     "fold_number",
     "interval",
@@ -41,7 +41,7 @@ MIN_CALIBRATION = 10
 """Fewer rows bound nothing at the usual levels, and say little at any."""
 
 
-def calibrate(
+def calibrate_regressor(
     regressor: Regressor,
     X: ArrayLike,
     y: ArrayLike,
@@ -91,7 +91,7 @@ def cross_calibrate(
     n_folds: int = 5,
     random_state: int | None = None,
     kind: ScoreKind | None = None,
-    compositions: Origin | None = None,
+    compositions: CompositionSource | None = None,
     families: NDArray[np.int64] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Calibration:
@@ -117,8 +117,8 @@ def cross_calibrate(
     random_state : int, optional
         Draws the folds.
     kind, families
-        As in `calibrate`.
-    compositions : Origin of n rows, optional
+        As in `calibrate_regressor`.
+    compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
     progress : Progress
         Told how far it is.
@@ -167,7 +167,7 @@ def join_scores(
     X, y : ndarrays of float64, shapes (n, d) and (n,)
         All rows.
     origin, families
-        As in `calibrate`.
+        As in `calibrate_regressor`.
     """
     floor = float(np.median([forecast.floor() for _, forecast in parts]))
     scores = np.empty(len(y))

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
+from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.model.card import ModelCard
-from xtalshift.model.formula_regressor import FormulaRegressor
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["FORMAT_VERSION", "check_model_folder", "load_model", "save_model"]
+__all__ = ["FORMAT_VERSION", "check_model_folder", "check_new_model", "load_model", "save_model"]
 
 FORMAT = "xtalshift-model"
 FORMAT_VERSION = 3
@@ -33,13 +33,12 @@ MODEL_FILE = "model.json"
 ARRAYS_FILE = "arrays.safetensors"
 
 
-def save_model(model: FormulaRegressor, folder: Path) -> Path:
+def save_model(model: FittedModel, folder: Path) -> Path:
     """Write a fitted model to `folder`, replacing a model that is there.
 
     Parameters
     ----------
-    model : FormulaRegressor
-        Fitted.
+    model : FittedModel
     folder : Path
         Made if it does not exist. The model appears in it at once, or not at all.
 
@@ -52,17 +51,14 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
     ------
     ModelFormatError
         If the folder exists and holds something else than a model, or cannot be written.
-    sklearn.exceptions.NotFittedError
-        If the model is not fitted.
     OSError
         If writing fails; a model that was there stays.
     """
-    check_is_fitted(model, "regressor_")
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
     check_model_folder(folder)
-    state = {name: value.copy() for name, value in model.regressor_._get_state().items()}  # noqa: SLF001
-    regressor = model.regressor_
-    calibration, domain = model.calibration_, model.domain_
+    state = {name: value.copy() for name, value in model.regressor._get_state().items()}  # noqa: SLF001
+    regressor = model.regressor
+    calibration, domain = model.calibration, model.domain
     if calibration is not None:
         state |= calibration.get_state()
     if domain is not None:
@@ -73,14 +69,14 @@ def save_model(model: FormulaRegressor, folder: Path) -> Path:
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
-            "features": model.features,
-            "transform": model.transform,
-            "impute_nan": model.impute_nan,
-            "hydrates": model.hydrates,
+            "features": model.featurizer.blocks,
+            "transform": model.scale.name,
+            "impute_nan": model.featurizer.impute_nan,
+            "hydrates": model.featurizer.hydrates,
         },
-        "feature_names": [str(name) for name in model.featurizer().get_feature_names_out()],
+        "feature_names": [str(name) for name in model.featurizer.get_feature_names_out()],
         "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
-        "card": asdict(model.card_),
+        "card": asdict(model.card),
         "calibration": None
         if calibration is None
         else {"kind": calibration.kind, "origin": calibration.origin},
@@ -121,7 +117,14 @@ def check_model_folder(folder: Path) -> None:
         )
 
 
-def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegressor:
+def check_new_model(model: Path, out: Path) -> None:
+    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
+    check_model_folder(out)
+    if out.exists() and model.exists() and out.samefile(model):
+        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
+
+
+def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     """Read a model that `save_model` wrote.
 
     Parameters
@@ -133,7 +136,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegre
 
     Returns
     -------
-    FormulaRegressor
+    FittedModel
 
     Raises
     ------
@@ -161,19 +164,22 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FormulaRegre
         regressor._set_state(state)  # noqa: SLF001
         card = description["card"]
         card["feature_cols"] = tuple(card["feature_cols"])
-        # unfitted, so that clone(model).fit trains the same method with the same settings
-        model = FormulaRegressor(clone(regressor), **description["pipeline"])
-        model.adopt(regressor, ModelCard(**card))
-        if description["calibration"] is not None:
-            model.calibration_ = Calibration.from_state(state, **description["calibration"])
-        if description["has_domain"]:
-            model.domain_ = ApplicabilityDomain().set_state(state)
+        made, calibration = description["pipeline"], description["calibration"]
+        transform = made.pop("transform")
+        model = FittedModel(
+            CompositionFeaturizer(made.pop("features"), **made),
+            target_scale(regressor, transform),
+            regressor,
+            ModelCard(**card),
+            None if calibration is None else Calibration.from_state(state, **calibration),
+            ApplicabilityDomain().set_state(state) if description["has_domain"] else None,
+        )
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFormatError(
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "
             f"{MODEL_FILE} was altered, or is of an incompatible version"
         ) from error
-    names = [str(name) for name in model.featurizer().get_feature_names_out()]
+    names = [str(name) for name in model.featurizer.get_feature_names_out()]
     if names != description.get("feature_names"):
         raise ModelFormatError(
             f"{folder} was made with other features than this version computes; train it again"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtalshift.chem import Compositions
-from xtalshift.chem.oxidation import assign_states
+from xtalshift.chem.charge_neutrality import assign_states
 from xtalshift.errors import DataError
 
 __all__ = ["Slots", "join_slots", "pad_compositions"]
@@ -28,8 +28,8 @@ class Slots:
     amounts : Tensor, shape (n, k)
         Atoms per formula as written; 0 in empty slots.
     charges : Tensor, shape (n, k)
-        Oxidation state of each slot as `xtalshift.chem.oxidation.assign_states` gives it: NaN in
-        all filled slots of a row without a neutral assignment; 0 in empty slots.
+        Oxidation state of each slot by `xtalshift.chem.charge_neutrality.assign_states`: NaN in all
+        filled slots of a row without a neutral assignment; 0 in empty slots.
     """
 
     elements: Tensor

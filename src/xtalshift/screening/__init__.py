@@ -1,1 +1,5 @@
-"""Millions of formulas through a saved model: in pieces, by many processes, to be continued."""
+"""Predict millions of formulas with a saved model: in blocks, in many processes, resumable."""
+
+from xtalshift.screening.run import screen
+
+__all__ = ["screen"]

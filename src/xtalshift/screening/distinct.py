@@ -1,4 +1,4 @@
-"""Which materials of a stream have come before, at eight bytes each."""
+"""Find repeated materials in a stream, with eight bytes of memory for each material."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Hashes = NDArray[np.uint64]
 
 
 class SeenHashes:
-    """A set of 64-bit hashes that tells which of new ones it has, in numbers of arrays.
+    """A set of 64-bit hashes, held in sorted arrays.
 
-    The hashes lie in sorted runs of growing length (a log-structured merge): 8 bytes per hash, and
-    as much again for the moment in which the two longest runs become one. That two different
-    materials of n have one hash has the probability n^2 / 2^65: 3e-6 for ten million.
+    The arrays are merged as they grow (a log-structured merge). A hash takes 8 bytes, and twice as
+    much while the two longest arrays are merged. Two of n different materials share a hash with
+    probability n^2 / 2^65, that is 3e-6 for ten million.
     """
 
     def __init__(self) -> None:
@@ -30,17 +30,16 @@ class SeenHashes:
         return sum(map(len, self._runs))
 
     def add(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Put hashes into the set.
+        """Add hashes.
 
         Parameters
         ----------
         hashes : ndarray of uint64, shape (n,)
-            In order.
 
         Returns
         -------
         ndarray of bool, shape (n,)
-            True where neither the set nor an earlier entry has the hash.
+            True where a hash is neither in the set nor earlier in `hashes`.
         """
         values, first = np.unique(hashes, return_index=True)
         known = np.zeros(len(values), dtype=np.bool_)
@@ -61,7 +60,7 @@ class SeenHashes:
 def hash_rows(
     frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], hydrates: Hydrates
 ) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Return a hash per row, equal where the material is.
+    """Return a hash for each row; equal materials have equal hashes.
 
     Parameters
     ----------
@@ -70,16 +69,16 @@ def hash_rows(
     formula_col : str
         Column of the formulas.
     feature_cols : tuple of str
-        Columns whose values belong to the material, such as a temperature.
+        Columns whose values distinguish materials, such as a temperature.
     hydrates : {"refuse", "expand"}
-        How formulas are read.
+        Reading of hydrates.
 
     Returns
     -------
     hashes : ndarray of uint64, shape (n,)
         Of the reduced formula and the values.
     readable : ndarray of bool, shape (n,)
-        Rows that have a formula; others are like no row.
+        Rows with a valid formula; other rows repeat nothing.
     """
     compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), hydrates=hydrates)
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)

@@ -1,68 +1,37 @@
-"""Drive a screening: read, hand out, collect in order, write."""
+"""Run a screening: cut the input into blocks, hand them to workers, write results in order."""
 
 from __future__ import annotations
 
-import io
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import find_formula_column
 from xtalshift.data.columns import check_feature_columns, check_new_columns
-from xtalshift.errors import ConfigError, DataError, NotConformalizedError
+from xtalshift.errors import (
+    ConfigError,
+    DataError,
+    NotConformalizedError,
+    WorkerDiedError,
+    XtalshiftError,
+)
+from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.registry import near_miss
-from xtalshift.screening.blocks import Block, decode
 from xtalshift.screening.distinct import SeenHashes, hash_rows
-from xtalshift.screening.outcome import ModelInfo
-from xtalshift.screening.plan import ScreenSettings, make_header
-from xtalshift.screening.pools import LocalPool, Pool, SamePool
-from xtalshift.screening.sources import FormulaSource, Inputs
-from xtalshift.screening.store import ScreenStore
+from xtalshift.screening.inputs import Block, FormulaSource, Inputs
+from xtalshift.screening.screener import ModelInfo, Screened, Screener
+from xtalshift.screening.settings import ScreenSettings, TopSettings
+from xtalshift.screening.store import Header, ScreenStore, ScreenSummary
 from xtalshift.screening.top import TOP_COLUMNS, TopTable, top_frame
 
-__all__ = ["Where", "screen"]
-
-
-@dataclass(frozen=True)
-class Where:
-    """Where a screening runs; the result does not depend on it.
-
-    Attributes
-    ----------
-    executor : {"local", "ray"}
-        Processes of this machine, or a Ray cluster.
-    workers : int, optional
-        Processes; by default 1 (this one), on Ray as many as there are processors.
-    address : str, optional
-        Of a running cluster.
-    """
-
-    executor: str = "local"
-    workers: int | None = None
-    address: str | None = None
-
-    def open(self, model: Path, settings: ScreenSettings) -> Pool:
-        """Return the running workers."""
-        if self.executor == "ray":
-            from xtalshift.screening.ray import RayPool
-
-            return RayPool(model, settings, self.workers, self.address)
-        if self.executor != "local":
-            hint = near_miss(self.executor, ("local", "ray"))
-            raise ConfigError(f"executor {self.executor!r}{hint}; there is: local, ray")
-        if self.address is not None:
-            raise ConfigError("--address is for --executor ray")
-        if (self.workers or 1) == 1:
-            return SamePool(model, settings)
-        return LocalPool(model, settings, self.workers or 1)
+__all__ = ["screen"]
 
 
 def screen(
@@ -71,52 +40,58 @@ def screen(
     out: str | Path,
     settings: ScreenSettings | None = None,
     *,
-    where: Where | None = None,
+    executor: Executor | None = None,
     overwrite: bool = False,
     progress: Progress = NO_PROGRESS,
-) -> dict[str, Any]:
-    """Predict all rows of some inputs, of any length, in memory that does not grow with them.
+) -> ScreenSummary:
+    """Predict all rows of some inputs, of any length, in bounded memory.
 
     Parameters
     ----------
     model : str or Path
         Folder of a saved model.
     inputs : sequence of (str, Path or FormulaSource)
-        CSV, JSON lines and Parquet files, or generators of formulas; all with the same columns.
+        CSV, JSON lines and Parquet files, or sources of formulas; all with the same columns.
     out : str or Path
         Folder of the result: ``parts/*.parquet`` (rows in order with the columns of predictions),
-        ``top.csv`` and ``screen.json``. A screening that was begun there is continued, to the same
-        bytes as one without interruption.
+        ``top.csv`` and ``screen.json``. A screening that was begun there is continued, and ends
+        with the same bytes as one without interruption.
     settings : ScreenSettings, optional
-        What is wanted.
-    where : Where, optional
-        Where it runs.
+        Settings.
+    executor : Executor, optional
+        Where the model runs; by default in this process. Its number of threads replaces that of the
+        settings; otherwise the result does not depend on it.
     overwrite : bool
         Begin anew.
     progress : Progress
-        Told how far it is.
+        Receives the state of the work.
 
     Returns
     -------
-    dict
-        The content of ``screen.json``.
+    ScreenSummary
+        Counts and rate.
 
     Raises
     ------
     ConfigError
         If `out` holds another screening, or another process writes there.
     DataError
-        If an input cannot be read or lacks a column. A bad formula is a row with a reason.
+        If an input cannot be read or lacks a column. An invalid formula becomes a row with a
+        reason.
     ModelFormatError
         If the model cannot be read.
     NotConformalizedError
-        If intervals are asked of a model that has none.
+        If the settings ask for intervals that the model does not have.
+    WorkerDiedError
+        If a worker died twice on the same block.
     """
     settings = settings or ScreenSettings()
+    executor = executor or InProcessExecutor(settings.threads)
+    settings = settings.model_copy(update={"threads": executor.threads})
     model, out = Path(model), Path(out)
     rows = Inputs(inputs)
     column = find_formula_column(rows.columns, settings.formula_col)
-    header = make_header(model, rows.describe(), settings)
+    header = Header.of(model, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:
             raise DataError(
@@ -127,24 +102,30 @@ def screen(
         if summary is not None:
             progress.say(f"{out} is finished already; --overwrite begins anew")
             return summary
-        pool = (where or Where()).open(model, settings)
-        try:
-            info = pool.info()
+        with _open(executor, model, settings) as workers:
+            (described,) = workers.map(_describe, [model])
+            info = described.value
             _check_columns(rows.columns, column, info, settings)
-            _check_model(info, settings)
+            if settings.top is not None:
+                _check_top(settings.top, info, settings)
             run = _Run(store, rows, settings, info, column, progress)
-            run.drive(pool)
-        finally:
-            pool.close()
-        summary = _summarize(header, store)
-        top = None
-        if run.top is not None and run.top.table is not None and settings.top is not None:
-            frame = top_frame(run.top.table, settings.top).to_pandas()
-            if frame.empty:
-                progress.say("warning: no row fits what top.csv asks for: it has a header only")
-            top = frame.to_csv(index=False, lineterminator="\n").encode()
-        store.finish(summary, top)
-        return summary
+            run.drive(workers)
+        return store.finish(run.top_csv())
+
+
+def _open(executor: Executor, model: Path, settings: ScreenSettings) -> Workers:
+    """Return workers that have loaded the model."""
+    if executor.shares_files:
+        setup = partial(Screener, model, settings)
+    else:
+        files = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
+        setup = partial(Screener.from_files, files, settings)
+    gpu = settings.device.startswith("cuda")
+    return executor.open(setup, Policy(gpu=gpu, preload=("xtalshift.model.persist",)))
+
+
+def _describe(screener: Screener, model: Path) -> ModelInfo:  # noqa: ARG001 - the item
+    return screener.info
 
 
 class _Run:
@@ -167,46 +148,44 @@ class _Run:
         self.progress = progress
         self.top = None if settings.top is None else TopTable(settings.top, store.read_top())
         self.seen: SeenHashes | None = None
+        self.new_hashes: dict[int, NDArray[np.uint64]] = {}  # of the blocks that workers have
         if settings.distinct:
             self.seen = SeenHashes()
             self.seen.add(store.read_hashes())
 
-    def drive(self, pool: Pool) -> None:
-        """Screen what is left; what comes first is written first."""
+    def drive(self, workers: Workers) -> None:
+        """Screen the blocks that are left, and write them in order."""
         store = self.store
         if store.chunks:
             self.progress.say(f"continuing behind row {store.rows:,}, {store.chunks:,} chunks")
-        blocks = self._blocks()
-        waiting: deque[tuple[Block, NDArray[np.uint64] | None]] = deque()
         begun = last = time.monotonic()
         before = store.rows
-        with self.progress.task("screen", self._rows_left()) as task:
-            while True:
-                while len(waiting) < pool.window:
-                    item = next(blocks, None)
-                    if item is None:
-                        break
-                    pool.submit(item[0])
-                    waiting.append(item)
-                if not waiting:
-                    return
-                block, hashes = waiting.popleft()
-                outcome = pool.result(block)
-                top = None
-                if self.top is not None and self.top.add(_read_stream(outcome.best)):
-                    top = self.top.table
+        outcomes = workers.map(Screener.screen, self._blocks())
+        with self.progress.task("screen", self._rows_left()) as task, closing(outcomes):
+            for outcome in outcomes:
+                block, screened = outcome.item, _screened(outcome)
+                changed = self.top is not None and self.top.add(_read_stream(screened.best))
                 now = time.monotonic()
                 store.add(
-                    end=block.end,
-                    counts=outcome.counts,
-                    seconds=now - last,
-                    part=outcome.part,
-                    hashes=hashes,
-                    top=top,
+                    screened,
+                    block.end,
+                    now - last,
+                    hashes=self.new_hashes.pop(block.number, None),
+                    top=self.top.table if self.top is not None and changed else None,
                 )
                 last = now
                 rate = (store.rows - before) / (now - begun)
                 task.advance(block.rows, rows_per_s=f"{rate:,.0f}", errors=store.counts["errors"])
+
+    def top_csv(self) -> bytes | None:
+        """Return the table of the best rows."""
+        if self.top is None or self.top.table is None or self.settings.top is None:
+            return None
+        frame = top_frame(self.top.table, self.settings.top).to_pandas()
+        if frame.empty:
+            self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
+        text: str = frame.to_csv(index=False, lineterminator="\n")
+        return text.encode()
 
     def _rows_left(self) -> int | None:
         total = self.rows.n_rows
@@ -215,8 +194,8 @@ class _Run:
             total = limit if total is None else min(total, limit)
         return None if total is None else max(total - self.store.rows, 0)
 
-    def _blocks(self) -> Iterator[tuple[Block, NDArray[np.uint64] | None]]:
-        """Yield what is left, with the hashes that each block brings."""
+    def _blocks(self) -> Iterator[Block]:
+        """Yield the blocks that are left; if rows must be distinct, with repeated ones marked."""
         blocks = self.rows.blocks(
             self.settings.chunk_rows,
             limit=self.settings.limit_rows,
@@ -225,17 +204,30 @@ class _Run:
             start=self.store.end,
         )
         if self.seen is None:
-            yield from ((block, None) for block in blocks)
+            yield from blocks
             return
-        hydrates: Hydrates = self.info.hydrates
         features = self.info.feature_cols
         for block in blocks:
-            _, frame = decode(block, self.column, features)
-            hashes, readable = hash_rows(frame, self.column, features, hydrates)
+            _, frame = block.parse(self.column, features)
+            hashes, readable = hash_rows(frame, self.column, features, self.info.hydrates)
             new = self.seen.add(hashes[readable])
             repeated = np.zeros(block.rows, dtype=np.bool_)
             repeated[readable] = ~new
-            yield replace(block, repeated=repeated), hashes[readable][new]
+            self.new_hashes[block.number] = hashes[readable][new]
+            yield replace(block, repeated=repeated)
+
+
+def _screened(outcome: Outcome[Block, Screened]) -> Screened:
+    """Return the result of a block; errors name the block."""
+    where = outcome.item.where
+    try:
+        return outcome.value
+    except WorkerDiedError as error:
+        raise WorkerDiedError(f"{where}: {error}, or smaller --chunk-rows") from error
+    except XtalshiftError:  # names it already
+        raise
+    except Exception as error:
+        raise RuntimeError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _check_columns(
@@ -248,10 +240,7 @@ def _check_columns(
     check_new_columns(added, columns, "the input")
 
 
-def _check_model(info: ModelInfo, settings: ScreenSettings) -> None:
-    top = settings.top
-    if top is None:
-        return
+def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> None:
     if top.by != "prediction" and not info.has_intervals:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
@@ -267,21 +256,6 @@ def _check_model(info: ModelInfo, settings: ScreenSettings) -> None:
         )
 
 
-def _read_stream(data: bytes | None) -> Any:
-    import pyarrow as pa
-
-    with pa.ipc.open_stream(io.BytesIO(data or b"")) as reader:
+def _read_stream(data: bytes | None) -> pa.Table:
+    with pa.ipc.open_stream(data or b"") as reader:
         return reader.read_all()
-
-
-def _summarize(header: dict[str, Any], store: ScreenStore) -> dict[str, Any]:
-    seconds = store.seconds
-    return {
-        **header,
-        "counts": dict(store.counts),
-        "chunks": store.chunks,
-        "host": {
-            "seconds": round(seconds, 3),
-            "rows_per_second": round(store.rows / seconds, 1) if seconds else None,
-        },
-    }

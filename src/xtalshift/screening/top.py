@@ -1,4 +1,4 @@
-"""The best rows of a stream: of each chunk, and of all."""
+"""The best rows of each block, and of all blocks so far."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.screening.plan import TopSettings
+from xtalshift.screening.settings import TopSettings
 
 __all__ = ["TOP_COLUMNS", "TopTable", "best_rows", "pick", "top_frame"]
 
 _KEY = "xtalshift:key"
 
 TOP_COLUMNS = ("rank", "input_row", "probability", _KEY)
-"""What a table of the best may have beside the other columns."""
+"""Columns that a table of the best rows may have, besides those of the output."""
 
 
 def best_rows(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[np.int64]:
-    """Return the numbers of the best rows, best first; of equal ones the earlier first.
+    """Return the numbers of the best rows, best first; of equal rows the earlier one first.
 
     Parameters
     ----------
     columns : mapping of ndarray, each of shape (n,)
         The columns of predictions.
     top : TopSettings
-        What is best.
+        Ranking.
 
     Returns
     -------
@@ -40,10 +40,10 @@ def best_rows(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[
 
 
 def sort_keys(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[np.float64]:
-    """Return a number per row that is greater for better rows; NaN for rows that do not count."""
+    """Return the rank key of each row: larger is better, NaN is excluded."""
     sign = -1.0 if top.lowest else 1.0
     if top.by == "probability":
-        # the distance in standard deviations has the order of the probability, without its ties
+        # the distance in standard deviations has the order of the probability, and fewer ties
         assert top.threshold is not None
         with np.errstate(divide="ignore", invalid="ignore"):
             keys = sign * (columns["prediction"] - top.threshold) / columns["std"]
@@ -62,7 +62,10 @@ def sort_keys(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[
 def pick(
     table: pa.Table, columns: Mapping[str, NDArray[Any]], top: TopSettings, first: int
 ) -> pa.Table:
-    """Return the best rows of a chunk with what `TopTable.add` needs; `first` rows precede it."""
+    """Return the best rows of a block with the columns that `TopTable.add` needs.
+
+    `first` is the number of rows before the block.
+    """
     rows = best_rows(columns, top)
     keys = sort_keys(columns, top)[rows]
     best = table.take(pa.array(rows))
@@ -77,9 +80,9 @@ class TopTable:
     Parameters
     ----------
     top : TopSettings
-        What is best.
+        Ranking.
     table : pyarrow.Table, optional
-        Where a screening continues.
+        The best rows of an earlier session.
     """
 
     def __init__(self, top: TopSettings, table: pa.Table | None = None) -> None:
@@ -87,7 +90,7 @@ class TopTable:
         self.table = table
 
     def add(self, best: pa.Table) -> bool:
-        """Take over the rows of `pick`; rows that are there already do not count twice.
+        """Add the rows of `pick`; a row that is in the table already is not added again.
 
         Returns
         -------
@@ -108,7 +111,7 @@ class TopTable:
 
 
 def top_frame(table: pa.Table, top: TopSettings) -> pa.Table:
-    """Return the table as it is written: rank and row (from 1), probability, all columns."""
+    """Return the table for the user: rank and row (from 1), probability, all other columns."""
     lead = {"rank": pa.array(np.arange(1, table.num_rows + 1)), "input_row": table["input_row"]}
     if top.by == "probability":
         lead["probability"] = pa.array(

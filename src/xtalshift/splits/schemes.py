@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
@@ -12,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.composition_labels import LABELLINGS
+from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
-from xtalshift.chem.labels import LABELLINGS
-from xtalshift.data import MaterialsTable, find_formula_column, list_datasets, read_frame
+from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -25,7 +26,7 @@ from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
-__all__ = ["FeaturizeFormulas", "build_scheme", "list_schemes", "read_formulas"]
+__all__ = ["FeaturizeFormulas", "Scheme", "build_scheme", "list_schemes", "read_formulas"]
 
 
 class _Features(Protocol):
@@ -38,13 +39,13 @@ class _Features(Protocol):
     def reasons(self) -> NDArray[np.object_]: ...
 
 
-FeaturizeFormulas = Callable[[NDArray[np.object_]], _Features]
+FeaturizeFormulas = Callable[[Compositions], _Features]
 
 
 def build_scheme(
     name: str,
     params: dict[str, Any],
-    table: MaterialsTable,
+    table: Dataset,
     *,
     hydrates: Hydrates = "refuse",
     featurize: FeaturizeFormulas | None = None,
@@ -61,19 +62,19 @@ def build_scheme(
     params : dict
         Arguments of the splitter as plain values: an argument with a value per row names a column
         (or a labelling), one that a file can give names the file.
-    table : MaterialsTable
-        Where columns and ids stand.
+    table : Dataset
+        Has the columns and ids.
     hydrates : {"refuse", "expand"}
         How formulas in files are read.
     featurize : callable, optional
-        From m formulas to `xtalshift.featurize.Features`, for schemes that compare the table with
-        materials of a file.
+        From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
+        the materials in a file.
     rows : ndarray of int64, shape (n,), optional
-        The rows of the table that are split, each with a readable formula; by default all.
+        The rows of the table to split, each with a readable formula; by default all.
     seed : int
-        From which `random_state` is derived where `params` does not set it.
+        Gives `random_state` if `params` does not set it.
     progress : Progress
-        Told about structures that are analysed.
+        Listener to the analysis of structures.
 
     Raises
     ------
@@ -116,9 +117,31 @@ def build_scheme(
     return kind(**values)
 
 
-def list_schemes() -> list[tuple[str, str, str]]:
-    """Return name, what it holds out, and the parameters with their defaults, of every scheme."""
-    rows = []
+@dataclass(frozen=True)
+class Scheme:
+    """A scheme in the words of `--schemes` and of the documentation.
+
+    Attributes
+    ----------
+    name : str
+        Name in `xtalshift.splits.SPLITTERS`.
+    summary : str
+        What it holds out: the first paragraph of the docstring.
+    aim : str
+        The kind of shift aimed at.
+    params : str
+        The parameters with their defaults, ``name=value``, joined by spaces.
+    """
+
+    name: str
+    summary: str
+    aim: str
+    params: str
+
+
+def list_schemes() -> list[Scheme]:
+    """Return every scheme, sorted by name."""
+    found = []
     for name in sorted(SPLITTERS):
         kind = SPLITTERS[name]
         params = []
@@ -131,13 +154,13 @@ def list_schemes() -> list[tuple[str, str, str]]:
             elif key != "random_state":
                 shown = "" if parameter.default is None else parameter.default
                 params.append(f"{key}={str(shown).lower() if isinstance(shown, bool) else shown}")
-        first = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
-        rows.append((name, first, " ".join(params)))
-    return rows
+        summary = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+        found.append(Scheme(name, summary, kind.aim, " ".join(params)))
+    return found
 
 
 def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
-    # a seed is a whole number here; its type has generators that no text can give
+    # a seed is a whole number here: no text can give a generator
     wanted: Any = int if key == "random_state" else hint
     adapter: TypeAdapter[Any] = TypeAdapter(wanted, config=ConfigDict(coerce_numbers_to_str=True))
     try:
@@ -147,7 +170,7 @@ def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
         raise ConfigError(f"scheme {scheme}, parameter {key} = {value!r}: {message}") from error
 
 
-def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress) -> Any:
+def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> Any:
     """Return one value per row of a column, or the name of a labelling as it is."""
     if kind == "flag":
         return table.flags(name)
@@ -155,12 +178,12 @@ def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress
         return _read_times(table, name)
     if name in LABELLINGS:
         return name
-    if name in table.extra.columns:
-        cells = table.extra[name]
+    if name in table.columns.columns:
+        cells = table.columns[name]
         return cells.astype(object).where(cells.notna(), None).to_numpy()
-    column = find_structure_column(table.extra.columns)
+    column = find_structure_column(table.columns.columns)
     if name in SYMMETRY_LABELS and column is not None:
-        texts = table.extra[column].astype(object).tolist()
+        texts = table.columns[column].astype(object).tolist()
         labels, reasons = structure_labels(texts, progress=progress)
         bad = np.flatnonzero(reasons != "")
         if bad.size:
@@ -171,27 +194,27 @@ def _read_column(kind: str, name: str, table: MaterialsTable, progress: Progress
     if name in SYMMETRY_LABELS:
         raise SplitError(
             f"{name} is read from a column cif, structure or poscar, and the table has none; its "
-            f"columns: {', '.join(map(str, table.extra.columns)) or 'none'}"
+            f"columns: {', '.join(map(str, table.columns.columns)) or 'none'}"
         )
-    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.extra.columns)]
+    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.columns.columns)]
     raise SplitError(
         f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}; labellings: "
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
-        f"{', '.join(map(str, table.extra.columns)) or 'none'}"
+        f"{', '.join(map(str, table.columns.columns)) or 'none'}"
     )
 
 
-def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
-    numbers, problems = table.parse_extra(name)
+def _read_times(table: Dataset, name: str) -> NDArray[Any]:
+    numbers, problems = table.parse_column(name)
     if not (problems != "").any():
         return numbers
-    dates = pd.to_datetime(table.extra[name], errors="coerce", format="ISO8601", utc=True)
+    dates = pd.to_datetime(table.columns[name], errors="coerce", format="ISO8601", utc=True)
     bad = np.flatnonzero(dates.isna())
     if bad.size:
         row = int(bad[0])
         raise DataError(
             f"column {name!r}, row {row + 1} (id {table.ids[row]}): "
-            f"{table.extra[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
+            f"{table.columns[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
             f"{bad.size} of {len(table)} rows have no usable time. Fill the cells or drop the rows"
         )
     return dates.dt.tz_localize(None).to_numpy()
@@ -200,7 +223,7 @@ def _read_times(table: MaterialsTable, name: str) -> NDArray[Any]:
 def _read_file(
     kind: str,
     name: str,
-    table: MaterialsTable,
+    table: Dataset,
     kept: NDArray[np.int64],
     hydrates: Hydrates,
     featurize: FeaturizeFormulas | None,
@@ -217,17 +240,17 @@ def _read_file(
         places = np.full(len(table), -1)
         places[kept] = np.arange(len(kept))
         return [fold.renumber(places) for fold in folds]
-    formulas = read_formulas(name, hydrates)
+    compositions = read_formulas(name, hydrates)
     if kind == "formulas":
-        return formulas
+        return compositions.reduced_formulas()
     if featurize is None:
         raise ConfigError(f"{name}: this scheme needs features; give build_scheme `featurize`")
-    features = featurize(formulas)
+    features = featurize(compositions)
     return features.values[features.reasons == ""]
 
 
-def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:
-    """Return the reduced formulas of a file or data set, each once; unreadable ones are left out.
+def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
+    """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
     Raises
     ------
@@ -240,7 +263,8 @@ def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:
         frame = read_frame(Path(name))
         texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
     compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
-    formulas = compositions.reduced_formulas()[reasons == ""]
-    if not len(formulas):
+    good = np.flatnonzero(reasons == "")
+    if not len(good):
         raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
-    return np.unique(formulas.astype(str)).astype(object)
+    formulas = compositions.take(good).reduced_formulas().astype(str)
+    return compositions.take(good[np.unique(formulas, return_index=True)[1]])

@@ -5,7 +5,7 @@ from pydantic import Field, ValidationError
 
 from xtalshift.config import Settings, parse_assignment, set_nested
 from xtalshift.errors import ConfigError
-from xtalshift.jobs.run.spec import RunConfig
+from xtalshift.jobs.run_settings import RunConfig
 
 
 class Inner(Settings):

@@ -18,6 +18,7 @@ from xtalshift.progress import NO_PROGRESS
         ("ModelFormatError", ValueError),
         ("NotConformalizedError", AttributeError),
         ("TrainingError", RuntimeError),
+        ("WorkerDiedError", RuntimeError),
     ],
 )
 def test_errors_have_one_root_and_a_builtin_kind(name, builtin):
@@ -34,7 +35,7 @@ def test_every_error_is_tested_above_and_public():
         if isinstance(item, type) and issubclass(item, Exception)
     }
     assert classes == set(errors.__all__)
-    assert len(classes) == 12
+    assert len(classes) == 13
 
 
 def test_the_default_listener_says_nothing(capsys):

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 
 from benchmark_toys import make_fold, make_problem, make_shared
@@ -115,20 +114,3 @@ def test_several_features_are_told_apart(spec, shared):
         ("ridge@fractions", "fractions"),
         ("lightgbm@fractions", "fractions"),
     }
-
-
-def test_shared_rows_come_back_from_disk(tmp_path):
-    before = make_shared(plugins={"mine.py": "x = 1"})
-    before.save(tmp_path)
-    after = Shared.load(tmp_path)
-    assert after.plugins == before.plugins
-    problem = after.problems["toy"]
-    assert problem.info == before.problems["toy"].info
-    for name in ("y", "groups", "families", "formulas"):
-        assert np.array_equal(getattr(problem, name), getattr(before.problems["toy"], name))
-    assert np.array_equal(problem.X["magpie"], before.problems["toy"].X["magpie"])
-    for key, fold in before.folds.items():
-        assert after.folds[key].sha256() == fold.sha256()
-        assert after.folds[key].budgets == fold.budgets
-    with pytest.raises(ValueError, match="read-only"):
-        problem.y[0] = 1.0

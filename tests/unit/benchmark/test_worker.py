@@ -1,15 +1,19 @@
 """One task: what a method is given, and what is recorded of it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from xtalshift.benchmark import fit
-from xtalshift.benchmark.executors import LocalExecutor
 from xtalshift.benchmark.tasks import TaskContext, plan_tasks
-from xtalshift.benchmark.worker import run_task
+from xtalshift.benchmark.worker import outcome_record, prepare_worker, run_task, work
+from xtalshift.errors import WorkerDiedError
 from xtalshift.estimators import ConstantRegressor, RidgeRegressor
 from xtalshift.methods import METHODS
 from xtalshift.methods.registry import Method
+from xtalshift.parallel import InProcessExecutor, Outcome
+from xtalshift.parallel.processes import ProcessExecutor
 
 
 class Spy(ConstantRegressor):
@@ -155,17 +159,26 @@ def test_memory_is_counted_anew_for_every_task(spec, shared, monkeypatch):
     assert second["peak_mib"] is None or second["peak_mib"] < 50
 
 
-def test_processes_give_the_records_of_this_process(spec, shared, tmp_path):
+def test_processes_give_the_records_of_this_process(spec, shared):
     settings = spec(["ridge", "erm"])
     tasks, context = plan_tasks(settings, shared), TaskContext.of(settings)
-    executor = LocalExecutor(2, 1, tmp_path)
-    machine = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host", "attempts")
+    machine = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host")
 
-    def numbers(records):
+    def numbers(executor):
+        outcomes = executor.map(work, tasks, setup=partial(prepare_worker, shared, context))
+        records = [outcome_record(outcome, shared) for outcome in outcomes]
         return {r["id"]: {k: v for k, v in r.items() if k not in machine} for r in records}
 
-    here = numbers(run_task(task, shared, context) for task in tasks)
-    there = numbers(executor.run(tasks, shared, context))
+    here, there = numbers(InProcessExecutor()), numbers(ProcessExecutor(workers=2))
     assert here.keys() == there.keys()
     for key, values in here.items():
         assert str(values) == str(there[key])
+
+
+def test_a_task_whose_worker_died_is_a_failed_record(spec, shared):
+    task = plan_tasks(spec(["ridge"]), shared)[0]
+    error = WorkerDiedError("the worker process was killed by signal 9 (SIGKILL) in 2 attempts")
+    record = outcome_record(Outcome(task, error, 2), shared)
+    assert (record["id"], record["status"], record["attempts"]) == (task.id, "failed", 2)
+    assert record["reason"] == str(error)
+    assert (record["name"], record["n_train"]) == ("dummy", 40)

@@ -10,9 +10,10 @@ from typing import get_args
 
 import pytest
 
-from xtalshift.cal import PRESETS, AdaptConfig, CALConfig
+from xtalshift.cal.adaptation import AdaptConfig
+from xtalshift.cal.settings import PRESETS, CALConfig
 from xtalshift.config import parse_assignment, set_nested
-from xtalshift.jobs.run.spec import RunConfig
+from xtalshift.jobs.run_settings import RunConfig
 
 PAGE = Path(__file__).parents[3] / "docs" / "science" / "cal-settings.md"
 TEXT = PAGE.read_text(encoding="utf-8")

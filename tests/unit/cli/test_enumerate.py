@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from xtalshift.chem.enumerate import count_formulas, enumerate_formulas
+from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
 from xtalshift.cli import enumerate as command
 from xtalshift.cli.main import main
 
@@ -35,7 +35,7 @@ def test_a_table_of_one_column_goes_to_the_screen(run):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_file_has_all_formulas_of_many_blocks_in_order(run, tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr("xtalshift.chem.enumerate._ROWS", 50)
+    monkeypatch.setattr("xtalshift.chem.enumeration._ROWS", 50)
     out = tmp_path / f"c.{suffix}"
     names = ["Na", "Mg", "Fe", "halogens", "N"]
     options = ("--no-charge-neutral", "--max-elements", "3", "--must-contain", "halogen")
@@ -67,7 +67,7 @@ def test_rules_narrow_the_list(run):
 
 
 def test_smact_rules_take_the_place_of_neutrality(run, monkeypatch):
-    rule = "xtalshift.data.smact_rules.load_smact_rules"
+    rule = "xtalshift.chem.charge_neutrality.load_smact_rules"
     monkeypatch.setattr(rule, lambda: lambda _, amounts: amounts[0] == 1)
     listed = run(*LI_FE_O, "--max-elements", "2", "--rules", "smact").out.split()[1:]
     assert listed[:5] == ["LiFe", "LiFe2", "LiFe3", "LiFe4", "LiO"]
@@ -94,7 +94,7 @@ def test_missing_smact_names_the_remedy(run, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--elements", "Li,Xq", "--max-atoms", "3"], "no element or class 'Xq'"),
+        (["--elements", "Li,Xq", "--max-atoms", "3"], "unknown element or class 'Xq'"),
         (["--elements", "Li,halogns", "--max-atoms", "3"], "did you mean 'halogen'?"),
         (["--elements", "", "--max-atoms", "3"], "cannot be made of the 0 given ()"),
         (["--elements", "Li,O", "--max-atoms", "1"], "allow 2 atoms or more"),

@@ -43,7 +43,7 @@ def test_file_with_one_number_needs_no_target(csv):
     assert table.ids.tolist() == ["m1", "m2"]
     assert table.formulas.tolist() == ["NaN", "Fe"]
     assert table.targets.tolist() == [1.5, 0.0]
-    assert list(table.extra.columns) == ["note"]
+    assert list(table.columns.columns) == ["note"]
 
 
 def test_which_target(csv):
@@ -98,5 +98,5 @@ def test_rows_to_predict_have_no_target():
     frame = pd.DataFrame({"formula": ["Fe"], "T": [300], "cell": [[1, 2]]})
     table = table_from_frame(frame, target=None)
     assert table.targets is None
-    assert list(table.extra.columns) == ["T"]
+    assert list(table.columns.columns) == ["T"]
     assert list(frame.columns) == ["formula", "T", "cell"]

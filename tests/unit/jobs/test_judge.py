@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
+from xtalshift.jobs.run.judge import Judged, halve, judge_rows, needed_levels
+from xtalshift.jobs.run.prepare import Fit
+from xtalshift.model.trust import add_intervals
 
 from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.data import MaterialsTable
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators.base import Regressor
 from xtalshift.jobs.run import prepare
-from xtalshift.jobs.run.judge import Judged, halve, judge_rows, needed_levels
-from xtalshift.jobs.run.prepare import Fit
 from xtalshift.jobs.train import wrap_model
-from xtalshift.model.trust import add_intervals
 from xtalshift.uncertainty.conformal import conformal_quantile
 
 LEVELS = [percent / 100 for percent in range(1, 100)]

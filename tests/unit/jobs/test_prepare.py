@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-
-from xtalshift.errors import DataError, SplitError
 from xtalshift.jobs.run.prepare import plan_fits, prepare
 from xtalshift.jobs.run.spec import RunConfig
+
+from xtalshift.errors import DataError, SplitError
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al", "Ga", "In", "Sc")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")

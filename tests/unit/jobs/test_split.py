@@ -8,7 +8,7 @@ from xtalshift.data import table_from_frame
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
 from xtalshift.jobs.split import iter_parts, read_rows
-from xtalshift.splits.settings import SplitSpec
+from xtalshift.splits.split_spec import SplitSpec
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn")
 GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2")]
@@ -226,7 +226,7 @@ def test_symmetries_are_read_from_a_column_of_structures():
             SplitError,
             "read from a column cif, structure or poscar",
         ),
-        ("relation", {}, SplitError, "declared by a flag column or a list of formulas"),
+        ("relation", {}, SplitError, "by a flag column or a list of formulas"),
     ],
 )
 def test_parameters_that_cannot_be(scheme, params, error, message):

@@ -1,19 +1,23 @@
 """What is suggested to be measured: by a model whose predictions and spreads are plain."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import cdist
 
-from xtalshift.acquisition import scores as acquisition
-from xtalshift.acquisition.batches import nearest_distance
-from xtalshift.acquisition.rules import Aim
+from xtalshift.acquisition import acquisition_functions as acquisition
+from xtalshift.acquisition.acquisition_rules import Aim
+from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError, NotFoundError
 from xtalshift.estimators.base import Regressor
 from xtalshift.jobs import candidates
 from xtalshift.jobs.candidates import Measured, Request, read_measured
 from xtalshift.jobs.suggest import suggest
-from xtalshift.model import FormulaRegressor
-from xtalshift.model.forecaster import Forecaster
+from xtalshift.model import FitRows, calibrate, fit
+from xtalshift.model.table_predictor import TablePredictor
+from xtalshift.uncertainty.settings import IntervalConfig
 
 TRAIN = ["NaCl", "KCl", "NaBr", "KBr", "LiCl", "LiBr", "RbCl", "RbBr", "NaF", "KF"]
 VALUES = [8.5, 8.4, 7.1, 7.3, 9.4, 7.9, 8.2, 7.7, 11.5, 10.8]
@@ -60,11 +64,18 @@ class Listener:
 
 
 def make_model(spread=True, intervals=True, extra=None):
-    columns = None if extra is None else np.array(extra, dtype=float)[:, None]
-    model = FormulaRegressor(Plain(spread), features="fractions").fit(TRAIN, VALUES, columns)
+    columns = pd.DataFrame() if extra is None else pd.DataFrame({"temperature": extra})
+    data = clean_table(
+        Dataset.of(TRAIN, VALUES, columns=columns, target_name="target"),
+        feature_cols=list(columns.columns),
+    )
+    rows = FitRows(np.arange(10), np.arange(10))
+    none = IntervalConfig(method="none")
+    model = fit(data, Plain(spread), features="fractions", rows=rows, intervals=none)
     if intervals:
         known = None if extra is None else np.zeros((10, 1))
-        model.conformalize(CALIBRATION, np.arange(10) + 20.0, known)
+        labels = Dataset.of(CALIBRATION, np.arange(10) + 20.0, extra=known)
+        model = calibrate(model, labels, origin="held-out")
     return model
 
 
@@ -73,14 +84,12 @@ def model():
     return make_model()
 
 
-def ask(model, frame, n=3, rule="uncertainty", *, pieces=100, measured=None, **options):
-    """Return the suggestions from a table, or a list of formulas, and what was said."""
-    table = frame if isinstance(frame, pd.DataFrame) else pd.DataFrame({"formula": frame})
+def ask(model, candidates, n=3, rule="uncertainty", *, measured=None, **options):
+    """Return the suggestions from a table, a list of formulas or a file, and what was said."""
     listener = Listener()
     chosen, _ = suggest(
-        Forecaster(model),
-        (table.iloc[start : start + pieces] for start in range(0, len(table), pieces)),
-        "new.csv",
+        TablePredictor(model),
+        candidates,
         Request(n, rule, **options),
         measured=measured or Measured(),
         progress=listener,
@@ -88,12 +97,24 @@ def ask(model, frame, n=3, rule="uncertainty", *, pieces=100, measured=None, **o
     return chosen, listener.text
 
 
+@pytest.fixture
+def in_pieces(tmp_path, monkeypatch):
+    """Return a function that writes a file of candidates, which is read in pieces."""
+
+    def write(frame, rows):
+        monkeypatch.setattr("xtalshift.jobs.suggest.CHUNK_ROWS", rows)
+        frame.to_csv(tmp_path / "new.csv", index=False)
+        return tmp_path / "new.csv"
+
+    return write
+
+
 def test_the_least_certain_come_first_with_their_predictions(model):
     chosen, _ = ask(model, FORMULAS, diversity=0.0)
     assert chosen["formula"].tolist() == ["SiF4", "AlF3", "BaF2"]
     assert chosen.columns.tolist() == OUTPUT
     assert chosen["rank"].tolist() == [1, 2, 3]
-    expected = model.predict_rows(["SiF4", "AlF3", "BaF2"])
+    expected = model.predict(["SiF4", "AlF3", "BaF2"])
     for name in OUTPUT[2:-2]:
         np.testing.assert_array_equal(chosen[name], getattr(expected, name))
     np.testing.assert_array_equal(chosen["score"], expected.std)
@@ -114,17 +135,26 @@ def test_what_is_no_candidate_is_left_out_and_counted(model):
     assert "2 instead of 9 are suggested: there are no more candidates" in said
 
 
-def test_pieces_do_not_matter(model):
-    whole, said = ask(model, [*FORMULAS, "NaCl", "RbF", "?"], n=5)
-    pieces, also = ask(model, [*FORMULAS, "NaCl", "RbF", "?"], n=5, pieces=2)
-    pd.testing.assert_frame_equal(whole, pieces, rtol=1e-12)
-    assert said == also
+def test_pieces_do_not_matter(model, in_pieces):
+    formulas = [*FORMULAS, "NaCl", "RbF", "?"]
+    whole, said = ask(model, formulas, n=5)
+    table = pd.DataFrame({"formula": formulas})
+    for pieces in (table, in_pieces(table, 2)):
+        chosen, also = ask(model, pieces, n=5)
+        pd.testing.assert_frame_equal(whole, chosen, rtol=1e-12)
+        assert said == also
+
+
+def test_a_number_asks_for_the_least_certain(model):
+    plain = suggest(model, FORMULAS, 3)
+    assert plain.rule == "uncertainty"
+    pd.testing.assert_frame_equal(plain.frame, ask(model, FORMULAS)[0])
 
 
 def test_expected_improvement_over_the_best_of_training_and_measured_values(model):
     chosen, said = ask(model, FORMULAS, rule="expected-improvement", aim=Aim("low"), diversity=0.0)
     assert "Best value known so far: 7.1" in said
-    every = model.predict_rows(FORMULAS)
+    every = model.predict(FORMULAS)
     scores = acquisition.expected_improvement(every.prediction, every.std, 7.1, "low")
     order = np.argsort(-scores)[:3]
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in order]
@@ -140,7 +170,7 @@ def test_expected_improvement_over_the_best_of_training_and_measured_values(mode
 def test_target_and_probability(model):
     aim = Aim(target=9.7)
     chosen, _ = ask(model, FORMULAS, rule="target", aim=aim, diversity=0.0)
-    every = model.predict_rows(FORMULAS)
+    every = model.predict(FORMULAS)
     scores = acquisition.target_improvement(every.prediction, every.std, 9.7, 9.4)
     order = np.argsort(-scores, kind="stable")[:3]
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in order]
@@ -150,7 +180,24 @@ def test_target_and_probability(model):
     scores = acquisition.probability_within(every.prediction, every.std, 9.0, 11.0)
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in np.argsort(-scores)[:3]]
     _, said = ask(model, ["RbF"], n=1, rule="probability", aim=Aim(threshold=1e9))
-    assert "all scores are 0" in said
+    assert "warning: 0 of 1 suggestions have a fair chance to be what is wanted" in said
+
+
+def test_tiny_scores_do_not_decide():
+    model = make_model()
+    every = model.predict(FORMULAS)
+    best = float((every.prediction + 14 * every.std).max())
+    measured = Measured(frozenset(), None, np.array([best]))
+    options = {"rule": "expected-improvement", "measured": measured, "diversity": 0.0}
+    chosen, said = ask(model, FORMULAS, n=7, **options)
+    order = np.argsort(best - every.prediction - 2 * every.std)
+    assert chosen["formula"].tolist() == [FORMULAS[row] for row in order]
+    scores = acquisition.expected_improvement(every.prediction, every.std, best)
+    assert 0 < scores.max() < 1e-42
+    np.testing.assert_allclose(chosen["score"], scores[order], rtol=1e-9, atol=0)
+    assert "0 of 7 suggestions have a fair chance" in said
+    _, said = ask(model, FORMULAS, n=2, rule="ucb")
+    assert "fair chance" not in said
 
 
 def test_one_width_for_all_is_said_and_distance_decides():
@@ -165,15 +212,15 @@ def test_one_width_for_all_is_said_and_distance_decides():
 
 
 def test_distance_counts_from_training_and_measured_materials(model):
-    reference = model.domain_.novelty_.reference
-    points = reference.scaler.transform(model.features_of(FORMULAS, None))
-    far = nearest_distance(points, reference.index.unsorted())
+    reference = model.domain.novelty_.reference
+    points = reference.scaler.transform(model.features_of(FORMULAS))
+    far = cdist(points, reference.index.unsorted()).min(axis=1)
     chosen, _ = ask(model, FORMULAS, n=1, rule="diversity")
     assert chosen["formula"].tolist() == [FORMULAS[int(np.argmax(far))]]
     first = int(np.argmax(far))
     measured = Measured(frozenset({"KRb"}), points[[first]].astype(np.float32))
     chosen, _ = ask(model, FORMULAS, n=1, rule="diversity", measured=measured)
-    both = np.minimum(far, nearest_distance(points, points[[first]]))
+    both = np.minimum(far, cdist(points, points[[first]])[:, 0])
     assert chosen["formula"].tolist() == [FORMULAS[int(np.argmax(both))]]
 
 
@@ -228,10 +275,13 @@ def many():
 
 @pytest.mark.parametrize(
     ("rule", "cost_col"),
-    [("uncertainty", None), ("uncertainty", "price"), ("ucb", None), ("ucb", "price")],
+    [
+        *itertools.product(["uncertainty", "ucb", "probability"], [None, "price"]),
+    ],
 )
 def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch):
-    options = {"n": 4, "rule": rule, "cost_col": cost_col, "diversity": 0.0}
+    aim = Aim(threshold=1e9)  # so that all probabilities are 0
+    options = {"n": 4, "rule": rule, "aim": aim, "cost_col": cost_col, "diversity": 0.0}
     whole, said = ask(model, many(), **options)
     assert "kept" not in said
     monkeypatch.setattr(candidates, "MOST", 20)
@@ -244,7 +294,7 @@ def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch):
 def test_of_too_many_the_farthest_are_kept(model, monkeypatch):
     monkeypatch.setattr(candidates, "MOST", 20)
     chosen, said = ask(model, many(), n=30, rule="diversity", pieces=7)
-    far = np.sort(model.predict_rows(many()["formula"].tolist()).nearest_distance)[::-1][:20]
+    far = np.sort(model.predict(many()["formula"].tolist()).nearest_distance)[::-1][:20]
     np.testing.assert_allclose(np.sort(chosen["nearest_distance"])[::-1], far, rtol=1e-6)
     assert (
         "The best 20 of them by distance are kept to choose from (their points take 0 MB)" in said
@@ -253,7 +303,6 @@ def test_of_too_many_the_farthest_are_kept(model, monkeypatch):
 
 def test_other_conditions_are_another_measurement():
     model = make_model(extra=[300.0, 400.0] * 5)
-    model.card_ = type(model.card_)(feature_cols=("temperature",))
     table = pd.DataFrame({"formula": ["NaCl", "NaCl", "NaCl", "RbF"],
                           "temperature": [300.0, 350.0, 350.0, np.nan]})  # fmt: skip
     chosen, said = ask(model, table, rule="random")
@@ -264,7 +313,7 @@ def test_other_conditions_are_another_measurement():
 
 
 def test_in_domain_only(model):
-    every = model.predict_rows(FORMULAS)
+    every = model.predict(FORMULAS)
     assert 0 < every.in_domain.sum() < len(FORMULAS)
     chosen, said = ask(model, FORMULAS, n=9, in_domain_only=True)
     inside = {FORMULAS[row] for row in np.flatnonzero(every.in_domain)}
@@ -308,14 +357,14 @@ def test_measured_files(model, tmp_path):
     pd.DataFrame({"composition": ["Cs2F2"]}).to_csv(second)
     pd.DataFrame({"formula": ["Xx"]}).to_csv(bad)
     listener = Listener()
-    found = read_measured(Forecaster(model), [first, second], listener)
+    found = read_measured(TablePredictor(model), [first, second], listener)
     assert found.keys == {"RbF", "MgO", "CsF"}
     assert found.targets.tolist() == [10.4]
-    scaler = model.domain_.novelty_.reference.scaler
-    expected = scaler.transform(model.features_of(["RbF", "MgO", "CsF"], None))
+    scaler = model.domain.novelty_.reference.scaler
+    expected = scaler.transform(model.features_of(["RbF", "MgO", "CsF"]))
     np.testing.assert_allclose(found.points, expected, rtol=1e-6)
     assert "2 of 3 rows are measured materials, 1 with a value (target)" in listener.text
     assert "b.csv: 1 of 1 rows are measured materials; no column 'target'" in listener.text
     with pytest.raises(DataError, match=r"c.csv has no material that can be read. Row 1: .*Xx"):
-        read_measured(Forecaster(model), [bad])
-    assert read_measured(Forecaster(model), []).keys == frozenset()
+        read_measured(TablePredictor(model), [bad])
+    assert read_measured(TablePredictor(model), []).keys == frozenset()

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from xtalshift.jobs.run.prepare import plan_fits, prepare
+from xtalshift.jobs.run.spec import RunConfig
+from xtalshift.jobs.run.task import PREDICTION_COLUMNS, find_domain, join_predictions, run_task
 
 from xtalshift.benchmark.records import JUDGED_COLUMNS
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.data import TargetTransform
 from xtalshift.errors import DataError
 from xtalshift.estimators import ConstantRegressor
-from xtalshift.jobs.run.prepare import plan_fits, prepare
-from xtalshift.jobs.run.spec import RunConfig
-from xtalshift.jobs.run.task import PREDICTION_COLUMNS, find_domain, join_predictions, run_task
 from xtalshift.methods import METHODS, Method
 from xtalshift.progress import NO_PROGRESS
 

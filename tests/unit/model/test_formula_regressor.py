@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression
 
 from xtalshift.errors import ConfigError, DataError, FormulaError, NotFoundError
 from xtalshift.estimators import ConstantRegressor, RidgeRegressor
@@ -37,7 +36,7 @@ def test_it_learns_what_the_features_hold(model):
 
 def test_the_prediction_is_that_of_the_regressor_on_the_features(model):
     features = CompositionFeaturizer("fractions").transform(["GaP", "KI"])
-    assert np.array_equal(model.predict(["GaP", "KI"]), model.regressor_.predict(features))
+    assert np.array_equal(model.predict(["GaP", "KI"]), model.model_.regressor.predict(features))
 
 
 def test_a_transform_is_undone():
@@ -67,9 +66,9 @@ def test_clone_and_parameters():
         "random_state": None,
     }  # fmt: skip
     model.fit(FORMULAS, share_of("Ga"))
-    assert model.regressor_ is not inner
+    assert model.model_.regressor is not inner
     assert not hasattr(inner, "coef_")
-    assert not hasattr(clone(model), "regressor_")
+    assert not hasattr(clone(model), "model_")
     assert twin.set_params(method__alphas=(2.0,)).method.alphas == (2.0,)
 
 
@@ -85,37 +84,35 @@ def test_the_seed_decides():
 
 
 def test_a_bad_formula_names_the_row(model):
-    with pytest.raises(FormulaError, match=r"^row \d+: .*Xx2"):
+    with pytest.raises(FormulaError, match=r"^row 2: .*Xx2"):
         FormulaRegressor("ridge").fit(["NaCl", "Xx2", "KCl"], [1, 2, 3])
-    with pytest.raises(FormulaError, match=r"^row \d+: .*Qq"):
+    with pytest.raises(FormulaError, match=r"^row 3, Qq: .*Qq"):
         model.predict(["NaCl", "KCl", "Qq"])
 
 
-def test_predict_rows_keeps_every_row_and_says_why(model):
-    result = model.predict_rows(["GaP", "Qq", None, 3.5, "KI"])
+def test_a_prediction_keeps_every_row_and_says_why(model):
+    result = model.model_.predict(["GaP", "Qq", None, 3.5, "KI"])
     assert [reason == "" for reason in result.reason] == [True, False, False, False, True]
     assert np.array_equal(result.prediction[[0, 4]], model.predict(["GaP", "KI"]))
     assert np.isnan(result.prediction[[1, 2, 3]]).all()
     assert "Qq" in result.reason[1]
-    nothing = model.predict_rows([])
+    nothing = model.model_.predict([])
     assert nothing.prediction.shape == nothing.n_clipped.shape == nothing.reason.shape == (0,)
 
 
 def test_rows_far_outside_the_training_range_are_counted(model):
-    result = model.predict_rows(["GaP", "LiO"])
+    result = model.model_.predict(["GaP", "LiO"])
+    features = CompositionFeaturizer("fractions").transform(["GaP"])
     assert result.n_clipped[1] == 0
     # the spread of P over the training rows is 0: its column was dropped, so it is not counted
-    assert (
-        result.n_clipped[0]
-        == model.regressor_.n_clipped(CompositionFeaturizer("fractions").transform(["GaP"]))[0]
-    )
+    assert result.n_clipped[0] == model.model_.regressor.n_clipped(features)[0]
 
 
 def test_extra_features_are_used_and_their_number_is_checked():
     t = np.tile([[300.0], [400.0]], (len(FORMULAS) // 2, 1))
     y = share_of("Ga") + t[:, 0] / 100
     model = FormulaRegressor("ridge", features="fractions", random_state=0).fit(FORMULAS, y, t)
-    assert model.card_.feature_cols == ("x0",)
+    assert model.model_.card.feature_cols == ("x0",)
     low, high = model.predict(["NaCl", "NaCl"], [[300.0], [400.0]])
     assert high - low == pytest.approx(1.0, abs=0.15)
     with pytest.raises(DataError, match=r"needs 1 extra feature columns \(x0\), got 0"):
@@ -126,8 +123,8 @@ def test_extra_features_are_used_and_their_number_is_checked():
         model.predict(["NaCl", "KCl"], [300.0, 400.0])
     with pytest.raises(DataError, match=r"shape \(1, 1\), expected \(2, k\)"):
         model.predict(["NaCl", "KCl"], [[300.0]])
-    result = model.predict_rows(["NaCl", "NaCl"], np.array([[np.nan], [300.0]]))
-    assert result.reason.tolist() == ["column 'x0' is missing or not a number", ""]
+    result = model.model_.predict(["NaCl", "NaCl"], np.array([[np.nan], [300.0]]))
+    assert result.reason.tolist() == ["column 'x0' is missing or no number", ""]
     assert result.prediction[1] == low
 
 
@@ -156,12 +153,10 @@ def test_what_is_not_possible():
         FormulaRegressor("rigde").fit(FORMULAS, share_of("Ga"))
     with pytest.raises(ConfigError, match="did you mean 'log'"):
         FormulaRegressor("ridge", transform="logg").fit(FORMULAS, share_of("Ga"))
-    with pytest.raises(ValueError, match="inconsistent"):
+    with pytest.raises(DataError, match="targets has 39 rows, there are 40 formulas"):
         FormulaRegressor("ridge").fit(FORMULAS, share_of("Ga")[:-1])
-    with pytest.raises(NotFittedError):
-        FormulaRegressor().adopt(LinearRegression(), FormulaRegressor)
 
 
 def test_save_and_load(model, tmp_path):
-    again = load_model(save_model(model, tmp_path / "model"))
-    assert np.array_equal(again.predict(FORMULAS), model.predict(FORMULAS))
+    again = load_model(save_model(model.model_, tmp_path / "model"))
+    assert np.array_equal(again.predict(FORMULAS).prediction, model.predict(FORMULAS))

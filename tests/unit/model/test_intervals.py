@@ -1,6 +1,7 @@
 """Intervals: the same as those of MAPIE where it makes them, and the life cycle of a model."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from mapie.regression import (
     ConformalizedQuantileRegressor,
@@ -11,6 +12,7 @@ from sklearn.linear_model import LinearRegression, QuantileRegressor
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
+from xtalshift.data import Dataset
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -26,8 +28,8 @@ from xtalshift.estimators import (
     TargetedCALRegressor,
 )
 from xtalshift.estimators.base import Regressor
-from xtalshift.model import FormulaLabels, FormulaRegressor, load_model, save_model
-from xtalshift.model.intervals import calibrate, cross_calibrate, interval, score_rows
+from xtalshift.model import FormulaRegressor, adapt, calibrate, load_model, save_model
+from xtalshift.model.intervals import calibrate_regressor, cross_calibrate, interval, score_rows
 from xtalshift.splits import KFoldSplit
 
 RNG = np.random.default_rng(0)
@@ -70,7 +72,7 @@ def ours(model, calibration, rows=NEW, level=0.9, **how):
 
 def test_split_conformal_intervals_are_those_of_mapie():
     model = Line().fit(TRAIN, Y[:200])
-    low, high = ours(model, calibrate(model, CALIBRATION, Y[200:300]))
+    low, high = ours(model, calibrate_regressor(model, CALIBRATION, Y[200:300]))
     reference = SplitConformalRegressor(LinearRegression().fit(TRAIN, Y[:200]), 0.9)
     _, bounds = reference.conformalize(CALIBRATION, Y[200:300]).predict_interval(NEW)
     np.testing.assert_allclose(low, bounds[:, 0, 0], rtol=1e-12)
@@ -79,7 +81,7 @@ def test_split_conformal_intervals_are_those_of_mapie():
 
 def test_conformalised_quantiles_are_those_of_mapie():
     model = Line(quantiles=True).fit(TRAIN, Y[:200])
-    calibration = calibrate(model, CALIBRATION, Y[200:300])
+    calibration = calibrate_regressor(model, CALIBRATION, Y[200:300])
     assert calibration.kind == "quantile"
     low, high = ours(model, calibration)
     reference = ConformalizedQuantileRegressor(side_models(TRAIN, Y[:200]), 0.9, prefit=True)
@@ -104,7 +106,7 @@ def test_cross_conformal_intervals_are_those_of_mapie():
 def test_normalised_intervals_follow_the_spread_and_never_vanish():
     model = IRNetRegressor((8,), epochs=3, n_members=3, device="cpu", random_state=0)
     model.fit(TRAIN, Y[:200])
-    calibration = calibrate(model, CALIBRATION, Y[200:300])
+    calibration = calibrate_regressor(model, CALIBRATION, Y[200:300])
     assert calibration.kind == "normalised"
     spread = model.predict_std(NEW)
     low, high = ours(model, calibration)
@@ -116,8 +118,8 @@ def test_normalised_intervals_follow_the_spread_and_never_vanish():
 
 def test_gp_std_is_used_and_absolute_errors_can_be_asked_for():
     model = GPRegressor(random_state=0).fit(TRAIN, Y[:200])
-    assert calibrate(model, CALIBRATION, Y[200:300]).kind == "normalised"
-    plain = calibrate(model, CALIBRATION, Y[200:300], kind="absolute")
+    assert calibrate_regressor(model, CALIBRATION, Y[200:300]).kind == "normalised"
+    plain = calibrate_regressor(model, CALIBRATION, Y[200:300], kind="absolute")
     low, high = ours(model, plain)
     assert np.ptp(high - low) == pytest.approx(0, abs=1e-12)
 
@@ -128,7 +130,7 @@ def test_quantiles_that_cross_and_too_wide_ones_keep_their_order():
             return np.full(len(X), -100.0), np.full(len(X), 100.0)
 
     model = Crossed().fit(TRAIN, Y[:200])
-    calibration = calibrate(model, CALIBRATION, np.zeros(100))  # scores of -100
+    calibration = calibrate_regressor(model, CALIBRATION, np.zeros(100))  # scores of -100
     low, high = ours(model, calibration)
     assert (low <= high).all()
     assert np.allclose([low, high], 0.0)
@@ -152,13 +154,13 @@ def test_lightgbm_quantiles_hold_about_what_they_say_and_come_back():
 def test_scores_that_a_regressor_cannot_have(kind, text):
     model = Line().fit(TRAIN, Y[:200])
     with pytest.raises(ConfigError, match=text):
-        calibrate(model, CALIBRATION, Y[200:300], kind=kind)
+        calibrate_regressor(model, CALIBRATION, Y[200:300], kind=kind)
 
 
 def test_too_few_rows_are_refused():
     model = Line().fit(TRAIN, Y[:200])
     with pytest.raises(DataError, match="9 rows to calibrate intervals; at least 10"):
-        calibrate(model, CALIBRATION[:9], Y[200:209])
+        calibrate_regressor(model, CALIBRATION[:9], Y[200:209])
 
 
 FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Ca", "Sr", "Zn", "Ga", "Al")
@@ -166,25 +168,40 @@ FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Ca", "Sr", "
 VALUES = np.linspace(1, 4, len(FORMULAS)) ** 2
 
 
+LABELS = Dataset.of(FORMULAS, VALUES)
+
+
 class TestFormulas:
     def fitted(self, method="ridge", **options):
         model = FormulaRegressor(method, random_state=0, **options)
         return model.fit(FORMULAS[::2], VALUES[::2])
+
+    def calibrated(self, method="ridge", **options):
+        """Return the `FittedModel` with intervals of the other half of the rows."""
+        model = self.fitted(method, **options).model_
+        return calibrate(model, LABELS.take(slice(1, None, 2)), origin="held-out")
+
+    def network(self, rows):
+        regressor = IRNetRegressor((8,), epochs=2, device="cpu", random_state=0)
+        return FormulaRegressor(regressor, random_state=0).fit(FORMULAS[rows], VALUES[rows]).model_
 
     def test_intervals_before_their_time_say_what_to_call(self):
         model = self.fitted()
         with pytest.raises(NotConformalizedError, match=r"call conformalize\(formulas, targets\)"):
             model.predict_interval(["GaAs"])
         with pytest.raises(NotConformalizedError):
-            model.weigh_shift(FORMULAS)
-        assert np.isnan(model.predict_rows(["GaAs"]).lower).all()
+            model.model_.weigh_shift(model.model_.features_of(FORMULAS))
+        assert np.isnan(model.model_.predict(["GaAs"]).lower).all()
 
     @pytest.mark.parametrize("transform", ["none", "log"])
     def test_the_life_of_intervals(self, transform):
         model = self.fitted(transform=transform)
+        before = model.model_
         model.conformalize(FORMULAS[1::2], VALUES[1::2])
+        assert before.calibration is None
+        assert model.model_.calibration.origin == "held-out"
         low, high = model.predict_interval(["GaAs", "BaO"], level=0.8)
-        scale = model.scale
+        scale = model.model_.scale
         error = np.abs(scale.forward(VALUES[1::2]) - scale.forward(model.predict(FORMULAS[1::2])))
         half = np.sort(error)[int(np.ceil(37 * 0.8)) - 1]
         center = scale.forward(model.predict(["GaAs", "BaO"]))
@@ -192,28 +209,28 @@ class TestFormulas:
         np.testing.assert_allclose(high, scale.inverse(center + half))
 
     def test_std_is_half_of_the_interval_of_one_sigma(self):
-        model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
-        rows = model.predict_rows(["GaAs", "nonsense"])
-        low, high = model.predict_interval(["GaAs"], level=0.6827)
-        assert rows.std[0] == pytest.approx((high - low)[0] / 2)
+        model = self.calibrated()
+        rows = model.predict(["GaAs", "nonsense"])
+        narrow = model.predict(["GaAs"], level=0.6827)
+        assert rows.std[0] == pytest.approx((narrow.upper - narrow.lower)[0] / 2)
         assert np.isnan(rows.std[1])
         assert rows.columns()["status"].tolist() == ["ok", "error"]
 
     def test_families_and_shifts(self):
-        model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
+        model = self.calibrated()
         codes = family_codes(parse_formulas(FORMULAS[1::2])[0])
-        np.testing.assert_array_equal(model.calibration_.families, codes)
+        np.testing.assert_array_equal(model.calibration.families, codes)
         asked = ["GaAs", "BaO"]
-        low, high = model.predict_interval(asked, by_family=True, level=0.6)
+        rows = model.predict(asked, by_family=True, level=0.6)
         own = family_codes(parse_formulas(asked)[0])
-        expected = model.calibration_.half_widths(0.6, families=own)
-        assert (high - low) / 2 == pytest.approx(expected)
+        expected = model.calibration.half_widths(0.6, families=own)
+        assert (rows.upper - rows.lower) / 2 == pytest.approx(expected)
         assert expected[0] != expected[1]
-        shift = model.weigh_shift(FORMULAS)
-        weighted = model.predict_interval(["GaAs"], shift=shift, level=0.5)
-        new = model.features_of(["GaAs"], None)
-        expected = model.calibration_.half_widths(0.5, weights=(shift.known, shift(new)))
-        assert (weighted[1] - weighted[0])[0] / 2 == pytest.approx(expected[0])
+        shift = model.weigh_shift(model.features_of(FORMULAS))
+        weighted = model.predict(["GaAs"], shift=shift, level=0.5)
+        new = model.features_of(["GaAs"])
+        expected = model.calibration.half_widths(0.5, weights=(shift.known, shift(new)))
+        assert (weighted.upper - weighted.lower)[0] / 2 == pytest.approx(expected[0])
 
     def test_a_bad_formula_is_named(self):
         model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
@@ -221,20 +238,23 @@ class TestFormulas:
             model.predict_interval(["GaAs", "Xx"])
 
     def test_training_rows_do_not_calibrate(self):
+        formulas = [FORMULAS[1], "LiO", *FORMULAS[3::2]][:12]
         with pytest.raises(LeakageError, match="row 2, LiO, is a training material"):
-            self.fitted().conformalize([FORMULAS[1], "LiO", *FORMULAS[3::2]][:12], VALUES[:12])
+            self.fitted().conformalize(formulas, VALUES[:12])
+        with pytest.raises(LeakageError, match=r"row 2, LiO, .*\(1 of 12 rows are\)"):
+            calibrate(self.fitted().model_, Dataset.of(formulas, VALUES[:12]))
 
     def test_std_is_not_cut_off_with_the_values(self):
-        model = self.fitted(transform="clip").conformalize(FORMULAS[1::2], VALUES[1::2])
-        model.regressor_.intercept_ -= 100.0
-        rows = model.predict_rows(["GaAs"])
+        model = self.calibrated(transform="clip")
+        model.regressor.intercept_ -= 100.0
+        rows = model.predict(["GaAs"])
         assert (rows.prediction[0], rows.upper[0]) == (0.0, 0.0)
-        assert rows.std[0] == pytest.approx(model.calibration_.half_widths(0.6827)[0])
+        assert rows.std[0] == pytest.approx(model.calibration.half_widths(0.6827)[0])
 
     def test_an_overflow_leaves_no_numbers(self):
-        model = self.fitted(transform="log").conformalize(FORMULAS[1::2], VALUES[1::2])
-        model.regressor_.intercept_ += 1e5
-        rows = model.predict_rows(["LiO", "GaAs"])
+        model = self.calibrated(transform="log")
+        model.regressor.intercept_ += 1e5
+        rows = model.predict(["LiO", "GaAs"])
         assert all("overflows" in reason for reason in rows.reason)
         assert np.isnan([rows.prediction, rows.lower, rows.upper, rows.std]).all()
         assert not rows.in_domain.any()
@@ -243,10 +263,12 @@ class TestFormulas:
         formulas, conditions = np.repeat(FORMULAS[:3], 8), np.tile(np.arange(8.0), 3)[:, None]
         model = FormulaRegressor("ridge", random_state=0)
         model.fit_conformalize(formulas.tolist(), np.arange(24.0), conditions)
-        assert len(model.calibration_) == 24
+        assert len(model.model_.calibration) == 24
         with pytest.raises(DataError, match="all rows are of one formula"):
             cross_calibrate(Line(), X[:12], Y[:12], groups=["NaCl"] * 12)
         with pytest.raises(ConfigError, match="1 folds for intervals; give at least 2"):
+            cross_calibrate(Line(), X[:12], Y[:12], n_folds=1)
+        with pytest.raises(ConfigError, match=r"'folds' = 1: .*greater than or equal to 2"):
             model.fit_conformalize(FORMULAS, VALUES, n_folds=1)
 
     def test_a_fold_does_not_replay_the_rows_that_it_holds_out(self, monkeypatch):
@@ -258,12 +280,9 @@ class TestFormulas:
             return original(self, model, X_target, y_target, **how)
 
         monkeypatch.setattr(TargetedCALRegressor, "adapt", spy)
-        start = FormulaRegressor(
-            IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
-        ).fit(FORMULAS[24:], VALUES[24:])
-        start.adapt(
-            FORMULAS[:24], VALUES[:24] + 1, source=FormulaLabels(FORMULAS, VALUES),
-            method="joint", settings={"steps": 3}, random_state=0, calibration_folds=3,
+        adapt(
+            self.network(slice(24, None)), Dataset.of(FORMULAS[:24], VALUES[:24] + 1),
+            source=LABELS, method="joint", settings={"steps": 3}, seed=0, calibration_folds=3,
         )  # fmt: skip
         (labels, source), *folds = seen
         assert labels < source
@@ -274,49 +293,57 @@ class TestFormulas:
     def test_cross_conformal_keeps_all_rows_for_the_model(self):
         model = FormulaRegressor(ConstantRegressor(random_state=0), random_state=0)
         model.fit_conformalize(FORMULAS, VALUES, n_folds=4)
-        assert len(model.calibration_) == len(FORMULAS)
-        assert model.calibration_.origin == "out-of-fold"
+        assert len(model.model_.calibration) == len(FORMULAS)
+        assert model.model_.calibration.origin == "out-of-fold"
         np.testing.assert_array_equal(
             model.predict(FORMULAS),
-            FormulaRegressor(ConstantRegressor(random_state=0))
+            FormulaRegressor(ConstantRegressor(random_state=0), random_state=0)
             .fit(FORMULAS, VALUES)
             .predict(FORMULAS),
         )
 
     @pytest.mark.parametrize("method", ["ridge", "lightgbm-quantile"])
     def test_intervals_are_saved_with_the_model(self, method, tmp_path):
-        model = self.fitted(method).conformalize(FORMULAS[1::2], VALUES[1::2])
+        model = self.calibrated(method)
         again = load_model(save_model(model, tmp_path / "model"))
-        assert again.calibration_.kind == model.calibration_.kind
-        for name, values in model.predict_rows(["GaAs", "BaO"]).columns().items():
-            np.testing.assert_array_equal(
-                again.predict_rows(["GaAs", "BaO"]).columns()[name], values
-            )
+        assert again.calibration.kind == model.calibration.kind
+        for name, values in model.predict(["GaAs", "BaO"]).columns().items():
+            np.testing.assert_array_equal(again.predict(["GaAs", "BaO"]).columns()[name], values)
 
     def test_adaptation_makes_intervals_of_the_labels(self):
-        start = FormulaRegressor(
-            IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
-        ).fit(FORMULAS[24:], VALUES[24:])
-        options = {"method": "fine-tune", "settings": {"steps": 5}, "random_state": 0}
-        adapted = start.adapt(FORMULAS[:24], VALUES[:24] + 1, calibration_folds=3, **options)
-        assert adapted.calibration_.origin == "target"
-        assert len(adapted.calibration_) == 24
-        without = start.adapt(FORMULAS[:24], VALUES[:24] + 1, **options)
-        assert without.calibration_ is None
-        np.testing.assert_array_equal(without.predict(FORMULAS), adapted.predict(FORMULAS))
+        start = self.network(slice(24, None))
+        labels = Dataset.of(FORMULAS[:24], VALUES[:24] + 1, source="mine.csv")
+        options = {"method": "fine-tune", "settings": {"steps": 5}, "seed": 0}
+        before = start.predict(FORMULAS).frame
+        adapted = adapt(start, labels, calibration_folds=3, **options)
+        assert adapted.calibration.origin == "target"
+        assert len(adapted.calibration) == 24
+        assert adapted.card.provenance["method"] == "fine-tune"
+        assert adapted.card.provenance["adapted_to"] == labels.description
+        assert adapted.card.provenance["adapted_from"] == start.card.provenance
+        without = adapt(start, labels, **options)
+        assert without.calibration is None
+        values = without.predict(FORMULAS).prediction
+        np.testing.assert_array_equal(values, adapted.predict(FORMULAS).prediction)
+        assert not np.array_equal(values, before["prediction"])
+        pd.testing.assert_frame_equal(start.predict(FORMULAS).frame, before)  # it stays
         with pytest.raises(DataError, match="9 labels are too few for intervals from 3 folds"):
-            start.adapt(FORMULAS[:9], VALUES[:9], calibration_folds=3, **options)
+            adapt(start, labels.take(slice(9)), calibration_folds=3, **options)
+
+    def test_only_networks_can_be_adapted(self):
+        with pytest.raises(ConfigError, match=r"only networks can be adapted.*RidgeRegressor"):
+            adapt(self.fitted().model_, LABELS, method="fine-tune")
 
     def test_labels_that_the_first_model_was_trained_on_do_not_calibrate(self):
-        start = FormulaRegressor(
-            IRNetRegressor((8,), epochs=2, device="cpu", random_state=0), random_state=0
-        ).fit(FORMULAS[12:], VALUES[12:])
-        options = {"method": "fine-tune", "settings": {"steps": 5}, "random_state": 0}
-        adapted = start.adapt(FORMULAS[:24], VALUES[:24], calibration_folds=3, **options)
-        assert len(adapted.calibration_) == 12
+        start = self.network(slice(12, None))
+        options = {"method": "fine-tune", "settings": {"steps": 5}, "seed": 0}
+        adapted = adapt(start, LABELS.take(slice(24)), calibration_folds=3, **options)
+        assert len(adapted.calibration) == 12
         np.testing.assert_array_equal(
-            adapted.calibration_.X, start.features_of(FORMULAS[:12], None).astype(np.float32)
+            adapted.calibration.X, start.features_of(FORMULAS[:12]).astype(np.float32)
         )
+        known = start.domain.formulas_[:15].tolist()  # validation rows are no training materials
+        labels = Dataset.of([*FORMULAS[:9], *known], np.arange(24.0))
         text = r"9 labels \(without 15 training materials of the model\) are too few"
         with pytest.raises(DataError, match=text):
-            start.adapt(FORMULAS[3:27], VALUES[3:27], calibration_folds=3, **options)
+            adapt(start, labels, calibration_folds=3, **options)

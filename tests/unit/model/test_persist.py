@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.methods import MethodSettings, build_method, saved_methods
 from xtalshift.model import FormulaRegressor, ModelCard, load_model, persist, save_model
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.persist import check_new_model
 
 FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Zn", "Ga") for anion in
             ("O", "S", "F", "Cl", "N")]  # fmt: skip
@@ -30,9 +34,13 @@ SETTINGS = MethodSettings.from_dict(
 )
 
 
-def fit(method: str, **options) -> FormulaRegressor:
+def fit(method: str, **options) -> FittedModel:
     regressor = build_method(method, SETTINGS, seed=3)
-    return FormulaRegressor(regressor, **options).fit(FORMULAS, TARGETS)
+    return FormulaRegressor(regressor, random_state=0, **options).fit(FORMULAS, TARGETS).model_
+
+
+def values_of(model, *formulas):
+    return model.predict(formulas).prediction
 
 
 @pytest.fixture
@@ -57,15 +65,13 @@ def test_every_method_comes_back_with_the_same_bits(method, transform, tmp_path)
     folder = save_model(model, tmp_path / "model")
     assert sorted(path.name for path in folder.iterdir()) == ["arrays.safetensors", "model.json"]
     again = load_model(folder, device="cpu")
-    assert type(again.regressor_) is type(model.regressor_)
-    assert np.array_equal(again.predict(FORMULAS + UNSEEN), model.predict(FORMULAS + UNSEEN))
-    before, after = model.predict_rows([*UNSEEN, "Xx"]), again.predict_rows([*UNSEEN, "Xx"])
-    assert np.array_equal(before.n_clipped, after.n_clipped)
-    assert before.reason.tolist() == after.reason.tolist()
-    variants = again.regressor_.predict_variants(again.featurizer().transform(UNSEEN))
-    for name, values in model.regressor_.predict_variants(
-        model.featurizer().transform(UNSEEN)
-    ).items():
+    assert type(again.regressor) is type(model.regressor)
+    asked = [*FORMULAS, *UNSEEN, "Xx"]
+    before, after = model.predict(asked), again.predict(asked)
+    assert np.isfinite(before.prediction[:-1]).all()
+    pd.testing.assert_frame_equal(before.frame, after.frame, check_exact=True)
+    variants = again.regressor.predict_variants(again.features_of(UNSEEN))
+    for name, values in model.regressor.predict_variants(model.features_of(UNSEEN)).items():
         assert np.array_equal(variants[name], values)
     # a loaded model is saved as the same bytes
     copy = save_model(again, tmp_path / "copy")
@@ -78,17 +84,18 @@ def test_all_settings_and_the_card_come_back(tmp_path):
     model = FormulaRegressor(
         "ridge", features="magpie+fractions", transform="asinh", impute_nan=False,
         hydrates="expand", random_state=1,
-    ).fit([*FORMULAS, "CuSO4*5H2O"], [*TARGETS, 2.0], extra=np.ones((31, 2)))  # fmt: skip
+    ).fit([*FORMULAS, "CuSO4*5H2O"], [*TARGETS, 2.0], extra=np.ones((31, 2))).model_  # fmt: skip
     card = ModelCard("gap", "eV", "300 K", "gaps.csv", ("t", "p"), {"version": "0.1.0"})
-    model.adopt(model.regressor_, card)
-    again = load_model(save_model(model, tmp_path / "model"))
-    assert again.card_ == card
-    for name in ("features", "transform", "impute_nan", "hydrates"):
-        assert getattr(again, name) == getattr(model, name)
+    again = load_model(save_model(replace(model, card=card), tmp_path / "model"))
+    assert again.card == card
+    for name in ("blocks", "impute_nan", "hydrates"):
+        assert getattr(again.featurizer, name) == getattr(model.featurizer, name)
+    assert again.scale.name == "asinh"
+    assert again.feature_names == (*model.featurizer.get_feature_names_out(), "t", "p")
     extra = [[1.0, 2.0]]
-    assert np.array_equal(
-        again.predict(["CuSO4*5H2O"], extra), model.predict(["CuSO4*5H2O"], extra)
-    )
+    found = again.predict(["CuSO4*5H2O"], extra).prediction
+    assert np.isfinite(found).all()
+    assert np.array_equal(found, model.predict(["CuSO4*5H2O"], extra).prediction)
 
 
 def test_nothing_is_unpickled(saved, monkeypatch):
@@ -97,7 +104,7 @@ def test_nothing_is_unpickled(saved, monkeypatch):
 
     for module in ("pickle.load", "pickle.loads", "torch.load", "numpy.load", "joblib.load"):
         monkeypatch.setattr(module, refuse)
-    assert np.isfinite(load_model(saved).predict(["NaCl"])).all()
+    assert np.isfinite(values_of(load_model(saved), "NaCl")).all()
 
 
 def truncate_arrays(folder):
@@ -189,7 +196,7 @@ def test_a_foreign_folder_is_neither_read_nor_replaced(tmp_path):
 
 
 def test_saving_over_a_model_replaces_it_whole_or_not_at_all(saved, tmp_path, monkeypatch):
-    ridge = load_model(saved).predict(UNSEEN)
+    ridge = values_of(load_model(saved), *UNSEEN)
     dummy = fit("dummy")
 
     def full(*_, **__):
@@ -199,15 +206,21 @@ def test_saving_over_a_model_replaces_it_whole_or_not_at_all(saved, tmp_path, mo
         patch.setattr("pathlib.Path.write_text", full)
         with pytest.raises(OSError, match="No space left"):
             save_model(dummy, saved)
-    assert np.array_equal(load_model(saved).predict(UNSEEN), ridge)
+    assert np.array_equal(values_of(load_model(saved), *UNSEEN), ridge)
     save_model(dummy, saved)
-    assert load_model(saved).predict(UNSEEN) == pytest.approx(dummy.predict(UNSEEN)[0])
+    found = values_of(load_model(saved), *UNSEEN)
+    assert found == pytest.approx(np.full(4, values_of(dummy, "CaO")[0]))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_model_that_is_not_fitted_cannot_be_saved(tmp_path):
-    from sklearn.exceptions import NotFittedError
+def test_save_is_a_method_too(saved, tmp_path):
+    copy = load_model(saved).save(tmp_path / "deep" / "copy")
+    assert (copy / "model.json").read_bytes() == (saved / "model.json").read_bytes()
 
-    with pytest.raises(NotFittedError):
-        save_model(FormulaRegressor("ridge"), tmp_path / "model")
-    assert not list(tmp_path.iterdir())
+
+def test_the_model_to_begin_with_is_kept(saved, tmp_path):
+    with pytest.raises(ModelFormatError, match="is the model to begin with; choose another -o"):
+        check_new_model(saved, saved.parent / "." / saved.name)
+    check_new_model(saved, tmp_path / "other")
+    with pytest.raises(ModelFormatError, match="not a saved model"):
+        check_new_model(saved, tmp_path)

@@ -29,7 +29,7 @@ def model(tmp_path_factory) -> Path:
     gaps = np.array([row[2] for row in rows])
     fitted = FormulaRegressor("ridge", random_state=0).fit(formulas[:80], gaps[:80])
     fitted.conformalize(formulas[80:], gaps[80:])
-    return save_model(fitted, tmp_path_factory.mktemp("models") / "ridge")
+    return save_model(fitted.model_, tmp_path_factory.mktemp("models") / "ridge")
 
 
 @pytest.fixture(scope="session")

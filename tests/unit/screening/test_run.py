@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from xtalshift.errors import ConfigError, DataError, ModelFormatError, NotConformalizedError
+from xtalshift.data import Materials
+from xtalshift.errors import (
+    ConfigError,
+    DataError,
+    ModelFormatError,
+    NotConformalizedError,
+    WorkerDiedError,
+)
 from xtalshift.model import FormulaRegressor, load_model, save_model
-from xtalshift.model.forecaster import Forecaster
-from xtalshift.screening import pools, store
-from xtalshift.screening.plan import ScreenSettings
-from xtalshift.screening.pools import SamePool
-from xtalshift.screening.run import Where, screen
-from xtalshift.screening.sources import FormulaSource
+from xtalshift.model.table_predictor import TablePredictor
+from xtalshift.parallel import InProcessExecutor
+from xtalshift.parallel.executor import Reply
+from xtalshift.parallel.processes import ProcessExecutor
+from xtalshift.screening import store
+from xtalshift.screening.inputs import FormulaSource, InputRecord
+from xtalshift.screening.run import screen
+from xtalshift.screening.screener import Screener
+from xtalshift.screening.settings import ScreenSettings
 
 TOP = {"k": 20, "by": "probability", "threshold": 8.0}
 SETTINGS = ScreenSettings.from_dict({"chunk_rows": 13, "distinct": True, "top": TOP})
@@ -67,34 +77,35 @@ def whole(model, table, tmp_path):
     return tmp_path / "whole"
 
 
-def test_rows_are_those_of_the_forecaster(model, table, tmp_path, read, formulas):
+def test_rows_are_those_of_predict(model, table, tmp_path, read, formulas):
     out = tmp_path / "out"
     summary = screen(model, [table], out, settings())
     found = read(out)
     text = pd.read_csv(table, dtype=str, keep_default_na=False)
-    wanted = Forecaster(load_model(model)).predict(text, "")
+    wanted = TablePredictor(load_model(model)).predict(text, "")
     assert list(found.columns) == list(wanted.columns)
     for name in wanted.columns:
         if wanted[name].dtype.kind == "f":
             np.testing.assert_allclose(found[name], wanted[name], rtol=1e-9)
         else:
             assert found[name].tolist() == wanted[name].tolist()
-    assert summary["counts"]["rows"] == len(formulas)
-    assert summary["counts"]["errors"] == 2
-    assert summary == json.loads((out / "screen.json").read_text())
+    assert summary.counts["rows"] == len(formulas)
+    assert summary.counts["errors"] == 2
+    written = json.loads((out / "screen.json").read_text())
+    assert asdict(summary) == {
+        "counts": written["counts"],
+        "chunks": written["chunks"],
+        **written["host"],
+    }
+    assert written["inputs"][0]["name"] == "candidates.csv"
     sizes = [pq.read_metadata(part).num_rows for part in sorted((out / "parts").iterdir())]
     assert sizes == [13] * 11 + [7]
 
 
 def test_distinct_marks_later_rows(whole, read, formulas):
     found = read(whole)
-    clean = FormulaRegressor("ridge").featurizer()
-    keys = pd.Series([text if reason else None for text, reason in zip(
-        formulas, clean.featurize(formulas).reasons == "", strict=True)])  # fmt: skip
-    from xtalshift.chem.compositions import parse_formulas
-
-    reduced = pd.Series(parse_formulas(formulas)[0].reduced_formulas())
-    repeated = reduced.duplicated() & keys.notna()
+    materials = Materials.parse(formulas)
+    repeated = pd.Series(materials.groups).duplicated() & (materials.reasons == "")
     assert repeated.sum() > 0
     assert (found["status"] == "duplicate").tolist() == repeated.tolist()
     rows = found[repeated]
@@ -115,7 +126,7 @@ def test_top_is_that_of_all_rows(whole, read):
 
 
 def test_two_processes_give_the_same_bytes(model, table, tmp_path, whole, hashes):
-    screen(model, [table], tmp_path / "two", SETTINGS, where=Where(workers=2))
+    screen(model, [table], tmp_path / "two", SETTINGS, executor=ProcessExecutor(workers=2))
     assert hashes(tmp_path / "two") == hashes(whole)
     assert len(hashes(whole)) == 13
 
@@ -131,12 +142,14 @@ def test_a_killed_screening_continues_to_the_same_bytes(
         screen(model, [table], out, SETTINGS)
     monkeypatch.undo()
     assert not (out / "screen.json").exists()
-    done = []
-    monkeypatch.setattr(SamePool, "submit", lambda self, block: done.append(block.number))
+    done, real = [], Screener.screen
+    monkeypatch.setattr(
+        Screener, "screen", lambda self, block: done.append(block.number) or real(self, block)
+    )
     summary = screen(model, [table], out, SETTINGS)
     assert done == list(range(chunks, 12))
     assert hashes(out) == hashes(whole)
-    assert summary["counts"] == json.loads((whole / "screen.json").read_text())["counts"]
+    assert summary.counts == json.loads((whole / "screen.json").read_text())["counts"]
     assert not list(out.rglob("*.tmp"))
 
 
@@ -155,7 +168,7 @@ def test_a_torn_line_or_a_lost_part_is_made_again(model, table, tmp_path, whole,
 
 def test_what_is_finished_is_left_alone(model, table, whole, monkeypatch):
     before = (whole / "screen.json").read_bytes()
-    monkeypatch.setattr(SamePool, "__init__", None)  # nothing is loaded
+    monkeypatch.setattr(Screener, "__init__", None)  # nothing is loaded
     screen(model, [table], whole, SETTINGS)
     assert (whole / "screen.json").read_bytes() == before
 
@@ -165,7 +178,7 @@ def test_keep(model, table, tmp_path, whole, keep, read, hashes):
     out = tmp_path / "out"
     summary = screen(model, [table], out, settings(distinct=True, top=TOP, keep=keep))
     assert hashes(out)["top.csv"] == hashes(whole)["top.csv"]
-    assert summary["counts"] == json.loads((whole / "screen.json").read_text())["counts"]
+    assert summary.counts == json.loads((whole / "screen.json").read_text())["counts"]
     if keep == "top":
         assert not list((out / "parts").iterdir())
         return
@@ -192,12 +205,12 @@ def test_another_screening_in_the_folder_is_refused(model, table, whole, tmp_pat
     with pytest.raises(ConfigError, match=r"input 1.size: \d+ there, \d+ now; input 1.sha256"):
         screen(model, [table], whole, SETTINGS)
     summary = screen(model, [table], whole, SETTINGS, overwrite=True)
-    assert summary["counts"]["rows"] == 151
+    assert summary.counts["rows"] == 151
 
 
 def test_another_model_is_refused(table, whole, tmp_path):
     other = FormulaRegressor("dummy").fit(["GaN", "ZnO", "SiC"], [1.0, 2.0, 3.0])
-    folder = save_model(other, tmp_path / "other")
+    folder = save_model(other.model_, tmp_path / "other")
     with pytest.raises(ConfigError, match=r"model_sha256: [0-9a-f]{12}\.\.\. there"):
         screen(folder, [table], whole, SETTINGS)
     with pytest.raises(NotConformalizedError, match="--by probability: the model was saved with"):
@@ -253,7 +266,7 @@ def test_no_rows(model, tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("formula\n")
     summary = screen(model, [path], tmp_path / "out", settings(top={"k": 3}))
-    assert summary["counts"] == {}
+    assert set(summary.counts.values()) == {0}
     assert not (tmp_path / "out" / "top.csv").exists()
 
 
@@ -289,42 +302,59 @@ def test_garbage_comes_back_in_order_with_a_reason(model, tmp_path, read):
     assert found.loc[9, "status"] == "ok"
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_process_that_dies_once_is_replaced(model, table, tmp_path, whole, hashes, monkeypatch):
-    fatal = tmp_path / "fatal"
-    fatal.write_text("1")
-    monkeypatch.setattr(pools, "_work", die_at_chunk_3)
-    monkeypatch.setenv("XTALSHIFT_FATAL", str(fatal))
-    monkeypatch.setattr(
-        pools, "_start_method", lambda: __import__("multiprocessing").get_context("fork")
-    )
-    screen(model, [table], tmp_path / "out", SETTINGS, where=Where(workers=2))
-    assert fatal.read_text() == "0"
+class Dying(InProcessExecutor):
+    """An executor whose workers die twice at one block, or fail there."""
+
+    def open(self, setup=None, policy=None):
+        workers = super().open(setup)
+        wait = workers.wait
+
+        def die_at_block_3():
+            ((job, reply),) = wait()
+            if getattr(job.item, "number", None) == 3:
+                reply = self.reply
+            return [(job, reply)]
+
+        workers.wait = die_at_block_3
+        return workers
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "message"),
+    [
+        (
+            Reply(died="was killed by signal 9 (SIGKILL)"), WorkerDiedError,
+            r"chunk 3 \(rows 40 to 52, candidates.csv\): the worker process .*, or smaller",
+        ),
+        (
+            Reply(error=KeyError("gap")), RuntimeError,
+            r"chunk 3 \(rows 40 to 52, candidates.csv\): KeyError: 'gap'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_block_that_fails_ends_a_screening_that_can_be_continued(
+    model, table, tmp_path, whole, hashes, monkeypatch, reply, error, message
+):
+    monkeypatch.setattr(Dying, "reply", reply, raising=False)
+    with pytest.raises(error, match=message):
+        screen(model, [table], tmp_path / "out", SETTINGS, executor=Dying())
+    screen(model, [table], tmp_path / "out", SETTINGS)
     assert hashes(tmp_path / "out") == hashes(whole)
-    fatal.write_text("2")
-    with pytest.raises(DataError, match=r"chunk 3 \(rows 40 to 52, candidates.csv\): the process "
-                       "was killed by signal 9, 2 times"):  # fmt: skip
-        screen(model, [table], tmp_path / "dead", SETTINGS, where=Where(workers=2))
-    screen(model, [table], tmp_path / "dead", SETTINGS)
-    assert hashes(tmp_path / "dead") == hashes(whole)
 
 
-def die_at_chunk_3(connection, model, settings):
-    """Work until the third chunk, and die there as often as a file says."""
-    from pathlib import Path
+def test_workers_without_the_files_of_this_machine(model, table, tmp_path, whole, hashes):
+    class Remote(InProcessExecutor):
+        shares_files = False
 
-    from xtalshift.screening.work import Screener
+        def open(self, setup=None, policy=None):
+            model.rename(model.with_name("moved"))
+            return super().open(setup)
 
-    screener = Screener(model, settings)
-    connection.send(screener.info)
-    fatal = Path(os.environ["XTALSHIFT_FATAL"])
-    while True:
-        block = connection.recv()
-        deaths = int(fatal.read_text())
-        if block.number == 3 and deaths:
-            fatal.write_text(str(deaths - 1))
-            os.kill(os.getpid(), 9)
-        connection.send(screener.screen(block))
+    try:
+        screen(model, [table], tmp_path / "out", SETTINGS, executor=Remote())
+    finally:
+        model.with_name("moved").rename(model)
+    assert hashes(tmp_path / "out") == hashes(whole)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -332,15 +362,16 @@ def test_a_malformed_row_names_its_chunk(model, tmp_path, workers):
     path = tmp_path / "in.csv"
     path.write_text("formula,a\n" + "GaN,1\n" * 20 + "GaN,1,2\n")
     with pytest.raises(DataError, match=r"chunk 1 \(rows 14 to 21, in.csv\)"):
-        screen(model, [path], tmp_path / "out", settings(), where=Where(workers=workers))
+        screen(
+            model, [path], tmp_path / "out", settings(), executor=ProcessExecutor(workers=workers)
+        )
     assert (tmp_path / "out" / "parts" / "part-000000.parquet").exists()
 
 
-def test_where_is_checked(model, table, tmp_path):
-    with pytest.raises(ConfigError, match="executor 'rya'; did you mean 'ray'"):
-        screen(model, [table], tmp_path / "a", where=Where("rya"))
-    with pytest.raises(ConfigError, match="--address is for --executor ray"):
-        screen(model, [table], tmp_path / "b", where=Where(address="auto"))
+def test_threads_are_those_of_the_executor(model, table, tmp_path):
+    screen(model, [table], tmp_path / "out", executor=InProcessExecutor(1))
+    with pytest.raises(ConfigError, match="threads: 1 there, 2 now"):
+        screen(model, [table], tmp_path / "out", executor=InProcessExecutor(2))
 
 
 def test_a_folder_that_is_begun_anew_stays_locked_and_keeps_what_is_not_its_own(tmp_path):
@@ -348,7 +379,8 @@ def test_a_folder_that_is_begun_anew_stays_locked_and_keeps_what_is_not_its_own(
     (folder / "parts" / "mine").mkdir(parents=True)
     (folder / "parts" / "notes.txt").write_text("keep")
     (folder / "parts" / "part-000000.parquet").write_text("old")
-    with store.ScreenStore.open(folder, {"a": 1}, overwrite=True):
+    header = store.Header("0", [InputRecord("in.csv")], settings(), {})
+    with store.ScreenStore.open(folder, header, overwrite=True):
         assert not (folder / "parts" / "part-000000.parquet").exists()
         assert (folder / "checkpoint" / store.LOCK_FILE).exists()
     assert (folder / "parts" / "notes.txt").read_text() == "keep"

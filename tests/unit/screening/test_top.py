@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from xtalshift.errors import ConfigError
-from xtalshift.screening.plan import TopSettings
+from xtalshift.screening.settings import TopSettings
 from xtalshift.screening.top import TopTable, best_rows, pick, top_frame
 
 N = 400

@@ -1,0 +1,225 @@
+"""Intervals and domain of the test rows of a fold, and whether the intervals hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.problem import FoldRows
+from xtalshift.data import Dataset
+from xtalshift.estimators.base import Regressor
+from xtalshift.model import FittedModel
+from xtalshift.model.intervals import (
+    MIN_CALIBRATION,
+    Scored,
+    calibrate_regressor,
+    interval,
+    score_rows,
+    spread,
+)
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.conformal import LEVEL, Calibration, ScoreKind
+
+__all__ = ["MIN_ID_ROWS", "RowIntervals", "evaluate_intervals", "halve", "needed_levels"]
+
+FloatArray = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+MIN_ID_ROWS = 2 * MIN_CALIBRATION
+"""Fewer ID test rows have no two halves that could calibrate each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowIntervals:
+    """Intervals and domain of every row of a table; NaN where there are none.
+
+    **Which rows calibrate.** OOD rows have intervals calibrated on all ID test rows, as the saved
+    model has for new materials. The ID test rows are dealt into two halves of whole formulas, each
+    calibrated on the other, so that no row decides its own interval.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of float64, shape (n,)
+        Interval of level 0.9, in the unit of the target.
+    std : ndarray of float64, shape (n,)
+        Half the width of the 68.27 % interval, in the unit of the target.
+    needed_level : ndarray of float64, shape (n,)
+        1 minus the conformal p-value, see `needed_levels`.
+    ood_score : ndarray of float64, shape (n,)
+        Share of held-out source rows that are nearer to the training rows, in [0, 1]. The ID test
+        rows are among them, so that their scores are spread evenly.
+    in_domain : ndarray of float64, shape (n,)
+        1 where the score is at most the threshold and every element occurs in training, else 0.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    std: FloatArray
+    needed_level: FloatArray
+    ood_score: FloatArray
+    in_domain: FloatArray
+
+    @classmethod
+    def empty(cls, n: int) -> RowIntervals:
+        """Return n rows without intervals and domain."""
+        return cls(*(np.full(n, np.nan) for _ in range(6)))
+
+    def coverage(self, rows: Rows) -> tuple[float | None, float | None]:
+        """Return the share of targets in their 90 % interval, and the median width of these.
+
+        None where there are no intervals. An interval without bounds contains every target and
+        counts as infinitely wide; the median width is None where it is infinite.
+        """
+        needed = self.needed_level[rows]
+        if not len(rows) or np.isnan(needed).any():
+            return None, None
+        with np.errstate(invalid="ignore"):  # both bounds of a prediction that overflows
+            width = self.upper[rows] - self.lower[rows]
+        width[np.isnan(width)] = np.inf
+        median = float(np.median(width))
+        return float(np.mean(needed < LEVEL)), median if np.isfinite(median) else None
+
+
+def needed_levels(scores: FloatArray, calibration: FloatArray) -> FloatArray:
+    """Return 1 minus the conformal p-value: intervals of every higher level contain the target.
+
+    With c of n calibration scores below that of the row, the interval of a level contains the
+    target if and only if its quantile, the ``ceil((n + 1) level)``-th smallest score, is at least
+    the ``c + 1``-th, that is if the level is above ``c / (n + 1)``. Rows that are exchangeable with
+    the calibration rows are spread evenly over it, so that the share of rows below a level is
+    exactly the coverage of the intervals of that level.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (m,)
+        Conformity scores of rows, see `xtalshift.uncertainty.conformal.conformity_scores`, on the
+        scale on which the regressor works.
+    calibration : ndarray of float64, shape (n,)
+        Those of the calibration rows.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        In [0, 1]; 1 where no finite interval contains the target.
+
+    Examples
+    --------
+    >>> needed_levels(np.array([0.5, 2.0, 2.5, 9.0]), np.array([1.0, 2.0, 3.0])).tolist()
+    [0.0, 0.25, 0.5, 1.0]
+    """
+    n = len(calibration)
+    below = np.searchsorted(np.sort(calibration), scores, side="left")
+    return np.where(below < n, below / (n + 1), 1.0)
+
+
+def halve(groups: NDArray[np.object_], seed: int) -> tuple[Rows, Rows] | None:
+    """Deal rows into two random halves that share no formula.
+
+    Parameters
+    ----------
+    groups : ndarray of str, shape (n,)
+        Reduced formulas.
+    seed : int
+        Decides which.
+
+    Returns
+    -------
+    (ndarray of int64, ndarray of int64) or None
+        Row numbers, together 0 to n - 1; None where a half would have fewer than 10.
+    """
+    if len(groups) < MIN_ID_ROWS or len(np.unique(groups)) < 2:  # noqa: PLR2004 - two halves
+        return None
+    split = KFoldSplit(2, derive_seed(seed, "judge")).split(
+        np.empty((len(groups), 0)), None, groups
+    )
+    first, second = (np.asarray(rows, dtype=np.int64) for rows in next(split))
+    return None if min(len(first), len(second)) < MIN_CALIBRATION else (first, second)
+
+
+def evaluate_intervals(
+    model: FittedModel, data: Dataset, X: FloatArray, fold: FoldRows
+) -> RowIntervals:
+    """Return intervals and domain of the test rows of a fold.
+
+    Validation rows have chosen the parameters of the model; they neither calibrate nor count.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Calibrated on all ID test rows, with or without a domain.
+    data : Dataset
+        n clean rows.
+    X : ndarray of float64, shape (n, d)
+        Their features.
+    fold : FoldRows
+        Whose test rows.
+
+    Returns
+    -------
+    RowIntervals
+        Of all n rows; without intervals where there are fewer than 20 ID test rows.
+    """
+    found = RowIntervals.empty(len(data))
+    inside = fold.id_rows
+    outside = np.unique(
+        np.concatenate([inside[:0], *(test.rows for test in fold.tests if test.role == "ood")])
+    )
+    tested = np.union1d(inside, outside)
+    if model.domain is not None and tested.size:
+        scores = model.domain.assess(X[tested])
+        unseen = model.domain.unseen_elements(data.materials.compositions.take(tested))
+        found.ood_score[tested] = scores.ood_score
+        found.in_domain[tested] = scores.in_domain & (unseen == "")
+    calibration = model.calibration
+    if calibration is None or len(inside) < MIN_ID_ROWS:
+        return found
+    z = model.scale.forward(data.y)
+    _fill(found, model, X, z, outside, calibration)
+    halves = halve(data.groups[inside], fold.seed)
+    if halves is not None:
+        parts = [inside[half] for half in halves]
+        known = [
+            calibrate_regressor(model.regressor, X[rows], z[rows], kind=calibration.kind)
+            for rows in parts
+        ]
+        _fill(found, model, X, z, parts[0], known[1])
+        _fill(found, model, X, z, parts[1], known[0])
+    return found
+
+
+def _fill(
+    found: RowIntervals,
+    model: FittedModel,
+    X: FloatArray,
+    z: FloatArray,
+    rows: Rows,
+    calibration: Calibration,
+) -> None:
+    found.needed_level[rows] = 1.0  # no interval contains a target without a finite prediction
+    rows, forecast = _finite_rows(model.regressor, X, rows, calibration.kind)
+    if forecast is None:
+        return
+    scores = forecast.scores(z[rows], calibration.floor)
+    found.needed_level[rows] = needed_levels(scores, calibration.scores)
+    low, high = interval(forecast, calibration, LEVEL)
+    found.lower[rows], found.upper[rows] = model.scale.inverse(low), model.scale.inverse(high)
+    found.std[rows] = spread(forecast, calibration, model.scale)
+
+
+def _finite_rows(
+    regressor: Regressor, X: FloatArray, rows: Rows, kind: ScoreKind
+) -> tuple[Rows, Scored | None]:
+    """Return the rows with finite predictions, and these."""
+    if not rows.size:
+        return rows, None
+    forecast = score_rows(regressor, X[rows], kind)
+    parts = [forecast.center, *(forecast.quantiles or ())]
+    parts += [] if forecast.spread is None else [forecast.spread]
+    good = np.isfinite(parts).all(axis=0)
+    if good.all():
+        return rows, forecast
+    rows = rows[good]
+    return rows, score_rows(regressor, X[rows], kind) if rows.size else None

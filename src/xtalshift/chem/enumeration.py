@@ -1,0 +1,349 @@
+"""Every composition of some elements up to a size, as a stream of reduced formulas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, combinations, compress, islice
+from math import comb
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.chem.charge_neutrality import ANY, NEUTRAL, ORDERED, Accept, IonRule
+from xtalshift.chem.compositions import _formula_rank
+from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
+from xtalshift.errors import ConfigError, NotFoundError
+from xtalshift.registry import near_miss
+
+__all__ = ["FormulaBlock", "count_formulas", "enumerate_formulas", "read_elements"]
+
+_ROWS = 2**16  # amounts handled at once, and formulas of one block
+_EXAMINED = 2**20  # compositions after which a block is yielded even if it has few formulas
+_KEPT = 2**18  # up to so many amounts are kept for the next elements: about 32 MB
+_REMEMBERED = 2**20  # passing amounts of other elements kept for reuse: about 16 MB a block
+_ENTRY = 32  # cost of one set of elements in these units
+
+
+class FormulaBlock(NamedTuple):
+    """A piece of the stream.
+
+    Attributes
+    ----------
+    formulas : list of str
+        Reduced formulas; possibly none.
+    examined : int
+        Compositions examined since the previous block; all blocks sum to `count_formulas`.
+    """
+
+    formulas: list[str]
+    examined: int
+
+
+def read_elements(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the symbols that names stand for, each once.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Symbols (case matters) and names of `ELEMENT_CLASSES`, also in the plural and with ``-`` or
+        a blank for ``_`` (``halogens``, ``rare-earth``).
+
+    Raises
+    ------
+    NotFoundError
+        If a name is neither; the message lists the nearest name and all classes.
+
+    Examples
+    --------
+    >>> read_elements(["Li", "pnictogens", "N"])
+    ('Li', 'N', 'P', 'As', 'Sb', 'Bi', 'Mc')
+    """
+    return tuple(dict.fromkeys(chain.from_iterable(map(_read_name, names))))
+
+
+def enumerate_formulas(
+    elements: Iterable[str],
+    *,
+    max_atoms: int,
+    min_elements: int = 2,
+    max_elements: int | None = None,
+    required: Iterable[str] = (),
+    neutral: bool = True,
+    ordered: bool = False,
+    accept: Accept | None = None,
+) -> Iterator[FormulaBlock]:
+    """Return every composition of some elements once, in constant memory.
+
+    Formulas are written as by `Compositions.reduced_formulas`, sorted by number of elements, then
+    by elements in order of electronegativity, then by amounts.
+
+    Parameters
+    ----------
+    elements : iterable of str
+        Symbols and names of element classes, see `read_elements`.
+    max_atoms : int
+        Largest number of atoms in a reduced formula.
+    min_elements, max_elements : int, optional
+        Smallest (2) and largest (all) number of elements in a formula.
+    required : iterable of str, optional
+        Elements of every formula, or classes of which every formula has at least one element.
+    neutral : bool, default True
+        Keep only compositions that can be neutral with one common oxidation state per element
+        (`xtalshift.chem.charge_neutrality`). A single element is neutral.
+    ordered : bool, default False
+        Keep only compositions that are neutral with every cation less electronegative (Pauling)
+        than every anion. Compounds of elements of unknown electronegativity are dropped.
+    accept : callable, optional
+        Another rule, such as `load_smact_rules`. It is called at least once per set of elements,
+        with the compositions that pass the other rules.
+
+    Returns
+    -------
+    iterator of FormulaBlock
+        About 65,536 formulas or a million compositions each.
+
+    Raises
+    ------
+    NotFoundError
+        If a name is neither an element nor a class.
+    ConfigError
+        If the limits contradict each other.
+
+    Examples
+    --------
+    >>> [block.formulas for block in enumerate_formulas(["Li", "Fe", "O"], max_atoms=5)]
+    [['Li2O', 'FeO', 'Fe2O3', 'LiFeO2', 'Li2FeO2']]
+    """
+    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required)
+    if ordered and not neutral:
+        raise ConfigError(
+            "the order of electronegativity applies to the ions of a neutral composition; "
+            "ask for neutral compositions too, or for neither"
+        )
+    rule = ORDERED if ordered else NEUTRAL if neutral else ANY
+    return _gather(_walk(sets, rule, accept))
+
+
+def count_formulas(
+    elements: Iterable[str],
+    *,
+    max_atoms: int,
+    min_elements: int = 2,
+    max_elements: int | None = None,
+    required: Iterable[str] = (),
+) -> int:
+    """Return the number of compositions that `enumerate_formulas` examines, without forming them.
+
+    This is the number of formulas without `neutral`, `ordered` and `accept`. Parameters and errors
+    are those of `enumerate_formulas`.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_formulas(["Li", "O"], max_atoms=3)  # LiO, LiO2, Li2O
+    3
+    """
+    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required)
+    return sum(sets.count_sets(k) * _count_amounts(k, max_atoms) for k in sets.sizes)
+
+
+@dataclass(frozen=True)
+class _ElementSets:
+    """Sets of elements by atomic number, in the order of elements in a formula.
+
+    Attributes
+    ----------
+    always : tuple of int
+        Elements of every set.
+    others : tuple of int
+        The remaining elements.
+    groups : tuple of frozenset of int
+        Every set has at least one of the `others` of each group.
+    sizes : range
+        Numbers of elements.
+    max_atoms : int
+        Largest number of atoms in a formula.
+    """
+
+    always: tuple[int, ...]
+    others: tuple[int, ...]
+    groups: tuple[frozenset[int], ...]
+    sizes: range
+    max_atoms: int
+
+    @classmethod
+    def build(
+        cls,
+        elements: Iterable[str],
+        max_atoms: int,
+        min_elements: int,
+        max_elements: int | None,
+        required: Iterable[str],
+    ) -> Self:
+        """Resolve names; raise `NotFoundError` or `ConfigError` where nothing can be found."""
+        symbols = read_elements(elements)
+        asked = {name: frozenset(_read_name(name)) & set(symbols) for name in required}
+        for name, members in asked.items():
+            if not members:
+                raise ConfigError(
+                    f"each formula must contain {name}, which is not among the elements "
+                    f"{','.join(symbols)}; add it to them"
+                )
+        _check_limits(symbols, max_atoms, min_elements, max_elements)
+        most = min(len(symbols), max_atoms, max_elements or len(symbols))
+        always = frozenset[str]().union(*(group for group in asked.values() if len(group) == 1))
+        if len(always) > most:
+            raise ConfigError(
+                f"each formula must contain {','.join(asked)}, but has at most {most} elements; "
+                "raise the most elements and atoms, or require fewer"
+            )
+        rank = _formula_rank()
+        numbers = sorted((ATOMIC_NUMBERS[symbol] for symbol in symbols), key=lambda z: rank[z])
+        groups = (group for group in asked.values() if not group & always)
+        sets = cls(
+            tuple(z for z in numbers if SYMBOLS[z] in always),
+            tuple(z for z in numbers if SYMBOLS[z] not in always),
+            tuple(frozenset(ATOMIC_NUMBERS[symbol] for symbol in group) for group in groups),
+            range(max(min_elements, len(always)), most + 1),
+            max_atoms,
+        )
+        if not any(map(sets.count_sets, sets.sizes)):
+            raise ConfigError(
+                f"no set of at most {most} elements has one of each of {','.join(asked)}; "
+                "raise the most elements and atoms, or require fewer"
+            )
+        return sets
+
+    def count_sets(self, size: int) -> int:
+        """Return the number of sets of `size` elements, by inclusion and exclusion of groups."""
+        free = size - len(self.always)
+        return sum(
+            (-1) ** n * comb(len(self.others) - len(frozenset[int]().union(*left_out)), free)
+            for n in range(len(self.groups) + 1)
+            for left_out in combinations(self.groups, n)
+        )
+
+    def sets(self, size: int) -> Iterator[tuple[int, ...]]:
+        """Yield the sets of `size` elements."""
+        rank = _formula_rank()
+        for chosen in combinations(self.others, size - len(self.always)):
+            if all(not group.isdisjoint(chosen) for group in self.groups):
+                whole = chosen + self.always
+                yield tuple(sorted(whole, key=rank.__getitem__)) if self.always else whole
+
+
+def _read_name(name: str) -> tuple[str, ...]:
+    if name in ATOMIC_NUMBERS:
+        return (name,)
+    word = re.sub(r"[\s_-]+", "_", name.strip().casefold())
+    for spelled in (word, word.removesuffix("s"), word.removesuffix("es")):
+        if spelled in ELEMENT_CLASSES:
+            return ELEMENT_CLASSES[spelled]
+    hint = near_miss(name, (*ATOMIC_NUMBERS, *ELEMENT_CLASSES))
+    raise NotFoundError(
+        f"unknown element or class {name!r}{hint or '.'} Use symbols of elements (case matters) or "
+        f"the classes {', '.join(ELEMENT_CLASSES)}"
+    )
+
+
+def _check_limits(
+    symbols: Sequence[str], max_atoms: int, min_elements: int, max_elements: int | None
+) -> None:
+    if min_elements < 1 or (max_elements is not None and max_elements < min_elements):
+        raise ConfigError(
+            f"from {min_elements} to {max_elements or 'all'} elements: expected a range from at "
+            "least 1, such as 2 to 4"
+        )
+    if len(symbols) < min_elements:
+        raise ConfigError(
+            f"formulas of at least {min_elements} elements cannot be made of the {len(symbols)} "
+            f"given ({','.join(symbols)}); give more elements or lower the fewest elements"
+        )
+    if max_atoms < min_elements:
+        raise ConfigError(
+            f"at most {max_atoms} atoms are fewer than the at least {min_elements} elements of a "
+            f"formula; allow {min_elements} atoms or more"
+        )
+
+
+def _walk(
+    sets: _ElementSets, rule: IonRule, accept: Accept | None
+) -> Iterator[tuple[list[str], int]]:
+    """Yield formulas and the number of compositions examined for them."""
+    for size in sets.sizes:
+        few = comb(sets.max_atoms, size) <= _KEPT
+        kept = list(_amount_blocks(size, sets.max_atoms)) if few else None
+        for z in sets.sets(size):
+            symbols = tuple(SYMBOLS[number] for number in z)
+            template = "%s".join((*symbols, ""))
+            for block in kept or _amount_blocks(size, sets.max_atoms):
+                places, words = block.passing(z, rule)
+                if accept is not None and places.size:
+                    fits = accept(symbols, block.values[:, places])
+                    words = list(compress(words, fits.tolist()))
+                yield list(map(template.__mod__, words)), block.values.shape[1]
+
+
+def _gather(pieces: Iterator[tuple[list[str], int]]) -> Iterator[FormulaBlock]:
+    """Join pieces into blocks of a useful size."""
+    formulas: list[str] = []
+    examined = 0
+    for found, number in pieces:
+        formulas += found
+        examined += number
+        if len(formulas) >= _ROWS or examined >= _EXAMINED:
+            yield FormulaBlock(formulas, examined)
+            formulas, examined = [], 0
+    if examined:
+        yield FormulaBlock(formulas, examined)
+
+
+@cache
+def _count_amounts(size: int, max_atoms: int) -> int:
+    """Return the number of amounts >= 1 of `size` elements with sum <= `max_atoms` and gcd 1."""
+    multiples = range(2, max_atoms // size + 1)
+    return comb(max_atoms, size) - sum(_count_amounts(size, max_atoms // n) for n in multiples)
+
+
+class _Amounts:
+    """Amounts of any k elements; remembers which pass a rule for elements of the same key."""
+
+    def __init__(self, sums: NDArray[np.int64]) -> None:
+        steps = np.diff(sums, axis=1, prepend=0)
+        self.values = np.ascontiguousarray(steps[np.gcd.reduce(steps, axis=1) == 1].T)
+        texts = np.array(["", "", *map(str, range(2, int(sums.max()) + 1))], dtype=object)
+        self.words = list(zip(*(texts[row].tolist() for row in self.values), strict=True))
+        self._known: dict[object, tuple[NDArray[np.int64], list[tuple[str, ...]]]] = {}
+        self._held = 0
+
+    def passing(
+        self, z: tuple[int, ...], rule: IonRule
+    ) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
+        """Return the places of the amounts that pass, and their text in a formula."""
+        key = rule.key(z)
+        if key not in self._known:
+            places = np.flatnonzero(rule.holds(z, self.values))
+            self._held += len(places) + _ENTRY
+            if self._held > _REMEMBERED:
+                self._known.clear()
+                self._held = 0
+            self._known[key] = places, [self.words[place] for place in places.tolist()]
+        return self._known[key]
+
+
+def _amount_blocks(size: int, max_atoms: int) -> Iterator[_Amounts]:
+    """Yield all amounts of `size` elements with gcd 1, in lexical order, in pieces."""
+    # amounts of at most max_atoms are the steps between increasing numbers up to max_atoms
+    sums = chain.from_iterable(combinations(range(1, max_atoms + 1), size))
+    while True:
+        piece = np.fromiter(islice(sums, _ROWS * size), dtype=np.int64)
+        if not piece.size:
+            return
+        yield _Amounts(piece.reshape(-1, size))

@@ -1,0 +1,237 @@
+"""A data set: materials with a target, and the other columns of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.intake import CleaningReport
+from xtalshift.data.materials import Materials
+from xtalshift.data.numbers import parse_numbers
+from xtalshift.errors import DataError, SplitError
+from xtalshift.provenance import hash_text
+from xtalshift.registry import near_miss
+
+__all__ = ["Dataset"]
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+ObjectArray: TypeAlias = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Materials with a target; never changed in place, `take` and cleaning return new ones.
+
+    Parameters
+    ----------
+    materials : Materials
+        n rows.
+    targets : ndarray of float64, shape (n,), or None
+        The property in `unit`; NaN where a cell holds no number. None for rows to predict.
+    columns : pandas.DataFrame
+        The other columns, n rows (by default none).
+    target_name, unit, source, conditions : str
+        What the target is, its unit (``""``: unknown), the file or catalogue name, and the state
+        (temperature, doping) it is for.
+    problems : ndarray of str, shape (n,), or None
+        Why a target is unusable, as `xtalshift.data.numbers.parse_numbers` words it; None if
+        every target is a number or no reader was involved.
+    intake : CleaningReport or None
+        What cleaning dropped and merged; None as long as the data set is as read.
+
+    Raises
+    ------
+    DataError
+        If the columns differ in length.
+    """
+
+    materials: Materials
+    targets: FloatArray | None = None
+    columns: pd.DataFrame = field(default_factory=pd.DataFrame)
+    target_name: str = ""
+    unit: str = ""
+    source: str = ""
+    conditions: str = ""
+    problems: ObjectArray | None = None
+    intake: CleaningReport | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets is not None:
+            object.__setattr__(self, "targets", np.array(self.targets, dtype=np.float64))
+        n = len(self.materials)
+        columns = self.columns.reset_index(drop=True)
+        if not len(columns.columns):
+            columns = pd.DataFrame(index=pd.RangeIndex(n))
+        object.__setattr__(self, "columns", columns)
+        for name in ("targets", "columns", "problems"):
+            values = getattr(self, name)
+            if values is not None and len(values) != n:
+                raise DataError(f"{name} has {len(values)} rows, there are {n} formulas")
+
+    @classmethod
+    def of(
+        cls,
+        formulas: Sequence[Any] | npt.NDArray[Any],
+        targets: npt.ArrayLike | None = None,
+        *,
+        ids: Sequence[Any] | npt.NDArray[Any] | None = None,
+        extra: npt.ArrayLike | None = None,
+        hydrates: Hydrates = "refuse",
+        **fields: Any,
+    ) -> Self:
+        """Return a data set of formulas and values, with the other `fields` by name.
+
+        Examples
+        --------
+        >>> Dataset.of(["NaCl", "KCl"], [8.5, 8.4], unit="eV").groups.tolist()
+        ['NaCl', 'KCl']
+        """
+        materials = Materials.parse(formulas, hydrates=hydrates, ids=ids, extra=extra)
+        return cls(materials, None if targets is None else np.asarray(targets), **fields)
+
+    def __len__(self) -> int:
+        return len(self.materials)
+
+    @property
+    def ids(self) -> ObjectArray:
+        """One text per row, shape (n,)."""
+        return self.materials.ids
+
+    @property
+    def formulas(self) -> ObjectArray:
+        """Formula text exactly as read, shape (n,)."""
+        return self.materials.formulas
+
+    @property
+    def groups(self) -> ObjectArray:
+        """Reduced formulas, shape (n,)."""
+        return self.materials.groups
+
+    @property
+    def y(self) -> FloatArray:
+        """The targets of a data set that must have them, shape (n,)."""
+        if self.targets is None:
+            raise DataError(f"{self.source or 'the table'} has no target column")
+        return self.targets
+
+    def take(self, rows: Any) -> Self:
+        """Return the rows that an index or mask selects, in that order (rows may repeat)."""
+        chosen = np.arange(len(self))[rows]
+        return replace(
+            self,
+            materials=self.materials.take(chosen),
+            targets=None if self.targets is None else self.targets[chosen],
+            problems=None if self.problems is None else self.problems[chosen],
+            columns=self.columns.iloc[chosen],
+        )
+
+    def feature_columns(self, names: Sequence[str]) -> FloatArray:
+        """Return extra columns as numbers.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names in `columns`, such as ``["temperature"]``.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, len(names))
+            Finite float64 values.
+
+        Raises
+        ------
+        DataError
+            If a column does not exist, or a cell is missing or not a finite number; the message
+            names the row (1 is the first) and the value.
+        """
+        numbers = np.empty((len(self), len(names)))
+        for position, name in enumerate(names):
+            numbers[:, position], problems = self.parse_column(name)
+            bad = np.flatnonzero(problems != "")
+            if bad.size:
+                row = int(bad[0])
+                raise DataError(
+                    f"column {name!r}, row {row + 1} (id {self.ids[row]}): {problems[row]}; "
+                    f"{bad.size} of {len(self)} rows have no usable {name!r}. Fill the cells, "
+                    "drop the rows, or leave the column out of the feature columns"
+                )
+        return numbers
+
+    def parse_column(self, name: str) -> tuple[FloatArray, ObjectArray]:
+        """Return one extra column as numbers with a problem per row.
+
+        Returns
+        -------
+        values : numpy.ndarray of shape (n,)
+            float64, NaN where there is no number.
+        problems : numpy.ndarray of shape (n,)
+            As `xtalshift.data.numbers.parse_numbers`.
+
+        Raises
+        ------
+        DataError
+            If the column does not exist.
+        """
+        if name not in self.columns.columns:
+            columns = [str(column) for column in self.columns.columns]
+            raise DataError(
+                f"no column {name!r} beside formula and target{near_miss(name, columns)}; "
+                f"there is: {', '.join(columns) or 'none'}"
+            )
+        return parse_numbers(self.columns[name])
+
+    def flags(self, column: str) -> npt.NDArray[np.bool_]:
+        """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).
+
+        Raises
+        ------
+        DataError
+            If the column does not exist or a cell is empty.
+        SplitError
+            If a cell is no flag; the message names formula and id.
+        """
+        if column in self.columns.columns and self.columns[column].dtype == bool:
+            return np.asarray(self.columns[column], dtype=bool)
+        words = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+        if column in self.columns.columns:
+            texts = self.columns[column].astype(str).str.strip().str.casefold()
+            if texts.isin(list(words)).all():
+                return np.asarray(texts.map(words) == 1.0, dtype=bool)
+        values = self.feature_columns([column])[:, 0]
+        bad = np.flatnonzero((values != 0) & (values != 1))
+        if bad.size:
+            raise SplitError(
+                f"column {column!r}, {self.formulas[bad[0]]} (id {self.ids[bad[0]]}): "
+                f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
+            )
+        return np.asarray(values == 1, dtype=bool)
+
+    def sha256(self) -> str:
+        """Return the hash of all rows (ids, formulas, targets, extra columns and their names)."""
+        columns = [self.ids, self.formulas]
+        if self.targets is not None:
+            columns.append(self.targets.astype(object))
+        columns.extend(self.columns[name].to_numpy(dtype=object) for name in self.columns.columns)
+        header = repr((self.target_name, [str(name) for name in self.columns.columns]))
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return hash_text([header, *map(repr, rows)])
+
+    @cached_property
+    def description(self) -> dict[str, str | int]:
+        """What identifies the data set, for provenance."""
+        return {
+            "source": self.source,
+            "sha256": self.sha256(),
+            "rows": len(self),
+            "materials": len(set(self.groups)),
+            "target": self.target_name,
+            "unit": self.unit,
+            "conditions": self.conditions,
+        }

@@ -1,0 +1,103 @@
+"""What reading and cleaning found: findings with counts, examples and remedies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["CleaningReport", "Example", "Finding"]
+
+_ZERO_INFLATED = 0.10
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row that shows a finding; `row` counts from 1 below the header."""
+
+    row: int
+    id: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of finding, how many rows it concerns, and up to five of them."""
+
+    kind: str
+    count: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What `clean_table` did.
+
+    Attributes
+    ----------
+    rows_read, rows_kept : int
+        Before cleaning, and after dropping and merging.
+    dropped : tuple of Finding
+        Rows left out, by kind of reason; a row counts once, formula before target before features.
+    notes : tuple of Finding
+        Rows kept although their formula was read in a way worth knowing (D counted as H).
+    duplicates : str
+        The rule for rows of equal reduced formula (and equal feature columns).
+    duplicate_groups, duplicate_rows, rows_merged : int
+        Groups of at least two rows, the rows in them, and the rows that merging removed.
+    duplicate_scatter : float or None
+        Mean absolute deviation from the group *mean*, over the rows of those groups only, in the
+        unit of the target: how far repeated rows lie apart. None if there are none.
+    error_floor : float
+        Mean absolute deviation from the group *median*, over all usable rows before merging, where
+        a row without a double deviates by 0: no function of formula and feature columns has a
+        smaller mean absolute error on these rows, since the median minimises it in each group.
+    zero_share : float
+        Share of the kept targets that are exactly 0.
+    unit : str
+        Unit of `duplicate_scatter` and `error_floor`.
+    """
+
+    rows_read: int
+    rows_kept: int
+    dropped: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+    duplicates: str
+    duplicate_groups: int
+    duplicate_rows: int
+    rows_merged: int
+    duplicate_scatter: float | None
+    error_floor: float
+    zero_share: float
+    unit: str
+
+    @property
+    def rows_dropped(self) -> int:
+        """Rows left out as unusable."""
+        return sum(finding.count for finding in self.dropped)
+
+    @property
+    def zero_inflated(self) -> bool:
+        """Whether at least a tenth of the targets is exactly zero."""
+        return self.zero_share >= _ZERO_INFLATED
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a zero-inflated target; empty if it is none."""
+        if not self.zero_inflated:
+            return ""
+        return (
+            f"{self.zero_share:.0%} of the targets are exactly 0. A regression blurs zeros and "
+            "values together: keep only the non-zero rows if zero means 'not of this kind' "
+            "(a metal's gap), or set the transform (--transform) to 'clip' or 'log1p' so that "
+            "predictions cannot be negative, and read the errors of zero and non-zero rows apart."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            **asdict(self),
+            "rows_dropped": self.rows_dropped,
+            "zero_inflated": self.zero_inflated,
+            "remedy": self.remedy,
+        }

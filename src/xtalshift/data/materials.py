@@ -1,0 +1,153 @@
+"""Materials: formulas parsed once, with ids and further numeric columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.families import family_codes
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.errors import DataError
+
+__all__ = ["Materials", "as_columns", "as_text"]
+
+
+@dataclass(frozen=True, eq=False)
+class Materials:
+    """n materials; `parse` makes them, `take` selects some.
+
+    Attributes
+    ----------
+    formulas : ndarray of str, shape (n,)
+        Text exactly as read (``"NaN"`` is sodium nitride).
+    compositions : Compositions
+        n rows; those of unreadable formulas are empty.
+    reasons, notes : ndarray of str, shape (n,)
+        Why a formula cannot be read (``""`` for readable ones), and how it was read where that is
+        worth knowing.
+    ids : ndarray of str, shape (n,)
+        One text per row.
+    extra : ndarray of float64, shape (n, k)
+        Further features, such as a temperature; NaN where a value is missing.
+    extra_names : tuple of str, length k
+        Their names.
+    hydrates : {"refuse", "expand"}
+        How formulas such as ``CuSO4*5H2O`` were read.
+    """
+
+    formulas: NDArray[np.object_]
+    compositions: Compositions
+    reasons: NDArray[np.object_]
+    notes: NDArray[np.object_]
+    ids: NDArray[np.object_]
+    extra: NDArray[np.float64]
+    extra_names: tuple[str, ...] = ()
+    hydrates: Hydrates = "refuse"
+
+    @classmethod
+    def parse(
+        cls,
+        formulas: Sequence[Any] | NDArray[Any],
+        *,
+        hydrates: Hydrates = "refuse",
+        ids: Sequence[Any] | NDArray[Any] | None = None,
+        extra: ArrayLike | None = None,
+        extra_names: Sequence[str] | None = None,
+    ) -> Self:
+        """Read formulas; an unreadable one gets a reason, never an exception.
+
+        Parameters
+        ----------
+        formulas : sequence, length n
+            Formula texts, or whatever a table holds in their place.
+        hydrates : {"refuse", "expand"}
+            See `xtalshift.chem.formulas.parse_formula`.
+        ids : sequence, length n, optional
+            By default the row numbers from 1.
+        extra : array_like of float, shape (n, k), optional
+            Further features.
+        extra_names : sequence of str, length k, optional
+            By default ``x0, x1, ...``.
+
+        Raises
+        ------
+        DataError
+            If `ids` or `extra` have another number of rows.
+        """
+        compositions, reasons, notes = parse_formulas(list(formulas), hydrates=hydrates)
+        n = len(reasons)
+        columns = as_columns(extra, n)
+        names = as_text(np.arange(1, n + 1) if ids is None else ids)
+        if len(names) != n:
+            raise DataError(f"there are {len(names)} ids for {n} formulas; they must agree")
+        labels = [f"x{k}" for k in range(columns.shape[1])] if extra_names is None else extra_names
+        return cls(
+            as_text(formulas),
+            compositions,
+            reasons,
+            notes,
+            names,
+            columns,
+            tuple(map(str, labels)),
+            hydrates,
+        )
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    @cached_property
+    def groups(self) -> NDArray[np.object_]:
+        """Reduced formula of each row, shape (n,); ``""`` where the formula is unreadable."""
+        return self.compositions.reduced_formulas()
+
+    @cached_property
+    def families(self) -> NDArray[np.int64]:
+        """Chemical family of each row, shape (n,), see `xtalshift.chem.families.family_codes`."""
+        return family_codes(self.compositions)
+
+    def take(self, rows: Any) -> Self:
+        """Return the rows that an index or mask selects, in that order."""
+        taken = type(self)(
+            self.formulas[rows],
+            self.compositions.take(rows),
+            self.reasons[rows],
+            self.notes[rows],
+            self.ids[rows],
+            self.extra[rows],
+            self.extra_names,
+            self.hydrates,
+        )
+        for name in ("groups", "families"):  # derived once, also for parts
+            if name in self.__dict__:
+                taken.__dict__[name] = self.__dict__[name][rows]
+        return taken
+
+
+def as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Return further features as an array of shape (n, k), k = 0 for none.
+
+    Raises
+    ------
+    DataError
+        If the shape is another one.
+    """
+    columns = np.empty((n, 0)) if extra is None else np.asarray(extra, dtype=np.float64)
+    if columns.ndim != 2 or len(columns) != n:  # noqa: PLR2004 - a matrix
+        raise DataError(
+            f"extra has shape {columns.shape}, expected ({n}, k): one row per formula, one column "
+            "per feature"
+        )
+    return columns
+
+
+def as_text(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.object_]:
+    """Return a new object array of str."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = [value if type(value) is str else str(value) for value in values]
+    return array

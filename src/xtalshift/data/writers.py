@@ -1,0 +1,162 @@
+"""Tables to files: whole or in pieces, appearing at once or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtalshift.data.frames import iter_frames
+from xtalshift.errors import DataError, XtalshiftError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = [
+    "FrameWriter",
+    "open_writer",
+    "refuse_input",
+    "refuse_loss",
+    "write_frame",
+]
+
+WRITABLE = (".csv", ".parquet")
+
+
+def refuse_input(source: Path, out: Path) -> None:
+    """Raise `DataError` if `out` is the file `source`, which it would replace."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise DataError(f"{out} is the input; choose another output")
+
+
+def refuse_loss(out: Path, column: str) -> None:
+    """Raise `DataError` if `out` is a table without `column`: no earlier output of the command."""
+    if not out.is_file() or out.stat().st_size == 0:
+        return
+    try:
+        ours = column in next(iter(iter_frames(out, 1))).columns
+    except XtalshiftError:
+        ours = False
+    if not ours:
+        raise DataError(
+            f"{out} exists and has no column {column!r}, so it is no earlier output of this "
+            "command; choose another place, or remove it first"
+        )
+
+
+def write_frame(frame: pd.DataFrame, path: Path, units: Mapping[str, str] | None = None) -> None:
+    """Write a table to a .csv or .parquet file; see `open_writer` for arguments and errors."""
+    with open_writer(path, units) as writer:
+        writer.write(frame)
+
+
+@contextmanager
+def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[FrameWriter]:
+    """Open a file for a table that comes in pieces.
+
+    The file gets its name when all is written; an error or interrupt leaves what was there.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.parquet``.
+    units : mapping, optional
+        Unit of columns by name, kept as ``unit`` in the metadata of the column (Parquet only).
+
+    Raises
+    ------
+    DataError
+        If the type is unknown or the place cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITABLE:
+        raise DataError(f"{path}: the output is written as {' or '.join(WRITABLE)}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file in it")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    writer = FrameWriter(part, parquet=path.suffix.lower() == ".parquet", units=units)
+    try:
+        yield writer
+        writer.close()
+        os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
+    finally:
+        writer.close()
+        part.unlink(missing_ok=True)
+
+
+class FrameWriter:
+    """Appends pieces of a table to one file; all pieces have the columns of the first."""
+
+    def __init__(
+        self, path: Path, *, parquet: bool, units: Mapping[str, str] | None = None
+    ) -> None:
+        self._path = path
+        self._parquet = parquet
+        self._units = units or {}
+        self._rows = 0
+        self._sink: Any = None
+
+    def write(self, frame: pd.DataFrame | pa.Table) -> None:
+        """Append `frame`.
+
+        Raises
+        ------
+        DataError
+            If a column changes its type between pieces (Parquet only), or the disk is full.
+        """
+        import pyarrow as pa
+
+        try:
+            if self._parquet:
+                self._write_parquet(frame)
+            else:
+                header = self._rows == 0
+                frame = frame.to_pandas() if isinstance(frame, pa.Table) else frame
+                frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
+        except OSError as error:
+            raise DataError(f"cannot write {self._path.parent}: {error}") from error
+        self._rows += max(1, len(frame))
+
+    def describe(self, key: str, text: str) -> None:
+        """Keep a text about the table in the file's metadata (Parquet only); rows come before."""
+        if self._sink is not None:
+            self._sink.add_key_value_metadata({key: text})
+
+    def _write_parquet(self, frame: pd.DataFrame | pa.Table) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            if isinstance(frame, pa.Table):
+                table = frame
+            else:
+                schema = self._sink.schema if self._sink else None
+                table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+            if self._sink is None:
+                fields = [
+                    field.with_metadata({"unit": self._units[field.name]})
+                    if field.name in self._units
+                    else field
+                    for field in table.schema
+                ]
+                schema = pa.schema(fields, table.schema.metadata)
+                self._sink = pq.ParquetWriter(self._path, schema, compression="zstd")
+        except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
+            raise DataError(
+                f"a column changes its type after row {self._rows} ({error}); write .csv instead"
+            ) from error
+        self._sink.write_table(table)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None

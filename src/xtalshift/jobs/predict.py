@@ -1,0 +1,158 @@
+"""Predict a file of any length, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from xtalshift.data import iter_frames
+from xtalshift.data.materials import Materials
+from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
+from xtalshift.errors import FormulaError
+from xtalshift.model import FittedModel, Predictions, load_model
+from xtalshift.model.table_predictor import TablePredictor, learn_shift
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.uncertainty.conformal import LEVEL
+
+__all__ = ["PredictionCounts", "predict", "predict_file"]
+
+CHUNK_ROWS = 20_000
+
+
+def predict(
+    model: FittedModel | Path | str,
+    materials: Materials | Sequence[str],
+    extra: ArrayLike | None = None,
+    *,
+    level: float = LEVEL,
+) -> Predictions:
+    """Predict materials with a model or a saved one.
+
+    Parameters
+    ----------
+    model : FittedModel, Path or str
+        A model, or the folder of one.
+    materials : Materials or sequence of str, length n
+        Formulas.
+    extra : array_like of float, shape (n, k), optional
+        The extra feature columns of the model.
+    level : float
+        Of the intervals, in (0, 1).
+
+    Returns
+    -------
+    Predictions
+        One entry per row; a row that cannot be predicted has a reason.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder does not hold a model.
+    """
+    loaded = model if isinstance(model, FittedModel) else load_model(model)
+    return loaded.predict(materials, extra, level=level)
+
+
+@dataclass
+class PredictionCounts:
+    """How many rows were predicted, and how many need attention.
+
+    Attributes
+    ----------
+    rows, bad, judged, outside, new_elements, clipped, unbounded : int
+        Rows; without a prediction; with a domain; outside the domain; with elements that no
+        training material has; with features far outside the training range; without a finite
+        interval.
+    first : str
+        The first bad row and its reason.
+    effective_sample_size, calibration_rows : float, int
+        Of weighted intervals; NaN and 0 for others.
+    """
+
+    rows: int = 0
+    bad: int = 0
+    judged: int = 0
+    outside: int = 0
+    new_elements: int = 0
+    clipped: int = 0
+    unbounded: int = 0
+    first: str = ""
+    effective_sample_size: float = float("nan")
+    calibration_rows: int = 0
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Count the rows of a piece of the output."""
+        bad = (frame["status"] != "ok").to_numpy()
+        if bad.any() and not self.first:
+            row = int(bad.argmax())
+            self.first = f"row {self.rows + row + 1}: {frame['reason'].iloc[row]}"
+        self.rows += len(frame)
+        self.bad += int(bad.sum())
+        self.clipped += int((frame["n_clipped"] > 0).sum())
+        self.judged += int(frame["ood_score"].notna().sum())
+        self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
+        self.new_elements += int((frame["unseen_elements"] != "").sum())
+        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
+
+
+def predict_file(
+    predictor: TablePredictor,
+    source: Path,
+    out: Path,
+    *,
+    strict: bool = False,
+    on_weights: Callable[[PredictionCounts], None] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> PredictionCounts:
+    """Write the rows of a file in order, with the columns of predictions beside theirs.
+
+    Parameters
+    ----------
+    predictor : TablePredictor
+        The model and the kind of intervals; weighted intervals are learned from the file.
+    source, out : Path
+        Input, and a .csv or .parquet file that appears when all is written.
+    strict : bool
+        Whether a bad row is an error.
+    on_weights : callable, optional
+        Called once the weights of weighted intervals are known, before the predictions.
+    progress : Progress
+        Receives the rows that are done.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read or written.
+    FormulaError
+        If a row is bad (`strict`), or all are.
+    """
+    refuse_input(source, out)
+    refuse_loss(out, "prediction")
+    counts = PredictionCounts()
+
+    def pieces() -> Iterator[pd.DataFrame]:
+        columns = [predictor.formula_col] if predictor.formula_col else []
+        return iter_frames(source, CHUNK_ROWS, text_columns=columns)
+
+    if predictor.intervals == "weighted":
+        shift = learn_shift(predictor, pieces(), source)
+        predictor = replace(predictor, shift=shift)
+        counts.effective_sample_size = shift.effective_sample_size
+        counts.calibration_rows = len(shift.known)
+        if on_weights is not None:
+            on_weights(counts)
+    with open_writer(out, predictor.units()) as writer, progress.task("predict", None) as task:
+        for frame in pieces():
+            result = predictor.predict(frame, str(source))
+            counts.add(result)
+            if strict and counts.first:
+                raise FormulaError(counts.first)
+            writer.write(result)
+            task.advance(len(frame))
+    if counts.rows and counts.bad == counts.rows:
+        raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
+    return counts

@@ -1,0 +1,348 @@
+"""The main job: methods compared in and out of distribution, as a canned benchmark."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.benchmark.problem import JOINT, FoldRows
+from xtalshift.benchmark.records import (
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    RESULTS_FILE,
+    SCHEMA_VERSION,
+    Plain,
+    TaskRecord,
+)
+from xtalshift.benchmark.run import BenchmarkRun, RunOptions, run_benchmark
+from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
+from xtalshift.benchmark.store import RECORDS_FILE
+from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
+from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.jobs.run_settings import RunConfig, SplitConfig
+from xtalshift.jsonio import read_json, write_json
+from xtalshift.methods import MethodSettings
+from xtalshift.parallel import Executor
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.splits.feature_space import embed
+
+__all__ = ["run", "spec_of"]
+
+CONFIG_FILE = "config.toml"
+MAP_FILE = "map.parquet"
+ID_SPLIT = "random"
+TABLE = "table"
+"""Name of the only table of the benchmark that a run is."""
+OUTPUT_FILES = (
+    RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
+    "summary.json", "benchmark.toml", "run.json", "audit.json",
+)  # fmt: skip
+OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER)
+
+
+def run(
+    config: RunConfig,
+    out: Path,
+    executor: Executor | None = None,
+    *,
+    progress: Progress = NO_PROGRESS,
+    overwrite: bool = False,
+) -> Plain:
+    """Run every method on every split and seed, and write the results.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings.
+    out : Path
+        Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``. A task
+        that finished in an earlier, interrupted run of the same configuration is not repeated.
+    executor : Executor, optional
+        Where tasks run; by default one process per core, with one thread each.
+    progress : Progress
+        Receives how far the job is.
+    overwrite : bool
+        Replace another run in the folder.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds.
+
+    Raises
+    ------
+    XtalshiftError
+        If the data, a split or the folder cannot be used. A method that fails is a record with
+        status ``failed``.
+    """
+    spec = spec_of(config)
+    out = Path(out)
+    _open_folder(out, config, overwrite=overwrite)
+    done = run_benchmark(
+        spec,
+        out,
+        executor,
+        options=RunOptions(overwrite=overwrite, retry=True, keep=True),
+        progress=progress,
+    )
+    results = _results(config, done, out)
+    frames = [
+        pd.read_parquet(task_folder(out, record.id) / PREDICTIONS_FILE)
+        for record in done.records
+        if record.ok
+    ]
+    if frames:
+        joined = pd.concat(frames, ignore_index=True)
+        joined.to_parquet(out / PREDICTIONS_FILE, index=False)
+    _map(done).to_parquet(out / MAP_FILE, index=False)
+    write_json(out / RESULTS_FILE, results)
+    return results
+
+
+def spec_of(config: RunConfig) -> BenchmarkSpec:
+    """Return the benchmark that a run is.
+
+    Raises
+    ------
+    SplitError
+        If a relation shift is wanted that nothing declares.
+    """
+    split = config.split
+    splits = {
+        name: BenchmarkSplit(scheme=scheme, params=params)
+        for name, scheme, params in _schemes(split)
+        if scheme != ID_SPLIT
+    }
+    if split.separate:
+        own = BenchmarkSplit(scheme=ID_SPLIT, params={"share": split.random_share})
+        splits = {ID_SPLIT: own, **splits}
+    settings = {name: getattr(config, name) for name in MethodSettings.model_fields}
+    return BenchmarkSpec(
+        **settings,
+        title=f"{config.data.dataset}: in and out of distribution",
+        data={TABLE: BenchmarkData(**dict(config.data), flag=split.relation_flag)},
+        features=(config.data.features,),
+        splits=splits,
+        methods=tuple(MethodEntry(name=name, method=name) for name in config.methods),
+        seeds=config.n_seeds,
+        seed=config.seed,
+        id_share=split.random_share,
+        validation_share=split.validation_share,
+        joint=not split.separate,
+        id_name=ID_SPLIT,
+        audit=False,
+    )
+
+
+def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
+    """Return name, scheme and parameters of the splits of a run."""
+    params: dict[str, Plain] = {
+        ID_SPLIT: {"share": split.random_share},
+        "covariate": {
+            "share": split.covariate_share,
+            "n_neighbors": split.n_neighbors,
+            "n_components": split.n_components,
+            "embedding": split.embedding,
+            "random_state": 0,  # the shifted sets are the same for all seeds
+        },
+        "prior": {"tail": split.tail, "share": split.prior_share},
+        "family": {"contains": split.family},
+    }
+    if split.relation_flag is not None:
+        params["relation"] = {"flags": split.relation_flag}
+    elif split.relation_file is not None:
+        params["relation"] = {"formulas": split.relation_file}
+    found: list[tuple[str, str, Plain]] = []
+    for scheme in split.active:
+        if scheme not in params:
+            raise SplitError(
+                "a relation shift is declared by the user: give --relation-flag COLUMN or "
+                "--relation-file FILE of formulas"
+            )
+        name = f"family:{split.family}" if scheme == "family" else scheme
+        found.append((name, scheme, params[scheme]))
+    return found
+
+
+def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
+    """Begin a run in a folder, or admit that of the same configuration.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds another run or other files.
+    DataError
+        If it cannot be written.
+    """
+    held = {item.name for item in out.iterdir()} if out.is_dir() else set()
+    ours = CONFIG_FILE in held and RECORDS_FILE in held
+    earlier = CONFIG_FILE in held and "run.json" in held
+    if ours and not overwrite:
+        if changed := _differences(
+            RunConfig.from_toml(out / CONFIG_FILE).to_dict(), config.to_dict()
+        ):
+            raise ConfigError(
+                f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
+                "--out, or give --overwrite to replace it"
+            )
+        return
+    if held and not overwrite:
+        what = "a run of an earlier version" if earlier else "no run, and is not empty"
+        raise ConfigError(
+            f"{out} holds {what}; choose another --out, or give --overwrite to "
+            f"{'replace it' if earlier else 'add a run to it'}"
+        )
+    taken = sorted(held.intersection((*OUTPUT_FILES, *OUTPUT_FOLDERS)))
+    if taken and not (ours or earlier):
+        raise ConfigError(
+            f"{out} holds no run but {taken[0]!r}, which a run would replace; choose another --out"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in taken:
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (out / CONFIG_FILE).write_text(config.to_toml(), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+
+
+def _differences(old: object, new: object, name: str = "") -> list[str]:
+    """Return the dotted names of the values that differ between two nested dictionaries."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return [] if old == new else [name]
+    return [
+        found
+        for key in sorted(old.keys() | new.keys())
+        for found in _differences(old.get(key), new.get(key), f"{name}.{key}".lstrip("."))
+    ]
+
+
+def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> Plain:
+    problem = done.shared.problems[TABLE]
+    folds = list(done.shared.folds.values())
+    intake = problem.data.intake
+    assert intake is not None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config": config.to_dict(),
+        "provenance": {**done.summary["provenance"], "data": problem.data.description},
+        "intake": intake.to_dict(),
+        "splits": [one for fold in folds for one in _describe(fold)],
+        "model": _save_best(done, out),
+        "records": [row for record in done.records for row in _rows(record, done.shared.folds)],
+        "histories": [
+            history for record in done.records if (history := _history(record, out)) is not None
+        ],
+    }
+
+
+RECORD_COLUMNS = (
+    "n", "mae", "rmse", "r2", "mae_over_dummy", "spearman", "rmse_over_dummy", "coverage_90",
+    "median_width_90",
+)  # fmt: skip
+
+
+def _rows(record: TaskRecord, folds: dict[str, FoldRows]) -> list[Plain]:
+    """Return a record as ``results.json`` holds it: one row per variant and set of test rows."""
+    cost = {"seconds": record.seconds, "status": record.status}
+    if not record.ok:
+        fold = folds[f"{record.data}/{record.split}/{record.fold}/{record.seed}"]
+        return [
+            {
+                "method": record.name, "split": test.split, "role": test.role,
+                "seed": record.seed, **dict.fromkeys(RECORD_COLUMNS), "n": len(test.rows), **cost,
+                "reason": record.reason,
+            }
+            for test in fold.tests
+        ]  # fmt: skip
+    rows = []
+    for score in record.results:
+        if score.role == "pool":
+            continue
+        name = f"{record.name}:{score.variant}" if score.variant else record.name
+        key = {"method": name, "split": score.split, "role": score.role, "seed": record.seed}
+        values = asdict(score)
+        rows.append({**key, **{column: values[column] for column in RECORD_COLUMNS}, **cost})
+    return rows
+
+
+def _history(record: TaskRecord, out: Path) -> Plain | None:
+    if not record.ok:
+        return None
+    epochs = read_json(task_folder(out, record.id) / HISTORY_FILE)
+    if not epochs:
+        return None
+    return {
+        "method": record.name,
+        "split": record.split,
+        "seed": record.seed,
+        "best_epoch": record.best_epoch,
+        "epochs": epochs,
+    }
+
+
+def _save_best(done: BenchmarkRun, out: Path) -> Plain | None:
+    """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
+    target = out / MODEL_FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    usual = [
+        record
+        for record in done.records
+        if record.ok
+        and record.seed == done.records[0].seed
+        and record.split in {JOINT, ID_SPLIT}
+        and record.val_mae is not None
+    ]
+    if not usual:
+        return None
+    best = min(usual, key=lambda record: record.val_mae or 0.0)
+    shutil.copytree(task_folder(out, best.id) / MODEL_FOLDER, target)
+    return {
+        "method": best.name,
+        "fit": best.split,
+        "seed": best.seed,
+        "val_mae": best.val_mae,
+        "rule": "smallest validation error (rows of the training distribution)",
+    }
+
+
+def _describe(fold: FoldRows) -> list[Plain]:
+    return [
+        {
+            "name": test.split,
+            "role": test.role,
+            "seed": fold.seed,
+            "fit": fold.split,
+            "description": fold.describe_split(test.split),
+            "n_train": len(fold.train),
+            "n_val": len(fold.val),
+            "n_test": len(test.rows),
+        }
+        for test in fold.tests
+    ]
+
+
+def _map(done: BenchmarkRun) -> pd.DataFrame:
+    table = done.tables[TABLE]
+    points = embed(table.X, 2)
+    frame = pd.DataFrame(
+        {
+            "id": table.data.ids,
+            "formula": table.data.formulas,
+            "target": table.data.y,
+            "pc1": points[:, 0],
+            "pc2": points[:, 1] if points.shape[1] > 1 else 0.0,
+        }
+    )
+    for fold in done.shared.folds.values():
+        for test in fold.tests:
+            if test.role == "ood":
+                mask = np.zeros(len(frame), dtype=bool)
+                mask[test.rows] = True
+                frame[f"in_{test.split}"] = mask
+    return frame

@@ -1,1 +1,0 @@
-"""The main job: methods compared in and out of distribution."""

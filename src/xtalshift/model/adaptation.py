@@ -1,0 +1,161 @@
+"""Adapt a fitted network to a target domain, and calibrate it on the same labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from xtalshift._version import __version__
+from xtalshift.data.dataset import Dataset
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.intervals import (
+    MIN_CALIBRATION,
+    Scored,
+    fold_number,
+    join_scores,
+    score_rows,
+)
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.conformal import Calibration
+
+__all__ = ["adapt"]
+
+
+def adapt(
+    model: FittedModel,
+    labels: Dataset,
+    *,
+    source: Dataset | None = None,
+    method: str = "targeted-cal",
+    settings: Mapping[str, Any] | None = None,
+    calibration_folds: int = 0,
+    seed: int | None = 0,
+    progress: Progress = NO_PROGRESS,
+) -> FittedModel:
+    """Return the model adapted to a target domain; the given one stays as it is.
+
+    Parameters
+    ----------
+    model : FittedModel
+        A fitted network.
+    labels : Dataset
+        Materials of the target domain; only the ``unlabelled-cal`` methods do without targets.
+    source : Dataset, optional
+        Labelled source rows to replay, so that what was learned from them is not forgotten.
+    method, settings
+        As in `xtalshift.estimators.TargetedCALRegressor`.
+    calibration_folds : int, default 0
+        Further adaptations, each without one part of the labels; the errors there give the
+        intervals of the target domain. 0 for none.
+    seed : int, optional
+        Of validation rows, batches and dropout.
+    progress : Progress
+        Receives how far the adaptation is.
+
+    Raises
+    ------
+    ConfigError
+        If the model is not a network, or the method needs rows that are missing.
+    DataError
+        If the labels are too few for the folds.
+    FormulaError
+        If a formula cannot be read.
+    """
+    from xtalshift.estimators.adaptation import TargetedCALRegressor
+    from xtalshift.estimators.network import NetworkRegressor
+
+    start = model.regressor
+    if not isinstance(start, NetworkRegressor):
+        raise ConfigError(
+            f"only networks can be adapted, this model is a {type(start).__name__}; "
+            "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
+        )
+    regressor = TargetedCALRegressor(
+        method,
+        settings,
+        architecture=start.widths_,
+        dropout=start.dropout_,
+        n_members=start.n_members,
+        bootstrap=start.bootstrap,
+        weights=start.weights,
+        clip=start.clip,
+        bf16=start.bf16,
+        device=start.device,
+        random_state=seed,
+    )
+    groups, X = labels.groups, model.features_of(labels.materials)
+    y = None if labels.targets is None else model.scale.forward(labels.targets)
+    replay: dict[str, NDArray[Any]] = {}
+    if source is not None:
+        replay = {
+            "X": model.features_of(source.materials),
+            "y": model.scale.forward(source.y),
+            "source_groups": source.groups,
+        }
+    # training materials of the first model do not show its error in the new region
+    fresh = np.flatnonzero(~model.was_trained_on(X))
+    folds = 0
+    if calibration_folds and y is not None:  # checked before the work, not after it
+        folds = fold_number(calibration_folds, len(np.unique(groups)))
+        if len(fresh) < max(MIN_CALIBRATION, 2 * folds):
+            seen = len(y) - len(fresh)
+            without = f" (without {seen} training materials of the model)" if seen else ""
+            raise DataError(
+                f"{len(fresh)} labels{without} are too few for intervals from {folds} folds; give "
+                "more labels, or calibration_folds=0 (no intervals)"
+            )
+    template = clone(regressor)
+    regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
+    domain = model.domain
+    if domain is not None and labels.targets is not None:
+        domain = domain.extend(
+            X, labels.targets, groups.tolist(), compositions=labels.materials.compositions
+        )
+    calibration: Calibration | None = None
+    if folds and y is not None:
+        scored: list[tuple[NDArray[np.int64], Scored]] = []
+        split = KFoldSplit(folds, random_state=seed)
+        with progress.task("calibration", folds) as task:
+            for rows, out in split.split(X, y, groups):
+                places = np.flatnonzero(np.isin(fresh, out))
+                if places.size:
+                    fold = clone(template)
+                    apart = _without(replay, groups[out])
+                    fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
+                    scored.append((places, score_rows(fold, X[fresh[places]])))
+                task.advance()
+        calibration = join_scores(
+            scored,
+            X[fresh],
+            y[fresh],
+            origin="target",
+            families=labels.materials.families[fresh],
+        )
+    provenance = {
+        "method": method,
+        "adapted_to": labels.description,
+        "adapted_from": model.card.provenance,
+        "version": __version__,
+    }
+    return replace(
+        model,
+        regressor=regressor,
+        domain=domain,
+        calibration=calibration,
+        card=replace(model.card, provenance=provenance),
+    )
+
+
+def _without(replay: dict[str, NDArray[Any]], groups: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return source rows without those of some formulas: a fold must not replay its own rows."""
+    if not replay:
+        return replay
+    kept = ~np.isin(replay["source_groups"], groups)
+    return {name: values[kept] for name, values in replay.items()}

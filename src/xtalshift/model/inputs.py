@@ -1,0 +1,125 @@
+"""From the settings of a table to a clean data set with features, ready to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.data import Dataset, TargetTransform, clean_table, read_table
+from xtalshift.data.intake import Example, Finding
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import DataError, FormulaError
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.progress import NO_PROGRESS, Progress
+
+__all__ = ["Inputs", "read_inputs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """A clean data set of n rows and its features, shape (n, d), as `featurizer` computes them."""
+
+    data: Dataset
+    X: NDArray[np.float64]
+    featurizer: CompositionFeaturizer
+
+
+def read_inputs(
+    settings: DataConfig, progress: Progress = NO_PROGRESS, *, flag: str | None = None
+) -> Inputs:
+    """Read and clean a table and compute its features.
+
+    Parameters
+    ----------
+    settings : DataConfig
+        Where the rows come from and how they become features and targets.
+    progress : Progress
+        Receives downloads and what cleaning found.
+    flag : str, optional
+        Column that flags materials; a flagged row flags its formula, also if it is merged.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used.
+    SplitError
+        If a cell of `flag` is not a flag.
+    """
+    progress.say(f"Reading {settings.dataset}")
+    table = read_table(
+        settings.dataset,
+        target=settings.target,
+        formula_col=settings.formula_col,
+        id_col=settings.id_col,
+        unit=settings.unit,
+        hydrates=settings.hydrates,
+        progress=progress,
+    )
+    # before any merging, so that a refused target is named by its row of the file
+    TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
+    if flag is not None:
+        table = _spread_flag(table, flag)
+    data = clean_table(
+        table,
+        duplicates=settings.duplicates,
+        strict=settings.strict,
+        feature_cols=settings.feature_cols,
+    )
+    if np.ptp(data.y) == 0:
+        raise DataError(
+            f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. "
+            "Check the target column"
+        )
+    featurizer = CompositionFeaturizer(settings.features, settings.impute_nan, settings.hydrates)
+    data, X = _featurize(data, featurizer, strict=settings.strict)
+    _say_intake(data, X.shape[1], progress)
+    return Inputs(data, X, featurizer)
+
+
+def _featurize(
+    data: Dataset, featurizer: CompositionFeaturizer, *, strict: bool
+) -> tuple[Dataset, NDArray[np.float64]]:
+    """Compute the features; the rare row that has none is dropped like any other bad row."""
+    features = featurizer.featurize(data.materials.compositions)
+    X, reasons = features.values, features.reasons
+    bad = np.flatnonzero(reasons != "")
+    if bad.size:
+        row = int(bad[0])
+        if strict or bad.size == len(data):
+            raise FormulaError(
+                f"no features for {data.formulas[row]} (id {data.ids[row]}): {reasons[row]}"
+            )
+        good = np.flatnonzero(reasons == "")
+        example = Example(row + 1, data.ids[row], data.formulas[row], reasons[row])
+        finding = Finding("formula without features", int(bad.size), (example,))
+        assert data.intake is not None
+        intake = replace(data.intake, rows_kept=len(good), dropped=(*data.intake.dropped, finding))
+        data, X = replace(data.take(good), intake=intake), X[good]
+    return data, np.hstack([X, data.materials.extra])
+
+
+def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
+    intake = data.intake
+    assert intake is not None
+    progress.say(
+        f"{intake.rows_read:,} rows read, {intake.rows_dropped:,} dropped, "
+        f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"
+    )
+    for finding in intake.dropped:
+        first = finding.examples[0]
+        progress.say(
+            f"  dropped {finding.count:,}: {finding.kind} (row {first.row}: {first.reason})"
+        )
+    if intake.zero_inflated:
+        progress.say(f"  note: {intake.remedy}")
+
+
+def _spread_flag(table: Dataset, column: str) -> Dataset:
+    """Give every row of a formula the flag of any of its rows: merging keeps the first row's."""
+    good = np.flatnonzero((table.groups != "") & np.isfinite(table.y))
+    rows = table.take(good)
+    spread = np.zeros(len(table), dtype=bool)
+    spread[good] = np.isin(rows.groups, rows.groups[rows.flags(column)])
+    return replace(table, columns=table.columns.assign(**{column: spread}))

@@ -1,0 +1,187 @@
+"""Predictions of the rows of a table, of any length, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.data import find_formula_column
+from xtalshift.data.columns import check_feature_columns, check_new_columns
+from xtalshift.data.materials import Materials
+from xtalshift.data.numbers import parse_numbers
+from xtalshift.errors import ConfigError, DataError, NotConformalizedError
+from xtalshift.metrics.checks import check_level
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
+from xtalshift.uncertainty.conformal import LEVEL
+
+if TYPE_CHECKING:
+    from xtalshift.uncertainty.weighted import ShiftWeights
+
+__all__ = ["IntervalKind", "TablePredictor", "learn_shift"]
+
+IntervalKind = Literal["plain", "family", "weighted"]
+
+SHIFT_ROWS = 5000
+
+
+@dataclass(frozen=True)
+class TablePredictor:
+    """A model and how its predictions are wanted; a table goes in, a longer one comes out.
+
+    Attributes
+    ----------
+    model : FittedModel
+        What predicts.
+    level : float
+        Of the intervals, in (0, 1).
+    intervals : {"plain", "family", "weighted"}
+        As calibrated; each chemical family by itself; or calibration rows weighted by how much they
+        are like the rows to predict, which needs `shift`.
+    explain : bool
+        Whether to add a column of reasons.
+    formula_col : str, optional
+        Column of the formulas; by default found by its name.
+    shift : ShiftWeights, optional
+        See `learn_shift`.
+    """
+
+    model: FittedModel
+    level: float = LEVEL
+    intervals: IntervalKind = "plain"
+    explain: bool = False
+    formula_col: str | None = None
+    shift: ShiftWeights | None = None
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+        if self.intervals not in get_args(IntervalKind):
+            raise ConfigError(
+                f"intervals = {self.intervals!r}; expected {', '.join(get_args(IntervalKind))}"
+            )
+        if self.intervals != "plain" and self.model.calibration is None:
+            raise NotConformalizedError(
+                f"intervals = {self.intervals!r}: the model was saved without calibration; train "
+                "it again"
+            )
+
+    def predict(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
+        """Return the rows of `frame` in order with the columns of predictions beside theirs.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame, n rows
+            With a column of formulas, and the feature columns of the model.
+        source : str
+            What messages call the table.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, or one has the name of a column to add.
+        """
+        if self.intervals == "weighted" and self.shift is None:
+            raise ConfigError("weighted intervals need shift: see learn_shift")
+        frame = _without_split_status(frame)
+        materials = self.read(frame, source)
+        wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
+        check_new_columns(wanted, frame.columns, source)
+        return frame.assign(**self.predict_materials(materials).columns())
+
+    def predict_materials(self, materials: Materials) -> Predictions:
+        """Return the predictions of materials that `read` returned."""
+        return self.model.predict(
+            materials,
+            level=self.level,
+            by_family=self.intervals == "family",
+            shift=self.shift,
+            explain=self.explain,
+        )
+
+    def read(self, frame: pd.DataFrame, source: str) -> Materials:
+        """Return the materials of a table, with the feature columns that the model needs.
+
+        Raises
+        ------
+        DataError
+            If a column is missing.
+        """
+        column = find_formula_column(frame.columns, self.formula_col)
+        names = self.model.card.feature_cols
+        check_feature_columns(names, frame.columns, source)
+        comma = bool(frame.attrs.get("decimal_comma"))
+        extra = [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
+        return Materials.parse(
+            frame[column].tolist(),
+            hydrates=self.model.featurizer.hydrates,
+            extra=np.column_stack([np.empty((len(frame), 0)), *extra]),
+            extra_names=names,
+        )
+
+    def units(self) -> dict[str, str]:
+        """Return the unit of each added column that has one."""
+        unit = self.model.card.unit
+        if not unit:
+            return {}
+        columns = ("prediction", "lower", "upper", "std", "nearest_target")
+        return dict.fromkeys(columns, unit)
+
+
+def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the output of ``xtalshift split`` without its status, which predictions replace."""
+    if {"fold", "part", "status", "reason"} <= set(frame.columns):
+        attrs = frame.attrs
+        frame = frame.drop(columns=["status", "reason"])
+        frame.attrs.update(attrs)
+    return frame
+
+
+def learn_shift(
+    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path, seed: int = 0
+) -> ShiftWeights:
+    """Return how the rows of a table differ from the calibration rows.
+
+    Parameters
+    ----------
+    predictor : TablePredictor
+        The model, and where the formulas stand.
+    frames : iterable of pandas.DataFrame
+        The table in pieces; a uniform sample of 5,000 usable rows is kept.
+    source : Path
+        What messages call the table.
+    seed : int
+        Draws the sample.
+
+    Raises
+    ------
+    DataError
+        If fewer than 50 rows are usable.
+    """
+    from xtalshift.uncertainty.weighted import MIN_TARGET
+
+    rng = np.random.default_rng(seed)
+    model = predictor.model
+    kept: NDArray[np.float64] | None = None
+    keys = np.empty(0)
+    for frame in frames:
+        features = model.featurize(predictor.read(frame, str(source)))
+        rows, good = features.values, features.reasons == ""
+        # the rows of smallest random key are a uniform sample of all that went by
+        rows, drawn = rows[good], rng.random(int(np.sum(good)))
+        pooled = rows if kept is None else np.concatenate([kept, rows])
+        keys = np.concatenate([keys, drawn])
+        best = np.argsort(keys, kind="stable")[:SHIFT_ROWS]
+        kept, keys = pooled[best], keys[best]
+    if kept is None or len(kept) < MIN_TARGET:
+        found = 0 if kept is None else len(kept)
+        raise DataError(
+            f"{source} has {found} usable rows; weighted intervals need at least {MIN_TARGET} to "
+            "tell how they differ from the training data. Use plain intervals"
+        )
+    return model.weigh_shift(kept, seed=seed)

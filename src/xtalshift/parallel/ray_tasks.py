@@ -1,0 +1,155 @@
+"""Workers on a Ray cluster: the only file that imports Ray."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from xtalshift.errors import ConfigError
+from xtalshift.parallel.executor import (
+    LONG_LIVED,
+    Executor,
+    Job,
+    Policy,
+    Reply,
+    Setup,
+    Workers,
+    portable,
+)
+from xtalshift.parallel.threads import limited_threads
+
+__all__ = ["RayExecutor"]
+
+PROBE_SECONDS = 10.0
+_STATE: dict[str, tuple[Any, ...]] = {}  # in a worker: the state of the job it works for
+
+
+@dataclass(frozen=True)
+class RayExecutor(Executor):
+    """Tasks of a Ray cluster, whose nodes need this package but no shared files.
+
+    The setup is put into the object store once. Ray copies it once to each machine, where all
+    processes read its arrays from the same memory.
+
+    Attributes
+    ----------
+    threads : int
+        Threads, and reserved processors, of each task.
+    workers : int, optional
+        Most tasks at once; by default as many as there are processors.
+    address : str, optional
+        Address of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default a
+        cluster is started on this machine and stopped at the end.
+    """
+
+    threads: int = 1
+    workers: int | None = None
+    address: str | None = None
+    shares_files = False
+
+    def open(self, setup: Setup | None = None, policy: Policy = LONG_LIVED) -> Workers:
+        """Return tasks of the cluster; see `Executor.open`.
+
+        Raises
+        ------
+        ConfigError
+            If Ray is not installed or the cluster cannot be reached.
+        """
+        return _Tasks(self, setup, policy)
+
+
+class _Tasks(Workers):
+    def __init__(self, executor: RayExecutor, setup: Setup | None, policy: Policy) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "the executor ray needs Ray: pip install 'xtalshift[ray]', or --executor local"
+            ) from error
+        self._ray: Any = ray
+        self._own = not ray.is_initialized()
+        if self._own:
+            _connect(ray, executor)
+        processors = int(self._ray.cluster_resources().get("CPU", 1))
+        queued = 1 if policy.fresh else 2  # so that no processor waits for this process
+        self.slots = executor.workers or queued * max(1, processors // executor.threads)
+        # in a list the reference travels instead of its content: only the first task of a process
+        # fetches it
+        self._setup = ([ray.put(setup)], uuid.uuid4().hex, executor.threads)
+        options: Any = {
+            "num_cpus": executor.threads,
+            "num_gpus": int(policy.gpu),
+            "max_retries": 0,  # `Workers.map` tries again
+        }
+        self._work = ray.remote(**options)(_work)
+        self._running: dict[Any, Job] = {}
+
+    def begin(self, job: Job) -> None:
+        self._running[self._work.remote(job.function, job.item, *self._setup)] = job
+
+    def wait(self) -> list[tuple[Job, Reply]]:
+        (done, *_), _ = self._ray.wait(list(self._running), num_returns=1)
+        job = self._running.pop(done)
+        try:
+            kind, content = self._ray.get(done)
+        except self._ray.exceptions.RayTaskError:
+            raise  # not of the function, whose errors are replies
+        except self._ray.exceptions.RayError as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return [(job, Reply(died=f"died ({reason})"))]
+        if kind == "setup":
+            raise content
+        return [(job, Reply(**{kind: content}))]
+
+    def cancel(self) -> None:
+        for reference in self._running:
+            self._ray.cancel(reference, force=True)
+        self._running.clear()
+
+    def close(self) -> None:
+        self.cancel()
+        if self._own:
+            self._ray.shutdown()
+
+
+def _connect(ray: Any, executor: RayExecutor) -> None:
+    """Connect to a cluster, or start one."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if executor.address:
+        options["address"] = executor.address
+    elif executor.workers:
+        options["num_cpus"] = executor.workers * executor.threads
+    try:
+        _probe(executor.address)
+        ray.init(**options)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"cannot reach the Ray cluster {executor.address}: {error}") from error
+
+
+def _probe(address: str | None) -> None:
+    """Raise `OSError` if nothing listens at ``host:port``; Ray would wait for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "//" not in host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=PROBE_SECONDS).close()
+
+
+def _work(
+    function: Callable[..., Any], item: Any, setup: list[Any], key: str, threads: int
+) -> tuple[str, Any]:
+    with limited_threads(threads):
+        try:
+            if key not in _STATE:
+                import ray
+
+                make = ray.get(setup[0])
+                _STATE.clear()
+                _STATE[key] = () if make is None else (make(),)
+        except Exception as error:  # noqa: BLE001 - the driver raises it
+            return "setup", portable(error)
+        try:
+            return "value", function(*_STATE[key], item)
+        except Exception as error:  # noqa: BLE001 - the caller of `map` decides
+            return "error", portable(error)

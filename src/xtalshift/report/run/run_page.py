@@ -1,0 +1,233 @@
+"""The report of a run: its folder to one typed payload, and the payload to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from xtalshift.errors import DataError
+from xtalshift.report.run.attacks import (
+    AttackSize,
+    Curve,
+    attack_cautions,
+    attack_curves,
+    attack_sizes,
+    describe_attack,
+    training_curves,
+)
+from xtalshift.report.run.results import Record, RunResults, read_results
+from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
+from xtalshift.report.run.run_summary import (
+    Cell,
+    Column,
+    Pair,
+    RunSummary,
+    list_columns,
+    list_failures,
+)
+from xtalshift.report.run.run_text import intake_cautions, score_cautions, write_verdict
+from xtalshift.report.run.samples import (
+    POINTS_PER_PANEL,
+    Histogram,
+    PointPanel,
+    histograms,
+    map_panels,
+    parity_panels,
+)
+from xtalshift.report.shared.html import render_page
+from xtalshift.report.shared.interval_evaluation import (
+    IntervalEvaluation,
+    evaluate_intervals,
+    interval_caution,
+    split_styles,
+)
+from xtalshift.report.shared.methods import describe_gap, method_colours, method_note
+from xtalshift.report.shared.payload import DUMMY, list_facts
+from xtalshift.report.shared.text import Caution
+
+__all__ = ["MethodRow", "RunReport", "build_run_report", "render_run"]
+
+_CONTROL = "cal-eps0"
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method in the table of errors: a cell per column (None where it was not run)."""
+
+    method: str
+    cells: list[Cell | None]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Two methods compared in every column; `note` says what differs between them."""
+
+    label: str
+    note: str
+    cells: list[Pair | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """Everything that page and tables of a run show, besides its `results`.
+
+    `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
+    all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
+    empty without the tables they need. The gravest caution comes first.
+    """
+
+    results: RunResults
+    source: str
+    methods: list[tuple[str, str]]
+    columns: list[Column]
+    rows: list[MethodRow]
+    gains: list[Gain]
+    cells: list[Cell]
+    failures: list[list[Record]]
+    verdict: str
+    cautions: list[Caution]
+    intervals: IntervalEvaluation | None
+    parity: list[PointPanel]
+    maps: list[PointPanel]
+    histograms: list[Histogram]
+    curves: list[Curve]
+    attack_curves: list[Curve]
+    attack_sizes: list[AttackSize]
+    attack_sentences: list[str]
+    facts: list[tuple[str, str]]
+
+
+def build_run_report(folder: Path) -> RunReport:
+    """Read the results of a run and work out everything that its report shows.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``results.json``; ``predictions.parquet`` and ``map.parquet`` are optional, and the
+        figures that need a missing one are left out.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, see `read_results`.
+    """
+    results = read_results(folder)
+    predictions = _read_table(folder / "predictions.parquet")
+    table = _read_table(folder / "map.parquet")
+    summary = RunSummary(results.records)
+    columns = list_columns(results.splits, summary)
+    curves = training_curves(results.histories)
+    sizes = attack_sizes(curves)
+    saved = results.model.method if results.model else None
+    intervals = evaluate_intervals(predictions, [column.rows for column in columns], saved)
+    failures = list_failures(results.records)
+    cautions = [
+        *score_cautions(columns, failures, results.n_seeds),
+        *attack_cautions(sizes, curves),
+        *interval_caution(intervals),
+        *intake_cautions(results.intake, results.unit),
+    ]
+    fits = {
+        one.split: [other.split for other in columns if other.fit == one.fit] for one in columns
+    }
+    shifted = [column.split for column in columns if column.role == "ood"]
+    every = summary.methods(variants=True)
+    return RunReport(
+        results=results,
+        source=results.known.data.source or folder.name,
+        methods=[(name, method_note(name, results.config)) for name in every],
+        columns=columns,
+        rows=[
+            MethodRow(
+                method,
+                [summary.cell(method, column.split, column.role) for column in columns],
+                summary.cost(method, columns),
+            )
+            for method in summary.methods()
+        ],
+        gains=_gains(summary, columns, describe_gap(results.config)),
+        cells=_all_cells(summary, columns),
+        failures=failures,
+        verdict=write_verdict(columns, results.unit),
+        cautions=sorted(cautions, key=lambda caution: caution.level != "stop"),
+        intervals=intervals,
+        parity=[]
+        if predictions is None
+        else parity_panels(predictions, _shown_methods(columns), fits),
+        maps=[] if table is None else map_panels(table, shifted),
+        histograms=[] if predictions is None else histograms(predictions, table, fits),
+        curves=curves,
+        attack_curves=attack_curves(curves),
+        attack_sizes=sizes,
+        attack_sentences=[describe_attack(size) for size in sizes],
+        facts=_facts(results),
+    )
+
+
+def render_run(report: RunReport) -> str:
+    """Return the page of a run."""
+    sections = build_figures(report)
+    return render_page(
+        "run.html.j2",
+        (panel for panels in sections.values() for panel in panels),
+        p=report,
+        r=report.results,
+        points_per_panel=POINTS_PER_PANEL,
+        sections=sections,
+        colours=method_colours([name for name, _ in report.methods]),
+        roles=ROLE_COLOURS,
+        split_styles=split_styles([column.rows for column in report.columns]),
+    )
+
+
+def _read_table(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these
+        raise DataError(f"cannot read {path}: {error}; delete it to report without it") from error
+
+
+def _gains(summary: RunSummary, columns: Sequence[Column], gap: str) -> list[Gain]:
+    """Compare ``cal`` in every column with its control and with ``erm``, where both were run."""
+    found = []
+    for first, second, note in (("cal", _CONTROL, "the attack alone"), ("cal", "erm", gap)):
+        pairs = [summary.paired(first, second, one.split, one.role) for one in columns]
+        if any(pairs):
+            found.append(Gain(f"{first} against {second}", note, pairs))
+    return found
+
+
+def _all_cells(summary: RunSummary, columns: Sequence[Column]) -> list[Cell]:
+    """Return every score, with the variants and the ID rows of the OOD splits."""
+    cells = [
+        summary.cell(method, column.split, role)
+        for column in columns
+        for role in (("id",) if column.role == "id" else ("id", "ood"))
+        for method in summary.methods(variants=True)
+    ]
+    return [cell for cell in cells if cell]
+
+
+def _facts(results: RunResults) -> list[tuple[str, str]]:
+    data, model = results.known.data, results.model
+    first = {
+        "saved model": f"{model.method} ({model.rule})" if model else None,
+        "data": data.source,
+        "conditions": data.conditions,
+        "data hash": f"SHA-256 {data.sha256}" if data.sha256 else None,
+    }
+    return list_facts(first, results.known)
+
+
+def _shown_methods(columns: Sequence[Column]) -> list[str]:
+    """Return the most frequent winner that is not a network, erm and cal."""
+    winners = [column.best.method for column in columns if column.best]
+    others = [name for name in winners if name not in {"erm", "cal", _CONTROL, DUMMY}]
+    best = max(dict.fromkeys(others), key=others.count, default=None)
+    return [name for name in (best, "erm", "cal") if name]

@@ -1,0 +1,269 @@
+"""Enumerated formulas against loops that are too plain to be wrong, and SMACT's own screening."""
+
+import itertools
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtalshift.chem import enumeration
+from xtalshift.chem.charge_neutrality import load_smact_rules
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS, load_elements
+from xtalshift.chem.enumeration import count_formulas, enumerate_formulas, read_elements
+from xtalshift.errors import ConfigError, NotFoundError
+
+TABLE = load_elements()
+
+
+def collect(elements, **settings_):
+    return [f for block in enumerate_formulas(elements, **settings_) for f in block.formulas]
+
+
+def states_of(symbol):
+    return TABLE.oxidation_states[ATOMIC_NUMBERS[symbol]]
+
+
+def x_of(symbol):
+    return TABLE.electronegativity[ATOMIC_NUMBERS[symbol]]
+
+
+def is_neutral(symbols, amounts, *, ordered=False):
+    if len(symbols) == 1:
+        return True
+    for states in itertools.product(*map(states_of, symbols)):
+        cations = [x_of(s) for s, state in zip(symbols, states, strict=True) if state > 0]
+        anions = [x_of(s) for s, state in zip(symbols, states, strict=True) if state < 0]
+        good = max(cations, default=0) < min(anions, default=9)
+        if sum(np.multiply(states, amounts)) == 0 and (good or not ordered):
+            return True
+    return False
+
+
+def brute_force(elements, max_atoms, sizes, keep):
+    """Return the formulas by a loop over all amounts of all sets, in the promised order."""
+    elements = sorted(elements, key=lambda s: (np.nan_to_num(x_of(s), nan=np.inf), s))
+    return [
+        "".join(s if n == 1 else f"{s}{n}" for s, n in zip(symbols, amounts, strict=True))
+        for size in sizes
+        for symbols in itertools.combinations(elements, size)
+        for amounts in itertools.product(range(1, max_atoms + 1), repeat=size)
+        if sum(amounts) <= max_atoms and math.gcd(*amounts) == 1 and keep(symbols, amounts)
+    ]
+
+
+def test_known_answers_in_order():
+    assert collect(["O", "Li"], max_atoms=4, neutral=False) == [
+        *("LiO", "LiO2", "LiO3", "Li2O", "Li3O")
+    ]
+    assert collect(["Fe", "O", "Li"], max_atoms=5) == [
+        *("Li2O", "FeO", "Fe2O3", "LiFeO2", "Li2FeO2")
+    ]
+    assert collect(["C", "H"], max_atoms=5, max_elements=1, min_elements=1) == ["H", "C"]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(
+    ("elements", "max_atoms"),
+    [("Li,Na,Mg,O,F", 9), ("C,H,N,O,S", 6), ("Mn,Fe,P,He,O", 7), ("Rf,O,Cu,Sn,Ge", 5)],
+)
+def test_all_rules_equal_loops(elements, max_atoms, ordered):
+    elements = elements.split(",")
+    expected = brute_force(
+        elements, max_atoms, range(1, 6), lambda s, n: is_neutral(s, n, ordered=ordered)
+    )
+    found = collect(elements, max_atoms=max_atoms, min_elements=1, ordered=ordered)
+    if ordered:  # rutherfordium is the one element with a state but without electronegativity
+        expected = [f for f in expected if f == "Rf" or "Rf" not in f]
+    assert found == expected
+    assert len(found) > 5
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from(SYMBOLS[1:105]), min_size=2, max_size=6, unique=True),
+    st.integers(2, 9),
+    st.data(),
+)
+def test_formulas_are_unique_reduced_within_limits_and_neutral(elements, max_atoms, data):
+    most = min(len(elements), max_atoms, 4)
+    fewest = data.draw(st.integers(1, most))
+    required = data.draw(st.sets(st.sampled_from(elements), max_size=fewest))
+    neutral = data.draw(st.booleans())
+    limits = {"max_atoms": max_atoms, "min_elements": fewest, "max_elements": most}
+    found = collect(elements, **limits, required=required, neutral=neutral)
+    assert len(set(found)) == len(found)
+    compositions, reasons, _ = parse_formulas(found)
+    assert not any(reasons)
+    assert compositions.reduced_formulas().tolist() == found
+    for a, b in itertools.pairwise(compositions.starts):
+        symbols = [SYMBOLS[z] for z in compositions.z[a:b]]
+        assert fewest <= len(symbols) <= most
+        assert required <= set(symbols) <= set(elements)
+        assert compositions.amounts[a:b].sum() <= max_atoms
+        if neutral:
+            assert is_neutral(symbols, compositions.amounts[a:b])
+    if not neutral:
+        assert count_formulas(elements, **limits, required=required) == len(found)
+
+
+def test_formulas_of_all_elements_are_written_as_everywhere():
+    found = collect(SYMBOLS[1:], max_atoms=3, max_elements=2, neutral=False)
+    assert (
+        len(found)
+        == math.comb(118, 2) * 3
+        == count_formulas(SYMBOLS[1:], max_atoms=3, max_elements=2)
+    )
+    assert parse_formulas(found)[0].reduced_formulas().tolist() == found
+
+
+def test_required_classes_need_one_of_their_elements():
+    elements = ["Li", "Na", "F", "Cl", "O", "S", "Fe"]
+    required = ["halogen", "chalcogens", "Li"]
+    found = collect(elements, max_atoms=6, required=required, neutral=False)
+    expected = brute_force(
+        elements,
+        6,
+        range(2, 7),
+        lambda s, _: "Li" in s and {"F", "Cl"} & {*s} and {"O", "S"} & {*s},
+    )
+    assert found == expected
+    assert count_formulas(elements, max_atoms=6, required=required) == len(found)
+    # one required element is of the class: nothing more is asked
+    assert collect(["Li", "F", "Cl"], max_atoms=2, required=["F", "halogen"]) == ["LiF", "ClF"]
+
+
+def test_exact_numbers_of_large_spaces_need_no_loop():
+    # compositions of N atoms or fewer, without those that are multiples of smaller ones
+    assert count_formulas(["Li", "O"], max_atoms=2000) == sum(
+        sum(math.gcd(a, n) == 1 for a in range(1, n)) for n in range(2, 2001)
+    )
+    metals = ELEMENT_CLASSES["metal"]
+    assert count_formulas(metals, max_atoms=4, min_elements=4) == math.comb(len(metals), 4)
+
+
+@pytest.mark.parametrize("neutral", [False, True])
+def test_pieces_and_forgetting_change_nothing(monkeypatch, neutral):
+    whole = collect(["Li", "Mn", "P", "S", "O", "C"], max_atoms=9, neutral=neutral)
+    monkeypatch.setattr(enumeration, "_ROWS", 7)
+    monkeypatch.setattr(enumeration, "_EXAMINED", 50)
+    monkeypatch.setattr(enumeration, "_REMEMBERED", 40)
+    for kept in (0, 10**6):
+        monkeypatch.setattr(enumeration, "_KEPT", kept)
+        blocks = list(
+            enumerate_formulas(
+                ["Li", "Mn", "P", "S", "O", "C"], max_atoms=9, max_elements=6, neutral=neutral
+            )
+        )
+        assert [f for block in blocks for f in block.formulas] == whole
+        assert sum(block.examined for block in blocks) == count_formulas(
+            ["Li", "Mn", "P", "S", "O", "C"], max_atoms=9
+        )
+        assert max(block.examined for block in blocks) < 60
+
+
+def test_memory_does_not_grow_with_the_number_of_formulas(monkeypatch):
+    monkeypatch.setattr(enumeration, "_ROWS", 500)
+    monkeypatch.setattr(enumeration, "_EXAMINED", 500)
+    monkeypatch.setattr(enumeration, "_REMEMBERED", 2000)
+    blocks = enumerate_formulas(["metal", "O", "halogen"], max_atoms=5, required=["halogen"])
+    next(blocks)
+    tracemalloc.start()
+    held = [tracemalloc.get_traced_memory()[0] for _ in itertools.islice(blocks, 200)]
+    tracemalloc.stop()
+    assert len(held) == 200
+    assert max(held[100:]) < max(held[:50]) + 50_000
+
+
+def test_many_choices_of_states_are_given_to_the_general_answer(monkeypatch):
+    elements = ["C", "Cl", "Br", "S", "Mn"]
+    few = collect(elements, max_atoms=8)
+    monkeypatch.setattr("xtalshift.chem.charge_neutrality._CHOICES", 0)
+    assert collect(elements, max_atoms=8) == few
+
+
+def test_accept_sees_only_what_passed_and_has_the_last_word():
+    seen = []
+
+    def accept(symbols, amounts):
+        seen.append((symbols, amounts.T.tolist()))
+        return amounts[0] == 2
+
+    found = collect(["Li", "Fe", "O"], max_atoms=5, accept=accept)
+    assert found == ["Li2O", "Fe2O3", "Li2FeO2"]
+    assert seen == [
+        (("Li", "O"), [[2, 1]]),
+        (("Fe", "O"), [[1, 1], [2, 3]]),
+        (("Li", "Fe", "O"), [[1, 1, 2], [2, 1, 2]]),
+    ]
+
+
+def test_names_are_symbols_and_classes():
+    assert read_elements(["Os", "O", "Li", "O"]) == ("Os", "O", "Li")
+    for name in ("alkali_metal", "alkali metals", "Alkali-Metal"):
+        assert read_elements([name]) == ("Li", "Na", "K", "Rb", "Cs", "Fr")
+    assert read_elements(["noble_gases"]) == ELEMENT_CLASSES["noble_gas"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("halogns", "did you mean 'halogen'"),
+        ("li", "did you mean 'Li'"),
+        ("Qq", "'Qq'. Use symbols"),
+    ],
+)
+def test_unknown_names_have_a_hint(name, hint):
+    with pytest.raises(NotFoundError, match=hint):
+        enumerate_formulas(["Li", name], max_atoms=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_atoms": 1}, "at most 1 atoms are fewer than the at least 2 elements"),
+        ({"min_elements": 4}, "at least 4 elements cannot be made of the 3 given .Li,O,F."),
+        ({"min_elements": 0}, "from 0 to all elements: expected a range"),
+        ({"min_elements": 3, "max_elements": 2}, "from 3 to 2 elements"),
+        ({"required": ["Na"]}, "must contain Na, which is not among the elements Li,O,F"),
+        ({"required": ["pnictogen"]}, "must contain pnictogen, which is not among"),
+        ({"required": ["Li", "O", "F"], "max_elements": 2}, "Li,O,F, but has at most 2 elements"),
+        ({"required": ["Li", "O", "F"], "max_atoms": 2}, "Li,O,F, but has at most 2 elements"),
+        ({"neutral": False, "ordered": True}, "order of electronegativity applies to the ions"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused_at_once(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        enumerate_formulas(["Li", "O", "F"], **{"max_atoms": 5} | changes)
+
+
+def test_classes_that_do_not_fit_together_are_refused():
+    elements = ["F", "Cl", "O", "S", "N", "P"]
+    required = ["halogen", "chalcogen", "pnictogen"]
+    with pytest.raises(
+        ConfigError, match="no set of at most 2 elements has one of each of halogen"
+    ):
+        count_formulas(elements, max_atoms=5, max_elements=2, required=required)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        ["Li", "Fe", "Mn", "P", "O", "S"],
+        ["H", "C", "N", "Cl", "O", "Cu"],
+        ["Cs", "Pb", "I", "Br", "Sn", "Na"],
+        ["He", "Au", "Te", "Ra", "Xe", "Al", "B", "Ti"],
+    ],
+)
+def test_smact_rules_are_those_of_smact(elements):
+    screening = pytest.importorskip("smact.screening")
+    limits = {"max_atoms": 7, "min_elements": 1, "max_elements": 4}
+    every = collect(elements, **limits, neutral=False)
+    kept = set(collect(elements, **limits, neutral=False, accept=load_smact_rules()))
+    sample = np.random.default_rng(0).permutation(every)[:200].tolist()
+    expected = [formula for formula in sample if screening.smact_validity(formula)]
+    assert [formula for formula in sample if formula in kept] == expected
+    assert 20 < len(expected) < 180

@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test lint format clean
+.PHONY: install run test test-newest test-oldest lint format clean
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed
@@ -26,10 +26,23 @@ lint: install
 test: lint
 	$(BIN)/pytest -m "not long"
 
+# The newest versions of all requirements, and the lowest ones that pyproject.toml admits, each in an
+# environment of its own. PyTorch stays at the pinned version: other builds are gigabytes.
+test-newest test-oldest: test-%: .venv-%/.installed
+	.venv-$*/bin/pytest -m "not long"
+
+.venv-newest/.installed .venv-oldest/.installed: .venv-%/.installed: pyproject.toml tools/lowest_versions.py
+	$(PYTHON) -m venv --clear .venv-$*
+	grep '^torch==' constraints.txt > .venv-$*/constraints.txt
+	test $* = newest || $(PYTHON) tools/lowest_versions.py >> .venv-$*/constraints.txt
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
+		-c .venv-$*/constraints.txt -e ".[test]"
+	touch $@
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest .venv-oldest runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

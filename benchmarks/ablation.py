@@ -31,7 +31,7 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
-from xtalshift.featurize import CompositionFeaturizer, Origin
+from xtalshift.featurize import CompositionFeaturizer, CompositionSource
 from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, RandomSplit
@@ -105,7 +105,7 @@ def load(table: str, rows: int) -> dict[str, Any]:
         "X": X,
         "y": y,
         "groups": groups,
-        "origin": Origin(parse_formulas(groups.tolist())[0], CompositionFeaturizer()),
+        "origin": CompositionSource(parse_formulas(groups.tolist())[0], CompositionFeaturizer()),
         "covariate": CovariateSplit(0.1).held_out(X, y, groups),
         "family": FamilySplit("F").held_out(X, y, groups),
     }

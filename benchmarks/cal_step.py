@@ -19,11 +19,15 @@ from collections.abc import Callable
 
 import torch
 
-from xtalshift.cal import CALConfig, CALTraining, attack, init, mixed_derivative, step
-from xtalshift.cal.attack import attack_objective_gradient
-from xtalshift.cal.step import random_environments
-from xtalshift.cal.weights import stability_gradient
-from xtalshift.nn import ARCHITECTURES, ERMConfig, ERMTraining, IRNet, Rows, TrainingData, erm_step
+from xtalshift.cal.attack import attack, attack_objective_gradient
+from xtalshift.cal.loop import CALTraining
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.step import random_environments, step
+from xtalshift.cal.weights import init, mixed_derivative, stability_gradient
+from xtalshift.nn.erm import ERMTraining, erm_step
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.settings import ARCHITECTURES, ERMConfig
 
 BATCH, FEATURES = 256, 145
 Jobs = dict[str, Callable[[], object]]

@@ -45,7 +45,7 @@ from xtalshift.model.dataset import groups_of, targets_of
 from xtalshift.model.intervals import calibrate, interval, join_scores, score_rows
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, KFoldSplit, PriorSplit, RandomSplit
-from xtalshift.splits.space import embed
+from xtalshift.splits.feature_space import embed
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.weighted import shift_weights
 

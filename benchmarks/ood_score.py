@@ -25,18 +25,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.data.settings import DataConfig
-from xtalshift.domain.held_out import auroc
-from xtalshift.domain.neighbours import NeighbourIndex
-from xtalshift.domain.novelty import Novelty
+from xtalshift.domain.neighbour_index import NeighbourIndex
+from xtalshift.domain.ood_score import Novelty
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
-from xtalshift.splits.clusters import cluster_points
-from xtalshift.splits.space import locate_formulas
+from xtalshift.splits.feature_space import cluster_points, locate_formulas
+from xtalshift.splits.splitter import Rows
 
 TABLES = {
     "mp_gap": "mp_gap.parquet",
@@ -103,8 +103,8 @@ def _groups(
         usable = usable[places.round().astype(int)]
     for element in usable.tolist():
         yield "element", SYMBOLS[element + 1], fractions[:, element] > 0
-    located = locate_formulas(X, formulas, 10)
-    codes = cluster_points(located.points, options.clusters)[located.numbers]
+    rows = Rows.of(X, None, formulas)
+    codes = cluster_points(locate_formulas(rows, 10), options.clusters)[rows.numbers]
     for cluster in range(options.clusters):
         if np.count_nonzero(codes == cluster) >= _MIN_GROUP:
             yield "LOCO", f"cluster {cluster}", codes == cluster
@@ -140,7 +140,10 @@ def _table(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
                 "n_train": len(known),
                 "n_id": m,
                 "n_ood": len(far),
-                "auroc": {key: auroc(values[m:], values[:m]) for key, values in scores.items()},
+                "auroc": {
+                    key: roc_auc_score(np.arange(len(values)) >= m, values)
+                    for key, values in scores.items()
+                },
                 "found_at_90": float((scores[DEFAULT][m:] > 0.9).mean()),
                 "false_at_90": float((scores[DEFAULT][:m] > 0.9).mean()),
                 "seconds": time.perf_counter() - start,

@@ -19,15 +19,12 @@ from pathlib import Path
 
 import torch
 
-from xtalshift.cal import (
-    CALConfig,
-    CALState,
-    attack,
-    mixed_derivative,
-    stability_gradient,
-    weight_gradient,
-)
-from xtalshift.nn import IRNet, Rows, erm_step
+from xtalshift.cal.attack import attack
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.weights import CALState, mixed_derivative, stability_gradient, weight_gradient
+from xtalshift.nn.erm import erm_step
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import Rows
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from reference.cal_unrolled import exact_weight_gradient

@@ -29,7 +29,7 @@ from xtalshift.splits import (
     SparseXSplit,
 )
 from xtalshift.splits.audit.fold_audit import audit_split
-from xtalshift.splits.space import embed
+from xtalshift.splits.feature_space import embed
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -55,13 +55,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images/splits.png"))
     options = parser.parse_args()
     data = DataConfig(dataset=options.table, target=options.target)
-    rows = prepare_rows(read_rows(data, need_target=True), data, {"X", "y"})
+    rows = prepare_rows(read_rows(data, need_target=True), data, {"X", "y"}).usable
     points = embed(rows.X, 2)
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
     figure, axes = plt.subplots(2, 4, figsize=(13, 7), sharex=True, sharey=True)
     for (name, splitter), axis in zip(SCHEMES.items(), axes.flat, strict=True):
-        fold = next(splitter.folds(rows.X, rows.y, rows.groups))
-        (found,) = audit_split([fold], rows.X, rows.y, rows.groups).folds
+        fold = next(splitter.folds(rows))
+        (found,) = audit_split([fold], rows).folds
         for part, colour in ((fold.train, _TRAIN), (fold.test, _TEST)):
             size = 1.5 if len(part) > 100 else 14  # noqa: PLR2004
             axis.scatter(*points[part].T, s=size, c=colour, linewidths=0, rasterized=True)

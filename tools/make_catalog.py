@@ -7,6 +7,7 @@ read the difference before committing it: ``.venv/bin/python tools/make_catalog.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import re
@@ -15,7 +16,9 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-CATALOGUE = Path(__file__).parents[1] / "src/xtalshift/data/catalog.toml"
+FOLDER = Path(__file__).parents[1] / "src/xtalshift/data"
+CATALOGUE = FOLDER / "catalog.toml"
+RICCI_TABLE = FOLDER / "ricci_seebeck.parquet"
 UNSTATED = "not stated in matminer's metadata; see the citation"
 MP = "CC BY 4.0 (Materials Project)"
 RICCI = (
@@ -213,21 +216,17 @@ KIND = {
 
 
 def ricci_seebeck() -> dict[str, Any]:
-    """Describe the transport table inside matminer's wheel, the default data set.
+    """Describe the default data set, the file that tools/make_ricci_table.py writes.
 
-    matminer states no unit, temperature or doping for this file. They follow from the publication
-    (300 K, 1e18 carriers/cm3) and from the table itself: m_p * sigma_p is e2 n / m_e for
-    n = 1e18/cm3 in isotropic materials, and kappa_p / sigma_p of the metals is the
+    Neither the table nor matminer states units, temperature or doping. They follow from the
+    publication (300 K, 1e18 carriers/cm3) and from the table itself: m_p * sigma_p is e2 n / m_e
+    for n = 1e18/cm3 in isotropic materials, and kappa_p / sigma_p of the metals is the
     Wiedemann-Franz ratio at 300 K.
     """
     return {
         "title": "Seebeck coefficient and transport of 47,737 computed materials (no network)",
-        "kind": "resource",
-        "package": "matminer",
-        "path": "utils/data_files/mp_transport/transport_database.tar.xz",
-        "member": "transport_database.csv",
-        "sha256": "d6cecdd6dc68ab95bc4348026e3872e77a186b96189a4e34dd253f8bacf0b08d",
-        "file_type": "tar.xz",
+        "sha256": hashlib.sha256(RICCI_TABLE.read_bytes()).hexdigest(),
+        "file_type": "parquet",
         "formula": "pretty_formula",
         "id": "mp_id",
         "target": "S_p",
@@ -242,7 +241,10 @@ def ricci_seebeck() -> dict[str, Any]:
             "for other tables of the same publication, and the values agree with them "
             "(m_p sigma_p = e2 n/m_e, Wiedemann-Franz)"
         ),
-        "licence": f"{RICCI_LICENCE}; shipped by matminer (modified BSD)",
+        "licence": (
+            f"CC BY 4.0 (the publication); {RICCI_LICENCE}; table as compiled by matminer "
+            "(modified BSD)"
+        ),
         "citation": RICCI,
         "reference": "https://doi.org/10.1038/sdata.2017.85",
         "n_rows": 47737,
@@ -268,7 +270,6 @@ def describe(name: str, facts: dict[str, Any]) -> dict[str, Any]:
     text = " ".join(facts["reference"].split())
     return {
         "title": stated.title,
-        "kind": "url",
         "url": facts["url"],
         "sha256": facts["hash"],
         "file_type": facts["file_type"],

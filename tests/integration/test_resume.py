@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from integration.tables import make_rows, write_rows
 from xtalshift.cli.main import main
 from xtalshift.estimators import network
-from xtalshift.nn import Checkpoint
+from xtalshift.nn.checkpoint import Checkpoint
 
 OFTEN = """
 import functools
@@ -133,7 +133,7 @@ def test_ctrl_c_keeps_the_training_and_the_same_command_continues(training, tmp_
     code, err = stop(training(out), checkpoint, 50, signal.SIGINT)
     assert code == 1
     assert err.splitlines()[-1] == (
-        "Stopped. What was finished is kept; the same command continues."
+        "Stopped. Finished work is kept; run the same command to continue."
     )
     assert "Traceback" not in err
     assert 50 <= epochs_done(checkpoint) < EPOCHS

@@ -47,7 +47,7 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     results = read(out)
     # 60 rows have 9 ID rows, which are too few to calibrate on
     assert all(record["coverage_90"] is None for record in results["records"])
-    assert "intervals of" not in outcome.out
+    assert "Coverage of the 90 % intervals" not in outcome.out
     assert results["schema_version"] == 1
     assert results["cleaning"]["rows_kept"] == 60
     assert results["provenance"]["data"]["unit"] == "eV"
@@ -117,19 +117,17 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
         width = (chosen["upper"] - chosen["lower"]).median()
         assert record["median_width_90"] == pytest.approx(width)
         if record["method"] == "ridge" and TESTS[record["split"]] == record["role"]:
-            shares.append(f"{100 * record['coverage_90']:.0f}")
-    line = (
-        f"90 % intervals of ridge hold {shares[0]} % of ID and {'/'.join(shares[1:])} % of "
-        "covariate/prior/family:F rows\n"
-    )
-    assert line in outcome.out
+            shares.append(f"{100 * record['coverage_90']:.0f} % on {record['split']}")
+    coverage = f"{', '.join(shares[:-1])} and {shares[-1]}"
+    assert f"Coverage of the 90 % intervals of ridge: {coverage}\n" in outcome.out
+    assert "Before you rely on these numbers:\n- " in outcome.out
     # the saved model, calibrated on all ID rows, says the same of OOD rows
     prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
     again = load_model(out / "model").predict_rows(prior["formula"].tolist())
     for name in ("lower", "upper", "std", "ood_score"):
         assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
     assert again.in_domain.tolist() == prior["in_domain"].tolist()
-    assert "How far to trust a prediction" in (out / "report.html").read_text()
+    assert "Interval evaluation" in (out / "report.html").read_text()
 
     rows[rows.columns[:8]].to_parquet(out / "predictions.parquet")
     for record in results["records"]:
@@ -137,7 +135,7 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     (out / "results.json").write_text(json.dumps(results))
     assert xtalshift("report", out).code == 0
     page = (out / "report.html").read_text()
-    assert "How far to trust a prediction" not in page
+    assert "Interval evaluation" not in page
     assert "Predictions against targets" in page
 
 

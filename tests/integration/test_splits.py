@@ -155,7 +155,7 @@ class TestBrokenPromises:
             return frame
 
         error = self.audit(xtalshift, gaps, renamed, tmp_path)
-        assert "promises to hold out all materials that contain F, but 1 such rows train" in error
+        assert "the split holds out all materials that contain F, but 1 such rows train" in error
         assert "such as CsF (id m" in error
 
     def test_also_where_the_row_is_for_model_selection(self, xtalshift, gaps, fluorides, tmp_path):
@@ -165,7 +165,7 @@ class TestBrokenPromises:
         table = pa.Table.from_pandas(frame).replace_schema_metadata(metadata)
         pq.write_table(table, fluorides)
         error = self.audit(xtalshift, gaps, lambda same: same, tmp_path)
-        assert "promises to hold out all materials that contain F, but 1 such rows train" in error
+        assert "the split holds out all materials that contain F, but 1 such rows train" in error
 
     def test_the_rule_is_checked_with_its_own_target_or_not_at_all(
         self, xtalshift, gaps, fluorides, tmp_path
@@ -177,7 +177,7 @@ class TestBrokenPromises:
         frame.to_csv(tmp_path / "without.csv", index=False)
         gone = xtalshift("audit", tmp_path / "without.csv", tmp_path / "p.parquet", "--quick")
         assert gone.code == 0, gone.err
-        assert "what the split promises is not checked: no target column 'gap'" in gone.err
+        assert "the rule of the split is not checked: no target column 'gap'" in gone.err
 
     def test_the_same_rows_in_another_order(self, xtalshift, gaps, tmp_path):
         frame = pd.read_csv(gaps, keep_default_na=False).drop(columns="id")
@@ -208,7 +208,7 @@ class TestBrokenPromises:
         (("--scheme", "time"), "scheme time needs the parameter times=COLUMN"),
         (("--scheme", "prior"), "more than one column can be the target"),
         (("--scheme", "random", "--inner", "kfolds"), "did you mean 'kfold'"),
-        (("--scheme", "random", "--id-col", "lab"), "stands in several rows"),
+        (("--scheme", "random", "--id-col", "lab"), "id 'A' is in several rows"),
         (("--scheme", "random", "-p", "share=20"), "between 0 and 1 (0.2 for 20 %)"),
         (("--scheme", "random", "--thin", "2"), "setting 'thin' = 2.0"),
     ],

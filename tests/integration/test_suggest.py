@@ -41,7 +41,7 @@ def fails(outcome, *words, code=1):
     assert outcome.code == code, outcome.err
     errors = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1, outcome.err
-    assert "fault of xtalshift" not in errors[0]
+    assert "bug in xtalshift" not in errors[0]
     for word in words:
         assert word in errors[0]
 

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from xtalshift.nn import IRNet, Rows
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import Rows
 
 
 class TanhNet(nn.Module):

@@ -1,37 +1,14 @@
-"""The composition features as matminer computes them: slow, and the measure of ours."""
+"""The composition features as matminer computes them: slow, the reference for ours."""
 
 from __future__ import annotations
 
-import io
-import tarfile
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["matminer_features", "matminer_names", "ricci_formulas"]
-
-
-def ricci_formulas() -> list[str]:
-    """Return the distinct formulas of Ricci et al., Sci. Data 4, 170085 (2017), in file order.
-
-    They ship inside the wheel of matminer.
-    """
-    spec = find_spec("matminer")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = Path(spec.origin).parent / "utils" / "data_files" / "mp_transport"
-    with tarfile.open(folder / "transport_database.tar.xz") as archive:
-        member = archive.extractfile("transport_database.csv")
-        assert member is not None
-        table = pd.read_csv(
-            io.BytesIO(member.read()), usecols=["pretty_formula"], keep_default_na=False
-        )
-    return table["pretty_formula"].drop_duplicates().tolist()
+__all__ = ["matminer_features", "matminer_names"]
 
 
 def matminer_features(formulas: Sequence[str], *, impute_nan: bool) -> NDArray[np.float64]:

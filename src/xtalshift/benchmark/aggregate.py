@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
 
 __all__ = ["Key", "Runs", "label_of"]
@@ -30,13 +31,6 @@ FACTS = (
 COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
 MIN_FOLDS = 5
 """From so many folds on an interval is over folds, else over the formulas of the test rows."""
-TARGET_ONLY = ("target-ridge", "target-gp", "target-lightgbm")
-"""What label efficiency is measured against: methods that see target labels and nothing else."""
-ADAPTED_NETWORKS = (
-    "fine-tune", "l2-sp", "head-only", "joint", "targeted-cal", "targeted-cal-eps0", "residual-gp",
-    "residual-gp-tuned",
-)  # fmt: skip
-"""Methods that start from `erm`, so that what they forget can be measured."""
 
 
 def label_of(name: str, variant: str, budget: int) -> str:
@@ -117,15 +111,15 @@ class Runs:
     def _forgetting(self, key: Key) -> float | None:
         """Return how an adapted network's ID error differs from that of the network it was."""
         runs = self.of(key, "id")
-        if runs[0]["method"] not in ADAPTED_NETWORKS:
-            return None
+        method = runs[0]["method"]
+        start = METHODS[method].starts_from if method in METHODS else None
         sources = [
             self.of(other, "id")
             for other in self.names()
             if (*other[:2], *other[3:]) == (*key[:2], "", 0)
         ]
         for source in sources:
-            same = source and source[0]["method"] == "erm"
+            same = source and source[0]["method"] == start
             if same and source[0]["features"] == runs[0]["features"]:
                 after, before = _in_common([runs, source])
                 means = [_over_seeds(part, "mae")[0] for part in (after, before)]
@@ -159,12 +153,13 @@ class Runs:
             common = _in_common([found[budget] for budget in budgets])
             if not common[0]:
                 continue
+            method = common[0][0]["method"]
             means, spreads = zip(*(_over_seeds(runs, "mae") for runs in common), strict=True)
             curves.append(
                 {
                     "data": data, "split": split, "name": name, "variant": variant,
-                    "method": common[0][0]["method"], "budgets": budgets,
-                    "target_only": common[0][0]["method"] in TARGET_ONLY,
+                    "method": method, "budgets": budgets,
+                    "target_only": method in METHODS and METHODS[method].family == "target-only",
                     "mae": list(means), "mae_sd": list(spreads),
                 }
             )  # fmt: skip

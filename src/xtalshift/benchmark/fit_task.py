@@ -15,7 +15,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize.composition import Blocks
 from xtalshift.methods import METHODS
 from xtalshift.model import FitRows, FittedModel, fit
-from xtalshift.model.fit import find_domain
+from xtalshift.model.fitting import find_domain
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -64,7 +64,7 @@ def fit_task(
     progress, checkpoint
         As in `xtalshift.fit`.
     """
-    sees = METHODS[task.method].sees
+    sees = METHODS[task.method].target_access
     target = fold.target[:0]
     if sees == "features":
         rows = np.concatenate([fold.target, fold.test_rows])

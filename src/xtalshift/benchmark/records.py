@@ -9,9 +9,13 @@ from typing import Any, Literal, Self
 __all__ = [
     "COVERAGE_COLUMNS",
     "HISTORY_FILE",
+    "KIND",
     "PREDICTIONS_FILE",
+    "READABLE_VERSIONS",
     "RESULTS_FILE",
     "SCHEMA_VERSION",
+    "SUMMARY_FILE",
+    "SUMMARY_VERSION",
     "TRUST_COLUMNS",
     "Plain",
     "Role",
@@ -24,6 +28,12 @@ PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.json"
 SCHEMA_VERSION = 2
 """Of ``results.json``: 2 since `run` is a benchmark; 1 had ``cleaning`` where 2 has ``intake``."""
+READABLE_VERSIONS = (1, 2)
+"""Versions of ``results.json`` that can be reported."""
+
+SUMMARY_FILE = "summary.json"
+SUMMARY_VERSION = 2
+KIND = "xtalshift-benchmark-summary"
 
 TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domain")
 """Columns of ``predictions.parquet`` that say how far to trust a prediction."""

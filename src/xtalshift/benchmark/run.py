@@ -17,10 +17,10 @@ from xtalshift.benchmark.fit_task import find_domains
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.benchmark.records import SUMMARY_FILE, Plain, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
-from xtalshift.benchmark.summary import SUMMARY_FILE, rank_so_far, summarise
+from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
 from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.errors import ConfigError

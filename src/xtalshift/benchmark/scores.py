@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.interval_evaluation import RowIntervals
 from xtalshift.benchmark.problem import FoldRows, Problem
 from xtalshift.benchmark.records import Score
+from xtalshift.benchmark.row_intervals import RowIntervals
 from xtalshift.chem.families import FAMILIES
 from xtalshift.metrics import (
     bootstrap_mean,

@@ -80,7 +80,7 @@ class BenchmarkSplit(Settings):
     Attributes
     ----------
     scheme, params
-        As in `xtalshift.splits.settings.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
+        As in `xtalshift.splits.split_spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
     data : list of str
         Names of the tables it is for; empty: all.
     max_folds : int, optional
@@ -258,7 +258,7 @@ class BenchmarkSpec(MethodSettings):
         for entry in self.methods:
             method = METHODS[entry.method]
             budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
-            if method.sees == "labels" and not budgets:
+            if method.target_access == "labels" and not budgets:
                 raise ConfigError(
                     f"method {entry.name!r} uses target labels, and there are no budgets; add "
                     "budgets = [64], or leave the method out"

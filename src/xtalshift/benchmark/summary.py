@@ -9,15 +9,12 @@ import numpy as np
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.benchmark.records import KIND, SUMMARY_VERSION, Plain, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.methods import METHODS
 
-__all__ = ["SUMMARY_FILE", "SUMMARY_VERSION", "rank_so_far", "summarise"]
+__all__ = ["rank_so_far", "summarise"]
 
-SUMMARY_FILE = "summary.json"
-SUMMARY_VERSION = 1
-KIND = "xtalshift-benchmark-summary"
 _N_SHOWN = 6
 
 
@@ -95,8 +92,8 @@ def _methods(records: Sequence[TaskRecord]) -> list[Plain]:
                 "name": record.name,
                 "method": record.method,
                 "features": record.features,
-                "kind": method.kind,
-                "sees": method.sees,
+                "kind": method.family,
+                "sees": method.target_access,
                 "row_cap": None,
             },
         )

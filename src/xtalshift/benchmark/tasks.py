@@ -87,6 +87,8 @@ class TaskContext(Settings):
 def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
     """Return all tasks, those of the first seed first, so that early results compare all methods.
 
+    Those of a seed begin with the longest, so that no worker waits for one at the end.
+
     Parameters
     ----------
     spec : BenchmarkSpec
@@ -106,9 +108,11 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
         for key, fold in shared.folds.items()
         for entry in spec.methods
         for name, features in _features(entry, spec)
-        for budget in (fold.budgets if METHODS[entry.method].sees == "labels" else (0,))
+        for budget in (fold.budgets if METHODS[entry.method].target_access == "labels" else (0,))
     ]
-    return sorted(tasks, key=lambda task: shared.folds[task.fold].seed)
+    return sorted(
+        tasks, key=lambda task: (shared.folds[task.fold].seed, -METHODS[task.method].cost)
+    )
 
 
 def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, Blocks]]:

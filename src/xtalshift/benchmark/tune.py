@@ -91,7 +91,7 @@ def _error(
 ) -> float:
     """Return the mean absolute error on rows for selection, infinite if it is no number."""
     train, rows = None, fold.val
-    if METHODS[task.method].sees == "labels":
+    if METHODS[task.method].target_access == "labels":
         labels = fold.target[: task.budget]
         kept = len(labels) - len(labels) // 5
         if len(labels) >= MIN_LABELS:

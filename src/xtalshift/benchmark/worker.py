@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.fit_task import fit_task
-from xtalshift.benchmark.interval_evaluation import RowIntervals, evaluate_intervals
 from xtalshift.benchmark.plugins import load_plugins
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (
@@ -23,6 +22,7 @@ from xtalshift.benchmark.records import (
     TRUST_COLUMNS,
     TaskRecord,
 )
+from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
 from xtalshift.benchmark.scores import evaluate
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xtalshift.cal.substitution import Trials, list_trials
+from xtalshift.cal.attack import Attacked, attack, ball_norm
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.step import Attack
 from xtalshift.cal.torch_features import TorchFeatures
+from xtalshift.cal.weights import CALState
+from xtalshift.chem.charge_neutrality import has_state
+from xtalshift.chem.element_similarity import similar_elements
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.nn import Rows, row_losses
-from xtalshift.nn.padded_compositions import Slots
+from xtalshift.nn.padded_compositions import Slots, pad_compositions
+from xtalshift.nn.rows import Rows, mean_loss, row_losses
 
-__all__ = ["MIN_FRACTION", "CompositionAttack", "Within"]
+__all__ = [
+    "MIN_FRACTION",
+    "CompositionAttack",
+    "Trials",
+    "Within",
+    "attack_compositions",
+    "list_trials",
+]
 
 MIN_FRACTION = 1e-3
 """No fraction falls below this (or below where it starts, if that is less)."""
@@ -359,3 +373,135 @@ def _centre(values: Tensor, free: Tensor) -> Tensor:
     values = torch.where(free, values, 0.0)
     mean = values.sum(dim=1, keepdim=True) / free.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.where(free, values - mean, 0.0)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """m replacements of one element in one row; all fields of shape (m,).
+
+    `place` numbers the trials of a row; `keeps_charge` says that the assigned states stay, so that
+    the row is certainly neutral.
+    """
+
+    row: Tensor
+    slot: Tensor
+    element: Tensor
+    place: Tensor
+    keeps_charge: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, indices: Tensor | slice) -> Trials:
+        """Return some of the trials."""
+        return Trials(
+            self.row[indices],
+            self.slot[indices],
+            self.element[indices],
+            self.place[indices],
+            self.keeps_charge[indices],
+        )
+
+    def split(self, size: int) -> list[Trials]:
+        """Return them in pieces of `size`."""
+        return [self.take(slice(at, at + size)) for at in range(0, len(self), size)]
+
+    def rows_of(self, slots: Slots) -> Slots:
+        """Return the m substituted rows; their charges do not matter."""
+        rows = slots.take(self.row)
+        return replace(
+            rows, elements=rows.elements.scatter(1, self.slot[:, None], self.element[:, None])
+        )
+
+    def apply(self, slots: Slots) -> Slots:
+        """Return all rows with these replacements, at most one a row, and the charges they have."""
+        elements, charges = slots.elements.clone(), slots.charges.clone()
+        elements[self.row, self.slot] = self.element
+        done = Slots(elements, slots.amounts, charges)
+        other = self.row[~self.keeps_charge]
+        if len(other):
+            new = pad_compositions(
+                done.take(other).to_compositions(), dtype=charges.dtype, device=charges.device
+            )
+            charges[other, : new.charges.shape[1]] = new.charges
+        return done
+
+
+def list_trials(
+    slots: Slots,
+    replaced: Tensor,
+    neighbours: int,
+    charge_neutral: bool,  # noqa: FBT001
+) -> Trials:
+    """Return every replacement that may be tried, row by row, nearest elements first."""
+    table, states = _neighbour_tables(neighbours, slots.elements.device)
+    known = slots.known_charges[:, None] & (slots.elements > 0)
+    middle = states.shape[1] // 2
+    state = torch.where(known, slots.charges, 0.0).round().to(torch.int64) + middle
+    alone = (slots.elements > 0).sum(dim=1, keepdim=True) == 1
+    # an elementary row has the state 0, which is no common one of any element
+    asked = torch.where(known & charge_neutral & ~alone, state, states.shape[1])
+    candidates = table[asked, slots.elements]  # (n, k, neighbours)
+    present = (candidates[..., None] == slots.elements[:, None, None, :]).any(dim=3)
+    row, slot, at = ((candidates > 0) & ~present & ~replaced[:, :, None]).nonzero(as_tuple=True)
+    element = candidates[row, slot, at]
+    keeps = known[row, slot] & (states[element, state[row, slot]] | alone[row, 0])
+    return Trials(row, slot, element, slot * neighbours + at, keeps)
+
+
+@cache
+def _neighbour_tables(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return candidates by state and Z, shape (18, 119, count), and `has_state`, as tensors.
+
+    The state s has the index s + 8; the last index is for any state.
+    """
+    states = has_state()
+    middle = states.shape[1] // 2
+    asked = [*range(-middle, middle + 1), None]
+    table = np.stack([similar_elements(count, state) for state in asked]).astype(np.int64)
+    return torch.from_numpy(table).to(device), torch.from_numpy(states.copy()).to(device)
+
+
+ROUNDING = 1e-6
+
+
+def attack_compositions(features: TorchFeatures) -> Attack:
+    """Return an attack that moves compositions; their features follow.
+
+    Parameters
+    ----------
+    features : TorchFeatures
+        From compositions to the standardised features of the model.
+
+    Returns
+    -------
+    callable
+        For `xtalshift.cal.step`. Its rows have ``compositions``. The path of the weight gradient is
+        the last displacement: the unrolled formula is exact for features that move freely only.
+    """
+
+    def attacker(model: nn.Module, rows: Rows, state: CALState, config: CALConfig) -> Attacked:
+        if not config.attacks:
+            return attack(model, rows, state, config)
+
+        def within(displacement: Tensor) -> Tensor:
+            if config.ball == "none":
+                return torch.ones(displacement.shape[:-1], dtype=torch.bool, device=rows.x.device)
+            size = ball_norm(displacement, state.weights, config.ball)
+            return size <= config.epsilon * (1 + ROUNDING)
+
+        mover = CompositionAttack(
+            features,
+            steps=config.attack_steps,
+            step_size=config.attack_step_size,
+            fraction_budget=config.fraction_budget,
+            charge_neutral=config.charge_neutral,
+            substitutions=config.substitutions,
+            neighbours=config.neighbours,
+        )
+        with torch.no_grad():
+            start_loss = mean_loss(model(rows.x), rows.y, rows.weights)
+        x_adv, moved = mover(model, rows, state.weights, float(state.gamma), within, None)
+        return Attacked(replace(rows, x=x_adv, compositions=moved), x_adv - rows.x, start_loss)
+
+    return attacker

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from xtalshift.cal.config import CALConfig
+from xtalshift.cal.settings import Environments
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.families import family_codes
 from xtalshift.errors import ConfigError
@@ -17,9 +17,10 @@ __all__ = ["assign_environments"]
 
 
 def assign_environments(
-    config: CALConfig,
+    kind: Environments,
     x: NDArray[np.floating],
     *,
+    n_clusters: int,
     compositions: Compositions | None = None,
     given: ArrayLike | None = None,
     seed: int,
@@ -33,10 +34,12 @@ def assign_environments(
 
     Parameters
     ----------
-    config : CALConfig
-        Gives the kind and the number of clusters.
+    kind : {"random", "clusters", "families", "given"}
+        How rows are grouped.
     x : ndarray of float, shape (n, d)
         Standardised features.
+    n_clusters : int
+        For ``clusters``.
     compositions : Compositions of n rows, optional
         For ``families``.
     given : array_like, shape (n,), optional
@@ -54,19 +57,21 @@ def assign_environments(
     ConfigError
         If what the kind needs is missing.
     """
-    if config.environments == "random":
+    if kind == "random":
         return None
-    if config.environments == "clusters":
-        count = min(config.n_environments, len(np.unique(x, axis=0)))
+    if kind == "clusters":
+        if n_clusters < 1:
+            raise ConfigError(f"n_environments = {n_clusters}; expected at least 1")
+        count = min(n_clusters, len(np.unique(x, axis=0)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # threads on Windows
             found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed).fit(x)
         labels = np.asarray(found.labels_)
-    elif config.environments == "families":
+    elif kind == "families":
         if compositions is None:
             raise ConfigError(
-                "environments = 'families' needs formulas: give origin=Origin(...) to fit, use "
-                "FormulaRegressor, or choose environments = 'clusters'"
+                "environments = 'families' needs formulas: give origin=CompositionSource(...) to "
+                "fit, use FormulaRegressor, or choose environments = 'clusters'"
             )
         labels = family_codes(compositions)
     else:

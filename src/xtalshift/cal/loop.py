@@ -10,33 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from xtalshift.cal.attack import attack
-from xtalshift.cal.config import CALConfig
-from xtalshift.cal.sampling import select_hardest
-from xtalshift.cal.state import CALState, init
+from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack, StepReport, step
-from xtalshift.cal.weights import close_epoch
+from xtalshift.cal.weights import CALState, close_epoch, init
 from xtalshift.errors import TrainingError
-from xtalshift.nn import (
-    Checkpoint,
-    LossLog,
-    Parameters,
+from xtalshift.nn.checkpoint import State
+from xtalshift.nn.erm import erm_step
+from xtalshift.nn.irnet import Parameters, copy_parameters
+from xtalshift.nn.rows import (
     Rows,
-    Training,
     TrainingData,
-    TrainResult,
-    copy_parameters,
+    draw_batches,
     draw_order,
-    erm_step,
     iterate_batches,
-    run_training,
+    row_losses,
+)
+from xtalshift.nn.training import (
+    LossLog,
+    Training,
+    cosine_rate,
+    make_adamw,
+    predict_rows,
     update_ema,
 )
-from xtalshift.nn.checkpoint import State
-from xtalshift.nn.objectives.joint import draw_batches
-from xtalshift.nn.training import cosine_rate
-from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["CALTraining", "train_cal"]
+__all__ = ["CALTraining", "select_hardest"]
 
 TARGET_STEPS = 10
 """With replay an epoch has at least so many CAL steps, however few target labels there are."""
@@ -60,7 +58,16 @@ class CALTraining(Training):
         Bootstrap of each member of an ensemble.
     attacker : callable
         The attack.
+
+    Notes
+    -----
+    The best parameters are chosen among the epochs that attacked: those of the warm-up are plain
+    training. The record of an epoch holds the size of its attack, so that an attack that does
+    nothing shows.
     """
+
+    name = "CAL"
+    config: CALConfig
 
     def __init__(
         self,
@@ -72,12 +79,7 @@ class CALTraining(Training):
         sample: Tensor | None = None,
         attacker: Attack = attack,
     ) -> None:
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        optimizer = make_adamw(model.parameters(), config.learning_rate, config.weight_decay)
         super().__init__(model, optimizer, data.train, generator, sample=sample)
         self.config = config
         self.target = data.target
@@ -243,59 +245,31 @@ class CALTraining(Training):
         }
 
 
-def train_cal(
-    model: nn.Module,
-    data: TrainingData,
-    config: CALConfig,
-    generator: torch.Generator,
-    *,
-    sample: Tensor | None = None,
-    attacker: Attack = attack,
-    progress: Progress = NO_PROGRESS,
-    checkpoint: Checkpoint | None = None,
-    name: str = "CAL",
-) -> TrainResult:
-    """Train by Crystal Adversarial Learning (arXiv:2408.09297).
+def select_hardest(
+    model: nn.Module, rows: Rows, count: int, sample: Tensor | None = None
+) -> Tensor:
+    """Return the numbers of the `count` rows with the largest loss, hardest first.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Trained in place; called as ``model(x, generator)``.
-    data : TrainingData
-        Rows on the device of `model`; target labels make it targeted.
-    config : CALConfig
-        Settings.
-    generator : torch.Generator
-        On the device of `model`; draws batches, environments and dropout.
+        Evaluated without dropout.
+    rows : Rows
+        All source rows; none is lost, whatever their number.
+    count : int
+        Rows wanted; all are returned if there are fewer.
     sample : Tensor of int64, shape (members, n), optional
-        Bootstrap of each member of an ensemble.
-    attacker : callable
-        The attack; by default on features.
-    progress : Progress
-        Told after each epoch.
-    checkpoint : Checkpoint, optional
-        Where a killed training goes on.
-    name : str
-        What the progress line is called.
+        Bootstrap of each member of an ensemble; rows are chosen from it.
 
     Returns
     -------
-    TrainResult
-        ``"best"`` is chosen among the epochs that attacked: parameters of the warm-up are plain
-        training, not CAL. The history holds the size of the attack per epoch, so that one that
-        does nothing shows.
-
-    Raises
-    ------
-    TrainingError
-        If the loss diverges twice; the message names epoch, batch and part.
+    Tensor of int64, shape (min(count, n),); of an ensemble (members, min(count, n))
     """
-    return run_training(
-        CALTraining(model, data, config, generator, sample=sample, attacker=attacker),
-        data.validation,
-        epochs=config.epochs,
-        patience=config.patience,
-        name=name,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    predictions = predict_rows(model, rows.x)
+    losses = row_losses(predictions, rows.y.expand_as(predictions))
+    if rows.weights is not None:
+        losses = losses * rows.weights
+    if sample is not None:
+        losses = losses.gather(-1, sample)
+    order = torch.argsort(losses, dim=-1, descending=True, stable=True)[..., :count]
+    return order if sample is None else sample.gather(-1, order)

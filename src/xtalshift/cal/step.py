@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from xtalshift.cal.attack import Attacked, attack
-from xtalshift.cal.config import CALConfig
-from xtalshift.cal.state import CALState
+from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.weights import (
+    CALState,
     mixed_derivative,
     stability_gradient,
     update_weights,
     weight_gradient,
 )
-from xtalshift.nn import Rows, copy_parameters, draw_order, erm_step, mean_loss
+from xtalshift.nn.erm import erm_step
+from xtalshift.nn.irnet import copy_parameters
+from xtalshift.nn.rows import Rows, draw_order, mean_loss
 
 __all__ = ["Attack", "StepReport", "random_environments", "step"]
 

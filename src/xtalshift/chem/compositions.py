@@ -1,4 +1,4 @@
-"""Many formulas at once, as one sparse table of element amounts."""
+"""Many formulas as one sparse table of element amounts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.formulas import Hydrates, parse_formula
+from xtalshift.chem.formulas import Hydrates, check_hydrates, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
 
 __all__ = ["Compositions", "parse_formulas"]
 
-_DECIMALS = 10**6  # reduced formulas tell amounts apart up to six decimals
+_DECIMALS = 10**6  # reduced formulas round amounts to six decimals
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Compositions:
         """Return the atomic fractions, shape (n, 118); column Z - 1; invalid rows are NaN."""
         fractions = np.zeros((len(self), len(SYMBOLS) - 1))
         fractions[self._rows(), self.z.astype(np.intp) - 1] = self.amounts
-        with np.errstate(invalid="ignore"):  # 0 / 0 of an invalid row is the NaN that is wanted
+        with np.errstate(invalid="ignore"):  # invalid rows: 0 / 0 = NaN
             fractions /= fractions.sum(axis=1, keepdims=True)
         return fractions
 
@@ -76,17 +76,17 @@ class Compositions:
             If `symbol` is not an element.
         """
         if symbol not in ATOMIC_NUMBERS:
-            parse_formula(symbol)  # says what is wrong and may have a hint
+            parse_formula(symbol)  # a clearer message for an unknown symbol
             raise FormulaError(f"{symbol!r} is not one element; give a symbol such as 'Fe'")
         found = np.zeros(len(self), dtype=np.bool_)
         found[self._rows()[self.z == ATOMIC_NUMBERS[symbol]]] = True
         return found
 
     def reduced_formulas(self) -> NDArray[np.object_]:
-        """Return one key per row, equal where the element ratios are equal.
+        """Return one formula per row, equal for equal element ratios.
 
         Amounts are rounded to six decimals and divided by their greatest common divisor;
-        elements stand in order of electronegativity, as in ``Fe2O3``. Invalid rows give ``""``.
+        elements are in order of electronegativity, as in ``Fe2O3``. Invalid rows give ``""``.
 
         Returns
         -------
@@ -104,7 +104,7 @@ class Compositions:
         formulas = np.empty(len(self), dtype=object)
         bounds = self.starts.tolist()
         formulas[:] = ["".join(words[a:b]) for a, b in pairwise(bounds)]
-        vanished = scaled < 1  # an amount that six decimals cannot show
+        vanished = scaled < 1  # amounts that round to zero
         for row in np.unique(self._rows()[vanished]):
             span = slice(bounds[row], bounds[row + 1])
             formulas[row] = _exact_formula(symbols[span], amounts[span])
@@ -118,7 +118,7 @@ class Compositions:
 def parse_formulas(
     texts: Iterable[object], *, hydrates: Hydrates = "refuse", chunk_size: int = 8192
 ) -> tuple[Compositions, NDArray[np.object_], NDArray[np.object_]]:
-    """Read many formulas; a bad one gives an invalid row and a reason, never an exception.
+    """Parse many formulas; a bad one gives an invalid row and a reason instead of an exception.
 
     Parameters
     ----------
@@ -137,7 +137,13 @@ def parse_formulas(
         Why a row is invalid; ``""`` for good rows.
     notes : ndarray of object, shape (n,)
         Remarks on how a row was read, joined by ``"; "``; mostly ``""``.
+
+    Raises
+    ------
+    ConfigError
+        If `hydrates` is unknown.
     """
+    check_hydrates(hydrates)
     items: Sequence[object] = texts if isinstance(texts, list) else list(texts)
     reasons = np.full(len(items), "", dtype=object)
     notes = np.full(len(items), "", dtype=object)
@@ -155,7 +161,7 @@ def _parse_chunk(
     reasons: NDArray[np.object_],
     notes: NDArray[np.object_],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
-    """Read a chunk: all plain rows at once, the others one by one."""
+    """Parse the plain rows of a chunk at once and the others one by one."""
     rows, z, amounts = read_plain(texts)
     sizes = np.bincount(rows, minlength=len(texts))
     extra_z: list[int] = []
@@ -185,7 +191,7 @@ def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _formula_rank() -> NDArray[np.int64]:
-    """Return the place of each Z in a formula: by electronegativity, then by symbol."""
+    """Return the rank of each Z in a formula, by electronegativity and then by symbol."""
     electronegativity = load_elements().electronegativity
     order = np.lexsort((np.array(SYMBOLS), np.nan_to_num(electronegativity, nan=np.inf)))
     return np.argsort(order)

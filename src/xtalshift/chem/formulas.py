@@ -1,25 +1,33 @@
-"""Chemical formulas: text -> amounts of elements, with a reason for every text refused."""
+"""Parse one chemical formula: text to amounts of elements, or the reason for refusing it."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn, get_args
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
-from xtalshift.errors import FormulaError
+from xtalshift.errors import ConfigError, FormulaError
 
-__all__ = ["MAX_AMOUNT", "MAX_LENGTH", "MIN_AMOUNT", "Hydrates", "ParsedFormula", "parse_formula"]
+__all__ = [
+    "MAX_AMOUNT",
+    "MAX_LENGTH",
+    "MIN_AMOUNT",
+    "Hydrates",
+    "ParsedFormula",
+    "check_hydrates",
+    "parse_formula",
+]
 
 Hydrates = Literal["refuse", "expand"]
 
 MAX_LENGTH = 1000
-"""Longest text, in characters, that is read as a formula."""
+"""Longest formula in characters."""
 
 MIN_AMOUNT = 1e-8
 """Smaller amounts are dropped (the tolerance of pymatgen)."""
 
 MAX_AMOUNT = 1e9
-"""Larger amounts are refused: beside them one atom is lost in rounding."""
+"""Larger amounts are refused: a single atom beside them would be lost in rounding."""
 
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -53,7 +61,7 @@ class ParsedFormula(NamedTuple):
     amounts : tuple of float
         Their amounts (atoms per formula) as written: neither reduced nor normalised.
     notes : tuple of str
-        What was read in a way that the writer may want to know.
+        Remarks on how the text was read, such as ``"D counted as H"``.
     """
 
     z: tuple[int, ...]
@@ -62,17 +70,18 @@ class ParsedFormula(NamedTuple):
 
 
 def parse_formula(text: object, *, hydrates: Hydrates = "refuse") -> ParsedFormula:
-    """Read one chemical formula.
+    """Parse one chemical formula.
 
-    Brackets ``() [] {}`` may be nested; amounts may be fractional (``0.5``, ``.5``) or
-    scientific (``1e-3``); subscript digits are read as digits; D and T count as H.
+    Brackets ``() [] {}`` may be nested. Amounts may be fractional (``0.5``, ``.5``) or in
+    scientific notation (``1e-3``). Subscript digits are digits. D and T count as H.
 
     Parameters
     ----------
     text : str
         The formula, such as ``"Ca10(PO4)6(OH)2"``.
     hydrates : {"refuse", "expand"}, default "refuse"
-        What to do with parts joined by a dot or star, such as ``CuSO4·5H2O``.
+        Refuse formulas of parts joined by a dot or star, such as ``CuSO4·5H2O``, or add up
+        the parts.
 
     Returns
     -------
@@ -81,14 +90,17 @@ def parse_formula(text: object, *, hydrates: Hydrates = "refuse") -> ParsedFormu
     Raises
     ------
     FormulaError
-        If the text is not a neutral formula with positive amounts of known elements; the
-        message quotes the text and says where and what to change.
+        If the text is not a neutral formula with positive amounts of known elements. The
+        message quotes the text, the position of the error and the remedy.
+    ConfigError
+        If `hydrates` is unknown.
 
     Examples
     --------
     >>> parse_formula("Fe2(SO4)3")
     ParsedFormula(z=(26, 16, 8), amounts=(2.0, 3.0, 12.0), notes=())
     """
+    check_hydrates(hydrates)
     if not isinstance(text, str):
         raise FormulaError(
             f"formula {_quote(text)} is of type {type(text).__name__}, not text; "
@@ -106,8 +118,14 @@ def parse_formula(text: object, *, hydrates: Hydrates = "refuse") -> ParsedFormu
     return scan.result()
 
 
+def check_hydrates(hydrates: str) -> None:
+    """Raise `ConfigError` if `hydrates` is not a value of `Hydrates`."""
+    if hydrates not in get_args(Hydrates):
+        raise ConfigError(f"hydrates={hydrates!r}: use 'refuse' or 'expand'")
+
+
 class _Scan:
-    """One pass over the tokens of a text; an explicit stack holds the open brackets."""
+    """One pass over the tokens of a text, with a stack of open brackets."""
 
     def __init__(self, text: str, hydrates: Hydrates) -> None:
         self.text = text
@@ -122,7 +140,7 @@ class _Scan:
         self.previous = "start"
 
     def refuse(self, what: str, position: int, remedy: str) -> NoReturn:
-        """Raise with the text, the position (counted from 1) and the remedy."""
+        """Raise `FormulaError` with the position counted from 1."""
         where = f"at character {position + 1}"
         raise FormulaError(f"formula {_quote(self.text)}: {what} {where}; {remedy}")
 
@@ -154,7 +172,7 @@ class _Scan:
                 self.read_other(token, position)
 
     def prepared(self) -> str:
-        """Return the text of the same length with plain digits and certain hydrate dots."""
+        """Return a text of the same length with plain digits and unambiguous hydrate dots."""
         text = self.text.translate(_SUBSCRIPTS)
         if text != self.text:
             self.notes.append("subscript digits read as plain digits")
@@ -240,7 +258,7 @@ class _Scan:
         )
 
     def close_part(self, position: int) -> None:
-        """End the formula, or its part before a hydrate dot."""
+        """Finish the formula, or the part before a hydrate dot."""
         if self.groups:
             bracket, opened, _ = self.groups[-1]
             self.refuse(f"{bracket!r} is not closed", opened, "close it")
@@ -253,7 +271,7 @@ class _Scan:
         self.amounts[first:] = [amount * factor for amount in self.amounts[first:]]
 
     def result(self) -> ParsedFormula:
-        """Sum repeated elements, drop negligible ones and check the amounts."""
+        """Sum repeated elements, drop negligible amounts and check the others."""
         total: dict[int, float] = {}
         for z, amount in zip(self.z, self.amounts, strict=True):
             total[z] = total.get(z, 0.0) + amount
@@ -275,7 +293,7 @@ class _Scan:
 
 
 def _symbol_hint(text: str, position: int) -> str:
-    """Return a near miss for the unknown symbol at `position`, or an empty text."""
+    """Return a suggestion for the unknown symbol at `position`, or an empty text."""
     first = text[position].upper()
     nearest = (
         text[position : position + 2],  # fe, or the Si of Sio
@@ -288,6 +306,6 @@ def _symbol_hint(text: str, position: int) -> str:
 
 
 def _quote(value: object, limit: int = 60) -> str:
-    """Return the repr of `value`, shortened in its middle."""
+    """Return the repr of `value` without its middle if it is long."""
     text = repr(value[: 2 * limit] if isinstance(value, str) else value)
     return text if len(text) <= limit else f"{text[: limit - 13]}...{text[-10:]}"

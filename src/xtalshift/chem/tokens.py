@@ -1,4 +1,4 @@
-"""Read many plain formulas at once: the characters of all of them as one array."""
+"""Parse many plain formulas at once, with the characters of all of them in one array."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHARACTERS = {
     _END: "\n",
 }
 _BREAK = (_UPPER, _OPEN, _CLOSE, _SPACE, _END)
-_FOLLOWERS = {  # which kinds of character may follow a kind in a plain formula
+_FOLLOWERS = {  # kinds of character that may follow each kind in a plain formula
     _UPPER: (*_BREAK, _LOWER, _DIGIT),
     _LOWER: (*_BREAK, _DIGIT),
     _DIGIT: (*_BREAK, _DIGIT, _POINT),
@@ -37,8 +37,8 @@ _FOLLOWERS = {  # which kinds of character may follow a kind in a plain formula
     _END: (_UPPER, _OPEN),
 }
 _MAX_DEPTH = 4
-_MAX_NUMBER = 16  # fifteen digits and a point: integer / power of ten is rounded correctly
-_WATER = ("H2O", "H2O)")  # after a point it may be a hydrate, which takes a closer look
+_MAX_NUMBER = 16  # 15 digits and a point: integer / power of ten is then correctly rounded
+_WATER = ("H2O", "H2O)")  # behind a decimal point this may be a hydrate
 
 
 class PlainElements(NamedTuple):
@@ -60,16 +60,16 @@ class PlainElements(NamedTuple):
 
 
 def read_plain(texts: Sequence[object]) -> PlainElements:
-    """Read the plain formulas among `texts`; all others get no elements.
+    """Parse the plain formulas among `texts`; all others get no elements.
 
-    Plain are formulas of element symbols, decimal numbers, round brackets and single spaces.
-    For them the result equals `xtalshift.chem.formulas.parse_formula` bit for bit; whatever
-    is unusual or wrong is left to that function.
+    A plain formula consists of element symbols, decimal numbers, round brackets and single
+    spaces. The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function
+    has to parse all other formulas.
 
     Parameters
     ----------
     texts : sequence of object, length n
-        Formulas; texts and other objects.
+        Formulas; objects that are not texts get no elements.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def read_plain(texts: Sequence[object]) -> PlainElements:
 def _numbers(
     characters: NDArray[np.uint8], kinds: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the number that begins at each character (else 1) and where one cannot be read."""
+    """Return the number that begins at each character (else 1), and where numbers are unusual."""
     numeric = (kinds == _DIGIT) | (kinds == _POINT)
     edges = np.flatnonzero(numeric[1:] != numeric[:-1]) + 1  # the text begins and ends with \n
     begin, end = edges[::2], edges[1::2]
@@ -150,7 +150,7 @@ def _numbers(
 def _unusual_brackets(
     characters: NDArray[np.uint8], at: NDArray[np.int64], rows: NDArray[np.int64], n_rows: int
 ) -> NDArray[np.bool_]:
-    """Return the rows whose brackets do not pair, nest deeply or may hold an oxidation state."""
+    """Return rows whose brackets are unbalanced, deep, or possibly around an oxidation state."""
     opens = characters[at] == ord("(")
     steps = np.where(opens, 1, -1)
     bad: NDArray[np.bool_] = np.bincount(rows, steps, n_rows) != 0
@@ -172,7 +172,7 @@ def _multiply_groups(
     opens: NDArray[np.bool_],
     number_at: NDArray[np.float64],
 ) -> None:
-    """Multiply the amounts at `at` by the numbers behind their (balanced) brackets, in place."""
+    """Multiply amounts by the numbers behind their (balanced) brackets, in place."""
     depth = np.cumsum(np.where(opens, 1, -1)) + ~opens  # of the group that opens or closes
     for level in range(int(depth.max(initial=0)), 0, -1):  # inner groups first
         begin = brackets[opens & (depth == level)]
@@ -185,7 +185,7 @@ def _multiply_groups(
 def _merge_repeated(
     rows: NDArray[np.int64], z: NDArray[np.uint8], amounts: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
-    """Sum the amounts of elements that a row names more than once."""
+    """Sum the amounts of repeated elements of a row."""
     key = 128 * rows + z
     ordered = np.sort(key)
     if not (ordered[1:] == ordered[:-1]).any():
@@ -201,7 +201,7 @@ class _Tables(NamedTuple):
 
     kinds: NDArray[np.uint8]  # (256,): kind of character
     allowed: NDArray[np.bool_]  # (9, 9): may the second kind follow the first?
-    z: NDArray[np.uint8]  # (32, 32): Z by the low five bits of both letters (0: no letter)
+    z: NDArray[np.uint8]  # (32, 32): Z by the low five bits of both letters (0: none)
     roman: NDArray[np.bool_]  # (256,): is it I or V?
 
 

@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.model.persist import check_new_model
+from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores
 
 __all__ = ["adapt_command"]
@@ -38,8 +38,7 @@ def adapt_command(
     method: Annotated[
         str,
         typer.Option(
-            help="targeted-cal | targeted-cal-eps0 | joint | fine-tune | l2-sp | head-only | "
-            "unlabelled-cal | unlabelled-cal-eps0.",
+            help=" | ".join(adapting_methods()) + ".",
             metavar="NAME",
         ),
     ] = "targeted-cal",
@@ -68,10 +67,11 @@ def adapt_command(
 
     A fifth of the labels is held out to choose the parameters.
     """
-    from xtalshift.cal import AdaptConfig
+    from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
     from xtalshift.jobs.adapt import adapt
     from xtalshift.model import load_model, save_model
+    from xtalshift.model.persist import check_new_model
 
     check_new_model(model, out)
     values: dict[str, Any] = {"method": method}
@@ -107,10 +107,11 @@ def adapt_command(
     )
     shown = f" {unit}" if unit and not scaled else ""
     # too few labels to hold any out: all of them served as both
-    held_out = adapted.n_validation < adapted.n_target or config.method.startswith("unlabelled")
+    uses_labels = ADAPTATIONS[config.method].uses_labels
+    held_out = adapted.n_validation < adapted.n_target or not uses_labels
     apart = "held-out " if held_out else "fitted (too few labels to hold any out, no test of it) "
     chose = ", which chose the parameters" if held_out else ""
-    kind = "source" if config.method.startswith("unlabelled") else "target"
+    kind = "target" if uses_labels else "source"
     typer.echo(
         f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "

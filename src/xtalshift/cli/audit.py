@@ -1,4 +1,4 @@
-"""``xtalshift audit``: how far out of distribution a split really is."""
+"""``xtalshift audit``: how far out of distribution a split is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def audit_command(
         Path,
         typer.Argument(
             metavar="SPLIT",
-            help="What 'xtalshift split' wrote, or any file with the columns id, part and fold.",
+            help="Output of 'xtalshift split', or any file with the columns id, part and fold.",
         ),
     ],
     out: Annotated[
@@ -49,16 +49,16 @@ def audit_command(
     hydrates: options.Hydrates = None,
     seed: options.Seed = None,
 ) -> None:
-    """Say of every fold whether it is interpolation in disguise, shifted, or too small to tell.
+    """Label every fold: interpolation, a kind of shift, or degenerate (too small to judge).
 
-    Measures sizes, formulas on both sides, distances to the training rows, how well a classifier
-    tells test from training rows, the shift of the target, the error of a constant, unseen
+    Measures sizes, formulas in two parts, distances to the training rows, how well a classifier
+    separates test from training rows, the shift of the target, the error of a constant, unseen
     elements and, where training rows are near, whether the residuals of a model differ.
     """
     from xtalshift.cli.audit_table import print_audit
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.audit import audit_file
-    from xtalshift.report.audit.payload import write_audit
+    from xtalshift.report.audit.audit_page import write_audit
     from xtalshift.splits.audit.fold_audit import AuditSettings
 
     settings = options.build_settings(

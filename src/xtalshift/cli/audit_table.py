@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from xtalshift.report.shared.text import format_number
 
 if TYPE_CHECKING:
-    from xtalshift.splits.audit.fold_audit import SplitAudit
+    from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
 __all__ = ["print_audit"]
 
@@ -30,13 +30,7 @@ _WIDTH = 130
 
 
 def print_audit(audit: SplitAudit) -> None:
-    """Print every fold of an audit with its labels, and the reasons for them.
-
-    Parameters
-    ----------
-    audit : SplitAudit
-        What `xtalshift.splits.audit.fold_audit.audit` returns.
-    """
+    """Print every fold of an audit with its labels, and the reasons of a single fold."""
     table = Table(
         Column(_COLUMNS[0], no_wrap=True, max_width=28, overflow="ellipsis"),
         *[Column(name, justify="right") for name in _COLUMNS[1:-1]],
@@ -44,32 +38,32 @@ def print_audit(audit: SplitAudit) -> None:
         box=SIMPLE_HEAD,  # every border costs a narrow terminal a digit
         padding=(0, 1, 0, 0),
     )
-    rows = audit.rows()
-    for row in rows:
-        table.add_row(*_cells(row))
+    folds = audit.folds
+    for fold in folds:
+        table.add_row(*_cells(fold))
     console = Console(highlight=False)
     if not console.is_terminal:  # a log has no width of its own
         console = Console(highlight=False, width=_WIDTH)
     counts = ", ".join(f"{name} {count}" for name, count in audit.labels.items())
-    many = f"{len(rows)} folds" if len(rows) > 1 else "1 fold"
+    many = f"{len(folds)} folds" if len(folds) > 1 else "1 fold"
     console.print(f"{audit.name}: {many} of {audit.n_rows:,} rows. {counts}", markup=False)
     console.print(table)
-    if len(rows) == 1:
-        for reason in audit.folds[0].reasons:
+    if len(folds) == 1:
+        for reason in folds[0].reasons:
             console.print(f"- {reason}", markup=False, soft_wrap=True)
-        for name, why in audit.folds[0].missing.items():
+        for name, why in folds[0].missing.items():
             console.print(f"- not measured: {name}, {why}", markup=False, soft_wrap=True)
-    blind = sum("interpolation" in fold.labels and fold.auc is None for fold in audit.folds)
+    blind = sum("interpolation" in fold.labels and fold.auc is None for fold in folds)
     if blind:
         console.print(
-            f"{blind} called interpolation without asking a classifier: undecided, not safe",
+            f"{blind} labelled interpolation without a classifier: a shift is not excluded",
             soft_wrap=True,
         )
-    if len(rows) > 1:
+    if len(folds) > 1:
         console.print(
-            "A fold can have several labels; -o DIR writes a page with the reasons. AUC: telling "
-            "test from train; distance: to train, over that within train; ESS: training formulas "
-            "that count there",
+            "A fold can have several labels; -o DIR writes a page with the reasons. AUC: of test "
+            "against train; distance: test to train over train to train; ESS: effective number of "
+            "training formulas for the test region",
             soft_wrap=True,
         )
     if audit.random_mae is not None and audit.dummy_mae is not None:
@@ -80,18 +74,18 @@ def print_audit(audit: SplitAudit) -> None:
         )
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    auc = format_number(row["auc"])
-    if row["auc"] is not None:
-        auc = f"{row['auc']:.3f} ({row['auc_low']:.2f}-{row['auc_high']:.2f})"
+def _cells(fold: FoldAudit) -> list[str]:
+    auc = format_number(fold.auc)
+    if fold.auc is not None:
+        auc = f"{fold.auc:.3f} ({fold.auc_low:.2f}-{fold.auc_high:.2f})"
     return [
-        row["name"] or "-",
-        f"{row['n_train']:,}",
-        f"{row['n_test']:,}",
+        fold.name or "-",
+        f"{fold.n_train:,}",
+        f"{fold.n_test:,}",
         auc,
-        format_number(row["distance_ratio"]),
-        format_number(row["wasserstein"]),
-        format_number(row["ess"]),
-        format_number(row["dummy_over_random"]),
-        ", ".join(row["labels"]) if not isinstance(row["labels"], str) else row["labels"],
+        format_number(fold.distance_ratio),
+        format_number(fold.wasserstein),
+        format_number(fold.ess),
+        format_number(fold.dummy_over_random),
+        ", ".join(fold.labels),
     ]

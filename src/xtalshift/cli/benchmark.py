@@ -125,11 +125,12 @@ def benchmark_command(
         ),
         progress=progress,
     )
-    from xtalshift.cli.leaderboard import print_leaderboard
+    from xtalshift.cli.tables import print_leaderboard
     from xtalshift.report import write_report
+    from xtalshift.report.benchmark.summary_records import read_summary
 
     summary = done.summary
-    print_leaderboard(summary)
+    print_leaderboard(read_summary(place))
     typer.echo(f"Report: {write_report(place)}")
     if summary["n_failed"] and not summary["n_done"]:
         typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)
@@ -154,7 +155,12 @@ def _list() -> None:
         typer.echo(f"  {name:<22}{title}")
     typer.echo("\nMethods, by what they see of the target domain:")
     words = {"source": "nothing", "features": "its features", "labels": "some labels"}
-    for sees, what in words.items():
-        names = [name for name in METHODS if METHODS[name].sees == sees]
+    for access, what in words.items():
+        names = [
+            f"{name}*" if METHODS[name].experimental else name
+            for name in METHODS
+            if METHODS[name].target_access == access
+        ]
         typer.echo(f"  {what}: {', '.join(names)}")
+    typer.echo("  * experimental: behind its control in every benchmark so far")
     typer.echo("\nAny of them on other features: ridge@fractions, ridge@magpie+fractions")

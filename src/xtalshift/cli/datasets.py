@@ -1,4 +1,4 @@
-"""``xtalshift datasets``: what is known by name, and how to get it."""
+"""``xtalshift datasets``: list, describe and download the named data sets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Data sets known by name.", no_args_is_help=True)
+app = typer.Typer(help="List, describe or download the named data sets.", no_args_is_help=True)
 
-_Name = Annotated[str, typer.Argument(help="A name that 'xtalshift datasets list' shows.")]
+_Name = Annotated[str, typer.Argument(help="A name from 'xtalshift datasets list'.")]
 
 
 @app.command("list")
 def list_command() -> None:
-    """List the data sets: name, rows, default target with its unit, and what it holds."""
+    """List the data sets: name, rows, default target with its unit, content."""
     from xtalshift.data.catalog import get_entry, list_datasets
 
     rows = []
@@ -32,7 +32,7 @@ def list_command() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "rows", "target (unit)", "what it holds", highlight=False)
+    table = Table("name", "rows", "target (unit)", "content", highlight=False)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     Console().print(table)
@@ -40,7 +40,7 @@ def list_command() -> None:
 
 @app.command("info")
 def info_command(name: _Name) -> None:
-    """Show all that is known of a data set: source, checksum, columns, units, state, licence."""
+    """Describe a data set: source, checksum, columns, units, conditions, licence, citation."""
     from xtalshift.data.catalog import get_entry
 
     for key, value in get_entry(name).to_dict().items():
@@ -58,5 +58,5 @@ def fetch_command(name: _Name) -> None:
     from xtalshift.data.catalog import dataset_path, get_entry
 
     entry = get_entry(name)
-    typer.echo(f"{name}: {entry.url or f'file of the package {entry.package}'}", err=True)
+    typer.echo(f"{name}: {entry.url or 'a file of this package'}", err=True)
     typer.echo(dataset_path(name, progress=make_progress()))

@@ -12,8 +12,6 @@ from xtalshift.data.writers import open_writer, refuse_input
 
 __all__ = ["featurize_command"]
 
-CHUNK_ROWS = 20_000
-
 
 def featurize_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, Parquet, JSON or JSONL file.")],
@@ -32,33 +30,27 @@ def featurize_command(
     strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
 ) -> None:
     """Write one column per feature, and formula, status and reason, for every row in order."""
-    import numpy as np
-    import pandas as pd
+    from concurrent.futures import ThreadPoolExecutor
 
-    from xtalshift.data import find_formula_column, iter_frames
-    from xtalshift.data.settings import DataConfig
-    from xtalshift.errors import FormulaError
-    from xtalshift.featurize import CompositionFeaturizer
+    from xtalshift.jobs.featurize import FeaturizeSettings, iter_feature_tables
 
-    data = DataConfig.from_dict({"features": features, "hydrates": hydrates})
-    featurizer = CompositionFeaturizer(data.features, impute, data.hydrates)
-    names = [str(name) for name in featurizer.get_feature_names_out()]
-    rows = bad = 0
-    text_columns = [formula_col] if formula_col else []
+    settings = FeaturizeSettings(features, impute, hydrates, formula_col, strict)  # type: ignore[arg-type]
     refuse_input(source, out)
-    with open_writer(out) as writer, make_progress().task("featurize", None) as task:
-        for frame in iter_frames(source, CHUNK_ROWS, text_columns=text_columns):
-            formulas = frame[find_formula_column(frame.columns, formula_col)]
-            values, reasons = featurizer.featurize(formulas.tolist())
-            faulty = np.flatnonzero(reasons != "")
-            if strict and faulty.size:
-                raise FormulaError(f"row {rows + faulty[0] + 1}: {reasons[faulty[0]]}")
-            table = pd.DataFrame(values, columns=names)
-            table.insert(0, "formula", formulas.to_numpy())
-            table["status"] = np.where(reasons == "", "ok", "error")
-            table["reason"] = reasons
-            writer.write(table)
-            rows += len(frame)
-            bad += faulty.size
-            task.advance(len(frame))
-    typer.echo(f"{rows:,} rows, {len(names)} features, {bad:,} rows with an error: {out}")
+    rows = bad = columns = 0
+    with (
+        open_writer(out) as writer,
+        make_progress().task("featurize", None) as task,
+        ThreadPoolExecutor(1) as thread,  # writes a piece while the next one is computed
+    ):
+        written = None
+        for table in iter_feature_tables(source, settings):
+            if written:
+                written.result()
+            written = thread.submit(writer.write, table)
+            rows += table.num_rows
+            bad += table["status"].to_pylist().count("error")
+            columns = table.num_columns - 3
+            task.advance(table.num_rows)
+        if written:
+            written.result()
+    typer.echo(f"{rows:,} rows, {columns} features, {bad:,} rows with an error: {out}")

@@ -1,4 +1,4 @@
-"""The command ``xtalshift``: one sub-command per file, errors as one readable line."""
+"""The command ``xtalshift``: one sub-command per file, one line per error."""
 
 from __future__ import annotations
 
@@ -6,73 +6,64 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 import xtalshift
-from xtalshift.cli import (
-    adapt,
-    audit,
-    benchmark,
-    calibrate,
-    datasets,
-    featurize,
-    predict,
-    report,
-    run,
-    screen,
-    split,
-    suggest,
-    train,
-)
-from xtalshift.cli import enumerate as enumerate_
 from xtalshift.errors import XtalshiftError
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 INTERRUPTED = 130
-"""What typer makes of Ctrl-C; some versions raise `typer.Abort` instead."""
+"""Exit code of typer after Ctrl-C; some versions raise `typer.Abort` instead."""
 
-app = typer.Typer(
-    name="xtalshift",
-    help="Predict properties of materials unlike the training data, and say how far to trust it.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # joins the lines of a paragraph of help
-    context_settings={"help_option_names": ["-h", "--help"]},
+_STOPPED = "Stopped. Finished work is kept; run the same command to continue."
+
+_COMMANDS = (
+    *("datasets", "run", "featurize", "split", "audit", "train", "adapt", "calibrate", "predict"),
+    *("screen", "suggest", "benchmark", "enumerate", "report"),
 )
-app.add_typer(datasets.app, name="datasets")
-app.command("run")(run.run_command)
-app.command("featurize")(featurize.featurize_command)
-app.command("split")(split.split_command)
-app.command("audit")(audit.audit_command)
-app.command("train")(train.train_command)
-app.command("adapt")(adapt.adapt_command)
-app.command("calibrate")(calibrate.calibrate_command)
-app.command("predict")(predict.predict_command)
-app.command("screen")(screen.screen_command)
-app.command("suggest")(suggest.suggest_command)
-app.command("benchmark")(benchmark.benchmark_command)
-app.command("enumerate")(enumerate_.enumerate_command)
-app.command("report")(report.report_command)
+"""Modules of this folder in the order of the help; each has `app` or the function NAME_command."""
 
 
-@app.callback(invoke_without_command=True)
+def _build(arguments: Sequence[str]) -> typer.Typer:
+    """Return the parser with the command that is asked for, or with all of them."""
+    app = typer.Typer(
+        name="xtalshift",
+        help="Predict properties of materials unlike the training data, and say how far to trust "
+        "them.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",  # joins the lines of a paragraph of help
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    asked = next((text for text in arguments if not text.startswith("-")), "")
+    for name in (asked,) if asked in _COMMANDS else _COMMANDS:
+        module = import_module(f"xtalshift.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, f"{name}_command"))
+    return app
+
+
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (anywhere).")
     ] = False,
 ) -> None:
-    del debug  # main() takes it out of the arguments, wherever it stands
+    del debug  # `main` removes it from the arguments, wherever it is
     if version:
         typer.echo(f"xtalshift {xtalshift.__version__}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 the job failed, 2 wrong usage.
+    """Run the command line and exit with 0 (done), 1 (failed) or 2 (wrong usage).
 
     Parameters
     ----------
@@ -86,12 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str], *, debug: bool) -> int:
     try:
-        code = app(arguments, standalone_mode=False)
+        code = _build(arguments)(arguments, standalone_mode=False)
         if code != INTERRUPTED:
             sys.stdout.flush()
             return code if isinstance(code, int) else 0
         message = _STOPPED
-    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+    except BrokenPipeError:  # the reader of a pipe has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (typer.Abort, KeyboardInterrupt):
@@ -106,12 +97,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     return 1
 
 
-_STOPPED = "Stopped. What was finished is kept; the same command continues."
-
-
 def _show_usage(error: Any) -> int:
-    """Show an error of the parser (its class is click's, or typer's copy of it)."""
-    if type(error).__name__ != "NoArgsIsHelpError":  # that one has shown the help already
+    """Show a usage error (a class of click or of typer's copy of it)."""
+    if type(error).__name__ != "NoArgsIsHelpError":  # the help is shown already
         error.show()
     return int(error.exit_code)
 
@@ -124,4 +112,4 @@ def _describe(error: Exception) -> str:
         where = f" ({error.filename})" if error.filename else ""
         return f"Error: {error.strerror or text or type(error).__name__}{where}"
     kind = type(error).__name__
-    return f"Error: unexpected {kind}: {text}. This is a fault of xtalshift; --debug shows where"
+    return f"Error: unexpected {kind}: {text}. This is a bug in xtalshift; --debug shows where"

@@ -6,22 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+from typing import TYPE_CHECKING
 
 from xtalshift.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 __all__ = ["make_progress"]
 
@@ -34,16 +25,18 @@ def make_progress() -> Progress:
 
 
 class _TerminalProgress:
-    """One display; a bar in it for each task that is under way, several at once."""
+    """One display with a bar for each task that is under way, several at once."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._console = Console(stderr=True, highlight=False)
         self._bars: Bars | None = None
 
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[Task]:
         if self._bars is None:
-            self._bars = Bars(*_columns(), console=self._console, transient=True)
+            self._bars = self._make_bars()
             self._bars.start()
         bars, task = self._bars, self._bars.add_task(name, total=total, info="")
         try:
@@ -54,20 +47,22 @@ class _TerminalProgress:
                 bars.stop()
                 self._bars = None
 
+    def _make_bars(self) -> Bars:
+        from rich import progress
+
+        columns = (
+            progress.TextColumn("{task.description}", style="bold"),
+            progress.BarColumn(bar_width=30),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[info]}", style="dim"),
+        )
+        return progress.Progress(*columns, console=self._console, transient=True)
+
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}", style="bold"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[info]}", style="dim"),
-    )
 
 
 class _TerminalTask:

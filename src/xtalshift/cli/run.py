@@ -9,7 +9,6 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.cli.tables import print_coverage, print_errors
 
 __all__ = ["run_command"]
 
@@ -128,20 +127,23 @@ def run_command(
             "split.separate": separate,
         },
     )
+    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors
     from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
-    from xtalshift.report import write_report
+    from xtalshift.report import build_run_report, write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
     progress = make_progress()
     executor = make_executor(workers=settings.threads)
     results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
-    report = write_report(folder)
-    print_errors(results)
-    print_coverage(results)
+    report = build_run_report(folder)
+    page = write_report(folder, report)
+    print_errors(report)
+    print_coverage(report)
+    print_cautions(report)
     if results["model"]:
         typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
-    typer.echo(f"Report: {report}")
+    typer.echo(f"Report: {page}")
     compared = [record for record in results["records"] if record["method"] != "dummy"]
     if compared and all(record["status"] == "failed" for record in compared):
         typer.echo("Every method failed; the reasons stand above and in results.json", err=True)

@@ -173,7 +173,7 @@ def _check_inputs(inputs: list[str]) -> list[str]:
 
 
 def _stdin() -> FormulaSource:
-    from xtalshift.data.frames import FORMULA_NAMES
+    from xtalshift.data.files import FORMULA_NAMES
     from xtalshift.screening.inputs import FormulaSource
 
     def lines() -> Iterator[str]:

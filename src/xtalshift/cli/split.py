@@ -25,8 +25,9 @@ def _show_schemes(asked: bool) -> None:
         return
     from xtalshift.splits.schemes import list_schemes
 
-    for name, what, params in list_schemes():
-        typer.echo(f"{name}\n    {what}\n    {params}")
+    for scheme in list_schemes():
+        what = scheme.summary.replace("`", "")
+        typer.echo(f"{scheme.name}\n    {what}\n    {scheme.params}")
     raise typer.Exit
 
 
@@ -76,13 +77,13 @@ def split_command(
     min_distance: Annotated[
         float | None,
         typer.Option(
-            help="Leave out training rows whose composition is that near to a test row (share of "
-            "atoms that differ)."
+            help="Leave out training rows within this composition distance (share of atoms that "
+            "differ) of a test row."
         ),
     ] = None,
     thin: Annotated[
         float | None,
-        typer.Option(help="First thin the table to this composition distance."),
+        typer.Option(help="Thin the table to this composition distance before the split."),
     ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
@@ -95,15 +96,15 @@ def split_command(
 ) -> None:
     """Write id, formula, fold and part (train, val, target, test) of every row, fold by fold.
 
-    No reduced formula is on two sides, unless a published protocol says so (matex) or you do
-    (-p whole_formulas=false). `xtalshift audit` then says how far out of distribution the
-    held-out rows really are.
+    No reduced formula is in two parts, unless a published protocol (matex) or you allow it
+    (-p whole_formulas=false). `xtalshift audit` measures how far out of distribution the held-out
+    rows are.
     """
     del schemes
-    from xtalshift.jobs.split import describe_split, iter_parts, read_rows
+    from xtalshift.jobs.split import iter_parts, read_rows
     from xtalshift.splits import SPLITTERS
     from xtalshift.splits.fold_files import METADATA_KEY
-    from xtalshift.splits.settings import SplitSpec
+    from xtalshift.splits.split_spec import SplitRecord, SplitSpec
 
     spec = options.build_settings(
         SplitSpec,
@@ -144,7 +145,7 @@ def split_command(
             lines.append(_describe(parts.fold, len(table) - unusable, len(parts.frame), len(table)))
             task.advance()
         notes = {fold.name: fold.note for fold in folds if fold.note}
-        writer.describe(METADATA_KEY, json.dumps({**describe_split(spec), "notes": notes}))
+        writer.describe(METADATA_KEY, json.dumps(SplitRecord.of(spec, notes).to_dict()))
     for line in lines[:_SHOWN]:
         typer.echo(line)
     if len(lines) > _SHOWN:

@@ -1,91 +1,141 @@
-"""Results as a table on the terminal."""
+"""Results of a run and of a benchmark as tables on the terminal."""
 
 from __future__ import annotations
 
-from statistics import fmean
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
-__all__ = ["print_coverage", "print_errors"]
+from xtalshift.report.shared.text import join_words
+
+if TYPE_CHECKING:
+    from xtalshift.report.benchmark.summary_records import BenchmarkSummary
+    from xtalshift.report.run.run_page import RunReport
+
+__all__ = ["print_cautions", "print_coverage", "print_errors", "print_leaderboard"]
+
+_N_FAILURES = 5
 
 
-def print_errors(results: dict[str, Any]) -> None:
-    """Print the mean absolute error of every method on every test set.
+def print_errors(report: RunReport) -> None:
+    """Print the mean absolute error of every method on every set of test rows."""
+    heads = [f"{column.split}\n{column.role.upper()}" for column in report.columns]
+    console, table = _open_table(["method"], heads)
+    for row in report.rows:
+        cells = [
+            "" if cell is None else "failed" if cell.mae is None else cell.describe()
+            for cell in row.cells
+        ]
+        table.add_row(escape(row.method), *cells, _format_seconds(row.seconds))
+    unit = f" in {report.unit}" if report.unit else ""
+    many = f", mean over {report.n_seeds} seeds" if report.n_seeds > 1 else ""
+    _say(console, f"MAE{unit} (in brackets: relative to predicting the mean){many}")
+    console.print(table)
+    if any(":" in method.name for method in report.methods):
+        _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
 
-    Parameters
-    ----------
-    results : dict
-        What ``results.json`` holds.
-    """
-    records = results["records"]
-    sets = []
-    for item in results["splits"]:
-        key = (item["name"], item["role"])
-        shown = item["role"] == "ood" or item["name"] == "random" or item["fit"] != "all"
-        if shown and key not in sets:
-            sets.append(key)
-    unit = results["provenance"]["data"]["unit"]
-    seeds = len({record["seed"] for record in records})
-    many = f", mean over {seeds} seeds" if seeds > 1 else ""
+
+def print_coverage(report: RunReport) -> None:
+    """Print the coverage of the 90 % intervals of the saved method, if it has any."""
+    found = report.intervals
+    parts = [
+        part
+        for method in (found.methods if found else [])
+        if found and method.method == found.saved
+        for part in method.parts
+    ]
+    if not parts:
+        return
+    shares = [f"{100 * part.coverage:.0f} % on {part.split}" for part in parts]
+    method = found.saved if found else ""
+    _say(
+        Console(highlight=False),
+        f"Coverage of the 90 % intervals of {method}: {join_words(shares)}",
+    )
+
+
+def print_cautions(report: RunReport) -> None:
+    """Print what limits the conclusions of a run, as its page lists it."""
+    if report.cautions:
+        console = Console(highlight=False)
+        _say(console, "Before you rely on these numbers:")
+        for caution in report.cautions:
+            _say(console, f"- {caution.text}")
+
+
+def print_leaderboard(summary: BenchmarkSummary) -> None:
+    """Print methods in the order of their average rank, per label budget, and what failed."""
+    splits = [split for split in summary.splits if split.role == "ood"] or list(summary.splits)
+    several = len({split.data for split in splits}) > 1
+    heads = [
+        (f"{one.data}\n" if several else "") + f"{one.split}\n{one.role.upper()}" for one in splits
+    ]
+    cells = {(one.data, one.split, one.role, one.label): one for one in summary.cells}
+    for scenario in summary.scenarios:
+        labels = f"with {scenario.budget}" if scenario.budget else "without"
+        console, table = _open_table(["method", "rank"], heads)
+        _say(
+            console,
+            f"MAE {labels} target labels (in brackets: relative to predicting the mean); average "
+            f"rank over {scenario.n_complete} tasks ({scenario.unit})",
+        )
+        for row in scenario.methods:
+            keys = [(one.data, one.split, one.role, row.label) for one in splits]
+            found = [cells.get(key) for key in keys]
+            seconds = [one.seconds for one in found if one and one.seconds is not None]
+            label = escape(row.label)
+            table.add_row(
+                f"[bold]{label}[/bold]" if row.bold else label,
+                "" if row.rank is None else f"{row.rank:.1f}",
+                *(cell.describe() if cell else "" for cell in found),
+                _format_seconds(sum(seconds) / len(seconds) if seconds else None),
+            )
+        console.print(table)
+    console = Console(highlight=False)
+    if any(row.bold for scenario in summary.scenarios for row in scenario.methods):
+        text = (
+            "Bold: the best rank, and methods that do not differ significantly from it but do "
+            "differ from the dummy (paired Wilcoxon tests, Holm-corrected)."
+        )
+    else:
+        text = "Nothing is bold: no method differs significantly from the best one."
+    _say(console, text)
+    left = f", {summary.n_left:,} left" if summary.n_left else ""
+    failed = f", {summary.n_failed:,} failed" if summary.n_failed else ""
+    _say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}")
+    for failure in summary.failures[:_N_FAILURES]:
+        _say(
+            console,
+            f"  failed: {failure.name} on {failure.split} fold {failure.fold}, seed "
+            f"{failure.seed}: {failure.reason}",
+        )
+    if len(summary.failures) > _N_FAILURES:
+        _say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
+
+
+def _open_table(first: Sequence[str], heads: Sequence[str]) -> tuple[Console, Table]:
+    """Return a table with a column per set of test rows, and a console that is wide enough."""
     table = Table(
-        Column("method", no_wrap=True),
+        Column(first[0], no_wrap=True),
+        *(Column(name, justify="right") for name in first[1:]),
+        *(Column(escape(head), justify="right", overflow="fold") for head in heads),
+        Column("s", justify="right"),
         box=SIMPLE_HEAD,  # every border costs a narrow terminal a digit
         padding=(0, 1, 0, 0),
     )
-    for name, role in sets:
-        table.add_column(f"{name}\n{role.upper()}", justify="right", overflow="fold")
-    table.add_column("s", justify="right")
-    names = list(dict.fromkeys(record["method"] for record in records))
-    for method in [name for name in names if ":" not in name]:
-        rows = [record for record in records if record["method"] == method]
-        cells = [_cell(rows, name, role) for name, role in sets]
-        seconds = fmean(record["seconds"] for record in rows)
-        table.add_row(method, *cells, f"{seconds:.1f}")
     console = Console(highlight=False)
     if not console.is_terminal:  # a log has no width of its own
-        console = Console(highlight=False, width=40 + 18 * len(sets))
-    where = f" in {unit}" if unit else ""
-    title = f"MAE{where} (in brackets: relative to predicting the mean){many}"
-    console.print(title, markup=False, soft_wrap=True)
-    console.print(table)
-    if any(":" in name for name in names):
-        console.print("Last and averaged (EMA) weights of the networks: see the report.")
+        console = Console(highlight=False, width=50 + 18 * len(heads))
+    return console, table
 
 
-def print_coverage(results: dict[str, Any]) -> None:
-    """Print which share of the targets the intervals of the saved method hold, if it has any.
-
-    Parameters
-    ----------
-    results : dict
-        What ``results.json`` holds.
-    """
-    method = (results.get("model") or {}).get("method")
-    held: dict[tuple[str, str], list[float]] = {}
-    for record in results["records"]:
-        if record["method"] == method and record.get("coverage_90") is not None:
-            held.setdefault((record["split"], record["role"]), []).append(record["coverage_90"])
-    inside = held.get(("random", "id"))
-    if not inside:
-        return
-    outside = {name: fmean(shares) for (name, role), shares in held.items() if role == "ood"}
-    text = f"90 % intervals of {method} hold {100 * fmean(inside):.0f} % of ID"
-    if outside:
-        shares = "/".join(f"{100 * share:.0f}" for share in outside.values())
-        text += f" and {shares} % of {'/'.join(outside)}"
-    Console(highlight=False).print(f"{text} rows", markup=False, soft_wrap=True)
+def _format_seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
 
 
-def _cell(rows: list[dict[str, Any]], name: str, role: str) -> str:
-    chosen = [row for row in rows if row["split"] == name and row["role"] == role]
-    done = [row for row in chosen if row["status"] == "ok"]
-    if not done:
-        return "failed" if chosen else ""
-    mae = fmean(row["mae"] for row in done)
-    ratios = [row["mae_over_dummy"] for row in done]
-    if None in ratios:  # the mean is exactly right: there is nothing to compare with
-        return f"{mae:.4g}"
-    return f"{mae:.4g} ({fmean(ratios):.2f})"
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

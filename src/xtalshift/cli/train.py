@@ -13,6 +13,7 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input
 from xtalshift.errors import ConfigError
+from xtalshift.methods import saved_methods
 
 __all__ = ["train_command"]
 
@@ -24,8 +25,7 @@ def train_command(
     method: Annotated[
         str,
         typer.Option(
-            help="dummy | ridge | lightgbm | lightgbm-quantile | erm | ensemble | "
-            "heteroscedastic | mc-dropout | cal | cal-eps0.",
+            help=" | ".join(saved_methods()) + ".",
             metavar="NAME",
         ),
     ] = "erm",

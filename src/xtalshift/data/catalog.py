@@ -1,28 +1,27 @@
-"""The data sets known by name; what is known of each stands in ``catalog.toml``."""
+"""The data sets known by name; ``catalog.toml`` describes each."""
 
 from __future__ import annotations
 
-import importlib.util
-import io
-import lzma
-import tarfile
 import tomllib
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+
+import numpy as np
+import pandas as pd
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.config import Settings
 from xtalshift.data.columns import table_from_frame
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.fetch import cache_folder, fetch, hash_file
-from xtalshift.data.frames import read_csv_stream, read_frame
+from xtalshift.data.frames import read_frame
 from xtalshift.errors import DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
 
 __all__ = ["DatasetEntry", "dataset_path", "get_entry", "list_datasets", "load_dataset"]
+
+_FOLDER = Path(__file__).parent
 
 
 class DatasetEntry(Settings):
@@ -31,15 +30,10 @@ class DatasetEntry(Settings):
     name: str
     title: str
     """What it holds, in one line."""
-    kind: Literal["resource", "url"]
-    """A file of an installed package, or one to download."""
     url: str = ""
-    package: str = ""
-    path: str = ""
-    member: str = ""
-    """Package, file inside it and member of that archive, for a resource."""
+    """Where to download it; empty for a file of this package."""
     sha256: str
-    """Of the file (of the archive, for a resource)."""
+    """Of the file."""
     file_type: str
     formula: str
     """Column of the formula; a structure is read as its formula."""
@@ -59,7 +53,7 @@ class DatasetEntry(Settings):
 
     @property
     def file_name(self) -> str:
-        """Name of the file in the cache."""
+        """Name of the file in the cache or in this package."""
         return f"{self.name}.{self.file_type}"
 
 
@@ -69,43 +63,35 @@ def list_datasets() -> tuple[str, ...]:
 
 
 def get_entry(name: str) -> DatasetEntry:
-    """Return what is known of a data set.
+    """Return the catalogue's description of a data set.
 
     Raises
     ------
     NotFoundError
-        If there is none of this name; the message holds the nearest one.
+        If the name is unknown; the message names the nearest one.
     """
     return _catalogue()[name]
 
 
 def dataset_path(name: str, *, progress: Progress = NO_PROGRESS) -> Path:
-    """Return the verified file of a data set, downloading it if it is not there yet.
+    """Return the verified file of a data set, downloaded if necessary.
 
     Raises
     ------
     NotFoundError
-        If there is none of this name.
+        If the name is unknown.
     FetchError
-        If it cannot be had or does not match its checksum.
+        If it cannot be downloaded or does not match its checksum.
     """
     entry = get_entry(name)
-    if entry.kind == "url":
+    if entry.url:
         return fetch(entry.url, entry.sha256, cache_folder() / entry.file_name, progress=progress)
-    # find_spec does not import the package, which may take seconds
-    spec = importlib.util.find_spec(entry.package)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    path = next((p for p in (Path(folder, entry.path) for folder in folders) if p.is_file()), None)
-    if path is None:
-        raise FetchError(
-            f"data set {name!r} is a file of the package {entry.package!r} ({entry.path}), which "
-            f"is not installed here; pip install {entry.package}"
-        )
-    found = hash_file(path)
+    path = _FOLDER / entry.file_name
+    found = hash_file(path) if path.is_file() else "no file"
     if found != entry.sha256:
         raise FetchError(
-            f"{path} is not the file of data set {name!r}: expected sha256 {entry.sha256}, got "
-            f"{found}; install the version of {entry.package} that xtalshift asks for"
+            f"{path}, which holds data set {name!r}, is damaged: expected sha256 {entry.sha256}, "
+            f"got {found}; install xtalshift again"
         )
     return path
 
@@ -123,37 +109,36 @@ def load_dataset(
     Parameters
     ----------
     name : str
-        Such as ``"ricci_seebeck"`` (needs no network).
+        A name of the catalogue, such as ``"ricci_seebeck"``, which needs no network.
     target : str, optional
-        Another column than the entry's default.
+        Target column; by default that of the catalogue.
     unit : str
-        Unit of the target where the catalogue states none.
+        Unit of the target if the catalogue has none.
     hydrates : {"refuse", "expand"}
         See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
-        Hears about the download.
+        Receives the progress of the download.
 
     Returns
     -------
     Dataset
-        As published: nothing is dropped or merged.
+        All published rows.
 
     Raises
     ------
     NotFoundError
-        If there is none of this name.
+        If the name is unknown.
     FetchError
-        If the file cannot be had.
+        If the file cannot be downloaded or is damaged.
     DataError
-        If the target column does not exist, or the file holds another number of rows than stated.
+        If the target column does not exist, or the number of rows differs from the catalogue's.
     """
     entry = get_entry(name)
     path = dataset_path(name, progress=progress)
     protected = [column for column in (entry.formula, entry.id) if column]
-    if entry.member:
-        frame = read_csv_stream(_read_member(path, entry.member), text_columns=protected)
-    else:
-        frame = read_frame(path, text_columns=protected)
+    frame = read_frame(path, text_columns=protected)
+    if not entry.url:
+        frame = _join_decimals(frame)
     if len(frame) != entry.n_rows:
         raise DataError(f"data set {name!r} has {len(frame)} rows, expected {entry.n_rows}")
     target = target or entry.target
@@ -171,19 +156,27 @@ def load_dataset(
 
 @cache
 def _catalogue() -> Registry[DatasetEntry]:
-    text = resources.files("xtalshift.data").joinpath("catalog.toml").read_text(encoding="utf-8")
     catalogue = Registry[DatasetEntry]("data set")
-    for name, values in tomllib.loads(text).items():
+    for name, values in tomllib.loads((_FOLDER / "catalog.toml").read_text("utf-8")).items():
         catalogue.add(name, DatasetEntry.from_dict({"name": name, **values}))
     return catalogue
 
 
-def _read_member(archive: Path, member: str) -> io.StringIO:
-    try:
-        with tarfile.open(archive) as tar:
-            stream = tar.extractfile(member)
-            if stream is None:
-                raise DataError(f"{member} of {archive} is not a file")
-            return io.StringIO(stream.read().decode("utf-8"))
-    except (tarfile.TarError, lzma.LZMAError, KeyError) as error:
-        raise DataError(f"cannot read {member} of {archive}: {error}") from error
+def _join_decimals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Replace the columns ``x.digits`` and ``x.exponent`` of a table of the package by ``x``.
+
+    Published decimals compress better as two whole numbers than as doubles. Digits are below 2**53
+    and powers of ten below 1e22, so both are exact as doubles, the one product or quotient is the
+    only rounding, and the result is the double nearest to the decimal.
+    """
+    columns = {}
+    for column in frame.columns:
+        name, _, part = str(column).rpartition(".")
+        if part == "digits":
+            digits = frame[column].to_numpy(dtype=np.float64)
+            exponent = frame[f"{name}.exponent"].to_numpy(dtype=np.float64)
+            power = 10.0 ** np.abs(exponent)
+            columns[name] = np.where(exponent < 0, digits / power, digits * power)
+        elif part != "exponent":
+            columns[column] = frame[column]
+    return pd.DataFrame(columns)

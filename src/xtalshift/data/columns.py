@@ -9,7 +9,7 @@ import pandas as pd
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.frames import FORMULA_NAMES
+from xtalshift.data.files import find_formula_column, no_column
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError
@@ -18,7 +18,6 @@ from xtalshift.registry import near_miss
 __all__ = [
     "check_feature_columns",
     "check_new_columns",
-    "find_formula_column",
     "guess_target",
     "numeric_columns",
     "table_from_frame",
@@ -27,41 +26,6 @@ __all__ = [
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _TARGET_NAMES = ("target", "y")
-
-
-def find_formula_column(columns: Iterable[object], requested: str | None = None) -> str:
-    """Return the name of the formula column.
-
-    Parameters
-    ----------
-    columns : iterable of str
-        The columns of a table.
-    requested : str, optional
-        The user's choice; otherwise the first of `FORMULA_NAMES` that exists, in any case.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    DataError
-        If there is none; the message lists the columns and the nearest name.
-    """
-    names = [str(column) for column in columns]
-    if requested is not None:
-        if requested in names:
-            return requested
-        raise DataError(_no_column("formula column", requested, names))
-    folded = {name.casefold(): name for name in reversed(names)}
-    for candidate in FORMULA_NAMES:
-        if candidate in folded:
-            return folded[candidate]
-    near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
-    raise DataError(
-        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}; "
-        f"name it, there is: {', '.join(names) or 'none'}"
-    )
 
 
 def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], source: str) -> None:
@@ -162,7 +126,7 @@ def table_from_frame(
     names = [str(column) for column in frame.columns]
     formula = find_formula_column(names, formula_col)
     if id_col is not None and id_col not in names:
-        raise DataError(_no_column("id column", id_col, names))
+        raise DataError(no_column("id column", id_col, names))
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
@@ -170,7 +134,7 @@ def table_from_frame(
     if target is not None:
         if target not in names:
             numeric = ", ".join(numeric_columns(frame)) or "none"
-            raise DataError(_no_column("target column", target, names, f"of numbers: {numeric}"))
+            raise DataError(no_column("target column", target, names, f"of numbers: {numeric}"))
         if target == formula:
             raise DataError(f"column {target!r} holds the formulas, it cannot be the target")
         targets, problems = parse_numbers(frame[target])
@@ -191,11 +155,6 @@ def table_from_frame(
         conditions=conditions,
         problems=problems,
     )
-
-
-def _no_column(what: str, name: str, names: list[str], more: str = "") -> str:
-    there = more or f"there is: {', '.join(names) or 'none'}"
-    return f"no {what} {name!r}{near_miss(name, names)}; columns {there}"
 
 
 def _is_id(name: str, cells: pd.Series) -> bool:

@@ -1,4 +1,11 @@
-"""Downloads that end in a verified file or a clear error."""
+"""Downloads that end in a verified file or a clear error.
+
+pooch (1.9) does not replace this module. It deletes a partial download and starts again at byte 0;
+it has no lock, so two processes download the same file twice; it repeats a request for a missing
+file (HTTP 404) as often as one to an overloaded server; requests undoes the server's
+``Content-Encoding``, so the checksum may be compared with other bytes than the published ones; and
+its errors do not say where to put a file that was downloaded by hand.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +32,7 @@ _HTTP_SERVER_ERROR = 500
 
 
 class _RetryableError(Exception):
-    """An attempt failed in a way that another one may mend."""
+    """An attempt failed, but another one may succeed."""
 
 
 def cache_folder() -> Path:
@@ -50,25 +57,25 @@ def fetch(
     timeout: float = 30.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Make sure that `destination` holds the file of `url` with this checksum.
+    """Download the file at `url` to `destination`, unless it is there with this checksum.
 
-    A download goes to ``destination + ".part"``, resumes there after an interruption, is verified,
-    and only then takes its name in one step. Processes that want the same file wait for each other.
+    The bytes go to ``destination + ".part"``, where an interrupted download resumes. The file is
+    verified and then renamed in one step. Processes that want the same file wait for each other.
 
     Parameters
     ----------
     url, sha256 : str
         Where the file is, and its SHA-256 in hexadecimal.
     destination : Path
-        Where it shall be; a file there with the right checksum is used as it is, without network.
+        Path of the file. If it exists with the right checksum, nothing is downloaded.
     progress : Progress
-        Hears the bytes.
+        Receives the number of bytes.
     retries : int
         Attempts after the first one, 1, 2, 4, ... seconds apart.
     timeout : float
         Seconds to wait for the server (not for the whole file).
     sleep : callable
-        Waits between attempts; tests pass a stand-in.
+        Waits between attempts.
 
     Returns
     -------
@@ -78,8 +85,8 @@ def fetch(
     Raises
     ------
     FetchError
-        If the file cannot be had; the message names the URL, the cause, and where to put the file
-        by hand.
+        If the download fails; the message names the URL, the cause, and where to put the file by
+        hand.
     """
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -89,8 +96,8 @@ def fetch(
         raise
     except OSError as error:
         raise FetchError(
-            f"cannot store {url} as {destination}: {error}; make room, or name another folder "
-            "with the environment variable XTALSHIFT_CACHE"
+            f"cannot store {url} as {destination}: {error}; free some space, or set the "
+            "environment variable XTALSHIFT_CACHE to another folder"
         ) from error
 
 
@@ -129,9 +136,9 @@ def _fetch_locked(
 
 
 def _download(url: str, part: Path, progress: Progress, timeout: float) -> None:
-    """Append what is missing of `part`, or write it anew where the server cannot resume."""
+    """Append the missing bytes to `part`, or rewrite it if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
-    # the checksum is of the file as stored, so the server must not pack it for the transfer
+    # the checksum is that of the stored file, so the server must not compress it in transit
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -158,7 +165,7 @@ def _download(url: str, part: Path, progress: Progress, timeout: float) -> None:
             ):
                 if resumed:
                     task.advance(have)
-                # no block size: a full block that is waited for would be lost with the connection
+                # no block size: bytes of an incomplete block would be lost with the connection
                 for block in reply.iter_raw():
                     stream.write(block)
                     task.advance(len(block))

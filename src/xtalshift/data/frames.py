@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
+from xtalshift.data.files import (
+    FORMULA_NAMES,
+    file_kind,
+    find_separator,
+    naming_file,
+    open_text,
+    refuse_repeats,
+)
 from xtalshift.data.numbers import BLANKS, parse_numbers
 from xtalshift.errors import DataError
 
 __all__ = [
-    "FORMULA_NAMES",
-    "READABLE",
     "csv_chunks",
-    "file_kind",
-    "find_separator",
     "finish_frame",
     "iter_frames",
     "json_line",
-    "naming_file",
-    "open_bytes",
-    "read_csv_stream",
     "read_frame",
-    "refuse_repeats",
-    "text_encoding",
 ]
-
-FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
-"""Column names (any case) that mean the formula, best first; their cells always stay text."""
-
-READABLE = "CSV, TSV, Parquet, JSON or JSON lines; all but Parquet also with .gz"
-_SEPARATORS = ",;\t"
-_BLOCK = 1 << 20
 
 
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -75,8 +63,8 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
     path = Path(path)
     kind = file_kind(path)
     if kind == "csv":
-        with naming_file(path), _open_text(path) as stream:
-            return read_csv_stream(stream, text_columns=text_columns)
+        with naming_file(path), open_text(path) as stream:
+            return _read_csv(stream, text_columns)
     if kind == "json":
         with naming_file(path):
             return finish_frame(_json_frame(path), text_columns)
@@ -113,7 +101,7 @@ def iter_frames(
     path = Path(path)
     kind = file_kind(path)
     if kind == "csv":
-        with naming_file(path), _open_text(path) as stream:
+        with naming_file(path), open_text(path) as stream:
             separator = find_separator(stream)
             for frame in csv_chunks(stream, chunk_rows, separator):
                 cells = frame.fillna("")
@@ -134,8 +122,7 @@ def iter_frames(
             yield finish_frame(frame, text_columns)
 
 
-def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read an open CSV; see `read_frame`."""
+def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
     separator = find_separator(stream)
     frame = next(csv_chunks(stream, None, separator)).fillna("")
     protected = _protected(frame, text_columns)
@@ -143,79 +130,6 @@ def read_csv_stream(stream: IO[str], *, text_columns: Sequence[str] = ()) -> pd.
         frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
     frame.attrs["decimal_comma"] = separator == ";"
     return frame
-
-
-def file_kind(path: Path) -> str:
-    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; refuse what cannot be read."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
-    if not path.exists():
-        raise DataError(f"{path} does not exist; readable are {READABLE}")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes[-1:] == [".gz"]
-    last = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
-    kinds = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json"}
-    kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
-    kind = kinds.get(last)
-    if kind is None or (packed and kind == "parquet"):
-        raise DataError(f"{path} is of no type that can be read; readable are {READABLE}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    return kind
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file, unpacked if it ends in ``.gz``."""
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def _open_text(path: Path) -> IO[str]:
-    """Open with the encoding found by reading the file once; refuse what is no text."""
-    encoding = text_encoding(path)
-    if path.suffix.lower() == ".gz":
-        return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
-    return path.open(encoding=encoding, newline="")
-
-
-def text_encoding(path: Path) -> str:
-    """Return the encoding of a text file, found by reading it once; refuse what is no text."""
-    with open_bytes(path) as stream:
-        block = stream.read(_BLOCK)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        while block:
-            if b"\0" in block:
-                raise DataError("it is binary, not text; export it (from Excel: 'CSV UTF-8')")
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError:
-                return "latin-1"
-            block = stream.read(_BLOCK)
-    return "utf-8-sig"
-
-
-def find_separator(stream: IO[str]) -> str:
-    """Return what separates the cells of an open CSV, which stays where it is."""
-    start = stream.tell()
-    header = ""
-    while not header.strip():
-        header = stream.readline()
-        if not header:
-            raise DataError("it has no header row")
-    stream.seek(start)
-    fields = {mark: next(csv.reader([header], delimiter=mark)) for mark in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda mark: len(fields[mark]))
-    refuse_repeats(fields[best])
-    return best
-
-
-def refuse_repeats(columns: Iterable[object]) -> None:
-    """Raise `DataError` if two columns have one name."""
-    counts = Counter(str(column).strip() for column in columns)
-    repeated = [name for name, count in counts.items() if count > 1 and name]
-    if repeated:
-        raise DataError(f"two columns are named {repeated[0]!r}; rename or remove one")
 
 
 def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
@@ -231,6 +145,8 @@ def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Itera
                     frame = reader.read(chunk_rows)
                 except StopIteration:
                     return
+                except pd.errors.ParserWarning as error:
+                    raise DataError("a row has more cells than the header") from error
             frame.columns = pd.Index([str(name).strip() for name in frame.columns])
             yield frame
             if chunk_rows is None:
@@ -249,7 +165,7 @@ def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
 
 
 def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    with _open_text(path) as stream:
+    with open_text(path) as stream:
         lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
         columns: list[str] | None = None
         while rows := list(islice(lines, chunk_rows)):
@@ -279,7 +195,7 @@ def json_line(number: int, line: str) -> dict[str, Any]:
 
 
 def _json_frame(path: Path) -> pd.DataFrame:
-    with _open_text(path) as stream:
+    with open_text(path) as stream:
         try:
             content = json.load(stream, object_hook=_collapse)
         except json.JSONDecodeError as error:
@@ -344,15 +260,3 @@ def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
     if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
         return pd.Series(values.astype(np.int64), index=cells.index)
     return pd.Series(values, index=cells.index)
-
-
-@contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Turn every failure of the parsers into a `DataError` that names the file."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, pd.errors.ParserWarning) as error:
-        text = str(error).strip() or type(error).__name__
-        raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

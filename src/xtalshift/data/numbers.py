@@ -41,7 +41,7 @@ def parse_numbers(
     series = pd.Series(cells).reset_index(drop=True)
     problems = np.full(len(series), "", dtype=object)
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series):
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
         problems[np.isnan(values)] = "missing"
     else:
         if decimal_comma:
@@ -56,9 +56,8 @@ def _with_point(cell: object) -> object:
 
 
 def _from_text(series: pd.Series, problems: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
-    missing = series.isna().to_numpy(dtype=bool)
-    text = series.astype(object).where(~missing, "").astype(str).str.strip()
-    missing |= text.str.lower().isin(BLANKS).to_numpy(dtype=bool)
+    text = series.astype(object).where(series.notna(), "").astype(str).str.strip()
+    missing = (series.isna() | text.str.lower().isin(BLANKS)).to_numpy(dtype=bool)
     readable = pd.to_numeric(text, errors="coerce").notna().to_numpy(dtype=bool) & ~missing
     values = np.full(len(series), np.nan)
     # Python's float() rounds exactly; pandas' own parser may be one unit in the last place off

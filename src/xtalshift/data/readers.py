@@ -6,9 +6,10 @@ from pathlib import Path
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.catalog import list_datasets, load_dataset
-from xtalshift.data.columns import find_formula_column, guess_target, table_from_frame
+from xtalshift.data.columns import guess_target, table_from_frame
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.frames import READABLE, iter_frames, read_frame
+from xtalshift.data.files import READABLE, find_formula_column
+from xtalshift.data.frames import iter_frames, read_frame
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss

@@ -13,6 +13,7 @@ from xtalshift.errors import DataError, XtalshiftError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = [
     "FrameWriter",
@@ -103,7 +104,7 @@ class FrameWriter:
         self._rows = 0
         self._sink: Any = None
 
-    def write(self, frame: pd.DataFrame) -> None:
+    def write(self, frame: pd.DataFrame | pa.Table) -> None:
         """Append `frame`.
 
         Raises
@@ -111,11 +112,14 @@ class FrameWriter:
         DataError
             If a column changes its type between pieces (Parquet only), or the disk is full.
         """
+        import pyarrow as pa
+
         try:
             if self._parquet:
                 self._write_parquet(frame)
             else:
                 header = self._rows == 0
+                frame = frame.to_pandas() if isinstance(frame, pa.Table) else frame
                 frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
         except OSError as error:
             raise DataError(f"cannot write {self._path.parent}: {error}") from error
@@ -126,23 +130,25 @@ class FrameWriter:
         if self._sink is not None:
             self._sink.add_key_value_metadata({key: text})
 
-    def _write_parquet(self, frame: pd.DataFrame) -> None:
+    def _write_parquet(self, frame: pd.DataFrame | pa.Table) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
+            if isinstance(frame, pa.Table):
+                table = frame
+            else:
+                schema = self._sink.schema if self._sink else None
+                table = pa.Table.from_pandas(frame, schema, preserve_index=False)
             if self._sink is None:
-                table = pa.Table.from_pandas(frame, preserve_index=False)
                 fields = [
                     field.with_metadata({"unit": self._units[field.name]})
                     if field.name in self._units
                     else field
                     for field in table.schema
                 ]
-                table = table.cast(pa.schema(fields, table.schema.metadata))
-                self._sink = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-            else:
-                table = pa.Table.from_pandas(frame, self._sink.schema, preserve_index=False)
+                schema = pa.schema(fields, table.schema.metadata)
+                self._sink = pq.ParquetWriter(self._path, schema, compression="zstd")
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
             raise DataError(
                 f"a column changes its type after row {self._rows} ({error}); write .csv instead"

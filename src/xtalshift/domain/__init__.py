@@ -1,1 +1,1 @@
-"""The applicability domain: how unlike the training materials a material is, and why."""
+"""Applicability domain: OOD score, its threshold, and reasons."""

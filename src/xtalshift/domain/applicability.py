@@ -1,4 +1,4 @@
-"""Applicability domain: may a prediction for this material be trusted, and why not."""
+"""Applicability domain: how far a material is from the training materials, and why."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.domain.held_out import DomainThreshold, choose_threshold
-from xtalshift.domain.novelty import Novelty, Reference
-from xtalshift.domain.reasons import DomainReasons, FeatureRange, NearMaterial
-from xtalshift.domain.texts import decode_texts, encode_texts
+from xtalshift.domain.ood_score import Novelty, Reference
+from xtalshift.domain.reasons import (
+    DomainReasons,
+    FeatureRange,
+    NearMaterial,
+    decode_texts,
+    encode_texts,
+)
+from xtalshift.domain.threshold import DomainThreshold, choose_threshold
 from xtalshift.errors import DataError
 from xtalshift.seeding import derive_seed
 
@@ -33,16 +38,16 @@ class DomainScores(NamedTuple):
     Attributes
     ----------
     ood_score : ndarray of float64, shape (n,)
-        Share of held-out source rows that are nearer, in [0, 1]; 1: farther than all, 0 for a
-        training material itself.
+        1 - conformal p-value, in [0, 1]: share of held-out source rows that are less novel; 0 for
+        a training material itself.
     in_domain : ndarray of bool, shape (n,)
         Whether the score is at most the threshold.
     nearest : ndarray of int64, shape (n,)
-        The nearest training material, a place in `formulas_` and `targets_`.
+        Index of the nearest training material in `formulas_` and `targets_`.
     nearest_distance : ndarray of float64, shape (n,)
         Its Euclidean distance in standard deviations of the features.
     distance_rank, rarity_rank : ndarray of float64, shape (n,)
-        Share of held-out rows with a smaller relative distance, and with less rare features; the
+        Share of held-out rows with a smaller relative distance, and with a smaller rarity; the
         larger of the two decides the score.
     """
 
@@ -55,30 +60,30 @@ class DomainScores(NamedTuple):
 
 
 class ApplicabilityDomain:
-    """What the training materials cover.
+    """The region of features that the training materials cover.
 
-    **The default score** is the larger of two ranks among held-out rows, ranked once more: of the
-    mean distance to the 5 nearest training materials relative to how far these lie apart
-    (`Novelty`), and of the rarity of the row's rarest feature values (`FeatureRarity`). Distances
-    find new regions but not new elements, whose compounds lie between known ones; rarity is the
-    reverse. The score never looks at which elements a row has; the rarity notices a new element by
-    feature values that no training material has. It says whether a material is new, **not how large
-    the error is**: with absolute errors it hardly correlates (docs/science/ood-score.md).
+    **The OOD score** is the larger of two ranks among held-out rows, ranked once more: of the
+    mean distance to the 5 nearest training materials relative to their own local distances
+    (`Novelty`), and of the histogram-based rarity of the feature values (`FeatureRarity`).
+    Distances find new regions but not new elements, whose compounds are between known ones; the
+    rarity finds new elements by feature values that no training material has. The score does not
+    use the list of elements. It measures whether a material is new, **not how large the error is**:
+    it hardly correlates with absolute errors (docs/science/ood-score.md).
 
     Attributes
     ----------
     formulas_ : ndarray of str, shape (n,)
-        Training materials: rows of the same features are one.
+        Training materials; rows with the same features are one material.
     targets_ : ndarray of float64, shape (n,)
-        Their target, the mean of such rows.
+        Their mean targets.
     elements_ : ndarray of bool, shape (118,)
-        Elements that a training material contains; column Z - 1.
+        Elements of the training materials; column Z - 1.
     range_ : FeatureRange
         Names of the features and their training range.
     novelty_ : Novelty
-        What the score is computed from.
+        Computes the score.
     threshold_ : DomainThreshold
-        Largest score inside the domain and the rates it achieves on held-out groups.
+        Largest score inside the domain, and its rates on held-out groups.
 
     Examples
     --------
@@ -109,10 +114,11 @@ class ApplicabilityDomain:
         X_held_out: ArrayLike | None = None,
         *,
         feature_names: Sequence[str],
+        compositions: Compositions | None = None,
         elements: ArrayLike | None = None,
         random_state: int = 0,
     ) -> Self:
-        """Learn what the training rows cover.
+        """Learn the region that the training rows cover.
 
         Parameters
         ----------
@@ -123,10 +129,12 @@ class ApplicabilityDomain:
         formulas_train : sequence of str, length n
             Formulas.
         X_held_out : array_like of float, shape (m, d), optional
-            Features of source rows that are not training rows; the score is a share of them.
-            Without any, training rows take their place, each against the others.
+            Features of source rows that are not training rows; the score is a rank among them.
+            Without any, training rows are compared with the other training rows.
         feature_names : sequence of str, length d
             Names for the reasons.
+        compositions : Compositions of n rows, optional
+            The parsed formulas; without them the formulas are parsed.
         elements : array_like of bool, shape (118,), optional
             Elements of the training rows; by default those of the formulas.
         random_state : int
@@ -146,12 +154,12 @@ class ApplicabilityDomain:
         domain.formulas_ = formulas[kept]
         domain.targets_ = np.bincount(merged, weights=y) / np.bincount(merged)
         domain.range_ = FeatureRange.of(X, tuple(str(name) for name in feature_names))
-        compositions = _parse(formulas[kept])
-        contains = _contains(compositions)
+        parsed = _parse(formulas[kept]) if compositions is None else compositions.take(kept)
+        contains = _contains(parsed)
         domain.elements_ = np.asarray(
             contains.any(axis=0) if elements is None else elements, dtype=bool
         )
-        groups = _group_names(compositions, domain.formulas_)
+        groups = _group_names(parsed, domain.formulas_)
         domain.novelty_ = Novelty.fit(
             X,
             None if X_held_out is None else _check_held_out(X_held_out, X.shape[1]),
@@ -164,12 +172,12 @@ class ApplicabilityDomain:
         return domain
 
     def assess(self, X: ArrayLike) -> DomainScores:
-        """Say how far rows are from the training materials.
+        """Return how far rows are from the training materials.
 
         Parameters
         ----------
         X : array_like of float, shape (n, d)
-            Features; NaN means missing, and any size is allowed.
+            Features of any size; NaN means missing.
 
         Raises
         ------
@@ -177,7 +185,7 @@ class ApplicabilityDomain:
             If there is another number of features.
         """
         found = self.novelty_.assess(self._check_features(X))
-        # a training material is not new, however alone it stands among the others
+        # a training material is not new, however isolated it is among the others
         score = np.where(found.nearest_distance < SAME, 0.0, found.score)
         return DomainScores(
             score,
@@ -193,9 +201,9 @@ class ApplicabilityDomain:
         return self.assess(X).nearest_distance < SAME
 
     def unseen_elements(self, compositions: Compositions) -> NDArray[np.object_]:
-        """Return the elements that no training material has, shape (n,), joined by spaces.
+        """Return the elements of each row that no training material has, joined by spaces, (n,).
 
-        A row with such an element is outside the domain whatever its score.
+        A row with such an element is outside the domain, whatever its score.
 
         Parameters
         ----------
@@ -210,7 +218,7 @@ class ApplicabilityDomain:
         return unseen
 
     def reasons(self, X: ArrayLike, *, n_nearest: int = 3) -> list[DomainReasons]:
-        """Say of every row why it is near or far.
+        """Return the reasons of every row's score.
 
         Parameters
         ----------
@@ -228,7 +236,7 @@ class ApplicabilityDomain:
         distances, rows = reference.neighbours(features, n_nearest)
         beyond = self.range_.beyond(features, reference.scale())
         shares = reference.shares(features)
-        # a missing value takes the mean, and one out of range is named already
+        # a missing value is replaced by the mean, and one out of range is named already
         shares[np.isnan(features) | (beyond > 0)] = 1.0
         return [
             DomainReasons(
@@ -249,11 +257,18 @@ class ApplicabilityDomain:
         texts[:] = [str(reasons) for reasons in found]
         return texts
 
-    def extend(self, X: ArrayLike, y: ArrayLike, formulas: Sequence[str]) -> Self:
+    def extend(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        formulas: Sequence[str],
+        *,
+        compositions: Compositions | None = None,
+    ) -> Self:
         """Return a copy with target labels as further training materials.
 
-        Held-out rows and threshold stay as they were: the score goes on to compare with them. A
-        material with the features of a known one replaces it, a repeated one its predecessor.
+        Held-out rows and threshold do not change. A material with the features of a known one
+        replaces it; of several new ones with the same features the last one is kept.
 
         Parameters
         ----------
@@ -263,6 +278,8 @@ class ApplicabilityDomain:
             Target labels.
         formulas : sequence of str, length m
             Formulas.
+        compositions : Compositions of m rows, optional
+            The parsed formulas; without them the formulas are parsed.
 
         Raises
         ------
@@ -276,7 +293,8 @@ class ApplicabilityDomain:
         known = distances[:, 0] == 0
         added.targets_[nearest[known, 0]] = targets[known]
         added.formulas_[nearest[known, 0]] = names[known]
-        added.elements_ = self.elements_ | _contains(_parse(names)).any(axis=0)
+        parsed = _parse(names) if compositions is None else compositions
+        added.elements_ = self.elements_ | _contains(parsed).any(axis=0)
         added.range_ = self.range_.extended(features)
         new = np.flatnonzero(~known)[::-1]
         if new.size:
@@ -348,9 +366,10 @@ def _check_held_out(X: ArrayLike, d: int) -> FloatArray:
 
 
 def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the first of all rows that are the same, in order, and for each row its place there.
+    """Return the first row of each set of equal rows, in order, and the place of each row there.
 
-    Polymorphs have the same composition features and would be each other's neighbours.
+    Polymorphs have equal composition features and would be each other's neighbours. NaN equals NaN
+    here, which `numpy.unique` along an axis does not provide.
     """
     rows = np.ascontiguousarray(X + 0.0)  # -0 becomes 0
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
@@ -360,7 +379,7 @@ def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _parse(formulas: NDArray[np.object_]) -> Compositions:
-    # which elements a hydrate has is the same however it is read
+    # the elements of a hydrate do not depend on how it is read
     return parse_formulas(formulas.tolist(), hydrates="expand")[0]
 
 
@@ -369,6 +388,6 @@ def _contains(compositions: Compositions) -> NDArray[np.bool_]:
 
 
 def _group_names(compositions: Compositions, formulas: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return reduced formulas, or the text where it is none."""
+    """Return reduced formulas, or the text if it cannot be read."""
     reduced = compositions.reduced_formulas()
     return np.where(reduced == "", formulas, reduced)

@@ -1,28 +1,35 @@
-"""Why a material is near the training materials or far from them."""
+"""Reasons of an OOD score: features out of range, rare values, nearest training materials."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.domain.texts import decode_texts, encode_texts
-
-__all__ = ["DomainReasons", "FeatureOutOfRange", "FeatureRange", "NearMaterial", "RareValue"]
+__all__ = [
+    "DomainReasons",
+    "FeatureOutOfRange",
+    "FeatureRange",
+    "NearMaterial",
+    "RareValue",
+    "decode_texts",
+    "encode_texts",
+]
 
 FloatArray = NDArray[np.float64]
 
 _WORST = 3
-_RARE = 0.001  # share of training materials up to which a value is worth mentioning
+_RARE = 0.001  # share of training materials up to which a value is called rare
 
 
 class FeatureOutOfRange(NamedTuple):
-    """A value, the training range in the same unit, and by how many standard deviations it is out.
+    """A value outside the training range, in the unit of the feature.
 
-    `n_sd` is infinite where the training value is constant.
+    `n_sd` is its distance from the range in standard deviations, infinite for a constant feature.
     """
 
     name: str
@@ -41,7 +48,7 @@ class FeatureOutOfRange(NamedTuple):
 
 
 class RareValue(NamedTuple):
-    """A value and the share of training materials that have almost the same."""
+    """A value and the share of training materials with almost the same value."""
 
     name: str
     value: float
@@ -66,7 +73,7 @@ class NearMaterial(NamedTuple):
 
 
 class DomainReasons(NamedTuple):
-    """Reasons for one row, each list with the most telling first.
+    """Reasons for one row, each list with the most important first.
 
     Attributes
     ----------
@@ -128,7 +135,7 @@ class FeatureRange:
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             gaps = np.fmax(self.low - X, X - self.high)
-            # a sum in another order differs in the last digits
+            # sums in another order differ in the last digits
             return np.where(gaps > 1e-9 * np.maximum(1.0, size), gaps / scale, 0.0)
 
     def worst(self, values: FloatArray, beyond: FloatArray) -> tuple[FeatureOutOfRange, ...]:
@@ -166,3 +173,14 @@ class FeatureRange:
         """Restore what `get_state` returned; other names are ignored."""
         names = tuple(decode_texts(state["range.names"]))
         return cls(names, state["range.low"], state["range.high"])
+
+
+def encode_texts(texts: Iterable[str]) -> NDArray[np.uint8]:
+    """Return texts as an array of UTF-8 bytes, each ended by a line feed (inner ones: spaces)."""
+    ended = "".join(text.replace("\n", " ") + "\n" for text in texts)
+    return np.frombuffer(ended.encode(), dtype=np.uint8).copy()
+
+
+def decode_texts(data: NDArray[np.uint8]) -> list[str]:
+    """Return the texts that `encode_texts` joined."""
+    return data.tobytes().decode().split("\n")[:-1]

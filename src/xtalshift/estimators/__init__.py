@@ -1,51 +1,67 @@
-"""Scikit-learn regressors on features, and on formulas."""
+"""Scikit-learn regressors on features; each is imported at its first use."""
 
-from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.estimators.alignment import AlignedRegressor
-from xtalshift.estimators.attention import AttentionRegressor
-from xtalshift.estimators.base import REGRESSORS, Regressor
-from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
-from xtalshift.estimators.cal import CALRegressor
-from xtalshift.estimators.classical import (
-    ForestRegressor,
-    GPRegressor,
-    KernelRidgeRegressor,
-    NeighborsRegressor,
-)
-from xtalshift.estimators.irnet import IRNetRegressor
-from xtalshift.estimators.quantile_trees import QuantileLightGBMRegressor
-from xtalshift.estimators.robust import RobustRegressor
-from xtalshift.estimators.scatter import HeteroscedasticRegressor, MCDropoutRegressor
-from xtalshift.estimators.target_labels import (
-    JointRegressor,
-    ResidualGPRegressor,
-    TargetOnlyRegressor,
-)
-from xtalshift.estimators.transduction import BilinearTransductionRegressor
-from xtalshift.estimators.weighting import ImportanceWeightedRegressor
+from __future__ import annotations
 
-__all__ = [
-    "REGRESSORS",
-    "AlignedRegressor",
-    "AttentionRegressor",
-    "BilinearTransductionRegressor",
-    "CALRegressor",
-    "ConstantRegressor",
-    "ForestRegressor",
-    "GPRegressor",
-    "HeteroscedasticRegressor",
-    "IRNetRegressor",
-    "ImportanceWeightedRegressor",
-    "JointRegressor",
-    "KernelRidgeRegressor",
-    "LightGBMRegressor",
-    "MCDropoutRegressor",
-    "NeighborsRegressor",
-    "QuantileLightGBMRegressor",
-    "Regressor",
-    "ResidualGPRegressor",
-    "RidgeRegressor",
-    "RobustRegressor",
-    "TargetOnlyRegressor",
-    "TargetedCALRegressor",
-]
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
+    from xtalshift.estimators.attention import AttentionRegressor as AttentionRegressor
+    from xtalshift.estimators.base import REGRESSORS as REGRESSORS
+    from xtalshift.estimators.base import Regressor as Regressor
+    from xtalshift.estimators.baselines import ConstantRegressor as ConstantRegressor
+    from xtalshift.estimators.baselines import LightGBMRegressor as LightGBMRegressor
+    from xtalshift.estimators.baselines import (
+        QuantileLightGBMRegressor as QuantileLightGBMRegressor,
+    )
+    from xtalshift.estimators.baselines import RidgeRegressor as RidgeRegressor
+    from xtalshift.estimators.cal import CALRegressor as CALRegressor
+    from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
+    from xtalshift.estimators.classical import GPRegressor as GPRegressor
+    from xtalshift.estimators.classical import KernelRidgeRegressor as KernelRidgeRegressor
+    from xtalshift.estimators.classical import NeighborsRegressor as NeighborsRegressor
+    from xtalshift.estimators.irnet import AlignedRegressor as AlignedRegressor
+    from xtalshift.estimators.irnet import HeteroscedasticRegressor as HeteroscedasticRegressor
+    from xtalshift.estimators.irnet import IRNetRegressor as IRNetRegressor
+    from xtalshift.estimators.irnet import MCDropoutRegressor as MCDropoutRegressor
+    from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
+    from xtalshift.estimators.wrapped import (
+        ImportanceWeightedRegressor as ImportanceWeightedRegressor,
+    )
+    from xtalshift.estimators.wrapped import JointRegressor as JointRegressor
+    from xtalshift.estimators.wrapped import ResidualGPRegressor as ResidualGPRegressor
+    from xtalshift.estimators.wrapped import TargetOnlyRegressor as TargetOnlyRegressor
+
+HOMES = {
+    "AlignedRegressor": "xtalshift.estimators.irnet",
+    "AttentionRegressor": "xtalshift.estimators.attention",
+    "CALRegressor": "xtalshift.estimators.cal",
+    "ConstantRegressor": "xtalshift.estimators.baselines",
+    "ForestRegressor": "xtalshift.estimators.classical",
+    "GPRegressor": "xtalshift.estimators.classical",
+    "HeteroscedasticRegressor": "xtalshift.estimators.irnet",
+    "IRNetRegressor": "xtalshift.estimators.irnet",
+    "ImportanceWeightedRegressor": "xtalshift.estimators.wrapped",
+    "JointRegressor": "xtalshift.estimators.wrapped",
+    "KernelRidgeRegressor": "xtalshift.estimators.classical",
+    "LightGBMRegressor": "xtalshift.estimators.baselines",
+    "MCDropoutRegressor": "xtalshift.estimators.irnet",
+    "NeighborsRegressor": "xtalshift.estimators.classical",
+    "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
+    "ResidualGPRegressor": "xtalshift.estimators.wrapped",
+    "RidgeRegressor": "xtalshift.estimators.baselines",
+    "RobustRegressor": "xtalshift.estimators.irnet",
+    "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
+    "TargetedCALRegressor": "xtalshift.estimators.adaptation",
+}
+"""Module of each class: trees and linear models must not load what networks need."""
+
+__all__ = ["REGRESSORS", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
+
+
+__getattr__ = lazy_names(
+    __name__,
+    HOMES | dict.fromkeys(("REGRESSORS", "Regressor"), "xtalshift.estimators.base"),
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -10,22 +11,26 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.cal.target import AdaptConfig, adapt_network
+from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig, adapt_network
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import REGRESSORS, FitData, Labelled, Regressor
-from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
-from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, train_erm
+from xtalshift.estimators.base import FitData, Labelled, Regressor
+from xtalshift.estimators.irnet import IRNetBase
+from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.nn.device import resolve_device
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import TrainingData
+from xtalshift.nn.settings import ERMConfig
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.seeding import Seed, as_generator
+from xtalshift.seeding import as_generator
 
 __all__ = ["TargetedCALRegressor"]
 
-TARGET_LABELS = "target labels (y_target); without them use 'unlabelled-cal'"
+TARGET_LABELS = "target labels (y_target)"
 
 
-@REGRESSORS.register("TargetedCALRegressor")
-class TargetedCALRegressor(NetworkRegressor):
+@dataclass(eq=False, repr=False, kw_only=True)
+class TargetedCALRegressor(IRNetBase):
     """IRNet trained on source rows, then adapted to a target domain (arXiv:2408.09297).
 
     `fit` does both; `adapt` starts from a network that is fitted already. Without target rows `fit`
@@ -35,8 +40,7 @@ class TargetedCALRegressor(NetworkRegressor):
     ----------
     method : str, default "targeted-cal"
         ``"targeted-cal"``, or one of its controls: ``"targeted-cal-eps0"``, ``"joint"``,
-        ``"fine-tune"``, ``"l2-sp"``, ``"head-only"``; ``"unlabelled-cal"`` and
-        ``"unlabelled-cal-eps0"`` need no target labels. See `xtalshift.cal.target.AdaptConfig`.
+        ``"fine-tune"``, ``"l2-sp"``, ``"head-only"``. See `xtalshift.cal.adaptation.AdaptConfig`.
     settings : mapping, optional
         Other values of `AdaptConfig`.
     source : mapping, optional
@@ -58,37 +62,12 @@ class TargetedCALRegressor(NetworkRegressor):
         Their number.
     """
 
-    uses = frozenset({"X_target", "y_target"})
+    method: str = field(default="targeted-cal", kw_only=False)
+    settings: Mapping[str, Any] | None = field(default=None, kw_only=False)
+    source: Mapping[str, Any] | None = field(default=None, kw_only=False)
+    validation_fraction: float = 0.2
 
-    def __init__(  # noqa: PLR0917 - the settings of an estimator
-        self,
-        method: str = "targeted-cal",
-        settings: Mapping[str, Any] | None = None,
-        source: Mapping[str, Any] | None = None,
-        architecture: str | Sequence[int] = "auto",
-        dropout: float | None = None,
-        n_members: int = 1,
-        bootstrap: bool = False,  # noqa: FBT001, FBT002
-        weights: WeightsChoice = "best",
-        validation_fraction: float = 0.2,
-        clip: float = 10.0,
-        bf16: bool = False,  # noqa: FBT001, FBT002
-        device: str = "auto",
-        random_state: Seed = None,
-    ) -> None:
-        self.method = method
-        self.settings = settings
-        self.source = source
-        self.architecture = architecture
-        self.dropout = dropout
-        self.n_members = n_members
-        self.bootstrap = bootstrap
-        self.weights = weights
-        self.validation_fraction = validation_fraction
-        self.clip = clip
-        self.bf16 = bf16
-        self.device = device
-        self.random_state = random_state
+    uses = frozenset({"X_target", "y_target"})
 
     def adapt(
         self,
@@ -113,7 +92,7 @@ class TargetedCALRegressor(NetworkRegressor):
         X_target : array_like of float, shape (k, d)
             Features of the target domain.
         y_target : array_like of float, shape (k,), optional
-            Target labels; ``unlabelled-cal`` needs none.
+            Target labels; methods that use no labels need none.
         X, y : array_like of float, shapes (n, d) and (n,), optional
             Labelled source rows to replay. Without them only the target labels are trained on.
         groups : array_like of str, shape (k,), optional
@@ -141,10 +120,10 @@ class TargetedCALRegressor(NetworkRegressor):
         if not isinstance(model, NetworkRegressor):
             raise ConfigError(f"only networks can be adapted, not a {type(model).__name__}")
         check_is_fitted(model)
-        config = self._config()
-        if config.method.startswith("unlabelled") or config.method == "joint":
+        adaptation = ADAPTATIONS[self._config().method]
+        if adaptation.needs_source:
             self._require(X, "source rows (X and y; --source FILE on the command line)")
-        if not config.method.startswith("unlabelled"):
+        if adaptation.uses_labels:
             self._require(y_target, TARGET_LABELS)
         self._check_settings()
         self.n_features_in_ = model.n_features_in_
@@ -168,22 +147,22 @@ class TargetedCALRegressor(NetworkRegressor):
         return AdaptConfig.from_dict({"method": self.method, **(self.settings or {})})
 
     def _fit(self, data: FitData) -> None:
-        method = self._config().method  # a wrong setting is found before the training
-        if data.target is not None and not method.startswith("unlabelled"):
+        adaptation = ADAPTATIONS[self._config().method]  # wrong settings fail before the training
+        if data.target is not None and adaptation.uses_labels:
             self._require(None if np.isnan(data.target.y).all() else data.target.y, TARGET_LABELS)
         super()._fit(data)
         if data.target is not None:
             self._adapt(data.train, data.target, data.rng, data.progress)
 
-    def _train(
+    def _training(
         self,
         model: IRNet,
         data: TrainingData,
         fit: FitData,  # noqa: ARG002
-        how: TrainingOptions,
-    ) -> TrainResult:
+        **how: Any,
+    ) -> ERMTraining:
         config = ERMConfig.from_dict(dict(self.source or {}))
-        return train_erm(model, data, config, how.generator, **how.keywords())
+        return ERMTraining(model, data.train, config, **how)
 
     def _adapt(
         self,
@@ -194,7 +173,7 @@ class TargetedCALRegressor(NetworkRegressor):
     ) -> None:
         """Go on from the parameters in `states_`."""
         config = self._config()
-        if source is not None and config.method.startswith("unlabelled"):
+        if source is not None and not ADAPTATIONS[config.method].uses_labels:
             source, validation = self._hold_out(source, source.groups, rng)
             labels = source.y
         else:

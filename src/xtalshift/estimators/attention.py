@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import REGRESSORS, FitData
-from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
+from xtalshift.estimators.base import FitData
+from xtalshift.estimators.irnet import ERMArguments
+from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn import AttentionNet, ERMConfig, IRNet, TrainingData, TrainResult, train_erm
-from xtalshift.seeding import Seed
+from xtalshift.nn.attention import AttentionNet
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import TrainingData
+from xtalshift.nn.settings import ERMConfig
 
 __all__ = ["AttentionRegressor"]
 
 
-@REGRESSORS.register("AttentionRegressor")
-class AttentionRegressor(NetworkRegressor):
+@dataclass(eq=False, repr=False, kw_only=True)
+class AttentionRegressor(ERMArguments, NetworkRegressor):
     """Transformer over the elements of a composition, on a table of fractions.
 
     The columns of ``X`` are elements, as those of ``CompositionFeaturizer("fractions")``; they are
@@ -49,45 +54,10 @@ class AttentionRegressor(NetworkRegressor):
         Seed of the initial parameters, batches and dropout.
     """
 
-    dropout: float
-    n_members = 1
-    bootstrap = False
-
-    def __init__(  # noqa: PLR0917 - the settings of an estimator
-        self,
-        width: int = 64,
-        n_blocks: int = 2,
-        n_heads: int = 4,
-        dropout: float = 0.1,
-        epochs: int = 80,
-        patience: int = 80,
-        batch_size: int = 256,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
-        ema_decay: float = 0.995,
-        weights: WeightsChoice = "best",
-        validation_fraction: float = 0.1,
-        clip: float = 10.0,
-        bf16: bool = False,  # noqa: FBT001, FBT002
-        device: str = "auto",
-        random_state: Seed = None,
-    ) -> None:
-        self.width = width
-        self.n_blocks = n_blocks
-        self.n_heads = n_heads
-        self.dropout = dropout
-        self.epochs = epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.ema_decay = ema_decay
-        self.weights = weights
-        self.validation_fraction = validation_fraction
-        self.clip = clip
-        self.bf16 = bf16
-        self.device = device
-        self.random_state = random_state
+    width: int = 64
+    n_blocks: int = 2
+    n_heads: int = 4
+    dropout: float = 0.1
 
     def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
         return _unscaled(X.shape[1], self.clip)
@@ -111,16 +81,16 @@ class AttentionRegressor(NetworkRegressor):
         )
         return cast("IRNet", net)  # has all of it that is used: members, bf16, embed, head
 
-    def _train(
+    def _training(
         self,
         model: IRNet,
         data: TrainingData,
         fit: FitData,  # noqa: ARG002
-        how: TrainingOptions,
-    ) -> TrainResult:
-        names = ERMConfig.model_fields
-        config = ERMConfig.from_dict({name: getattr(self, name) for name in names})
-        return train_erm(model, data, config, how.generator, name="attention", **how.keywords())
+        **how: Any,
+    ) -> ERMTraining:
+        training = ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
+        training.name = "attention"
+        return training
 
 
 def _unscaled(n_columns: int, clip: float) -> FeatureScaler:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,11 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.featurize import Origin
+from xtalshift.estimators import HOMES
+from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
-from xtalshift.seeding import as_generator
+from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits import RandomSplit
 
 __all__ = [
@@ -51,7 +52,7 @@ class Labelled:
         Sample weights.
     environments : ndarray, shape (n,), or None
         Labels of the environments of the rows.
-    origin : Origin of n rows, or None
+    origin : CompositionSource of n rows, or None
         What the features were computed from.
     groups : ndarray of str, shape (n,), or None
         Reduced formulas.
@@ -61,7 +62,7 @@ class Labelled:
     y: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
     environments: NDArray[Any] | None = None
-    origin: Origin | None = None
+    origin: CompositionSource | None = None
     groups: NDArray[Any] | None = None
 
     def take(self, rows: NDArray[Any]) -> Labelled:
@@ -104,16 +105,25 @@ class FitData:
     checkpoint: Path | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Regressor(RegressorMixin, BaseEstimator, ABC):
     """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
-    A subclass has ``__init__`` parameters ``validation_fraction`` and ``random_state`` and
-    implements `_fit` and `_predict`; `_get_state` and `_set_state` too if its models can be saved.
+    A subclass implements `_fit` and `_predict`; `_get_state` and `_set_state` too if its models can
+    be saved. Its settings are fields of a dataclass, or it has an ``__init__`` of its own.
+
+    Parameters
+    ----------
+    validation_fraction : float, default 0.1
+        Share of the rows held out where `fit` is given no validation rows.
+    random_state : int, Generator or None
+        Seed.
     """
 
-    validation_fraction: float
-    random_state: Any
-    uses: frozenset[str] = frozenset()
+    validation_fraction: float = 0.1
+    random_state: Seed = None
+
+    uses: ClassVar[frozenset[str]] = frozenset()
     """Optional arguments of `fit` that mean something to this class."""
 
     def fit(
@@ -129,7 +139,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         *,
         val_weight: ArrayLike | None = None,
         environments: ArrayLike | None = None,
-        origin: Origin | None = None,
+        origin: CompositionSource | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
     ) -> Self:
@@ -157,7 +167,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
             keep their `sample_weight`.
         environments : array_like, shape (n,), optional
             Label of the environment of each row, for CAL with ``environments="given"``.
-        origin : Origin of n rows, optional
+        origin : CompositionSource of n rows, optional
             The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
         progress : Progress
             Told how far training is.
@@ -393,5 +403,12 @@ def _check_lengths(rows: Labelled) -> None:
             raise ValueError(f"{name} has {length} rows, X has {len(rows.y)}")
 
 
-REGRESSORS: Registry[type[Regressor]] = Registry("regressor")
-"""Classes by name, so that a saved model finds its own."""
+REGRESSORS: Registry[type[Regressor]] = Registry(
+    "regressor",
+    {
+        **HOMES,
+        "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
+        "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
+    },
+)
+"""Classes by name, so that a saved model finds its own; each is imported when it is looked up."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,30 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.cal import CALConfig, CALState, attack, train_cal
-from xtalshift.cal.crystal import attack_compositions
+from xtalshift.cal.attack import attack
+from xtalshift.cal.composition_attack import attack_compositions
 from xtalshift.cal.environments import assign_environments
+from xtalshift.cal.loop import CALTraining
+from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack
 from xtalshift.cal.torch_features import TorchFeatures
+from xtalshift.cal.weights import CALState
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import REGRESSORS, FitData
-from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
-from xtalshift.featurize import Origin
-from xtalshift.nn import (
-    IRNet,
-    Rows,
-    TrainingData,
-    TrainResult,
-    iterate_batches,
-    predict_rows,
-)
+from xtalshift.estimators.base import FitData
+from xtalshift.estimators.irnet import IRNetBase
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.featurize import CompositionSource
 from xtalshift.nn.device import resolve_device
+from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.padded_compositions import Slots, join_slots, pad_compositions
-from xtalshift.seeding import Seed
+from xtalshift.nn.rows import Rows, TrainingData, iterate_batches
+from xtalshift.nn.training import predict_rows
 
 __all__ = ["AdversarialRows", "CALRegressor"]
 
 
-@REGRESSORS.register("CALRegressor")
-class CALRegressor(NetworkRegressor):
+@dataclass(eq=False, repr=False, kw_only=True)
+class CALRegressor(IRNetBase):
     """IRNet trained by Crystal Adversarial Learning (arXiv:2408.09297).
 
     Parameters
@@ -51,35 +49,10 @@ class CALRegressor(NetworkRegressor):
         Seed of the initial parameters, batches, environments and dropout.
     """
 
-    uses = frozenset({"environments", "origin"})
+    preset: str = field(default="cal", kw_only=False)
+    settings: Mapping[str, Any] | None = field(default=None, kw_only=False)
 
-    def __init__(
-        self,
-        preset: str = "cal",
-        settings: Mapping[str, Any] | None = None,
-        architecture: str | Sequence[int] = "auto",
-        dropout: float | None = None,
-        n_members: int = 1,
-        bootstrap: bool = False,  # noqa: FBT001, FBT002
-        weights: WeightsChoice = "best",
-        validation_fraction: float = 0.1,
-        clip: float = 10.0,
-        bf16: bool = False,  # noqa: FBT001, FBT002
-        device: str = "auto",
-        random_state: Seed = None,
-    ) -> None:
-        self.preset = preset
-        self.settings = settings
-        self.architecture = architecture
-        self.dropout = dropout
-        self.n_members = n_members
-        self.bootstrap = bootstrap
-        self.weights = weights
-        self.validation_fraction = validation_fraction
-        self.clip = clip
-        self.bf16 = bf16
-        self.device = device
-        self.random_state = random_state
+    uses = frozenset({"environments", "origin"})
 
     @property
     def needs_origin(self) -> bool:
@@ -93,15 +66,13 @@ class CALRegressor(NetworkRegressor):
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
         return add_origin(self, super()._source_rows(data, device), data, self._config())
 
-    def _train(
-        self, model: IRNet, data: TrainingData, fit: FitData, how: TrainingOptions
-    ) -> TrainResult:
+    def _training(self, model: IRNet, data: TrainingData, fit: FitData, **how: Any) -> CALTraining:
         config = self._config()
         attacker = choose_attack(config, fit.train.origin, self)
-        return train_cal(model, data, config, how.generator, attacker=attacker, **how.keywords())
+        return CALTraining(model, data, config, attacker=attacker, **how)
 
     def attack_rows(
-        self, X: ArrayLike, y: ArrayLike, origin: Origin | None = None
+        self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None
     ) -> AdversarialRows:
         """Attack labelled rows with the fitted model, at the transport cost it learned.
 
@@ -111,7 +82,7 @@ class CALRegressor(NetworkRegressor):
             Features.
         y : array_like of float, shape (n,)
             Targets.
-        origin : Origin of n rows, optional
+        origin : CompositionSource of n rows, optional
             The compositions, for ``attack="composition"``.
 
         Returns
@@ -180,8 +151,9 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
     train = data.train
     origin = train.origin
     labels = assign_environments(
-        config,
+        config.environments,
         rows.x.cpu().numpy(),
+        n_clusters=config.n_environments,
         compositions=None if origin is None else origin.compositions,
         given=train.environments,
         seed=int(data.rng.integers(2**31)),
@@ -196,18 +168,22 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
     return rows
 
 
-def choose_attack(config: CALConfig, origin: Origin | None, regressor: NetworkRegressor) -> Attack:
+def choose_attack(
+    config: CALConfig, origin: CompositionSource | None, regressor: NetworkRegressor
+) -> Attack:
     """Return the attack that the settings name."""
     if config.attack == "features" or origin is None:
         return attack
     return attack_compositions(TorchFeatures(origin.featurizer, regressor.scaler_))
 
 
-def check_composition_attack(origin: Origin | None, regressor: NetworkRegressor) -> Origin:
+def check_composition_attack(
+    origin: CompositionSource | None, regressor: NetworkRegressor
+) -> CompositionSource:
     """Return `origin`, or raise `ConfigError` where compositions cannot be attacked."""
     if origin is None:
         raise ConfigError(
-            "attack = 'composition' needs formulas: give origin=Origin(...) to fit, use "
+            "attack = 'composition' needs formulas: give origin=CompositionSource(...) to fit, use "
             "FormulaRegressor, or choose attack = 'features'"
         )
     if regressor.n_members > 1:

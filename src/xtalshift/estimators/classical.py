@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,20 +20,108 @@ from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
 from sklearn.neighbors import NearestNeighbors
 
 from xtalshift.errors import ConfigError, TrainingError
-from xtalshift.estimators.base import FitData, in_pieces
-from xtalshift.estimators.scaled import ScaledRegressor, check_count
-from xtalshift.seeding import Seed
+from xtalshift.estimators.base import FitData, Labelled, Regressor, in_pieces, mean_and_scale
+from xtalshift.featurize.scale import FeatureScaler
 
 __all__ = [
     "ForestRegressor",
     "GPRegressor",
     "KernelRidgeRegressor",
     "NeighborsRegressor",
+    "ScaledRegressor",
+    "check_count",
 ]
 
 KernelName = Literal["rbf", "laplacian"]
 
+BLOCK_ROWS = 2048
+"""Rows predicted at once: a row takes a number per training row."""
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ScaledRegressor(Regressor):
+    """Standardises features and targets and caps the rows; a subclass learns from the result.
+
+    Parameters
+    ----------
+    max_rows : int, optional
+        At most so many training rows are used, drawn without replacement; all if None.
+    clip : float
+        Features are clipped at this many standard deviations; a missing one becomes the mean.
+    validation_fraction, random_state
+        As in `IRNetRegressor`.
+
+    Attributes
+    ----------
+    n_rows_used_ : int
+        Training rows that were used.
+    scaler_ : FeatureScaler
+        Scaling of the features.
+    target_mean_, target_scale_ : float
+        (Weighted) mean and standard deviation of the targets that were used.
+    """
+
+    max_rows: int | None = None
+    clip: float = 10.0
+
+    @abstractmethod
+    def _fit_scaled(self, data: FitData) -> None:
+        """Learn from standardised training and validation rows."""
+
+    @abstractmethod
+    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return standardised predictions of a block of standardised rows, shape (n,)."""
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        return self.scaler_.n_clipped(X)
+
+    def _fit(self, data: FitData) -> None:
+        train = self._cap(data.train, data.rng)
+        self.n_rows_used_ = len(train.y)
+        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
+        self.target_mean_, self.target_scale_ = mean_and_scale(train)
+        validation = self._scale(data.validation)
+        self._fit_scaled(replace(data, train=self._scale(train), validation=validation))
+
+    def _cap(self, rows: Labelled, rng: np.random.Generator) -> Labelled:
+        cap = check_count("max_rows", self.max_rows, len(rows.y))
+        if cap == len(rows.y):
+            return rows
+        return rows.take(np.sort(rng.choice(len(rows.y), cap, replace=False)))
+
+    def _scale(self, rows: Labelled) -> Labelled:
+        targets = (rows.y - self.target_mean_) / self.target_scale_
+        return replace(rows, X=self.scaler_.transform(rows.X), y=targets)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.target_mean_ + self.target_scale_ * self._in_blocks(self._predict_scaled, X)
+
+    def _in_blocks(
+        self,
+        predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+        X: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return ``predict`` of the standardised rows, a block at a time."""
+        return in_pieces(lambda block: predict(self.scaler_.transform(block)), X, BLOCK_ROWS)
+
+
+def check_count(name: str, value: int | None, most: int) -> int:
+    """Return a setting that counts rows, or `most` if it is None or larger.
+
+    Raises
+    ------
+    ConfigError
+        If it is not positive.
+    """
+    if value is None:
+        return most
+    if value < 1:
+        raise ConfigError(f"{name} = {value!r}; expected at least 1")
+    return min(int(value), most)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class NeighborsRegressor(ScaledRegressor):
     """The (weighted) mean target of the nearest training rows.
 
@@ -43,19 +133,7 @@ class NeighborsRegressor(ScaledRegressor):
         As in `ScaledRegressor`; validation rows are not used.
     """
 
-    def __init__(
-        self,
-        n_neighbors: int = 1,
-        max_rows: int | None = None,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.n_neighbors = n_neighbors
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    n_neighbors: int = 1
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -70,6 +148,7 @@ class NeighborsRegressor(ScaledRegressor):
         return np.asarray(np.average(self.targets_[rows], weights=self.weights_[rows], axis=1))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class KernelRidgeRegressor(ScaledRegressor):
     """Kernel ridge regression; the validation rows choose kernel, width and penalty.
 
@@ -102,23 +181,10 @@ class KernelRidgeRegressor(ScaledRegressor):
         Standardised training rows.
     """
 
-    def __init__(
-        self,
-        kernel: KernelName | Sequence[KernelName] = ("rbf", "laplacian"),
-        alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
-        gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0),
-        max_rows: int | None = 5000,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.kernel = kernel
-        self.alphas = alphas
-        self.gammas = gammas
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    kernel: KernelName | Sequence[KernelName] = field(default=("rbf", "laplacian"), kw_only=False)
+    alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0)
+    gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0)
+    max_rows: int | None = 5000
 
     def _fit_scaled(self, data: FitData) -> None:
         train, validation = data.train, data.validation
@@ -161,6 +227,7 @@ class KernelRidgeRegressor(ScaledRegressor):
         return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class GPRegressor(ScaledRegressor):
     """Gaussian process with an isotropic RBF kernel and noise.
 
@@ -185,19 +252,8 @@ class GPRegressor(ScaledRegressor):
         Noise variance of a row of weight 1, for standardised targets.
     """
 
-    def __init__(
-        self,
-        max_rows: int | None = 2000,
-        hyper_rows: int = 500,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.max_rows = max_rows
-        self.hyper_rows = hyper_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    max_rows: int | None = 2000
+    hyper_rows: int = 500
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -239,6 +295,7 @@ class GPRegressor(ScaledRegressor):
         return np.asarray(np.sqrt(signal + self.noise_))
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ForestRegressor(ScaledRegressor):
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, Mach. Learn. 63, 3 (2006)).
 
@@ -259,25 +316,10 @@ class ForestRegressor(ScaledRegressor):
         As in `ScaledRegressor`; validation rows are not used.
     """
 
-    def __init__(
-        self,
-        n_estimators: int = 300,
-        max_features: float | str = 1 / 3,
-        min_samples_leaf: int = 1,
-        threads: int = 1,
-        max_rows: int | None = None,
-        clip: float = 10.0,
-        validation_fraction: float = 0.1,
-        random_state: Seed = None,
-    ) -> None:
-        self.n_estimators = n_estimators
-        self.max_features = max_features
-        self.min_samples_leaf = min_samples_leaf
-        self.threads = threads
-        self.max_rows = max_rows
-        self.clip = clip
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
+    n_estimators: int = 300
+    max_features: float | str = 1 / 3
+    min_samples_leaf: int = 1
+    threads: int = 1
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train

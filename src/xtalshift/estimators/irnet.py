@@ -1,19 +1,102 @@
-"""Plain training (ERM) of an IRNet."""
+"""IRNets, plainly trained and for other objectives, as scikit-learn regressors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from xtalshift.estimators.base import REGRESSORS, FitData
-from xtalshift.estimators.network import NetworkRegressor, TrainingOptions, WeightsChoice
-from xtalshift.nn import ERMConfig, IRNet, TrainingData, TrainResult, train_erm
-from xtalshift.seeding import Seed
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["IRNetRegressor"]
+from xtalshift.cal.environments import assign_environments
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import FitData, in_pieces
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.nn.device import resolve_device
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining
+from xtalshift.nn.irnet import IRNet, thin_network
+from xtalshift.nn.objectives.alignment import AlignedConfig, AlignedTraining, Alignment
+from xtalshift.nn.objectives.robust import GROUPED, Objective, RobustConfig, RobustTraining
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.settings import ERMConfig, name_architecture, resolve_architecture
+
+__all__ = [
+    "AlignedRegressor",
+    "ERMArguments",
+    "HeteroscedasticRegressor",
+    "IRNetBase",
+    "IRNetRegressor",
+    "MCDropoutRegressor",
+    "RobustRegressor",
+]
+
+DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
+"""Dropout of the named architectures where none is given."""
+
+_PIECE = 16_384
 
 
-@REGRESSORS.register("IRNetRegressor")
-class IRNetRegressor(NetworkRegressor):
+@dataclass(eq=False, repr=False, kw_only=True)
+class IRNetBase(NetworkRegressor):
+    """An `IRNet`; a subclass says how it is trained.
+
+    Parameters
+    ----------
+    architecture : str or sequence of int, default "auto"
+        ``"irnet3"``, ``"irnet-cpu"``, widths, or ``"auto"`` by device.
+    dropout : float, optional
+        Default: 0.5 for ``irnet3``, 0.1 for ``irnet-cpu``, 0 for widths.
+    n_members : int, default 1
+        Size of an ensemble that is trained as one model; `predict` returns its mean.
+    bootstrap : bool, default False
+        Whether each member of an ensemble has its own sample of the rows, with replacement.
+    weights, validation_fraction, clip, bf16, device, random_state
+        As in `NetworkRegressor`.
+    """
+
+    architecture: str | Sequence[int] = "auto"
+    dropout: float | None = None
+    n_members: int = 1
+    bootstrap: bool = False
+
+    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
+        return self._make(IRNet, generators)
+
+    def _make(self, kind: type[IRNet], generators: Sequence[torch.Generator]) -> IRNet:
+        n_features = int(self.scaler_.kept_.sum())
+        one_or_many = generators if len(generators) > 1 else generators[0]
+        return kind(n_features, self.widths_, self.dropout_, one_or_many)
+
+    def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:
+        return resolve_architecture(self.architecture, device.type)
+
+    def _resolve_dropout(self, device: torch.device) -> float:
+        if self.dropout is not None:
+            if not 0 <= self.dropout < 1:
+                raise ConfigError(f"dropout = {self.dropout}; expected a number in [0, 1)")
+            return float(self.dropout)
+        if not isinstance(self.architecture, str):
+            return 0.0
+        return DROPOUT[name_architecture(self.architecture, device.type)]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ERMArguments:
+    """The settings of plain training as arguments, see `xtalshift.nn.settings.ERMConfig`."""
+
+    epochs: int = 80
+    patience: int = 80
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    ema_decay: float = 0.995
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class IRNetRegressor(ERMArguments, IRNetBase):
     """IRNet trained by empirical risk minimisation, the control of every adversarial method.
 
     Parameters
@@ -23,69 +106,222 @@ class IRNetRegressor(NetworkRegressor):
     dropout : float, optional
         Default: 0.5 for ``irnet3``, 0.1 for ``irnet-cpu``, 0 for widths.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
-        As in `xtalshift.nn.ERMConfig`.
-    n_members : int, default 1
-        Size of an ensemble that is trained as one model; `predict` returns its mean.
-    bootstrap : bool, default False
-        Whether each member of an ensemble has its own sample of the rows, with replacement.
-    weights : {"best", "last", "ema"}, default "best"
-        Parameters that `predict` uses; best is by validation error.
-    validation_fraction : float, default 0.1
-        Share of the rows held out where `fit` is given no validation rows.
-    clip : float, default 10
-        Features are clipped at this many standard deviations.
-    bf16 : bool, default False
-        Whether matrix products of the training are in bfloat16: faster where the hardware has it.
-        Predictions are in double precision in any case.
-    device : str, default "auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"`` ...
-    random_state : int, Generator or None
-        Seed of the initial parameters, batches and dropout.
+        As in `xtalshift.nn.settings.ERMConfig`.
+    n_members, bootstrap
+        Ensemble, as in `IRNetBase`.
+    weights, validation_fraction, clip, bf16, device, random_state
+        As in `NetworkRegressor`.
     """
 
-    def __init__(  # noqa: PLR0917 - the settings of an estimator
-        self,
-        architecture: str | Sequence[int] = "auto",
-        dropout: float | None = None,
-        epochs: int = 80,
-        patience: int = 80,
-        batch_size: int = 256,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
-        ema_decay: float = 0.995,
-        n_members: int = 1,
-        bootstrap: bool = False,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
-        weights: WeightsChoice = "best",
-        validation_fraction: float = 0.1,
-        clip: float = 10.0,
-        bf16: bool = False,  # noqa: FBT001, FBT002
-        device: str = "auto",
-        random_state: Seed = None,
-    ) -> None:
-        self.architecture = architecture
-        self.dropout = dropout
-        self.epochs = epochs
-        self.patience = patience
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.ema_decay = ema_decay
-        self.n_members = n_members
-        self.bootstrap = bootstrap
-        self.weights = weights
-        self.validation_fraction = validation_fraction
-        self.clip = clip
-        self.bf16 = bf16
-        self.device = device
-        self.random_state = random_state
-
-    def _train(
+    def _training(
         self,
         model: IRNet,
         data: TrainingData,
         fit: FitData,  # noqa: ARG002
-        how: TrainingOptions,
-    ) -> TrainResult:
-        names = ERMConfig.model_fields
-        config = ERMConfig.from_dict({name: getattr(self, name) for name in names})
-        return train_erm(model, data, config, how.generator, **how.keywords())
+        **how: Any,
+    ) -> ERMTraining:
+        return ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class HeteroscedasticRegressor(IRNetRegressor):
+    """IRNet with a second head: how far targets scatter about the prediction, row by row.
+
+    Trained by the weighted likelihood of `xtalshift.nn.heteroscedastic.beta_nll`. The scatter is
+    that of the training targets (noise, polymorphs of one formula); it says little of materials
+    unlike them, for which members of an ensemble (`n_members`) may disagree: their variance is
+    added (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
+
+    Parameters
+    ----------
+    architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
+    n_members, bootstrap, weights, validation_fraction, clip, bf16, device, random_state
+        As in `IRNetRegressor`.
+    """
+
+    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
+        return self._make(GaussianIRNet, generators)
+
+    def _training(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        **how: Any,
+    ) -> ERMTraining:
+        return HeteroscedasticTraining(model, data.train, self._values_of(ERMConfig), **how)
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the standard deviation of a new target, shape (n,), in the unit of the target.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+        """
+        return np.asarray(self.predict_with_std(X)[1])
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return what both heads say, shapes (n,), in the unit of the target."""
+        mean, std = in_pieces(self._both_heads, self._check_features(X), _PIECE)
+        return mean * self.target_scale_ + self.target_mean_, std * self.target_scale_
+
+    def _both_heads(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        model, dtype = self._predictor(self.weights)
+        assert isinstance(model, GaussianIRNet)
+        device = next(model.parameters()).device
+        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
+        with torch.no_grad():
+            mean, std = (part.reshape(-1, len(x)) for part in model.mean_and_std(x))
+        variance = std.square().mean(dim=0) + mean.var(dim=0, correction=0)
+        return torch.stack([mean.mean(dim=0), variance.sqrt()]).cpu().numpy().astype(np.float64)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MCDropoutRegressor(IRNetRegressor):
+    """IRNet whose spread is that of networks thinned by dropout (Gal and Ghahramani, ICML 2016).
+
+    The prediction is that of the whole network. Cheaper to train than an ensemble and mostly less
+    telling; as many passes to predict.
+
+    Parameters
+    ----------
+    n_samples : int, default 16
+        Thinned networks, the same for all rows, see `xtalshift.nn.dropout_ensemble.thin_network`.
+    architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
+    weights, validation_fraction, clip, bf16, device, random_state
+        As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.
+    """
+
+    n_samples: int = 16
+    n_members: int = field(default=1, init=False)
+    bootstrap: bool = field(default=False, init=False)
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        if self.n_samples < 2:  # noqa: PLR2004 - one has no spread
+            raise ConfigError(f"n_samples = {self.n_samples}; expected at least 2")
+
+    def _resolve_dropout(self, device: torch.device) -> float:
+        if self.dropout == 0:
+            raise ConfigError("dropout = 0: without dropout there is no spread; set 0.1, say")
+        return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the standard deviation of the thinned networks' predictions, shape (n,).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+        """
+        return in_pieces(self._std, self._check_features(X), _PIECE)
+
+    def _std(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole, dtype = self._predictor(self.weights)
+        device = next(whole.parameters()).device
+        state = thin_network(
+            self.states_[self.weights],
+            self.dropout_,
+            self.n_samples,
+            torch.Generator().manual_seed(0),
+        )
+        model = self._build(state).to(device, dtype)
+        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
+        with torch.no_grad():
+            spread = model(x).std(dim=0)
+        return np.asarray(spread.cpu().numpy().astype(np.float64) * self.target_scale_)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RobustRegressor(IRNetRegressor):
+    """IRNet trained for another objective than the mean loss, at about the same cost.
+
+    Parameters
+    ----------
+    objective : {"cvar", "group-dro", "v-rex", "c-mixup"}, default "cvar"
+        What is minimised, see `xtalshift.nn.objectives.robust.RobustConfig`.
+    strength : float, optional
+        Its number: the share of the rows (``cvar``), the step of the weights (``group-dro``), the
+        factor of the variance (``v-rex``), the width in standard deviations of the target
+        (``c-mixup``). Default: that of the objective.
+    n_environments : int, default 8
+        Of ``group-dro`` and ``v-rex`` where `fit` is given none: k-means clusters of the
+        standardised features.
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
+        As in `IRNetRegressor`.
+    epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
+        As in `xtalshift.nn.ERMConfig`; the best parameters are those with the lowest (mean)
+        validation error in any case.
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches, environments and dropout.
+
+    Attributes
+    ----------
+    extras_ : dict of Tensor
+        Of ``group-dro``: ``"group_weights"``, shape (environments,) or (members, environments), in
+        the order of the sorted labels.
+    """
+
+    objective: Objective = field(default="cvar", kw_only=False)
+    strength: float | None = field(default=None, kw_only=False)
+    n_environments: int = 8
+
+    uses = frozenset({"environments"})
+
+    def _source_rows(self, data: FitData, device: torch.device) -> Rows:
+        rows = super()._source_rows(data, device)
+        if self._values_of(RobustConfig).objective not in GROUPED:
+            return rows
+        given = data.train.environments
+        labels = assign_environments(
+            "clusters" if given is None else "given",
+            rows.x.cpu().numpy(),
+            n_clusters=self.n_environments,
+            given=given,
+            seed=int(data.rng.integers(2**31)),
+        )
+        return replace(rows, environments=torch.as_tensor(labels, device=device))
+
+    def _training(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,  # noqa: ARG002
+        **how: Any,
+    ) -> ERMTraining:
+        return RobustTraining(model, data.train, self._values_of(RobustConfig), **how)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AlignedRegressor(IRNetRegressor):
+    """IRNet trained on labelled source rows and aligned with unlabelled rows of a target domain.
+
+    Without ``X_target`` in `fit` it is plain training, that of `IRNetRegressor` to the bit.
+
+    Parameters
+    ----------
+    alignment : {"coral", "mmd"}, default "coral"
+        What of the representations is made alike, see `AlignedConfig` in
+        `xtalshift.nn.objectives.alignment`.
+    strength : float, optional
+        Factor of its loss beside the mean loss of the source rows. Default: that of the alignment.
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
+        As in `IRNetRegressor`; ``best`` is by the validation rows, which are source rows.
+    epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
+        As in `xtalshift.nn.ERMConfig`; a step has a batch of each domain.
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches and dropout.
+    """
+
+    alignment: Alignment = field(default="coral", kw_only=False)
+    strength: float | None = field(default=None, kw_only=False)
+
+    uses = frozenset({"X_target"})
+
+    def _training(self, model: IRNet, data: TrainingData, fit: FitData, **how: Any) -> ERMTraining:
+        config = self._values_of(AlignedConfig)
+        if fit.target is None:
+            return ERMTraining(model, data.train, config, **how)
+        target = self._rows(fit.target, resolve_device(self.device))
+        return AlignedTraining(model, data.train, target, config, **how)

@@ -7,12 +7,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import (
     Arrays,
@@ -23,49 +24,39 @@ from xtalshift.estimators.base import (
     mean_and_scale,
 )
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn import (
-    Checkpoint,
-    IRNet,
-    Parameters,
-    Rows,
-    TrainingData,
-    TrainResult,
-    predict_rows,
-    resolve_architecture,
-)
+from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device
-from xtalshift.nn.irnet import name_architecture
-from xtalshift.progress import Progress
+from xtalshift.nn.irnet import IRNet, Parameters
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.training import Training, TrainResult, predict_rows, run_training
 
-__all__ = ["NetworkRegressor", "TrainingOptions", "WeightsChoice"]
+__all__ = ["NetworkRegressor", "WeightsChoice"]
 
 WeightsChoice = Literal["best", "last", "ema"]
 
 EMBED_ROWS = 16_384
-DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
-"""Dropout of the named architectures where none is given."""
+T = TypeVar("T", bound=Settings)
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a training is driven, as the training functions of `nn` and `cal` take it."""
-
-    generator: torch.Generator
-    sample: torch.Tensor | None
-    progress: Progress
-    checkpoint: Checkpoint | None
-
-    def keywords(self) -> dict[str, Any]:
-        """Return all but the generator by name."""
-        return {
-            "sample": self.sample,
-            "progress": self.progress,
-            "checkpoint": self.checkpoint,
-        }
-
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRegressor(Regressor):
-    """An IRNet on standardised features and targets; a subclass says how it is trained.
+    """A network on standardised features and targets; a subclass says which and how it is trained.
+
+    Parameters
+    ----------
+    weights : {"best", "last", "ema"}, default "best"
+        Parameters that `predict` uses; best is by validation error.
+    validation_fraction : float, default 0.1
+        Share of the rows held out where `fit` is given no validation rows.
+    clip : float, default 10
+        Features are clipped at this many standard deviations.
+    bf16 : bool, default False
+        Whether matrix products of the training are in bfloat16: faster where the hardware has it.
+        Predictions are in double precision in any case.
+    device : str, default "auto"
+        ``"auto"``, ``"cpu"``, ``"cuda"`` ...
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches and dropout.
 
     Attributes
     ----------
@@ -88,20 +79,41 @@ class NetworkRegressor(Regressor):
         Epoch with the lowest validation error.
     """
 
-    architecture: str | Sequence[int]
-    dropout: float | None
-    n_members: int
-    bootstrap: bool
-    weights: WeightsChoice
-    clip: float
-    bf16: bool
-    device: str
+    weights: WeightsChoice = "best"
+    clip: float = 10.0
+    bf16: bool = False
+    device: str = "auto"
+
+    n_members = 1
+    bootstrap = False
 
     @abstractmethod
-    def _train(
-        self, model: IRNet, data: TrainingData, fit: FitData, how: TrainingOptions
-    ) -> TrainResult:
-        """Train `model`; the only hook."""
+    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
+        """Return a network with new parameters, an ensemble for several generators."""
+
+    @abstractmethod
+    def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:
+        """Return the width of each block."""
+
+    @abstractmethod
+    def _resolve_dropout(self, device: torch.device) -> float:
+        """Return the probability that a unit is zeroed in training."""
+
+    @abstractmethod
+    def _training(
+        self,
+        model: IRNet,
+        data: TrainingData,
+        fit: FitData,
+        *,
+        generator: torch.Generator,
+        sample: torch.Tensor | None,
+    ) -> Training:
+        """Return the training of `model`, at its start; it has a `config` and a `name`."""
+
+    def _values_of(self, settings: type[T]) -> T:
+        """Return settings whose values are arguments of this regressor."""
+        return settings.from_dict({name: getattr(self, name) for name in settings.model_fields})
 
     def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the prediction of each member; `predict` is their mean.
@@ -196,10 +208,17 @@ class NetworkRegressor(Regressor):
         checkpoint = None
         if data.checkpoint is not None:
             checkpoint = Checkpoint(data.checkpoint, self._fingerprint(data, seed))
-        how = TrainingOptions(
-            torch.Generator(device).manual_seed(seed), sample, data.progress, checkpoint
+        generator = torch.Generator(device).manual_seed(seed)
+        training = self._training(model, rows, data, generator=generator, sample=sample)
+        result = run_training(
+            training,
+            rows.validation,
+            epochs=training.config.epochs,
+            patience=training.config.patience,
+            name=training.name,
+            progress=data.progress,
+            checkpoint=checkpoint,
         )
-        result = self._train(model, rows, data, how)
         self._keep(result)
         if checkpoint is not None:
             checkpoint.remove()
@@ -235,29 +254,8 @@ class NetworkRegressor(Regressor):
         """Return the training rows; a subclass adds what its training needs."""
         return self._rows(data.train, device)
 
-    def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
-        """Return a network with new parameters, an ensemble for several members."""
-        return IRNet(
-            int(self.scaler_.kept_.sum()),
-            self.widths_,
-            self.dropout_,
-            generators if len(generators) > 1 else generators[0],
-        )
-
     def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
         return FeatureScaler(self.clip).fit(X)
-
-    def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:
-        return resolve_architecture(self.architecture, device)
-
-    def _resolve_dropout(self, device: torch.device) -> float:
-        if self.dropout is not None:
-            if not 0 <= self.dropout < 1:
-                raise ConfigError(f"dropout = {self.dropout}; expected a number in [0, 1)")
-            return float(self.dropout)
-        if not isinstance(self.architecture, str):
-            return 0.0
-        return DROPOUT[name_architecture(self.architecture, device)]
 
     def _rows(self, rows: Labelled, device: torch.device) -> Rows:
         def put(values: NDArray[Any]) -> torch.Tensor:

@@ -1,7 +1,23 @@
-"""Materials -> rows of numbers."""
+"""Features of materials."""
 
-from xtalshift.featurize.base import Featurizer
-from xtalshift.featurize.composition import CompositionFeaturizer
-from xtalshift.featurize.origin import Origin
+from typing import TYPE_CHECKING
 
-__all__ = ["CompositionFeaturizer", "Featurizer", "Origin"]
+from xtalshift.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xtalshift.featurize.composition_source import CompositionSource
+    from xtalshift.featurize.features import Features
+    from xtalshift.featurize.transformers import CompositionFeaturizer, Featurizer
+
+__all__ = ["CompositionFeaturizer", "CompositionSource", "Features", "Featurizer"]
+
+# name -> module; loaded at first use, because the features themselves need no scikit-learn
+_HOMES = {
+    "CompositionFeaturizer": "xtalshift.featurize.transformers",
+    "CompositionSource": "xtalshift.featurize.composition_source",
+    "Features": "xtalshift.featurize.features",
+    "Featurizer": "xtalshift.featurize.transformers",
+}
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""The 145 composition features of Magpie, for many compositions of equally many elements.
+"""The 145 composition features of Magpie.
 
 The definitions are those of Ward et al., npj Comput. Mater. 2, 16028 (2016), as matminer 0.10
 computes them: stoichiometry norms, statistics of elemental properties, valence orbitals, ions.
@@ -34,10 +34,10 @@ MAGPIE_FEATURES: tuple[str, ...] = (
 """Names of the features in order, those of matminer."""
 
 UNKNOWN_CHARGE = (
-    "whether its charges can cancel is too costly to decide: the oxidation states of half of its "
-    f"elements give more than {MAX_SUMS:,} different sums; round its amounts or leave the row out"
+    "charge neutrality is too costly to decide: the oxidation states of half of the elements have "
+    f"more than {MAX_SUMS:,} different sums; round the amounts or leave the row out"
 )
-"""The reason for a composition whose 'compound possible' was given up."""
+"""The reason for a composition whose feature 'compound possible' is not computed."""
 
 
 def magpie_features(
@@ -52,14 +52,14 @@ def magpie_features(
     amounts : ndarray of float64, shape (k, m)
         Amounts as written (not normalised).
     impute_nan : bool
-        Use the mean over the elements for unknown properties; otherwise they give NaN.
+        Replace unknown properties by their mean over the elements; otherwise they are NaN.
 
     Returns
     -------
     values : ndarray of float64, shape (m, 145)
         In the order of `MAGPIE_FEATURES`.
     unknown : ndarray of bool, shape (m,)
-        Rows for which `UNKNOWN_CHARGE` holds.
+        Rows with the reason `UNKNOWN_CHARGE`.
     """
     values = np.empty((z.shape[1], len(MAGPIE_FEATURES)))
     fractions = amounts / amounts.sum(axis=0)

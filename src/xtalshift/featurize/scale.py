@@ -1,4 +1,4 @@
-"""Standardise features, and report what lies outside the training range."""
+"""Standardise features, and count values far outside the training range."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["FeatureScaler"]
 
 
 class FeatureScaler(TransformerMixin, BaseEstimator):
-    """Drop constant columns, fill gaps, standardise, clip.
+    """Drop constant columns, fill missing values, standardise, clip.
 
-    Numbers outside the training range are expected in this field, so `transform` refuses none: a
-    value more than `clip` standard deviations away, also an infinite one, is moved to that distance
-    and counted by `n_clipped`; so is another value in a column that was constant in training, which
-    the model does not see at all.
+    Out-of-distribution rows have features far outside the training range. `transform` moves a
+    value (also an infinite one) more than `clip` standard deviations from the mean to that
+    distance. `n_clipped` counts these values, and the changed values of columns that were
+    constant in training and that the model therefore does not see.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         mean = filled.sum(axis=0) / count
         deviation = np.where(present, features - mean, 0.0)
         scale = np.sqrt((deviation**2).sum(axis=0) / count)
-        # judged by the range relative to the size, whatever the unit: the sum of many equal values
-        # has a rounding error that would pass for a scale
+        # a constant column has a standard deviation above 0 from rounding, so compare its range
+        # with its size
         low = np.where(present, features, np.inf).min(axis=0)
         high = np.where(present, features, -np.inf).max(axis=0)
         size = np.maximum(np.abs(low), np.abs(high))
@@ -83,14 +83,14 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         return np.clip(self._standardise(X), -self.clip, self.clip)
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row were clipped or left a constant, shape (n,)."""
+        """Count the features of each row that are clipped or no longer constant, shape (n,)."""
         far = np.abs(self._standardise(X)) > self.clip
         dropped = np.asarray(X, dtype=np.float64)[:, ~self.kept_]
         moved = np.abs(dropped - self.constant_) > 1e-9 * np.maximum(1.0, np.abs(self.constant_))
         return np.asarray(far.sum(axis=1) + moved.sum(axis=1), dtype=np.int64)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned as named arrays."""
+        """Return the fitted attributes as named arrays."""
         return {
             "scaler.kept": self.kept_,
             "scaler.mean": self.mean_,
@@ -99,7 +99,7 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
         }
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> FeatureScaler:
-        """Restore what `get_state` returned; other names are ignored."""
+        """Restore the arrays of `get_state`; other names are ignored."""
         self.kept_, self.mean_ = state["scaler.kept"], state["scaler.mean"]
         self.scale_, self.constant_ = state["scaler.scale"], state["scaler.constant"]
         self.n_features_in_ = len(self.kept_)

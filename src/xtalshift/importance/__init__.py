@@ -1,1 +1,1 @@
-"""Importance weights: how much likelier a source row is in the target domain."""
+"""Importance weights: density ratios and kernel mean matching."""

@@ -1,8 +1,9 @@
-"""Importance weights: how much likelier a source row is in the target domain."""
+"""Importance weights: density ratio of the target to the source distribution."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
 __all__ = [
     "FloatArray",
@@ -22,6 +23,7 @@ __all__ = [
     "fit_ulsif",
     "median_distance",
     "principal_components",
+    "standardise",
     "ulsif_weights",
 ]
 
@@ -42,9 +44,7 @@ NEGLIGIBLE = 1e-12
 
 
 def effective_sample_size(weights: NDArray[np.float64]) -> float:
-    """Return how many rows of equal weight are worth as much as the weighted ones.
-
-    ``(sum w)^2 / sum w^2`` (Kish, Survey Sampling, 1965).
+    """Return the effective sample size ``(sum w)^2 / sum w^2`` (Kish, Survey Sampling, 1965).
 
     Parameters
     ----------
@@ -60,14 +60,47 @@ def effective_sample_size(weights: NDArray[np.float64]) -> float:
     return float(scaled.sum() ** 2 / (scaled**2).sum())
 
 
+def standardise(train: FloatArray, *others: FloatArray) -> tuple[FloatArray, ...]:
+    """Scale columns by the mean and standard deviation of the training points.
+
+    Unlike scikit-learn's ``StandardScaler`` it drops constant columns, which would change the draws
+    of trees, and puts missing values at the mean.
+
+    Parameters
+    ----------
+    train : ndarray of float, shape (n, d)
+        Features, finite or NaN.
+    *others : ndarray of float, shape (m, d)
+        Further points.
+
+    Returns
+    -------
+    tuple of ndarray of float64, shapes (n, k) and (m, k)
+        Columns that are constant in `train` (or all NaN) are dropped, and if none is left there
+        is one of zeros; NaN becomes 0, the mean.
+    """
+    known = np.isfinite(train)
+    counts = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, train, 0.0).sum(axis=0) / counts
+    deviation = np.sqrt((np.where(known, train - mean, 0.0) ** 2).sum(axis=0) / counts)
+    # a column of equal numbers may miss 0 by a rounding error
+    kept = deviation > 1e-12 * np.abs(mean)
+    if not kept.any():
+        return tuple(np.zeros((len(points), 1)) for points in (train, *others))
+    return tuple(
+        np.nan_to_num((points[:, kept] - mean[kept]) / deviation[kept], nan=0.0)
+        for points in (train, *others)
+    )
+
+
 def principal_components(
     source: FloatArray, target: FloatArray, n_components: int = N_COMPONENTS
 ) -> tuple[FloatArray, FloatArray]:
     """Project rows on the leading principal components of both domains together.
 
     In the 145 dimensions of composition features all distances are about the same, so that a
-    kernel tells nothing apart. A direction of small variance is lost, even if it is the one in
-    which the domains differ.
+    kernel cannot separate materials. A direction of small variance is lost, even if the domains
+    differ in it.
 
     Parameters
     ----------
@@ -90,52 +123,19 @@ def ulsif_weights(
     target: FloatArray,
     *,
     bound: float,
-    n_centers: int = 100,
-    sigmas: Sequence[float] | None = None,
-    lambdas: Sequence[float] = LAMBDAS,
-    max_rows: int = 10_000,
     rng: np.random.Generator,
+    **settings: Any,
 ) -> FloatArray:
-    """Return a least-squares fit of the density ratio by kernels on target rows.
-
-    Unconstrained least-squares importance fitting (Kanamori, Hido and Sugiyama, JMLR 10, 1391,
-    2009): the ratio is ``sum_l alpha_l exp(-|x - c_l|^2 / (2 sigma^2))`` with
-    ``alpha = max(0, (H + lambda I)^-1 h)``, where H is the mean of the products of kernels over
-    source rows and h the mean kernel over target rows. Width and penalty have the least
-    ``J = mean_source(ratio^2) / 2 - mean_target(ratio)`` on rows left out of five folds.
+    """Return the density ratio of `fit_ulsif` at the source rows, shape (n,), with mean 1.
 
     Parameters
     ----------
-    source, target : ndarray of float, shapes (n, d) and (m, d)
-        Features in few dimensions, see `principal_components`.
+    source, target, rng, **settings
+        As in `fit_ulsif`.
     bound : float
         Largest weight, more than 1.
-    n_centers : int, default 100
-        Target rows that are centres, drawn at random.
-    sigmas : sequence of float, optional
-        Widths to choose from; by default 1/4 to 2 times the median of the pairwise distances.
-    lambdas : sequence of float
-        Penalties to choose from.
-    max_rows : int, default 10000
-        Rows of either side that the ratio is fitted on; all source rows have a weight.
-    rng : numpy.random.Generator
-        Draws samples, centres and folds.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Mean 1.
     """
-    ratio = fit_ulsif(
-        source,
-        target,
-        n_centers=n_centers,
-        sigmas=sigmas,
-        lambdas=lambdas,
-        max_rows=max_rows,
-        rng=rng,
-    )
-    return bound_weights(ratio(source), bound)
+    return bound_weights(fit_ulsif(source, target, rng=rng, **settings)(source), bound)
 
 
 def fit_ulsif(
@@ -148,12 +148,28 @@ def fit_ulsif(
     max_rows: int = 10_000,
     rng: np.random.Generator,
 ) -> Ratio:
-    """Return the density ratio of `ulsif_weights` as a function of rows.
+    """Return a least-squares fit of the density ratio by kernels on target rows.
+
+    Unconstrained least-squares importance fitting (Kanamori, Hido and Sugiyama, JMLR 10, 1391,
+    2009): the ratio is ``sum_l alpha_l exp(-|x - c_l|^2 / (2 sigma^2))`` with
+    ``alpha = max(0, (H + lambda I)^-1 h)``, where H is the mean of the products of kernels over
+    source rows and h the mean kernel over target rows. Width and penalty minimise
+    ``J = mean_source(ratio^2) / 2 - mean_target(ratio)`` in five-fold cross-validation.
 
     Parameters
     ----------
-    source, target, n_centers, sigmas, lambdas, max_rows, rng
-        As in `ulsif_weights`.
+    source, target : ndarray of float, shapes (n, d) and (m, d)
+        Features in few dimensions, see `principal_components`.
+    n_centers : int, default 100
+        Number of kernel centres, drawn at random from the target rows.
+    sigmas : sequence of float, optional
+        Widths to choose from; by default 1/4 to 2 times the median of the pairwise distances.
+    lambdas : sequence of float
+        Penalties to choose from.
+    max_rows : int, default 10000
+        Most rows of either side that are fitted.
+    rng : numpy.random.Generator
+        Draws samples, centres and folds.
 
     Returns
     -------
@@ -193,7 +209,7 @@ def fit_ulsif(
 def _left_out_error(
     source: FloatArray, target: FloatArray, lambdas: Sequence[float], fold: int, n_folds: int
 ) -> FloatArray:
-    """Return J of each penalty on the rows of a fold; where there is one fold, all rows train."""
+    """Return J of each penalty on the rows of a fold; a single fold is fitted and scored itself."""
     out = [np.arange(len(kernels)) % n_folds == fold for kernels in (source, target)]
     kept = out if n_folds == 1 else [~rows for rows in out]
     alpha = _fit_ratio(source[kept[0]], target[kept[1]], lambdas)
@@ -218,12 +234,12 @@ def classifier_weights(
     penalties: Sequence[float] = CLASSIFIER_C,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Return ``p(target | x) / p(source | x) * n / m`` of a classifier that has not seen the row.
+    """Return cross-fitted ``p(target | x) / p(source | x) * n / m`` of a classifier.
 
     Logistic regression (Bickel, Brueckner and Scheffer, JMLR 10, 2137, 2009): its odds are smooth
-    in x, whereas trees tell most domains apart so well that a few rows at the border get all the
-    weight. The penalty with the least cross-entropy on the rows left out is taken; one number
-    chosen on all rows is no leak worth a second level of folds.
+    in x, whereas trees separate most domains so well that a few rows at the border get all the
+    weight. The penalty with the least cross-entropy on the rows left out is taken; nested folds for
+    this one number would change little.
 
     Parameters
     ----------
@@ -232,8 +248,8 @@ def classifier_weights(
     bound : float
         Largest weight, more than 1.
     folds : int, default 5
-        Parts of the cross-fit; with fewer rows of a domain one part per row. A domain of one row
-        is not split: the classifier with the strongest penalty has seen it.
+        Folds of the cross-fit, at most the rows of the smaller domain. If a domain has one row,
+        the classifier with the strongest penalty is trained on all rows instead.
     penalties : sequence of float
         Inverse strengths C to choose from.
     rng : numpy.random.Generator
@@ -253,15 +269,13 @@ def classifier_weights(
         parts = list(draw.split(rows, is_target))
     else:
         parts, penalties = [(np.arange(n + m), np.arange(n + m))], [min(penalties)]
+    prior = np.empty(n + m)
+    for train, out in parts:
+        prior[out] = np.log(is_target[train].sum() / (~is_target[train]).sum())
     best, chosen = np.inf, np.zeros(n)
     for penalty in penalties:
-        log_odds = np.empty(n + m)
-        prior = np.empty(n + m)
-        for train, out in parts:
-            model = LogisticRegression(C=penalty, tol=1e-5, max_iter=5000)
-            log_odds[out] = model.fit(rows[train], is_target[train]).decision_function(rows[out])
-            counts = np.bincount(is_target[train])
-            prior[out] = np.log(counts[1] / counts[0])
+        model = LogisticRegression(C=penalty, tol=1e-5, max_iter=5000)
+        log_odds = cross_val_predict(model, rows, is_target, cv=parts, method="decision_function")
         entropy = float(np.logaddexp(0.0, np.where(is_target, -log_odds, log_odds)).mean())
         if entropy < best:
             best, chosen = entropy, (log_odds - prior)[:n]
@@ -283,7 +297,7 @@ def fit_classifier(
     source, target : ndarray of float, shapes (n, d) and (m, d)
         Standardised features, at least two rows each.
     folds : int, default 5
-        Folds whose rows left out choose the penalty by cross-entropy.
+        Folds of the cross-validation that chooses the penalty by cross-entropy.
     penalties : sequence of float
         Inverse strengths C to choose from.
     rng : numpy.random.Generator
@@ -307,7 +321,7 @@ def fit_classifier(
     model.fit(np.concatenate([source, target]), np.repeat([False, True], [n, m]))
 
     def ratio(rows: FloatArray) -> FloatArray:
-        # a row that is clearly of one side must not overflow
+        # the exponential must not overflow for a row that is clearly of one side
         return np.asarray(np.exp(np.clip(model.decision_function(rows), -LOG_BOUND, LOG_BOUND)))
 
     return ratio
@@ -326,8 +340,8 @@ def bound_weights(weights: FloatArray, bound: float) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (n,)
-        ``min(c w, bound)`` with the c that gives mean 1. Where so few weights are positive that
-        there is none, these are `bound` and the others share the rest; ones if none is positive.
+        ``min(c w, bound)`` with the c that gives mean 1. If too few weights are positive for such a
+        c, these are `bound` and the others share the rest; ones if no weight is positive.
     """
     n = len(weights)
     largest = float(weights.max())
@@ -339,7 +353,7 @@ def bound_weights(weights: FloatArray, bound: float) -> FloatArray:
     if full <= n:
         rest = max(n - full, 0.0) / max(float((~positive).sum()), 1.0)
         return np.where(positive, bound, rest)
-    # with the j largest at the bound the others share what is left; the first j that fits
+    # with the j largest at the bound the others share the rest; take the first j that fits
     descending = np.sort(scaled)[::-1]
     clipped = np.arange(n)
     factors = np.maximum(n - clipped * bound, 0.0) / np.maximum(
@@ -350,7 +364,7 @@ def bound_weights(weights: FloatArray, bound: float) -> FloatArray:
 
 
 def median_distance(source: FloatArray, target: FloatArray, rng: np.random.Generator) -> float:
-    """Return the median distance of distinct rows, of samples of both domains; 1 if all agree."""
+    """Return the median distance of distinct rows in samples of both domains; 1 if none differ."""
     drawn = [rows[rng.permutation(len(rows))[:MEDIAN_ROWS]] for rows in (source, target)]
     distances = pdist(np.concatenate(drawn))
     apart = distances[distances > 0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.cal import AdaptConfig
+from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, find_formula_column, read_frame
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig
@@ -265,7 +265,7 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
     frame = read_frame(Path(data.dataset))
     column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
     materials = Materials.parse(frame[column].tolist(), hydrates=model.featurizer.hydrates)
-    _, reasons = model.featurize(materials)
+    reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")
     if not len(good):

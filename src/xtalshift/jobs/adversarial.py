@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xtalshift.cal.export import adversarial_frame
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import CALRegressor
-from xtalshift.featurize import Origin
+from xtalshift.featurize import CompositionSource
 from xtalshift.model import FittedModel
 from xtalshift.model.inputs import Inputs
 
@@ -51,7 +51,7 @@ def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64
         )
     data, X = inputs.data.take(rows), inputs.X[rows]
     start = data.materials.compositions
-    origin = Origin(start, model.featurizer) if regressor.needs_origin else None
+    origin = CompositionSource(start, model.featurizer) if regressor.needs_origin else None
     attacked = regressor.attack_rows(X, model.scale.forward(data.y), origin)
     numbers = {
         "target": data.y,

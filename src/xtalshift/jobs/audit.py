@@ -1,9 +1,8 @@
-"""Audit the folds of a file: how far out of distribution the held-out rows really are."""
+"""Audit the folds of a file: how far out of distribution the held-out rows are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,10 @@ from xtalshift.jobs.split import SplitRows, open_rows, prepare_rows, read_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
 from xtalshift.splits.audit.fold_audit import AuditSettings, SplitAudit, audit_split
-from xtalshift.splits.base import check_whole
-from xtalshift.splits.fold_files import check_formulas, read_folds, read_promise
-from xtalshift.splits.grouped_rows import group_numbers
+from xtalshift.splits.fold_files import check_formulas, read_folds, read_record
 from xtalshift.splits.schemes import build_scheme
-from xtalshift.splits.settings import SplitSpec
+from xtalshift.splits.split_spec import SplitRecord, SplitSpec
+from xtalshift.splits.splitter import check_whole
 
 __all__ = ["audit_file"]
 
@@ -36,16 +34,16 @@ def audit_file(
     Parameters
     ----------
     data : DataConfig
-        The table that the folds were made for. Without a target the measures that need one are
-        missing; rows without one do not count for them.
+        The table that the folds were made for. Without a target the measures of the target are
+        missing; rows without a target do not enter them.
     path : Path
-        As `xtalshift.splits.fold_files.read_folds` reads it.
+        A file for `xtalshift.splits.fold_files.read_folds`.
     settings : AuditSettings
         Thresholds and samples.
     scheme : str, optional
         Only this scheme of a file with several.
     progress : Progress
-        Told how far the audit is.
+        Listener.
 
     Returns
     -------
@@ -57,8 +55,8 @@ def audit_file(
     DataError, SplitError
         If the table or the folds cannot be read.
     LeakageError
-        If a split that this package wrote breaks a rule that it promises, because the table or the
-        file was changed.
+        If a split that this package wrote breaks its rule, because the table or the file was
+        changed.
     """
     table = read_rows(data, need_target=False)
     if table.targets is None and data.target is None:
@@ -68,12 +66,12 @@ def audit_file(
             progress.say(f"  no target ({error}); measures of the target are left out")
     rows = prepare_rows(table, data, {"X"})
     found = read_folds(path, table.ids, scheme=scheme)
-    promise = read_promise(path)
+    record = read_record(path)
     changed = check_formulas(path, table.ids, table.formulas)
-    if promise:
-        _check_promise(promise, path, data, progress)
+    if record is not None:
+        _check_record(record, path, data, progress)
     else:
-        progress.say(f"  {path.name} does not say by what rule it was made: none is checked")
+        progress.say(f"  {path.name} does not state the rule of its folds, so none is checked")
     if changed:
         raise SplitError(changed)
     if len(rows.good) < len(table):
@@ -82,48 +80,38 @@ def audit_file(
             f"  {len(table) - len(rows.good):,} of {len(table):,} rows cannot be used (row "
             f"{bad + 1}: {rows.reasons[bad]})"
         )
-    audits = []
-    for name, folds in found.items():
-        kept = [fold.renumber(rows.places) for fold in folds]
-        shown = name or str(promise.get("scheme", path.name))
-        audits.append(
-            audit_split(
-                kept,
-                rows.X,
-                rows.y,
-                rows.groups,
-                settings=settings,
-                progress=progress,
-                name=shown,
-            )
+    scheme = record.spec.scheme if record is not None else path.name
+    return [
+        audit_split(
+            [fold.renumber(rows.places) for fold in folds],
+            rows.usable,
+            settings=settings,
+            progress=progress,
+            name=name or scheme,
         )
-    return audits
+        for name, folds in found.items()
+    ]
 
 
-def _check_promise(
-    promise: dict[str, Any], path: Path, data: DataConfig, progress: Progress
-) -> None:
-    """Raise `LeakageError` if a fold breaks what its file says of itself.
+def _check_record(record: SplitRecord, path: Path, data: DataConfig, progress: Progress) -> None:
+    """Raise `LeakageError` if a fold breaks the rule that its file states.
 
-    The rows are made as the split made them: with its target and columns, not those of the audit.
+    The rows are those of the split: with its target and columns, not those of the audit.
     """
-    spec = SplitSpec.from_dict(
-        {key: value for key, value in promise.items() if key in SplitSpec.model_fields}
-    )
+    spec = record.spec
     spec = spec.model_copy(update={"data": spec.data.model_copy(update={"dataset": data.dataset})})
     kind = SPLITTERS[spec.scheme]
     try:
         table = read_rows(spec.data, need_target="y" in kind.needs)
-        rows = open_rows(table, spec, set(kind.needs) if kind.recheck else set())
+        rows = open_rows(table, spec, kind.needs if kind.recheck else ())
         (folds,) = read_folds(path, table.ids).values()
     except (DataError, SplitError) as error:
-        progress.say(f"  what the split promises is not checked: {error}")
+        progress.say(f"  the rule of the split is not checked: {error}")
         return
     folds = [fold.renumber(rows.places) for fold in folds]
-    if promise["whole_formulas"]:
-        numbers, _ = group_numbers(rows.groups)
+    if record.whole_formulas:
         for fold in folds:
-            check_whole(fold, numbers, rows.groups, f"The split {spec.scheme}")
+            check_whole(fold, rows.usable, f"The split {spec.scheme}")
     if kind.recheck:
         _check_rule(spec, rows, folds, progress)
 
@@ -140,7 +128,7 @@ def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: P
             rows=rows.good,
             seed=spec.seed,
         )
-        broken = splitter.broken_by(folds, rows.X, rows.y, rows.groups)
+        broken = splitter.broken_by(folds, rows.usable)
     except (ConfigError, DataError, SplitError) as error:
         progress.say(f"  the rule of the split ({spec.scheme}) is not checked: {error}")
         return
@@ -149,7 +137,7 @@ def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: P
             row = rows.good[found[0]]
             which = f" ({fold.name})" if len(folds) > 1 else ""
             raise LeakageError(
-                f"the split promises to hold out {splitter.describe()}{which}, but {found.size} "
-                f"such rows train, such as {table.formulas[row]} (id {table.ids[row]}); the table "
+                f"the split holds out {splitter.describe()}{which}, but {found.size} such rows "
+                f"train, such as {table.formulas[row]} (id {table.ids[row]}); the table "
                 "or the file was changed after the split, make it again"
             )

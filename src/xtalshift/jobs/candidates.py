@@ -137,13 +137,13 @@ def read_measured(
         frame = read_frame(path)
         own = predictor.formula_col if predictor.formula_col in frame.columns else None
         materials = replace(predictor, formula_col=own).read(frame, str(path))
-        X, reasons = model.featurize(materials)
-        good = reasons == ""
+        features = model.featurize(materials)
+        reasons, good = features.reasons, features.reasons == ""
         if not good.any():
             raise DataError(f"{path} has no material that can be read. Row 1: {reasons[0]}")
         keys.update(_keys(materials.take(good)))
         if model.domain is not None:
-            points.append(_points(model, X[good]))
+            points.append(_points(model, features.values[good]))
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
         name = model.card.target_name
         if name in frame.columns:
@@ -338,7 +338,7 @@ class Pool:
             row = int(wrong[0])
             cell = frame[self._request.cost_col].iloc[row]
             raise DataError(
-                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {cell!r}; "
+                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {str(cell)!r}; "
                 f"expected a number above 0 in column {self._request.cost_col!r}"
             )
         return fits, costs

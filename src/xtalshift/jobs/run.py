@@ -28,7 +28,7 @@ from xtalshift.jsonio import read_json, write_json
 from xtalshift.methods import MethodSettings
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.splits.space import embed
+from xtalshift.splits.feature_space import embed
 
 __all__ = ["run", "spec_of"]
 

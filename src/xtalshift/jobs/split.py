@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift._version import __version__
 from xtalshift.data import Dataset, list_datasets, read_frame, read_table, table_from_frame
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
@@ -23,6 +20,7 @@ from xtalshift.splits import (
     SPLITTERS,
     Fold,
     NestedFold,
+    Rows,
     Splitter,
     add_targets,
     add_validation,
@@ -31,14 +29,12 @@ from xtalshift.splits import (
     thin,
 )
 from xtalshift.splits.fold_files import OUTER
-from xtalshift.splits.grouped_rows import group_numbers
 from xtalshift.splits.schemes import build_scheme
-from xtalshift.splits.settings import SplitSpec
+from xtalshift.splits.split_spec import SplitSpec
 
 __all__ = [
     "FoldParts",
     "SplitRows",
-    "describe_split",
     "iter_parts",
     "open_rows",
     "prepare_rows",
@@ -55,15 +51,11 @@ class SplitRows:
     table : Dataset
         All N rows as read.
     good : ndarray of int64, shape (n,)
-        The usable ones.
+        Numbers of the usable rows.
     reasons : ndarray of object, shape (N,)
-        Why the others are not; ``""`` for usable rows.
-    groups : ndarray of object, shape (n,)
-        Reduced formulas.
-    X : ndarray of float64, shape (n, d)
-        Features, d = 0 where nothing asks for them.
-    y : ndarray of float64, shape (n,), or None
-        Targets.
+        Why a row cannot be used; ``""`` for usable rows.
+    usable : Rows
+        Their features (d = 0 where nothing needs them), targets, reduced formulas and compositions.
     thinned : ndarray of bool, shape (N,), or None
         Rows that are unused because a kept material is too similar.
     """
@@ -71,9 +63,7 @@ class SplitRows:
     table: Dataset
     good: NDArray[np.int64]
     reasons: NDArray[np.object_]
-    groups: NDArray[np.object_]
-    X: NDArray[np.float64]
-    y: NDArray[np.float64] | None
+    usable: Rows
     thinned: NDArray[np.bool_] | None = None
 
     @property
@@ -104,35 +94,33 @@ class FoldParts:
     frame: pd.DataFrame
 
 
-def prepare_rows(table: Dataset, data: DataConfig, needs: set[str]) -> SplitRows:
+def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> SplitRows:
     """Find the usable rows of a table.
 
     Parameters
     ----------
     table : Dataset
-        As read. Rows without a readable formula are not usable, nor those without features or a
-        target where these are needed.
+        As read. A row is usable if its formula can be read and it has the features and the target
+        that are needed.
     data : DataConfig
         How formulas are read and features made.
-    needs : set of str
-        ``"X"`` and ``"y"`` where a scheme looks at features and targets.
+    needs : collection of str
+        ``"X"`` and ``"y"`` if a scheme uses features and targets.
 
     Raises
     ------
     DataError
         If targets are needed and there are none, or no row is usable.
     """
-    reasons = table.materials.reasons.copy()
+    compositions, reasons = table.materials.compositions, table.materials.reasons.copy()
     if "y" in needs:
         if table.targets is None:
-            raise DataError("this scheme looks at the targets: give --target COLUMN")
+            raise DataError("this scheme uses the targets: give --target COLUMN")
         for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
             reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
     if "X" in needs:
-        X, unfit = CompositionFeaturizer(data.features, data.impute_nan).featurize(
-            table.materials.compositions
-        )
-        reasons = np.where(reasons == "", unfit, reasons)
+        features = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
     else:
         X = np.empty((len(table), 0))
     good = np.flatnonzero(reasons == "")
@@ -142,20 +130,28 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: set[str]) -> SplitRows
         table,
         good,
         reasons,
-        table.groups[good],
-        X[good],
-        None if table.targets is None else table.targets[good],
+        Rows.of(
+            X[good],
+            None if table.targets is None else table.targets[good],
+            table.groups[good],
+            compositions.take(good),
+        ),
     )
 
 
 def open_rows(
-    table: Dataset, spec: SplitSpec, needs: set[str], progress: Progress = NO_PROGRESS
+    table: Dataset, spec: SplitSpec, needs: Collection[str], progress: Progress = NO_PROGRESS
 ) -> SplitRows:
-    """Return the rows that a split uses, see `prepare_rows`: thinned where it says so."""
+    """Return the rows that a split uses: as `prepare_rows`, then thinned if `spec.thin` is set."""
     rows = prepare_rows(table, spec.data, needs)
     if spec.thin is None:
         return rows
-    keep = thin(rows.groups, spec.thin, random_state=derive_seed(spec.seed, "thin"))
+    keep = thin(
+        rows.usable.groups,
+        spec.thin,
+        compositions=rows.usable.parsed,
+        random_state=derive_seed(spec.seed, "thin"),
+    )
     progress.say(
         f"  {int(np.sum(~keep)):,} of {len(keep):,} rows thinned out: a kept material is within a "
         f"composition distance of {spec.thin:g}"
@@ -167,9 +163,7 @@ def open_rows(
         rows,
         good=rows.good[keep],
         reasons=reasons,
-        groups=rows.groups[keep],
-        X=rows.X[keep],
-        y=None if rows.y is None else rows.y[keep],
+        usable=rows.usable.take(keep),
         thinned=thinned,
     )
 
@@ -186,7 +180,7 @@ def iter_parts(
     spec : SplitSpec
         Settings.
     progress : Progress
-        Told about structures that are analysed and materials that are thinned out.
+        Listener to the analysis of structures and to thinning.
 
     Raises
     ------
@@ -196,8 +190,8 @@ def iter_parts(
     ids, counts = np.unique(table.ids.astype(str), return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"id {ids[np.argmax(counts > 1)]!r} stands in several rows, so the parts could not be "
-            "told apart; name a column of unique ids, or none to count the rows"
+            f"id {str(ids[np.argmax(counts > 1)])!r} is in several rows, so their parts could not "
+            "be distinguished; name a column of unique ids, or none to count the rows"
         )
     needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
     rows = open_rows(table, spec, needs, progress)
@@ -218,11 +212,13 @@ def iter_parts(
     )
     if outer is None:
         raise TypeError(spec.scheme)
-    formulas, _ = group_numbers(rows.groups)  # numbers are compared faster than texts
-    for number, (fold, inside) in enumerate(_folds(rows, outer, inner)):
+    formulas = rows.usable.numbers  # compared faster than texts
+    for number, (fold, inside) in enumerate(_folds(rows.usable, outer, inner)):
         whole = fold
         if spec.min_distance is not None:
-            whole = drop_near(whole, rows.groups, spec.min_distance)
+            whole = drop_near(
+                whole, rows.usable.groups, spec.min_distance, compositions=rows.usable.parsed
+            )
         if spec.budgets:
             seed = derive_seed(spec.seed, "target labels", number)
             whole = add_targets(whole, formulas, spec.budgets, seed)
@@ -236,12 +232,10 @@ def iter_parts(
         yield FoldParts(whole, pd.concat(frames, ignore_index=True))
 
 
-def _folds(rows: SplitRows, outer: Splitter, inner: Splitter | None) -> Iterator[NestedFold]:
+def _folds(rows: Rows, outer: Splitter, inner: Splitter | None) -> Iterator[NestedFold]:
     if inner is not None:
-        yield from nested_folds(outer, inner, rows.X, rows.y, rows.groups)
-        return
-    for fold in outer.folds(rows.X, rows.y, rows.groups):
-        yield NestedFold(fold, ())
+        return nested_folds(outer, inner, rows)
+    return (NestedFold(fold, ()) for fold in outer.folds(rows))
 
 
 def _frame(
@@ -267,17 +261,20 @@ def _frame(
         "in no part of this fold" if inner == OUTER else "in no part of this inner fold"
     )
     if spec.min_distance is not None and inner == OUTER:
-        near = np.setdiff1d(np.concatenate([before.train, before.val]), _members(fold))
+        members = np.concatenate(list(fold.parts.values()))
+        near = np.setdiff1d(np.concatenate([before.train, before.val]), members)
         reasons[rows.good[near]] = f"within {spec.min_distance:g} of a test row"
-    frame: dict[str, Any] = {
-        "id": table.ids,
-        "formula": table.formulas,
-        "fold": np.int64(number),
-        "part": parts,
-        "fold_name": fold.name,
-        "status": status,
-        "reason": reasons,
-    }
+    frame = pd.DataFrame(
+        {
+            "id": table.ids,
+            "formula": table.formulas,
+            "fold": np.int64(number),
+            "part": parts,
+            "fold_name": fold.name,
+            "status": status,
+            "reason": reasons,
+        }
+    )
     if spec.inner is not None:
         frame["inner"] = np.int64(inner)
     if spec.budgets:
@@ -286,26 +283,14 @@ def _frame(
         order = np.searchsorted(limits, np.arange(len(fold.target)), side="right")
         budgets[rows.good[fold.target]] = limits[order]
         frame["budget"] = budgets
-    return pd.DataFrame(frame)
-
-
-def _members(fold: Fold) -> NDArray[np.int64]:
-    return np.concatenate(list(fold.parts.values()))
-
-
-def describe_split(spec: SplitSpec) -> dict[str, Any]:
-    """Return what a split file says of itself, see `xtalshift.splits.fold_files.read_promise`."""
-    default = signature(SPLITTERS[spec.scheme]).parameters.get("whole_formulas")
-    whole = spec.params.get("whole_formulas", True if default is None else default.default)
-    return {
-        "version": __version__,
-        "whole_formulas": bool(whole),
-        **spec.to_dict(),
-    }
+    return frame
 
 
 def read_rows(data: DataConfig, *, need_target: bool) -> Dataset:
-    """Read a table to split or audit; a target is taken where there is one without doubt.
+    """Read a table to split or audit.
+
+    Without a named target, a column is taken as the target only if one is needed, or if the table
+    is a named data set.
 
     Parameters
     ----------

@@ -1,98 +1,125 @@
-"""The constants, the classical methods and bilinear transduction, by name."""
+"""Constants and classical methods by name."""
 
 from __future__ import annotations
 
-from xtalshift.estimators.base import Regressor
-from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor, RidgeRegressor
-from xtalshift.estimators.classical import (
-    ForestRegressor,
-    GPRegressor,
-    KernelRidgeRegressor,
-    NeighborsRegressor,
-)
-from xtalshift.estimators.quantile_trees import QuantileLightGBMRegressor
-from xtalshift.estimators.transduction import BilinearTransductionRegressor
-from xtalshift.methods.registry import MethodSettings, register_method
+from typing import TYPE_CHECKING, Any
+
+from xtalshift import estimators
+from xtalshift.methods.registry import register_method
+from xtalshift.methods.tuning import BOOSTING
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.base import Regressor
+    from xtalshift.methods.settings import MethodSettings
 
 __all__: list[str] = []
 
+CLASSICAL: dict[str, Any] = {"family": "classical", "control": "dummy"}
 
-@register_method("dummy", kind="constant", saved=True)
+
+@register_method(
+    "dummy",
+    family="constant",
+    summary="predicts the mean of the training targets: the constant that every method must beat",
+    cost=0.0,
+    saved=True,
+)
 def _dummy(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return ConstantRegressor(random_state=seed)
+    return estimators.ConstantRegressor(random_state=seed)
 
 
-@register_method("median", kind="constant")
+@register_method(
+    "median", family="constant", summary="predicts the median of the training targets", cost=0.0
+)
 def _median(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return ConstantRegressor("median", random_state=seed)
+    return estimators.ConstantRegressor("median", random_state=seed)
 
 
-@register_method("train-max", kind="constant")
+@register_method(
+    "train-max",
+    family="constant",
+    summary="predicts the largest training target: the constant to beat on an upper tail",
+    cost=0.0,
+)
 def _train_max(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return ConstantRegressor("max", random_state=seed)
+    return estimators.ConstantRegressor("max", random_state=seed)
 
 
-@register_method("train-min", kind="constant")
+@register_method(
+    "train-min",
+    family="constant",
+    summary="predicts the smallest training target: the constant to beat on a lower tail",
+    cost=0.0,
+)
 def _train_min(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return ConstantRegressor("min", random_state=seed)
+    return estimators.ConstantRegressor("min", random_state=seed)
 
 
-@register_method("nearest")
+@register_method("nearest", **CLASSICAL, summary="target of the nearest training row", cost=0.2)
 def _nearest(settings: MethodSettings, seed: int | None) -> Regressor:
-    return NeighborsRegressor(clip=settings.network.clip, random_state=seed)
+    return estimators.NeighborsRegressor(clip=settings.network.clip, random_state=seed)
 
 
-@register_method("ridge", saved=True)
+@register_method(
+    "ridge", **CLASSICAL, summary="linear model with an L2 penalty", cost=0.1, saved=True
+)
 def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
-    return RidgeRegressor(clip=settings.network.clip, random_state=seed)
+    return estimators.RidgeRegressor(clip=settings.network.clip, random_state=seed)
 
 
-@register_method("kernel-ridge")
+@register_method(
+    "kernel-ridge",
+    **CLASSICAL,
+    summary="kernel ridge regression; kernel, width and penalty by validation",
+    cost=13.0,
+)
 def _kernel_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
-    return KernelRidgeRegressor(clip=settings.network.clip, random_state=seed)
+    return estimators.KernelRidgeRegressor(clip=settings.network.clip, random_state=seed)
 
 
-@register_method("gp")
+@register_method(
+    "gp", **CLASSICAL, summary="Gaussian process on at most 2,000 rows, RBF and noise", cost=2.5
+)
 def _gp(settings: MethodSettings, seed: int | None) -> Regressor:
-    return GPRegressor(clip=settings.network.clip, random_state=seed)
+    return estimators.GPRegressor(clip=settings.network.clip, random_state=seed)
 
 
 @register_method(
     "extra-trees",
+    **CLASSICAL,
+    summary="extremely randomised trees",
+    cost=15.0,
     space={"max_features": ("float", 0.1, 1.0), "min_samples_leaf": ("int", 1, 10)},
 )
 def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:
-    clip = settings.network.clip
-    return ForestRegressor(threads=settings.threads, clip=clip, random_state=seed)
+    return estimators.ForestRegressor(
+        threads=settings.threads, clip=settings.network.clip, random_state=seed
+    )
 
 
 @register_method(
     "lightgbm",
+    **CLASSICAL,
+    summary="gradient-boosted trees",
+    cost=3.5,
     saved=True,
-    space={"learning_rate": ("log", 0.01, 0.2), "num_leaves": ("int", 7, 255)},
+    space=BOOSTING,
 )
 def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
     options = settings.lightgbm.model_dump()
-    return LightGBMRegressor(**options, threads=settings.threads, random_state=seed)
-
-
-@register_method("lightgbm-quantile", saved=True)
-def _lightgbm_quantile(settings: MethodSettings, seed: int | None) -> Regressor:
-    options = settings.lightgbm.model_dump()
-    return QuantileLightGBMRegressor(**options, threads=settings.threads, random_state=seed)
+    return estimators.LightGBMRegressor(**options, threads=settings.threads, random_state=seed)
 
 
 @register_method(
-    "bilinear",
-    kind="network",
-    space={
-        "learning_rate": ("log", 3e-4, 1e-2),
-        "weight_decay": ("log", 1e-3, 1.0),
-        "embedding": ("choice", 8, 32, 128),
-        "n_anchors": ("choice", 16, 64, 128),
-    },
+    "lightgbm-quantile",
+    family="classical",
+    summary="gradient-boosted trees for the median and the 5 and 95 % quantiles",
+    control="lightgbm",
+    cost=10.0,
+    saved=True,
 )
-def _bilinear(settings: MethodSettings, seed: int | None) -> Regressor:
-    return BilinearTransductionRegressor(
-        clip=settings.network.clip, device=settings.device, random_state=seed
+def _lightgbm_quantile(settings: MethodSettings, seed: int | None) -> Regressor:
+    options = settings.lightgbm.model_dump()
+    return estimators.QuantileLightGBMRegressor(
+        **options, threads=settings.threads, random_state=seed
     )

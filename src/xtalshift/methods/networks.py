@@ -1,140 +1,163 @@
-"""Networks trained on source rows, some with a look at the features of the target, by name."""
+"""Networks trained on source rows, by name."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
+from xtalshift import estimators
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.alignment import AlignedRegressor
-from xtalshift.estimators.attention import AttentionRegressor
-from xtalshift.estimators.base import Regressor
-from xtalshift.estimators.cal import CALRegressor
-from xtalshift.estimators.irnet import IRNetRegressor
-from xtalshift.estimators.robust import RobustRegressor
-from xtalshift.estimators.scatter import HeteroscedasticRegressor, MCDropoutRegressor
-from xtalshift.methods.registry import MethodSettings, Range, register_method
-from xtalshift.nn.objectives.alignment import Alignment
-from xtalshift.nn.objectives.robust import Objective
+from xtalshift.methods.registry import register_method
+from xtalshift.methods.tuning import CAL, CAL_EPS0, RATES, Range
 
-__all__ = ["network_options"]
+if TYPE_CHECKING:
+    from xtalshift.cal.settings import CALConfig
+    from xtalshift.estimators.base import Regressor
+    from xtalshift.methods.settings import MethodSettings
+
+__all__ = ["build_cal"]
 
 ENSEMBLE = 5
 """Members of the deep ensemble, where the settings name no larger number."""
 
-_RATES: dict[str, Range] = {
-    "learning_rate": ("log", 3e-4, 1e-2),
-    "weight_decay": ("log", 1e-4, 1.0),
-}
-_OBJECTIVES: dict[Objective, Range] = {
-    "cvar": ("float", 0.2, 1.0),
-    "chi2": ("log", 0.03, 3.0),
-    "kl": ("log", 0.01, 1.0),
-    "group-dro": ("log", 1e-3, 0.3),
-    "v-rex": ("log", 0.1, 30.0),
-    "c-mixup": ("log", 0.01, 1.0),
-}
-"""Strengths that tuning may choose."""
-_ALIGNMENTS: dict[Alignment, Range] = {"coral": ("log", 1.0, 1e3), "mmd": ("log", 0.03, 3.0)}
+
+def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, Any]:
+    """Return the arguments of a network that cannot be an ensemble."""
+    options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
+    if options.pop("n_members") > 1:
+        raise ConfigError(f"method {name!r} has no ensemble: network.n_members must be 1")
+    del options["bootstrap"]
+    return options
 
 
-CAL_STEPS: dict[str, Range] = {
-    "settings.learning_rate": ("log", 3e-4, 1e-2),
-    "settings.weight_decay": ("log", 1e-4, 1.0),
-    "settings.partial_fraction": ("float", 0.1, 1.0),
-}
-"""What tuning may choose of CAL, whether rows move or not."""
-CAL_SPACE: dict[str, Range] = {**CAL_STEPS, "settings.epsilon": ("log", 0.02, 1.0)}
-
-
-@register_method("erm", kind="network", saved=True, space=_RATES)
+@register_method(
+    "erm",
+    family="network",
+    summary="neural network, plain training (empirical risk minimisation)",
+    control="dummy",
+    cost=7.5,
+    saved=True,
+    space=RATES,
+)
 def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
-    return IRNetRegressor(**settings.erm.model_dump(), **network_options(settings, seed))
+    return estimators.IRNetRegressor(
+        **settings.erm.model_dump(), **settings.network_arguments(seed)
+    )
 
 
-@register_method("ensemble", kind="network", saved=True, space=_RATES)
+@register_method(
+    "ensemble",
+    family="network",
+    summary="mean of five networks that start apart (deep ensemble)",
+    control="erm",
+    cost=24.0,
+    saved=True,
+    space=RATES,
+)
 def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return a deep ensemble (Lakshminarayanan et al., NeurIPS 2017), trained as one model."""
-    options = network_options(settings, seed)
+    options = settings.network_arguments(seed)
     options["n_members"] = max(ENSEMBLE, settings.network.n_members)
-    return IRNetRegressor(**settings.erm.model_dump(), **options)
+    return estimators.IRNetRegressor(**settings.erm.model_dump(), **options)
 
 
-@register_method("heteroscedastic", kind="network", saved=True, space=_RATES)
+@register_method(
+    "heteroscedastic",
+    family="network",
+    summary="network with a second output: the standard deviation of each target",
+    control="erm",
+    cost=9.0,
+    saved=True,
+    space=RATES,
+)
 def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
-    return HeteroscedasticRegressor(**settings.erm.model_dump(), **network_options(settings, seed))
+    return estimators.HeteroscedasticRegressor(
+        **settings.erm.model_dump(), **settings.network_arguments(seed)
+    )
 
 
-@register_method("mc-dropout", kind="network", saved=True, space=_RATES)
+@register_method(
+    "mc-dropout",
+    family="network",
+    summary="network whose standard deviation is that of networks thinned by dropout",
+    control="erm",
+    cost=7.5,
+    saved=True,
+    space=RATES,
+)
 def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
-    options = network_options(settings, seed)
-    if options.pop("n_members") > 1:
-        raise ConfigError("method 'mc-dropout' has no ensemble: network.n_members must be 1")
-    del options["bootstrap"]
-    return MCDropoutRegressor(**settings.erm.model_dump(), **options)
+    return estimators.MCDropoutRegressor(**_single("mc-dropout", settings, seed))
 
 
 @register_method(
     "attention",
-    kind="network",
+    family="network",
+    summary="attention between the elements of a composition",
+    control="erm",
+    cost=24.0,
     features="fractions",
-    space={**_RATES, "dropout": ("float", 0.0, 0.3)},
+    space={**RATES, "dropout": ("float", 0.0, 0.3)},
 )
 def _attention(settings: MethodSettings, seed: int | None) -> Regressor:
-    network = settings.network
-    if network.n_members > 1:
-        raise ConfigError("method 'attention' has no ensemble: network.n_members must be 1")
-    options = settings.erm.model_dump()
-    if network.dropout is not None:
-        options["dropout"] = network.dropout
-    return AttentionRegressor(
-        **options, clip=network.clip, bf16=network.bf16, device=settings.device, random_state=seed
+    options = _single("attention", settings, seed)
+    del options["architecture"]
+    if options["dropout"] is None:
+        del options["dropout"]
+    return estimators.AttentionRegressor(**options)
+
+
+def build_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> Regressor:
+    """Return the regressor of CAL with some settings."""
+    options = config.model_dump()
+    return estimators.CALRegressor(
+        options.pop("preset"), options, **settings.network_arguments(seed)
     )
 
 
-@register_method("cal", kind="robust", saved=True, space=CAL_SPACE)
+@register_method(
+    "cal",
+    family="cal",
+    summary="the same network, crystal adversarial learning",
+    control="cal-eps0",
+    cost=10.5,
+    saved=True,
+    space=CAL,
+)
 def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
-    options = settings.cal.model_dump()
-    return CALRegressor(options.pop("preset"), options, **network_options(settings, seed))
+    return build_cal(settings.cal, settings, seed)
 
 
-@register_method("cal-eps0", kind="robust", saved=True, space=CAL_STEPS)
+@register_method(
+    "cal-eps0",
+    family="cal",
+    summary="as cal, but the attack moves nothing (control)",
+    control="erm",
+    cost=9.0,
+    saved=True,
+    space=CAL_EPS0,
+)
 def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
-    """Return the control of CAL: the same recipe and budget, but the attack moves nothing."""
-    options = settings.cal.without_attack().model_dump()
-    return CALRegressor(options.pop("preset"), options, **network_options(settings, seed))
+    return build_cal(settings.cal.without_attack(), settings, seed)
 
 
-@register_method("wasserstein", kind="robust", space=CAL_SPACE)
-def _wasserstein(settings: MethodSettings, seed: int | None) -> Regressor:
-    """Return CAL whose covariate weights stay as they start: Wasserstein robust optimisation."""
-    options = settings.cal.model_copy(update={"weight_rule": "fixed"}).model_dump()
-    return CALRegressor(options.pop("preset"), options, **network_options(settings, seed))
+def _robust(objective: str, settings: MethodSettings, seed: int | None) -> Regressor:
+    options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
+    return estimators.RobustRegressor(objective, **options)
 
 
-def _robust(objective: Objective, settings: MethodSettings, seed: int | None) -> Regressor:
-    options = {**settings.erm.model_dump(), **network_options(settings, seed)}
-    return RobustRegressor(objective, **options)
+_OBJECTIVES: dict[str, tuple[str, Range]] = {
+    "cvar": ("mean loss of the worst half of each batch", ("float", 0.2, 1.0)),
+    "group-dro": ("loss of the worst cluster of materials", ("log", 1e-3, 0.3)),
+    "v-rex": ("mean loss and its variance between clusters of materials", ("log", 0.1, 30.0)),
+    "c-mixup": ("trained on mixtures of materials with similar targets", ("log", 0.01, 1.0)),
+}
 
-
-def _aligned(alignment: Alignment, settings: MethodSettings, seed: int | None) -> Regressor:
-    options = {**settings.erm.model_dump(), **network_options(settings, seed)}
-    return AlignedRegressor(alignment, **options)
-
-
-for _name in get_args(Objective):
-    register_method(_name, kind="robust", space={"strength": _OBJECTIVES[_name], **_RATES})(
-        partial(_robust, _name)
-    )
-for _name in get_args(Alignment):
+for _name, (_summary, _strength) in _OBJECTIVES.items():
     register_method(
         _name,
-        kind="adaptation",
-        sees="features",
-        space={"strength": _ALIGNMENTS[_name], **_RATES},
-    )(partial(_aligned, _name))
-
-
-def network_options(settings: MethodSettings, seed: int | None) -> dict[str, Any]:
-    """Return what all networks share, as arguments of their regressors."""
-    return {**settings.network.model_dump(), "device": settings.device, "random_state": seed}
+        family="robust",
+        summary=_summary,
+        control="erm",
+        cost=8.0,
+        space={"strength": _strength, **RATES},
+    )(partial(_robust, _name))

@@ -1,132 +1,91 @@
-"""Methods by name: what a table compares and the command line trains."""
+"""The registry of methods: what a table compares and the command line trains, with its facts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from pydantic import Field, field_validator
-
-from xtalshift.cal import CALConfig
-from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import Regressor
 from xtalshift.featurize.composition import Blocks
-from xtalshift.nn import ERMConfig, resolve_architecture
+from xtalshift.methods.tuning import Range
 from xtalshift.registry import Registry, near_miss
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.base import Regressor
+    from xtalshift.methods.settings import MethodSettings
 
 __all__ = [
     "METHODS",
     "Factory",
-    "LightGBMConfig",
+    "Family",
     "Method",
-    "MethodSettings",
-    "NetworkConfig",
-    "Range",
+    "TargetAccess",
+    "adapting_methods",
     "build_method",
     "override",
     "register_method",
     "saved_methods",
 ]
 
-
-class NetworkConfig(Settings):
-    """What all networks share.
-
-    Attributes
-    ----------
-    architecture : str or list of int
-        ``auto``, ``irnet3``, ``irnet-cpu`` or widths.
-    dropout : float, optional
-        By architecture if not given.
-    n_members, bootstrap
-        Ensemble trained as one model, see `IRNetRegressor`.
-    clip : float
-        Standard deviations at which features are clipped.
-    bf16 : bool
-        Matrix products of the training in bfloat16.
-    """
-
-    architecture: str | tuple[int, ...] = "auto"
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    n_members: int = Field(default=1, ge=1)
-    bootstrap: bool = False
-    clip: float = Field(default=10.0, gt=0)
-    bf16: bool = False
-
-    @field_validator("architecture")
-    @classmethod
-    def _known(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
-        resolve_architecture(value, torch.device("cpu"))  # raises with the names
-        return value
-
-
-class LightGBMConfig(Settings):
-    """Settings of the gradient-boosted trees; see `LightGBMRegressor`."""
-
-    n_estimators: int = Field(default=2000, ge=1)
-    learning_rate: float = Field(default=0.05, gt=0)
-    num_leaves: int = Field(default=63, ge=2)
-    early_stopping: int = Field(default=50, ge=1)
-
-
-class MethodSettings(Settings):
-    """Settings of all methods, one group each.
-
-    Attributes
-    ----------
-    device : str
-        Of the networks.
-    threads : int
-        Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
-    cal : CALConfig
-        Preset ``cal`` unless told otherwise.
-    """
-
-    device: str = "auto"
-    threads: int = Field(default=0, ge=0)
-    network: NetworkConfig = NetworkConfig()
-    erm: ERMConfig = ERMConfig()
-    cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
-    lightgbm: LightGBMConfig = LightGBMConfig()
-
-
-Factory = Callable[[MethodSettings, int | None], Regressor]
-Kind = Literal["constant", "classical", "network", "robust", "adaptation"]
-Sees = Literal["source", "features", "labels"]
-Range = tuple[Any, ...]
+Factory = Callable[["MethodSettings", "int | None"], "Regressor"]
+Family = Literal[
+    "constant", "classical", "network", "robust", "cal", "alignment", "importance", "target-only",
+    "adaptation",
+]  # fmt: skip
+TargetAccess = Literal["source", "features", "labels"]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to predict, as tables compare it.
+    """A way to predict, as tables compare it, and all facts about it.
 
     Attributes
     ----------
     build : callable
         Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor`.
-    kind : str
-        Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``adaptation``.
-    sees : str
-        What it gets of the target domain beside source rows: nothing (``source``), ``features`` of
-        its rows, or ``labels`` of some.
-    features : str, optional
-        Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; any if None.
+    family : str
+        Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``cal``,
+        ``alignment``, ``importance``, ``target-only``, ``adaptation``.
+    target_access : str
+        What the method gets of the target domain beside source rows: nothing (``source``),
+        ``features`` of its rows, or ``labels`` of some.
+    summary : str
+        What it is, in one line.
+    control : str, optional
+        Method that lacks the one ingredient that this method adds. None for constants.
+    starts_from : str, optional
+        Method whose fitted network this one adapts, so that the change of its source error can be
+        measured.
+    cost : float
+        Rough processor seconds of a training on 6,000 rows of 145 features; a scheduler may begin
+        with the longest.
     saved : bool
         Whether its fitted model can be saved, so that `run` and `train` offer it.
+    adapts : bool
+        Whether ``xtalshift adapt`` can apply it to a saved network.
+    experimental : bool
+        Whether it belongs to `xtalshift.experimental`: it was behind its control in every
+        benchmark.
+    features : str, optional
+        Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; any if None.
     space : mapping
-        Arguments that tuning may choose: name -> ``("log", low, high)``, ``("float", low, high)``,
-        ``("int", low, high)`` or ``("choice", a, b, ...)``. Names as in `override`.
+        Arguments that tuning may choose: name -> range (see `xtalshift.methods.tuning.Range`).
+        Names as in `override`.
     """
 
     build: Factory
-    kind: Kind = "classical"
-    sees: Sees = "source"
-    features: Blocks | None = None
+    family: Family = "classical"
+    target_access: TargetAccess = "source"
+    summary: str = ""
+    control: str | None = None
+    starts_from: str | None = None
+    cost: float = 1.0
     saved: bool = False
+    adapts: bool = False
+    experimental: bool = False
+    features: Blocks | None = None
     space: Mapping[str, Range] = field(default_factory=dict)
 
     @property
@@ -139,25 +98,18 @@ class Method:
 
 
 METHODS: Registry[Method] = Registry("method")
+"""All methods, in the order of tables."""
 
 
-def register_method(
-    name: str,
-    *,
-    kind: Kind = "classical",
-    sees: Sees = "source",
-    features: Blocks | None = None,
-    saved: bool = False,
-    space: Mapping[str, Range] | None = None,
-) -> Callable[[Factory], Factory]:
+def register_method(name: str, **facts: Any) -> Callable[[Factory], Factory]:
     """Return a decorator that adds a function ``(settings, seed) -> Regressor`` to `METHODS`.
 
     Parameters
     ----------
     name : str
         Of the method, in tables and on the command line.
-    kind, sees, features, saved, space
-        As in `Method`.
+    **facts
+        The other attributes of `Method`.
 
     Raises
     ------
@@ -166,7 +118,7 @@ def register_method(
     """
 
     def decorate(build: Factory) -> Factory:
-        METHODS.add(name, Method(build, kind, sees, features, saved, dict(space or {})))
+        METHODS.add(name, Method(build, **facts))
         return build
 
     return decorate
@@ -175,6 +127,11 @@ def register_method(
 def saved_methods() -> tuple[str, ...]:
     """Return the names of the methods that `run` and `train` offer."""
     return tuple(name for name in METHODS if METHODS[name].saved)
+
+
+def adapting_methods() -> tuple[str, ...]:
+    """Return the names of the methods that `adapt` offers."""
+    return tuple(name for name in METHODS if METHODS[name].adapts)
 
 
 def build_method(

@@ -1,10 +1,10 @@
 """A fitted model: what fits, adapts, calibrates and keeps it, and what it predicts."""
 
-from xtalshift.model.adapt import adapt
-from xtalshift.model.calibrate import calibrate
+from xtalshift.model.adaptation import adapt
+from xtalshift.model.calibration import calibrate
 from xtalshift.model.card import ModelCard
-from xtalshift.model.fit import FitRows, draw_rows, fit
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import FitRows, draw_rows, fit
 from xtalshift.model.formula_regressor import FormulaRegressor
 from xtalshift.model.persist import load_model, save_model
 from xtalshift.model.predictions import Predictions

@@ -17,7 +17,7 @@ from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionFeaturizer, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import interval, score_rows, spread
 from xtalshift.model.predictions import Predictions
@@ -94,8 +94,8 @@ class FittedModel:
             return X
         return Materials.parse(X, hydrates=self.featurizer.hydrates, extra=extra)
 
-    def featurize(self, materials: Materials) -> tuple[FloatArray, NDArray[np.object_]]:
-        """Return features with the extra columns beside them, and why a row has none.
+    def featurize(self, materials: Materials) -> Features:
+        """Return the features of materials, with the extra columns beside them.
 
         Parameters
         ----------
@@ -104,10 +104,8 @@ class FittedModel:
 
         Returns
         -------
-        X : ndarray of float64, shape (n, d)
-            NaN for bad rows.
-        reasons : ndarray of str, shape (n,)
-            Empty for good rows.
+        Features
+            Of shape (n, d), with a reason per bad row.
 
         Raises
         ------
@@ -120,12 +118,12 @@ class FittedModel:
                 f"the model needs {len(names)} extra feature columns ({', '.join(names) or 'none'})"
                 f", got {extra.shape[1]}"
             )
-        values, problems = self.featurizer.featurize(materials.compositions)
-        reasons = np.where(materials.reasons == "", problems, materials.reasons)
+        found = self.featurizer.featurize(materials.compositions)
+        reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
         finite = np.isfinite(extra)
         for row in np.flatnonzero((reasons == "") & ~finite.all(axis=1)):
             reasons[row] = f"column {names[int(np.argmin(finite[row]))]!r} is missing or no number"
-        return np.hstack([values, extra]), reasons
+        return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
 
     def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
         """Return the features of readable materials, shape (n, d).
@@ -136,15 +134,15 @@ class FittedModel:
             If a row is bad; the message names the first one.
         """
         materials = self.read(X, extra)
-        values, reasons = self.featurize(materials)
-        bad = np.flatnonzero(reasons != "")
+        features = self.featurize(materials)
+        bad = np.flatnonzero(features.reasons != "")
         if bad.size:
             row = int(bad[0])
             raise FormulaError(
-                f"row {row + 1}, {materials.formulas[row]}: {reasons[row]}"
+                f"row {row + 1}, {materials.formulas[row]}: {features.reasons[row]}"
                 + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
             )
-        return values
+        return features.values
 
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the predicted values of rows of features, in the unit of the target."""
@@ -188,12 +186,13 @@ class FittedModel:
             If the number of extra columns is not that of the model.
         """
         materials = self.read(X, extra)
-        features, reasons = self.featurize(materials)
+        features = self.featurize(materials)
+        reasons = features.reasons
         found = Predictions.empty(materials.formulas, reasons, explain=explain)
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
-        rows, known = features[good], materials.take(good)
+        rows, known = features.values[good], materials.take(good)
         found.n_clipped[good] = self.regressor.n_clipped(rows)
         calibration, inverse = self.calibration, self.scale.inverse
         forecast = score_rows(

@@ -18,9 +18,9 @@ from xtalshift.errors import FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
-from xtalshift.model.calibrate import calibrate
-from xtalshift.model.fit import fit
+from xtalshift.model.calibration import calibrate
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import fit
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
 from xtalshift.uncertainty.conformal import LEVEL, ScoreKind

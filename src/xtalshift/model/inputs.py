@@ -82,7 +82,8 @@ def _featurize(
     data: Dataset, featurizer: CompositionFeaturizer, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
     """Compute the features; the rare row that has none is dropped like any other bad row."""
-    X, reasons = featurizer.featurize(data.materials.compositions)
+    features = featurizer.featurize(data.materials.compositions)
+    X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:
         row = int(bad[0])

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import Origin
+from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (
@@ -91,7 +91,7 @@ def cross_calibrate(
     n_folds: int = 5,
     random_state: int | None = None,
     kind: ScoreKind | None = None,
-    compositions: Origin | None = None,
+    compositions: CompositionSource | None = None,
     families: NDArray[np.int64] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Calibration:
@@ -118,7 +118,7 @@ def cross_calibrate(
         Draws the folds.
     kind, families
         As in `calibrate_regressor`.
-    compositions : Origin of n rows, optional
+    compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
     progress : Progress
         Told how far it is.

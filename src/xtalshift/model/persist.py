@@ -20,8 +20,8 @@ from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.model.card import ModelCard
-from xtalshift.model.fit import target_scale
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 

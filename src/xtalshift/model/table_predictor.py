@@ -170,8 +170,8 @@ def learn_shift(
     kept: NDArray[np.float64] | None = None
     keys = np.empty(0)
     for frame in frames:
-        rows, reasons = model.featurize(predictor.read(frame, str(source)))
-        good = reasons == ""
+        features = model.featurize(predictor.read(frame, str(source)))
+        rows, good = features.values, features.reasons == ""
         # the rows of smallest random key are a uniform sample of all that went by
         rows, drawn = rows[good], rng.random(int(np.sum(good)))
         pooled = rows if kept is None else np.concatenate([kept, rows])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import ConfigError
-from xtalshift.nn.irnet import _dropout_mask
+from xtalshift.nn.irnet import dropout_mask
 
 __all__ = ["AttentionNet", "element_properties", "find_tokens"]
 
@@ -256,4 +256,4 @@ def _unpack(tokens: Tensor, mask: Tensor, places: Tensor) -> Tensor:
 def _drop(h: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
     if generator is None or dropout == 0:
         return h
-    return h * _dropout_mask(h, dropout, generator)
+    return h * dropout_mask(h, dropout, generator)

@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from xtalshift.nn.batches import Rows
+from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import Affine, IRNet
-from xtalshift.nn.losses import weighted_mean
-from xtalshift.nn.train import ERMTraining
+from xtalshift.nn.rows import weighted_mean
 
 __all__ = ["BETA", "GaussianIRNet", "HeteroscedasticTraining", "beta_nll"]
 
@@ -84,12 +83,11 @@ def beta_nll(mean: Tensor, std: Tensor, targets: Tensor, weights: Tensor | None 
 class HeteroscedasticTraining(ERMTraining):
     """`ERMTraining` with `beta_nll` in place of the smooth L1 loss."""
 
-    def step(self, batch: Rows) -> Tensor:
-        """Take one optimiser step on `batch`; return its loss, detached."""
+    name = "heteroscedastic"
+
+    def loss(self, indices: Tensor, epoch: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of some rows, shape ()."""
         assert isinstance(self.model, GaussianIRNet)
+        batch = self.rows.take(indices)
         mean, std = self.model.mean_and_std(batch.x, self.generator)
-        loss = beta_nll(mean, std, batch.y, batch.weights)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.detach()
+        return beta_nll(mean, std, batch.y, batch.weights)

@@ -8,70 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from xtalshift.errors import ConfigError
-from xtalshift.registry import near_miss
+from xtalshift.nn.settings import Layers
 
 __all__ = [
-    "ARCHITECTURES",
     "Affine",
     "IRNet",
-    "Layers",
-    "name_architecture",
-    "resolve_architecture",
+    "Parameters",
+    "copy_parameters",
+    "dropout_mask",
     "select_parameters",
+    "thin_network",
 ]
 
-Layers = Literal["all", "first", "last"]
-"""All layers, the first block, or the last layer."""
+Parameters = dict[str, Tensor]
 
-ARCHITECTURES: dict[str, tuple[int, ...]] = {
-    "irnet3": (2048, 1024, 512),
-    "irnet-cpu": (256, 128, 64),
-}
-"""Named widths; ``auto`` means ``irnet-cpu`` on a CPU and ``irnet3`` elsewhere."""
-
-
-def name_architecture(name: str, device: torch.device) -> str:
-    """Return `name`, or for ``"auto"`` the architecture that suits the device."""
-    if name != "auto":
-        return name
-    return "irnet-cpu" if device.type == "cpu" else "irnet3"
-
-
-def resolve_architecture(name: str | Sequence[int], device: torch.device) -> tuple[int, ...]:
-    """Return the widths that `name` stands for.
-
-    Parameters
-    ----------
-    name : str or sequence of int
-        A key of `ARCHITECTURES`, ``"auto"``, or the widths themselves.
-    device : torch.device
-        Decides what ``"auto"`` means.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown or a width is not positive.
-    """
-    if isinstance(name, str):
-        name = name_architecture(name, device)
-        if name not in ARCHITECTURES:
-            known = ["auto", *ARCHITECTURES]
-            raise ConfigError(
-                f"no architecture {name!r}{near_miss(name, known)}; "
-                f"known: {', '.join(known)}, or a list of widths such as [512, 256]"
-            )
-        return ARCHITECTURES[name]
-    widths = tuple(int(width) for width in name)
-    if not widths or min(widths) < 1:
-        raise ConfigError(f"architecture = {list(name)}: every width must be at least 1")
-    return widths
+_LEVELS = 256  # dropout has this resolution
 
 
 class IRNet(nn.Module):
@@ -157,12 +113,6 @@ class IRNet(nn.Module):
         return x
 
 
-def select_parameters(model: nn.Module, layers: Layers) -> dict[str, nn.Parameter]:
-    """Return the parameters of all layers, of the first block, or of the last layer, by name."""
-    prefix = {"all": "", "first": "blocks.0.", "last": "head."}[layers]
-    return {name: p for name, p in model.named_parameters() if name.startswith(prefix)}
-
-
 Generators = torch.Generator | Sequence[torch.Generator]
 
 
@@ -213,15 +163,72 @@ class _Block(nn.Module):
             h = F.layer_norm(h, h.shape[-1:])
             h = torch.addcmul(self.shift.unsqueeze(-2), h, self.gain.unsqueeze(-2))
         if generator is not None and dropout > 0:
-            h = h * _dropout_mask(h, dropout, generator)
+            h = h * dropout_mask(h, dropout, generator)
         h = torch.relu(h)
         return h + x if self.skip is None else _add_product(h, x, self.skip)
 
 
-def _dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:
+def dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:
+    """Return a mask of 0 and ``1 / (1 - p)``, of the shape of `h`."""
     # One 64-bit draw makes eight masks of 1/256 resolution: on a CPU drawing is the slow part.
     draws = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device)
     draws.random_(-(2**63), None, generator=generator)
-    dropped = min(round(p * 256), 255)
+    dropped = _dropped_levels(p)
     kept = draws.view(torch.uint8)[: h.numel()].view(h.shape) >= dropped
-    return kept.to(h.dtype).mul_(256.0 / (256 - dropped))
+    return kept.to(h.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+def _dropped_levels(p: float) -> int:
+    """Return how many of 256 equally likely draws drop a unit."""
+    return min(round(p * _LEVELS), _LEVELS - 1)
+
+
+def select_parameters(model: nn.Module, layers: Layers) -> dict[str, nn.Parameter]:
+    """Return the parameters of all layers, of the first block, or of the last layer, by name."""
+    prefix = {"all": "", "first": "blocks.0.", "last": "head."}[layers]
+    return {name: p for name, p in model.named_parameters() if name.startswith(prefix)}
+
+
+def copy_parameters(model: nn.Module) -> Parameters:
+    """Return detached copies of the parameters, by name."""
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def thin_network(
+    state: Parameters, dropout: float, n_samples: int, generator: torch.Generator
+) -> Parameters:
+    """Return an ensemble of networks that each lack a random share of their units.
+
+    Monte Carlo dropout (Gal and Ghahramani, ICML 2016) draws new masks for every row; here all rows
+    see the same masks, so that a prediction does not depend on the rows beside it. A unit is
+    dropped after the norm of its block, so that a mask can be multiplied into gain and shift.
+
+    Parameters
+    ----------
+    state : dict of Tensor
+        Parameters of one `IRNet`, without a member axis.
+    dropout : float
+        Probability that a unit is dropped, to the nearest 1/256.
+    n_samples : int
+        Networks s to draw.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    dict of Tensor
+        Of an ensemble: each with a leading axis of s.
+    """
+    dropped = _dropped_levels(dropout)
+    scale = _LEVELS / (_LEVELS - dropped)
+    thinned = {name: value.expand(n_samples, *value.shape).clone() for name, value in state.items()}
+    for name in state:
+        block, _, kind = name.rpartition(".")
+        if kind != "gain":
+            continue
+        shape = thinned[name].shape
+        kept = torch.randint(_LEVELS, shape, generator=generator) >= dropped
+        for part in ("gain", "shift"):
+            mask = kept.to(thinned[f"{block}.{part}"]) * scale
+            thinned[f"{block}.{part}"] *= mask
+    return thinned

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xtalshift.errors import TrainingError
-from xtalshift.nn.batches import Rows
 from xtalshift.nn.checkpoint import Checkpoint, State, copy_state
-from xtalshift.nn.ema import Parameters, copy_parameters
-from xtalshift.nn.losses import mean_loss, weighted_mean
+from xtalshift.nn.irnet import Parameters, copy_parameters
+from xtalshift.nn.rows import Rows, draw_order, mean_loss, weighted_mean
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["LossLog", "Selection", "TrainResult", "Training", "predict_rows", "run_training"]
+__all__ = [
+    "LossLog",
+    "Selection",
+    "TrainResult",
+    "Training",
+    "cosine_rate",
+    "descend",
+    "make_adamw",
+    "predict_rows",
+    "run_training",
+    "update_ema",
+]
 
 PREDICT_ROWS = 16_384
 EXPLOSION = 1000.0
@@ -48,6 +59,13 @@ class TrainResult:
     extras: Parameters = field(default_factory=dict)
 
 
+class Schedule(Protocol):
+    """What the settings of every training have."""
+
+    epochs: int
+    patience: int
+
+
 class Training(ABC):
     """A model in training. A subclass says what an epoch is, and what it carries on.
 
@@ -63,7 +81,17 @@ class Training(ABC):
         On the device of the model; the only source of randomness.
     sample : Tensor of int64, shape (members, n), optional
         Bootstrap of each member of an ensemble.
+
+    Attributes
+    ----------
+    name : str
+        What the training is called in messages.
+    config : Schedule
+        Its settings.
     """
+
+    name: str
+    config: Schedule
 
     def __init__(
         self,
@@ -311,21 +339,6 @@ def cosine_rate(base: float, step: int, total: int) -> float:
     return base * 0.5 * (1.0 + math.cos(math.pi * step / max(total, 1)))
 
 
-def draw_order(n: int, members: int | None, generator: torch.Generator) -> Tensor:
-    """Return a random order of n rows, shape (n,); of an ensemble one each, (members, n)."""
-    device = generator.device
-    if members is None:
-        return torch.randperm(n, generator=generator, device=device)
-    orders = [torch.randperm(n, generator=generator, device=device) for _ in range(members)]
-    return torch.stack(orders)
-
-
-@torch.no_grad()
-def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
-    """Return predictions without dropout in pieces of bounded memory, shape (..., n)."""
-    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=-1)
-
-
 def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> Tensor:
     """Return the (weighted) mean absolute error in standard deviations, shape () or (members,).
 
@@ -342,3 +355,42 @@ def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> 
         worst = float(error.max())
         raise TrainingError(f"the validation error became {worst:.3g} in epoch {epoch}")
     return error
+
+
+@torch.no_grad()
+def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
+    """Return predictions without dropout in pieces of bounded memory, shape (..., n)."""
+    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=-1)
+
+
+def make_adamw(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """Return the optimiser of all trainings."""
+    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Take one optimiser step on `loss`; return it, detached."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+@torch.no_grad()
+def update_ema(average: Parameters, model: nn.Module, decay: float) -> None:
+    """Move `average` toward the parameters of `model`, in place.
+
+    ``average <- decay * average + (1 - decay) * parameters``
+
+    Parameters
+    ----------
+    average : dict of Tensor
+        As `copy_parameters` returns it.
+    model : torch.nn.Module
+        The model in training.
+    decay : float
+        In [0, 1).
+    """
+    torch._foreach_lerp_(list(average.values()), list(model.parameters()), 1.0 - decay)

@@ -88,6 +88,9 @@ class _Processes(Workers):
             raise
 
     def begin(self, job: Job) -> None:
+        for idle in [one for one in self._workers if not one.jobs]:
+            if idle.process.exitcode is not None:  # not the fault of this job
+                self._remove(idle)
         worker = min(self._workers, key=lambda one: len(one.jobs), default=None)
         if worker is None or (worker.jobs and len(self._workers) < self._most):
             worker = self._start()

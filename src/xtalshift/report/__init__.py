@@ -1,8 +1,53 @@
-"""The report: one HTML file, offline, that says how large the errors are and what to trust."""
+"""Pages of results: one HTML file each, offline, with errors, their spread and their limits."""
 
 from __future__ import annotations
 
-from xtalshift.report.run.payload import build_payload
-from xtalshift.report.shared.html import render_report, write_report
+from pathlib import Path
 
-__all__ = ["build_payload", "render_report", "write_report"]
+from xtalshift.benchmark.records import RESULTS_FILE, SUMMARY_FILE
+from xtalshift.errors import DataError
+from xtalshift.report.benchmark.benchmark_page import (
+    build_benchmark_report,
+    holds_benchmark,
+    render_benchmark,
+)
+from xtalshift.report.run.run_page import RunReport, build_run_report, render_run
+from xtalshift.report.shared.html import write_text
+
+__all__ = ["build_run_report", "write_report"]
+
+
+def write_report(folder: Path, report: RunReport | None = None) -> Path:
+    """Write ``report.html`` beside the results of a run or of a benchmark.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``summary.json`` of a benchmark, or ``results.json`` of a run.
+    report : RunReport, optional
+        Of the run in the folder, if it has been built before.
+
+    Returns
+    -------
+    Path
+        The file, replaced at once or not at all; equal results give equal bytes.
+
+    Raises
+    ------
+    DataError
+        If the folder holds neither, or the results cannot be read.
+    """
+    if report is not None:
+        text = render_run(report)
+    elif holds_benchmark(folder):
+        text = render_benchmark(build_benchmark_report(folder))
+    elif (folder / RESULTS_FILE).exists():
+        text = render_run(build_run_report(folder))
+    else:
+        raise DataError(
+            f"{folder} holds neither {RESULTS_FILE} nor {SUMMARY_FILE}; give the folder that "
+            "`xtalshift run` or `xtalshift benchmark` wrote"
+        )
+    path = folder / "report.html"
+    write_text(path, text)
+    return path

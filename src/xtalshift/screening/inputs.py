@@ -21,17 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xtalshift.data.frames import (
-    csv_chunks,
+from xtalshift.data.files import (
     file_kind,
     find_separator,
-    finish_frame,
-    json_line,
     naming_file,
     open_bytes,
     refuse_repeats,
     text_encoding,
 )
+from xtalshift.data.frames import csv_chunks, finish_frame, json_line
 from xtalshift.errors import DataError
 
 __all__ = [
@@ -150,7 +148,7 @@ class Block:
                 frame = pd.DataFrame({name: columns[name] for name in names})
                 if self.layout.kind == "csv":
                     frame.attrs["decimal_comma"] = self.layout.separator == ";"
-        except (ValueError, pd.errors.ParserWarning) as error:
+        except ValueError as error:
             raise DataError(f"{self.where}: {error}") from error
         return table, finish_frame(frame, [formula_col])
 

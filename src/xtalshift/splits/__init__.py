@@ -1,25 +1,22 @@
 """Out-of-distribution splits as scikit-learn cross-validation objects, and their audit."""
 
-from xtalshift.splits.base import SPLITTERS, Fold, HoldOut, Region, Splitter
-from xtalshift.splits.clusters import LOCOSplit
-from xtalshift.splits.density import CovariateSplit
-from xtalshift.splits.grouped_rows import Rows
-from xtalshift.splits.groups import FamilySplit, LeaveOutSplit
-from xtalshift.splits.nested import (
-    NestedFold,
-    add_targets,
-    add_validation,
-    budget_folds,
-    nested_folds,
-)
-from xtalshift.splits.order import TimeSplit
-from xtalshift.splits.predefined import ColumnSplit, PredefinedSplit, RelationSplit
-from xtalshift.splits.random import GroupedSplit, KFoldSplit, RandomSplit, StratifiedSplit
+from xtalshift.splits.given_folds import ColumnSplit, PredefinedSplit
+from xtalshift.splits.leave_out import FamilySplit, GroupedSplit, LeaveOutSplit, LOCOSplit
+from xtalshift.splits.nested_folds import NestedFold, add_validation, nested_folds
+from xtalshift.splits.random_folds import KFoldSplit, RandomSplit, StratifiedSplit
 from xtalshift.splits.redundancy import RedundancySplit, drop_near, thin
-from xtalshift.splits.regions import FarthestPointSplit, PropensitySplit
-from xtalshift.splits.relation import FoundRelationSplit, find_relations
-from xtalshift.splits.sparse import SparseXSplit, SparseYSplit
-from xtalshift.splits.target import MatExSplit, PriorSplit
+from xtalshift.splits.relation_shift import FoundRelationSplit, RelationSplit, find_relations
+from xtalshift.splits.sparse_regions import (
+    CovariateSplit,
+    FarthestPointSplit,
+    SparseXSplit,
+    SparseYSplit,
+)
+from xtalshift.splits.splitter import SPLITTERS, Fold, HoldOut, Region, Rows, Splitter
+from xtalshift.splits.target_labels import add_targets, budget_folds
+from xtalshift.splits.target_like import PropensitySplit
+from xtalshift.splits.target_tails import MatExSplit, PriorSplit
+from xtalshift.splits.time_split import TimeSplit
 
 __all__ = [
     "SPLITTERS",

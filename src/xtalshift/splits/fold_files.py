@@ -1,4 +1,4 @@
-"""Folds in files: one row per material and fold, by the ids of a table."""
+"""Files of folds: one row per material and fold, by the ids of a table."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import read_frame
 from xtalshift.errors import SplitError
-from xtalshift.splits import Fold
-from xtalshift.splits.predefined import PART_NAMES
+from xtalshift.splits.given_folds import PART_NAMES
+from xtalshift.splits.split_spec import SplitRecord
+from xtalshift.splits.splitter import Fold
 
-__all__ = ["METADATA_KEY", "OUTER", "check_formulas", "read_folds", "read_promise"]
+__all__ = ["METADATA_KEY", "OUTER", "check_formulas", "read_folds", "read_record"]
 
 METADATA_KEY = "xtalshift_split"
-"""Key of the Parquet metadata in which a split says how it was made."""
+"""Key of the Parquet metadata that holds the `SplitRecord`."""
 
 OUTER = -1
-"""In the column ``inner``: rows of the fold itself, not of one inside it."""
+"""In the column ``inner``: rows of the fold itself, not of an inner fold."""
+
+_TEXT_COLUMNS = ["id", "part", "scheme", "fold_name"]
 
 
 def read_folds(
@@ -38,7 +41,7 @@ def read_folds(
     Parameters
     ----------
     path : Path
-        What ``xtalshift split`` writes, or published folds with a column ``scheme``.
+        A file of ``xtalshift split``, or published folds with a column ``scheme``.
     ids : ndarray of str, shape (n,)
         Ids of the table.
     scheme : str, optional
@@ -50,8 +53,8 @@ def read_folds(
     Returns
     -------
     dict of list of Fold
-        By scheme (``""`` where there is no such column) in the order of the file. Rows of inner
-        folds are left out. Target labels stand in the order of their budgets.
+        By scheme (``""`` without such a column) in the order of the file. Rows of inner folds are
+        left out. Target labels are in the order of their budgets.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def read_folds(
     SplitError
         If a column, scheme, part or id is unknown or ambiguous; the message names it.
     """
-    frame = read_frame(path, text_columns=["id", "part", "scheme", "fold_name"])
+    frame = read_frame(path, text_columns=_TEXT_COLUMNS)
     missing = [name for name in ("id", "part") if name not in frame.columns]
     if missing:
         raise SplitError(
@@ -95,21 +98,21 @@ def read_folds(
 
 
 def check_formulas(path: Path, ids: NDArray[np.object_], formulas: NDArray[np.object_]) -> str:
-    """Return what is wrong if a file of folds was made for other formulas, else ``""``.
+    """Return a warning if a file of folds was made for other formulas, else ``""``.
 
     Parameters
     ----------
     path : Path
-        File of folds; without a column ``formula`` nothing can be said.
+        File of folds; without a column ``formula`` there is nothing to compare.
     ids, formulas : ndarray of str, shape (n,)
         Of the table.
 
     Raises
     ------
     SplitError
-        If most formulas differ: the rows are others, or in another order.
+        If many formulas differ: other rows, or another order.
     """
-    frame = read_frame(path, text_columns=["id", "part", "scheme", "fold_name"])
+    frame = read_frame(path, text_columns=_TEXT_COLUMNS)
     if "formula" not in frame:
         return ""
     stored = frame.drop_duplicates("id").set_index("id")["formula"].astype(str)
@@ -117,7 +120,7 @@ def check_formulas(path: Path, ids: NDArray[np.object_], formulas: NDArray[np.ob
     differ = np.flatnonzero(stored.to_numpy() != own.to_numpy())
     pairs = [texts.iloc[differ].fillna("").tolist() for texts in (stored, own)]
     one, other = (parse_formulas(texts)[0].reduced_formulas() for texts in pairs)
-    differ = differ[(one != other) | (one == "")]  # Li2O2 and LiO are written differently only
+    differ = differ[(one != other) | (one == "")]  # Li2O2 and LiO differ in spelling only
     if not differ.size:
         return ""
     first = differ[0]
@@ -132,14 +135,12 @@ def check_formulas(path: Path, ids: NDArray[np.object_], formulas: NDArray[np.ob
     return text
 
 
-def read_promise(path: Path) -> dict[str, Any]:
-    """Return what a split written by this package says of itself; empty for other files."""
+def read_record(path: Path) -> SplitRecord | None:
+    """Return the record in a split written by this package, None for other files."""
     if path.suffix.lower() != ".parquet" or not path.is_file():
-        return {}
-    metadata = pq.read_metadata(path).metadata or {}
-    text = metadata.get(METADATA_KEY.encode())
-    promise: dict[str, Any] = json.loads(text) if text else {}
-    return promise
+        return None
+    text = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY.encode())
+    return SplitRecord.from_dict(json.loads(text)) if text else None
 
 
 def _parts(cells: pd.Series, path: Path) -> NDArray[np.object_]:
@@ -159,8 +160,8 @@ def _rows(cells: pd.Series, ids: NDArray[np.object_], path: Path) -> NDArray[np.
     if not index.is_unique:
         twice = index[index.duplicated()][0]
         raise SplitError(
-            f"id {twice!r} stands in more than one row of the table, so folds by id are "
-            "ambiguous; name a column of unique ids with --id-col"
+            f"id {twice!r} is in more than one row of the table, so folds by id are ambiguous; "
+            "name a column of unique ids with --id-col"
         )
     codes, names = pd.factorize(cells.astype(str))
     places = index.get_indexer(pd.Index(names))
@@ -201,8 +202,8 @@ def _refuse_doubles(
     twice = np.flatnonzero(pairs.duplicated())
     if twice.size:
         raise SplitError(
-            f"{path}: id {ids.iloc[twice[0]]!r} stands twice in the same part of a fold; list each "
-            "row once"
+            f"{path}: id {ids.iloc[twice[0]]!r} is twice in the same part of a fold; list each row "
+            "once"
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xtalshift.chem.composition_labels import LABELLINGS
-from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
@@ -25,9 +26,20 @@ from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
-__all__ = ["FeaturizeFormulas", "build_scheme", "list_schemes", "read_formulas"]
+__all__ = ["FeaturizeFormulas", "Scheme", "build_scheme", "list_schemes", "read_formulas"]
 
-FeaturizeFormulas = Callable[[NDArray[np.object_]], tuple[NDArray[np.float64], NDArray[np.object_]]]
+
+class _Features(Protocol):
+    """As `xtalshift.featurize.Features`."""
+
+    @property
+    def values(self) -> NDArray[np.float64]: ...
+
+    @property
+    def reasons(self) -> NDArray[np.object_]: ...
+
+
+FeaturizeFormulas = Callable[[Compositions], _Features]
 
 
 def build_scheme(
@@ -51,18 +63,18 @@ def build_scheme(
         Arguments of the splitter as plain values: an argument with a value per row names a column
         (or a labelling), one that a file can give names the file.
     table : Dataset
-        Where columns and ids stand.
+        Has the columns and ids.
     hydrates : {"refuse", "expand"}
         How formulas in files are read.
     featurize : callable, optional
-        Formulas to features of shape (m, d) and a reason per row (empty for good rows), for
-        schemes that compare the table with materials of a file.
+        From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
+        the materials in a file.
     rows : ndarray of int64, shape (n,), optional
-        The rows of the table that are split, each with a readable formula; by default all.
+        The rows of the table to split, each with a readable formula; by default all.
     seed : int
-        From which `random_state` is derived where `params` does not set it.
+        Gives `random_state` if `params` does not set it.
     progress : Progress
-        Told about structures that are analysed.
+        Listener to the analysis of structures.
 
     Raises
     ------
@@ -105,9 +117,31 @@ def build_scheme(
     return kind(**values)
 
 
-def list_schemes() -> list[tuple[str, str, str]]:
-    """Return name, what it holds out, and the parameters with their defaults, of every scheme."""
-    rows = []
+@dataclass(frozen=True)
+class Scheme:
+    """A scheme in the words of `--schemes` and of the documentation.
+
+    Attributes
+    ----------
+    name : str
+        Name in `xtalshift.splits.SPLITTERS`.
+    summary : str
+        What it holds out: the first paragraph of the docstring.
+    aim : str
+        The kind of shift aimed at.
+    params : str
+        The parameters with their defaults, ``name=value``, joined by spaces.
+    """
+
+    name: str
+    summary: str
+    aim: str
+    params: str
+
+
+def list_schemes() -> list[Scheme]:
+    """Return every scheme, sorted by name."""
+    found = []
     for name in sorted(SPLITTERS):
         kind = SPLITTERS[name]
         params = []
@@ -120,13 +154,13 @@ def list_schemes() -> list[tuple[str, str, str]]:
             elif key != "random_state":
                 shown = "" if parameter.default is None else parameter.default
                 params.append(f"{key}={str(shown).lower() if isinstance(shown, bool) else shown}")
-        first = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ").replace("`", "")
-        rows.append((name, first, " ".join(params)))
-    return rows
+        summary = (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+        found.append(Scheme(name, summary, kind.aim, " ".join(params)))
+    return found
 
 
 def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
-    # a seed is a whole number here; its type has generators that no text can give
+    # a seed is a whole number here: no text can give a generator
     wanted: Any = int if key == "random_state" else hint
     adapter: TypeAdapter[Any] = TypeAdapter(wanted, config=ConfigDict(coerce_numbers_to_str=True))
     try:
@@ -206,17 +240,17 @@ def _read_file(
         places = np.full(len(table), -1)
         places[kept] = np.arange(len(kept))
         return [fold.renumber(places) for fold in folds]
-    formulas = read_formulas(name, hydrates)
+    compositions = read_formulas(name, hydrates)
     if kind == "formulas":
-        return formulas
+        return compositions.reduced_formulas()
     if featurize is None:
         raise ConfigError(f"{name}: this scheme needs features; give build_scheme `featurize`")
-    features, reasons = featurize(formulas)
-    return features[reasons == ""]
+    features = featurize(compositions)
+    return features.values[features.reasons == ""]
 
 
-def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:
-    """Return the reduced formulas of a file or data set, each once; unreadable ones are left out.
+def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
+    """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
     Raises
     ------
@@ -229,7 +263,8 @@ def read_formulas(name: str, hydrates: Hydrates) -> NDArray[np.object_]:
         frame = read_frame(Path(name))
         texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
     compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
-    formulas = compositions.reduced_formulas()[reasons == ""]
-    if not len(formulas):
+    good = np.flatnonzero(reasons == "")
+    if not len(good):
         raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
-    return np.unique(formulas.astype(str)).astype(object)
+    formulas = compositions.take(good).reduced_formulas().astype(str)
+    return compositions.take(good[np.unique(formulas, return_index=True)[1]])

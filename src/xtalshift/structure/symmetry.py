@@ -1,17 +1,18 @@
-"""Symmetry of crystal structures that a table holds as text."""
+"""Symmetry of crystal structures given as text; the only module that imports pymatgen."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from xtalshift.errors import ConfigError
 from xtalshift.progress import NO_PROGRESS, Progress
 
 __all__ = ["SYMMETRY_LABELS", "find_structure_column", "structure_labels"]
@@ -23,7 +24,7 @@ SYMMETRY_LABELS: dict[str, str] = {
     "space_group": "the number of the space group, '1' to '230'",
     "point_group": "the Hermann-Mauguin symbol of the point group, such as 'm-3m'",
 }
-"""What `structure_labels` gives, in one line each."""
+"""The labels of `structure_labels`, each with a description."""
 
 _COLUMN_NAMES = ("cif", "structure", "poscar")
 
@@ -43,29 +44,35 @@ def structure_labels(
 ) -> tuple[dict[str, npt.NDArray[np.object_]], npt.NDArray[np.object_]]:
     """Find the symmetry of each structure with spglib.
 
-    What the file says about its symmetry is used only to complete the atoms; the labels are
-    found from the positions. Equal texts are analysed once.
+    The symmetry stated in a file only completes the list of atoms; the labels are found from the
+    positions. Equal texts are analysed once.
 
     Parameters
     ----------
     texts : iterable of object, length n
-        Contents of structure files; the first structure of each counts.
+        Contents of structure files; only the first structure of each is used.
     fmt : {"cif", "poscar", "json"}, optional
-        Their format ("json": a structure that pymatgen saved). By default each text is judged
-        by its looks.
+        Format of all texts ("json": a structure saved by pymatgen). By default it is guessed for
+        each text.
     symprec : float, default 0.1
-        Tolerance in Angstrom for symmetry. The Materials Project uses 0.1, fit for relaxed
-        structures; smaller values find lower symmetries.
+        Tolerance for symmetry in Angstrom. The Materials Project uses 0.1 for relaxed structures;
+        smaller values find lower symmetries.
     progress : Progress
-        Told of each row.
+        Advances by one per row.
 
     Returns
     -------
     labels : dict of str to ndarray of object, shape (n,)
-        The texts of `SYMMETRY_LABELS`; ``""`` where there is none.
+        One text per row for each key of `SYMMETRY_LABELS`; ``""`` without symmetry.
     reasons : ndarray of object, shape (n,)
-        Why a row has no labels; ``""`` for good rows.
+        Why a row has no labels; ``""`` for rows with labels.
+
+    Raises
+    ------
+    ConfigError
+        If pymatgen or spglib is not installed.
     """
+    analyse = _load_analysis(symprec)
     items = list(texts)
     labels = {name: np.full(len(items), "", dtype=object) for name in SYMMETRY_LABELS}
     reasons = np.full(len(items), "", dtype=object)
@@ -76,7 +83,7 @@ def structure_labels(
                 reasons[row] = "no structure: the cell is empty or holds no text"
             else:
                 if text not in known:
-                    known[text] = _analyse(text, fmt or _guess_format(text), symprec)
+                    known[text] = analyse(text, fmt or _guess_format(text))
                 found = known[text]
                 if isinstance(found, str):
                     reasons[row] = found
@@ -89,9 +96,9 @@ def structure_labels(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the remarks on single structures away from the terminal; `reasons` has the failures."""
+    """Silence remarks on single structures; `reasons` reports failures."""
     is_set = "SPGLIB_WARNING" in os.environ
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # what its C code prints about tolerances
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # messages of the C code about tolerances
     try:
         with warnings.catch_warnings():
             # remarks on rounded coordinates and the like
@@ -112,24 +119,33 @@ def _guess_format(text: str) -> StructureFormat:
     )
 
 
-def _analyse(text: str, fmt: StructureFormat, symprec: float) -> tuple[str, ...] | str:
-    """Return the labels of one structure, or why there are none."""
-    from pymatgen.core.structure import Structure
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+def _load_analysis(symprec: float) -> Callable[[str, StructureFormat], tuple[str, ...] | str]:
+    """Return the function from a text and its format to its labels, or to why it has none."""
+    try:
+        from pymatgen.core.structure import Structure
+        from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+    except ImportError as error:
+        raise ConfigError(
+            "the symmetry of structures needs pymatgen and spglib: "
+            'pip install "xtalshift[structures]"'
+        ) from error
 
-    try:
-        structure = Structure.from_str(text, fmt=fmt)
-    except Exception as error:  # noqa: BLE001  # the parsers raise whatever a broken file causes
-        return f"no readable {fmt.upper()} structure: {_first_line(error)}"
-    try:
-        analyzer = SpacegroupAnalyzer(structure, symprec=symprec)
-        return (
-            str(analyzer.get_crystal_system()),
-            str(analyzer.get_space_group_number()),
-            str(analyzer.get_point_group_symbol()),
-        )
-    except Exception as error:  # noqa: BLE001  # spglib gives up on, say, overlapping atoms
-        return f"no symmetry found (symprec {symprec:g}): {_first_line(error)}"
+    def analyse(text: str, fmt: StructureFormat) -> tuple[str, ...] | str:
+        try:
+            structure = Structure.from_str(text, fmt=fmt)
+        except Exception as error:  # noqa: BLE001  # parsers raise whatever a broken file causes
+            return f"no readable {fmt.upper()} structure: {_first_line(error)}"
+        try:
+            analyzer = SpacegroupAnalyzer(structure, symprec=symprec)
+            return (
+                str(analyzer.get_crystal_system()),
+                str(analyzer.get_space_group_number()),
+                str(analyzer.get_point_group_symbol()),
+            )
+        except Exception as error:  # noqa: BLE001  # spglib gives up on overlapping atoms
+            return f"no symmetry found (symprec {symprec:g}): {_first_line(error)}"
+
+    return analyse
 
 
 def _first_line(error: Exception) -> str:

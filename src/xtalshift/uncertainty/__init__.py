@@ -1,1 +1,1 @@
-"""How far to trust a prediction: intervals, domain of applicability, what to measure next."""
+"""Prediction intervals: conformal scores, their quantiles, and weights under covariate shift."""

@@ -1,4 +1,4 @@
-"""Conformal prediction: from errors on rows that were not trained on to intervals that hold.
+"""Conformal prediction: intervals from the errors on rows that the model was not trained on.
 
 ===========================================  =========================
 symbol                                       variable
@@ -36,13 +36,13 @@ ScoreKind = Literal["absolute", "normalised", "quantile"]
 ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
 
 LEVEL = 0.9
-"""Level of the intervals where none is asked for, and of those that are reported."""
+"""Default level of intervals, and the level of those that are reported."""
 
 ONE_SIGMA = 0.6827
 """Level of the interval whose half width is the ``std`` of a prediction."""
 
 FLOOR = 0.1
-"""A spread counts at least this share of the median spread: members may agree by chance."""
+"""Least spread as a share of the median spread: members may agree by chance."""
 
 _ROUNDING = 1e-12
 
@@ -54,30 +54,30 @@ def conformal_quantile(
     weights: ArrayLike | None = None,
     test_weights: ArrayLike | None = None,
 ) -> FloatArray:
-    """Return the score that a new row stays below with probability at least `level`.
+    """Return the score that a new row does not exceed with probability at least `level`.
 
-    Without weights the ``ceil((n + 1) level)``-th smallest score (Vovk, Gammerman and Shafer,
-    Algorithmic Learning in a Random World, 2005), which holds for rows that could have been
-    exchanged with the new one. With weights the smallest score whose weight, with that of all
-    smaller ones, is at least `level` of the sum over all rows and the new one (Tibshirani et al.,
-    NeurIPS 2019, equation 7), which holds under covariate shift if the weights are
-    ``p_target(x) / p_source(x)``.
+    Without weights it is the ``ceil((n + 1) level)``-th smallest score (Vovk, Gammerman and Shafer,
+    Algorithmic Learning in a Random World, 2005), valid if the new row is exchangeable with the
+    calibration rows. With weights it is the smallest score at which the cumulative weight reaches
+    `level` times the total weight, that of the new row included (Tibshirani et al., NeurIPS 2019,
+    equation 7), valid under covariate shift if the weights are ``p_target(x) / p_source(x)``. No
+    quantile of NumPy or SciPy includes the weight of the new row.
 
     Parameters
     ----------
     scores : array_like of float, shape (n,)
-        Of calibration rows, finite.
+        Scores of the calibration rows, finite.
     level : float
         In (0, 1).
     weights : array_like of float, shape (n,), optional
         Density ratio of the calibration rows, at least 0, up to a common factor.
     test_weights : array_like of float, shape (m,), optional
-        That of the new rows, with the same factor; given exactly if `weights` is.
+        Density ratio of the new rows, with the same factor; required with `weights`.
 
     Returns
     -------
     ndarray of float64, shape (m,), or (1,) without weights
-        ``inf`` where the calibration rows are too few, or weigh too little, for any bound.
+        ``inf`` if the calibration rows are too few, or have too little weight, for a finite bound.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def conformal_quantile(
     total = reached[-1] if len(reached) else 0.0
     wanted = level * (total + new)
     place = np.searchsorted(reached, wanted - _ROUNDING * (total + new), side="left")
-    # of a row without weight next to weightless calibration rows nothing is known
+    # if all weights are 0 there is no bound
     place = np.where(total + new > 0, place, len(known))
     return np.append(known[order], np.inf)[place]
 
@@ -115,15 +115,15 @@ def conformity_scores(
     spread: ArrayLike | None = None,
     quantiles: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> FloatArray:
-    """Return how badly predictions miss, in the terms in which intervals are built.
+    """Return the conformity scores of predictions: errors on the scale of the intervals.
 
     Parameters
     ----------
     targets, predictions : array_like of float, shape (n,)
         In one unit.
     spread : array_like of float, shape (n,), optional
-        Positive: the score is ``|y - f| / spread`` (Papadopoulos et al., ECML 2002), so that
-        intervals are wider where the spread is.
+        Positive; the score is ``|y - f| / spread`` (Papadopoulos et al., ECML 2002), so that the
+        width of an interval is proportional to the spread.
     quantiles : pair of array_like of float, shapes (n,), optional
         Predicted lower and upper quantile: the score is ``max(low - y, y - high)`` (conformalised
         quantile regression: Romano, Patterson and Candes, NeurIPS 2019, equation 6).
@@ -143,17 +143,17 @@ def conformity_scores(
 
 @dataclass(frozen=True)
 class Calibration:
-    """Conformity scores of rows that the model was not trained on, and what goes with them.
+    """Conformity scores of rows that the model was not trained on, with their features.
 
     Attributes
     ----------
     scores : ndarray of float64, shape (n,)
-        See `conformity_scores`; on the scale on which the regressor works.
+        See `conformity_scores`; on the scale of the regressor.
     kind : {"absolute", "normalised", "quantile"}
-        What a score is.
+        Kind of score.
     origin : {"held-out", "out-of-fold", "target"}
-        Rows held out from training; all training rows, each predicted by a model of the other
-        folds; or labels of the target domain.
+        Rows held out from training; training rows, each predicted by a model of the other folds; or
+        labels of the target domain.
     floor : float
         Least spread, for ``normalised`` scores.
     X : ndarray of float32, shape (n, d), or None
@@ -186,9 +186,8 @@ class Calibration:
         level : float
             In (0, 1).
         families : ndarray of int64, shape (m,), optional
-            Family of the new rows: the rows of a family are calibrated by themselves (Mondrian;
-            Vovk et al., 2005, section 4.5), and those of all families with too few calibration
-            rows for a finite bound together.
+            Family of the new rows. Each family has its own quantile (Mondrian; Vovk et al., 2005,
+            section 4.5); all families with too few calibration rows for a finite bound share one.
         weights : pair of ndarray of float64, shapes (n,) and (m,), optional
             Density ratio of the calibration and of the new rows.
 
@@ -199,7 +198,7 @@ class Calibration:
         Raises
         ------
         ConfigError
-            If both are given, or families of calibration rows are not known.
+            If both are given, or the families of the calibration rows are unknown.
         """
         if families is None:
             known, new = (None, None) if weights is None else weights
@@ -208,7 +207,7 @@ class Calibration:
             raise ConfigError("intervals are weighted or by family, not both; choose one")
         if self.families is None:
             raise ConfigError("the calibration rows have no families; conformalize the model anew")
-        needed = int(np.ceil(1.0 / (1.0 - level) - _ROUNDING)) - 1  # fewer rows bound nothing
+        needed = int(np.ceil(1.0 / (1.0 - level) - _ROUNDING)) - 1  # for a finite bound
         size = int(max(self.families.max(initial=0), families.max(initial=0))) + 1
         counts = np.bincount(self.families, minlength=size)
         shared = counts < needed

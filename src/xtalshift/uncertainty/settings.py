@@ -1,4 +1,4 @@
-"""Which rows tell how wide prediction intervals must be."""
+"""The settings of interval calibration."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["IntervalConfig"]
 
 
 class IntervalConfig(Settings):
-    """Which rows tell `train` how wide prediction intervals must be.
+    """Which rows `train` calibrates prediction intervals on.
 
     Attributes
     ----------
     method : str
-        ``held-out``: a share of the rows is kept from training; ``cross``: no row is kept, and as
-        many further models as there are folds are trained, each without one part; ``auto``: cross
-        below `small` rows; ``none``: no intervals.
+        ``held-out``: a share of the rows that is not trained on; ``cross``: all rows, each
+        predicted by a model of the other folds; ``auto``: cross below `small` rows, else held-out;
+        ``none``: no intervals.
     share : float
-        Share of rows kept.
+        Share of held-out rows.
     folds : int
-        Further trainings.
+        Folds of ``cross``, each one more training.
     small : int
-        Number of rows.
+        Number of rows below which ``auto`` is ``cross``.
     """
 
     method: Literal["auto", "held-out", "cross", "none"] = "auto"
@@ -34,7 +34,7 @@ class IntervalConfig(Settings):
     small: int = Field(default=1000, ge=0)
 
     def how(self, n_rows: int) -> Literal["held-out", "cross", "none"]:
-        """Return what ``auto`` means for a table of so many rows."""
+        """Return the method for a table of `n_rows` rows, with ``auto`` resolved."""
         if self.method != "auto":
             return self.method
         return "cross" if n_rows < self.small else "held-out"

@@ -1,4 +1,4 @@
-"""Intervals under covariate shift: calibration rows weighted by how target-like they are."""
+"""Intervals under covariate shift: calibration rows weighted by the density ratio."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ __all__ = ["MIN_EFFECTIVE", "MIN_TARGET", "RatioMethod", "ShiftWeights", "shift_
 RatioMethod = Literal["classifier", "ulsif"]
 
 MIN_TARGET = 50
-"""Rows of the target domain from which a density ratio can be learned."""
+"""Fewest rows of the target domain for a density ratio."""
 
 MIN_EFFECTIVE = 100.0
-"""Effective calibration rows below which weighted intervals deserve a warning."""
+"""Effective number of calibration rows below which `predict` warns of weighted intervals."""
 
 MAX_ROWS = 5000
 ULSIF_COMPONENTS = 10
 CLASSIFIER_COMPONENTS = 30
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Up to nearly none: domains that are far apart must be seen to be, not blurred together."""
+"""Inverse strengths, up to nearly no penalty: a strong penalty would hide that domains are far
+apart."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class ShiftWeights:
     known : ndarray of float64, shape (n,)
         Weights of the calibration rows.
     effective_sample_size : float
-        How many calibration rows of equal weight are worth as much, from 0 to n. For ``ulsif`` no
-        more than those of the classifier: a ratio that is smooth in few dimensions may overlook
-        that the domains hardly overlap, and would seem to have many.
+        Effective number of calibration rows, from 0 to n. For ``ulsif`` at most that of the
+        classifier: a ratio that is smooth in few dimensions may miss that the domains hardly
+        overlap, and would give too large a number.
     """
 
     known: FloatArray
@@ -70,15 +71,14 @@ def shift_weights(
     method: RatioMethod = "classifier",
     random_state: Seed = None,
 ) -> ShiftWeights:
-    """Learn how much likelier rows are in the target domain than among the calibration rows.
+    """Estimate the density ratio of the target domain to the calibration rows.
 
     Parameters
     ----------
     calibration : Calibration
         With features.
     X_target : ndarray of float64, shape (m, d)
-        Features of the target domain, no labels; at least 50 rows, of more than 5,000 a random
-        sample is used.
+        Features of the target domain; at least 50 rows, of which at most 5,000 are used.
     method : {"classifier", "ulsif"}
         Logistic regression on 30 principal components of both sides together (a probabilistic
         classifier: Tibshirani et al., NeurIPS 2019, section 2.3), or least-squares importance
@@ -107,7 +107,7 @@ def shift_weights(
     target = X_target
     if len(target) > MAX_ROWS:
         target = target[np.sort(rng.choice(len(target), MAX_ROWS, replace=False))]
-    # scaled by both sides: a feature that varies only between them tells them apart
+    # scaled by both sides: a feature that varies only between them separates them
     pooled = np.concatenate([source, target])
     scaler = FeatureScaler().fit(pooled)
     scaled = scaler.transform(pooled)

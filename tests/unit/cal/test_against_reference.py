@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from reference import cal_paper
-from xtalshift.cal import CALConfig, CALState, step, train_cal
-from xtalshift.cal.step import random_environments
-from xtalshift.nn import IRNet, Rows, TrainingData
+from reference.training import train_cal
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.step import random_environments, step
+from xtalshift.cal.weights import CALState
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import Rows, TrainingData
 
 SMALL = {
     "preset": "paper",

@@ -15,8 +15,10 @@ from reference.cal_problems import (
     vector,
 )
 from reference.cal_unrolled import unrolled_attack
-from xtalshift.cal import CALConfig, CALState, attack, ball_norm, init
-from xtalshift.nn import Rows, mean_loss
+from xtalshift.cal.attack import attack, ball_norm
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.weights import CALState, init
+from xtalshift.nn.rows import Rows, mean_loss
 
 METHODS = ("adam", "ascent", "steepest")
 BALLS = ("linf", "l2", "weighted-l2")

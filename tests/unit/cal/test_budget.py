@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.cal_problems import seeded, vector
-from xtalshift.cal import ball_norm, project
-from xtalshift.cal.budget import steepest_direction
+from xtalshift.cal.attack import ball_norm, project, steepest_direction
 
 BALLS = ("linf", "l2", "weighted-l2")
 

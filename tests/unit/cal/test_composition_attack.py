@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from xtalshift.cal.composition_attack import MIN_FRACTION, CompositionAttack, _Space
-from xtalshift.cal.substitution import list_trials
+from xtalshift.cal.composition_attack import MIN_FRACTION, CompositionAttack, _Space, list_trials
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.chem import parse_formulas
 from xtalshift.chem.element_similarity import similar_elements
@@ -16,8 +15,9 @@ from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.nn import IRNet, Rows, row_losses
+from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.padded_compositions import pad_compositions
+from xtalshift.nn.rows import Rows, row_losses
 
 FORMULAS = [
     "LiFePO4", "Na3PS4", "Cu", "NaCl", "FeAl", "TlCoMo2", "Ba4In6O13", "Fe3O4", "SmHoIr2", "KClO3",

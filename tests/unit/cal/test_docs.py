@@ -10,7 +10,8 @@ from typing import get_args
 
 import pytest
 
-from xtalshift.cal import PRESETS, AdaptConfig, CALConfig
+from xtalshift.cal.adaptation import AdaptConfig
+from xtalshift.cal.settings import PRESETS, CALConfig
 from xtalshift.config import parse_assignment, set_nested
 from xtalshift.jobs.run_settings import RunConfig
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtalshift.cal import CALConfig
 from xtalshift.cal.environments import assign_environments
 from xtalshift.chem import parse_formulas
 from xtalshift.errors import ConfigError
@@ -14,8 +13,8 @@ FORMULAS = ["NaCl", "MgO", "KBr", "Fe", "CaO", "GaN"]
 
 
 def assign(kind, x=None, *, n_environments=8, seed=0, **rows):
-    config = CALConfig.from_dict({"environments": kind, "n_environments": n_environments})
-    return assign_environments(config, np.zeros((6, 2)) if x is None else x, seed=seed, **rows)
+    x = np.zeros((6, 2)) if x is None else x
+    return assign_environments(kind, x, n_clusters=n_environments, seed=seed, **rows)
 
 
 def compositions(formulas=FORMULAS):

@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.cal_problems import make_ensemble, make_model, problem, seeded
-from xtalshift.cal import CALConfig, CALTraining, attack, select_hardest, train_cal
+from reference.training import train_cal
 from xtalshift.cal import loop as loop_module
+from xtalshift.cal.attack import attack
+from xtalshift.cal.loop import CALTraining, select_hardest
+from xtalshift.cal.settings import CALConfig
 from xtalshift.errors import TrainingError
-from xtalshift.nn import IRNet, Rows, TrainingData, row_losses
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.rows import Rows, TrainingData, row_losses
+from xtalshift.nn.training import run_training
 from xtalshift.progress import NO_PROGRESS
 
 TINY = {"epochs": 4, "warmup_epochs": 1, "batch_size": 4, "environments": "random",
@@ -269,7 +274,7 @@ def test_a_loss_that_explodes_once_is_undone_and_steps_are_smaller(monkeypatch):
     training = CALTraining(model, TrainingData(rows, rows), config, seeded())
     said = []
     monkeypatch.setattr(type(NO_PROGRESS), "say", lambda _, text: said.append(text))
-    result = loop_module.run_training(training, rows, epochs=4, patience=9, name="CAL")
+    result = run_training(training, rows, epochs=4, patience=9, name="CAL")
     reason = "the loss became nan in epoch 1, batch 0 (ERM)"
     assert said == [f"CAL: {reason}; epoch undone, steps now 0.1 times"]
     assert training.step_scale == pytest.approx(0.1)

@@ -18,10 +18,12 @@ from reference.cal_problems import (
     vector,
 )
 from reference.cal_unrolled import exact_weight_gradient, mean_loss, stability, unrolled_attack
-from xtalshift.cal import CALConfig, CALState, attack, init, step
-from xtalshift.cal.step import random_environments
-from xtalshift.nn import copy_parameters
-from xtalshift.nn import mean_loss as package_loss
+from xtalshift.cal.attack import attack
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.step import random_environments, step
+from xtalshift.cal.weights import CALState, init
+from xtalshift.nn.irnet import copy_parameters
+from xtalshift.nn.rows import mean_loss as package_loss
 
 PLAIN = {
     "attack_method": "ascent",

@@ -138,5 +138,5 @@ def test_errors_are_those_of_the_featuriser():
     z = np.array([29, *known, 8], dtype=np.uint8)
     costly = Compositions(starts, z, np.array([1.0, *amounts, 1.5 * amounts.sum()]))
     slots = pad_compositions(costly, dtype=torch.float64, device="cpu")
-    with pytest.raises(FormulaError, match="row 2: whether its charges can cancel"):
+    with pytest.raises(FormulaError, match="row 2: charge neutrality is too costly"):
         TorchFeatures(CompositionFeaturizer())(slots)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from reference import cal_unrolled
 from reference.cal_problems import make_model, make_rows, problem, seeded, vector
-from xtalshift.cal import (
-    CALConfig,
+from xtalshift.cal.attack import attack
+from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.weights import (
     CALState,
-    attack,
     close_epoch,
     mixed_derivative,
     stability_gradient,
@@ -18,7 +18,8 @@ from xtalshift.cal import (
     update_weights,
     weight_gradient,
 )
-from xtalshift.nn import copy_parameters, mean_loss, row_losses, select_parameters
+from xtalshift.nn.irnet import copy_parameters, select_parameters
+from xtalshift.nn.rows import mean_loss, row_losses
 
 PAPER = CALConfig.from_dict({"preset": "paper"})
 NETS = [("irnet", (5, 3)), ("irnet", (4, 4)), ("irnet", (6,)), ("tanh", (5, 3)), ("tanh", (7,))]

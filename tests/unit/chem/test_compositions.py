@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
-from reference.matminer_features import ricci_formulas
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.chem.formulas import parse_formula
 from xtalshift.chem.tokens import read_plain
+from xtalshift.data import load_dataset
 from xtalshift.errors import FormulaError
 
 MIXED = ["Fe2O3", "Fe3+", "CuSO4·5H2O", None, "D2O", "Ca(OH)2", ""]
@@ -20,7 +20,7 @@ MIXED = ["Fe2O3", "Fe3+", "CuSO4·5H2O", None, "D2O", "Ca(OH)2", ""]
 
 @pytest.fixture(scope="module")
 def ricci():
-    return ricci_formulas()
+    return list(dict.fromkeys(load_dataset("ricci_seebeck").formulas))
 
 
 def rows_of(compositions):

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from matminer.utils.data import MagpieData, PymatgenData
 from pymatgen.core import Element
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, SYMBOLS, load_elements
@@ -18,9 +17,10 @@ def test_symbols_are_those_of_the_periodic_table():
 
 @pytest.mark.parametrize("impute_nan", [False, True])
 def test_table_equals_matminer_exactly(impute_nan):
+    matminer = pytest.importorskip("matminer.utils.data")
     table = load_elements(impute_nan=impute_nan)
-    magpie = MagpieData(impute_nan=impute_nan)
-    pymatgen = PymatgenData(impute_nan=impute_nan)
+    magpie = matminer.MagpieData(impute_nan=impute_nan)
+    pymatgen = matminer.PymatgenData(impute_nan=impute_nan)
     for symbol in SYMBOLS[1:]:
         element, z = Element(symbol), ATOMIC_NUMBERS[symbol]
         expected = [magpie.get_elemental_property(element, name) for name in MAGPIE_PROPERTIES]

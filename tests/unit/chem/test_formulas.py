@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.chem.formulas import parse_formula
-from xtalshift.errors import FormulaError
+from xtalshift.errors import ConfigError, FormulaError
 
 
 def amounts_of(text, **settings):
@@ -192,3 +192,8 @@ def test_any_text_is_read_or_refused(text):
             assert len(set(parsed.z)) == len(parsed.z) > 0
             assert all(z in ATOMIC_NUMBERS.values() for z in parsed.z)
             assert all(np.isfinite(a) and a >= 1e-8 for a in parsed.amounts)
+
+
+def test_an_unknown_way_to_read_hydrates_is_refused():
+    with pytest.raises(ConfigError, match="hydrates='add': use 'refuse' or 'expand'"):
+        parse_formula("Fe", hydrates="add")

@@ -24,21 +24,21 @@ def test_list_on_a_terminal_is_a_table(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = runner.invoke(app, ["list"]).stdout
     assert "S [muV/K] (uV/K)" in text
-    assert "what it holds" in text
+    assert "content" in text
 
 
 def test_info_shows_state_licence_and_checksum():
     text = runner.invoke(app, ["info", "ricci_seebeck"]).stdout
     assert "300 K, 1e18 carriers/cm3" in text
     assert "S_p: uV/K" in text
-    assert "licence: CC0 1.0" in text
-    assert "sha256: d6cecdd6" in text
+    assert "licence: CC BY 4.0" in text
+    assert "sha256: d823a239" in text
 
 
 def test_fetch_prints_the_path():
     result = runner.invoke(app, ["fetch", "ricci_seebeck"])
-    assert result.stdout.strip().endswith("transport_database.tar.xz")
-    assert "file of the package matminer" in result.stderr
+    assert result.stdout.strip().endswith("ricci_seebeck.parquet")
+    assert "a file of this package" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["info", "fetch"])

@@ -1,8 +1,27 @@
-"""The table at the end of a run."""
+"""Tables and sentences at the end of a run and of a benchmark."""
 
 from __future__ import annotations
 
-from xtalshift.cli.tables import print_coverage, print_errors
+import json
+from dataclasses import replace
+
+import pytest
+
+from report_toys import make_summary
+from xtalshift.cli.tables import (
+    print_cautions,
+    print_coverage,
+    print_errors,
+    print_leaderboard,
+)
+from xtalshift.jsonio import write_json
+from xtalshift.report import build_run_report
+from xtalshift.report.benchmark.summary_records import read_summary
+from xtalshift.report.shared.interval_evaluation import (
+    IntervalEvaluation,
+    IntervalPart,
+    MethodIntervals,
+)
 
 
 def record(method, split, role, mae, ratio, *, seed=0, status="ok"):
@@ -10,7 +29,20 @@ def record(method, split, role, mae, ratio, *, seed=0, status="ok"):
             "mae_over_dummy": ratio, "seconds": 2.0, "status": status}  # fmt: skip
 
 
-def test_means_over_seeds_failures_and_the_unit(capsys):
+@pytest.fixture
+def build(tmp_path):
+    """Return the report of some records."""
+
+    def make(records, splits, unit=""):
+        values = {"schema_version": 1, "records": records, "splits": splits}
+        values["provenance"] = {"data": {"unit": unit}}
+        (tmp_path / "results.json").write_text(json.dumps(values), encoding="utf-8")
+        return build_run_report(tmp_path)
+
+    return make
+
+
+def test_means_over_seeds_failures_and_the_unit(build, capsys):
     splits = [
         {"name": name, "role": role, "fit": "all", "seed": 0}
         for name, role in (("random", "id"), ("prior", "id"), ("prior", "ood"))
@@ -24,46 +56,87 @@ def test_means_over_seeds_failures_and_the_unit(capsys):
         record("cal", "random", "id", None, None, status="failed"),
         record("cal", "prior", "ood", None, None, status="failed"),
     ]
-    print_errors({"records": records, "splits": splits, "provenance": {"data": {"unit": "eV"}}})
+    report = build(records, splits, "eV")
+    print_errors(report)
     text = capsys.readouterr().out
     assert "MAE in eV" in text
     assert "mean over 2 seeds" in text
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
     assert rows["ridge"] == ["ridge", "2", "(0.60)", "5", "2.0"]
-    assert rows["cal"] == ["cal", "failed", "failed", "2.0"]
+    assert rows["cal"] == ["cal", "failed", "failed"]
+    print_cautions(report)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Before you rely on these numbers:"
+    assert said[1:] == [f"- {caution.text}" for caution in report.cautions]
+    assert said[-1].startswith("- Some runs of cal failed")
+    print_cautions(replace(report, cautions=[]))
+    assert capsys.readouterr().out == ""
 
 
-def test_a_narrow_terminal_keeps_the_names_of_the_methods(capsys, monkeypatch):
+def test_a_narrow_terminal_keeps_the_names_of_the_methods(build, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("FORCE_COLOR", "1")
     names = ["random", "covariate", "prior", "family:F", "relation"]
     splits = [{"name": n, "role": "ood", "fit": "all", "seed": 0} for n in names]
-    records = [record("cal-eps0", name, "ood", 0.123456, 0.5) for name in names]
-    print_errors({"records": records, "splits": splits, "provenance": {"data": {"unit": ""}}})
+    print_errors(build([record("cal-eps0", n, "ood", 0.123456, 0.5) for n in names], splits))
     text = capsys.readouterr().out
     assert "cal-eps0" in text
     assert text.count("0.1235") == 5
     assert "…" not in text
 
 
-def test_one_line_says_what_the_intervals_of_the_saved_method_hold(capsys):
-    shares = {("random", "id"): (0.9, 0.92), ("prior", "id"): (0.9, 0.92),
-              ("prior", "ood"): (0.4, 0.42), ("family:F", "ood"): (0.7, 0.7)}  # fmt: skip
-    records = [
-        record("ridge", split, role, 1.0, 0.5, seed=seed) | {"coverage_90": share}
-        for (split, role), both in shares.items()
-        for seed, share in enumerate(both)
+def intervals(**shares):
+    parts = [
+        IntervalPart(
+            split=split,
+            label=split,
+            role="id" if split == "random" else "ood",
+            n=10,
+            materials=10,
+            coverage=share,
+            median_width=1.0,
+            width_over_dummy=None,
+            outside=None,
+            curve=[],
+            bins=[],
+            widths=None,
+        )
+        for split, share in shares.items()
     ]
-    records.append(record("cal", "random", "id", 1.0, 0.5) | {"coverage_90": 0.1})
-    print_coverage({"records": records, "model": {"method": "ridge"}})
-    line = "90 % intervals of ridge hold 91 % of ID and 41/70 % of prior/family:F rows\n"
-    assert capsys.readouterr().out == line
-    print_coverage({"records": records[:2], "model": {"method": "ridge"}})
-    assert capsys.readouterr().out == "90 % intervals of ridge hold 91 % of ID rows\n"
+    other = replace(parts[0], coverage=0.1)
+    methods = [MethodIntervals("cal", [other], []), MethodIntervals("ridge", parts, [])]
+    return IntervalEvaluation("ridge", "ridge", methods)
 
 
-def test_without_intervals_nothing_is_said_of_them(capsys):
-    few = [record("ridge", "random", "id", 1.0, 0.5) | {"coverage_90": None}]
-    print_coverage({"records": few, "model": {"method": "ridge"}})
-    print_coverage({"records": few, "model": None})
+def test_one_line_states_the_coverage_of_the_saved_method(build, capsys):
+    report = build([record("ridge", "random", "id", 1.0, 0.5)], [{"name": "random", "role": "id"}])
+    print_coverage(replace(report, intervals=intervals(random=0.91, prior=0.41, oxides=0.7)))
+    assert capsys.readouterr().out == (
+        "Coverage of the 90 % intervals of ridge: 91 % on random, 41 % on prior and 70 % on oxides\n"
+    )
+    print_coverage(replace(report, intervals=intervals(random=0.91)))
+    assert capsys.readouterr().out == "Coverage of the 90 % intervals of ridge: 91 % on random\n"
+    print_coverage(replace(report, intervals=replace(intervals(random=0.91), saved=None)))
+    print_coverage(report)
     assert capsys.readouterr().out == ""
+
+
+def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, capsys):
+    write_json(tmp_path / "summary.json", make_summary())
+    print_leaderboard(read_summary(tmp_path))
+    text = capsys.readouterr().out
+    assert "MAE without target labels (in brackets: relative to predicting the mean)" in text
+    assert "MAE with 16 target labels" in text
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    assert ["ridge", "1.0", "6.533", "(0.50)", "1.0"] in rows
+    assert ["fine-tune", "(16)", "1.0", "3.92", "(0.30)", "0.6"] in rows
+    assert "Bold: the best rank" in text
+    assert "80 of 80 tasks done\n" in text
+    write_json(tmp_path / "summary.json", make_summary(failed={("erm", 1)}))
+    print_leaderboard(read_summary(tmp_path))
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    assert ["erm", "7.8", "(0.60)", "1.2"] in rows  # no task has every method: no ranks
+    assert "72 of 80 tasks done, 8 failed" in text
+    assert "failed: erm on loco fold 0, seed 1: MemoryError: <b>no</b>" in text
+    assert "and 3 more, see records.jsonl" in text

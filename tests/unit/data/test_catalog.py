@@ -1,8 +1,11 @@
+import csv
 import gzip
 import hashlib
 import importlib.util
+import io
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,13 @@ from xtalshift.data import catalog
 from xtalshift.data.catalog import dataset_path, get_entry, list_datasets, load_dataset
 from xtalshift.data.clean import clean_table
 from xtalshift.errors import DataError, FetchError, NotFoundError
+
+
+def matminer_file(path):
+    spec = importlib.util.find_spec("matminer")
+    if spec is None:
+        pytest.skip("matminer is not installed")
+    return Path(spec.origin).parent / path
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +39,34 @@ def test_ricci_seebeck_is_read_whole(ricci):
     assert ricci.targets[silicon] == 525.92593
     assert ricci.columns["S_n"][silicon] == -513.63938
     assert len(set(ricci.ids)) == 47737
+
+
+def test_the_hash_of_ricci_seebeck_by_which_results_name_it(ricci):
+    expected = "ddb62bfee9e7a201061434dcf7355af6743948a18bcb89cc26b5563f47973d30"
+    assert ricci.sha256() == expected
+
+
+def test_ricci_seebeck_equals_the_table_of_matminer(ricci):
+    archive = matminer_file("utils/data_files/mp_transport/transport_database.tar.xz")
+    with tarfile.open(archive) as tar:
+        lines = io.TextIOWrapper(tar.extractfile("transport_database.csv"), encoding="utf-8")
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == list(get_entry("ricci_seebeck").columns)
+    assert [row["mp_id"] for row in rows] == ricci.ids.tolist()
+    assert [row["pretty_formula"] for row in rows] == ricci.formulas.tolist()
+    values = {"S_p": ricci.targets, **ricci.columns}
+    assert len(values) == 10
+    for name, column in values.items():
+        assert [float(row[name]) for row in rows] == column.tolist(), name
+
+
+def test_the_licence_of_ricci_seebeck_lies_beside_it():
+    entry = get_entry("ricci_seebeck")
+    path = dataset_path("ricci_seebeck")
+    terms = path.with_name("ricci_seebeck.LICENSE.txt").read_text(encoding="utf-8")
+    assert entry.reference in terms
+    assert "CC BY 4.0" in terms
+    assert path.stat().st_size < 2_500_000
 
 
 def test_ricci_seebeck_after_cleaning(ricci):
@@ -76,10 +114,9 @@ def test_unknown_name():
         get_entry("matbench_mp_gaps")
 
 
-def test_catalogue_agrees_with_the_installed_matminer():
-    folder = Path(importlib.util.find_spec("matminer").origin).parent
-    text = (folder / "datasets" / "dataset_metadata.json").read_text(encoding="utf-8")
-    facts = json.loads(text)
+def test_catalogue_agrees_with_matminer():
+    metadata = matminer_file("datasets/dataset_metadata.json")
+    facts = json.loads(metadata.read_text(encoding="utf-8"))
     assert set(list_datasets()) == {"ricci_seebeck", *facts}
     for name, fact in facts.items():
         entry = get_entry(name)
@@ -98,7 +135,7 @@ def test_entries_are_complete(name):
     assert entry.target not in {entry.formula, entry.id}
     assert entry.units[entry.target]
     assert all((entry.title, entry.conditions, entry.licence, entry.citation, entry.reference))
-    assert entry.url.startswith("https://") == (entry.kind == "url")
+    assert entry.url.startswith("https://") == (name != "ricci_seebeck")
 
 
 @pytest.fixture
@@ -140,23 +177,12 @@ def test_another_number_of_rows_than_published(tiny):
         load_dataset("matbench_mp_gap")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"package": "no_such_package_here"}, "'no_such_package_here'.*pip install"),
-        ({"path": "no/such/file"}, "no/such/file"),
-        ({"sha256": "0" * 64}, "expected sha256 0000.*got d6cecdd6"),
-    ],
-)
-def test_resource_that_is_missing_or_altered(monkeypatch, change, message):
-    entry = get_entry("ricci_seebeck").model_copy(update=change)
-    monkeypatch.setattr(catalog, "get_entry", lambda _: entry)
-    with pytest.raises(FetchError, match=message):
+def test_a_file_of_the_package_that_is_missing_or_damaged(monkeypatch, tmp_path):
+    entry = get_entry("ricci_seebeck")
+    monkeypatch.setattr(catalog, "_FOLDER", tmp_path)
+    with pytest.raises(FetchError, match=rf"expected sha256 {entry.sha256}, got no file; install"):
         dataset_path("ricci_seebeck")
-
-
-def test_archive_without_the_member(monkeypatch):
-    entry = get_entry("ricci_seebeck").model_copy(update={"member": "other.csv"})
-    monkeypatch.setattr(catalog, "get_entry", lambda _: entry)
-    with pytest.raises(DataError, match=r"cannot read other.csv"):
+    (tmp_path / "ricci_seebeck.parquet").write_bytes(b"damaged")
+    found = hashlib.sha256(b"damaged").hexdigest()
+    with pytest.raises(FetchError, match=f"ricci_seebeck.parquet, .* is damaged: .*got {found}"):
         load_dataset("ricci_seebeck")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from xtalshift.data import read_frame
 from xtalshift.data.writers import open_writer, write_frame
 from xtalshift.errors import DataError
 
@@ -15,10 +16,7 @@ FRAME = pd.DataFrame({"formula": ["NaN", "GaN"], "x": [0.1, 1 / 3], "note": ['a 
 def test_what_is_written_is_read_back(name, tmp_path):
     path = tmp_path / "new" / name
     write_frame(FRAME, path)
-    if name.endswith("parquet"):
-        again = pd.read_parquet(path)
-    else:
-        again = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+    again = read_frame(path)
     pd.testing.assert_frame_equal(again, FRAME, check_exact=True, check_dtype=False)
 
 

@@ -20,7 +20,7 @@ from xtalshift.estimators import (
     GPRegressor,
     KernelRidgeRegressor,
     NeighborsRegressor,
-    scaled,
+    classical,
 )
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.classical import solve_kernel
@@ -89,7 +89,7 @@ def test_one_row_predicts_as_in_a_batch_and_in_blocks(regressor, monkeypatch):
     alone = np.array([fitted.predict(X[i : i + 1])[0] for i in range(5)])
     np.testing.assert_allclose(alone, whole[:5], rtol=1e-9)
     spread = fitted.predict_std(X)
-    monkeypatch.setattr(scaled, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(classical, "BLOCK_ROWS", 7)
     np.testing.assert_allclose(fitted.predict(X), whole, rtol=1e-9)
     if spread is not None:
         np.testing.assert_allclose(fitted.predict_std(X), spread, rtol=1e-9)
@@ -226,7 +226,7 @@ def test_kernel_ridge_chooses_by_weighted_validation_error(weighted):
     for kernel in ("rbf", "laplacian"):
         for alpha in (0.01, 1.0, 10.0):
             for gamma in (0.1, 1.0):
-                one = KernelRidgeRegressor(kernel, (alpha,), (gamma,))
+                one = KernelRidgeRegressor(kernel, alphas=(alpha,), gammas=(gamma,))
                 one._fit(fit)
                 deviation = np.abs(one._predict(X[60:]) - y[60:])
                 errors[kernel, alpha, gamma / 6] = np.average(deviation, weights=weights)
@@ -387,12 +387,12 @@ def test_methods_by_name():
     names = ["nearest", "kernel-ridge", "gp", "extra-trees"]
     for name in names:
         model = build_method(name, settings, seed=0)
-        assert (model.clip, METHODS[name].kind, METHODS[name].sees) == (4.0, "classical", "source")
+        assert (model.clip, METHODS[name].family) == (4.0, "classical")
         assert set(METHODS[name].space) <= set(model.get_params())
     assert build_method("extra-trees", settings, seed=0).threads == 2
     expected = {"dummy": y.mean(), "median": np.median(y), "train-max": y.max()}
     for name, value in {**expected, "train-min": y.min()}.items():
         model = build_method(name, settings, seed=0)
         assert isinstance(model, ConstantRegressor)
-        assert METHODS[name].kind == "constant"
+        assert METHODS[name].family == "constant"
         np.testing.assert_allclose(model.fit(X, y, **held_out(X, y)).predict(X), value)

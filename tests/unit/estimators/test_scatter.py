@@ -90,7 +90,7 @@ def test_a_heteroscedastic_model_can_be_adapted_without_its_second_head():
         f"{m}{x}" for m in ("Li", "Na", "K", "Mg", "Zn", "Ga") for x in ("O", "S", "F", "N")
     ]
     values = np.arange(24.0)
-    regressor = HeteroscedasticRegressor((8,), epochs=2, device="cpu", random_state=0)
+    regressor = HeteroscedasticRegressor(architecture=(8,), epochs=2, device="cpu", random_state=0)
     start = fit(Dataset.of(formulas, values), regressor)
     labels = Dataset.of(formulas, values + 5)
     adapted = adapt(start, labels, method="fine-tune", settings={"steps": 3}, seed=0)

@@ -305,7 +305,7 @@ SEES = {
 )
 def test_every_method_fits_what_it_says_it_sees(name, sees, source):
     method = METHODS[name]
-    assert (method.kind, method.sees, method.saved) == ("adaptation", sees, False)
+    assert (method.target_access, method.saved) == (sees, False)
     model = build_method(name, SETTINGS, seed=0)
     if isinstance(model, TargetedCALRegressor):
         assert model.method == name

@@ -18,6 +18,7 @@ from xtalshift.importance.density_ratio import (
     classifier_weights,
     effective_sample_size,
     principal_components,
+    standardise,
     ulsif_weights,
 )
 from xtalshift.importance.kernel_mean_matching import _match_means, kmm_weights
@@ -258,3 +259,16 @@ def test_principal_components_keep_distances_and_drop_small_directions():
     np.testing.assert_allclose(
         np.abs(a[:30] - b)[:, 0], np.abs(source[:30, 0] - target[:, 0]), atol=1e-2
     )
+
+
+class TestStandardise:
+    def test_by_training_rows_without_constant_columns(self):
+        train = np.array([[1.0, 5.0, 0.1, np.nan], [3.0, 5.0, 0.1, np.nan], [np.nan, 5.0, 0.1, 1]])
+        other = np.array([[4.0, 9.0, 0.2, 2.0]])
+        scaled, others = standardise(train, other)
+        np.testing.assert_allclose(scaled, [[-1.0], [1.0], [0.0]])
+        np.testing.assert_allclose(others, [[2.0]])
+
+    def test_one_column_of_zeros_is_left(self):
+        (scaled,) = standardise(np.full((3, 2), 7.0))
+        np.testing.assert_array_equal(scaled, np.zeros((3, 1)))

@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.cal_problems import seeded
+from reference.training import train_erm
 from xtalshift.chem.elements import ATOMIC_NUMBERS, load_elements
 from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.nn import AttentionNet, ERMConfig, Rows, TrainingData, copy_parameters, train_erm
-from xtalshift.nn.attention import element_properties, find_tokens
+from xtalshift.nn.attention import AttentionNet, element_properties, find_tokens
+from xtalshift.nn.irnet import copy_parameters
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.settings import ERMConfig
 
 FORMULAS = ["NaCl", "Fe2O3", "LiFePO4", "Si", "Ba0.6K0.4Fe2As2", "YBa2Cu3O7", "CuInGaSe2"]
 

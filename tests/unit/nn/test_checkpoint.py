@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from xtalshift.errors import TrainingError
-from xtalshift.nn import Checkpoint
 from xtalshift.nn import checkpoint as checkpoint_module
-from xtalshift.nn.checkpoint import copy_state
+from xtalshift.nn.checkpoint import Checkpoint, copy_state
 
 CPU = torch.device("cpu")
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16,

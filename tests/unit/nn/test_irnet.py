@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtalshift.errors import ConfigError
-from xtalshift.nn import IRNet, resolve_architecture
+from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.settings import resolve_architecture
 
 CPU = torch.device("cpu")
 
@@ -133,9 +134,9 @@ def test_dropout_is_on_exactly_with_a_generator():
 @given(p=st.sampled_from([0.1, 0.25, 0.5, 0.9]), n=st.integers(1, 33))
 @settings(max_examples=20, deadline=None)
 def test_dropout_zeroes_the_right_share_and_keeps_the_mean(p, n):
-    from xtalshift.nn.irnet import _dropout_mask
+    from xtalshift.nn.irnet import dropout_mask
 
-    mask = _dropout_mask(torch.zeros(n, 4001), p, seeded(n))
+    mask = dropout_mask(torch.zeros(n, 4001), p, seeded(n))
     kept = float((mask > 0).float().mean())
     spread = 5 * (p * (1 - p) / mask.numel()) ** 0.5
     assert abs(kept - (1 - p)) < spread + 1 / 512  # the resolution of the masks is 1/256
@@ -144,11 +145,11 @@ def test_dropout_zeroes_the_right_share_and_keeps_the_mean(p, n):
 
 
 def test_architectures_by_name_and_device():
-    assert resolve_architecture("auto", CPU) == (256, 128, 64)
-    assert resolve_architecture("auto", torch.device("cuda")) == (2048, 1024, 512)
-    assert resolve_architecture("irnet3", CPU) == (2048, 1024, 512)
-    assert resolve_architecture([32, 16], CPU) == (32, 16)
+    assert resolve_architecture("auto") == (256, 128, 64)
+    assert resolve_architecture("auto", "cuda") == (2048, 1024, 512)
+    assert resolve_architecture("irnet3") == (2048, 1024, 512)
+    assert resolve_architecture([32, 16]) == (32, 16)
     with pytest.raises(ConfigError, match="did you mean 'irnet3'"):
-        resolve_architecture("irnet33", CPU)
+        resolve_architecture("irnet33")
     with pytest.raises(ConfigError, match="at least 1"):
-        resolve_architecture([32, 0], CPU)
+        resolve_architecture([32, 0])

@@ -5,17 +5,11 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from xtalshift.nn import (
-    ERMConfig,
-    GaussianIRNet,
-    HeteroscedasticTraining,
-    IRNet,
-    Rows,
-    beta_nll,
-    copy_parameters,
-    run_training,
-    thin_network,
-)
+from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining, beta_nll
+from xtalshift.nn.irnet import IRNet, copy_parameters, thin_network
+from xtalshift.nn.rows import Rows
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import run_training
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

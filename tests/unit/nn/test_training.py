@@ -10,21 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.cal_problems import make_rows, seeded
-from xtalshift.cal import CALConfig, CALTraining, attack
+from xtalshift.cal.attack import attack
+from xtalshift.cal.loop import CALTraining
+from xtalshift.cal.settings import CALConfig
 from xtalshift.errors import TrainingError
-from xtalshift.nn import (
-    Checkpoint,
-    ERMConfig,
-    ERMTraining,
-    IRNet,
-    LossLog,
-    Rows,
-    Selection,
-    TrainingData,
-    run_training,
-)
-from xtalshift.nn.checkpoint import copy_state
+from xtalshift.nn.checkpoint import Checkpoint, copy_state
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.objectives.joint import JointTraining
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import LossLog, Selection, run_training
 
 ROWS = make_rows(22, 4, seed=1, weighted=True)
 VALIDATION = make_rows(9, 4, seed=2)

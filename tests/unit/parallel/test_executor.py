@@ -65,7 +65,7 @@ def test_an_error_is_an_outcome_and_keeps_its_traceback(run):
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(fresh=True)])
 def test_what_cannot_be_sent_is_an_error_of_its_item(policy):
-    executor = ProcessExecutor()
+    executor = ProcessExecutor(workers=2)
     (outcome,) = executor.map(toys.fail_awkwardly, [1], policy=policy)
     with pytest.raises(RuntimeError, match="AwkwardError: 1 and 1"):
         outcome.value  # noqa: B018
@@ -80,9 +80,12 @@ def test_the_state_is_made_once_per_worker():
     (first, second) = InProcessExecutor().map(toys.count, [0, 0], setup=toys.counter)
     assert first.value == (os.getpid(), 1)
     assert second.value == (os.getpid(), 2)
-    found = [one.value for one in ProcessExecutor().map(toys.count, range(3), setup=toys.counter)]
-    assert found == [(found[0][0], number) for number in (1, 2, 3)]
-    assert found[0][0] != os.getpid()
+    outcomes = ProcessExecutor(workers=2).map(toys.count, range(9), setup=toys.counter)
+    found = [one.value for one in outcomes]
+    for pid in {pid for pid, _ in found}:
+        assert pid != os.getpid()
+        numbers = [number for one, number in found if one == pid]
+        assert numbers == list(range(1, len(numbers) + 1))
     fresh = ProcessExecutor().map(
         toys.count, range(3), setup=toys.counter, policy=Policy(fresh=True)
     )
@@ -97,15 +100,20 @@ def test_a_setup_that_fails_is_raised(run):
 
 
 def test_workers_keep_their_state_between_maps():
-    with ProcessExecutor(workers=1).open(toys.counter) as workers:
+    with ProcessExecutor(workers=2).open(toys.counter) as workers:
         (first,) = workers.map(toys.count, [0])
         (second,) = workers.map(toys.count, [0])
     assert second.value == (first.value[0], 2)
 
 
+def test_a_single_long_lived_worker_is_this_process():
+    (outcome,) = ProcessExecutor(workers=1).map(toys.pid_of, [0])
+    assert outcome.value == os.getpid()
+
+
 def test_jobs_of_an_iterator_that_was_closed_do_not_come_back():
-    with ProcessExecutor(workers=1).open() as workers:
-        with closing(workers.map(toys.nap, [0, 60])) as outcomes:
+    with ProcessExecutor(workers=2).open() as workers:
+        with closing(workers.map(toys.nap, [0, 60, 60])) as outcomes:
             next(outcomes)
         (outcome,) = workers.map(toys.square, [3])
     assert outcome.value == 9
@@ -212,7 +220,7 @@ def test_progress_becomes_events(run):
 
 
 @pytest.mark.parametrize(
-    "executor", [InProcessExecutor(2), ProcessExecutor(2, 1)], ids=["here", "there"]
+    "executor", [InProcessExecutor(2), ProcessExecutor(2, 2)], ids=["here", "there"]
 )
 def test_threads_are_limited_in_the_worker_only(executor):
     before = toys.threads_here(None)

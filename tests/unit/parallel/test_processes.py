@@ -60,7 +60,7 @@ def test_an_item_whose_process_is_killed_is_tried_once_more(policy, tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_process_that_ends_by_itself_has_died(policy):
-    (outcome,) = ProcessExecutor().map(toys.leave, [1], policy=policy)
+    (outcome,) = ProcessExecutor(workers=2).map(toys.leave, [1], policy=policy)
     assert "ended with exit code 3 in 2 attempts" in str(outcome.error)
 
 
@@ -77,7 +77,7 @@ def test_idle_workers_that_die_are_replaced():
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_ctrl_c_is_left_to_the_caller(policy):
-    (outcome,) = ProcessExecutor().map(toys.interrupt_self, [1], policy=policy)
+    (outcome,) = ProcessExecutor(workers=2).map(toys.interrupt_self, [1], policy=policy)
     assert (outcome.value, outcome.attempts) == (1, 1)
 
 
@@ -139,7 +139,7 @@ def test_arrays_of_the_setup_are_mapped(policy):
         np.array(["GaN", "H2O"]),
         np.empty(0),
     )
-    (outcome,) = ProcessExecutor().map(
+    (outcome,) = ProcessExecutor(workers=2).map(
         toys.look_at, [0], setup=partial(toys.arrays, *values), policy=policy
     )
     for before, (dtype, writeable, fortran, content, place, copied) in zip(

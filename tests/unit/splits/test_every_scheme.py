@@ -1,5 +1,7 @@
 """What holds for the folds of every scheme and every table."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from xtalshift.splits import (
     CovariateSplit,
     FamilySplit,
     FarthestPointSplit,
+    Fold,
     FoundRelationSplit,
     GroupedSplit,
     KFoldSplit,
@@ -29,38 +32,94 @@ from xtalshift.splits import (
     StratifiedSplit,
     TimeSplit,
 )
+from xtalshift.testing import check_splitter, example_rows
 
 POOL = np.array(
     ["LiF", "NaF", "KF", "LiCl", "NaCl", "KCl", "MgO", "CaO", "Fe2O3", "Fe9O13", "Li2O", "UF4",
      "BN", "GaAs", "ZnS", "CuS2"], object
 )  # fmt: skip
 
-# scheme -> splitter for a table; arguments with a value per row are made of its columns
-MAKERS = {
-    "random": lambda X, y, g: RandomSplit(0.3, 1),
-    "kfold": lambda X, y, g: KFoldSplit(3, 1),
-    "stratified": lambda X, y, g: StratifiedSplit(3, 1),
-    "grouped": lambda X, y, g: GroupedSplit("n_elements", 2),
-    "time": lambda X, y, g: TimeSplit(np.round(X[:, 1], 1), 0.2, 2),
-    "column": lambda X, y, g: ColumnSplit(np.where(X[:, 0] > 0, "a", "b")),
-    "folds": lambda X, y, g: PredefinedSplit(list(RandomSplit(0.3, 1).folds(X, y, g))),
-    "family": lambda X, y, g: FamilySplit("halogen or n_elements > 2"),
-    "leave-out": lambda X, y, g: LeaveOutSplit("group", min_rows=3),
-    "loco": lambda X, y, g: LOCOSplit(3),
-    "sparse-x": lambda X, y, g: SparseXSplit("cluster", 3, 2, n_neighbors=2),
-    "sparse-y": lambda X, y, g: SparseYSplit("single", 3, n_neighbors=2),
-    "covariate": lambda X, y, g: CovariateSplit(0.2, 2),
-    "farthest": lambda X, y, g: FarthestPointSplit(0.2, 2),
-    "propensity": lambda X, y, g: PropensitySplit(candidates=X[:1] + np.eye(6, 3), share=0.2),
-    "prior": lambda X, y, g: PriorSplit("both", 0.3, within="n_elements"),
-    "matex": lambda X, y, g: MatExSplit(0.2, 0.2, whole_formulas=True, random_state=1),
-    "relation": lambda X, y, g: RelationSplit(flags=X[:, 0] > 0.5),
-    "relation-found": lambda X, y, g: FoundRelationSplit(X[:, 0] > 0, 1.1, 0.0, 20),
-    "redundancy": lambda X, y, g: RedundancySplit(0.02, 3, 1),
+# scheme -> splitters for a table of 10 rows or more; the first one of each is general enough for
+# random tables, all are checked on the built-in table of `xtalshift.testing`
+EXAMPLES = {
+    "random": lambda X, y, g: [RandomSplit(0.3, 1), RandomSplit(0.2, np.random.default_rng(0))],
+    "kfold": lambda X, y, g: [KFoldSplit(3, 1)],
+    "stratified": lambda X, y, g: [StratifiedSplit(3, 1)],
+    "grouped": lambda X, y, g: [GroupedSplit("family", 2), GroupedSplit(), GroupedSplit(g, 4)],
+    "time": lambda X, y, g: [TimeSplit(np.round(X[:, 1], 1), 0.2, 2), TimeSplit(np.arange(len(y)))],
+    "column": lambda X, y, g: [
+        ColumnSplit(np.where(X[:, 0] > 0, "a", "b")),
+        ColumnSplit((["train", "test", "val"] * len(y))[: len(y)]),
+    ],
+    "folds": lambda X, y, g: [
+        PredefinedSplit(list(RandomSplit(0.3, 1).folds(X, y, g))),
+        PredefinedSplit([Fold(np.array([1, 2]), np.array([3, 4]), np.array([5, 6]), name="a")]),
+    ],
+    "family": lambda X, y, g: [
+        FamilySplit("halogen or n_elements > 2"),
+        FamilySplit("F"),
+        FamilySplit("F and alkali_metal"),
+    ],
+    "leave-out": lambda X, y, g: [
+        LeaveOutSplit("group", min_rows=3),
+        LeaveOutSplit(min_rows=5),
+        LeaveOutSplit("family", "oxide,halide"),
+    ],
+    "loco": lambda X, y, g: [LOCOSplit(3), LOCOSplit(4, "agglomerative")],
+    "sparse-x": lambda X, y, g: [
+        SparseXSplit("cluster", 3, 2, n_neighbors=2),
+        SparseXSplit("single", 5),
+    ],
+    "sparse-y": lambda X, y, g: [
+        SparseYSplit("single", 3, n_neighbors=2),
+        SparseYSplit("cluster", 5, 3),
+    ],
+    "covariate": lambda X, y, g: [CovariateSplit(0.2, 2), CovariateSplit()],
+    "farthest": lambda X, y, g: [FarthestPointSplit(0.2, 2), FarthestPointSplit(0.1, 3)],
+    "propensity": lambda X, y, g: [
+        PropensitySplit(candidates=X[:1] + np.eye(6, 3), share=0.2),
+        PropensitySplit(flags=X[:, 1] == 0),
+    ],
+    "prior": lambda X, y, g: [
+        PriorSplit("both", 0.3, within="n_elements"),
+        PriorSplit("both"),
+        PriorSplit("low", 0.3),
+    ],
+    "matex": lambda X, y, g: [
+        MatExSplit(0.2, 0.2, whole_formulas=True, random_state=1),
+        MatExSplit(random_state=0),
+    ],
+    "relation": lambda X, y, g: [
+        RelationSplit(flags=X[:, 0] > 0.5),
+        RelationSplit(formulas=["LiF"]),
+    ],
+    "relation-found": lambda X, y, g: [FoundRelationSplit(np.arange(len(y)) % 2, 1.1, 0.0, 5)],
+    "redundancy": lambda X, y, g: [RedundancySplit(0.02, 3, 1), RedundancySplit(0.4, 3, 0)],
 }
-# candidates are made of the first row, the deal of the propensity model and the sample of the
-# residual test of their order
+CHECKED = [
+    pytest.param(splitter, id=f"{name}-{number}")
+    for name, make in EXAMPLES.items()
+    for number, splitter in enumerate(make(*example_rows()))
+]
+# the candidates are made of the first row; the folds of the propensity model and the sample of the
+# residual test depend on the order of rows
 DEPEND_ON_ORDER = {"propensity", "relation-found"}
+
+
+def test_every_scheme_has_an_example_and_its_facts():
+    assert set(EXAMPLES) == set(SPLITTERS)
+    for name, make in EXAMPLES.items():
+        kind = SPLITTERS[name]
+        assert {type(splitter) for splitter in make(*example_rows())} == {kind}
+        arguments = set(signature(kind).parameters)
+        assert set(kind.per_row) | set(kind.from_file) <= arguments
+        assert kind.aim or name in {"column", "folds"}
+
+
+@pytest.mark.parametrize("splitter", CHECKED)
+def test_every_scheme_keeps_the_contract(splitter):
+    check_splitter(splitter)
+    assert repr(splitter).startswith(type(splitter).__name__)
 
 
 @st.composite
@@ -79,16 +138,12 @@ def tables(draw):
 
 def folds_or_refusal(name, X, y, groups):
     try:
-        return list(MAKERS[name](X, y, groups).folds(X, y, groups))
+        return list(EXAMPLES[name](X, y, groups)[0].folds(X, y, groups))
     except SplitError as error:
         return str(error)
 
 
-def test_every_scheme_is_here():
-    assert set(MAKERS) == set(SPLITTERS)
-
-
-@pytest.mark.parametrize("name", list(MAKERS))
+@pytest.mark.parametrize("name", list(EXAMPLES))
 @settings(max_examples=25, deadline=None)
 @given(table=tables())
 def test_parts_are_disjoint_whole_and_the_same_again(name, table):
@@ -112,7 +167,7 @@ def test_parts_are_disjoint_whole_and_the_same_again(name, table):
             np.testing.assert_array_equal(members, other.parts[part])
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name not in DEPEND_ON_ORDER])
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in DEPEND_ON_ORDER])
 @settings(max_examples=25, deadline=None)
 @given(table=tables(), seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_rows_does_not_matter(name, table, seed):
@@ -138,11 +193,3 @@ def test_every_row_is_tested_once(name, table):
         return
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested) == list(range(len(table[1])))
-
-
-def test_a_negative_zero_is_the_same_time():
-    times, X = np.array([-0.0, 0.0, -3.0, -3.0]), np.arange(4.0)[:, None]
-    for order in ([0, 1, 2, 3], [1, 0, 3, 2]):
-        (fold,) = TimeSplit(times[order], share=0.5).folds(X)
-        assert fold.name == "0 to 0"
-        assert sorted(fold.test) == [0, 1]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.fold_files import read_folds, read_promise
+from xtalshift.splits.fold_files import read_folds, read_record
 
 IDS = np.array([f"m{row}" for row in range(6)], object)
 PARTS = ["train", "Train", "valid", "ood", "test", ""]
@@ -24,7 +24,7 @@ def test_parts_by_their_usual_names(tmp_path, name):
     found = {part: rows.tolist() for part, rows in fold.parts.items()}
     assert found == {"train": [4, 5], "val": [3], "target": [], "test": [1, 2]}
     assert fold.name == "fold 0"
-    assert read_promise(tmp_path / name) == {}
+    assert read_record(tmp_path / name) is None
 
 
 def test_folds_and_schemes_in_the_order_of_the_file(tmp_path):
@@ -60,9 +60,9 @@ def test_inner_folds_are_left_out(tmp_path):
     [
         ({"part": ["train"] * 5 + ["holdout"]}, IDS, "part 'holdout' is none of train"),
         ({"id": ["m0", "m1", "m2", "m3", "m4", "x"]}, IDS, "1 of 6 ids .* such as 'x'"),
-        ({"id": ["m0"] * 6}, IDS, "id 'm0' stands twice in the same part of a fold"),
+        ({"id": ["m0"] * 6}, IDS, "id 'm0' is twice in the same part of a fold"),
         ({"fold": [0, 0, 0, 1, None, 1]}, IDS, "1 rows have no fold, the first with id 'm4'"),
-        ({}, np.array(["m0"] * 6, object), "id 'm0' stands in more than one row of the table"),
+        ({}, np.array(["m0"] * 6, object), "id 'm0' is in more than one row of the table"),
     ],
 )
 def test_files_that_cannot_be_meant(tmp_path, columns, ids, message):

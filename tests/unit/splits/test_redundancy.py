@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference import redundancy as slow
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.errors import SplitError
 from xtalshift.splits import Fold, RedundancySplit, drop_near, thin
 from xtalshift.splits.redundancy import near_pairs
@@ -14,14 +15,18 @@ FORMULAS = np.array(["Fe2O3", "Fe9O13", "Li2O", "LiF", "NaCl", "KCl", "Fe10O13",
 POOL = np.unique(np.array(["Li9O8", "Li8O9", "LiO", "Na9F8", "NaF", "FeO", "Fe9O8", "Fe8O9"]))
 
 
+def pairs_of(formulas, distance):
+    return near_pairs(parse_formulas(list(formulas))[0], distance)
+
+
 def test_the_distance_is_the_share_of_atoms_that_differ():
     # Fe 0.4 against 9/22 and 10/23; KCl and NaCl differ in half of the atoms
-    pairs = near_pairs(FORMULAS, 0.035)
+    pairs = pairs_of(FORMULAS, 0.035)
     assert pairs.tolist() == [[0, 1], [0, 6], [1, 6]]
-    assert near_pairs(FORMULAS, 0.0349)[0].tolist() == [0, 1]
+    assert pairs_of(FORMULAS, 0.0349)[0].tolist() == [0, 1]
     assert slow.distance("Fe2O3", "Fe10O13") == pytest.approx(10 / 23 - 0.4)
-    assert [4, 5] in near_pairs(FORMULAS, 0.5).tolist()
-    assert [4, 5] not in near_pairs(FORMULAS, 0.49).tolist()
+    assert [4, 5] in pairs_of(FORMULAS, 0.5).tolist()
+    assert [4, 5] not in pairs_of(FORMULAS, 0.49).tolist()
 
 
 @settings(max_examples=60)
@@ -30,7 +35,7 @@ def test_the_distance_is_the_share_of_atoms_that_differ():
     st.floats(0.01, 1),
 )
 def test_pairs_are_those_of_the_definition(formulas, distance):
-    found = near_pairs(np.array(formulas, object), distance)
+    found = pairs_of(formulas, distance)
     assert [tuple(pair) for pair in found.tolist()] == slow.near_pairs(formulas, distance)
 
 
@@ -83,6 +88,15 @@ def test_near_twins_of_test_rows_are_left_out_of_training():
     assert drop_near(fold, FORMULAS, 0.035).val.tolist() == [7]
     with pytest.raises(SplitError, match="every training row is within 1 of a test row"):
         drop_near(fold, FORMULAS, 1.0)
+
+
+def test_parsed_formulas_are_not_parsed_again(monkeypatch):
+    compositions, *_ = parse_formulas(FORMULAS.tolist())
+    monkeypatch.setattr("xtalshift.splits.splitter.parse_formulas", None)
+    keep = thin(FORMULAS, 0.035, compositions=compositions, random_state=0)
+    fold = Fold(train=np.array([1, 2, 5]), test=np.array([0, 3, 4]))
+    assert keep.sum() == 6
+    assert drop_near(fold, FORMULAS, 0.03, compositions=compositions).train.tolist() == [2, 5]
 
 
 @pytest.mark.parametrize("distance", [0.0, -0.1, 1.1])

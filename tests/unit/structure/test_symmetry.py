@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
+from xtalshift.errors import ConfigError
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
 CIF = """data_{name}
@@ -119,6 +121,13 @@ def test_the_tolerance():
     distorted = POSCAR.format(c=4.12, z=0.512)  # 0.05 Angstrom off the centre
     assert structure_labels([distorted])[0]["space_group"].tolist() == ["221"]
     assert structure_labels([distorted], symprec=0.01)[0]["space_group"].tolist() == ["99"]
+
+
+@pytest.mark.parametrize("module", ["pymatgen.core.structure", "pymatgen.symmetry.analyzer"])
+def test_without_pymatgen_the_error_names_the_extra(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=r'pip install "xtalshift\[structures\]"'):
+        structure_labels([ROCK_SALT])
 
 
 def test_json_of_pymatgen():

@@ -10,12 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from xtalshift.nn.batches import Rows, iterate_batches
-from xtalshift.nn.ema import update_ema
-from xtalshift.nn.losses import mean_loss
-from xtalshift.nn.objectives.joint import draw_batches
-from xtalshift.nn.train import ERMConfig, ERMTraining
-from xtalshift.nn.training import LossLog, cosine_rate
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.rows import Rows, draw_batches, iterate_batches, mean_loss
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import LossLog, cosine_rate, descend, update_ema
 
 __all__ = ["AlignedConfig", "AlignedTraining", "Alignment", "coral_loss", "mmd_loss"]
 
@@ -148,6 +146,7 @@ class AlignedTraining(ERMTraining):
         sample: Tensor | None = None,
     ) -> None:
         super().__init__(model, rows, config, generator, sample=sample)
+        self.name = config.alignment
         self.target = target
         self.bf16 = bool(getattr(model, "bf16", False))
 
@@ -162,9 +161,7 @@ class AlignedTraining(ERMTraining):
             step = epoch * count + number
             self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * count))
             loss, distance = self._losses(rows.take(indices), target)
-            self.optimizer.zero_grad(set_to_none=True)
-            (loss + config.number * distance).backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
+            descend(loss + config.number * distance, self.optimizer)
             update_ema(self.ema, self.model, config.ema_decay)
             log.add("ERM", loss, indices.shape[-1])
             log.add(config.alignment, distance, indices.shape[-1])

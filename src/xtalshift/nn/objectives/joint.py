@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import nn
 
-from xtalshift.nn.batches import Rows, iterate_batches
-from xtalshift.nn.ema import update_ema
-from xtalshift.nn.losses import mean_loss
-from xtalshift.nn.train import ERMConfig
-from xtalshift.nn.training import LossLog, Training, cosine_rate, draw_order
+from xtalshift.nn.rows import Rows, draw_batches, mean_loss
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import LossLog, Training, cosine_rate, descend, make_adamw, update_ema
 
 __all__ = ["JointTraining"]
 
@@ -38,6 +35,9 @@ class JointTraining(Training):
         Steps per epoch.
     """
 
+    name = "joint"
+    config: ERMConfig
+
     def __init__(
         self,
         model: nn.Module,
@@ -49,12 +49,7 @@ class JointTraining(Training):
         target_share: float,
         steps: int,
     ) -> None:
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        optimizer = make_adamw(model.parameters(), config.learning_rate, config.weight_decay)
         super().__init__(model, optimizer, source, generator)
         self.target = target
         self.config = config
@@ -77,32 +72,7 @@ class JointTraining(Training):
                 for rows in (source, target)
             ]
             loss = (1.0 - self.target_share) * losses[0] + self.target_share * losses[1]
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
+            descend(loss, self.optimizer)
             update_ema(self.ema, self.model, config.ema_decay)
             log.add("joint", loss, len(target))
         return {"train_loss": log.close(epoch, self.members or 1)["joint"]}
-
-
-def draw_batches(
-    rows: Rows, batch_size: int, count: int, members: int | None, generator: torch.Generator
-) -> list[Rows]:
-    """Return `count` random batches in which every row is equally often, to within one.
-
-    Parameters
-    ----------
-    rows : Rows
-        n rows; a batch has at most n.
-    batch_size, count : int
-        Rows of a batch; number of batches.
-    members : int, optional
-        Size of an ensemble, each with its own order.
-    generator : torch.Generator
-        On the device of the rows.
-    """
-    size = min(batch_size, len(rows))
-    passes = range(math.ceil(count * size / len(rows)))
-    orders = [draw_order(len(rows), members, generator) for _ in passes]
-    order = torch.cat(orders, dim=-1)[..., : count * size]
-    return [rows.take(part) for part in iterate_batches(order, size)]

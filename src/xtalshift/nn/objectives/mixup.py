@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from xtalshift.nn.batches import Rows
+from xtalshift.nn.rows import Rows
 
 __all__ = ["draw_beta", "draw_partners", "mix_rows"]
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from xtalshift.errors import ConfigError
-from xtalshift.nn.batches import Rows, iterate_batches
 from xtalshift.nn.checkpoint import State
-from xtalshift.nn.ema import Parameters, update_ema
-from xtalshift.nn.losses import mean_loss, row_losses
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import Parameters
 from xtalshift.nn.objectives.environments import (
     GroupWeights,
     draw_balanced,
@@ -22,18 +20,23 @@ from xtalshift.nn.objectives.environments import (
     vrex_loss,
 )
 from xtalshift.nn.objectives.mixup import draw_beta, draw_partners, mix_rows
-from xtalshift.nn.objectives.worst_case import chi2_weights, cvar_weights, kl_weights
-from xtalshift.nn.train import ERMConfig, ERMTraining
-from xtalshift.nn.training import LossLog, cosine_rate
+from xtalshift.nn.rows import Rows, mean_loss, row_losses
+from xtalshift.nn.settings import ERMConfig
 
-__all__ = ["GROUPED", "STRENGTHS", "Objective", "RobustConfig", "RobustTraining"]
+__all__ = [
+    "GROUPED",
+    "STRENGTHS",
+    "Objective",
+    "RobustConfig",
+    "RobustTraining",
+    "cvar_weights",
+    "distribution",
+]
 
-Objective = Literal["cvar", "chi2", "kl", "group-dro", "v-rex", "c-mixup"]
+Objective = Literal["cvar", "group-dro", "v-rex", "c-mixup"]
 
 STRENGTHS: dict[str, float] = {
     "cvar": 0.5,
-    "chi2": 0.1,
-    "kl": 0.03,
     "group-dro": 0.01,
     "v-rex": 1.0,
     "c-mixup": 0.3,
@@ -50,12 +53,6 @@ POOL = 1024
 MIX_SHAPE = 2
 """C-Mixup: the shares are drawn from Beta(2, 2)."""
 
-_WORST_CASES: dict[str, Callable[[Tensor, float, Tensor | None], Tensor]] = {
-    "cvar": cvar_weights,
-    "chi2": chi2_weights,
-    "kl": kl_weights,
-}
-
 
 class RobustConfig(ERMConfig):
     """Settings of robust training; those of `ERMConfig` mean what they mean there.
@@ -64,16 +61,14 @@ class RobustConfig(ERMConfig):
     ----------
     objective : str
         - ``cvar``: mean loss of the worst rows of a batch (`cvar_weights`);
-        - ``chi2``, ``kl``: worst mean loss over distributions near that of the batch
-          (`chi2_weights`, `kl_weights`);
         - ``group-dro``: loss of the worst environment (`GroupWeights`);
         - ``v-rex``: mean over the environments and variance between them (`vrex_loss`), the
           variance after the first tenth of the epochs;
         - ``c-mixup``: mean loss over mixtures of rows with similar targets (`draw_partners`).
     strength : float, optional
-        The number of the objective: the share of the rows (``cvar``), the radius (``chi2``,
-        ``kl``), the step of the weights (``group-dro``), the factor of the variance (``v-rex``) or
-        the width in standard deviations of the target (``c-mixup``). Default: see `STRENGTHS`.
+        The number of the objective: the share of the rows (``cvar``), the step of the weights
+        (``group-dro``), the factor of the variance (``v-rex``) or the width in standard deviations
+        of the target (``c-mixup``). Default: see `STRENGTHS`.
     """
 
     objective: Objective = "cvar"
@@ -127,7 +122,7 @@ class RobustTraining(ERMTraining):
         sample: Tensor | None = None,
     ) -> None:
         super().__init__(model, rows, config, generator, sample=sample)
-        name = config.objective
+        self.name = name = config.objective
         if name in GROUPED and rows.environments is None:
             raise ConfigError(f"objective = {name!r} needs the environment of each row")
         self.environments = rows.environments if name in GROUPED else None
@@ -147,23 +142,7 @@ class RobustTraining(ERMTraining):
         sample = everyone.expand(self.members, -1) if self.sample is None else self.sample
         return sample.gather(-1, draw_balanced(self.environments[sample], self.generator))
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
-        """Take one step per batch of the shuffled rows."""
-        config = self.config
-        per_epoch = math.ceil(len(self.rows) / config.batch_size)
-        log = LossLog(self.loss_limit)
-        for number, indices in enumerate(iterate_batches(self.shuffled(), config.batch_size)):
-            step = epoch * per_epoch + number
-            self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
-            loss = self._loss(indices, epoch)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            update_ema(self.ema, self.model, config.ema_decay)
-            log.add(config.objective, loss, indices.shape[-1])
-        return {"train_loss": log.close(epoch, self.members or 1)[config.objective]}
-
-    def _loss(self, indices: Tensor, epoch: int) -> Tensor:
+    def loss(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the objective of some rows, shape (); it moves the weights of environments."""
         config, batch = self.config, self.rows.take(indices)
         if config.objective == "c-mixup":
@@ -171,8 +150,7 @@ class RobustTraining(ERMTraining):
             return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
         losses = row_losses(self.model(batch.x, self.generator), batch.y)
         if self.environments is None:
-            weights = _WORST_CASES[config.objective](losses, config.number, batch.weights)
-            return (weights * losses).sum()
+            return (cvar_weights(losses, config.number, batch.weights) * losses).sum()
         risks, present = environment_risks(
             losses, self.environments[indices], self.n_environments, batch.weights
         )
@@ -217,3 +195,40 @@ class RobustTraining(ERMTraining):
         """Restore what `get_state` returned."""
         super().set_state(state)
         self.groups = GroupWeights(state["groups"])
+
+
+@torch.no_grad()
+def cvar_weights(losses: Tensor, share: float, base: Tensor | None = None) -> Tensor:
+    """Return the weights whose mean is that of the worst `share` of the rows.
+
+    The conditional value at risk of a batch (Levy et al., NeurIPS 2020, arXiv:2010.05893):
+    ``max_q sum q_i l_i`` over ``0 <= q_i <= p_i / share``. The row at the boundary counts in part,
+    so that it holds for every share.
+
+    Parameters
+    ----------
+    losses : Tensor, shape (..., n)
+        ``l``, one per row.
+    share : float
+        In (0, 1]; 1 is the mean.
+    base : Tensor, shape (..., n), optional
+        Non-negative sample weights, to which ``p`` is proportional; equal if None.
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+        ``q``, not negative, of sum 1. The gradient of ``sum q_i l_i`` with ``q`` held is that of
+        the worst case (Danskin's theorem).
+    """
+    p = distribution(losses, base)
+    order = losses.argsort(dim=-1, descending=True)
+    p = p.gather(-1, order)
+    left = (share - p.cumsum(-1) + p).clamp_min(0)  # for this row and those after it
+    return torch.empty_like(p).scatter_(-1, order, torch.minimum(p, left) / share)
+
+
+def distribution(losses: Tensor, base: Tensor | None) -> Tensor:
+    """Return the weights of rows with sum 1, equal if `base` is None, shape (..., n)."""
+    if base is None:
+        return torch.full_like(losses, 1.0 / losses.shape[-1])
+    return base / base.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(base.dtype).tiny)

@@ -1,20 +1,70 @@
-"""The rows that the pictures show: points thinned by one rule, and histograms."""
+"""Rows that the figures of a run show: thinned points, and histograms."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["POINTS_PER_PANEL", "histograms", "map_panels", "parity_panels", "spread_rows"]
+__all__ = [
+    "POINTS_PER_PANEL",
+    "Histogram",
+    "PointPanel",
+    "Points",
+    "histograms",
+    "map_panels",
+    "parity_panels",
+    "spread_rows",
+]
 
 POINTS_PER_PANEL = 1_500
-"""Most points that one panel draws (both classes together)."""
+"""Most points in one panel, ID and OOD together."""
 
 _BINS = 40
 _SHARE_IN_RANGE = 0.995
+
+Fits = Mapping[str, Sequence[str]]
+"""Per split the splits that share its training, and so its ID rows, which a table holds once."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Some of `n` rows: coordinates and formulas."""
+
+    x: list[float]
+    y: list[float]
+    formula: list[str]
+    n: int
+
+
+@dataclass(frozen=True)
+class PointPanel:
+    """Points of one split by role (``id``, ``ood``); those of predictions have method and seed."""
+
+    split: str
+    roles: dict[str, Points]
+    method: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Share of `n` rows in every bin."""
+
+    share: list[float]
+    n: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Targets of the parts (``train``, ``id``, ``ood``) of a split in common bins."""
+
+    split: str
+    edges: list[float]
+    parts: dict[str, Bars]
 
 
 def spread_rows(count: int, most: int) -> NDArray[np.intp]:
@@ -31,89 +81,57 @@ def spread_rows(count: int, most: int) -> NDArray[np.intp]:
 
 
 def parity_panels(
-    predictions: pd.DataFrame, methods: list[str], fits: dict[str, list[str]]
-) -> list[dict[str, Any]]:
-    """Collect target and predicted values of one panel per split and method.
+    predictions: pd.DataFrame, methods: Sequence[str], fits: Fits
+) -> list[PointPanel]:
+    """Collect targets (x) and predictions (y), one panel per split and method.
 
     Parameters
     ----------
     predictions : DataFrame
         Columns ``method, split, role, seed, id, formula, target, prediction``.
-    methods : list of str
-        What to show, in this order. Of each method the lowest seed is shown.
-    fits : dict
-        Per split the splits that share its training. They share their ID rows too, which the table
-        holds once.
-
-    Returns
-    -------
-    list of dict
-        ``split``, ``method``, ``seed`` and ``roles``: per role ``x`` (target), ``y`` (predicted),
-        ``formula``, and ``n`` rows before thinning.
+    methods : sequence of str
+        Methods to show, in this order, each for its lowest seed.
+    fits : mapping
+        Splits to show, each with those of the same training.
     """
     panels = []
     groups = dict(iter(predictions.groupby("method", sort=False)))
     for split, together in fits.items():
         for method in [name for name in methods if name in groups]:
             rows = groups[method]
-            parts = _test_rows(rows[rows["seed"] == rows["seed"].min()], split, together)
-            shares = _shares([len(part) for part in parts.values()])
-            if sum(shares):
-                panels.append(
-                    {
-                        "split": split,
-                        "method": method,
-                        "seed": int(rows["seed"].min()),
-                        "roles": {
-                            role: _points(part, "target", "prediction", share)
-                            for (role, part), share in zip(parts.items(), shares, strict=True)
-                            if len(part)
-                        },
-                    }
-                )
+            seed = int(rows["seed"].min())
+            parts = _test_rows(rows[rows["seed"] == seed], split, together)
+            if roles := _thin(parts, "target", "prediction"):
+                panels.append(PointPanel(split, roles, method, seed))
     return panels
 
 
-def map_panels(table: pd.DataFrame, splits: list[str]) -> list[dict[str, Any]]:
-    """Collect the principal-component coordinates, one panel per OOD split.
+def map_panels(table: pd.DataFrame, splits: Sequence[str]) -> list[PointPanel]:
+    """Collect principal components, one panel per OOD split; its other rows have the role ``id``.
 
     Parameters
     ----------
     table : DataFrame
         Columns ``formula, pc1, pc2`` and one ``in_<split>`` per OOD split.
-    splits : list of str
+    splits : sequence of str
         Splits to show; those without a column are left out.
-
-    Returns
-    -------
-    list of dict
-        ``split`` and ``roles`` (``id``: the other rows, ``ood``) as in `parity_panels`.
     """
     panels = []
-    for split in splits:
-        column = f"in_{split}"
-        if column not in table:
-            continue
-        held_out = table[column].to_numpy(dtype=bool)
+    for split in [name for name in splits if f"in_{name}" in table]:
+        held_out = table[f"in_{split}"].to_numpy(dtype=bool)
         parts = {"id": table[~held_out], "ood": table[held_out]}
-        shares = _shares([len(part) for part in parts.values()])
-        roles = {
-            role: _points(part, "pc1", "pc2", share)
-            for (role, part), share in zip(parts.items(), shares, strict=True)
-            if len(part)
-        }
-        panels.append({"split": split, "roles": roles})
+        panels.append(PointPanel(split, _thin(parts, "pc1", "pc2")))
     return panels
 
 
 def histograms(
-    predictions: pd.DataFrame, table: pd.DataFrame | None, fits: dict[str, list[str]]
-) -> list[dict[str, Any]]:
+    predictions: pd.DataFrame, table: pd.DataFrame | None, fits: Fits
+) -> list[Histogram]:
     """Count the targets of the training rows, the ID rows and the OOD rows of each split.
 
-    Training rows are the rows of `table` that are in no test part of the training (training and
-    validation together); without a table only the test parts are counted. The lowest seed is used.
-    The outermost bins also hold the rows beyond the middle 99.5 %.
+    Training rows (with the validation rows) are the rows of `table` in no test part of the
+    training; without a table only the test parts are counted. The lowest seed is used. The
+    outermost bins include the rows beyond the middle 99.5 %.
 
     Parameters
     ----------
@@ -121,17 +139,11 @@ def histograms(
         As `parity_panels` takes them.
     table : DataFrame, optional
         As `map_panels` takes it, with ``id`` and ``target``.
-
-    Returns
-    -------
-    list of dict
-        ``split``, ``edges`` (shared), and ``parts``: per part (``train``, ``id``, ``ood``) the
-        ``share`` of its rows in every bin and ``n``.
     """
     # every method predicts the same rows, but a failed one none
     rows = predictions[predictions["seed"] == predictions["seed"].min()]
     rows = rows.drop_duplicates(["split", "role", "id"])
-    panels = []
+    found = []
     for split, together in fits.items():
         tests = _test_rows(rows, split, together)
         parts = {role: part["target"] for role, part in tests.items()}
@@ -143,23 +155,14 @@ def histograms(
         values = {name: part.to_numpy(dtype=float) for name, part in parts.items()}
         values = {name: part[np.isfinite(part)] for name, part in values.items()}
         values = {name: part for name, part in values.items() if part.size}
-        if not values:
-            continue
-        edges = _edges(np.concatenate(list(values.values())))
-        panels.append(
-            {
-                "split": split,
-                "edges": [_short(edge) for edge in edges],
-                "parts": {
-                    name: {"share": _bin_shares(part, edges), "n": int(part.size)}
-                    for name, part in values.items()
-                },
-            }
-        )
-    return panels
+        if values:
+            edges = _edges(np.concatenate(list(values.values())))
+            bars = {name: Bars(_bin(part, edges), part.size) for name, part in values.items()}
+            found.append(Histogram(split, [_short(edge) for edge in edges], bars))
+    return found
 
 
-def _test_rows(rows: pd.DataFrame, split: str, together: list[str]) -> dict[str, pd.DataFrame]:
+def _test_rows(rows: pd.DataFrame, split: str, together: Sequence[str]) -> dict[str, pd.DataFrame]:
     inside = rows[(rows["role"] == "id") & rows["split"].isin(together)]
     own = inside[inside["split"] == split]
     return {
@@ -168,25 +171,18 @@ def _test_rows(rows: pd.DataFrame, split: str, together: list[str]) -> dict[str,
     }
 
 
-def _shares(counts: list[int]) -> list[int]:
-    """Divide the points of a panel: half each, and what one class does not need to the other."""
-    half = POINTS_PER_PANEL // 2
-    first, second = counts
-    return [
-        min(first, max(half, POINTS_PER_PANEL - second)),
-        min(second, max(half, POINTS_PER_PANEL - first)),
-    ]
-
-
-def _points(rows: pd.DataFrame, x: str, y: str, most: int) -> dict[str, Any]:
-    finite = np.isfinite(rows[[x, y]].to_numpy(dtype=float)).all(axis=1)
-    kept = rows[finite].iloc[spread_rows(int(finite.sum()), most)]
-    return {
-        "x": [_short(value) for value in kept[x]],
-        "y": [_short(value) for value in kept[y]],
-        "formula": [str(text) for text in kept["formula"]],
-        "n": len(rows),
-    }
+def _thin(parts: dict[str, pd.DataFrame], x: str, y: str) -> dict[str, Points]:
+    """Divide the points of a panel: half to each role, and what one does not need to the other."""
+    counts = {role: len(rows) for role, rows in parts.items()}
+    half, found = POINTS_PER_PANEL // 2, {}
+    for role, rows in parts.items():
+        most = max(half, POINTS_PER_PANEL - (sum(counts.values()) - counts[role]))
+        kept = rows[np.isfinite(rows[[x, y]].to_numpy(dtype=float)).all(axis=1)]
+        kept = kept.iloc[spread_rows(len(kept), min(counts[role], most))]
+        if counts[role]:
+            xs, ys = ([_short(value) for value in kept[name]] for name in (x, y))
+            found[role] = Points(xs, ys, [str(text) for text in kept["formula"]], counts[role])
+    return found
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -197,7 +193,7 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linspace(low, high, _BINS + 1)
 
 
-def _bin_shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[float]:
+def _bin(values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[float]:
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
     return [_short(count / values.size) for count in counts]
 

@@ -1,18 +1,14 @@
-"""What each method is, in words, as far as the settings of the run say it."""
+"""What each method is: in words, as far as the settings of a run tell, and its colour."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-__all__ = ["describe_gap", "method_note", "other_recipe"]
+from xtalshift.methods import METHODS
+from xtalshift.report.shared.payload import Json
 
-_METHOD_NOTES = {
-    "dummy": "predicts the mean of the training targets: the constant that every method must beat",
-    "ridge": "linear model with an L2 penalty",
-    "lightgbm": "gradient-boosted trees",
-    "erm": "neural network, plain training (empirical risk minimisation)",
-    "cal-eps0": "as cal, but the attack moves nothing (control)",
-}
+__all__ = ["describe_gap", "method_colours", "method_note", "other_recipe"]
+
 _VARIANT_NOTES = {
     "ema": "moving average of the weights",
     "last": "weights of the last epoch",
@@ -35,25 +31,46 @@ _AS_ERM = {
 }
 _ORDER = ("optimiser", "rows", "epochs", "batch size", "dropout", "averaging")
 
+# Okabe and Ito's palette (readable with every common colour vision), then darker relatives of it
+_COLOURS = {
+    "dummy": "#8a8f94",
+    "ridge": "#56b4e9",
+    "lightgbm": "#009e73",
+    "erm": "#0072b2",
+    "cal": "#d55e00",
+    "cal-eps0": "#e69f00",
+}
+_FURTHER = ("#cc79a7", "#6a51a3", "#8c6d31", "#7fbc41", "#01665e", "#b2182b", "#4d4d4d")
 
-def method_note(name: str, config: dict[str, Any] | None = None) -> str:
+
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Give every method a colour; a variant has that of its method, known names a fixed one."""
+    colours = dict(_COLOURS)
+    for base in (method.partition(":")[0] for method in methods):
+        if base not in colours:
+            colours[base] = _FURTHER[(len(colours) - len(_COLOURS)) % len(_FURTHER)]
+    return {method: colours[method.partition(":")[0]] for method in methods}
+
+
+def method_note(name: str, config: Json) -> str:
     """Say in a few words what a method is; an unknown name gives an empty text.
 
     Parameters
     ----------
     name : str
         Method, or ``method:variant``.
-    config : dict, optional
-        Settings of the run; those of cal and erm say how the two differ.
+    config : Json
+        Settings of the run; those of cal and erm tell how the two differ.
     """
     base, _, variant = name.partition(":")
-    note = _about_cal(config or {}) if base == "cal" else _METHOD_NOTES.get(base, "")
-    parts = [note, _VARIANT_NOTES.get(variant, variant)]
-    return "; ".join(part for part in parts if part)
+    note = METHODS[base].summary if base in METHODS else ""
+    if base == "cal":
+        note += _recipe_of_cal(config)
+    return "; ".join(filter(None, [note, _VARIANT_NOTES.get(variant, variant)]))
 
 
-def describe_gap(config: dict[str, Any]) -> str:
-    """Say what else than luck makes cal and erm differ."""
+def describe_gap(config: Json) -> str:
+    """Say what makes cal and erm differ, apart from chance."""
     other = other_recipe(config)
     if other is None:
         return "the attack and its recipe"
@@ -62,7 +79,7 @@ def describe_gap(config: dict[str, Any]) -> str:
     return "the attack and the steps it adds"
 
 
-def other_recipe(config: dict[str, Any]) -> list[str] | None:
+def other_recipe(config: Json) -> list[str] | None:
     """Name the parts of the recipe in which cal differs from erm, apart from its CAL steps.
 
     Returns
@@ -71,7 +88,7 @@ def other_recipe(config: dict[str, Any]) -> list[str] | None:
         Of ``optimiser``, ``rows``, ``epochs``, ``batch size``, ``dropout``, ``averaging``; None if
         the run does not hold the settings of both.
     """
-    cal, erm = config.get("cal"), config.get("erm")
+    cal, erm = _section(config, "cal"), _section(config, "erm")
     if not cal or not erm:
         return None
     found = {
@@ -80,20 +97,23 @@ def other_recipe(config: dict[str, Any]) -> list[str] | None:
         if key in cal and key in erm and cal[key] != erm[key]
     }
     found |= {part for key, (value, part) in _AS_ERM.items() if cal.get(key, value) != value}
-    if cal.get("dropout_epochs", cal["epochs"]) < cal["epochs"]:
+    dropout, epochs = cal.get("dropout_epochs"), cal.get("epochs")
+    if isinstance(dropout, int) and isinstance(epochs, int) and dropout < epochs:
         found.add("dropout")
     return [part for part in _ORDER if part in found]
 
 
-def _about_cal(config: dict[str, Any]) -> str:
-    note = "the same network, crystal adversarial learning"
-    preset, other = (config.get("cal") or {}).get("preset"), other_recipe(config)
-    if preset:
-        note += f" (preset {preset})"
+def _section(config: Json, name: str) -> Json:
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _recipe_of_cal(config: Json) -> str:
+    preset, other = _section(config, "cal").get("preset"), other_recipe(config)
+    note = f" (preset {preset})" if preset else ""
     if other is None:
         return note
     if other:
-        return f"{note}: steps on attacked rows, and a recipe that differs from that of erm in " + (
-            ", ".join(other)
-        )
+        parts = ", ".join(other)
+        return f"{note}: steps on attacked rows; unlike erm in {parts}"
     return f"{note}: the recipe of erm with added steps on attacked rows"

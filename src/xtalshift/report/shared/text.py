@@ -1,17 +1,24 @@
-"""Numbers and lists as a reader wants them: three digits, no false precision."""
+"""Numbers, lists and cautions in words: three digits, no false precision."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 __all__ = [
+    "Caution",
+    "format_count",
     "format_number",
+    "format_p",
     "format_percent",
     "format_ratio",
     "format_seconds",
     "format_spread",
+    "join_some",
     "join_words",
+    "plural",
 ]
 
 _PLAIN_LIMIT = 1e6
@@ -20,6 +27,24 @@ _SMALLEST_PLAIN = 1e-3
 _MOST_DECIMALS = 6
 _SHORTEST = 0.1
 _WHOLE_SECONDS = 10.0
+_LEAST_P = 0.001
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One limit of the conclusions.
+
+    Attributes
+    ----------
+    level : str
+        ``"stop"``: do not rely on the numbers. ``"care"``: read this before you use them.
+    text : str
+        One or two sentences.
+    """
+
+    level: Literal["stop", "care"]
+    text: str
 
 
 def format_number(value: float | None) -> str:
@@ -62,8 +87,15 @@ def format_spread(mean: float, sd: float | None) -> str:
     return f"{mean:,.{decimals}f} ± {sd:,.{decimals}f}"
 
 
-def format_ratio(value: float) -> str:
+def format_count(value: float | None) -> str:
+    """Write a whole number with separators (``"1,200"``)."""
+    return format_number(None) if value is None else f"{value:,}"
+
+
+def format_ratio(value: float | None) -> str:
     """Write a ratio of errors with one decimal (none from 10 on)."""
+    if value is None:
+        return format_number(None)
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"  # noqa: PLR2004
 
 
@@ -76,8 +108,10 @@ def format_seconds(value: float | None) -> str:
     return f"{value:.1f}" if value < _WHOLE_SECONDS else f"{value:,.0f}"
 
 
-def format_percent(share: float) -> str:
+def format_percent(share: float | None) -> str:
     """Write a share as a percentage with at most one decimal (``0.034`` gives ``"3.4 %"``)."""
+    if share is None:
+        return format_number(None)
     percent = 100.0 * share
     return f"{percent:.1f} %" if abs(percent) < 10 else f"{percent:.0f} %"  # noqa: PLR2004
 
@@ -87,3 +121,22 @@ def join_words(words: Sequence[str]) -> str:
     if len(words) < 2:  # noqa: PLR2004
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def join_some(words: Sequence[str]) -> str:
+    """Write the first words as prose, and how many more there are."""
+    if len(words) <= _MOST_NAMES:
+        return join_words(words)
+    return f"{', '.join(words[: _MOST_NAMES - 1])} and {len(words) - _MOST_NAMES + 1} more"
+
+
+def plural(count: int, word: str) -> str:
+    """Write a count with its noun: ``1 task``, ``1,200 tasks``."""
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
+def format_p(value: float | None) -> str:
+    """Write a p-value with three decimals (``"<0.001"``, ``"0.034"``)."""
+    if value is None:
+        return format_number(None)
+    return f"<{_LEAST_P}" if value < _LEAST_P else f"{value:.3f}"

@@ -1,45 +1,47 @@
-"""What an audit found: the figures of each fold, and the labels that follow from thresholds."""
+"""Records of an audit: the measures of each fold, and the labels that thresholds give."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from xtalshift.config import Settings
+from xtalshift.jsonio import finite
 
-__all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find"]
+__all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find", "label"]
 
 _N_EXAMPLES = 5
 
 
 class AuditSettings(Settings):
-    """What is measured, and from which value on it gives a label.
+    """Thresholds of the labels, and sizes of the samples.
 
     Attributes
     ----------
     min_test : int
-        Fewer test rows are degenerate.
+        A fold with fewer test rows is degenerate.
     min_train_share : float
-        So is a smaller share of the table's rows in training.
+        So is a fold that trains on a smaller share of the table.
     auc, distance_ratio : float
         Covariate shift from these values on (see `two_sample` and `distance_ratio`).
     unseen_share : float
-        Also if at least this share of the test rows has an element that training lacks. Not any
-        single row: random splits of large tables hold out the only compound of a rare element.
+        Covariate shift too if at least this share of the test rows has an element that training
+        lacks. A single row is not enough: random splits of large tables hold out the only compound
+        of a rare element.
     wasserstein : float
         Prior shift from this distance on, in standard deviations of the training targets.
     relation_shift, relation_p : float
         Relation shift from this absolute shift on, if the p-value is below (see `residual_test`).
     n_max, n_references, n_relation : int
-        Formulas of either side for the classifier and the distances, training formulas among which
-        the nearest is sought, formulas of either side for the residual test.
+        Most formulas of either side for the classifier and the distances, most training formulas
+        searched for the nearest one, most formulas of either side for the residual test.
     seed : int
-        Decides what is drawn.
+        Seed of all draws.
     classifier, relation : bool
         Whether to train the forests (about two seconds a fold each).
     """
@@ -68,9 +70,9 @@ class Finding(NamedTuple):
     label : str
         As in `FoldAudit.labels`.
     setting : str
-        The threshold in `AuditSettings`; ``""`` where there is none.
+        The threshold in `AuditSettings`; ``""`` without a threshold.
     reason : str
-        The figure and the threshold.
+        The value and the threshold.
     """
 
     label: str
@@ -80,7 +82,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldAudit:
-    """What was found in one fold; what could not be measured is None and stands in `missing`.
+    """The measures of one fold; one that could not be taken is None and explained in `missing`.
 
     Attributes
     ----------
@@ -91,40 +93,40 @@ class FoldAudit:
     train_share : float
         Training rows over the rows of the table.
     shared_formulas : int
-        Reduced formulas of test rows that stand in another part too.
+        Reduced formulas of test rows that are in another part too.
     shared_examples : tuple of str
-        The first of them by name.
+        The first of them in alphabetical order.
     val_shared_formulas : int
         Formulas in both train and val.
     formulas_in_two_parts : int
-        Formulas in more than one part, whichever.
+        Formulas in more than one of all parts.
     rows_on_both_sides : int
-        Rows that stand in two parts.
+        Rows in two parts.
     distance_ratio, median_test, median_train : float, optional
         See `distance_ratio`.
     auc, auc_low, auc_high, ess, ess_share : float, optional
-        See `two_sample`; the first row of each formula counts.
+        See `two_sample`; from the first row of each formula.
     wasserstein, ks : float, optional
         See `target_shift`.
     dummy_mae : float, optional
         Mean absolute error of the mean of the training targets, in the unit of the target.
     dummy_over_random : float, optional
-        The same over its value in random folds of the table.
+        The same over its mean on random folds of the table.
     unseen_elements : tuple of str, optional
-        Elements of test rows that no training row has, most frequent first.
+        Elements of test rows that no training row contains, most frequent first.
     n_unseen : int, optional
         Test rows with such an element.
     relation_shift, relation_p, n_supported, share_supported : optional
         See `compare_relation`; within a `SplitAudit` the p values are corrected for the number of
         folds tested (Holm).
     missing : dict of str
-        Measure -> why it is None; measures that come together stand under the first of them.
+        Measure -> why it is None; of measures taken together only the first is named.
     labels : tuple of str
         ``degenerate``, ``leak``, ``covariate``, ``prior``, ``relation``, ``interpolation``.
     reasons : tuple of str
         One sentence per finding, ``"label: measure and threshold"``.
     crossed : tuple of str
-        The thresholds in `AuditSettings` that are crossed.
+        The crossed thresholds, by their name in `AuditSettings`.
     """
 
     name: str
@@ -171,7 +173,7 @@ class SplitAudit:
     Attributes
     ----------
     name : str
-        What was audited.
+        Name of the split.
     n_rows : int
         Rows of the table.
     random_mae : float, optional
@@ -201,30 +203,44 @@ class SplitAudit:
         return float(np.mean(errors)) if errors else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what is not finite becomes None."""
-        return {
-            "schema_version": 1,
-            "name": self.name,
-            "n_rows": self.n_rows,
-            "random_mae": self.random_mae,
-            "dummy_mae": self.dummy_mae,
-            "labels": self.labels,
-            "settings": self.settings.to_dict(),
-            "folds": [_plain(asdict(fold)) for fold in self.folds],
-        }
+        """Return plain values for JSON; numbers that are not finite become None."""
+        values: dict[str, Any] = finite(
+            {
+                "schema_version": 1,
+                "name": self.name,
+                "n_rows": self.n_rows,
+                "random_mae": self.random_mae,
+                "dummy_mae": self.dummy_mae,
+                "labels": self.labels,
+                "settings": self.settings.to_dict(),
+                "folds": [asdict(fold) for fold in self.folds],
+            }
+        )
+        return values
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one flat dictionary per fold; lists and `missing` become text."""
+    def rows(self) -> list[dict[str, str | int | float | None]]:
+        """Return one flat row of a table per fold; tuples and `missing` become text."""
         return [
             {item.name: _flat(getattr(fold, item.name)) for item in fields(fold)}
             for fold in self.folds
         ]
 
 
-def find(fold: FoldAudit, limits: AuditSettings) -> list[Finding]:
-    """Return everything that crosses a threshold, in the order of the labels.
+def label(fold: FoldAudit, limits: AuditSettings) -> FoldAudit:
+    """Return the fold with the labels, reasons and crossed thresholds of its measures."""
+    findings = find(fold, limits)
+    return replace(
+        fold,
+        labels=tuple(dict.fromkeys(finding.label for finding in findings)),
+        reasons=tuple(f"{finding.label}: {finding.reason}" for finding in findings),
+        crossed=tuple(finding.setting for finding in findings if finding.setting),
+    )
 
-    A fold where nothing but a leak does is ``interpolation``.
+
+def find(fold: FoldAudit, limits: AuditSettings) -> list[Finding]:
+    """Return every measure that crosses its threshold, in the order of the labels.
+
+    A fold without findings other than leaks is ``interpolation``.
     """
     found = [*_find_degenerate(fold, limits), *_find_leaks(fold), *_find_shifts(fold, limits)]
     if all(finding.label == "leak" for finding in found):
@@ -247,22 +263,22 @@ def _find_degenerate(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding
 def _find_leaks(fold: FoldAudit) -> Iterator[Finding]:
     if fold.shared_formulas:
         shared = _count(fold.shared_formulas, "formula")
-        what = f"{shared} of the test rows stand in another part too"
+        what = f"{shared} of the test rows are in another part too"
         examples = ", ".join(fold.shared_examples)
         total = f"{fold.formulas_in_two_parts:,} in more than one of all parts"
         yield Finding("leak", "", f"{what}, such as {examples} ({total})")
     if fold.rows_on_both_sides:
-        yield Finding("leak", "", f"{_count(fold.rows_on_both_sides, 'row')} stand in two parts")
+        yield Finding("leak", "", f"{_count(fold.rows_on_both_sides, 'row')} in two parts")
 
 
 def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
     def reach(value: float | None, setting: str) -> str:
-        """Return what to say of a value that reaches its threshold, else nothing."""
+        """Return the words for a value that reaches its threshold, else ``""``."""
         limit: float = getattr(limits, setting)
         return f"{value:.3g}, at least {limit:g}" if value is not None and value >= limit else ""
 
     if said := reach(fold.auc, "auc"):
-        yield Finding("covariate", "auc", f"the AUC of telling test from train is {said}")
+        yield Finding("covariate", "auc", f"the AUC of test against train is {said}")
     if said := reach(fold.distance_ratio, "distance_ratio"):
         yield Finding("covariate", "distance_ratio", f"the ratio of nearest distances is {said}")
     if fold.n_unseen and fold.n_unseen >= limits.unseen_share * fold.n_test:
@@ -279,7 +295,7 @@ def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
         what = f"residuals near training rows are shifted by {shift:+.2f} sd"
         reason = f"{what} (p = {p_value:.2g}), at least {limits.relation_shift:g}"
         if (fold.wasserstein or 0.0) >= limits.wasserstein:
-            reason += "; rows selected by their target do so too"
+            reason += "; a selection of rows by their target has the same effect"
         yield Finding("relation", "relation_shift", reason)
 
 
@@ -287,17 +303,9 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def _flat(value: Any) -> Any:
+def _flat(
+    value: dict[str, str] | tuple[str, ...] | str | float | None,
+) -> str | int | float | None:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {item}" for key, item in value.items())
     return ", ".join(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""The audit of a split: how far out of distribution the test rows of each fold really are."""
+"""The audit of a split: how far out of distribution the test rows of each fold are."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
 from xtalshift.metrics import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
-from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit, find
-from xtalshift.splits.audit.residuals import ResidualTest, residual_test
-from xtalshift.splits.audit.shift_measures import distance_ratio, target_shift, two_sample
-from xtalshift.splits.base import Fold
-from xtalshift.splits.grouped_rows import IntArray, check_rows, group_numbers
-from xtalshift.splits.space import check_features
+from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit, label
+from xtalshift.splits.audit.shift_measures import (
+    ResidualTest,
+    distance_ratio,
+    residual_test,
+    target_shift,
+    two_sample,
+)
+from xtalshift.splits.feature_space import check_features
+from xtalshift.splits.splitter import Fold, IntArray, Rows
 
 __all__ = [
     "AuditSettings",
@@ -48,15 +51,15 @@ class AuditTable:
     X : ndarray of float, shape (n, d)
         Features, finite or NaN.
     y : ndarray of float, shape (n,), optional
-        Targets; those that are not finite are unknown.
+        Targets; unknown where not finite.
     names : ndarray, shape (n_groups,)
         Distinct reduced formulas, sorted.
     numbers : ndarray of int, shape (n,)
-        The place of each row's formula among them.
+        Place of each row's formula among them.
     elements : ndarray of bool, shape (n_groups, 118), optional
-        Which formula has which element; None if formulas cannot be read.
+        Which formula contains which element; None if a formula cannot be read.
     unreadable : str
-        Why not.
+        The reason.
     random_mae : float, optional
         As in `SplitAudit`.
     """
@@ -70,44 +73,36 @@ class AuditTable:
     random_mae: float | None
 
     @classmethod
-    def of(cls, X: ArrayLike, y: ArrayLike | None, groups: ArrayLike, *, seed: int = 0) -> Self:
+    def of(cls, rows: Rows, *, seed: int = 0) -> Self:
         """Prepare a table.
 
         Parameters
         ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN is allowed.
-        y : array_like of float, shape (n,), optional
-            Targets.
-        groups : array_like of str, shape (n,)
-            Reduced formulas.
+        rows : Rows
+            Features (NaN is allowed), targets if there are any, and reduced formulas.
         seed : int
-            Of the random folds behind `random_mae`.
+            Seed of the random folds for `random_mae`.
 
         Raises
         ------
         SplitError
-            If the lengths differ, there is no feature or one is infinite.
+            If there is no feature or one is infinite.
         """
-        rows = check_rows(X, y, groups)
-        features, targets, formulas = check_features(rows.X), rows.y, rows.groups
-        numbers, n_groups = group_numbers(formulas)
-        names = np.empty(n_groups, dtype=object)
-        names[numbers] = formulas
-        compositions, reasons, _ = parse_formulas(names.tolist())
+        n_formulas = len(rows.names)
+        compositions, reasons = rows.parsed_names
         bad = np.flatnonzero(reasons != "")
         unreadable = ""
         if len(bad):
-            unreadable = f"{len(bad)} of {n_groups} formulas cannot be read, such as "
-            unreadable += repr(names[bad[0]])
+            unreadable = f"{len(bad)} of {n_formulas} formulas cannot be read, such as "
+            unreadable += repr(rows.names.tolist()[bad[0]])
         return cls(
-            features,
-            targets,
-            names,
-            numbers,
+            check_features(rows.X),
+            rows.y,
+            rows.names,
+            rows.numbers,
             None if len(bad) else compositions.element_fractions() > 0,
             unreadable,
-            None if targets is None else _random_mae(targets, numbers, n_groups, seed),
+            None if rows.y is None else _random_mae(rows.y, rows.numbers, n_formulas, seed),
         )
 
     def first_rows(self, rows: IntArray) -> IntArray:
@@ -121,9 +116,9 @@ class AuditTable:
 
 def audit_split(
     folds: Iterable[Fold],
-    X: ArrayLike,
-    y: ArrayLike | None,
-    groups: ArrayLike,
+    X: ArrayLike | Rows,
+    y: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     *,
     settings: AuditSettings | None = None,
     progress: Progress = NO_PROGRESS,
@@ -136,20 +131,27 @@ def audit_split(
     folds : iterable of Fold
         Row numbers of the table.
     X, y, groups
-        The table, as in `AuditTable.of`, which also raises the same errors.
+        As in `Splitter.folds`; NaN is allowed, and targets that are not finite are unknown.
     settings : AuditSettings, optional
-        Thresholds, samples and what to leave out.
+        Thresholds and sizes of samples.
     progress : Progress
         Listener, one step per fold.
     name : str
-        What is audited.
+        Name of the split.
 
     Returns
     -------
     SplitAudit
+
+    Raises
+    ------
+    SplitError
+        If lengths differ, there is no feature or one is infinite, or a fold names a row that the
+        table does not have.
     """
     settings = settings or AuditSettings()
-    table = AuditTable.of(X, y, groups, seed=derive_seed(settings.seed, "random folds"))
+    rows = Rows.of(X, y, groups)
+    table = AuditTable.of(rows, seed=derive_seed(settings.seed, "random folds"))
     audits = []
     with progress.task(
         f"audit {name}".strip(), len(folds) if isinstance(folds, Sized) else None
@@ -159,7 +161,7 @@ def audit_split(
             task.advance()
     corrected = correct_holm(np.array([_or_nan(found.relation_p) for found in audits]))
     audits = [
-        found if found.relation_p is None else _label(replace(found, relation_p=float(p)), settings)
+        found if found.relation_p is None else label(replace(found, relation_p=float(p)), settings)
         for found, p in zip(audits, corrected, strict=True)
     ]
     return SplitAudit(name, len(table.X), table.random_mae, settings, tuple(audits))
@@ -181,8 +183,7 @@ def audit_fold(
         wrong = rows.min() if rows.min() < 0 else rows.max()
         raise SplitError(f"fold {fold.name!r} has row {wrong}; the table has {len(table.X)} rows")
     seed = derive_seed(settings.seed, "audit", fold.name)
-    missing: dict[str, str] = {}
-    measured = FoldAudit(
+    audit = FoldAudit(
         name=fold.name,
         n_train=len(fold.train),
         n_val=len(fold.val),
@@ -191,137 +192,123 @@ def audit_fold(
         n_unused=len(table.X) - len(np.unique(rows)),
         train_share=len(fold.train) / len(table.X) if len(table.X) else 0.0,
         note=fold.note,
-        missing=missing,
-        **_leaks(fold, table),
-        **_elements(fold, table, missing),
-        **_features(fold, table, settings, seed, missing),
-        **_targets(fold, table, missing),
-        **_relation(fold, table, settings, seed, missing),
     )
-    return _label(measured, settings)
+    audit = _add_leaks(audit, fold, table)
+    audit = _add_elements(audit, fold, table)
+    audit = _add_features(audit, fold, table, settings, seed)
+    audit = _add_targets(audit, fold, table)
+    return label(_add_relation(audit, fold, table, settings, seed), settings)
 
 
-def _label(measured: FoldAudit, settings: AuditSettings) -> FoldAudit:
-    findings = find(measured, settings)
-    return replace(
-        measured,
-        labels=tuple(dict.fromkeys(finding.label for finding in findings)),
-        reasons=tuple(f"{finding.label}: {finding.reason}" for finding in findings),
-        crossed=tuple(finding.setting for finding in findings if finding.setting),
-    )
+def _miss(audit: FoldAudit, *measures: str, reason: str) -> FoldAudit:
+    return replace(audit, missing=audit.missing | dict.fromkeys(measures, reason))
 
 
-def _leaks(fold: Fold, table: AuditTable) -> dict[str, Any]:
+def _add_leaks(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
     formulas = {part: np.unique(table.numbers[rows]) for part, rows in fold.parts.items()}
     others = np.concatenate([formulas[part] for part in ("train", "val", "target")])
     shared = np.intersect1d(formulas["test"], others)
     everywhere = np.concatenate(list(formulas.values())).astype(np.int64)
     once = np.concatenate([np.unique(rows) for rows in fold.parts.values()]).astype(np.int64)
-    return {
-        "shared_formulas": len(shared),
-        "shared_examples": tuple(str(name) for name in table.names[shared[:_N_EXAMPLES]]),
-        "val_shared_formulas": len(np.intersect1d(formulas["train"], formulas["val"])),
-        "formulas_in_two_parts": int((np.bincount(everywhere) > 1).sum()),
-        "rows_on_both_sides": int((np.bincount(once) > 1).sum()),
-    }
+    return replace(
+        audit,
+        shared_formulas=len(shared),
+        shared_examples=tuple(str(name) for name in table.names[shared[:_N_EXAMPLES]]),
+        val_shared_formulas=len(np.intersect1d(formulas["train"], formulas["val"])),
+        formulas_in_two_parts=int((np.bincount(everywhere) > 1).sum()),
+        rows_on_both_sides=int((np.bincount(once) > 1).sum()),
+    )
 
 
-def _unseen(table: AuditTable, train: IntArray, rows: IntArray) -> NDArray[np.bool_]:
+def _unseen(
+    table: AuditTable, elements: NDArray[np.bool_], train: IntArray, rows: IntArray
+) -> NDArray[np.bool_]:
     """Return which of `rows` has which element that no training row has, shape (n, 118)."""
-    assert table.elements is not None
-    seen = table.elements[np.unique(table.numbers[train])].any(axis=0)
-    return table.elements[table.numbers[rows]] & ~seen
+    seen = elements[np.unique(table.numbers[train])].any(axis=0)
+    return elements[table.numbers[rows]] & ~seen
 
 
-def _elements(fold: Fold, table: AuditTable, missing: dict[str, str]) -> dict[str, Any]:
+def _add_elements(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
     if table.elements is None:
-        missing["unseen_elements"] = table.unreadable
-        return {}
-    unseen = _unseen(table, fold.train, fold.test)
+        return _miss(audit, "unseen_elements", reason=table.unreadable)
+    unseen = _unseen(table, table.elements, fold.train, fold.test)
     counts = unseen.sum(axis=0)
     order = [z for z in np.argsort(-counts, kind="stable") if counts[z]]
-    return {
-        "unseen_elements": tuple(SYMBOLS[z + 1] for z in order),
-        "n_unseen": int(unseen.any(axis=1).sum()),
-    }
+    return replace(
+        audit,
+        unseen_elements=tuple(SYMBOLS[z + 1] for z in order),
+        n_unseen=int(unseen.any(axis=1).sum()),
+    )
 
 
-def _features(
-    fold: Fold, table: AuditTable, settings: AuditSettings, seed: int, missing: dict[str, str]
-) -> dict[str, Any]:
+def _add_features(
+    audit: FoldAudit, fold: Fold, table: AuditTable, settings: AuditSettings, seed: int
+) -> FoldAudit:
     train, test = (table.X[table.first_rows(rows)] for rows in (fold.train, fold.test))
-    found: dict[str, Any] = {}
+    n_max, sizes = settings.n_max, f"{len(train)} training and {len(test)} test formulas"
     points = np.vstack([train, test])
     if len(points) > 1 and not (np.nan_to_num(points) != np.nan_to_num(points[0])).any():
-        missing["distance_ratio"] = missing["auc"] = "no feature varies"
-        return found
+        return _miss(audit, "distance_ratio", "auc", reason="no feature varies")
     if len(test) < 1 or len(train) < 2:  # noqa: PLR2004  # a neighbour for each training formula
-        missing["distance_ratio"] = (
-            f"{len(train)} training and {len(test)} test formulas; at least 2 and 1 are needed"
-        )
+        reason = f"{sizes}; at least 2 and 1 are needed"
+        audit = _miss(audit, "distance_ratio", reason=reason)
     else:
         distances = distance_ratio(
-            train, test, n_queries=settings.n_max, n_references=settings.n_references, seed=seed
+            train, test, n_queries=n_max, n_references=settings.n_references, seed=seed
         )
-        found = {
-            "distance_ratio": distances.ratio,
-            "median_test": distances.median_test,
-            "median_train": distances.median_train,
-        }
+        audit = replace(
+            audit,
+            distance_ratio=distances.ratio,
+            median_test=distances.median_test,
+            median_train=distances.median_train,
+        )
     if not settings.classifier:
-        missing["auc"] = "switched off by classifier = false"
-    elif min(len(train), len(test)) < _MIN_CLASS:
-        missing["auc"] = (
-            f"{len(train)} training and {len(test)} test formulas; at least {_MIN_CLASS} of each "
-            f"are needed"
-        )
-    else:
-        told = two_sample(train, test, n_max=settings.n_max, seed=seed)
-        found |= {"auc": told.auc, "auc_low": told.low, "auc_high": told.high}
-        found |= {"ess": told.ess, "ess_share": told.ess_share}
-    return found
+        return _miss(audit, "auc", reason="switched off by classifier = false")
+    if min(len(train), len(test)) < _MIN_CLASS:
+        return _miss(audit, "auc", reason=f"{sizes}; at least {_MIN_CLASS} of each are needed")
+    found = two_sample(train, test, n_max=n_max, seed=seed)
+    return replace(
+        audit,
+        auc=found.auc,
+        auc_low=found.low,
+        auc_high=found.high,
+        ess=found.ess,
+        ess_share=found.ess_share,
+    )
 
 
-def _targets(fold: Fold, table: AuditTable, missing: dict[str, str]) -> dict[str, Any]:
+def _add_targets(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
     train, test = (table.with_target(rows) for rows in (fold.train, fold.test))
-    if table.y is None or not len(train) or not len(test):
-        missing["wasserstein"] = missing["dummy_mae"] = (
-            "there are no targets"
-            if table.y is None
-            else f"{len(train)} training and {len(test)} test rows with a target; one of each is "
-            f"needed"
-        )
-        return {}
+    if table.y is None:
+        return _miss(audit, "wasserstein", "dummy_mae", reason="there are no targets")
+    if not len(train) or not len(test):
+        reason = f"{len(train)} training and {len(test)} test rows with a target; one of each is "
+        return _miss(audit, "wasserstein", "dummy_mae", reason=reason + "needed")
     wasserstein, ks = target_shift(table.y[train], table.y[test])
     error = _dummy_mae(table.y[train], table.y[test])
-    found = {"wasserstein": wasserstein, "ks": ks, "dummy_mae": error}
+    audit = replace(audit, wasserstein=wasserstein, ks=ks, dummy_mae=error)
     if not table.random_mae:
-        missing["dummy_over_random"] = f"the error of random folds is {table.random_mae}"
-    else:
-        found["dummy_over_random"] = error / table.random_mae
-    return found
+        reason = f"the error of random folds is {table.random_mae}"
+        return _miss(audit, "dummy_over_random", reason=reason)
+    return replace(audit, dummy_over_random=error / table.random_mae)
 
 
-def _relation(
-    fold: Fold, table: AuditTable, settings: AuditSettings, seed: int, missing: dict[str, str]
-) -> dict[str, Any]:
-    if not settings.relation or table.y is None:
-        missing["relation_shift"] = (
-            "there are no targets" if settings.relation else "switched off by relation = false"
-        )
-        return {}
-    tested, n_unlike = compare_relation(
+def _add_relation(
+    audit: FoldAudit, fold: Fold, table: AuditTable, settings: AuditSettings, seed: int
+) -> FoldAudit:
+    if not settings.relation:
+        return _miss(audit, "relation_shift", reason="switched off by relation = false")
+    if table.y is None:
+        return _miss(audit, "relation_shift", reason="there are no targets")
+    found, n_unlike = compare_relation(
         table, fold.train, fold.test, n_max=settings.n_relation, seed=seed
     )
-    found: dict[str, Any] = {
-        "n_supported": tested.n_supported,
-        "share_supported": tested.share_supported,
-    }
-    if not tested.tested:
+    audit = replace(audit, n_supported=found.n_supported, share_supported=found.share_supported)
+    if not found.tested:
         further = f"; {n_unlike} further test formulas have elements that training lacks"
-        missing["relation_shift"] = tested.reason + (further if n_unlike else "")
-        return found
-    return found | {"relation_shift": tested.shift, "relation_p": tested.p_value}
+        reason = found.reason + (further if n_unlike else "")
+        return _miss(audit, "relation_shift", reason=reason)
+    return replace(audit, relation_shift=found.shift, relation_p=found.p_value)
 
 
 def compare_relation(
@@ -332,7 +319,7 @@ def compare_relation(
     Parameters
     ----------
     table : AuditTable
-        With targets; rows without one do not count.
+        With targets; rows without a target are not used.
     train, test : ndarray of int
         Row numbers.
     n_max, seed
@@ -341,17 +328,18 @@ def compare_relation(
     Returns
     -------
     result : ResidualTest
-        Test formulas with an element that training lacks count as not supported: nothing says how
-        such an element acts, however near its row may seem.
+        Test formulas with an element that training lacks count as not supported: however near
+        their features are, the training rows hold no information on such an element.
     n_unlike : int
-        How many these are.
+        Number of such formulas.
     """
     known, asked = (table.first_rows(table.with_target(rows)) for rows in (train, test))
     n_test, n_unlike = len(asked), 0
     if table.elements is not None:
-        unlike = _unseen(table, train, asked).any(axis=1)
+        unlike = _unseen(table, table.elements, train, asked).any(axis=1)
         n_unlike, asked = int(unlike.sum()), asked[~unlike]
-    assert table.y is not None
+    if table.y is None:
+        raise SplitError("the residual test needs targets: pass y")
     result = residual_test(
         table.X[known], table.y[known], table.X[asked], table.y[asked], n_max=n_max, seed=seed
     )

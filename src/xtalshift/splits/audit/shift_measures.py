@@ -1,4 +1,4 @@
-"""How far test rows lie from training rows: distances, a two-sample classifier, the targets."""
+"""Measures of shift: distances, a two-sample classifier, targets, residuals of a model."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata, wasserstein_distance
-from sklearn.ensemble import ExtraTreesClassifier
+from scipy.stats import mannwhitneyu, norm, rankdata, wasserstein_distance
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
+from xtalshift.importance.density_ratio import effective_sample_size, standardise
 from xtalshift.seeding import derive_seed
-from xtalshift.splits.grouped_rows import IntArray
+from xtalshift.splits.splitter import IntArray
 
 __all__ = [
     "DistanceShift",
+    "ResidualTest",
     "TwoSample",
     "delong",
     "distance_ratio",
     "nearest",
+    "residual_test",
     "sample",
-    "standardise",
     "target_shift",
     "two_sample",
 ]
@@ -30,7 +32,9 @@ FloatArray = NDArray[np.float64]
 
 _N_TREES = 200
 _LEAF = 5
-"""Both sides weigh the same, and a leaf as much as so many points, counted in the smaller side."""
+"""Both sides have the same total weight; a leaf has at least that of this many points of the
+smaller side."""
+_N_REGRESSION_TREES = 100
 
 
 class DistanceShift(NamedTuple):
@@ -52,21 +56,20 @@ class DistanceShift(NamedTuple):
 
 
 class TwoSample(NamedTuple):
-    """How well a classifier tells test from training points.
+    """How well a classifier separates test from training points.
 
     Attributes
     ----------
     auc : float
-        Area under the ROC curve: 0.5 cannot tell, 1 no overlap.
+        Area under the ROC curve: 0.5 if both sides look the same, 1 without overlap.
     low, high : float
         Its 95 % interval.
     ess : float
-        How many training points would be as good as the training set is for the test
-        distribution.
+        Effective number of training points for the test distribution.
     ess_share : float
-        The same over the number of training points, at least one of those that were classified.
+        The same over the number of training points; at least one of the classified points.
     n_train, n_test : int
-        Points that were classified.
+        Classified points of either side.
     """
 
     auc: float
@@ -78,41 +81,40 @@ class TwoSample(NamedTuple):
     n_test: int
 
 
+class ResidualTest(NamedTuple):
+    """Comparison of residuals; shift and p-value are NaN if there were too few rows to test.
+
+    Attributes
+    ----------
+    tested : bool
+        Whether there were enough rows.
+    reason : str
+        Why not; ``""`` if there were.
+    n_supported : int
+        Test rows (of those drawn) with training rows nearby.
+    share_supported : float
+        The same over the test rows drawn.
+    shift : float
+        Median residual (target minus prediction) of supported test rows minus that of training
+        rows near them, over the standard deviation of the latter.
+    p_value : float
+        Two-sided Mann-Whitney test of the two sets of residuals, taken as independent. Residuals
+        of similar materials are not quite independent, so a small p alone proves little.
+    """
+
+    tested: bool
+    reason: str
+    n_supported: int
+    share_supported: float
+    shift: float = np.nan
+    p_value: float = np.nan
+
+
 def sample(n: int, n_max: int, seed: int) -> IntArray:
     """Return at most `n_max` of the numbers 0 to n - 1, drawn at random, ascending."""
     if n <= n_max:
         return np.arange(n, dtype=np.int64)
     return np.sort(np.random.default_rng(seed).choice(n, n_max, replace=False)).astype(np.int64)
-
-
-def standardise(train: NDArray[Any], *others: NDArray[Any]) -> tuple[FloatArray, ...]:
-    """Scale columns by the mean and standard deviation of the training points.
-
-    Parameters
-    ----------
-    train : ndarray of float, shape (n, d)
-        Features, finite or NaN.
-    *others : ndarray of float, shape (m, d)
-        Further points.
-
-    Returns
-    -------
-    tuple of ndarray of float64, shapes (n, k) and (m, k)
-        Columns that are constant in `train` (or all NaN) are dropped, and if none is left there
-        is one of zeros; NaN becomes 0, the mean.
-    """
-    known = np.isfinite(train)
-    counts = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, train, 0.0).sum(axis=0) / counts
-    deviation = np.sqrt((np.where(known, train - mean, 0.0) ** 2).sum(axis=0) / counts)
-    # a column of equal numbers may miss 0 by a rounding error
-    kept = deviation > 1e-12 * np.abs(mean)
-    if not kept.any():
-        return tuple(np.zeros((len(points), 1)) for points in (train, *others))
-    return tuple(
-        np.nan_to_num((points[:, kept] - mean[kept]) / deviation[kept], nan=0.0)
-        for points in (train, *others)
-    )
 
 
 def nearest(
@@ -153,7 +155,7 @@ def distance_ratio(
     n_references: int = 20000,
     seed: int,
 ) -> DistanceShift:
-    """Compare how far test points lie from training points with how far those lie apart.
+    """Compare the distances of test to training points with those between training points.
 
     Parameters
     ----------
@@ -162,9 +164,9 @@ def distance_ratio(
     n_queries : int
         Points of either side whose distances are measured.
     n_references : int
-        Training points among which the nearest is sought, the same for both sides.
+        Training points that are searched, the same for both sides.
     seed : int
-        Decides which points are drawn.
+        Draws the points.
 
     Returns
     -------
@@ -187,23 +189,21 @@ def distance_ratio(
 def two_sample(
     train: NDArray[Any], test: NDArray[Any], *, n_max: int = 2000, seed: int
 ) -> TwoSample:
-    """Train a classifier to tell test from training points and ask it about unseen ones.
+    """Train a classifier to separate test from training points, and score it on unseen points.
 
-    Extremely randomised trees, with both sides given the same weight; every point is judged by
-    the trees that did not see it (out of bag). A logistic curve makes their votes probabilities p
-    of belonging to the test points, and the training points weighted with p / (1 - p) would follow
-    the test distribution; their effective number is (sum w)^2 / sum w^2 (Kish, Survey Sampling,
-    1965).
+    Extremely randomised trees, with the same total weight for both sides; every point is scored by
+    the trees that were not trained on it (out of bag). A logistic curve turns their votes into
+    probabilities p of a test point. Training points with the weights p / (1 - p) would follow the
+    test distribution; their effective number is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
 
     Parameters
     ----------
     train, test : ndarray of float, shapes (n, d) and (m, d)
-        Features, finite or NaN, one row per formula; fewer than about 10 points of a side say
-        nothing.
+        Features, finite or NaN, one row per formula; at least about 10 points of each side.
     n_max : int
-        Points of either side that are used.
+        Most points of either side that are used.
     seed : int
-        Decides which points are drawn, and the trees.
+        Seed of the draw and of the trees.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def two_sample(
         points[sample(len(points), n_max, derive_seed(seed, name))]
         for name, points in (("train", train), ("test", test))
     ]
-    # of both sides together: a column that varies only between them tells them apart
+    # scaled by both sides together: a column that varies only between them separates them
     (points,) = standardise(np.concatenate(sides))
     is_test = np.repeat([False, True], [len(side) for side in sides])
     forest = ExtraTreesClassifier(
@@ -227,10 +227,9 @@ def two_sample(
     )
     votes = forest.fit(points, is_test).oob_decision_function_[:, 1]
     auc, variance = delong(votes[is_test], votes[~is_test])
-    # A point is judged by trees that were trained on the others and helped to train the trees that
-    # judge the others, so their scores depend on each other. Twice the variance of independent
-    # scores gives the scatter seen on random splits (no derivation); under a shift the interval is
-    # too wide rather than too narrow.
+    # Each point also helps to train the trees that score the others, so the scores depend on each
+    # other. Twice the variance of independent scores gives the scatter seen on random splits (an
+    # empirical factor); under a shift the interval is too wide rather than too narrow.
     margin = float(norm.ppf(0.975) * np.sqrt(2 * variance))
     share = _effective_share(votes, is_test)
     return TwoSample(
@@ -247,9 +246,9 @@ def two_sample(
 def _effective_share(votes: FloatArray, is_test: NDArray[np.bool_]) -> float:
     """Return the effective number of training points over their number.
 
-    The votes themselves scatter so much with few test points that their ratio would show a shift
-    on every random split; the curve has one slope to fit, which is small there. With about 25
-    points of a side the share still falls to 0.4 by chance.
+    With few test points the votes scatter so much that their ratio would show a shift on every
+    random split; the curve fits one slope only, which is small there. With about 25 points of a
+    side the share still falls to 0.4 by chance.
     """
     smooth = 1 / _N_TREES  # as if one more tree had voted for either side
     log_odds = np.log((votes + smooth) / (1 - votes + smooth))
@@ -257,14 +256,14 @@ def _effective_share(votes: FloatArray, is_test: NDArray[np.bool_]) -> float:
     curve = LogisticRegression(C=100.0, class_weight="balanced").fit(scaled, is_test)
     weights = np.exp(curve.decision_function(scaled))
     train, test = weights[~is_test], weights[is_test]
-    # With right weights their mean over test points is sum w^2 / sum w, so that the two agree.
-    # Without overlap no training point has a large weight and all look alike: only test tells.
-    share = min(train.mean() ** 2 / (train**2).mean(), train.mean() / test.mean())
-    return float(max(share, 1 / len(train)))  # the curve is not to be believed beyond one point
+    # With correct weights their mean over test points is sum w^2 / sum w, so that both terms agree.
+    # Without overlap no training point has a large weight, and only the second term shows it.
+    share = min(effective_sample_size(train) / len(train), train.mean() / test.mean())
+    return float(max(share, 1 / len(train)))  # the curve cannot resolve less than one point
 
 
 def delong(positive: FloatArray, negative: FloatArray) -> tuple[float, float]:
-    """Return the area under the ROC curve and its variance.
+    """Return the area under the ROC curve and its variance, which scikit-learn does not give.
 
     The placement of a positive point is the share of negative points below it (ties count half),
     and the other way round; the area is the mean placement, and its variance follows from the
@@ -306,8 +305,91 @@ def target_shift(y_train: FloatArray, y_test: FloatArray) -> tuple[float, float]
     distance = float(wasserstein_distance(y_train, y_test))
     values = np.concatenate([y_train, y_test])
     below = [np.searchsorted(np.sort(y), values, "right") / len(y) for y in (y_train, y_test)]
-    ks = float(np.abs(below[0] - below[1]).max())  # SciPy's warns of its p-value with few points
+    ks = float(np.abs(below[0] - below[1]).max())  # scipy.stats.ks_2samp warns for single points
     deviation = float(np.std(y_train))
     if deviation == 0:
         return (0.0 if distance == 0 else np.inf), ks
     return distance / deviation, ks
+
+
+def residual_test(
+    X_train: NDArray[Any],
+    y_train: FloatArray,
+    X_test: NDArray[Any],
+    y_test: FloatArray,
+    *,
+    n_max: int = 5000,
+    seed: int,
+    min_supported: int = 20,
+) -> ResidualTest:
+    """Test whether P(y|x) differs where test and training rows have similar features.
+
+    A forest is fitted to the training rows and predicts each of them out of bag. A test row is
+    supported if its nearest training row is no farther than 95 % of the training rows are from
+    their own nearest one; elsewhere a change of the function cannot be separated from missing data.
+    Residuals of supported test rows are compared with those of the training rows nearest to them,
+    so that a noisy region is compared with itself.
+
+    The test finds a shift of location only, not a larger scatter about the same median. Rows
+    selected by their target (a tail) have another P(y|x) too, and give a shift as well.
+
+    Parameters
+    ----------
+    X_train, X_test : ndarray of float, shapes (n, d) and (m, d)
+        Features, finite or NaN, one row per formula.
+    y_train, y_test : ndarray of float, shapes (n,) and (m,)
+        Finite targets in any unit.
+    n_max : int
+        Most rows of either side that are used.
+    seed : int
+        Seed of the draw and of the trees.
+    min_supported : int
+        Fewest supported test rows, and fewest training rows near them, for a test.
+
+    Returns
+    -------
+    ResidualTest
+    """
+    if min(len(y_train), len(y_test)) < min_supported:
+        return ResidualTest(
+            False,
+            f"{len(y_train)} training and {len(y_test)} test formulas with a target; at least "
+            f"{min_supported} of each are needed",
+            0,
+            0.0,
+        )
+    rows = sample(len(y_train), n_max, derive_seed(seed, "train"))
+    queries = sample(len(y_test), n_max, derive_seed(seed, "test"))
+    known, asked = standardise(X_train[rows], X_test[queries])
+    own, _ = nearest(known, known, np.arange(len(known)))
+    distances, neighbours = nearest(asked, known)
+    supported = distances <= np.quantile(own, 0.95)
+    near = np.unique(neighbours[supported])  # one residual counts once
+    found = (int(supported.sum()), float(supported.mean()))
+    if min(found[0], len(near)) < min_supported:
+        return ResidualTest(
+            False,
+            f"{found[0]} of {len(queries)} test formulas have training formulas nearby, and "
+            f"{len(near)} training formulas are nearest to these; at least {min_supported} of "
+            "each are needed",
+            *found,
+        )
+    forest = ExtraTreesRegressor(
+        _N_REGRESSION_TREES,
+        max_features=1 / 3,
+        min_samples_leaf=2,
+        bootstrap=True,
+        oob_score=True,
+        random_state=derive_seed(seed, "trees"),
+        n_jobs=1,
+    ).fit(known, y_train[rows])
+    reference = (y_train[rows] - forest.oob_prediction_)[near]
+    residuals = (y_test[queries] - forest.predict(asked))[supported]
+    scatter = float(np.std(reference))
+    if scatter <= 1e-12 * max(1.0, float(np.abs(y_train).max())):
+        return ResidualTest(
+            False, f"the {len(near)} training residuals nearby are all the same", *found
+        )
+    shift = float(np.median(residuals) - np.median(reference)) / scatter
+    p_value = float(mannwhitneyu(residuals, reference, method="asymptotic").pvalue)
+    return ResidualTest(True, "", *found, shift, p_value)

@@ -16,20 +16,13 @@ from reference.cal_problems import (
     vector,
 )
 from xtalshift.errors import ConfigError
-from xtalshift.nn import (
-    AlignedConfig,
-    AlignedTraining,
-    Checkpoint,
-    ERMConfig,
-    ERMTraining,
-    IRNet,
-    Rows,
-    copy_parameters,
-    coral_loss,
-    mean_loss,
-    mmd_loss,
-    run_training,
-)
+from xtalshift.nn.checkpoint import Checkpoint
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet, copy_parameters
+from xtalshift.nn.objectives.alignment import AlignedConfig, AlignedTraining, coral_loss, mmd_loss
+from xtalshift.nn.rows import Rows, mean_loss
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import run_training
 
 LOSSES = {"coral": coral_loss, "mmd": mmd_loss}
 WHOLE = {"epochs": 6, "batch_size": 100, "learning_rate": 1e-2, "weight_decay": 0.0}

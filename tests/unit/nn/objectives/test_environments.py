@@ -3,8 +3,12 @@
 import torch
 
 from reference.cal_problems import seeded, vector
-from xtalshift.nn import GroupWeights, environment_risks, vrex_loss
-from xtalshift.nn.objectives.environments import draw_balanced
+from xtalshift.nn.objectives.environments import (
+    GroupWeights,
+    draw_balanced,
+    environment_risks,
+    vrex_loss,
+)
 
 LOSSES, LABELS = vector(1.0, 2.0, 4.0, 6.0), torch.tensor([0, 0, 2, 2])
 

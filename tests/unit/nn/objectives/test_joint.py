@@ -14,8 +14,10 @@ from reference.cal_problems import (
     make_rows,
     seeded,
 )
-from xtalshift.nn import ERMConfig, Rows, copy_parameters, mean_loss
-from xtalshift.nn.objectives.joint import JointTraining, draw_batches
+from xtalshift.nn.irnet import copy_parameters
+from xtalshift.nn.objectives.joint import JointTraining
+from xtalshift.nn.rows import Rows, draw_batches, mean_loss
+from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import run_training
 
 RATE = 1e-3

@@ -5,8 +5,8 @@ import torch
 from scipy.stats import beta, kstest
 
 from reference.cal_problems import seeded, vector
-from xtalshift.nn import Rows, draw_partners, mix_rows
-from xtalshift.nn.objectives.mixup import draw_beta
+from xtalshift.nn.objectives.mixup import draw_beta, draw_partners, mix_rows
+from xtalshift.nn.rows import Rows
 
 
 @pytest.mark.parametrize("weighted", [False, True])

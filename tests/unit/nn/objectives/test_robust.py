@@ -11,40 +11,40 @@ from reference.cal_problems import (
     seeded,
 )
 from xtalshift.errors import ConfigError
-from xtalshift.nn import (
-    Checkpoint,
-    ERMConfig,
-    ERMTraining,
-    GroupWeights,
-    IRNet,
-    RobustConfig,
-    RobustTraining,
-    Rows,
+from xtalshift.experimental.divergence_balls import (
+    RADII,
+    DivergenceBallConfig,
+    DivergenceBallTraining,
     chi2_weights,
-    copy_parameters,
-    cvar_weights,
-    environment_risks,
     kl_weights,
-    mean_loss,
-    mix_rows,
-    row_losses,
-    run_training,
+)
+from xtalshift.nn.checkpoint import Checkpoint, copy_state
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.irnet import IRNet, copy_parameters
+from xtalshift.nn.objectives import robust as robust_module
+from xtalshift.nn.objectives.environments import (
+    GroupWeights,
+    draw_balanced,
+    environment_risks,
     vrex_loss,
 )
-from xtalshift.nn.checkpoint import copy_state
-from xtalshift.nn.objectives import robust as robust_module
-from xtalshift.nn.objectives.environments import draw_balanced
-from xtalshift.nn.objectives.robust import STRENGTHS
+from xtalshift.nn.objectives.mixup import mix_rows
+from xtalshift.nn.objectives.robust import STRENGTHS, RobustConfig, RobustTraining, cvar_weights
+from xtalshift.nn.rows import Rows, mean_loss, row_losses
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import run_training
 
 WORST = {"cvar": cvar_weights, "chi2": chi2_weights, "kl": kl_weights}
 # one batch per epoch
 WHOLE = {"epochs": 6, "batch_size": 100, "learning_rate": 1e-2, "weight_decay": 0.0}
-OBJECTIVES = sorted(STRENGTHS)
+OBJECTIVES = sorted({**STRENGTHS, **RADII})
+KINDS = (RobustConfig, RobustTraining)
 
 
 def training(model, rows, objective, *, seed=5, sample=None, **changes):
-    config = RobustConfig(**{"objective": objective, **WHOLE, **changes})
-    return RobustTraining(model, rows, config, seeded(seed), sample=sample)
+    kinds = (DivergenceBallConfig, DivergenceBallTraining) if objective in RADII else KINDS
+    config = kinds[0](**{"objective": objective, **WHOLE, **changes})
+    return kinds[1](model, rows, config, seeded(seed), sample=sample)
 
 
 def gradients(run):
@@ -109,12 +109,11 @@ def test_without_robustness_it_is_plain_training(objective, strength, weighted):
     states = []
     for kind in ("robust", "plain"):
         model = make_model("irnet", dropout=0.3)
-        config = RobustConfig(
-            objective=objective, strength=strength, epochs=3, batch_size=8, learning_rate=1e-2
-        )
+        options = {"strength": strength, "epochs": 3, "batch_size": 8}
         plain = ERMConfig(epochs=3, batch_size=8, learning_rate=1e-2)
         run = (
-            RobustTraining(model, rows, config, seeded(2)) if kind == "robust"
+            training(model, rows, objective, seed=2, weight_decay=1e-2, **options)
+            if kind == "robust"
             else ERMTraining(model, rows, plain, seeded(2))
         )  # fmt: skip
         for epoch in range(3):
@@ -281,12 +280,18 @@ def test_vrex_has_its_penalty_after_the_first_tenth_and_selects_only_then():
 
 @pytest.mark.parametrize(
     ("objective", "strength"),
-    [("cvar", 0.0), ("cvar", 1.5), ("chi2", -1.0), ("kl", float("nan")), ("c-mixup", 0.0),
+    [("cvar", 0.0), ("cvar", 1.5), ("c-mixup", 0.0),
      ("group-dro", -0.1), ("v-rex", float("inf"))],
 )  # fmt: skip
 def test_a_wrong_strength_is_named(objective, strength):
     with pytest.raises(ConfigError, match=f"strength = {strength}.*{objective}"):
         RobustConfig.from_dict({"objective": objective, "strength": strength})
+
+
+def test_a_wrong_radius_is_named():
+    for radius in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=f"'strength' = {radius}"):
+            DivergenceBallConfig.from_dict({"objective": "chi2", "strength": radius})
 
 
 def test_missing_environments_are_named():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, NonlinearConstraint, linprog, minimize
 
 from reference.cal_problems import seeded, vector
-from xtalshift.nn import chi2_weights, cvar_weights, kl_weights
+from xtalshift.experimental.divergence_balls import chi2_weights, kl_weights
+from xtalshift.nn.objectives.robust import cvar_weights
 
 WORST = {"cvar": cvar_weights, "chi2": chi2_weights, "kl": kl_weights}
 

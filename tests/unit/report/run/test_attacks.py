@@ -7,9 +7,16 @@ import pytest
 from reference.cal_problems import problem, seeded
 from xtalshift.cal import CALConfig, train_cal
 from xtalshift.nn import TrainingData
-from xtalshift.report import build_payload, write_report
-from xtalshift.report.run.attacks import ATTACK_COLUMNS, attack_curves, attack_sizes, last_attacks
-from xtalshift.report.shared.figures import build_figures
+from xtalshift.report import build_run_report, write_report
+from xtalshift.report.run.attacks import (
+    ATTACK_COLUMNS,
+    AttackSize,
+    Curve,
+    attack_curves,
+    attack_sizes,
+    last_attacks,
+)
+from xtalshift.report.run.run_figures import build_figures
 
 NEW = ("adversarial_loss", "weight_p10", "weight_median", "weight_p90", "weights_frozen")
 NEW += ("hard_share",)
@@ -48,22 +55,22 @@ HISTORIES = [
 
 @pytest.fixture
 def report(results, rewrite, folder):
-    """Return the payload of a run with these histories."""
+    """Return the page_data of a run with these histories."""
 
     def build(histories):
         rewrite(results | {"histories": histories})
-        return build_payload(folder)
+        return build_run_report(folder)
 
     return build
 
 
-def attack_cautions(payload):
-    return [item["text"] for item in payload["cautions"] if "attack of" in item["text"]]
+def attack_cautions(page_data):
+    return [item.text for item in page_data.cautions if "attack of" in item.text]
 
 
-def panel(payload, title):
-    (found,) = (one for one in build_figures(payload)["attack"] if one["title"] == title)
-    return found["figure"]
+def panel(page_data, title):
+    (found,) = (one for one in build_figures(page_data)["attack"] if one.title == title)
+    return {"data": found.data, "layout": found.layout}
 
 
 def lines(figure, method="cal"):
@@ -72,55 +79,55 @@ def lines(figure, method="cal"):
 
 
 def test_seeds_are_averaged_but_extremes_stay_extremes(report):
-    cal, control = report(HISTORIES)["attack_curves"]
-    assert (cal["method"], cal["split"], cal["seeds"]) == ("cal", "all", 2)
-    assert cal["epoch"] == [0, 1, 2]
-    assert cal["displacement_rms"] == [None, pytest.approx(0.15), 0.3]
-    assert cal["displacement_max"] == [None, 0.8, 1.2]
-    assert cal["gain_share"] == [None, pytest.approx((0.5 + 0.1) / 2 / 2), 0.5]
-    assert [cal["weight_min"], cal["weight_max"]] == [[None, 1.0, 2.0], [None, 5.0, 10.0]]
-    assert cal["weight_median"] == [None, 3.0, 6.0]
-    assert cal["hard_share"] == [None, 0.25, 0.25]
-    assert (control["displacement_rms"], control["gain_share"]) == ([None, 0.0], [None, 0.0])
+    cal, control = report(HISTORIES).attack_curves
+    assert (cal.method, cal.split, cal.seed) == ("cal", "all", None)
+    assert cal.epoch == [0, 1, 2]
+    assert cal.columns["displacement_rms"] == [None, pytest.approx(0.15), 0.3]
+    assert cal.columns["displacement_max"] == [None, 0.8, 1.2]
+    assert cal.columns["gain_share"] == [None, pytest.approx((0.5 + 0.1) / 2 / 2), 0.5]
+    assert [cal.columns["weight_min"], cal.columns["weight_max"]] == [
+        [None, 1.0, 2.0],
+        [None, 5.0, 10.0],
+    ]
+    assert cal.columns["weight_median"] == [None, 3.0, 6.0]
+    assert cal.columns["hard_share"] == [None, 0.25, 0.25]
+    assert (control.columns["displacement_rms"], control.columns["gain_share"]) == (
+        [None, 0.0],
+        [None, 0.0],
+    )
 
 
 def test_the_smallest_and_largest_weight_are_those_of_any_seed():
     def curve(seed, low, high):
-        key = {"method": "cal", "split": "all", "seed": seed, "epoch": [0]}
-        return key | {"displacement_rms": [0.1], "weight_min": [low], "weight_max": [high]}
+        columns = {"displacement_rms": [0.1], "weight_min": [low], "weight_max": [high]}
+        return Curve("cal", "all", seed, [0], columns)
 
     (merged,) = attack_curves([curve(0, 3.0, 4.0), curve(1, 2.0, 9.0)])
-    assert (merged["weight_min"], merged["weight_max"]) == ([2.0], [9.0])
+    assert (merged.columns["weight_min"], merged.columns["weight_max"]) == ([2.0], [9.0])
 
 
 def test_trainings_without_attack_have_no_curves():
-    plain = {"method": "erm", "split": "all", "seed": 0, "epoch": [0], "train_loss": [1.0]}
+    plain = Curve("erm", "all", 0, [0], {"train_loss": [1.0]})
     assert attack_curves([plain]) == attack_sizes([plain]) == last_attacks([plain]) == []
 
 
 def test_sizes_are_the_largest_move_and_the_mean_gain_over_the_mean_loss(report):
-    cal, control = report(HISTORIES)["attack_sizes"]
-    assert cal == {
-        "method": "cal",
-        "displacement": 0.3,
-        "gain": pytest.approx(1.6 / 3),
-        "loss": 2.0,
-        "gain_share": pytest.approx(0.8 / 3),
-    }
-    assert (control["displacement"], control["gain_share"]) == (0.0, 0.0)
+    cal, control = report(HISTORIES).attack_sizes
+    assert cal == AttackSize("cal", 0.3, pytest.approx(1.6 / 3), 2.0, pytest.approx(0.8 / 3))
+    assert (control.displacement, control.gain_share) == (0.0, 0.0)
 
 
 def test_the_last_values_are_of_the_last_attacked_epoch(report):
-    cal, early, _ = report(HISTORIES)["attacks"]
-    assert [cal[key] for key in ("seed", "displacement_rms", "gain_share")] == [0, 0.3, 0.5]
-    assert [early[key] for key in ("seed", "weight_median", "gain_share")] == [1, 3.0, 0.05]
+    cal, early, _ = report(HISTORIES).attacks
+    assert (cal.seed, cal.values["displacement_rms"], cal.values["gain_share"]) == (0, 0.3, 0.5)
+    assert (early.seed, early.values["weight_median"], early.values["gain_share"]) == (1, 3.0, 0.05)
 
 
 def test_an_epoch_without_a_measured_gain_or_loss_is_a_gap(report):
     epochs = attacked(1, 0.1, None), attacked(2, 0.1, 0.5), attacked(3, 0.1, 0.5, loss=0.0)
-    payload = report([training("cal", 0, *epochs)])
-    assert payload["attack_curves"][0]["gain_share"] == [None, None, 0.25, None]
-    assert payload["attack_sizes"][0]["gain_share"] == 0.25
+    page_data = report([training("cal", 0, *epochs)])
+    assert page_data.attack_curves[0].columns["gain_share"] == [None, None, 0.25, None]
+    assert page_data.attack_sizes[0].gain_share == 0.25
 
 
 def test_the_columns_are_those_that_a_real_training_records(report):
@@ -130,20 +137,20 @@ def test_the_columns_are_those_that_a_real_training_records(report):
     history = train_cal(model, TrainingData(rows, rows), config, seeded()).history
     ordinary = {"epoch", "phase", "train_loss", "val_mae"}
     assert set(history[1]) - ordinary == set(ATTACK_COLUMNS)
-    payload = report([{"method": "cal", "split": "all", "seed": 0, "epochs": history}])
-    (size,) = payload["attack_sizes"]
-    assert 0.01 < size["displacement"] <= 0.1 * (1 + 1e-6)  # the radius of the preset
-    assert size["gain"] == history[1]["attack_loss_gain"]
-    assert len(build_figures(payload)["attack"]) == 4
+    page_data = report([{"method": "cal", "split": "all", "seed": 0, "epochs": history}])
+    (size,) = page_data.attack_sizes
+    assert 0.01 < size.displacement <= 0.1 * (1 + 1e-6)  # the radius of the preset
+    assert size.gain == history[1]["attack_loss_gain"]
+    assert len(build_figures(page_data)["attack"]) == 4
 
 
 def test_sentences_state_the_numbers(report):
-    assert report(HISTORIES)["attack_sentences"] == [
+    assert report(HISTORIES).attack_sentences == [
         (
             "cal moves features by up to 0.300 standard deviations (root mean square of an epoch) "
             "and gains 0.533 of an adversarial loss of 2.00 (27 %, means over epochs)."
         ),
-        "cal-eps0, the control, moves nothing, as it should.",
+        "cal-eps0, the control, moves no features, as intended.",
     ]
 
 
@@ -158,17 +165,17 @@ def test_an_attack_that_moves_and_gains_is_no_caution_nor_is_the_control(report)
             0.002,
             0.01,
             (
-                "The attack of cal never moves features by more than 0.00200 standard deviations "
-                "(root mean square) and gains 0.0100 of an adversarial loss of 2.00 (0.5 %, "
-                "means over epochs). It does nothing: cal trains on practically unchanged rows."
+                "The attack of cal moves features by at most 0.00200 standard deviations (root "
+                "mean square) and gains 0.0100 of an adversarial loss of 2.00 (0.5 %, "
+                "means over epochs): cal trains on practically unchanged rows."
             ),
         ),
         (
             0.002,
             0.1,
             (
-                "The attack of cal never moves features by more than 0.00200 standard deviations "
-                "(root mean square) and gains 0.100 of an adversarial loss of 2.00 (5.0 %, "
+                "The attack of cal moves features by at most 0.00200 standard deviations (root "
+                "mean square) and gains 0.100 of an adversarial loss of 2.00 (5.0 %, "
                 "means over epochs): cal trains on practically unchanged rows."
             ),
         ),
@@ -176,17 +183,17 @@ def test_an_attack_that_moves_and_gains_is_no_caution_nor_is_the_control(report)
             0.1,
             0.01,
             (
-                "The attack of cal does nothing to the loss, although it moves features by up to "
-                "0.100 standard deviations (root mean square): it gains 0.0100 of an adversarial "
-                "loss of 2.00 (0.5 %, means over epochs)."
+                "The attack of cal hardly changes the loss: it moves features by up to 0.100 "
+                "standard deviations (root mean square) and gains 0.0100 of an adversarial loss of "
+                "2.00 (0.5 %, means over epochs)."
             ),
         ),
         (0.01, 0.02, None),  # at both levels
     ],
 )
 def test_an_attack_that_does_practically_nothing_is_a_caution(report, rms, gain, text):
-    payload = report([training("cal", 0, attacked(1, rms, gain)), HISTORIES[2]])
-    assert attack_cautions(payload) == ([text] if text else [])
+    page_data = report([training("cal", 0, attacked(1, rms, gain)), HISTORIES[2]])
+    assert attack_cautions(page_data) == ([text] if text else [])
 
 
 def test_displacement_has_a_floor_so_that_nothing_is_seen_as_nothing(report):
@@ -239,7 +246,7 @@ def test_weights_that_spread_widely_have_a_logarithmic_axis(report):
 def test_hard_rows_of_two_methods_on_each_other_are_both_seen(report):
     control, cal = panel(report(HISTORIES), "Hard rows")["data"]
     assert (control["y"], cal["y"]) == ([None, 25.0], [None, 25.0, 25.0])
-    assert ("dash" in control["line"], cal["line"]["dash"]) == (False, "dash")
+    assert (control["line"]["dash"], cal["line"]["dash"]) == ("solid", "dash")
 
 
 def test_the_axis_begins_with_the_warm_up_which_is_shaded(report):
@@ -250,7 +257,7 @@ def test_the_axis_begins_with_the_warm_up_which_is_shaded(report):
     history = training("cal", 0, attacked(1, 0.1, 0.5))
     history["epochs"] = history["epochs"][1:]  # no warm-up, one epoch
     layout = panel(report([history]), "Hard rows")["layout"]
-    assert "shapes" not in layout
+    assert layout["shapes"] == []
     assert layout["xaxis"]["range"] == [0.5, 1.5]
 
 
@@ -263,26 +270,32 @@ def test_a_single_attacked_epoch_is_a_mark(report):
 
 def test_each_fit_has_its_row_of_panels_and_is_named(report):
     epochs = attacked(1, 0.1, 0.5), attacked(2, 0.3, 1.0)
-    payload = report([training("cal", 0, *epochs, split=split) for split in ("random", "tail")])
-    panels = build_figures(payload)["attack"]
+    page_data = report([training("cal", 0, *epochs, split=split) for split in ("random", "tail")])
+    panels = build_figures(page_data)["attack"]
     titles = ["Displacement", "Loss gained", "Covariate weights", "Hard rows"]
-    assert [one["title"] for one in panels] == titles * 2
-    assert panels[2]["note"] == "random split: median, middle 80 %; thin: extremes"
-    assert panels[7]["note"] == "tail: share of the rows in CAL steps"
+    assert [one.title for one in panels] == titles * 2
+    assert panels[2].note == "random split: median, middle 80 %; thin: extremes"
+    assert panels[7].note == "tail: share of the rows in CAL steps"
     for one in panels:
-        go.Figure(one["figure"])  # raises at an unknown or wrong property
+        go.Figure(
+            {"data": one.data, "layout": one.layout}
+        )  # raises at an unknown or wrong property
 
 
 def test_a_history_without_the_newer_numbers_is_drawn_as_far_as_it_goes(report, folder):
     old = {key: value for key, value in attacked(1, 0.002, 0.5).items() if key not in NEW}
-    payload = report([training("cal", 0, old, old | {"epoch": 2})])
-    panels = build_figures(payload)["attack"]
-    assert [one["title"] for one in panels] == ["Displacement", "Loss gained", "Covariate weights"]
-    assert lines(panels[1]["figure"])["gained"]["y"] == [None, 0.5, 0.5]  # in units of the loss
-    assert panels[2]["note"] == "smallest and largest"
-    assert attack_cautions(payload) == [
+    page_data = report([training("cal", 0, old, old | {"epoch": 2})])
+    panels = build_figures(page_data)["attack"]
+    assert [one.title for one in panels] == ["Displacement", "Loss gained", "Covariate weights"]
+    assert lines({"data": panels[1].data})["gained"]["y"] == [
+        None,
+        0.5,
+        0.5,
+    ]  # in units of the loss
+    assert panels[2].note == "smallest and largest"
+    assert attack_cautions(page_data) == [
         (
-            "The attack of cal never moves features by more than 0.00200 standard deviations (root "
+            "The attack of cal moves features by at most 0.00200 standard deviations (root "
             "mean square): cal trains on practically unchanged rows."
         )
     ]

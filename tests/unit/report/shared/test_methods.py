@@ -1,7 +1,7 @@
 import pytest
 
-from xtalshift.cal import CALConfig
-from xtalshift.nn import ERMConfig
+from xtalshift.cal.settings import CALConfig
+from xtalshift.nn.settings import ERMConfig
 from xtalshift.report.shared.methods import describe_gap, method_note, other_recipe
 
 NETWORK = "the same network, crystal adversarial learning"
@@ -26,8 +26,8 @@ def test_the_default_recipe_is_that_of_erm_with_added_steps():
 def test_the_published_recipe_differs_in_all_but_the_batch_size():
     config = settings(preset="paper")
     assert method_note("cal", config) == (
-        f"{NETWORK} (preset paper): steps on attacked rows, and a recipe that differs from that of "
-        "erm in optimiser, rows, epochs, dropout, averaging"
+        f"{NETWORK} (preset paper): steps on attacked rows; unlike erm in optimiser, rows, epochs, "
+        "dropout, averaging"
     )
     assert describe_gap(config) == (
         "the attack and another recipe (optimiser, rows, epochs, dropout, averaging)"
@@ -68,7 +68,7 @@ def test_settings_of_an_older_run_are_compared_as_far_as_they_go():
 
 
 def test_a_variant_explains_method_and_weights():
-    assert method_note("cal:ema") == f"{NETWORK}; moving average of the weights"
-    assert method_note("cal-eps0") == "as cal, but the attack moves nothing (control)"
-    assert method_note("cal-eps0:last").endswith("(control); weights of the last epoch")
-    assert method_note("someone-elses") == ""
+    assert method_note("cal:ema", {}) == f"{NETWORK}; moving average of the weights"
+    assert method_note("cal-eps0", {}) == "as cal, with an attack that moves nothing (control)"
+    assert method_note("cal-eps0:last", {}).endswith("(control); weights of the last epoch")
+    assert method_note("someone-elses", {}) == ""

@@ -1,12 +1,16 @@
 import pytest
 
 from xtalshift.report.shared.text import (
+    format_count,
     format_number,
+    format_p,
     format_percent,
     format_ratio,
     format_seconds,
     format_spread,
+    join_some,
     join_words,
+    plural,
 )
 
 
@@ -48,4 +52,8 @@ def test_short_forms():
     assert format_percent(0.76) == "76 %"
     assert [format_ratio(1.94), format_ratio(12.3)] == ["1.9", "12"]
     assert [format_seconds(v) for v in (0.01, 4.23, 1310.0, None)] == ["<0.1", "4.2", "1,310", "–"]
+    assert [format_p(v) for v in (0.0004, 0.0344, None)] == ["<0.001", "0.034", "–"]
+    assert [format_count(v) for v in (1200, None)] == ["1,200", "–"]
+    assert [plural(v, "task") for v in (1, 0, 1200)] == ["1 task", "0 tasks", "1,200 tasks"]
+    assert [join_some("abcd"), join_some("abcde")] == ["a, b, c and d", "a, b, c and 2 more"]
     assert [join_words([]), join_words(["a"]), join_words("abc")] == ["", "a", "a, b and c"]

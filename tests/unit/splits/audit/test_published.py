@@ -8,7 +8,7 @@ from xtalshift.chem import parse_formulas
 from xtalshift.splits import MatExSplit
 from xtalshift.splits import fold_files as foldfile
 from xtalshift.splits.audit.fold_audit import AuditSettings, AuditTable, audit_fold, audit_split
-from xtalshift.splits.base import Fold
+from xtalshift.splits.splitter import Fold, Rows
 
 pytestmark = pytest.mark.shared_data
 
@@ -81,7 +81,7 @@ def test_formulas_shared_between_the_parts_of_matex(shared_data):
     groups = parse_formulas(table.formula.tolist())[0].reduced_formulas()
     train, val, test = (np.flatnonzero(table.split == part) for part in ("train", "eval", "ood"))
     X = np.arange(len(table), dtype=float)[:, None]
-    prepared = AuditTable.of(X, table.target, groups)
+    prepared = AuditTable.of(Rows.of(X, table.target, groups))
     found = audit_fold(Fold(train, test, val), prepared, settings=CHEAP)
     # twelve stand in two parts, but only four of them in test: one in eval, three in train
     assert (found.shared_formulas, found.val_shared_formulas) == (4, 8)

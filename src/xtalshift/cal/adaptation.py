@@ -1,0 +1,270 @@
+"""Adaptation of a trained network to a target domain: targeted CAL and its controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import nn
+
+from xtalshift.cal.loop import TARGET_STEPS, CALTraining
+from xtalshift.cal.settings import CALConfig
+from xtalshift.config import Settings
+from xtalshift.errors import ConfigError
+from xtalshift.nn.checkpoint import Checkpoint
+from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.objectives.joint import JointTraining
+from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.settings import ERMConfig
+from xtalshift.nn.training import Training, TrainResult, run_training
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.registry import Registry, near_miss
+
+__all__ = ["ADAPTATIONS", "AdaptConfig", "Adaptation", "adapt_network"]
+
+
+FEATURES_ONLY = {"attack": "features", "environments": "random"}
+"""Settings of CAL that an adaptation cannot change: it knows neither compositions nor families."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A way to adapt a trained network.
+
+    Attributes
+    ----------
+    build : callable
+        Takes the model, source rows (or None), target rows, an `AdaptConfig` and a generator;
+        returns the training at its start.
+    uses_labels : bool
+        Whether it trains on target labels; if not, source rows choose the parameters.
+    needs_source : bool
+        Whether it cannot do without source rows.
+    attacks : bool
+        Whether rows may move.
+    fixed : mapping
+        Settings of `CALConfig` that must keep a value.
+    """
+
+    build: Callable[[nn.Module, Rows | None, Rows, AdaptConfig, torch.Generator], Training]
+    uses_labels: bool = True
+    needs_source: bool = False
+    attacks: bool = True
+    fixed: Mapping[str, str] = field(default_factory=lambda: FEATURES_ONLY)
+
+
+class AdaptConfig(Settings):
+    """Settings of adaptation.
+
+    All methods take as many steps on target rows, to within an epoch.
+
+    Attributes
+    ----------
+    method : str
+        ``targeted-cal``: CAL steps on target labels, each with `replay` steps on source rows.
+        ``targeted-cal-eps0``: the same, and no row moves.
+        ``joint``: one loss of source and target rows. ``fine-tune``: target labels only;
+        ``l2-sp``: with a pull toward the source model; ``head-only``: of the last layer only.
+        Others: see `ADAPTATIONS`.
+    steps : int
+        Steps on target rows.
+    patience : int
+        Stop after this many epochs without a better validation error. An epoch is a pass over the
+        target labels, with source rows at least ten steps.
+    batch_size, learning_rate, weight_decay, ema_decay
+        As in ERM; the learning rate falls to 0.
+    l2_sp : float
+        Strength of the pull of ``l2-sp``: rate at which parameters return to the source model,
+        relative to the learning rate.
+    replay : float
+        Steps on source rows per step on target labels; for none give no source rows.
+    target_share : float
+        Weight of the target rows in ``joint``.
+    cal : dict
+        Settings of `CALConfig` that override the preset ``cal-targeted``.
+    """
+
+    method: str = "targeted-cal"
+    steps: int = Field(default=400, ge=1)
+    patience: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
+    l2_sp: float = Field(default=1.0, ge=0)
+    replay: float = Field(default=1.0, gt=0)
+    target_share: float = Field(default=0.5, gt=0, le=1)
+    cal: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ADAPTATIONS:
+            hint = near_miss(name, ADAPTATIONS)
+            raise ConfigError(f"unknown method{hint or '.'} Known: {', '.join(ADAPTATIONS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _check_cal(self) -> Self:
+        try:
+            cal = self.cal_config(1)
+        except ConfigError as error:
+            raise ConfigError(f"in 'cal': {error}") from error
+        for name, only in ADAPTATIONS[self.method].fixed.items():
+            if getattr(cal, name) != only:
+                raise ConfigError(
+                    f"cal.{name} = {getattr(cal, name)!r} does not work with method = "
+                    f"{self.method!r}; leave it at {only!r}"
+                )
+        return self
+
+    def erm_config(self, steps_per_epoch: int) -> ERMConfig:
+        """Return the settings of plain training."""
+        names = set(ERMConfig.model_fields) - {"epochs"}
+        epochs = math.ceil(self.steps / steps_per_epoch)
+        return ERMConfig(epochs=epochs, **{name: getattr(self, name) for name in names})
+
+    def cal_config(self, steps_per_epoch: int) -> CALConfig:
+        """Return the settings of the CAL steps."""
+        config = CALConfig.from_dict(
+            {
+                "preset": "cal-targeted",
+                "epochs": math.ceil(self.steps / steps_per_epoch),
+                "patience": self.patience,
+                "batch_size": self.batch_size,
+                "learning_rate": self.learning_rate,
+                "weight_decay": self.weight_decay,
+                "ema_decay": self.ema_decay,
+                "replay": self.replay,
+                **self.cal,
+            }
+        )
+        return config if ADAPTATIONS[self.method].attacks else config.without_attack()
+
+
+def adapt_network(
+    model: nn.Module,
+    source: Rows | None,
+    target: Rows,
+    validation: Rows,
+    config: AdaptConfig,
+    generator: torch.Generator,
+    *,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Checkpoint | None = None,
+) -> TrainResult:
+    """Adapt a trained network.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        At the parameters of the source training; changed in place.
+    source : Rows or None
+        Labelled source rows to replay; None where there are none.
+    target : Rows
+        Rows of the target domain; methods that use no labels ignore their targets.
+    validation : Rows
+        Labelled rows for selection: of the target domain, or of the source for methods that use no
+        target labels.
+    config : AdaptConfig
+        Settings.
+    generator : torch.Generator
+        On the device of the model.
+    progress : Progress
+        Reports each epoch.
+    checkpoint : Checkpoint, optional
+        Where a killed adaptation goes on.
+
+    Returns
+    -------
+    TrainResult
+        All methods keep ``"best"`` on the validation rows, ``"last"`` and ``"ema"``.
+
+    Raises
+    ------
+    ValueError
+        If the method needs source rows and there are none.
+    """
+    adaptation = ADAPTATIONS[config.method]
+    if source is None and adaptation.needs_source:
+        raise ValueError(f"method {config.method!r} trains on source rows too; give them")
+    training = adaptation.build(model, source, target, config, generator)
+    return run_training(
+        training,
+        validation,
+        epochs=training.config.epochs,
+        patience=config.patience,
+        name=config.method,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+
+
+def steps_per_epoch(rows: Rows, config: AdaptConfig) -> int:
+    """Return the number of batches of some rows."""
+    return math.ceil(len(rows) / config.batch_size)
+
+
+def _targeted(
+    model: nn.Module,
+    source: Rows | None,
+    target: Rows,
+    config: AdaptConfig,
+    generator: torch.Generator,
+) -> CALTraining:
+    batches = steps_per_epoch(target, config)
+    if source is None:  # an epoch has an ERM and a CAL step on each batch of target labels
+        cal = config.cal_config(2 * batches).model_copy(update={"replay": 0.0})
+    else:
+        cal = config.cal_config(max(batches, TARGET_STEPS))
+    return CALTraining(model, TrainingData(source or target, target, target), cal, generator)
+
+
+def _joint(
+    model: nn.Module,
+    source: Rows | None,
+    target: Rows,
+    config: AdaptConfig,
+    generator: torch.Generator,
+) -> JointTraining:
+    assert source is not None
+    steps = max(steps_per_epoch(target, config), TARGET_STEPS)
+    erm = config.erm_config(steps)
+    share = config.target_share
+    return JointTraining(model, source, target, erm, generator, target_share=share, steps=steps)
+
+
+def _fine_tune(
+    model: nn.Module,
+    source: Rows | None,  # noqa: ARG001
+    target: Rows,
+    config: AdaptConfig,
+    generator: torch.Generator,
+) -> ERMTraining:
+    return ERMTraining(
+        model,
+        target,
+        config.erm_config(steps_per_epoch(target, config)),
+        generator,
+        layers="last" if config.method == "head-only" else "all",
+        l2_sp=config.l2_sp if config.method == "l2-sp" else 0.0,
+    )
+
+
+ADAPTATIONS: Registry[Adaptation] = Registry(
+    "adaptation",
+    {
+        "unlabelled-cal": "xtalshift.experimental.unlabelled_cal:ADAPTATION",
+        "unlabelled-cal-eps0": "xtalshift.experimental.unlabelled_cal:CONTROL",
+    },
+)
+"""Adaptations by name."""
+ADAPTATIONS.add("targeted-cal", Adaptation(_targeted))
+ADAPTATIONS.add("targeted-cal-eps0", Adaptation(_targeted, attacks=False))
+ADAPTATIONS.add("joint", Adaptation(_joint, needs_source=True))
+for _name in ("fine-tune", "l2-sp", "head-only"):
+    ADAPTATIONS.add(_name, Adaptation(_fine_tune))

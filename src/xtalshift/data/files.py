@@ -1,0 +1,162 @@
+"""What is known of a table file before it is parsed: type, encoding, separator, columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from xtalshift.errors import DataError
+from xtalshift.registry import near_miss
+
+__all__ = [
+    "FORMULA_NAMES",
+    "READABLE",
+    "file_kind",
+    "find_formula_column",
+    "find_separator",
+    "naming_file",
+    "no_column",
+    "open_bytes",
+    "open_text",
+    "refuse_repeats",
+    "text_encoding",
+]
+
+FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
+"""Column names (any case) that mean the formula, best first; their cells always stay text."""
+
+READABLE = "CSV, TSV, Parquet, JSON or JSON lines; all but Parquet also with .gz"
+_SEPARATORS = ",;\t"
+_BLOCK = 1 << 20
+
+
+def file_kind(path: Path) -> str:
+    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; refuse what cannot be read."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
+    if not path.exists():
+        raise DataError(f"{path} does not exist; readable are {READABLE}")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    last = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
+    kinds = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json"}
+    kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+    kind = kinds.get(last)
+    if kind is None or (packed and kind == "parquet"):
+        raise DataError(f"{path} is of no type that can be read; readable are {READABLE}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    return kind
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, unpacked if it ends in ``.gz``."""
+    return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open with the encoding found by reading the file once; refuse what is no text."""
+    encoding = text_encoding(path)
+    if path.suffix.lower() == ".gz":
+        return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
+    return path.open(encoding=encoding, newline="")
+
+
+def text_encoding(path: Path) -> str:
+    """Return the encoding of a text file, found by reading it once; refuse what is no text."""
+    with open_bytes(path) as stream:
+        block = stream.read(_BLOCK)
+        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while block:
+            if b"\0" in block:
+                raise DataError("it is binary, not text; export it (from Excel: 'CSV UTF-8')")
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return "latin-1"
+            block = stream.read(_BLOCK)
+    return "utf-8-sig"
+
+
+def find_separator(stream: IO[str]) -> str:
+    """Return what separates the cells of an open CSV, which stays where it is."""
+    start = stream.tell()
+    header = ""
+    while not header.strip():
+        header = stream.readline()
+        if not header:
+            raise DataError("it has no header row")
+    stream.seek(start)
+    fields = {mark: next(csv.reader([header], delimiter=mark)) for mark in _SEPARATORS}
+    best = max(_SEPARATORS, key=lambda mark: len(fields[mark]))
+    refuse_repeats(fields[best])
+    return best
+
+
+def refuse_repeats(columns: Iterable[object]) -> None:
+    """Raise `DataError` if two columns have one name."""
+    counts = Counter(str(column).strip() for column in columns)
+    repeated = [name for name, count in counts.items() if count > 1 and name]
+    if repeated:
+        raise DataError(f"two columns are named {repeated[0]!r}; rename or remove one")
+
+
+def find_formula_column(columns: Iterable[object], requested: str | None = None) -> str:
+    """Return the name of the formula column.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        The columns of a table.
+    requested : str, optional
+        The user's choice; otherwise the first of `FORMULA_NAMES` that exists, in any case.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        If there is none; the message lists the columns and the nearest name.
+    """
+    names = [str(column) for column in columns]
+    if requested is not None:
+        if requested in names:
+            return requested
+        raise DataError(no_column("formula column", requested, names))
+    folded = {name.casefold(): name for name in reversed(names)}
+    for candidate in FORMULA_NAMES:
+        if candidate in folded:
+            return folded[candidate]
+    near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
+    raise DataError(
+        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}; "
+        f"name it, there is: {', '.join(names) or 'none'}"
+    )
+
+
+def no_column(what: str, name: str, names: list[str], more: str = "") -> str:
+    """Return the message for a column that does not exist."""
+    there = more or f"there is: {', '.join(names) or 'none'}"
+    return f"no {what} {name!r}{near_miss(name, names)}; columns {there}"
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Turn each failure of a parser into a `DataError` that names the file."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        text = str(error).strip() or type(error).__name__
+        raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

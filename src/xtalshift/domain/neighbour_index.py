@@ -1,0 +1,188 @@
+"""Search for the nearest training materials, in tens of microseconds per query."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NeighbourIndex"]
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+_EXACT_BELOW = 2048  # points; cells save no time below
+_N_PROBE = 8  # cells searched per query: recall@1 about 0.998 for 25,000 materials
+_QUERIES = 8192  # at once: bounds the memory, and fills the matrix products of the cells
+_REMEASURED = 1024  # queries whose distances are recomputed at once
+
+
+class NeighbourIndex:
+    """Euclidean nearest neighbours, searched in the k-means cells around a query.
+
+    Inverted lists (Sivic and Zisserman, ICCV 2003; Jegou et al., IEEE Trans. Pattern Anal. Mach.
+    Intell. 33, 117, 2011) without compression: points are stored by the cell of their nearest
+    centre, and a query visits the cells of its 8 nearest centres. Fewer than 2048 points are
+    searched exactly. Own code because it is five times faster than the exact search of scikit-learn
+    (47 against 254 microseconds for 5 neighbours among 25,000 materials; docs/science/ood-score.md)
+    with 99.8 % of the nearest materials found.
+
+    Parameters
+    ----------
+    points : ndarray of float32, shape (n, d)
+        Sorted by cell.
+    rows : ndarray of int64, shape (n,)
+        Row number of each point.
+    centres : ndarray of float32, shape (n_cells, d)
+        Centre of each cell.
+    starts : ndarray of int64, shape (n_cells + 1,)
+        Where the points of each cell begin.
+    """
+
+    def __init__(
+        self, points: FloatArray, rows: IntArray, centres: FloatArray, starts: IntArray
+    ) -> None:
+        self.points = points
+        self.rows = rows
+        self.centres = centres
+        self.starts = starts
+        self._squares = np.einsum("ij,ij->i", points, points)
+
+    @classmethod
+    def build(cls, points: FloatArray, *, random_state: int = 0) -> Self:
+        """Index points under their row numbers.
+
+        Parameters
+        ----------
+        points : ndarray of float32, shape (n, d)
+            Finite, at least one.
+        random_state : int
+            Seed of k-means.
+        """
+        if len(points) < _EXACT_BELOW:
+            return cls._sort(points, points.mean(axis=0, keepdims=True))
+        from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
+
+        n_cells = round(2 * np.sqrt(len(points)))
+        clusters = MiniBatchKMeans(
+            n_cells, batch_size=4096, n_init=1, max_iter=20, random_state=random_state
+        )
+        return cls._sort(points, clusters.fit(points).cluster_centers_.astype(np.float32))
+
+    def extended(self, points: FloatArray) -> NeighbourIndex:
+        """Return an index with further points, shape (m, d), under the next row numbers."""
+        return self._sort(np.concatenate([self.unsorted(), points]), self.centres)
+
+    def unsorted(self) -> FloatArray:
+        """Return the points in the order of their row numbers, shape (n, d)."""
+        return np.asarray(self.points[np.argsort(self.rows)])
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def query(self, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+        """Find the nearest points.
+
+        Parameters
+        ----------
+        queries : ndarray of float32, shape (m, d)
+            Finite.
+        k : int
+            Neighbours per query, at most n.
+
+        Returns
+        -------
+        distances : ndarray of float32, shape (m, k)
+            Euclidean, ascending; exactly 0 for equal points.
+        rows : ndarray of int64, shape (m, k)
+            Row numbers; at equal distances the lower one is first.
+        """
+        distances = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        for start in range(0, len(queries), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            found, complete = self._search(queries[part], k)
+            if not complete.all():  # the visited cells hold fewer than k points
+                found[~complete] = self._search_all(queries[part][~complete], k)
+            distances[part], rows[part] = self._measure(queries[part], found)
+        return distances, rows
+
+    @classmethod
+    def _sort(cls, points: FloatArray, centres: FloatArray) -> Self:
+        cells = np.empty(len(points), dtype=np.int64)
+        squares = np.einsum("ij,ij->i", centres, centres)
+        for start in range(0, len(points), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            cells[part] = (squares - 2 * points[part] @ centres.T).argmin(axis=1)
+        order = np.argsort(cells, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=len(centres)))])
+        return cls(np.ascontiguousarray(points[order]), order, centres, starts.astype(np.int64))
+
+    def _search(self, queries: FloatArray, k: int) -> tuple[IntArray, NDArray[np.bool_]]:
+        """Return the places of k near points, (m, k), and whether k were found, (m,)."""
+        n_cells = len(self.centres)
+        if n_cells <= _N_PROBE:
+            return self._search_all(queries, k), np.ones(len(queries), dtype=bool)
+        squares = np.einsum("ij,ij->i", self.centres, self.centres)
+        to_centres = squares - 2 * queries @ self.centres.T
+        probed = np.argpartition(to_centres, _N_PROBE - 1, axis=1)[:, :_N_PROBE]
+        # all queries that visit a cell are one matrix product
+        order = np.argsort(probed.ravel(), kind="stable")
+        visitors = np.searchsorted(probed.ravel()[order], np.arange(n_cells + 1))
+        near = np.full((len(queries), _N_PROBE, k), np.inf, dtype=np.float32)
+        places = np.zeros((len(queries), _N_PROBE, k), dtype=np.int64)
+        for cell in np.flatnonzero(np.diff(visitors) * np.diff(self.starts)).tolist():
+            visit = order[visitors[cell] : visitors[cell + 1]]
+            query, slot = visit // _N_PROBE, visit % _N_PROBE
+            inside = slice(self.starts[cell], self.starts[cell + 1])
+            gaps = self._squares[inside] - 2 * queries[query] @ self.points[inside].T
+            best = _smallest(gaps, k)
+            width = best.shape[1]
+            near[query, slot, :width] = np.take_along_axis(gaps, best, axis=1)
+            places[query, slot, :width] = best + self.starts[cell]
+        joined = near.reshape(len(queries), -1)
+        best = _smallest(joined, k)
+        complete = np.isfinite(np.take_along_axis(joined, best, axis=1)).all(axis=1)
+        found = np.take_along_axis(places.reshape(len(queries), -1), best, axis=1)
+        return found, np.asarray(complete)
+
+    def _search_all(self, queries: FloatArray, k: int) -> IntArray:
+        found = np.empty((len(queries), k), dtype=np.int64)
+        step = max(1, 2**23 // len(self.points))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            found[part] = _smallest(self._squares - 2 * queries[part] @ self.points.T, k)
+        return found
+
+    def _measure(self, queries: FloatArray, places: IntArray) -> tuple[FloatArray, IntArray]:
+        """Sort by distances from differences; those from products deviate from 0 by about 0.01."""
+        distances = np.empty(places.shape, dtype=np.float32)
+        for start in range(0, len(queries), _REMEASURED):
+            part = slice(start, start + _REMEASURED)
+            gaps = self.points[places[part]] - queries[part, None, :]
+            distances[part] = np.sqrt(np.einsum("ijk,ijk->ij", gaps, gaps))
+        rows = self.rows[places]
+        order = np.lexsort((rows, distances), axis=1)
+        return (
+            np.take_along_axis(distances, order, axis=1),
+            np.take_along_axis(rows, order, axis=1),
+        )
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return the points by row number and the centres; they determine everything else."""
+        return {"index.points": self.unsorted(), "index.centres": self.centres}
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
+        """Restore what `get_state` returned; other names are ignored."""
+        return cls._sort(state["index.points"], state["index.centres"])
+
+
+def _smallest(values: FloatArray, k: int) -> IntArray:
+    """Return the columns of the k smallest values of each row, in no order."""
+    if k >= values.shape[1]:
+        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    if k == 1:
+        return np.asarray(values.argmin(axis=1)[:, None])
+    return np.argpartition(values, k - 1, axis=1)[:, :k]

@@ -1,0 +1,363 @@
+"""Regressors around another one: importance weights, target labels, a process on the errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, FitData, Labelled, Regressor
+from xtalshift.estimators.classical import GPRegressor
+from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.importance.density_ratio import (
+    classifier_weights,
+    effective_sample_size,
+    principal_components,
+    standardise,
+    ulsif_weights,
+)
+from xtalshift.importance.kernel_mean_matching import kmm_weights
+
+__all__ = [
+    "ImportanceWeightedRegressor",
+    "JointRegressor",
+    "Ratio",
+    "ResidualGPRegressor",
+    "TargetOnlyRegressor",
+    "WrappedRegressor",
+]
+
+Ratio = Literal["kmm", "ulsif", "classifier"]
+
+MIN_GP_LABELS = 5
+
+
+class WrappedRegressor(Regressor):
+    """Base of regressors that fit a clone of another one and predict with it.
+
+    A subclass implements `_fit`, which calls `_fit_inner` with other rows or weights.
+
+    Attributes
+    ----------
+    estimator_ : Regressor
+        The fitted clone.
+    """
+
+    estimator: Regressor
+    estimator_: Regressor
+
+    def _fit_inner(
+        self,
+        data: FitData,
+        train: Labelled,
+        validation: Labelled,
+        target: Labelled | None = None,
+    ) -> None:
+        """Fit a clone of `estimator`; its validation rows are given, so that it holds out none."""
+        labels: dict[str, Any] = {}
+        if target is not None:
+            labels = {"X_target": target.X, "y_target": target.y}
+        # the generator itself: with the same rows the clone is what `estimator` alone would be
+        self.estimator_ = clone(self.estimator).set_params(random_state=data.rng)
+        self.estimator_.fit(
+            train.X,
+            train.y,
+            sample_weight=train.weights,
+            X_val=validation.X,
+            y_val=validation.y,
+            val_weight=validation.weights,
+            progress=data.progress,
+            checkpoint=data.checkpoint,
+            **labels,
+        )
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.estimator_.predict(X)
+
+    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Return the predictions of all parameters that the inner regressor keeps, by name."""
+        return self.estimator_.predict_variants(self._check_features(X))
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the standard deviation that the inner regressor states, shape (n,), or None."""
+        return self.estimator_.predict_std(self._check_features(X))
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row the inner regressor clipped, shape (n,)."""
+        return self.estimator_.n_clipped(self._check_features(X))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ImportanceWeightedRegressor(WrappedRegressor):
+    """Fits source rows with the weights that make their features look like the target's.
+
+    Under covariate shift, where p(y | x) is the same in both domains, the source error weighted by
+    ``p_target(x) / p_source(x)`` is the target error (Shimodaira, J. Stat. Plan. Inference 90, 227,
+    2000). Validation rows are weighted too, so that selection is for the target domain; their
+    ratio is found apart, for they may be drawn otherwise than the training rows. Without target
+    rows the fit is that of `estimator`.
+
+    Parameters
+    ----------
+    estimator : Regressor
+        What is fitted; it must take sample weights.
+    ratio : {"kmm", "ulsif", "classifier"}, default "kmm"
+        How the weights are found, see `kmm_weights`, `ulsif_weights`, `classifier_weights` in
+        `xtalshift.uncertainty`. The first two see at most 10 principal components.
+    max_weight : float, default 20
+        Largest weight, at least 1; the mean is 1.
+    validation_fraction, random_state
+        As in `IRNetRegressor`; `random_state` replaces that of `estimator`.
+
+    Attributes
+    ----------
+    weights_ : ndarray of float64, shape (n_train,)
+        Importance of the training rows, without the `sample_weight` that they are multiplied by.
+    effective_sample_size_ : float
+        How many training rows of equal weight are worth as much.
+    estimator_ : Regressor
+        Fitted with the weights.
+    """
+
+    uses = frozenset({"X_target"})
+
+    estimator: Regressor = field(kw_only=False)
+    ratio: Ratio = field(default="kmm", kw_only=False)
+    max_weight: float = 20.0
+
+    def _fit(self, data: FitData) -> None:
+        if self.ratio not in get_args(Ratio):
+            raise ConfigError(f"ratio = {self.ratio!r}; expected {', '.join(get_args(Ratio))}")
+        if self.max_weight < 1:
+            raise ConfigError(f"max_weight = {self.max_weight}; expected at least 1, the mean")
+        train, validation = data.train, data.validation
+        self.weights_ = np.ones(len(train.y))
+        if data.target is not None:
+            rng = data.rng.spawn(1)[0]  # the inner regressor draws as it would alone
+            self.weights_ = self._importance(train, data.target, rng)
+            selection = self._importance(validation, data.target, rng)
+            train, validation = _multiply(train, self.weights_), _multiply(validation, selection)
+        self.effective_sample_size_ = effective_sample_size(self.weights_)
+        self._fit_inner(data, train, validation)
+
+    def _importance(
+        self, rows: Labelled, target: Labelled, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return the weights of some source rows, shape (n,), mean 1."""
+        # by both domains together: a feature that varies only between them tells them apart
+        (points,) = standardise(np.concatenate([rows.X, target.X]))
+        sides = points[: len(rows.y)], points[len(rows.y) :]
+        bound = float(self.max_weight)
+        if self.ratio == "classifier":
+            return classifier_weights(*sides, bound=bound, rng=rng)
+        reduced = principal_components(*sides)
+        if self.ratio == "kmm":
+            return kmm_weights(*reduced, bound=bound, rng=rng)
+        return ulsif_weights(*reduced, bound=bound, rng=rng)
+
+
+def _multiply(rows: Labelled, weights: NDArray[np.float64]) -> Labelled:
+    given = 1.0 if rows.weights is None else rows.weights
+    return Labelled(rows.X, rows.y, weights * given)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TargetOnlyRegressor(WrappedRegressor):
+    """Fits the target labels and nothing else: what the source rows are worth is seen beside it.
+
+    Parameters
+    ----------
+    estimator : Regressor
+        What is fitted.
+    hold_out : bool, default True
+        Whether some target labels are held out for selection, for the validation rows of `fit`
+        belong to the source. Where not, for an `estimator` that selects nothing, and with fewer
+        than 10 labels, all of them serve as both.
+    validation_fraction : float, default 0.2
+        Share of the target labels that is held out.
+    random_state : int, Generator or None
+        Seed; it replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : Regressor
+        Fitted on the target labels.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    estimator: Regressor = field(kw_only=False)
+    hold_out: bool = True
+    validation_fraction: float = 0.2
+
+    def _fit(self, data: FitData) -> None:
+        target = _target_labels(self, data)
+        if target is None:
+            raise ConfigError(f"{type(self).__name__} needs target labels: X_target and y_target")
+        train = validation = target
+        if self.hold_out:
+            train, validation = self._hold_out(target, target.groups, _own_draws(data))
+        self._fit_inner(data, train, validation)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class JointRegressor(WrappedRegressor):
+    """Fits source rows and target labels together, with a fixed share of the weight for the labels.
+
+    Without target labels the fit is that of `estimator`.
+
+    Parameters
+    ----------
+    estimator : Regressor
+        What is fitted; it must take sample weights.
+    target_share : float, default 0.5
+        Share of the target labels in the total weight, in (0, 1].
+    validation_fraction : float, default 0.2
+        Share of the target labels that is held out. They have the same share in the error that
+        selects as the others in training, beside the validation rows of the source: alone, a
+        dozen labels stop boosting after a tree or two. With fewer than 10 labels all of them are
+        trained on, and the source selects.
+    random_state : int, Generator or None
+        Seed; it replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : Regressor
+        Fitted on both.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    estimator: Regressor = field(kw_only=False)
+    target_share: float = field(default=0.5, kw_only=False)
+    validation_fraction: float = 0.2
+
+    def _fit(self, data: FitData) -> None:
+        if not 0 < self.target_share <= 1:
+            raise ConfigError(f"target_share = {self.target_share}; expected a number in (0, 1]")
+        train, validation = data.train, data.validation
+        target = _target_labels(self, data)
+        if target is not None:
+            if len(target.y) >= MIN_ROWS_TO_SPLIT:
+                target, held_out = self._hold_out(target, target.groups, _own_draws(data))
+                validation = self._join(validation, held_out)
+            train = self._join(train, target)
+        self._fit_inner(data, train, validation)
+
+    def _join(self, source: Labelled, target: Labelled) -> Labelled:
+        """Return the rows of both with weights, 1 in the mean."""
+        weights = np.ones(len(source.y)) if source.weights is None else source.weights
+        n, share = len(source.y) + len(target.y), self.target_share
+        return Labelled(
+            np.concatenate([source.X, target.X]),
+            np.concatenate([source.y, target.y]),
+            np.concatenate(
+                [
+                    n * (1 - share) * weights / weights.sum(),
+                    np.full(len(target.y), n * share / len(target.y)),
+                ]
+            ),
+        )
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ResidualGPRegressor(WrappedRegressor):
+    """Adds to a network a Gaussian process on its errors at the target labels.
+
+    The process (`GPRegressor`: RBF and noise) lives in the representation that the last layer of
+    the network sees; far from all labels the correction is the mean error. With fewer than 5
+    labels, or if the representation does not tell them apart, there is only this constant, and
+    without labels nothing is added.
+
+    Parameters
+    ----------
+    estimator : NetworkRegressor
+        Network of source rows (`IRNetRegressor`), or one that learns from target labels itself
+        (`TargetedCALRegressor`): then a random half of them, rounded up, adapts the network and the
+        other half gives the errors.
+    max_labels : int, default 2000
+        At most so many labels, drawn at random, enter the process.
+    validation_fraction, random_state
+        As in `IRNetRegressor`; `random_state` replaces that of `estimator`.
+
+    Attributes
+    ----------
+    estimator_ : NetworkRegressor
+        Fitted.
+    gp_ : GPRegressor or None
+        Fitted on the errors; None where the constant is added.
+    shift_ : float
+        Mean error at the labels, target minus prediction.
+    n_residuals_ : int
+        Labels that gave errors.
+    """
+
+    uses = frozenset({"X_target", "y_target"})
+
+    estimator: Regressor = field(kw_only=False)
+    max_labels: int = 2000
+
+    def _fit(self, data: FitData) -> None:
+        if not isinstance(self.estimator, NetworkRegressor):
+            raise ConfigError(
+                f"only networks have a representation, not a {type(self.estimator).__name__}"
+            )
+        calibration = _target_labels(self, data)
+        rng = _own_draws(data)
+        tuning = None
+        if calibration is not None and "y_target" in self.estimator.uses:
+            # errors at labels that tuned the network are too small, and errors of a cross-fit
+            # belong to other networks with other representations: each label has one role
+            order, n_errors = rng.permutation(len(calibration.y)), len(calibration.y) // 2
+            tuning = calibration.take(order[n_errors:])
+            calibration = calibration.take(order[:n_errors])
+        self._fit_inner(data, data.train, data.validation, tuning)
+        self.gp_: GPRegressor | None = None
+        self.shift_, self.n_residuals_ = 0.0, 0
+        if calibration is not None and len(calibration.y):
+            self._fit_errors(calibration, rng)
+
+    def _fit_errors(self, labels: Labelled, rng: np.random.Generator) -> None:
+        errors = labels.y - self.estimator_.predict(labels.X)
+        self.shift_, self.n_residuals_ = float(errors.mean()), len(errors)
+        points = self._embed(labels.X)
+        if len(errors) < MIN_GP_LABELS or np.allclose(points, points[0]):
+            return
+        process = GPRegressor(max_rows=self.max_labels, random_state=rng)
+        self.gp_ = process.fit(points, errors, X_val=points, y_val=errors)  # it selects nothing
+
+    def _embed(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the representation, shape (n, width), of an ensemble those of all members."""
+        assert isinstance(self.estimator_, NetworkRegressor)
+        points = self.estimator_.embed(X)
+        members = points.reshape(-1, *points.shape[-2:])
+        return np.concatenate(list(members), axis=1)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        correction = self.shift_ if self.gp_ is None else self.gp_.predict(self._embed(X))
+        return np.asarray(self.estimator_.predict(X) + correction)
+
+    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Return the prediction under ``""``: the errors are those of one set of parameters."""
+        return {"": self.predict(X)}
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the standard deviation that the process states, shape (n,); None without one."""
+        checked = self._check_features(X)
+        return None if self.gp_ is None else self.gp_.predict_std(self._embed(checked))
+
+
+def _target_labels(regressor: Regressor, data: FitData) -> Labelled | None:
+    """Return the target rows, which must have labels; None if there are none."""
+    if data.target is not None and np.isnan(data.target.y).any():
+        raise ConfigError(f"{type(regressor).__name__} needs y_target beside X_target")
+    return data.target
+
+
+def _own_draws(data: FitData) -> np.random.Generator:
+    """Return a generator of its own, so that the inner regressor draws as it would alone."""
+    return data.rng.spawn(1)[0]

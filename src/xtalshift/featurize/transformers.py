@@ -1,0 +1,165 @@
+"""Featurizers: scikit-learn transformers that also give a reason for each bad row."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from xtalshift.chem.compositions import Compositions
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.errors import DataError, FormulaError
+from xtalshift.featurize.composition import Blocks, composition_features
+from xtalshift.featurize.features import Features
+
+__all__ = ["CompositionFeaturizer", "Featurizer"]
+
+
+class Featurizer(TransformerMixin, BaseEstimator, ABC):
+    """Compute the features of materials.
+
+    A subclass defines one method, `featurize`. Nothing is learned from data.
+    """
+
+    bad_row_error: type[DataError] = DataError
+    """What `transform` raises for a bad row."""
+
+    @abstractmethod
+    def featurize(self, X: Any) -> Features:
+        """Compute the features of n materials; a bad row gets a reason and raises nothing.
+
+        Parameters
+        ----------
+        X : array-like, length n
+            The materials; may be empty.
+
+        Returns
+        -------
+        Features
+            One row per material in the order of `X`.
+        """
+
+    def get_feature_names_out(
+        self,
+        input_features: Any = None,  # noqa: ARG002
+    ) -> NDArray[np.object_]:
+        """Return the d feature names; `input_features` is ignored."""
+        return np.array(self.featurize([]).names, dtype=object)
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
+        """Return the featurizer unchanged."""
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Compute the features of n materials.
+
+        Parameters
+        ----------
+        X : array-like, length n
+            The materials.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, d)
+
+        Raises
+        ------
+        DataError
+            If a row is bad; the message names the first such row (1 is the first) and
+            how many there are.
+        """
+        features = self.featurize(X)
+        bad = np.flatnonzero(features.reasons != "")
+        if len(bad):
+            more = f" ({len(bad)} bad rows in total)" if len(bad) > 1 else ""
+            raise self.bad_row_error(f"row {bad[0] + 1}: {features.reasons[bad[0]]}{more}")
+        return features.values
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+class CompositionFeaturizer(Featurizer):
+    """Features of chemical formulas.
+
+    Parameters
+    ----------
+    blocks : {"magpie", "fractions", "magpie+fractions"}, default "magpie"
+        ``magpie``: the 145 features of Ward et al., npj Comput. Mater. 2, 16028 (2016), with
+        the names, order and values of matminer 0.10 (`Stoichiometry`, `ElementProperty` of the
+        magpie preset, `ValenceOrbital` averages, fast `IonProperty`).
+        ``fractions``: the atomic fractions of the 118 elements.
+    impute_nan : bool, default True
+        Replace unknown elemental properties by their mean over the elements; otherwise the
+        features that need them are NaN.
+    hydrates : {"refuse", "expand"}, default "refuse"
+        See `xtalshift.chem.formulas.parse_formula`.
+
+    Examples
+    --------
+    >>> featurizer = CompositionFeaturizer()
+    >>> featurizer.transform(["Fe2O3", "LiFePO4"]).shape
+    (2, 145)
+    """
+
+    bad_row_error = FormulaError
+
+    def __init__(
+        self,
+        blocks: Blocks = "magpie",
+        impute_nan: bool = True,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
+        hydrates: Hydrates = "refuse",
+    ) -> None:
+        self.blocks = blocks
+        self.impute_nan = impute_nan
+        self.hydrates = hydrates
+
+    def featurize(self, X: Any) -> Features:
+        """Compute the features of n formulas; a bad row gets a reason and raises nothing.
+
+        Parameters
+        ----------
+        X : Compositions or array-like of str, length n
+            The formulas; a table of one column is taken as that column.
+
+        Returns
+        -------
+        Features
+            One row per formula in the order of `X`.
+
+        Raises
+        ------
+        ConfigError
+            If a setting has an unknown value.
+        DataError
+            If `X` is one text or has more than one column.
+        """
+        return composition_features(
+            X if isinstance(X, Compositions) else _as_list(X),
+            self.blocks,
+            impute_nan=self.impute_nan,
+            hydrates=self.hydrates,
+        )
+
+
+def _as_list(X: Any) -> list[object]:
+    """Return one list of objects from a list, array, series or table of one column."""
+    if isinstance(X, list):
+        return X
+    if isinstance(X, str):
+        raise DataError(f"X is the single text {X!r}; give a list of formulas")
+    array = np.asarray(X, dtype=object)
+    if array.ndim > 2 or (array.ndim == 2 and array.shape[1] != 1):  # noqa: PLR2004
+        raise DataError(f"X has the shape {array.shape}; give one column of formulas")
+    items: list[object] = array.ravel().tolist()
+    return items

@@ -1,0 +1,78 @@
+"""Settings of all methods; PyTorch is not needed to read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from xtalshift.cal.settings import CALConfig
+from xtalshift.config import Settings
+from xtalshift.nn.settings import ERMConfig, resolve_architecture
+
+__all__ = ["LightGBMConfig", "MethodSettings", "NetworkConfig"]
+
+
+class NetworkConfig(Settings):
+    """What all networks share.
+
+    Attributes
+    ----------
+    architecture : str or list of int
+        ``auto``, ``irnet3``, ``irnet-cpu`` or widths.
+    dropout : float, optional
+        By architecture if not given.
+    n_members, bootstrap
+        Ensemble trained as one model, see `IRNetRegressor`.
+    clip : float
+        Standard deviations at which features are clipped.
+    bf16 : bool
+        Matrix products of the training in bfloat16.
+    """
+
+    architecture: str | tuple[int, ...] = "auto"
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    n_members: int = Field(default=1, ge=1)
+    bootstrap: bool = False
+    clip: float = Field(default=10.0, gt=0)
+    bf16: bool = False
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
+        resolve_architecture(value)  # raises with the names
+        return value
+
+
+class LightGBMConfig(Settings):
+    """Settings of the gradient-boosted trees; see `LightGBMRegressor`."""
+
+    n_estimators: int = Field(default=2000, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0)
+    num_leaves: int = Field(default=63, ge=2)
+    early_stopping: int = Field(default=50, ge=1)
+
+
+class MethodSettings(Settings):
+    """Settings of all methods, one group each.
+
+    Attributes
+    ----------
+    device : str
+        Of the networks.
+    threads : int
+        Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
+    cal : CALConfig
+        Preset ``cal`` unless told otherwise.
+    """
+
+    device: str = "auto"
+    threads: int = Field(default=0, ge=0)
+    network: NetworkConfig = NetworkConfig()
+    erm: ERMConfig = ERMConfig()
+    cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
+    lightgbm: LightGBMConfig = LightGBMConfig()
+
+    def network_arguments(self, seed: int | None) -> dict[str, Any]:
+        """Return what all networks share, as arguments of their regressors."""
+        return {**self.network.model_dump(), "device": self.device, "random_state": seed}

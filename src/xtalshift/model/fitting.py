@@ -1,0 +1,325 @@
+"""Fit a model: the one way from a data set to a `FittedModel`.
+
+Seeds: the regressor draws from ``derive_seed(seed, "method")``, whichever method it is, so that a
+method and its control start from the same parameters; validation rows, calibration rows, folds and
+the domain have streams of their own. The same table, rows, method, settings and seed give the same
+model from every command and from Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from xtalshift._version import __version__
+from xtalshift.data.clean import clean_table
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.transform import TargetTransform
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import ConfigError, SplitError
+from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
+from xtalshift.estimators.baselines import ConstantRegressor
+from xtalshift.featurize import CompositionFeaturizer, CompositionSource
+from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.model.card import ModelCard
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.intervals import MIN_CALIBRATION, calibrate_regressor, cross_calibrate
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import RandomSplit
+from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.uncertainty.settings import IntervalConfig
+
+__all__ = ["FitRows", "draw_rows", "find_domain", "fit", "target_scale"]
+
+Rows = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+MIN_ROWS = 2
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class FitRows:
+    """Which rows of a data set do what in a fit; row numbers.
+
+    Attributes
+    ----------
+    train, validation : ndarray of int64
+        Rows to fit, and rows to select by.
+    calibration : ndarray of int64
+        Rows that neither fitted nor selected; intervals come from their errors.
+    target : ndarray of int64
+        Rows of the target domain, for methods that look at its features or labels.
+    """
+
+    train: Rows
+    validation: Rows
+    calibration: Rows = field(default_factory=lambda: _NO_ROWS)
+    target: Rows = field(default_factory=lambda: _NO_ROWS)
+
+
+def fit(
+    data: Dataset,
+    method: str | Regressor = "erm",
+    *,
+    features: str | CompositionFeaturizer = "magpie",
+    transform: str = "none",
+    settings: MethodSettings | None = None,
+    params: Mapping[str, Any] | None = None,
+    intervals: IntervalConfig | None = None,
+    rows: FitRows | None = None,
+    X: FloatArray | None = None,
+    domain: ApplicabilityDomain | bool = True,
+    seed: int = 0,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+) -> FittedModel:
+    """Fit a method to labelled materials.
+
+    Parameters
+    ----------
+    data : Dataset
+        Labelled materials. A data set as read is cleaned first (`xtalshift.clean_table` with its
+        defaults: bad rows are dropped, rows of one material are averaged).
+    method : str or Regressor
+        Name of a method, see `xtalshift.methods.METHODS`, or an unfitted regressor on features.
+    features : str or CompositionFeaturizer
+        ``"magpie"``, ``"fractions"`` or ``"magpie+fractions"``, or a featurizer.
+    transform : str
+        Change of scale of the target, see `xtalshift.data.TargetTransform`.
+    settings : MethodSettings, optional
+        Settings of all methods.
+    params : mapping, optional
+        Arguments of the regressor that differ from those settings, see
+        `xtalshift.methods.registry.override`.
+    intervals : IntervalConfig, optional
+        Where prediction intervals come from: a tenth of the rows, or with fewer than 1,000 rows
+        five further fits.
+    rows : FitRows, optional
+        Which rows do what; by default `draw_rows` draws them.
+    X : ndarray of float64, shape (n, d), optional
+        Features of all rows of a cleaned data set, where they have been computed.
+    domain : ApplicabilityDomain or bool
+        The domain of these training rows where it is known; False for none.
+    seed : int
+        Of everything that is drawn.
+    progress : Progress
+        Receives how far the training is.
+    checkpoint : Path, optional
+        File in which a long training keeps its state; removed at the end.
+
+    Returns
+    -------
+    FittedModel
+
+    Raises
+    ------
+    DataError
+        If there are no targets, no usable rows, or a target is outside the domain of the transform.
+    FormulaError
+        If a formula has no features.
+    ConfigError
+        If the method needs rows of the target domain and there are none.
+    """
+    if data.intake is None:
+        if rows is not None or X is not None:
+            raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
+        data = clean_table(data)
+    featurizer = (
+        features
+        if isinstance(features, CompositionFeaturizer)
+        else CompositionFeaturizer(features, hydrates=data.materials.hydrates)  # type: ignore[arg-type]
+    )
+    if X is None:
+        X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
+    intervals = intervals or IntervalConfig()
+    if rows is None:
+        rows = draw_rows(data.groups, intervals=intervals, seed=seed)
+    regressor = (
+        build_method(
+            method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
+        )
+        if isinstance(method, str)
+        else clone(method)
+    )
+    scale = target_scale(regressor, transform)
+    z = np.full(len(data), np.nan)
+    known = np.concatenate([rows.train, rows.validation])
+    z[known] = scale.forward(data.y[known])
+    regressor.fit(
+        X[rows.train],
+        z[rows.train],
+        X_val=X[rows.validation],
+        y_val=z[rows.validation],
+        origin=_origin(regressor, data, featurizer, rows.train),
+        progress=progress,
+        checkpoint=checkpoint,
+        **_target_access(method, data, X, rows, scale),
+    )
+    model = FittedModel(
+        featurizer,
+        scale,
+        regressor,
+        _card(data, method, regressor),
+        _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, progress),
+    )
+    if domain is True:
+        domain = find_domain(data, X, rows, model.feature_names, seed)
+    if isinstance(domain, ApplicabilityDomain):
+        model = FittedModel(featurizer, scale, regressor, model.card, model.calibration, domain)
+    return model
+
+
+def draw_rows(
+    groups: NDArray[np.object_],
+    *,
+    intervals: IntervalConfig | None = None,
+    validation_share: float = 0.1,
+    seed: int = 0,
+    within: Rows | None = None,
+) -> FitRows:
+    """Draw validation rows, and rows for intervals where these are held out.
+
+    Parameters
+    ----------
+    groups : ndarray of str, shape (n,)
+        Reduced formulas; none stands in two parts.
+    intervals : IntervalConfig, optional
+        None for no rows.
+    validation_share : float
+        Share of the rows that select.
+    seed : int
+        Of the draws.
+    within : ndarray of int64, optional
+        Rows to draw from; by default all.
+
+    Raises
+    ------
+    SplitError
+        If there are fewer than 2 rows.
+    """
+    rest = np.arange(len(groups)) if within is None else np.asarray(within, dtype=np.int64)
+    if len(rest) < MIN_ROWS:
+        raise SplitError(f"{len(rest)} usable rows; at least {MIN_ROWS} are needed for training")
+    if len(rest) < MIN_ROWS_TO_SPLIT:  # too few to hold any out
+        return FitRows(rest, rest)
+    calibration = _NO_ROWS
+    if intervals is not None and intervals.how(len(rest)) == "held-out":
+        split = RandomSplit(intervals.share, derive_seed(seed, "calibration"))
+        held_out = split.held_out(rest, None, groups[rest])
+        calibration, rest = rest[held_out], rest[~held_out]
+    split = RandomSplit(validation_share, derive_seed(seed, "validation"))
+    held_out = split.held_out(rest, None, groups[rest])
+    return FitRows(rest[~held_out], rest[held_out], calibration)
+
+
+def target_scale(regressor: Regressor, name: str) -> TargetTransform:
+    """Return the scale that a regressor trains on; a constant is one in the unit of the target."""
+    return TargetTransform("none" if isinstance(regressor, ConstantRegressor) else name)
+
+
+def find_domain(
+    data: Dataset, X: FloatArray, rows: FitRows, feature_names: tuple[str, ...], seed: int
+) -> ApplicabilityDomain:
+    """Return what the training rows cover; scores are shares of validation and calibration rows."""
+    aside = np.setdiff1d(np.concatenate([rows.validation, rows.calibration]), rows.train)
+    return ApplicabilityDomain.fit(
+        X[rows.train],
+        data.y[rows.train],
+        data.groups[rows.train].tolist(),
+        X[aside] if len(aside) else None,
+        feature_names=feature_names,
+        random_state=derive_seed(seed, "domain"),
+    )
+
+
+def _origin(
+    regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
+) -> CompositionSource | None:
+    """Return the compositions of some rows for regressors that need them."""
+    if not regressor.needs_origin:
+        return None
+    return CompositionSource(data.materials.compositions.take(rows), featurizer)
+
+
+def _target_access(
+    method: str | Regressor, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
+) -> dict[str, FloatArray]:
+    """Return what a method may see of the target domain: nothing, features, or labels too."""
+    sees = METHODS[method].target_access if isinstance(method, str) else "source"
+    if sees == "source":
+        return {}
+    if not len(rows.target):
+        raise ConfigError(
+            f"method {method!r} looks at {sees} of the target domain; give rows of it, or choose a "
+            "method that needs none"
+        )
+    given = {"X_target": X[rows.target]}
+    if sees == "labels":
+        given["y_target"] = scale.forward(data.y[rows.target])
+    return given
+
+
+def _calibrate(
+    regressor: Regressor,
+    data: Dataset,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    rows: FitRows,
+    scale: TargetTransform,
+    intervals: IntervalConfig,
+    seed: int,
+    progress: Progress,
+) -> Calibration | None:
+    """Return conformity scores of rows that did not fit, or None where there are too few."""
+    how = "held-out" if len(rows.calibration) else intervals.how(len(data))
+    if how == "none":
+        return None
+    used = rows.calibration
+    if how == "cross":
+        used = np.union1d(rows.train, rows.validation)
+    if len(used) < MIN_CALIBRATION:
+        progress.say(
+            f"No intervals: {len(used)} rows to calibrate on, {MIN_CALIBRATION} are needed"
+        )
+        return None
+    groups = data.groups[used]
+    z, families = scale.forward(data.y[used]), data.materials.families[used]
+    if how == "held-out":
+        return calibrate_regressor(regressor, X[used], z, families=families)
+    if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
+        progress.say("No intervals: all rows are of one formula")
+        return None
+    return cross_calibrate(
+        clone(regressor),
+        X[used],
+        z,
+        groups=groups,
+        n_folds=intervals.folds,
+        random_state=derive_seed(seed, "folds"),
+        compositions=_origin(regressor, data, featurizer, used),
+        families=families,
+        progress=progress,
+    )
+
+
+def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> ModelCard:
+    return ModelCard(
+        target_name=data.target_name or "target",
+        unit=data.unit,
+        conditions=data.conditions,
+        source=data.source,
+        feature_cols=data.materials.extra_names,
+        provenance={
+            "method": method if isinstance(method, str) else type(regressor).__name__,
+            "data": data.description,
+            "version": __version__,
+        },
+    )

@@ -1,0 +1,104 @@
+"""Plain training (ERM)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtalshift.nn.irnet import copy_parameters, select_parameters
+from xtalshift.nn.rows import Rows, iterate_batches, mean_loss
+from xtalshift.nn.settings import ERMConfig, Layers
+from xtalshift.nn.training import (
+    LossLog,
+    Training,
+    cosine_rate,
+    descend,
+    make_adamw,
+    update_ema,
+)
+
+__all__ = ["ERMTraining", "erm_step"]
+
+
+class ERMTraining(Training):
+    """Minimise the mean loss over the training rows.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place.
+    rows : Rows
+        Training rows.
+    config : ERMConfig
+        Settings.
+    generator : torch.Generator
+        Draws batches and dropout.
+    sample : Tensor of int64, shape (members, n), optional
+        Bootstrap of each member of an ensemble.
+    layers : {"all", "first", "last"}
+        What is trained; the rest stays as it is.
+    l2_sp : float, default 0
+        Factor of ``sum (theta - theta_0)^2 / 2``, the pull toward the parameters at the start (Li,
+        Grandvalet and Davoine, arXiv:1802.01483, without their term for new layers).
+    """
+
+    name = "ERM"
+    config: ERMConfig
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rows: Rows,
+        config: ERMConfig,
+        generator: torch.Generator,
+        *,
+        sample: Tensor | None = None,
+        layers: Layers = "all",
+        l2_sp: float = 0.0,
+    ) -> None:
+        parameters = select_parameters(model, layers).values()
+        optimizer = make_adamw(parameters, config.learning_rate, config.weight_decay)
+        super().__init__(model, optimizer, rows, generator, sample=sample)
+        self.config = config
+        self.anchor = copy_parameters(model) if l2_sp else {}
+        self.l2_sp = l2_sp
+
+    def run_epoch(self, epoch: int) -> dict[str, Any]:
+        """Take one step per batch of the shuffled rows."""
+        config = self.config
+        per_epoch = math.ceil(len(self.rows) / config.batch_size)
+        log = LossLog(self.loss_limit)
+        for number, indices in enumerate(iterate_batches(self.shuffled(), config.batch_size)):
+            step = epoch * per_epoch + number
+            self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * per_epoch))
+            loss = descend(self.loss(indices, epoch), self.optimizer)
+            self._pull()
+            update_ema(self.ema, self.model, config.ema_decay)
+            log.add(self.name, loss, indices.shape[-1])
+        return {"train_loss": log.close(epoch, self.members or 1)[self.name]}
+
+    def loss(self, indices: Tensor, epoch: int) -> Tensor:  # noqa: ARG002
+        """Return the loss of some rows, shape ()."""
+        batch = self.rows.take(indices)
+        return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
+
+    @torch.no_grad()
+    def _pull(self) -> None:
+        """Step toward the parameters of the start, apart from the gradient as AdamW's decay is."""
+        share = self.l2_sp * self.optimizer.param_groups[0]["lr"]
+        for name, value in self.model.named_parameters():
+            if name in self.anchor:
+                value.lerp_(self.anchor[name], min(share, 1.0))
+
+
+def erm_step(
+    model: nn.Module,
+    batch: Rows,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Take one optimiser step on the mean loss of `batch`; return that loss, detached."""
+    return descend(mean_loss(model(batch.x, generator), batch.y, batch.weights), optimizer)

@@ -1,0 +1,85 @@
+"""Settings of networks and of plain training; PyTorch is not needed to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from xtalshift.config import Settings
+from xtalshift.errors import ConfigError
+from xtalshift.registry import near_miss
+
+__all__ = ["ARCHITECTURES", "ERMConfig", "Layers", "name_architecture", "resolve_architecture"]
+
+Layers = Literal["all", "first", "last"]
+"""All layers, the first block, or the last layer."""
+
+ARCHITECTURES: dict[str, tuple[int, ...]] = {
+    "irnet3": (2048, 1024, 512),
+    "irnet-cpu": (256, 128, 64),
+}
+"""Named widths; ``auto`` means ``irnet-cpu`` on a CPU and ``irnet3`` elsewhere."""
+
+
+def name_architecture(name: str, device: str) -> str:
+    """Return `name`, or for ``"auto"`` the architecture that suits the type of device."""
+    if name != "auto":
+        return name
+    return "irnet-cpu" if device == "cpu" else "irnet3"
+
+
+def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tuple[int, ...]:
+    """Return the widths that `name` stands for.
+
+    Parameters
+    ----------
+    name : str or sequence of int
+        A key of `ARCHITECTURES`, ``"auto"``, or the widths themselves.
+    device : str
+        Type of device, such as ``"cpu"`` or ``"cuda"``; it decides what ``"auto"`` means.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown or a width is not positive.
+    """
+    if isinstance(name, str):
+        name = name_architecture(name, device)
+        if name not in ARCHITECTURES:
+            known = ["auto", *ARCHITECTURES]
+            raise ConfigError(
+                f"no architecture {name!r}{near_miss(name, known)}; "
+                f"known: {', '.join(known)}, or a list of widths such as [512, 256]"
+            )
+        return ARCHITECTURES[name]
+    widths = tuple(int(width) for width in name)
+    if not widths or min(widths) < 1:
+        raise ConfigError(f"architecture = {list(name)}: every width must be at least 1")
+    return widths
+
+
+class ERMConfig(Settings):
+    """Settings of plain training.
+
+    Attributes
+    ----------
+    epochs : int
+        Largest number of passes over the training rows.
+    patience : int
+        Stop after this many epochs without a better validation error.
+    batch_size : int
+        Rows per step.
+    learning_rate, weight_decay : float
+        Of AdamW; the learning rate falls to 0 along half a cosine over `epochs`.
+    ema_decay : float
+        Per step.
+    """
+
+    epochs: int = Field(default=80, ge=1)
+    patience: int = Field(default=80, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)

@@ -1,0 +1,81 @@
+"""The audit of splits as a folder: ``audit.html`` to read, ``audit.json`` and ``audit.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from xtalshift.errors import DataError
+from xtalshift.jsonio import finite, write_json
+from xtalshift.report.audit.audit_figures import draw_split
+from xtalshift.report.audit.split_findings import ShownSplit, describe_split
+from xtalshift.report.shared.figures import FOLD_KINDS, number_panels
+from xtalshift.report.shared.html import render_page, write_text
+from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
+
+__all__ = ["render_audit", "write_audit"]
+
+
+def write_audit(audits: Sequence[SplitAudit], out: Path) -> Path:
+    """Write the audits of one table into a folder.
+
+    Parameters
+    ----------
+    audits : sequence of SplitAudit
+        At least one.
+    out : Path
+        Made if it does not exist; earlier files of the same names are replaced.
+
+    Returns
+    -------
+    Path
+        ``audit.html``; beside it lie ``audit.json`` (everything) and ``audit.csv`` (one row per
+        fold). Each is replaced at once or not at all; equal audits give equal bytes.
+
+    Raises
+    ------
+    DataError
+        If there is no audit or the folder cannot be written.
+    """
+    if not audits:
+        raise DataError("there is no split to report; audit a file with at least one fold")
+    out = Path(out)
+    page = render_audit([describe_split(audit) for audit in audits])
+    values = {"schema_version": 1, "splits": [audit.to_dict() for audit in audits]}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "audit.json", values)
+        write_text(out / "audit.csv", _as_csv(audits))
+        write_text(out / "audit.html", page)
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {out}: {error.strerror}; choose another folder with --out"
+        ) from error
+    return out / "audit.html"
+
+
+def render_audit(splits: Sequence[ShownSplit]) -> str:
+    """Return the page of some audited splits of one table."""
+    sections = number_panels(
+        {f"split{number}": draw_split(split) for number, split in enumerate(splits, start=1)}
+    )
+    return render_page(
+        "audit.html.j2",
+        (panel for panels in sections.values() for panel in panels),
+        splits=list(zip(splits, sections.values(), strict=True)),
+        kinds=FOLD_KINDS,
+    )
+
+
+def _as_csv(audits: Sequence[SplitAudit]) -> str:
+    text = io.StringIO()
+    columns = ["split", *(item.name for item in fields(FoldAudit))]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for audit in audits:
+        for row in audit.rows():
+            writer.writerow(finite({"split": audit.name} | row))
+    return text.getvalue()

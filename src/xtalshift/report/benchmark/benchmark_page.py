@@ -1,0 +1,213 @@
+"""The report of a benchmark: its folder to one typed payload, and the payload to a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xtalshift.benchmark.records import KIND, RESULTS_FILE, SUMMARY_FILE
+from xtalshift.errors import DataError
+from xtalshift.report.benchmark.benchmark_figures import (
+    KINDS,
+    build_benchmark_figures,
+    curve_styles,
+)
+from xtalshift.report.benchmark.benchmark_text import (
+    BoardText,
+    describe_board,
+    list_cautions,
+    write_verdict,
+)
+from xtalshift.report.benchmark.label_curves import (
+    CurvePanel,
+    FoldPanel,
+    list_curves,
+    list_folds,
+)
+from xtalshift.report.benchmark.leaderboard import Board, Cells, Place, build_board, list_places
+from xtalshift.report.benchmark.summary_records import (
+    BenchmarkSummary,
+    FailedTask,
+    MethodEntry,
+    MethodInfo,
+    TableInfo,
+    read_summary,
+)
+from xtalshift.report.shared.figures import FOLD_KINDS
+from xtalshift.report.shared.html import render_page
+from xtalshift.report.shared.payload import Json, list_facts, read_object
+from xtalshift.report.shared.text import Caution
+
+__all__ = [
+    "BenchmarkReport",
+    "build_benchmark_report",
+    "holds_benchmark",
+    "render_benchmark",
+]
+
+_MOST_PLACES = 6
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Tasks of one method that failed for one reason, and where the first ones did."""
+
+    name: str
+    budget: int
+    reason: str
+    traceback: str
+    count: int
+    places: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkReport:
+    """Everything that the page of a benchmark shows.
+
+    Attributes
+    ----------
+    n_seeds, n_splits, n_tasks, n_done, n_failed, n_left : int
+        Counts.
+    places : list of Place
+        Each split of each table.
+    boards, texts : list
+        One per number of target labels.
+    verdict, cautions : list
+        In words.
+    curves, folds : list
+        Errors by number of target labels, and by fold.
+    facts : list of (str, str)
+        Settings and provenance by name.
+    """
+
+    title: str
+    n_seeds: int
+    n_splits: int
+    n_tasks: int
+    n_done: int
+    n_failed: int
+    n_left: int
+    tables: list[TableInfo]
+    places: list[Place]
+    boards: list[Board]
+    texts: list[BoardText]
+    methods: list[MethodInfo]
+    curves: list[CurvePanel]
+    folds: list[FoldPanel]
+    failures: list[FailureGroup]
+    verdict: list[str]
+    cautions: list[Caution]
+    facts: list[tuple[str, str]]
+    spec: Json
+    provenance: Json
+
+    @property
+    def curve_styles(self) -> dict[str, tuple[str, str]]:
+        """Colour and dash of each learning curve."""
+        curves = [one for panel in self.curves for one in panel.methods]
+        return curve_styles(one.label for one in curves if not one.variant)
+
+
+def holds_benchmark(folder: Path) -> bool:
+    """Return whether a folder is that of a benchmark, by its ``summary.json``."""
+    path = folder / SUMMARY_FILE
+    if not path.is_file():
+        return False
+    if not (folder / RESULTS_FILE).exists():
+        return True  # reading the file reports what is wrong with it
+    try:
+        return read_object(path, "benchmark").get("kind") == KIND
+    except DataError:
+        return False
+
+
+def build_benchmark_report(folder: Path) -> BenchmarkReport:
+    """Read the summary of a benchmark and work out everything that its page shows.
+
+    Raises
+    ------
+    DataError
+        If ``summary.json`` cannot be read, see `read_summary`.
+    """
+    summary = read_summary(folder)
+    places, cells = list_places(summary), Cells(summary)
+    boards = [build_board(summary, scenario, places, cells) for scenario in summary.scenarios]
+    texts = [describe_board(board, places) for board in boards]
+    return BenchmarkReport(
+        title=summary.title or f"{len(summary.methods)} methods compared",
+        n_seeds=summary.n_seeds,
+        n_splits=len({one.split for one in summary.splits}),
+        n_tasks=summary.n_tasks,
+        n_done=summary.n_done,
+        n_failed=summary.n_failed,
+        n_left=summary.n_left,
+        tables=list(summary.data),
+        places=places,
+        boards=boards,
+        texts=texts,
+        methods=list(summary.methods),
+        curves=list_curves(summary, places, cells),
+        folds=list_folds(summary, places, boards),
+        failures=_group_failures(summary.failures),
+        verdict=write_verdict(boards, texts, places),
+        cautions=list_cautions(summary, boards, texts, places),
+        facts=_facts(summary),
+        spec=summary.spec,
+        provenance=summary.provenance,
+    )
+
+
+def render_benchmark(report: BenchmarkReport) -> str:
+    """Return the page of a benchmark."""
+    sections = build_benchmark_figures(report)
+    return render_page(
+        "benchmark.html.j2",
+        (panel for panels in sections.values() for panel in panels),
+        p=report,
+        sections=sections,
+        kinds=KINDS,
+        labels=FOLD_KINDS,
+        styles=report.curve_styles,
+        budget_names=[f"{board.budget:,}" if board.budget else "none" for board in report.boards],
+        seen_labels={label for one in report.folds for fold in one.folds for label in fold.labels},
+    )
+
+
+def _group_failures(failures: Sequence[FailedTask]) -> list[FailureGroup]:
+    groups: dict[tuple[str, int, str], list[FailedTask]] = {}
+    for one in failures:
+        groups.setdefault((one.name, one.budget or 0, one.reason or "unknown"), []).append(one)
+    return [
+        FailureGroup(
+            *key,
+            traceback=group[0].traceback or "",
+            count=len(group),
+            places=[
+                f"{one.data}, {one.split}, fold {one.fold}, seed {one.seed}"
+                for one in group[:_MOST_PLACES]
+            ],
+        )
+        for key, group in groups.items()
+    ]
+
+
+def _facts(summary: BenchmarkSummary) -> list[tuple[str, str]]:
+    spec, trials = summary.settings, summary.settings.tuning.trials
+    changed = [
+        f"{one.name}: {json.dumps(one.params, ensure_ascii=False)}"
+        for one in spec.methods
+        if isinstance(one, MethodEntry) and one.params
+    ]
+    first = {
+        "features": ", ".join(spec.features),
+        "seeds": f"{spec.seeds}, from {spec.seed} on" if spec.seeds else None,
+        "target labels": ", ".join(str(budget) for budget in spec.budgets),
+        "own arguments": "; ".join(changed),
+        "tuning": f"{trials} trainings per task, by validation error" if trials else "none",
+        "data hash": "; ".join(
+            f"{one.name}: SHA-256 {one.sha256}" for one in summary.data if one.sha256
+        ),
+    }
+    return list_facts(first, summary.known)

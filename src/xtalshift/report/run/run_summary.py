@@ -1,0 +1,263 @@
+"""Records of a run to means, spreads and comparisons: every number of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from xtalshift.report.run.results import Record, Split
+from xtalshift.report.shared.scores import DUMMY, Score
+
+__all__ = ["Cell", "Column", "Failure", "Pair", "RunSummary", "list_columns", "list_failures"]
+
+_MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds"]
+_ENOUGH_SEEDS = 3
+_LABELS = {
+    "random": "random split",
+    "covariate": "covariate shift",
+    "prior": "prior shift",
+    "relation": "relation shift",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(Score):
+    """Score of one method on one set of test rows; `seeds` finished runs are in the means."""
+
+    method: str
+    split: str
+    role: str
+    seeds: int
+
+    @property
+    def worse_than_dummy(self) -> bool:
+        """Whether the dummy has no larger error."""
+        ratio = self.mae_over_dummy
+        return self.method != DUMMY and ratio is not None and ratio >= 1.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods on the seeds that both finished.
+
+    Attributes
+    ----------
+    change : float
+        Mean error of `first` over that of `second`, minus 1; negative if `first` is better.
+    wins, seeds : int
+        Seeds on which `first` has the smaller error, and all seeds.
+    """
+
+    first: str
+    second: str
+    change: float
+    wins: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed run with the splits that lack it."""
+
+    method: str
+    seed: int
+    reason: str
+    splits: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One split of the tables, with the method of the smallest error.
+
+    Attributes
+    ----------
+    split, role, label, fit, description : str
+        `role` is ``"id"`` or ``"ood"``; splits of one `fit` share their training.
+    n_train, n_val, n_test : int or None
+        Rows of each part of the split.
+    n_rows : int or None
+        Fewest rows that a run was tested on.
+    best : Cell or None
+        Smallest mean error of the methods other than the dummy; None if no run finished.
+    winner : str
+        Method of `best`, or the dummy where that is no worse.
+    dummy_mae : float or None
+        Error of the dummy.
+    runner_up : Pair or None
+        The best method against the second; None with one method.
+    every_seed : bool
+        Whether the best method has the smallest error on each of at least 3 seeds.
+    """
+
+    split: str
+    role: str
+    label: str
+    fit: str
+    description: str
+    n_train: int | None
+    n_val: int | None
+    n_test: int | None
+    n_rows: int | None
+    best: Cell | None
+    winner: str
+    dummy_mae: float | None
+    runner_up: Pair | None
+    every_seed: bool
+
+
+class RunSummary:
+    """The records of a run, asked by method, split and role.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        One per method, set of test rows and seed.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        frame = pd.DataFrame([asdict(record) for record in records])
+        frame[_MEASURES] = frame[_MEASURES].astype(float)
+        self._frame = frame
+        self._done = frame[frame["status"] == "ok"]
+
+    def methods(self, *, variants: bool = False) -> list[str]:
+        """Return the methods in order of appearance, the dummy first.
+
+        Parameters
+        ----------
+        variants : bool
+            Also those with a colon: other weights of a training that is in the table already.
+        """
+        names = [name for name in self._frame["method"].unique() if variants or ":" not in name]
+        return sorted(names, key=lambda name: name != DUMMY)
+
+    def errors(self, split: str, role: str) -> pd.DataFrame:
+        """Return mean absolute errors, one row per seed and one column per method."""
+        rows = _select(self._done, split=split, role=role)
+        table = rows.pivot_table("mae", index="seed", columns="method")
+        return table.reindex(columns=self.methods(variants=True)).astype(float)
+
+    def cell(self, method: str, split: str, role: str) -> Cell | None:
+        """Return the score of a method on one set of test rows; None where it was not run."""
+        runs = _select(self._frame, method=method, split=split, role=role)
+        if runs.empty:
+            return None
+        done = runs[runs["status"] == "ok"]
+        means = {name: _known(done[name].mean()) for name in _MEASURES}
+        mae = means["mae"]
+        id_mae = _known(self.errors(split, "id")[method].mean()) if role == "ood" else None
+        return Cell(
+            method=method,
+            split=split,
+            role=role,
+            **means,
+            mae_sd=_known(done["mae"].std()),
+            mae_over_dummy_sd=_known(done["mae_over_dummy"].std()),
+            id_mae=id_mae,
+            gap=mae / id_mae if mae is not None and id_mae else None,
+            seeds=int(done["mae"].count()),
+            failed=len(runs) - len(done),
+        )
+
+    def cost(self, method: str, columns: Sequence[Column]) -> float | None:
+        """Return the mean seconds of one fit over the splits and seeds of the columns."""
+        runs = [
+            _select(self._done, method=method, split=column.split, role=column.role)["seconds"]
+            for column in columns
+        ]
+        return _known(pd.concat(runs).mean())
+
+    def tested_rows(self, split: str, role: str) -> int | None:
+        """Return the fewest rows that a run was tested on."""
+        rows = _known(_select(self._done, split=split, role=role)["n"].min())
+        return None if rows is None else int(rows)
+
+    def ranking(self, split: str, role: str) -> list[str]:
+        """Return the base methods except the dummy, smallest mean error first.
+
+        Methods that finished fewer seeds than the others come last: means over other seeds are
+        not comparable.
+        """
+        errors = self.errors(split, role)[[name for name in self.methods() if name != DUMMY]]
+        errors = errors.dropna(axis="columns", how="all")
+        counts, means = errors.count(), errors.mean()
+        return sorted(errors.columns, key=lambda name: (counts[name] < counts.max(), means[name]))
+
+    def paired(self, first: str, second: str, split: str, role: str) -> Pair | None:
+        """Compare two methods on the seeds that both finished; None without such a seed."""
+        errors = self.errors(split, role)
+        if not {first, second} <= set(errors.columns):
+            return None
+        both = errors[[first, second]].dropna()
+        if not both[second].sum():
+            return None
+        change = float(both[first].sum() / both[second].sum() - 1.0)
+        return Pair(first, second, change, int((both[first] < both[second]).sum()), len(both))
+
+    def leads_every_seed(self, method: str, split: str, role: str) -> bool:
+        """Return whether a method has the smallest error of all base methods on every seed."""
+        errors = self.errors(split, role)[self.methods()]
+        rivals = errors.drop(columns=method)
+        return bool((rivals.gt(errors[method], axis="index") | rivals.isna()).all(axis=None))
+
+    def column(self, split: Split) -> Column:
+        """Return a split with its best method."""
+        key = (split.name, split.role)
+        ranking, dummy = self.ranking(*key), self.cell(DUMMY, *key)
+        best = self.cell(ranking[0], *key) if ranking else None
+        pair = self.paired(ranking[0], ranking[1], *key) if ranking[1:] else None
+        enough = pair is not None and pair.seeds >= _ENOUGH_SEEDS
+        return Column(
+            split=split.name,
+            role=split.role,
+            label=_LABELS.get(split.name, split.name.replace("_", " ").replace(":", " ")),
+            fit=split.fit or split.name,
+            description=split.description or "",
+            n_train=split.n_train,
+            n_val=split.n_val,
+            n_test=split.n_test,
+            n_rows=self.tested_rows(*key),
+            best=best,
+            winner=DUMMY if best is None or best.worse_than_dummy else ranking[0],
+            dummy_mae=dummy.mae if dummy else None,
+            runner_up=pair,
+            every_seed=enough and self.leads_every_seed(ranking[0], *key),
+        )
+
+
+def _select(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """Return the rows with these values."""
+    for name, value in values.items():
+        frame = frame[frame[name] == value]
+    return frame
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def list_columns(splits: Sequence[Split], summary: RunSummary) -> list[Column]:
+    """Return one column per split, in distribution first.
+
+    The rows of an OOD split may be listed with its ID rows; the OOD rows make it one.
+    """
+    first: dict[str, Split] = {}
+    for split in sorted(splits, key=lambda split: split.role != "ood"):
+        first.setdefault(split.name, split)
+    names = dict.fromkeys(split.name for split in splits)
+    return [
+        summary.column(split)
+        for split in sorted((first[name] for name in names), key=lambda one: one.role != "id")
+    ]
+
+
+def list_failures(records: Sequence[Record]) -> list[Failure]:
+    """Return each failed training once, with the splits that lack it."""
+    splits: dict[tuple[str, int, str], list[str]] = {}
+    for one in records:
+        if one.status != "ok":
+            key = (one.method, one.seed, one.reason or "not stated")
+            splits.setdefault(key, []).append(one.split)
+    return [Failure(*key, list(dict.fromkeys(names))) for key, names in splits.items()]

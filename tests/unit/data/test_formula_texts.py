@@ -1,0 +1,133 @@
+"""The formulas of a file alone are those of the whole table."""
+
+import csv
+import io
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.frames import iter_frames
+from xtalshift.errors import DataError
+
+TEXTS = [
+    "Fe2O3",
+    "NaN",
+    "",
+    "null",
+    " InF3 ",
+    "007",
+    'a "quoted" cell',
+    "two\nlines",
+    "x;y",
+    "CuSO₄",
+]
+
+
+def from_frames(path, chunk_rows, column="formula"):
+    return [frame[column].tolist() for frame in iter_frames(path, chunk_rows)]
+
+
+def write(path, frame):
+    writers = {"csv": frame.to_csv, "tsv": lambda *a, **k: frame.to_csv(*a, sep="\t", **k)}
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        writers[path.name.split(".")[1]](path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl"])
+@pytest.mark.parametrize("chunk_rows", [1, 4, 10, 100])
+@pytest.mark.parametrize("columns", [["formula"], ["y", "formula"], ["formula", "y"]])
+def test_every_format_and_piece_equals_the_table(tmp_path, name, chunk_rows, columns):
+    frame = pd.DataFrame({"formula": TEXTS, "y": range(len(TEXTS))})[columns]
+    path = write(tmp_path / name, frame)
+    pieces = list(iter_formulas(path, chunk_rows))
+    assert pieces == from_frames(path, chunk_rows)
+    assert [text for piece in pieces for text in piece] == TEXTS
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\n\n x , formula \n1,Fe\n\n2\n  \n3,Co\n",  # blank lines and a short row
+        'formula\n\n""\n \nFe\n',  # a blank cell is a row, a blank line is not
+        "formula,y,\nFe,1,\nCo,2,\n",  # every line ends in a comma
+        "y;formula\r\n1,5;Fe\r\n2,5;Co\r\n",
+        "formula\rFe\rCo\r",
+        'formula,note\nFe,"a\nb, c"\nCo,"d ""e"""\n',
+        "formula,y\n",
+        "formula,y\nFe,1",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_odd_csv_files_equal_the_table(tmp_path, content, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content.encode(encoding))
+    assert list(iter_formulas(path, 2)) == from_frames(path, 2)
+
+
+_CELLS = st.text(st.sampled_from('aF2 ,;"\n\t'), max_size=5)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(_CELLS, _CELLS), max_size=8), st.sampled_from([1, 3, 100]))
+def test_made_csv_files_equal_the_table(tmp_path, rows, chunk_rows):
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("formula", "y"), *rows])
+    path = tmp_path / "a.csv"
+    path.write_text(stream.getvalue(), newline="")
+    assert list(iter_formulas(path, chunk_rows)) == from_frames(path, chunk_rows)
+
+
+def test_the_column_is_found_or_named(tmp_path):
+    path = write(tmp_path / "a.csv", pd.DataFrame({"Composition": ["Fe"], "other": ["Co"]}))
+    assert list(iter_formulas(path, 9)) == [["Fe"]]
+    assert list(iter_formulas(path, 9, formula_col="other")) == [["Co"]]
+    with pytest.raises(DataError, match=r"a\.csv: no formula column 'othr'; did you mean 'other'"):
+        next(iter_formulas(path, 9, formula_col="othr"))
+
+
+def test_parquet_without_rows_without_values_and_with_numbers(tmp_path):
+    frame = pd.DataFrame({"formula": pd.Categorical(["Fe", None, "Fe"]), "y": [1.5, None, 2.0]})
+    path = write(tmp_path / "a.parquet", frame)
+    assert list(iter_formulas(path, 2)) == [["Fe", ""], ["Fe"]]
+    assert list(iter_formulas(path, 9, formula_col="y")) == [["1.5", "", "2.0"]]
+    assert list(iter_formulas(write(tmp_path / "b.parquet", frame[:0]), 2)) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "no header row"),
+        (b"PK\x03\x04\x00", "binary, not text"),
+        (b"formula,y,y\nFe,1,2\n", "two columns are named 'y'"),
+        (b"formula,y\nCo,1\nFe,1,2,3\n", "line 3 has 4 cells, more than the 2 of the header"),
+        (b'formula,y\nCo,1\n"Fe,1\n', "a quote is never closed"),
+        (b'formula\nCo\n"Fe', "a quote is never closed"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, content, message):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        list(iter_formulas(path, 2))
+    assert str(path) in str(caught.value)
+
+
+def test_long_cells_are_no_obstacle(tmp_path):
+    path = write(tmp_path / "a.csv", pd.DataFrame({"cif": ["x" * 200_000], "formula": ["Fe"]}))
+    code = f"""
+from pathlib import Path
+from xtalshift.data.formula_texts import iter_formulas
+assert list(iter_formulas(Path({str(path)!r}), 2)) == [["Fe"]]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

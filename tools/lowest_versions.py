@@ -1,0 +1,30 @@
+"""Print constraints for the lowest versions that ``pyproject.toml`` admits (``make test-oldest``).
+
+Every lower bound ``name>=version`` of the package and of its optional features becomes
+``name==version``. The tools of the tests (extras ``test`` and ``dev``) and PyTorch are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+NOT_TESTED = {"test", "dev"}
+
+
+def lowest_versions() -> list[str]:
+    """Return one pin per requirement that states a lower bound."""
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    requirements = list(project["dependencies"])
+    for name, extra in project["optional-dependencies"].items():
+        requirements += extra if name not in NOT_TESTED else []
+    found = (re.match(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in requirements)
+    return [f"{one[1]}=={one[2]}" for one in found if one and one[1] != "torch"]
+
+
+if __name__ == "__main__":
+    print(*lowest_versions(), sep="\n")

@@ -26,13 +26,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from xtalshift.model.dataset import groups_of, load_rows, targets_of
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import MaterialsTable
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer, CompositionSource
-from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, RandomSplit
 

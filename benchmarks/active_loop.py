@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from xtalshift.model.dataset import groups_of, load_rows, targets_of
 
 from xtalshift.acquisition.acquisition_rules import (
     Aim,
@@ -44,7 +45,6 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.metrics import paired_test
-from xtalshift.model.dataset import groups_of, load_rows, targets_of
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import FamilySplit, PriorSplit
 

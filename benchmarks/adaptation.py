@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from xtalshift.model.dataset import groups_of, targets_of
 
 from ablation import read_table
 from xtalshift.estimators import IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.model.dataset import groups_of, targets_of
 from xtalshift.seeding import derive_seed
 
 LABELLED = (

@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
+from xtalshift.model.dataset import groups_of, targets_of
 
 from ablation import read_table
 from xtalshift.chem.compositions import parse_formulas
@@ -41,7 +42,6 @@ from xtalshift.estimators import Regressor
 from xtalshift.methods import build_method
 from xtalshift.methods.registry import MethodSettings
 from xtalshift.metrics import interval_scores
-from xtalshift.model.dataset import groups_of, targets_of
 from xtalshift.model.intervals import calibrate, interval, join_scores, score_rows
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, KFoldSplit, PriorSplit, RandomSplit

@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
+from xtalshift.model.dataset import load_rows
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
@@ -33,7 +34,6 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.domain.neighbour_index import NeighbourIndex
 from xtalshift.domain.ood_score import Novelty
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.model.dataset import load_rows
 from xtalshift.progress import NO_PROGRESS
 from xtalshift.splits.feature_space import cluster_points, locate_formulas
 from xtalshift.splits.splitter import Rows

@@ -5,8 +5,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_validate
 
 from xtalshift import CompositionFeaturizer, audit_split, load_dataset
-from xtalshift.testing import check_splitter
 from xtalshift.splits import HoldOut
+from xtalshift.testing import check_splitter
 
 
 class HeavyElements(HoldOut):

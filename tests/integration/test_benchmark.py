@@ -111,7 +111,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for_records(folder: Path, count: int) -> None:
     path = folder / "records.jsonl"
-    for _ in range(600):
+    for _ in range(2400):
         if path.exists() and path.read_bytes().count(b"\n") > count:
             return
         time.sleep(0.05)

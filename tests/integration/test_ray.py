@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +40,10 @@ def executor():
         yield RayExecutor()
         ray.shutdown()
         cluster.shutdown()
+        del cluster
+        with warnings.catch_warnings():  # Ray closes neither its files nor its processes
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def test_outcomes_are_ordered_and_an_item_has_two_attempts(executor, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -115,6 +116,7 @@ def test_two_ray_workers_give_the_same_bytes(
     )  # fmt: skip
     assert done.code == 0, done.err
     assert not ray.is_initialized()
+    gc.collect()  # Ray closes neither its files nor its processes
     assert hashes(out) == hashes(undisturbed / "500")
 
 

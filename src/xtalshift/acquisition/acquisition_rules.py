@@ -158,26 +158,23 @@ def register_rule(
 
 
 @register_rule("uncertainty", needs=("std",))
-def _uncertainty(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _uncertainty(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look where the prediction is least certain: the standard deviation."""
-    del aim, rng
     (std,) = _present(given.std)
     # kappa = 1 about 0 is the checked standard deviation
     return acquisition.confidence_bound(np.zeros(given.n), std, 1.0)
 
 
 @register_rule("expected-improvement", needs=("mean", "std", "best"), goal=lambda aim: aim.best)
-def _expected_improvement(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _expected_improvement(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look for the highest (or lowest) value: expected improvement on the best measured one."""
-    del rng
     mean, std, best = _present(given.mean, given.std, aim.best)
     return acquisition.expected_improvement(mean, std, best, aim.direction)
 
 
 @register_rule("target", needs=("mean", "std", "best", "target"), goal=lambda aim: aim.target)
-def _target(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _target(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look for a wanted value: expected reduction of the distance of the nearest measured one."""
-    del rng
     mean, std, best, target = _present(given.mean, given.std, aim.best, aim.target)
     return acquisition.target_improvement(mean, std, target, best)
 
@@ -187,9 +184,8 @@ def _target(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray
     needs=("mean", "std"),
     goal=lambda aim: aim.threshold if aim.window is None else sum(aim.window) / 2,
 )
-def _probability(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _probability(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Take the probability to lie beyond a threshold or within a window."""
-    del rng
     mean, std = _present(given.mean, given.std)
     if (aim.threshold is None) == (aim.window is None):
         raise ConfigError("rule 'probability' needs either a threshold or a window")
@@ -200,24 +196,21 @@ def _probability(given: Candidates, aim: Aim, rng: np.random.Generator) -> Float
 
 
 @register_rule("ucb", needs=("mean", "std"), from_lowest=True)
-def _ucb(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _ucb(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Take the upper (or lower) confidence bound: kappa standard deviations off."""
-    del rng
     mean, std = _present(given.mean, given.std)
     return acquisition.confidence_bound(mean, std, aim.kappa, aim.direction)
 
 
 @register_rule("random", diversity=0.0)
-def _random(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _random(given: Candidates, _aim: Aim, rng: np.random.Generator) -> FloatArray:
     """Choose at random: the baseline of all other rules."""
-    del aim
     return rng.random(given.n)
 
 
 @register_rule("diversity", needs=("points",), radius=float("inf"), uses_known=True)
-def _diversity(given: Candidates, aim: Aim, rng: np.random.Generator) -> FloatArray:
+def _diversity(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look farthest from all that is measured or chosen; needs no prediction."""
-    del aim, rng
     return np.ones(given.n)
 
 

@@ -14,13 +14,14 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = ["Batch", "nearest_distance", "select_batch", "typical_distance"]
+__all__ = ["Batch", "select_batch"]
 
 FloatArray = NDArray[np.float64]
 FloatPoints = NDArray[np.floating[Any]]
 
 _BLOCK = 16_384  # rows copied at once
 _SAMPLE = 1000  # points whose pairs give the typical distance
+_TINY, _HUGE = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 class Batch(NamedTuple):
@@ -89,7 +90,7 @@ def select_batch(
     diversity : float
         Exponent of the factor, at least 0; 0 takes the largest scores per cost.
     radius : float, optional
-        Distance above which the factor is 1, above 0; by default `typical_distance`.
+        Distance above which the factor is 1, above 0; by default the median distance of pairs.
     known : array_like of float, shape (m, d), optional
         Positions of measured materials, which act as candidates chosen before. Leave them out if
         the score depends on them already, as a standard deviation does.
@@ -100,7 +101,7 @@ def select_batch(
     exclude : array_like of bool, shape (N,), optional
         Candidates that must not be chosen (measured ones, duplicates); their values are ignored.
     rng : int, Generator or None
-        Draws the sample of `typical_distance` from more than 1000 points.
+        Draws the 1000 points of which the median distance is taken, from more.
 
     Returns
     -------
@@ -136,15 +137,17 @@ def select_batch(
     if given.ndim != 1:
         raise DataError(f"scores have shape {given.shape}; expected (n,)")
     free = _eligible(exclude, len(given))
-    price = _prices(costs, free)
-    worth = _worth(given, free) / price
-    spare = None if fallback is None else _worth(np.asarray(fallback, np.float64), free) / price
+    price = np.ones(len(given))
+    if costs is not None:
+        price = _checked("costs", costs, free, _TINY, _HUGE, "a finite cost above 0: fill it in")
+    worth = _worth("scores", given, free) / price
+    spare = None if fallback is None else _worth("fallback", fallback, free) / price
     nearest = np.full(len(given), np.inf)
     places = None
     if diversity > 0 and points is not None:
         places = _check_points("points", points, free)
         eligible = np.flatnonzero(free)
-        radius = _median_distance(places, eligible, rng) if radius is None else radius
+        radius = _typical_distance(places, eligible, rng) if radius is None else radius
         if known is not None and len(others := _check_points("known", known)):
             nearest[eligible] = _nearest(places, others, eligible)
     # sums of costs such as 0.1 are rounded
@@ -175,62 +178,12 @@ def select_batch(
     return Batch(chosen, given[chosen], np.array(utilities), np.array(distances), decisive)
 
 
-def nearest_distance(points: ArrayLike, known: ArrayLike) -> FloatArray:
-    """Return the Euclidean distance of each point to the nearest known one.
+def _typical_distance(points: FloatPoints, rows: NDArray[np.int64], rng: Seed) -> float:
+    """Return the median distance of pairs of rows; infinite if all are equal.
 
-    Parameters
-    ----------
-    points : array_like of float, shape (n, d)
-        Positions of candidates.
-    known : array_like of float, shape (m, d)
-        Positions of measured materials, at least one.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Exactly 0 for a duplicate of a known point.
-
-    Raises
-    ------
-    DataError
-        If `known` is empty, the shapes do not fit, or a value is not finite.
-    """
-    places, others = _check_points("points", points), _check_points("known", known)
-    if not len(others):
-        raise DataError("known is empty; expected at least one known point")
-    return _nearest(places, others, np.arange(len(places)))
-
-
-def typical_distance(points: ArrayLike, rng: Seed = 0) -> float:
-    """Return the median distance between points, without pairs of equal points.
-
-    Parameters
-    ----------
-    points : array_like of float, shape (n, d)
-        Positions of candidates.
-    rng : int, Generator or None
-        Draws a sample of 1000 from more points.
-
-    Returns
-    -------
-    float
-        Above 0; infinite if all points are equal.
-
-    Raises
-    ------
-    DataError
-        If the shape is not (n, d) or a value is not finite.
-
-    References
-    ----------
     Garreau, Jitkrittum and Kanagawa, "Large sample analysis of the median heuristic",
     arXiv:1707.07269 (2017).
     """
-    places = _check_points("points", points)
-    return _median_distance(places, np.arange(len(places)), rng)
-
-
-def _median_distance(points: FloatPoints, rows: NDArray[np.int64], rng: Seed) -> float:
     if len(rows) > _SAMPLE:
         rows = np.sort(as_generator(rng).choice(rows, _SAMPLE, replace=False))
     distances = pdist(points[rows])
@@ -239,7 +192,7 @@ def _median_distance(points: FloatPoints, rows: NDArray[np.int64], rng: Seed) ->
 
 
 def _nearest(points: FloatPoints, known: FloatPoints, rows: NDArray[np.int64]) -> FloatArray:
-    """Return the distance of some rows of `points` to the nearest known point."""
+    """Return the distance of rows to the nearest known point, exactly 0 for duplicates."""
     if points.shape[1] != known.shape[1]:
         raise DataError(
             f"points has shape {points.shape} and known {known.shape}; expected the same features"
@@ -299,47 +252,36 @@ def _check_settings(
 
 
 def _eligible(exclude: ArrayLike | None, n: int) -> NDArray[np.bool_]:
-    free = np.ones(n, dtype=bool)
-    if exclude is not None:
-        mask = np.asarray(exclude)
-        if mask.shape != (n,) or mask.dtype != np.bool_:
-            raise DataError(
-                f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected ({n},) and bool, "
-                "True for candidates that must not be chosen"
-            )
-        free = ~mask
-    if not free.any():
+    mask = np.zeros(n, dtype=bool) if exclude is None else np.asarray(exclude)
+    if mask.shape != (n,) or mask.dtype != np.bool_:
+        raise DataError(
+            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected ({n},) and bool, "
+            "True for candidates that must not be chosen"
+        )
+    if mask.all():
         raise DataError(f"all {n} candidates are excluded; allow at least one")
-    return free
+    return ~mask
 
 
-def _worth(scores: FloatArray, free: NDArray[np.bool_]) -> FloatArray:
-    """Return finite scores, 0 for excluded candidates."""
-    if scores.shape != free.shape:
-        raise DataError(f"fallback has shape {scores.shape}; expected {free.shape}")
-    _refuse("scores", scores, free & ~(scores >= 0), "at least 0; shift all scores, or exclude it")
-    worth = np.where(free, scores, 0.0)
-    finite = worth[np.isfinite(worth)]
-    worth[worth == np.inf] = 2 * finite.max(initial=0.0) or 1.0
-    return worth
-
-
-def _prices(costs: ArrayLike | None, free: NDArray[np.bool_]) -> FloatArray:
-    """Return the cost of each candidate; 1 without costs or if excluded."""
-    if costs is None:
-        return np.ones(len(free))
-    price = np.asarray(costs, dtype=np.float64)
-    if price.shape != free.shape:
-        raise DataError(f"costs have shape {price.shape}; expected one per candidate, {free.shape}")
-    wrong = free & ~((price > 0) & (price < np.inf))
-    _refuse("costs", price, wrong, "a finite cost above 0; fill it in, or exclude the row")
-    return np.where(free, price, 1.0)
-
-
-def _refuse(name: str, values: FloatArray, wrong: NDArray[np.bool_], expected: str) -> None:
+def _checked(
+    name: str, values: ArrayLike, free: NDArray[np.bool_], least: float, most: float, expected: str
+) -> FloatArray:
+    """Return values that lie within their limits, or NaN for excluded candidates."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != free.shape:
+        raise DataError(f"{name} has shape {array.shape}; expected {free.shape}")
+    wrong = free & ~((array >= least) & (array <= most))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{name}[{row}] is {values[row]}; expected {expected}")
+        raise DataError(f"{name}[{row}] is {array[row]}; expected {expected}, or exclude the row")
+    return np.where(free, array, np.nan)
+
+
+def _worth(name: str, scores: ArrayLike, free: NDArray[np.bool_]) -> FloatArray:
+    """Return finite scores, 0 for excluded candidates."""
+    worth = _checked(name, scores, free, 0.0, math.inf, "at least 0: shift all scores")
+    largest = worth[np.isfinite(worth)].max(initial=0.0)
+    return np.nan_to_num(worth, posinf=2 * largest or 1.0)
 
 
 def _check_points(

@@ -65,9 +65,7 @@ def audit_splits(
         progress.say(f"Audit of {name}")
         audit = audit_split(
             [_as_fold(fold) for fold in folds],
-            table.X,
-            table.data.y,
-            table.data.groups,
+            table.rows,
             settings=settings,
             progress=progress,
             name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -23,6 +24,7 @@ from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, drop_near
+from xtalshift.splits import Rows as SplitRows
 from xtalshift.splits.schemes import FeaturizeFormulas, build_scheme
 
 __all__ = ["MIN_TRAIN_ROWS", "Table", "make_folds", "prepare_shared", "prepare_table"]
@@ -40,6 +42,11 @@ class Table:
 
     data: Dataset
     X: FloatArray
+
+    @cached_property
+    def rows(self) -> SplitRows:
+        """The same as splitters take them."""
+        return SplitRows.of(self.X, self.data.y, self.data.groups, self.data.materials.compositions)
 
 
 def prepare_shared(
@@ -191,7 +198,7 @@ def _regions(
         seed=seed if split.is_id else 0,
         progress=progress,
     )
-    folds = islice(splitter.folds(table.X, data.y, data.groups), split.max_folds)
+    folds = islice(splitter.folds(table.rows), split.max_folds)
     return list(folds), splitter.describe()
 
 

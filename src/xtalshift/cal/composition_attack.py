@@ -35,7 +35,7 @@ MIN_FRACTION = 1e-3
 """No fraction falls below this (or below where it starts, if that is less)."""
 
 Within = Callable[[Tensor], Tensor]
-"""Displacements in feature space (m, d) -> whether each is allowed, bool (m,), whatever m."""
+"""Displacements in feature space (m, d) -> whether each is allowed, bool (m,), for any m."""
 
 _CHUNK = 4096  # candidates evaluated at once
 _BISECTIONS = 6  # a row that is pulled back reaches its budget to within 1/64 of its way
@@ -203,7 +203,7 @@ class CompositionAttack:
         return torch.where(allowed, goal.value(x, trials.row), -torch.inf)
 
     def _possible(self, slots: Slots, trials: Trials) -> tuple[Tensor, Tensor]:
-        """Return ``compound possible`` of trials, and whether it was given up, shapes (m,)."""
+        """Return ``compound possible`` of trials, and whether it is undecided, shapes (m,)."""
         possible = torch.ones_like(slots.amounts[:1, 0]).expand(len(trials)).clone()
         unknown = torch.zeros_like(trials.keeps_charge)
         rest = ~trials.keeps_charge
@@ -361,7 +361,7 @@ class _Space:
         along = (slope * charges).sum(dim=1, keepdim=True) / torch.where(charged, size, 1.0)
         slope = torch.where(charged, _centre(slope - along * charges, free), slope)
         norm = torch.linalg.vector_norm(slope, dim=1, keepdim=True)
-        # a slope that is only the rounding of the projection is none
+        # a slope of the size of rounding errors counts as 0
         noise = 100.0 * torch.finfo(slope.dtype).eps * gradient.abs().amax(dim=1, keepdim=True)
         dimensions = free.sum(dim=1, keepdim=True) - 1 - charged.to(torch.int64)
         real = (norm > noise) & (dimensions > 0)
@@ -439,7 +439,7 @@ def list_trials(
     middle = states.shape[1] // 2
     state = torch.where(known, slots.charges, 0.0).round().to(torch.int64) + middle
     alone = (slots.elements > 0).sum(dim=1, keepdim=True) == 1
-    # an elementary row has the state 0, which is no common one of any element
+    # a pure element has the state 0, which no table of common states holds
     asked = torch.where(known & charge_neutral & ~alone, state, states.shape[1])
     candidates = table[asked, slots.elements]  # (n, k, neighbours)
     present = (candidates[..., None] == slots.elements[:, None, None, :]).any(dim=3)

@@ -28,9 +28,9 @@ def assign_environments(
     """Return the environment of each training row, numbered from 0.
 
     ``random`` draws new groups in every batch, as published: each is a sample of the same
-    distribution, so the stability loss says nothing about stability. ``clusters`` are k-means
+    distribution, so the stability loss does not measure stability. ``clusters`` are k-means
     clusters of the standardised features, ``families`` those of `xtalshift.chem.families`,
-    ``given`` whatever the user says.
+    ``given`` are labels of the user.
 
     Parameters
     ----------

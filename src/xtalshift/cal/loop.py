@@ -255,7 +255,7 @@ def select_hardest(
     model : torch.nn.Module
         Evaluated without dropout.
     rows : Rows
-        All source rows; none is lost, whatever their number.
+        All source rows; every one is ranked.
     count : int
         Rows wanted; all are returned if there are fewer.
     sample : Tensor of int64, shape (members, n), optional

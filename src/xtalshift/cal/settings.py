@@ -122,8 +122,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "theta_learning_rate": 5e-5,
     },
 }
-"""``paper`` and ``paper-targeted`` are the published recipe; ``cal`` and ``cal-targeted`` mend its
-defects, which ``docs/science/cal.md`` lists."""
+"""``paper`` and ``paper-targeted`` are the published recipe; ``cal`` and ``cal-targeted`` correct
+its defects, which ``docs/science/cal.md`` lists."""
 
 
 Environments = Literal["random", "clusters", "families", "given"]

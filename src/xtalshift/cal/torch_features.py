@@ -100,7 +100,7 @@ class TorchFeatures:
         return self.fix(slots, possible)(slots.amounts)
 
     def possible(self, slots: Slots) -> Tensor:
-        """Return ``compound possible`` of real compositions, shape (n,); 0 if it is no feature.
+        """Return ``compound possible`` of real compositions, shape (n,); 0 if the features lack it.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class TorchFeatures:
         return neutral
 
     def try_possible(self, slots: Slots) -> tuple[Tensor, Tensor]:
-        """Return ``compound possible`` and whether it was given up, both of shape (n,)."""
+        """Return ``compound possible`` and whether it could not be decided, both of shape (n,)."""
         if self._possible_column is None:
             zeros = torch.zeros_like(slots.amounts[:, 0])
             return zeros, zeros.bool()

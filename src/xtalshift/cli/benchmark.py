@@ -57,7 +57,7 @@ def benchmark_command(
     limit_time: Annotated[
         float | None,
         typer.Option(
-            help="Begin no task after so many minutes.",
+            help="Begin no task after this time.",
             min=0,
             rich_help_panel=options.RUN,
             metavar="MINUTES",
@@ -133,7 +133,7 @@ def benchmark_command(
     print_leaderboard(read_summary(place))
     typer.echo(f"Report: {write_report(place)}")
     if summary["n_failed"] and not summary["n_done"]:
-        typer.echo("No task succeeded; the reasons stand above and in records.jsonl", err=True)
+        typer.echo("No task succeeded; see the reasons above and in records.jsonl", err=True)
         raise typer.Exit(1)
 
 

@@ -52,7 +52,7 @@ def screen_command(
         typer.Option(help="Rows written: all (default) | ok | top (no parts, only top.csv)."),
     ] = None,
     limit_rows: Annotated[
-        int | None, typer.Option(help="Stop after so many rows.", min=1, metavar="N")
+        int | None, typer.Option(help="Stop after N rows.", min=1, metavar="N")
     ] = None,
     top: Annotated[
         int | None,

@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from xtalshift.report.shared.text import join_words
-
 if TYPE_CHECKING:
     from xtalshift.report.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
@@ -31,11 +29,11 @@ def print_errors(report: RunReport) -> None:
             for cell in row.cells
         ]
         table.add_row(escape(row.method), *cells, _format_seconds(row.seconds))
-    unit = f" in {report.unit}" if report.unit else ""
-    many = f", mean over {report.n_seeds} seeds" if report.n_seeds > 1 else ""
+    unit = f" in {report.results.unit}" if report.results.unit else ""
+    many = f", mean over {report.results.n_seeds} seeds" if report.results.n_seeds > 1 else ""
     _say(console, f"MAE{unit} (in brackets: relative to predicting the mean){many}")
     console.print(table)
-    if any(":" in method.name for method in report.methods):
+    if any(":" in name for name, _ in report.methods):
         _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
 
 
@@ -50,7 +48,9 @@ def print_coverage(report: RunReport) -> None:
     ]
     if not parts:
         return
-    shares = [f"{100 * part.coverage:.0f} % on {part.split}" for part in parts]
+    from xtalshift.report.shared.text import join_words
+
+    shares = [f"{100 * part.coverage:.0f} % on {part.rows.split}" for part in parts]
     method = found.saved if found else ""
     _say(
         Console(highlight=False),

@@ -96,11 +96,11 @@ class TargetedCALRegressor(IRNetBase):
         X, y : array_like of float, shapes (n, d) and (n,), optional
             Labelled source rows to replay. Without them only the target labels are trained on.
         groups : array_like of str, shape (k,), optional
-            Reduced formulas of the target labels: none stands both in training and validation.
+            Reduced formulas of the target labels: no formula is in both training and validation.
         source_groups : array_like of str, shape (n,), optional
             Reduced formulas of the source rows: those of validation labels are not replayed.
         progress : Progress
-            Told how far the adaptation is.
+            Reports the progress of the adaptation.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class TargetedCALRegressor(IRNetBase):
         Raises
         ------
         ConfigError
-            If `model` is no network, or the method needs rows that are missing.
+            If `model` is not a network, or rows that the method needs are missing.
         sklearn.exceptions.NotFittedError
             If `model` is not fitted.
         ValueError
@@ -154,13 +154,7 @@ class TargetedCALRegressor(IRNetBase):
         if data.target is not None:
             self._adapt(data.train, data.target, data.rng, data.progress)
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> ERMTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         config = ERMConfig.from_dict(dict(self.source or {}))
         return ERMTraining(model, data.train, config, **how)
 
@@ -204,7 +198,7 @@ class TargetedCALRegressor(IRNetBase):
 
 
 def _leave_out(source: Labelled | None, validation: Labelled) -> Labelled | None:
-    """Return the source rows whose formula no validation row has; None if there is none."""
+    """Return the source rows whose formula is not among the validation rows; None if all are."""
     if source is None or source.groups is None or validation.groups is None:
         return source
     kept = source.take(~np.isin(source.groups, validation.groups))

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import FitData
 from xtalshift.estimators.irnet import ERMArguments
 from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.featurize.scale import FeatureScaler
@@ -81,13 +80,7 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
         )
         return cast("IRNet", net)  # has all of it that is used: members, bf16, embed, head
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> ERMTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         training = ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
         training.name = "attention"
         return training

@@ -79,7 +79,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class FitData:
-    """Everything that a regressor may learn from, and who listens.
+    """Everything that a regressor may learn from, and where it reports.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class FitData:
     rng : numpy.random.Generator
         The only source of randomness.
     progress : Progress
-        Told how far training is.
+        Reports the progress of the training.
     checkpoint : Path or None
         File that a long training keeps.
     """
@@ -124,7 +124,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
     random_state: Seed = None
 
     uses: ClassVar[frozenset[str]] = frozenset()
-    """Optional arguments of `fit` that mean something to this class."""
+    """Optional arguments of `fit` that this class uses."""
 
     def fit(
         self,
@@ -154,7 +154,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         sample_weight : array_like of float, shape (n,), optional
             Weight of each row in the loss.
         groups : array_like of str, shape (n,), optional
-            Reduced formulas: none stands both in the training and the validation rows. Not needed
+            Reduced formulas: no formula is in both the training and the validation rows. Not needed
             where `X_val` is given.
         X_val, y_val : array_like of float, shapes (m, d) and (m,), optional
             Validation rows; without them a random `validation_fraction` of the rows is held out
@@ -170,7 +170,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         origin : CompositionSource of n rows, optional
             The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
         progress : Progress
-            Told how far training is.
+            Reports the progress of the training.
         checkpoint : Path, optional
             File in which a network keeps where its training is: a fit that was killed goes on
             there. The same settings and data are needed; the file is removed at the end.
@@ -183,7 +183,7 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         ------
         ValueError
             If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing,
-            `val_weight` is given without them, or an argument means nothing to this regressor.
+            `val_weight` is given without them, or an argument is not used by this regressor.
         """
         self._refuse_unused(
             X_target=X_target, y_target=y_target, environments=environments, origin=origin
@@ -380,7 +380,7 @@ def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def _drop_weightless(rows: Labelled) -> Labelled:
-    """Return the rows without those of weight 0, which are none; all if there are no others."""
+    """Return the rows of positive weight; all rows if every weight is 0."""
     if rows.weights is None or not (rows.weights > 0).any():
         return rows
     return rows.take(rows.weights > 0)

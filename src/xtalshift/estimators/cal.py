@@ -64,12 +64,16 @@ class CALRegressor(IRNetBase):
         return CALConfig.from_dict({"preset": self.preset, **(self.settings or {})})
 
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
-        return add_origin(self, super()._source_rows(data, device), data, self._config())
+        config, origin = self._config(), data.train.origin
+        # of the features that an attack on compositions moves
+        self.featurizer_ = origin.featurizer if origin and config.attack == "composition" else None
+        return add_origin(self, super()._source_rows(data, device), data, config)
 
-    def _training(self, model: IRNet, data: TrainingData, fit: FitData, **how: Any) -> CALTraining:
-        config = self._config()
-        attacker = choose_attack(config, fit.train.origin, self)
-        return CALTraining(model, data, config, attacker=attacker, **how)
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> CALTraining:
+        attacker: Attack = attack
+        if self.featurizer_ is not None:
+            attacker = attack_compositions(TorchFeatures(self.featurizer_, self.scaler_))
+        return CALTraining(model, data, self._config(), attacker=attacker, **how)
 
     def attack_rows(
         self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None
@@ -166,15 +170,6 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
         slots = pad_compositions(checked.compositions, dtype=rows.x.dtype, device=rows.y.device)
         rows = replace(rows, compositions=slots)
     return rows
-
-
-def choose_attack(
-    config: CALConfig, origin: CompositionSource | None, regressor: NetworkRegressor
-) -> Attack:
-    """Return the attack that the settings name."""
-    if config.attack == "features" or origin is None:
-        return attack
-    return attack_compositions(TorchFeatures(origin.featurizer, regressor.scaler_))
 
 
 def check_composition_attack(

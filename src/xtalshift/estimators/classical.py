@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgWarning
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
 from sklearn.neighbors import NearestNeighbors
 
@@ -190,7 +191,6 @@ class KernelRidgeRegressor(ScaledRegressor):
         train, validation = data.train, data.validation
         kernels = [self.kernel] if isinstance(self.kernel, str) else list(self.kernel)
         self._check_grid(kernels)
-        root = None if train.weights is None else np.sqrt(train.weights)
         widths = [float(gamma) / train.X.shape[1] for gamma in self.gammas]
         best_error = np.inf
         with data.progress.task("kernel ridge", len(kernels) * len(widths)) as task:
@@ -201,7 +201,7 @@ class KernelRidgeRegressor(ScaledRegressor):
                     covariance, weights = np.exp(-gamma * distance), validation.weights
                     cross = np.exp(-gamma * to_validation)
                     for alpha in self.alphas:
-                        dual = solve_kernel(covariance, train.y, float(alpha), root)
+                        dual = solve_kernel(covariance, train, float(alpha))
                         if dual is None:
                             continue
                         deviation = np.abs(cross @ dual - validation.y)
@@ -263,14 +263,13 @@ class GPRegressor(ScaledRegressor):
         found = fit_hyperparameters(train.X[some], train.y[some])
         self.kernel_, self.noise_ = found.k1, float(found.k2.noise_level)
         weights = np.ones(n) if train.weights is None else train.weights / train.weights.mean()
-        covariance = self.kernel_(train.X)
-        covariance.flat[:: n + 1] += self.noise_ / weights
-        self.factor_ = cholesky(covariance, lower=True, overwrite_a=True)
-        self.dual_coef_ = cho_solve((self.factor_, True), train.y)
-        self.rows_ = train.X
+        process = GaussianProcessRegressor(
+            self.kernel_, alpha=self.noise_ / weights, optimizer=None
+        )
+        self.process_ = process.fit(train.X, train.y)
 
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.kernel_(X, self.rows_) @ self.dual_coef_)
+        return np.asarray(self.process_.predict(X))
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation of a new target, noise included.
@@ -289,10 +288,11 @@ class GPRegressor(ScaledRegressor):
         return self.target_scale_ * in_pieces(partial(self._in_blocks, self._std_scaled), checked)
 
     def _std_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        half = solve_triangular(self.factor_, self.kernel_(X, self.rows_).T, lower=True)
-        # at a training row rounding may leave less than nothing
-        signal = np.maximum(self.kernel_.diag(X) - np.square(half).sum(axis=0), 0.0)
-        return np.asarray(np.sqrt(signal + self.noise_))
+        with warnings.catch_warnings():
+            # at a training row rounding may leave a negative variance
+            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+            signal = self.process_.predict(X, return_std=True)[1]
+        return np.asarray(np.sqrt(np.square(signal) + self.noise_))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -345,43 +345,37 @@ DISTANCES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "rbf": _squared_distances,
     "laplacian": manhattan_distances,
 }
-"""What stands in the exponent of each kernel."""
+"""Distance in the exponent of each kernel."""
 
 
 def solve_kernel(
-    kernel: NDArray[np.float64],
-    y: NDArray[np.float64],
-    alpha: float,
-    root: NDArray[np.float64] | None = None,
+    kernel: NDArray[np.float64], rows: Labelled, alpha: float
 ) -> NDArray[np.float64] | None:
-    """Return the coefficients of kernel ridge regression.
-
-    A Cholesky factorisation for each penalty: an eigendecomposition, which serves all of them,
-    takes as long as some 18.
+    """Return the coefficients of kernel ridge regression, shape (n,).
 
     Parameters
     ----------
     kernel : ndarray of float64, shape (n, n)
         Not changed.
-    y : ndarray of float64, shape (n,)
-        Targets.
+    rows : Labelled of n rows
+        Targets and sample weights.
     alpha : float
         Penalty.
-    root : ndarray of float64, shape (n,), optional
-        Square root of the sample weights.
 
     Returns
     -------
     ndarray of float64, shape (n,), or None
         None if the matrix is not positive definite in double precision.
     """
-    matrix = kernel.copy() if root is None else kernel * root[:, None] * root
-    matrix.flat[:: len(y) + 1] += alpha
-    try:
-        factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        return None
-    return np.asarray(cho_solve(factor, y) if root is None else cho_solve(factor, y * root) * root)
+    model = KernelRidge(alpha=alpha, kernel="precomputed")
+    with warnings.catch_warnings():
+        # a singular matrix, which scikit-learn solves by least squares
+        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", category=LinAlgWarning)
+        try:
+            return np.asarray(model.fit(kernel, rows.y, sample_weight=rows.weights).dual_coef_)
+        except (UserWarning, LinAlgWarning):
+            return None
 
 
 def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
@@ -402,7 +396,7 @@ def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     signal = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(length, (1e-2 * length, 1e2 * length))
     model = GaussianProcessRegressor(signal + WhiteKernel(0.1, (1e-6, 10.0)))
     with warnings.catch_warnings():
-        # a likelihood that is flat, or largest at a bound (data without noise), is no failure: the
-        # kernel is the best one found in any case
+        # a flat likelihood, or one that is largest at a bound (data without noise), is not a
+        # failure: the kernel is the best one found in any case
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y).kernel_

@@ -14,7 +14,6 @@ from xtalshift.cal.environments import assign_environments
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, in_pieces
 from xtalshift.estimators.network import NetworkRegressor
-from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining
 from xtalshift.nn.irnet import IRNet, thin_network
@@ -113,19 +112,15 @@ class IRNetRegressor(ERMArguments, IRNetBase):
         As in `NetworkRegressor`.
     """
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> ERMTraining:
+    architecture: str | Sequence[int] = field(default="auto", kw_only=False)
+
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         return ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class HeteroscedasticRegressor(IRNetRegressor):
-    """IRNet with a second head: how far targets scatter about the prediction, row by row.
+    """IRNet with a second output: the standard deviation of each target.
 
     Trained by the weighted likelihood of `xtalshift.nn.heteroscedastic.beta_nll`. The scatter is
     that of the training targets (noise, polymorphs of one formula); it says little of materials
@@ -142,13 +137,7 @@ class HeteroscedasticRegressor(IRNetRegressor):
     def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
         return self._make(GaussianIRNet, generators)
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> ERMTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         return HeteroscedasticTraining(model, data.train, self._values_of(ERMConfig), **how)
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -181,8 +170,8 @@ class HeteroscedasticRegressor(IRNetRegressor):
 class MCDropoutRegressor(IRNetRegressor):
     """IRNet whose spread is that of networks thinned by dropout (Gal and Ghahramani, ICML 2016).
 
-    The prediction is that of the whole network. Cheaper to train than an ensemble and mostly less
-    telling; as many passes to predict.
+    The prediction is that of the whole network. It trains faster than an ensemble, predicts with
+    as many passes, and its standard deviation is mostly less informative.
 
     Parameters
     ----------
@@ -193,6 +182,7 @@ class MCDropoutRegressor(IRNetRegressor):
         As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.
     """
 
+    architecture: str | Sequence[int] = "auto"
     n_samples: int = 16
     n_members: int = field(default=1, init=False)
     bootstrap: bool = field(default=False, init=False)
@@ -204,7 +194,9 @@ class MCDropoutRegressor(IRNetRegressor):
 
     def _resolve_dropout(self, device: torch.device) -> float:
         if self.dropout == 0:
-            raise ConfigError("dropout = 0: without dropout there is no spread; set 0.1, say")
+            raise ConfigError(
+                "dropout = 0: without dropout all networks agree; set 0.1, for instance"
+            )
         return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -263,6 +255,7 @@ class RobustRegressor(IRNetRegressor):
         the order of the sorted labels.
     """
 
+    architecture: str | Sequence[int] = "auto"
     objective: Objective = field(default="cvar", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
     n_environments: int = 8
@@ -283,13 +276,7 @@ class RobustRegressor(IRNetRegressor):
         )
         return replace(rows, environments=torch.as_tensor(labels, device=device))
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> ERMTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         return RobustTraining(model, data.train, self._values_of(RobustConfig), **how)
 
 
@@ -314,14 +301,14 @@ class AlignedRegressor(IRNetRegressor):
         Seed of the initial parameters, batches and dropout.
     """
 
+    architecture: str | Sequence[int] = "auto"
     alignment: Alignment = field(default="coral", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
 
     uses = frozenset({"X_target"})
 
-    def _training(self, model: IRNet, data: TrainingData, fit: FitData, **how: Any) -> ERMTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         config = self._values_of(AlignedConfig)
-        if fit.target is None:
+        if data.target is None:
             return ERMTraining(model, data.train, config, **how)
-        target = self._rows(fit.target, resolve_device(self.device))
-        return AlignedTraining(model, data.train, target, config, **how)
+        return AlignedTraining(model, data.train, data.target, config, **how)

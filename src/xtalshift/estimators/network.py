@@ -104,7 +104,6 @@ class NetworkRegressor(Regressor):
         self,
         model: IRNet,
         data: TrainingData,
-        fit: FitData,
         *,
         generator: torch.Generator,
         sample: torch.Tensor | None,
@@ -153,7 +152,7 @@ class NetworkRegressor(Regressor):
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the usual prediction under ``""``, and those of the last and EMA parameters.
 
-        Whatever `weights` says stands under ``""`` and not again under its own name.
+        The parameters of `weights` are under ``""`` only.
         """
         others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
         checked = self._check_features(X)
@@ -188,7 +187,9 @@ class NetworkRegressor(Regressor):
         self.dropout_ = self._resolve_dropout(device)
         model = self._network([torch.Generator().manual_seed(int(seed)) for seed in seeds[1:]])
         model.bf16 = self.bf16
-        rows = TrainingData(self._source_rows(data, device), self._rows(data.validation, device))
+        target = None if data.target is None else self._rows(data.target, device)
+        validation = self._rows(data.validation, device)
+        rows = TrainingData(self._source_rows(data, device), validation, target)
         self._run(model.to(device), rows, data, int(seeds[0]))
 
     def _check_settings(self) -> None:
@@ -209,7 +210,7 @@ class NetworkRegressor(Regressor):
         if data.checkpoint is not None:
             checkpoint = Checkpoint(data.checkpoint, self._fingerprint(data, seed))
         generator = torch.Generator(device).manual_seed(seed)
-        training = self._training(model, rows, data, generator=generator, sample=sample)
+        training = self._training(model, rows, generator=generator, sample=sample)
         result = run_training(
             training,
             rows.validation,

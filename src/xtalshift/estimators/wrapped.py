@@ -98,8 +98,8 @@ class ImportanceWeightedRegressor(WrappedRegressor):
     Under covariate shift, where p(y | x) is the same in both domains, the source error weighted by
     ``p_target(x) / p_source(x)`` is the target error (Shimodaira, J. Stat. Plan. Inference 90, 227,
     2000). Validation rows are weighted too, so that selection is for the target domain; their
-    ratio is found apart, for they may be drawn otherwise than the training rows. Without target
-    rows the fit is that of `estimator`.
+    ratio is found apart, because they may be drawn in another way than the training rows. Without
+    target rows the fit is that of `estimator`.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class ImportanceWeightedRegressor(WrappedRegressor):
         What is fitted; it must take sample weights.
     ratio : {"kmm", "ulsif", "classifier"}, default "kmm"
         How the weights are found, see `kmm_weights`, `ulsif_weights`, `classifier_weights` in
-        `xtalshift.uncertainty`. The first two see at most 10 principal components.
+        `xtalshift.importance`. The first two use at most 10 principal components.
     max_weight : float, default 20
         Largest weight, at least 1; the mean is 1.
     validation_fraction, random_state
@@ -167,7 +167,7 @@ def _multiply(rows: Labelled, weights: NDArray[np.float64]) -> Labelled:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TargetOnlyRegressor(WrappedRegressor):
-    """Fits the target labels and nothing else: what the source rows are worth is seen beside it.
+    """Fits the target labels alone: the difference to other methods shows what source rows add.
 
     Parameters
     ----------

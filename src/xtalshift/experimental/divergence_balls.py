@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from xtalshift.estimators.base import FitData
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import IRNet
@@ -193,16 +193,11 @@ class DivergenceBallRegressor(IRNetRegressor):
         As in `IRNetRegressor`.
     """
 
+    architecture: str | Sequence[int] = "auto"
     objective: Ball = field(default="chi2", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
 
-    def _training(
-        self,
-        model: IRNet,
-        data: TrainingData,
-        fit: FitData,  # noqa: ARG002
-        **how: Any,
-    ) -> DivergenceBallTraining:
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> DivergenceBallTraining:
         config = self._values_of(DivergenceBallConfig)
         training = DivergenceBallTraining(model, data.train, config, **how)
         training.name = self.objective

@@ -37,7 +37,7 @@ VALIDATION_ROWS = 512
 PREDICT_PAIRS = 16_384
 """Pairs of a row and an anchor that are predicted at once."""
 TIE = 1e-6
-"""Squared distances per feature that differ by less are equal: rounding shall not choose."""
+"""Squared distances per feature that differ by less are equal: rounding must not decide."""
 
 
 class BilinearNetwork(nn.Module):
@@ -126,7 +126,7 @@ class Anchors:
 
         The squared distance of ``x - a`` to a difference ``s`` is
         ``|x - a|^2 + |s|^2 - 2 x.s + 2 a.s``: but for the sums of candidates and differences, made
-        once, each row takes c s operations whatever the number of features.
+        once, each row takes c s operations for any number of features.
 
         Parameters
         ----------

@@ -97,15 +97,8 @@ class FoldParts:
 def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> SplitRows:
     """Find the usable rows of a table.
 
-    Parameters
-    ----------
-    table : Dataset
-        As read. A row is usable if its formula can be read and it has the features and the target
-        that are needed.
-    data : DataConfig
-        How formulas are read and features made.
-    needs : collection of str
-        ``"X"`` and ``"y"`` if a scheme uses features and targets.
+    A row is usable if its formula can be read and it has the features and the target that are in
+    `needs` (``"X"``, ``"y"``).
 
     Raises
     ------

@@ -140,7 +140,7 @@ def _settle(
                 "without intervals; train it again (not with --intervals none), or use rule "
                 "diversity or random"
             )
-        if calibration.kind == "absolute":
+        if model.one_width:
             text = "warning: the intervals of this model have one width for all materials, so "
             if rule == "uncertainty":
                 text += "the distance from the training materials decides instead of uncertainty"

@@ -157,7 +157,7 @@ def build_method(
     Raises
     ------
     NotFoundError
-        If there is no such method; the message lists those there are.
+        If there is no such method; the message lists all methods.
     ConfigError
         If an argument is unknown.
     """

@@ -63,7 +63,7 @@ class MethodSettings(Settings):
     threads : int
         Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
     cal : CALConfig
-        Preset ``cal`` unless told otherwise.
+        By default the preset ``cal``.
     """
 
     device: str = "auto"

@@ -115,7 +115,9 @@ def adapt(
     regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
     domain = model.domain
     if domain is not None and labels.targets is not None:
-        domain = domain.extend(X, labels.targets, groups.tolist())
+        domain = domain.extend(
+            X, labels.targets, groups.tolist(), compositions=labels.materials.compositions
+        )
     calibration: Calibration | None = None
     if folds and y is not None:
         scored: list[tuple[NDArray[np.int64], Scored]] = []

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["FittedModel"]
 
 FloatArray = NDArray[np.float64]
+_UNSCALED = ("none", "clip")
+
 Inputs = Materials | Sequence[Any]
 
 
@@ -72,6 +74,12 @@ class FittedModel:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
         return (*map(str, self.featurizer.get_feature_names_out()), *self.card.feature_cols)
+
+    @property
+    def one_width(self) -> bool:
+        """Whether all intervals have the same width, so that they cannot rank materials."""
+        found = self.calibration
+        return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
     def with_hydrates(self, hydrates: Hydrates) -> Self:
         """Return the same model, which reads formulas such as ``CuSO4*5H2O`` in another way."""

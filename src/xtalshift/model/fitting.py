@@ -236,6 +236,7 @@ def find_domain(
         data.groups[rows.train].tolist(),
         X[aside] if len(aside) else None,
         feature_names=feature_names,
+        compositions=data.materials.compositions.take(rows.train),
         random_state=derive_seed(seed, "domain"),
     )
 

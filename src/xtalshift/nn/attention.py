@@ -24,9 +24,9 @@ FEED_FORWARD = 2
 """Width of the hidden layer between two attentions, in units of that of a token."""
 ENTRY_FEATURES = 3
 OWN_SHARE = 0.3
-"""Factor of what an element learns of its own beside what its properties say."""
+"""Factor of the learned vector of an element beside its properties."""
 SMALLEST = 1e-4
-"""Fractions below this one look alike."""
+"""Fractions below this one are not told apart."""
 MOST_SLOTS = 2**16
 """Slots of one pass without gradient: bounds the memory of prediction."""
 
@@ -57,8 +57,8 @@ class AttentionNet(nn.Module):
     A token is an entry of the table that is not 0: the sum of what its column is (a learned vector;
     with 118 columns also a linear map of elemental properties) and of a learned function of the
     entry. Columns are a set: their order has no meaning, nor has the number of empty slots. The
-    vectors of 118 columns start at 0 and count 0.3, so that an element that training never saw is
-    what its properties say and nothing else.
+    vectors of 118 columns start at 0 and count 0.3, so that an element
+    without training rows is described by its properties alone.
 
     Any numbers are accepted: entries count by ``|x| / sum |x|``, and their sign and size are seen
     by the learned function. A row without entries has one token, a learned vector of its own.

@@ -1,13 +1,21 @@
-"""Where tensors live."""
+"""The device of tensors and the number of threads; PyTorch is imported only where it is used."""
 
 from __future__ import annotations
 
-import torch
+import sys
+from typing import TYPE_CHECKING
+
 from threadpoolctl import threadpool_limits
 
 from xtalshift.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["describe_device", "limit_threads", "resolve_device"]
+
+_threads: list[int] = []
+"""The limit, if there is one; PyTorch gets it when it is loaded later."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,6 +32,10 @@ def resolve_device(name: str) -> torch.device:
     ConfigError
         If there is no such device.
     """
+    import torch
+
+    for threads in _threads:
+        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -37,12 +49,19 @@ def resolve_device(name: str) -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     """Return the device with its model name, such as ``cuda:0 (NVIDIA H200)``."""
+    import torch
+
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
 
 
 def limit_threads(threads: int) -> None:
-    """Let tensors and linear algebra use so many threads; results depend on the number."""
-    torch.set_num_threads(threads)
+    """Limit the threads of tensors and linear algebra; results depend on their number.
+
+    PyTorch is not loaded for it: `resolve_device`, which every network calls, passes the limit on.
+    """
+    _threads[:] = [threads]
     threadpool_limits(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""A network that predicts a mean and how far the targets scatter about it."""
+"""A network that predicts the mean and the standard deviation of each target."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Training(ABC):
     Attributes
     ----------
     name : str
-        What the training is called in messages.
+        Name of the training in messages.
     config : Schedule
         Its settings.
     """
@@ -267,9 +267,9 @@ def run_training(
     epochs, patience : int
         Most epochs; epochs without a better validation error before it stops.
     name : str
-        What the progress line is called.
+        Name of the progress line.
     progress : Progress
-        Told after each epoch.
+        Reports each epoch.
     checkpoint : Checkpoint, optional
         Loaded if it exists, written after epochs.
 
@@ -326,7 +326,7 @@ def run_training(
             if checkpoint and not unwritable:
                 try:
                     checkpoint.save(state())
-                except (OSError, SafetensorError) as reason:  # a full disk is no end of a training
+                except (OSError, SafetensorError) as reason:  # a full disk must not end a training
                     progress.say(f"{name}: no checkpoint could be written ({reason}); going on")
                     unwritable = True
     states = {"best": selection.best, "last": copy_parameters(training.model), "ema": training.ema}

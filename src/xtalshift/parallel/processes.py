@@ -89,8 +89,8 @@ class _Processes(Workers):
 
     def begin(self, job: Job) -> None:
         for idle in [one for one in self._workers if not one.jobs]:
-            if idle.process.exitcode is not None:  # not the fault of this job
-                self._remove(idle)
+            if idle.connection.poll():  # it died, which is not the fault of this job
+                self._receive(idle)
         worker = min(self._workers, key=lambda one: len(one.jobs), default=None)
         if worker is None or (worker.jobs and len(self._workers) < self._most):
             worker = self._start()

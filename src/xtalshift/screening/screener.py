@@ -122,16 +122,13 @@ class Screener:
         from xtalshift.model.predictions import PREDICTED_COLUMNS
 
         model = self.predictor.model
-        calibration = model.calibration
         return ModelInfo(
             model.featurizer.hydrates,
             model.card.feature_cols,
             PREDICTED_COLUMNS,
-            calibration is not None,
+            model.calibration is not None,
             model.domain is not None,
-            calibration is not None
-            and calibration.kind == "absolute"
-            and model.scale.name == "none",
+            model.one_width,
         )
 
     def screen(self, block: Block) -> Screened:

@@ -36,24 +36,10 @@ AGGLOMERATIVE_LIMIT = 20_000
 def locate_formulas(
     rows: Rows, n_components: int, *, embedding: Embedding = "pca", random_state: int = 0
 ) -> NDArray[np.float64]:
-    """Embed the mean features of every formula (its polymorphs must not be its neighbours).
+    """Embed the mean features of every formula: its polymorphs must not be its neighbours.
 
-    Parameters
-    ----------
-    rows : Rows
-        Features (NaN means missing) and formulas.
-    n_components, embedding, random_state
-        As in `embed`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_formulas, n_components)
-        In the order of the sorted formulas, so that the order of rows does not matter.
-
-    Raises
-    ------
-    SplitError
-        If there are no features or one is infinite, and as `embed`.
+    Returns one point per formula, shape (n_formulas, n_components), in the order of the sorted
+    formulas; other arguments and errors as in `embed` and `check_features`.
     """
     means = rows.formula_means(check_features(rows.X))
     return embed(means, n_components, embedding=embedding, random_state=random_state)
@@ -73,17 +59,7 @@ def check_features(X: ArrayLike) -> NDArray[np.float64]:
 def isolation(points: NDArray[np.float64], n_neighbors: int) -> NDArray[np.float64]:
     """Return the mean Euclidean distance of each point to its nearest others (exact), shape (n,).
 
-    Parameters
-    ----------
-    points : ndarray of float64, shape (n, n_components)
-        Points.
-    n_neighbors : int
-        Number of neighbours averaged over.
-
-    Raises
-    ------
-    SplitError
-        If there are fewer other points, or all points are the same.
+    Raises `SplitError` if there are fewer others than `n_neighbors`, or all points are the same.
     """
     if not 1 <= n_neighbors < len(points):
         raise SplitError(
@@ -101,27 +77,10 @@ def isolation(points: NDArray[np.float64], n_neighbors: int) -> NDArray[np.float
 def embed(
     X: NDArray[Any], n_components: int, *, embedding: Embedding = "pca", random_state: int = 0
 ) -> NDArray[np.float64]:
-    """Map features to a few dimensions.
+    """Map features, shape (n, d), to at most `n_components` dimensions.
 
-    Parameters
-    ----------
-    X : ndarray of float, shape (n, d)
-        Features; NaN becomes the column's mean, and every column is standardised.
-    n_components : int
-        Dimensions wanted, at least 1; PCA gives fewer if `X` has fewer rows or columns.
-    embedding : {"pca", "umap"}
-        Method.
-    random_state : int
-        Seed of UMAP.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_components)
-
-    Raises
-    ------
-    SplitError
-        If `n_components` or `embedding` is not one of these, or umap-learn is not installed.
+    NaN becomes the mean of the column, and every column is standardised. `random_state` is the seed
+    of UMAP. Raises `SplitError` if an argument is wrong or umap-learn is not installed.
     """
     if n_components < 1:
         raise SplitError(f"n_components = {n_components}; expected at least 1")
@@ -155,24 +114,10 @@ def cluster_points(
     method: Clustering = "kmeans",
     random_state: int = 0,
 ) -> IntArray:
-    """Return the cluster of each point, shape (n,), numbered by first appearance.
+    """Return the cluster of each point, shape (n,), numbered by first appearance; none is empty.
 
-    Parameters
-    ----------
-    points : ndarray of float64, shape (n, d)
-        Points.
-    n_clusters : int
-        Clusters; none is empty.
-    method : {"kmeans", "agglomerative"}
-        Method.
-    random_state : int
-        Seed of k-means (the best of 10 starts).
-
-    Raises
-    ------
-    SplitError
-        If there are fewer distinct points than clusters, too many points for agglomerative
-        clustering, or the method is unknown.
+    k-means takes the best of 10 starts. Raises `SplitError` if there are fewer distinct points than
+    clusters, too many points for agglomerative clustering, or the method is unknown.
     """
     if method not in get_args(Clustering):
         raise SplitError(f"method = {method!r}; expected one of {', '.join(get_args(Clustering))}")

@@ -215,22 +215,10 @@ class GroupedSplit(DealtSplitter):
 
 
 def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Labels:
-    """Return the labels of n rows.
+    """Return the labels of n rows: by the name of a labelling, or given, one per row.
 
-    Parameters
-    ----------
-    by : str or array_like of shape (n,)
-        Name of a labelling in `xtalshift.chem.composition_labels`, or a label per row (None, NaN
-        and an empty text: no label).
-    table : Rows
-        Has the formulas, for labellings by name.
-    single : bool
-        Whether every row must have exactly one label.
-
-    Raises
-    ------
-    SplitError
-        If the labelling is unknown, the formulas cannot be read, or labels are missing or several.
+    None, NaN and an empty text are no label. Raises `SplitError` if the labelling is unknown, the
+    formulas cannot be read, or, with `single`, a row does not have exactly one label.
     """
     if isinstance(by, str):
         formulas = table.formulas(f"a label such as {by}")

@@ -84,19 +84,9 @@ class RedundancySplit(DealtSplitter):
 
 
 def near_pairs(formulas: Compositions, max_distance: float) -> IntArray:
-    """Return all pairs of formulas within a composition distance, shape (n_pairs, 2).
+    """Return all pairs of distinct formulas within a composition distance, shape (n_pairs, 2).
 
-    Parameters
-    ----------
-    formulas : Compositions
-        Distinct formulas.
-    max_distance : float
-        In (0, 1].
-
-    Raises
-    ------
-    SplitError
-        If the distance is out of range or gives too many pairs.
+    Raises `SplitError` if the distance is not in (0, 1] or gives too many pairs.
     """
     fractions = _fractions(formulas, max_distance)
     tree = _tree(fractions)

@@ -448,14 +448,7 @@ SPLITTERS: Registry[type[Splitter]] = Registry("split scheme")
 def check_whole(fold: Fold, table: Rows, what: str) -> None:
     """Raise `LeakageError` if a formula of the test rows is in another part too.
 
-    Parameters
-    ----------
-    fold : Fold
-        Rows of the table.
-    table : Rows
-        Has the formulas.
-    what : str
-        The subject of the message: which split has the leak.
+    `what` is the subject of the message: the split that has the leak.
     """
     others = np.concatenate([fold.train, fold.val, fold.target])
     shared = np.intersect1d(table.numbers[fold.test], table.numbers[others])
@@ -509,26 +502,11 @@ def check_share(share: float) -> None:
 
 
 def take_top(scores: NDArray[np.float64], groups: NDArray[Any], share: float) -> BoolArray:
-    """Hold out whole groups, those with the largest scores, until `share` of the rows is reached.
+    """Hold out whole groups, those with the largest scores; return the mask, shape (n,).
 
-    Parameters
-    ----------
-    scores : ndarray of float, shape (n,)
-        A group has the largest score of its rows.
-    groups : ndarray, shape (n,)
-        Groups that can be sorted; ties between them go by their order.
-    share : float
-        Share of rows in (0, 1). The largest number of groups that does not exceed it is taken, and
-        at least one.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Raises
-    ------
-    SplitError
-        If `share` is not between 0 and 1.
+    A group has the largest score of its rows; ties go by the order of the groups. As many groups as
+    do not exceed `share` of the rows are taken, and at least one. Raises `SplitError` if `share` is
+    not between 0 and 1.
     """
     check_share(share)
     numbers, n_groups = group_numbers(groups)

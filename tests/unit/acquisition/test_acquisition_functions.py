@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -34,6 +34,7 @@ def expectation(gain, mean, std, kinks):
     return math.fsum(parts)
 
 
+@settings(deadline=None)
 @given(values, spreads, values)
 def test_expected_improvement_is_the_integral(mean, std, best):
     high = expectation(lambda y: max(0, y - best), mean, std, [best])
@@ -61,6 +62,7 @@ def test_expected_improvement_of_the_impossible_is_zero():
     assert found.tolist() == [0.0, 0.0, 1e9]
 
 
+@settings(deadline=None)
 @given(values, spreads, values, values)
 def test_target_improvement_is_the_integral(mean, std, target, best):
     reach = abs(best - target)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
-from xtalshift.acquisition.batch_selection import nearest_distance, select_batch, typical_distance
+from xtalshift.acquisition import batch_selection
+from xtalshift.acquisition.batch_selection import select_batch
 from xtalshift.errors import ConfigError, DataError
 
 LINE = np.array([[0.0], [0.1], [1.0], [3.0]])
@@ -120,7 +122,7 @@ def test_farthest_first_covers_within_twice_the_optimum():
     points = np.random.default_rng(5).normal(size=(12, 2))
 
     def cover(rows):
-        return nearest_distance(points, points[list(rows)]).max()
+        return cdist(points, points[list(rows)]).min(axis=1).max()
 
     found = select_batch(np.ones(12), points, 3, radius=math.inf).rows
     assert cover(found) <= 2 * min(cover(rows) for rows in itertools.combinations(range(12), 3))
@@ -193,24 +195,30 @@ def test_float32_points_give_the_same_batch_and_are_not_copied_as_a_whole():
 
 def test_distances_of_doubles_are_zero_far_from_the_origin():
     points = np.random.default_rng(0).normal(size=(40, 5)) + 1e6
-    assert nearest_distance(points, points[::-1]).tolist() == [0.0] * 40
-    assert nearest_distance([[0.0, 0.0]], [[3.0, 4.0], [6.0, 8.0]]).tolist() == [5.0]
+    found = select_batch(np.ones(40), points, 1, known=points[::-1])
+    assert found.distance.tolist() == [0.0]
+    assert not batch_selection._nearest(points, points[::-1], np.arange(40)).any()
+    found = select_batch([1.0], [[0.0, 0.0]], 1, known=[[3.0, 4.0], [6.0, 8.0]])
+    assert found.distance.tolist() == [5.0]
 
 
 def test_typical_distance_is_the_median_of_pairs_that_differ():
+    def typical(points, rng=0):
+        return batch_selection._typical_distance(points, np.arange(len(points)), rng)
+
     # pairs: 0.1 1 3 0.9 2.9 2
-    assert typical_distance(LINE) == pytest.approx(1.5)
-    assert typical_distance([[1], [1], [4]]) == 3.0
-    assert typical_distance([[1.0], [1.0]]) == math.inf
+    assert typical(LINE) == pytest.approx(1.5)
+    assert typical(np.array([[1], [1], [4]])) == 3.0
+    assert typical(np.array([[1.0], [1.0]])) == math.inf
     many = np.random.default_rng(0).random((5000, 1))
     # the median distance of two uniform numbers is 1 - sqrt(1/2)
-    assert typical_distance(many, 1) == pytest.approx(1 - math.sqrt(0.5), abs=0.02)
+    assert typical(many, 1) == pytest.approx(1 - math.sqrt(0.5), abs=0.02)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scores": [1, -2, 1, 1]}, r"scores\[1\] is -2\.0; expected at least 0; shift all"),
+        ({"scores": [1, -2, 1, 1]}, r"scores\[1\] is -2\.0; expected at least 0: shift all"),
         ({"scores": [1, 2, math.nan, 1]}, r"scores\[2\] is nan"),
         ({"scores": [[1, 2]]}, r"scores have shape \(1, 2\)"),
         ({"fallback": [1, 2]}, r"fallback has shape \(2,\); expected \(4,\)"),
@@ -219,7 +227,7 @@ def test_typical_distance_is_the_median_of_pairs_that_differ():
         ({"known": [[0.0, 1.0]]}, r"points has shape \(4, 1\) and known \(1, 2\)"),
         ({"known": [[math.inf]]}, r"known\[0, 0\] is inf"),
         ({"costs": [1, 1, 0, 1]}, r"costs\[2\] is 0\.0; expected a finite cost above 0"),
-        ({"costs": [1, 1]}, r"costs have shape \(2,\); expected one per candidate, \(4,\)"),
+        ({"costs": [1, 1]}, r"costs has shape \(2,\); expected \(4,\)"),
         ({"exclude": [0, 1, 0, 0]}, r"exclude has shape \(4,\) and dtype int64.*bool"),
         ({"exclude": np.ones(4, dtype=bool)}, "all 4 candidates are excluded"),
     ],
@@ -247,7 +255,5 @@ def test_bad_settings_are_named(change, message):
         select_batch(**arguments)
 
 
-def test_no_known_point_is_an_error_of_the_distance_only():
-    with pytest.raises(DataError, match="known is empty"):
-        nearest_distance(LINE, np.zeros((0, 1)))
+def test_known_points_may_be_none():
     assert select_batch([1, 2, 3, 4], LINE, 1, known=np.zeros((0, 1))).rows.tolist() == [3]

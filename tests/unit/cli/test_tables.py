@@ -21,6 +21,7 @@ from xtalshift.report.shared.interval_evaluation import (
     IntervalEvaluation,
     IntervalPart,
     MethodIntervals,
+    RowSet,
 )
 
 
@@ -88,9 +89,7 @@ def test_a_narrow_terminal_keeps_the_names_of_the_methods(build, capsys, monkeyp
 def intervals(**shares):
     parts = [
         IntervalPart(
-            split=split,
-            label=split,
-            role="id" if split == "random" else "ood",
+            rows=RowSet(split, "id" if split == "random" else "ood", split),
             n=10,
             materials=10,
             coverage=share,
@@ -112,7 +111,8 @@ def test_one_line_states_the_coverage_of_the_saved_method(build, capsys):
     report = build([record("ridge", "random", "id", 1.0, 0.5)], [{"name": "random", "role": "id"}])
     print_coverage(replace(report, intervals=intervals(random=0.91, prior=0.41, oxides=0.7)))
     assert capsys.readouterr().out == (
-        "Coverage of the 90 % intervals of ridge: 91 % on random, 41 % on prior and 70 % on oxides\n"
+        "Coverage of the 90 % intervals of ridge: "
+        "91 % on random, 41 % on prior and 70 % on oxides\n"
     )
     print_coverage(replace(report, intervals=intervals(random=0.91)))
     assert capsys.readouterr().out == "Coverage of the 90 % intervals of ridge: 91 % on random\n"

@@ -33,9 +33,9 @@ def model(source):
     return IRNetRegressor(**SOURCE, **NETWORK, random_state=0).fit(*source)
 
 
-def adapter(method="targeted-cal", seed=1, **settings):
+def adapter(method="targeted-cal", seed=1, source=SOURCE, **settings):
     return TargetedCALRegressor(
-        method, {**QUICK, **settings}, source=SOURCE, **NETWORK, random_state=seed
+        method, {**QUICK, **settings}, source=source, **NETWORK, random_state=seed
     )
 
 
@@ -55,11 +55,11 @@ def test_fit_is_plain_training_followed_by_adapt(method, source):
     X, y = source
     valid, target = rows(30, 1), rows(20, 2, target=True)
     labels = None if method == "unlabelled-cal" else target[1]
-    generator = np.random.default_rng(7)
-    first = IRNetRegressor(**SOURCE, **NETWORK, random_state=generator)
+    generator, brief = np.random.default_rng(7), {**SOURCE, "epochs": 5}
+    first = IRNetRegressor(**brief, **NETWORK, random_state=generator)
     first.fit(X, y, X_val=valid[0], y_val=valid[1])
     apart = adapter(method, seed=generator).adapt(first, target[0], labels, X, y)
-    whole = adapter(method, seed=np.random.default_rng(7)).fit(
+    whole = adapter(method, seed=np.random.default_rng(7), source=brief).fit(
         X, y, X_val=valid[0], y_val=valid[1], X_target=target[0], y_target=labels
     )
     assert_same(whole, apart)

@@ -11,11 +11,10 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from estimator_toys import data, held_out
 from xtalshift.errors import ConfigError, TrainingError
 from xtalshift.estimators import (
-    ConstantRegressor,
     ForestRegressor,
     GPRegressor,
     KernelRidgeRegressor,
@@ -24,7 +23,6 @@ from xtalshift.estimators import (
 )
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.classical import solve_kernel
-from xtalshift.methods import METHODS, MethodSettings, build_method
 
 REGRESSORS = [
     NeighborsRegressor(random_state=0),
@@ -34,51 +32,8 @@ REGRESSORS = [
     ForestRegressor(n_estimators=40, random_state=0),
 ]
 IDS = ["nearest", "neighbors", "kernel-ridge", "gp", "forest"]
-REASON = "validation rows are drawn at random, so a weight is not a number of repeated rows"
-EXPECTED_FAILURES = {
-    "check_sample_weight_equivalence_on_dense_data": REASON,
-    "check_sample_weight_equivalence_on_sparse_data": REASON,
-}
 
 every = pytest.mark.parametrize("regressor", REGRESSORS, ids=IDS)
-
-
-@parametrize_with_checks(REGRESSORS[1:], expected_failed_checks=lambda _: EXPECTED_FAILURES)
-def test_check_estimator(estimator, check):
-    check(estimator)
-
-
-def data(n=120, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 6))
-    return X, 50 + 10 * (X[:, 0] + 0.5 * np.abs(X[:, 1]))
-
-
-def held_out(X, y):
-    return {"X_val": X[-20:], "y_val": y[-20:]}
-
-
-@every
-def test_learns_in_the_unit_of_the_target(regressor):
-    X, y = data(240)
-    fitted = clone(regressor).fit(X[:200], y[:200])
-    error = np.abs(fitted.predict(X[200:]) - y[200:]).mean()
-    assert error < 0.9 * np.abs(y[200:] - y[:200].mean()).mean()
-    larger = clone(regressor).fit(X[:200], 1024 * y[:200]).predict(X[200:])
-    np.testing.assert_allclose(larger, 1024 * fitted.predict(X[200:]), rtol=1e-9)
-
-
-@every
-def test_same_seed_same_bits_and_inputs_are_not_changed(regressor):
-    X, y = data(40)
-    X[3, 2] = np.nan
-    weights = np.linspace(0.5, 2, 40)
-    before = X.copy(), y.copy(), weights.copy()
-    first = clone(regressor).fit(X, y, weights).predict(X)
-    np.testing.assert_array_equal(first, clone(regressor).fit(X, y, weights).predict(X))
-    for now, then in zip((X, y, weights), before, strict=True):
-        np.testing.assert_array_equal(now, then)
-    assert np.isfinite(first).all()
 
 
 @every
@@ -103,17 +58,6 @@ def test_a_missing_feature_is_the_training_mean(regressor):
     gap, filled = X[:1].copy(), X[:1].copy()
     gap[0, 2], filled[0, 2] = np.nan, fitted.scaler_.mean_[2]
     np.testing.assert_allclose(fitted.predict(gap), fitted.predict(filled), rtol=1e-9)
-
-
-@every
-def test_a_row_of_weight_0_is_no_row(regressor):
-    X, y = data(60)
-    spoiled = y.copy()
-    spoiled[40:] = 1e6
-    weights = np.where(np.arange(60) < 40, 1.0, 0.0)
-    weighted = clone(regressor).fit(X, spoiled, weights, **held_out(X, y))
-    without = clone(regressor).fit(X[:40], y[:40], weights[:40], **held_out(X, y))
-    np.testing.assert_array_equal(weighted.predict(X), without.predict(X))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +211,7 @@ def test_kernel_ridge_names_what_is_wrong():
 def test_a_penalty_too_small_to_solve_is_passed_over():
     X, y = data(30)
     X = np.repeat(X[:15], 2, axis=0)
-    assert solve_kernel(np.ones((3, 3)), y[:3], 1e-30) is None
+    assert solve_kernel(np.ones((3, 3)), Labelled(X[:3], y[:3]), 1e-30) is None
     model = KernelRidgeRegressor("laplacian", alphas=(1e-30, 0.1), random_state=0).fit(X, y)
     assert model.alpha_ == 0.1
     with pytest.raises(TrainingError, match="large enough"):
@@ -326,7 +270,7 @@ def test_gp_conditions_on_more_rows_than_choose_its_hyperparameters():
     options = {"hyper_rows": 60, "random_state": 0}
     few = GPRegressor(max_rows=60, **options).fit(X[:250], y[:250], **held_out(X, y))
     many = GPRegressor(max_rows=None, **options).fit(X[:250], y[:250], **held_out(X, y))
-    assert (len(few.rows_), len(many.rows_)) == (60, 250)
+    assert (len(few.process_.X_train_), len(many.process_.X_train_)) == (60, 250)
     errors = [np.abs(model.predict(X[250:]) - y[250:]).mean() for model in (few, many)]
     assert errors[1] < 0.8 * errors[0]
 
@@ -379,20 +323,3 @@ def test_threads_do_not_change_a_bit():
 
 
 # by name
-
-
-def test_methods_by_name():
-    X, y = data(60)
-    settings = MethodSettings.from_dict({"threads": 2, "network": {"clip": 4.0}})
-    names = ["nearest", "kernel-ridge", "gp", "extra-trees"]
-    for name in names:
-        model = build_method(name, settings, seed=0)
-        assert (model.clip, METHODS[name].family) == (4.0, "classical")
-        assert set(METHODS[name].space) <= set(model.get_params())
-    assert build_method("extra-trees", settings, seed=0).threads == 2
-    expected = {"dummy": y.mean(), "median": np.median(y), "train-max": y.max()}
-    for name, value in {**expected, "train-min": y.min()}.items():
-        model = build_method(name, settings, seed=0)
-        assert isinstance(model, ConstantRegressor)
-        assert METHODS[name].family == "constant"
-        np.testing.assert_allclose(model.fit(X, y, **held_out(X, y)).predict(X), value)

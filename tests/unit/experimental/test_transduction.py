@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from estimator_toys import data, held_out
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import ForestRegressor, classical
 from xtalshift.experimental import transduction
@@ -14,33 +14,12 @@ from xtalshift.experimental.transduction import (
     BilinearNetwork,
     BilinearTransductionRegressor,
 )
-from xtalshift.methods import METHODS, MethodSettings, build_method
 
 QUICK = {"widths": (32, 32), "embedding": 8, "batch_size": 64, "device": "cpu", "random_state": 0}
 SMALL = BilinearTransductionRegressor(
     epochs=12, steps=25, differences=256, learning_rate=5e-3, **QUICK
 )
 BRIEF = BilinearTransductionRegressor(epochs=3, steps=4, candidates=20, differences=50, **QUICK)
-REASON = "validation rows are drawn at random, so a weight is not a number of repeated rows"
-EXPECTED_FAILURES = {
-    "check_sample_weight_equivalence_on_dense_data": REASON,
-    "check_sample_weight_equivalence_on_sparse_data": REASON,
-}
-
-
-@parametrize_with_checks([SMALL], expected_failed_checks=lambda _: EXPECTED_FAILURES)
-def test_check_estimator(estimator, check):
-    check(estimator)
-
-
-def data(n=120, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 6))
-    return X, 50 + 10 * (X[:, 0] + 0.5 * np.abs(X[:, 1]))
-
-
-def held_out(X, y):
-    return {"X_val": X[-20:], "y_val": y[-20:]}
 
 
 @pytest.mark.parametrize("product", [False, True])
@@ -111,21 +90,6 @@ def test_learns_in_the_unit_of_the_target():
     assert error < 0.5 * np.abs(y[200:] - y[:200].mean()).mean()
     larger = clone(SMALL).fit(X[:200], 1024 * y[:200]).predict(X[200:])
     np.testing.assert_allclose(larger, 1024 * fitted.predict(X[200:]), rtol=1e-9)
-
-
-def test_same_seed_same_bits_nothing_global_and_inputs_are_not_changed():
-    X, y = data(40)
-    X[3, 2] = np.nan
-    weights = np.linspace(0.5, 2, 40)
-    before = X.copy(), y.copy(), weights.copy(), torch.random.get_rng_state()
-    first = clone(BRIEF).fit(X, y, weights).predict(X)
-    np.testing.assert_array_equal(first, clone(BRIEF).fit(X, y, weights).predict(X))
-    other = clone(BRIEF).set_params(random_state=1).fit(X, y, weights).predict(X)
-    assert not np.array_equal(first, other)
-    for now, then in zip((X, y, weights), before, strict=False):
-        np.testing.assert_array_equal(now, then)
-    assert torch.equal(torch.random.get_rng_state(), before[3])
-    assert np.isfinite(first).all()
 
 
 def test_one_row_predicts_as_in_a_batch_and_in_blocks(monkeypatch):
@@ -202,11 +166,3 @@ def test_wrong_settings_are_named():
     for name, (value, message) in wrong.items():
         with pytest.raises(ConfigError, match=message):
             clone(BRIEF).set_params(**{name: value}).fit(X, y)
-
-
-def test_method_by_name():
-    settings = MethodSettings.from_dict({"device": "cpu", "network": {"clip": 4.0}})
-    model = build_method("bilinear", settings, seed=3, params={"n_anchors": 4})
-    assert (model.device, model.clip, model.random_state, model.n_anchors) == ("cpu", 4.0, 3, 4)
-    assert METHODS["bilinear"].experimental
-    assert set(METHODS["bilinear"].space) <= set(model.get_params())

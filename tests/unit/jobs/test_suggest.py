@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import cdist
 
 from xtalshift.acquisition import acquisition_functions as acquisition
 from xtalshift.acquisition.acquisition_rules import Aim
-from xtalshift.acquisition.batch_selection import nearest_distance
 from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError, NotFoundError
 from xtalshift.estimators.base import Regressor
@@ -214,13 +214,13 @@ def test_one_width_for_all_is_said_and_distance_decides():
 def test_distance_counts_from_training_and_measured_materials(model):
     reference = model.domain.novelty_.reference
     points = reference.scaler.transform(model.features_of(FORMULAS))
-    far = nearest_distance(points, reference.index.unsorted())
+    far = cdist(points, reference.index.unsorted()).min(axis=1)
     chosen, _ = ask(model, FORMULAS, n=1, rule="diversity")
     assert chosen["formula"].tolist() == [FORMULAS[int(np.argmax(far))]]
     first = int(np.argmax(far))
     measured = Measured(frozenset({"KRb"}), points[[first]].astype(np.float32))
     chosen, _ = ask(model, FORMULAS, n=1, rule="diversity", measured=measured)
-    both = np.minimum(far, nearest_distance(points, points[[first]]))
+    both = np.minimum(far, cdist(points, points[[first]])[:, 0])
     assert chosen["formula"].tolist() == [FORMULAS[int(np.argmax(both))]]
 
 

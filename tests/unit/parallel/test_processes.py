@@ -67,10 +67,10 @@ def test_a_process_that_ends_by_itself_has_died(policy):
 def test_idle_workers_that_die_are_replaced():
     with ProcessExecutor(workers=2).open() as workers:
         for _ in range(2):
-            pids = {outcome.value for outcome in workers.map(toys.pid_of, range(20))}
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-            wait_until_gone(pids)
+            list(workers.map(toys.square, range(20)))
+            for worker in workers._workers:
+                worker.process.kill()
+                worker.process.join()
         (outcome,) = workers.map(toys.square, [3])
     assert outcome.value == 9
 

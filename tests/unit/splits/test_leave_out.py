@@ -29,8 +29,8 @@ class TestFamily:
     @pytest.mark.parametrize(
         ("contains", "message"),
         [
-            ("Fl0", "rule 'Fl0': no element or class 'Fl0'; did you mean 'Fl'"),
-            ("li", "no element or class 'li'; did you mean 'Li'"),
+            ("Fl0", "rule 'Fl0': unknown element or class 'Fl0'; did you mean 'Fl'"),
+            ("li", "unknown element or class 'li'; did you mean 'Li'"),
             ("O+", r"rule 'O\+' cannot be read to its end"),
             ("", "rule '' is empty"),
             ("U", "all materials that contain U holds out 0 of 8 rows.* some but not all"),

@@ -37,7 +37,7 @@ Axis = tuple[str, str, float]
 
 def draw_split(split: ShownSplit) -> list[Panel | None]:
     """Draw distances, targets and sizes; nothing for a single fold, whose table is enough."""
-    folds, limits = split.folds, split.settings
+    folds, limits = split.folds, split.audit.settings
     if len(folds) < 2:  # noqa: PLR2004
         return []
     distance = ("distance_ratio", "distance ratio (1: as among train rows)", limits.distance_ratio)

@@ -41,10 +41,7 @@ class ShownFold(FoldAudit):
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """A measure, in how many folds it is missing, and the first reasons with their folds.
-
-    `further` counts the other reasons.
-    """
+    """A measure that is missing in `count` folds, its first reasons, and how many `further`."""
 
     measure: str
     count: int
@@ -54,34 +51,16 @@ class NotMeasured:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSplit:
-    """A split with everything that its page shows.
+    """A split with everything that its page shows, besides its `audit`.
 
-    Attributes
-    ----------
-    name, n_rows, random_mae, dummy_mae, settings
-        As in `SplitAudit`.
-    folds : list of ShownFold
-        In the order of the split.
-    kinds : dict of int
-        Folds of each kind; `shifted` folds are out of distribution, and `leaking` folds leak.
-    labels, crossed : dict of int
-        Folds with each label, and beyond each threshold.
-    means : dict of float or None
-        Means of the measures over the folds where they are finite.
-    sizes : list of int or None
-        Least, median and most test rows.
-    headline, alerts, cautions : str, list of str, list of str
-        The result in sentences; the first alert is a sentence, the others are its examples.
+    `kinds`, `crossed` count the folds of each kind and beyond each threshold; `shifted` folds are
+    OOD, `leaking` ones leak. `means` are those of finite measures, `sizes` the least, median and
+    most test rows. The first of the `alerts` is a sentence, the others are its examples.
     """
 
-    name: str
-    n_rows: int
-    random_mae: float | None
-    dummy_mae: float | None
-    settings: AuditSettings
+    audit: SplitAudit
     folds: list[ShownFold]
     kinds: dict[str, int]
-    labels: dict[str, int]
     crossed: dict[str, int]
     shifted: int
     leaking: int
@@ -101,14 +80,9 @@ def describe_split(audit: SplitAudit) -> ShownSplit:
     shifted = sum(counts[kind] for kind in _SHIFTED)
     sizes = [fold.n_test for fold in folds]
     return ShownSplit(
-        name=audit.name,
-        n_rows=audit.n_rows,
-        random_mae=audit.random_mae,
-        dummy_mae=audit.dummy_mae,
-        settings=audit.settings,
+        audit=audit,
         folds=folds,
         kinds=kinds,
-        labels=audit.labels,
         crossed=dict(Counter(name for fold in folds for name in fold.crossed)),
         shifted=shifted,
         leaking=sum("leak" in fold.labels for fold in folds),

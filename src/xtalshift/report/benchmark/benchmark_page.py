@@ -20,88 +20,44 @@ from xtalshift.report.benchmark.benchmark_text import (
     list_cautions,
     write_verdict,
 )
-from xtalshift.report.benchmark.label_curves import (
+from xtalshift.report.benchmark.leaderboard import (
+    Board,
+    Cells,
     CurvePanel,
     FoldPanel,
+    Place,
+    build_board,
     list_curves,
     list_folds,
+    list_places,
 )
-from xtalshift.report.benchmark.leaderboard import Board, Cells, Place, build_board, list_places
-from xtalshift.report.benchmark.summary_records import (
-    BenchmarkSummary,
-    FailedTask,
-    MethodEntry,
-    MethodInfo,
-    TableInfo,
-    read_summary,
-)
+from xtalshift.report.benchmark.summary_records import BenchmarkSummary, FailedTask, read_summary
 from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
-from xtalshift.report.shared.payload import Json, list_facts, read_object
+from xtalshift.report.shared.payload import list_facts, read_object
 from xtalshift.report.shared.text import Caution
 
-__all__ = [
-    "BenchmarkReport",
-    "build_benchmark_report",
-    "holds_benchmark",
-    "render_benchmark",
-]
-
-_MOST_PLACES = 6
-
-
-@dataclass(frozen=True)
-class FailureGroup:
-    """Tasks of one method that failed for one reason, and where the first ones did."""
-
-    name: str
-    budget: int
-    reason: str
-    traceback: str
-    count: int
-    places: list[str]
+__all__ = ["BenchmarkReport", "build_benchmark_report", "holds_benchmark", "render_benchmark"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
-    """Everything that the page of a benchmark shows.
+    """Everything that the page of a benchmark shows besides its `summary`.
 
-    Attributes
-    ----------
-    n_seeds, n_splits, n_tasks, n_done, n_failed, n_left : int
-        Counts.
-    places : list of Place
-        Each split of each table.
-    boards, texts : list
-        One per number of target labels.
-    verdict, cautions : list
-        In words.
-    curves, folds : list
-        Errors by number of target labels, and by fold.
-    facts : list of (str, str)
-        Settings and provenance by name.
+    There is one board with its `texts` per number of target labels; `places` are the splits of all
+    tables, `curves` and `folds` the errors by number of target labels and by fold.
     """
 
-    title: str
-    n_seeds: int
-    n_splits: int
-    n_tasks: int
-    n_done: int
-    n_failed: int
-    n_left: int
-    tables: list[TableInfo]
+    summary: BenchmarkSummary
     places: list[Place]
     boards: list[Board]
     texts: list[BoardText]
-    methods: list[MethodInfo]
     curves: list[CurvePanel]
     folds: list[FoldPanel]
-    failures: list[FailureGroup]
+    failures: list[list[FailedTask]]
     verdict: list[str]
     cautions: list[Caution]
     facts: list[tuple[str, str]]
-    spec: Json
-    provenance: Json
 
     @property
     def curve_styles(self) -> dict[str, tuple[str, str]]:
@@ -136,26 +92,16 @@ def build_benchmark_report(folder: Path) -> BenchmarkReport:
     boards = [build_board(summary, scenario, places, cells) for scenario in summary.scenarios]
     texts = [describe_board(board, places) for board in boards]
     return BenchmarkReport(
-        title=summary.title or f"{len(summary.methods)} methods compared",
-        n_seeds=summary.n_seeds,
-        n_splits=len({one.split for one in summary.splits}),
-        n_tasks=summary.n_tasks,
-        n_done=summary.n_done,
-        n_failed=summary.n_failed,
-        n_left=summary.n_left,
-        tables=list(summary.data),
+        summary=summary,
         places=places,
         boards=boards,
         texts=texts,
-        methods=list(summary.methods),
         curves=list_curves(summary, places, cells),
         folds=list_folds(summary, places, boards),
         failures=_group_failures(summary.failures),
         verdict=write_verdict(boards, texts, places),
         cautions=list_cautions(summary, boards, texts, places),
         facts=_facts(summary),
-        spec=summary.spec,
-        provenance=summary.provenance,
     )
 
 
@@ -166,6 +112,7 @@ def render_benchmark(report: BenchmarkReport) -> str:
         "benchmark.html.j2",
         (panel for panels in sections.values() for panel in panels),
         p=report,
+        r=report.summary,
         sections=sections,
         kinds=KINDS,
         labels=FOLD_KINDS,
@@ -175,30 +122,20 @@ def render_benchmark(report: BenchmarkReport) -> str:
     )
 
 
-def _group_failures(failures: Sequence[FailedTask]) -> list[FailureGroup]:
-    groups: dict[tuple[str, int, str], list[FailedTask]] = {}
+def _group_failures(failures: Sequence[FailedTask]) -> list[list[FailedTask]]:
+    """Return tasks of one method that failed for one reason together."""
+    groups: dict[tuple[str, int | None, str | None], list[FailedTask]] = {}
     for one in failures:
-        groups.setdefault((one.name, one.budget or 0, one.reason or "unknown"), []).append(one)
-    return [
-        FailureGroup(
-            *key,
-            traceback=group[0].traceback or "",
-            count=len(group),
-            places=[
-                f"{one.data}, {one.split}, fold {one.fold}, seed {one.seed}"
-                for one in group[:_MOST_PLACES]
-            ],
-        )
-        for key, group in groups.items()
-    ]
+        groups.setdefault((one.name, one.budget, one.reason), []).append(one)
+    return list(groups.values())
 
 
 def _facts(summary: BenchmarkSummary) -> list[tuple[str, str]]:
-    spec, trials = summary.settings, summary.settings.tuning.trials
+    spec, trials = summary.settings, summary.settings.tuning.get("trials")
     changed = [
-        f"{one.name}: {json.dumps(one.params, ensure_ascii=False)}"
+        f"{one['name']}: {json.dumps(one['params'], ensure_ascii=False)}"
         for one in spec.methods
-        if isinstance(one, MethodEntry) and one.params
+        if not isinstance(one, str) and one.get("params")
     ]
     first = {
         "features": ", ".join(spec.features),

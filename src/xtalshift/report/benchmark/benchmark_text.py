@@ -22,11 +22,7 @@ NETWORKS = ("network", "robust", "cal")
 _MOSTLY = 0.6
 _AUDIT = {
     "leak": ("leaks", "leak", ": a formula or row of the test part is also in another part."),
-    "degenerate": (
-        "is",
-        "are",
-        " too small in its test or training part.",
-    ),
+    "degenerate": ("is", "are", " too small in its test or training part."),
     "interpolation": ("is", "are", " interpolation: the audit finds no shift."),
 }
 """Labels of the audit that limit the conclusions: verb of one and of several splits, and rest."""
@@ -34,19 +30,7 @@ _AUDIT = {
 
 @dataclass(frozen=True)
 class BoardText:
-    """Sentences beside a leaderboard.
-
-    Attributes
-    ----------
-    test : str
-        What the paired tests show.
-    constants : str
-        Which methods beat the best constant.
-    ranks : str
-        How to read the diagram of ranks.
-    unit : str
-        What a task is, and what the tests neglect.
-    """
+    """Sentences beside a leaderboard: tests, constants, diagram of ranks, and what a task is."""
 
     test: str
     constants: str

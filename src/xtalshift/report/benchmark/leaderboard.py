@@ -1,14 +1,17 @@
-"""Leaderboards of a benchmark: one row per method, one group of columns per split."""
+"""Leaderboards of a benchmark, value of target labels, and errors on each fold."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from xtalshift.report.benchmark.summary_records import (
     BenchmarkSummary,
+    FoldError,
+    FoldLabels,
+    LabelCurve,
     MethodInfo,
     RankedMethod,
     Scenario,
@@ -16,34 +19,28 @@ from xtalshift.report.benchmark.summary_records import (
     SummaryCell,
 )
 
-__all__ = ["Board", "Cells", "Duel", "Place", "Row", "build_board", "list_places"]
+__all__ = [
+    "Board", "Cells", "CurvePanel", "FoldPanel", "FoldRow", "MethodCurve", "Place", "Row",
+    "build_board", "list_curves", "list_folds", "list_places",
+]  # fmt: skip
 
 _N_REASONS = 4
+_SLACK = 1.0 + 1e-9
 _NOISE = 1e-9
 """Of an error: a spread below it is rounding."""
 _SEES = {"source": "nothing", "features": "target features"}
+
+
+Values = list[float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place(SplitInfo):
     """A split of a table, for readers.
 
-    Attributes
-    ----------
-    label : str
-        Name of the split, with its table where there are several.
-    table : str
-        Name of the table, empty where there is only one.
-    unit, target : str
-        Of the table.
-    runs : int
-        Folds times seeds.
-    auc, distance_ratio : float or None
-        Means over the audited folds.
-    reasons : list of str
-        Why the folds have their labels.
-    why : dict of str
-        The first reasons for each label in one line.
+    `label` and `table` name the table where there are several; `runs` are folds times seeds, `auc`
+    and `distance_ratio` means over the audited folds, `reasons` why the folds have their labels,
+    and `why` the first reasons for each label in one line.
     """
 
     label: str
@@ -59,17 +56,11 @@ class Place(SplitInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A method (or a variant: other weights of it) on a leaderboard.
+    """A method (or a variant: other weights of it) on a leaderboard, with a cell per split.
 
-    Attributes
-    ----------
-    over_dummy : float or None
-        Mean over the splits of this table of the error relative to the dummy: over the OOD splits,
-        if there are any; `n_splits` of the `of_splits` have a value.
-    rank, p : float or None
-        Average rank, and p-value against the best method; None for a variant.
-    cells : list of SummaryCell
-        One per split of the board; without values where there is no result.
+    `over_dummy` is the mean error relative to the dummy over the OOD splits of this table, or over
+    all if none is OOD; `n_splits` of the `of_splits` have a value. `rank` and `p` (against the best
+    method) are None for a variant.
     """
 
     label: str
@@ -92,44 +83,28 @@ class Row:
     cells: list[SummaryCell]
 
 
-@dataclass(frozen=True)
-class Duel:
-    """Wins, ties and losses of a method against another, and the corrected p-value."""
-
-    wins: int
-    ties: int
-    losses: int
-    p: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Board(Scenario):
     """The leaderboard of one number of target labels.
 
-    Attributes
-    ----------
-    columns : list of int
-        Numbers of the places.
-    shifted : bool
-        Whether any of them is out of distribution.
-    rows : list of Row
-        In the order of the ranks, each method followed by its variants.
-    duels : list of list of Duel or None
-        Of each method against each other one.
-    absent : list of str
-        Methods without any result.
+    `columns` are numbers of places, `shifted` if any is OOD; `rows` have the order of the ranks,
+    each method followed by its variants; `absent` methods have no result.
     """
 
     columns: list[int]
     shifted: bool
     rows: list[Row]
-    duels: list[list[Duel | None]]
     absent: list[str]
 
     @property
     def usual(self) -> list[Row]:
         """The rows that are compared: the methods without their variants."""
         return [row for row in self.rows if not row.variant]
+
+    def p_value(self, one: str, other: str) -> float | None:
+        """Return the p-value of two methods by label, corrected for all pairs."""
+        pairs = {frozenset((pair.a, pair.b)): pair.wilcoxon_holm for pair in self.comparisons}
+        return pairs.get(frozenset((one, other)))
 
 
 class Cells:
@@ -156,12 +131,7 @@ class Cells:
         role = role or place.role
         key = (place.data, place.split, role, name, variant, budget)
         cell = self._cells.get(key) or SummaryCell(
-            data=place.data,
-            split=place.split,
-            role=role,
-            name=name,
-            variant=variant,
-            budget=budget,
+            data=place.data, split=place.split, role=role, name=name, variant=variant, budget=budget
         )
         if cell.mae and cell.mae_sd and cell.mae_sd < _NOISE * cell.mae:
             cell = replace(cell, mae_sd=0.0)
@@ -222,7 +192,6 @@ def build_board(
         columns=columns,
         shifted=any(place.role == "ood" for place in shown),
         rows=rows,
-        duels=_list_duels(scenario),
         absent=[
             one.name
             for one in summary.methods
@@ -233,11 +202,7 @@ def build_board(
 
 
 def _make_row(
-    method: MethodInfo,
-    ranked: RankedMethod,
-    variant: str,
-    places: Sequence[Place],
-    cells: Cells,
+    method: MethodInfo, ranked: RankedMethod, variant: str, places: Sequence[Place], cells: Cells
 ) -> Row:
     budget = ranked.budget
     found = [cells.find(place, method.name, variant, budget) for place in places]
@@ -266,16 +231,156 @@ def _make_row(
     )
 
 
-def _list_duels(scenario: Scenario) -> list[list[Duel | None]]:
-    labels = [one.label for one in scenario.methods]
-    p = {frozenset((one.a, one.b)): one.wilcoxon_holm for one in scenario.comparisons}
-    return [
-        [
-            None if i == j else Duel(*scenario.wins[i][j], p.get(frozenset((mine, other))))
-            for j, other in enumerate(labels)
+@dataclass(frozen=True)
+class MethodCurve:
+    """One method, with a value or None for each budget of its split.
+
+    `efficiency` is the number of labels that the reference needs for the same error per label of
+    the method: an upper `bound` where fewer were not tried, None if `beyond` its reach.
+    `forgetting` is the relative growth of the error on ID rows by the adaptation.
+    """
+
+    label: str
+    variant: str
+    target_only: bool
+    mae: Values
+    mae_sd: Values
+    efficiency: Values
+    bound: list[bool]
+    beyond: list[bool]
+    forgetting: Values
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """Errors on a split (number `place`) by number of target labels.
+
+    `source` is the method with the smallest error that sees no target row; `referenced` tells
+    whether there is a method that sees only target labels.
+    """
+
+    place: int
+    budgets: list[int]
+    source: tuple[str, float] | None
+    referenced: bool
+    methods: list[MethodCurve]
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """A fold with the labels of its audit, and the error over that of the dummy by method."""
+
+    number: int
+    name: str
+    labels: list[str]
+    n_test: int
+    median: float | None
+    values: Values
+
+
+@dataclass(frozen=True)
+class FoldPanel:
+    """The folds of a split (number `place`), hardest first, and the methods by rank."""
+
+    place: int
+    labels: list[str]
+    folds: list[FoldRow]
+
+
+def list_curves(
+    summary: BenchmarkSummary, places: Sequence[Place], cells: Cells
+) -> list[CurvePanel]:
+    """Return the learning curves of each split that has any."""
+    found = []
+    for number, place in enumerate(places):
+        curves = [
+            one for one in summary.curves if (one.data, one.split) == (place.data, place.split)
         ]
-        for i, mine in enumerate(labels)
+        if not curves:
+            continue
+        tried = [b for one in curves if one.target_only and not one.variant for b in one.budgets]
+        budgets = sorted({budget for one in curves for budget in one.budgets})
+        methods = [_make_curve(one, budgets, min(tried, default=0), place, cells) for one in curves]
+        source = _best_source(summary, place, cells)
+        found.append(CurvePanel(number, budgets, source, bool(tried), methods))
+    return found
+
+
+def _make_curve(
+    curve: LabelCurve, budgets: list[int], least: int, place: Place, cells: Cells
+) -> MethodCurve:
+    at = {budget: i for i, budget in enumerate(curve.budgets)}
+    worth = curve.label_efficiency
+
+    def pick(values: Sequence[float | None] | None) -> Values:
+        return [values[at[b]] if values and b in at else None for b in budgets]
+
+    efficiency = pick(worth)
+    return MethodCurve(
+        label=f"{curve.name}:{curve.variant}" if curve.variant else curve.name,
+        variant=curve.variant,
+        target_only=curve.target_only and not curve.variant,
+        mae=pick(curve.mae),
+        mae_sd=pick(curve.mae_sd),
+        efficiency=efficiency,
+        bound=[
+            value is not None and value * budget <= least * _SLACK
+            for value, budget in zip(efficiency, budgets, strict=True)
+        ],
+        beyond=[
+            worth is not None and budget in at and value is None
+            for value, budget in zip(efficiency, budgets, strict=True)
+        ],
+        forgetting=[
+            cells.find(place, curve.name, curve.variant, budget, "id").forgetting
+            for budget in budgets
+        ],
+    )
+
+
+def _best_source(summary: BenchmarkSummary, place: Place, cells: Cells) -> tuple[str, float] | None:
+    found = [
+        (method.name, error)
+        for method in summary.methods
+        if method.sees == "source"
+        and (error := cells.find(place, method.name, "", 0).mae) is not None
     ]
+    return min(found, key=lambda one: one[1], default=None)
+
+
+def list_folds(
+    summary: BenchmarkSummary, places: Sequence[Place], boards: Sequence[Board]
+) -> list[FoldPanel]:
+    """Return the error of each method on each fold, for each split of several folds."""
+    ranked = list(dict.fromkeys(row.label for board in boards for row in board.usual))
+    found = []
+    for number, place in enumerate(places):
+        by_fold: dict[int, dict[str, FoldError]] = {}
+        for one in summary.folds:
+            if (one.data, one.split, one.role) == (place.data, place.split, place.role):
+                by_fold.setdefault(one.fold, {})[one.label] = one
+        if len(by_fold) < 2:  # noqa: PLR2004 - the table of errors is enough
+            continue
+        there = dict.fromkeys(label for rows in by_fold.values() for label in rows)
+        labels = sorted(there, key=lambda one: ranked.index(one) if one in ranked else len(ranked))
+        folds = [_make_fold(fold, by_fold[fold], labels, place) for fold in sorted(by_fold)]
+        folds.sort(key=lambda fold: -round(fold.median or 0.0, 9))
+        found.append(FoldPanel(number, labels, folds))
+    return found
+
+
+def _make_fold(number: int, rows: dict[str, FoldError], labels: list[str], place: Place) -> FoldRow:
+    first = next(iter(rows.values()))
+    values = [rows[label].mae_over_dummy if label in rows else None for label in labels]
+    known = [value for value in values if value is not None]
+    return FoldRow(
+        number=number,
+        name=first.fold_name or f"fold {number}",
+        labels=list(place.audit.folds.get(str(number), FoldLabels()).labels),
+        n_test=first.n_test,
+        median=median(known) if known else None,
+        values=values,
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -7,24 +7,13 @@ from pathlib import Path
 
 from xtalshift.benchmark.records import KIND, SUMMARY_FILE, SUMMARY_VERSION
 from xtalshift.errors import DataError
-from xtalshift.report.shared.payload import Json, Provenance, parse, read_object
-from xtalshift.report.shared.scores import Score
+from xtalshift.report.shared.payload import Json, Provenance, Score, parse, read_object
 
 __all__ = [
-    "BenchmarkSummary",
-    "Comparison",
-    "FailedTask",
-    "FoldError",
-    "LabelCurve",
-    "MethodInfo",
-    "RankedMethod",
-    "Scenario",
-    "SplitAudit",
-    "SplitInfo",
-    "SummaryCell",
-    "TableInfo",
+    "BenchmarkSummary", "Comparison", "FailedTask", "FoldError", "LabelCurve", "MethodInfo",
+    "RankedMethod", "Scenario", "SplitAudit", "SplitInfo", "SummaryCell", "TableInfo",
     "read_summary",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,10 +42,7 @@ class TableInfo:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method: its kind, what it sees of the target domain, and its features.
-
-    `row_cap` is the most training rows that it takes, None if it took all.
-    """
+    """A method, what it sees of the target domain, and its limit of rows if it took fewer."""
 
     name: str
     kind: str
@@ -77,10 +63,7 @@ class FoldLabels:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """The audit of a split: folds by label, and each fold by its number.
-
-    `full` tells whether the classifier and the residual test were run.
-    """
+    """The audit of a split; it is `full` with the classifier and the residual test."""
 
     labels: dict[str, int] = field(default_factory=dict)
     folds: dict[str, FoldLabels] = field(default_factory=dict)
@@ -104,16 +87,9 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryCell(Score):
-    """Score of a method on one set of test rows: means over folds and seeds.
+    """Score of a method (its `variant`: other weights) with a number of target labels.
 
-    Attributes
-    ----------
-    data, split, role, name, variant, budget
-        Table, split, test rows, method, weights, number of target labels.
-    mae_low, mae_high : float or None
-        95 % interval.
-    runs : int
-        Runs that there should be; `n_runs` finished.
+    `mae_low` and `mae_high` are a 95 % interval; `n_runs` of the `runs` tasks have a result.
     """
 
     data: str
@@ -183,8 +159,8 @@ class Comparison:
 class Scenario:
     """Ranks and tests of the methods with one number of target labels (0: none).
 
-    `unit` is what a task is, `tie` the relative difference that counts as none, `level` that of
-    the tests, and `wins` holds wins, ties and losses of each method against each other one.
+    A task is a `unit`; errors within the share `tie` are a tie. `wins` holds wins, ties and losses
+    of each method against each other one.
     """
 
     budget: int
@@ -245,21 +221,6 @@ class FailedTask:
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """How settings were searched."""
-
-    trials: int | None = None
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """A method as the specification names it, with its own arguments."""
-
-    name: str
-    params: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class KnownSpec:
     """The parts of the specification that are shown by name."""
 
@@ -267,8 +228,8 @@ class KnownSpec:
     seed: int | None = None
     features: tuple[str, ...] = ()
     budgets: tuple[int, ...] = ()
-    methods: tuple[MethodEntry | str, ...] = ()
-    tuning: Tuning = Tuning()
+    methods: tuple[Json | str, ...] = ()
+    tuning: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +255,7 @@ class BenchmarkSummary:
 
     @property
     def n_seeds(self) -> int:
-        """Seeds of each split."""
+        """Number of seeds."""
         return self.settings.seeds or 1
 
     @property

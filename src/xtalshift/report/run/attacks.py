@@ -9,28 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xtalshift.report.run.results import History
-from xtalshift.report.shared.figures import (
-    INK,
-    Figure,
-    Panel,
-    draw_level,
-    make_layout,
-    scale_axis,
-)
+from xtalshift.report.shared.figures import INK, Figure, Panel, draw_level, make_layout, scale_axis
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
 __all__ = [
-    "ATTACK_COLUMNS",
-    "AttackSize",
-    "Curve",
-    "attack_cautions",
-    "attack_curves",
-    "attack_sizes",
-    "describe_attack",
-    "draw_attacks",
-    "last_attacks",
-    "training_curves",
-]
+    "ATTACK_COLUMNS", "AttackSize", "Curve", "attack_cautions", "attack_curves", "attack_sizes",
+    "describe_attack", "draw_attacks", "training_curves",
+]  # fmt: skip
 
 NO_OP_DISPLACEMENT = 0.01
 """Root mean square in standard deviations of a feature; rows that move less hardly change."""
@@ -63,20 +48,10 @@ Values = list[float | None]
 
 @dataclass(frozen=True)
 class Curve:
-    """What a training recorded, epoch by epoch.
+    """What a training recorded, epoch by epoch, as columns; `split` names its training rows.
 
-    Attributes
-    ----------
-    method, split : str
-        `split` names the training rows.
-    seed : int or None
-        None for several seeds together.
-    epoch : list of int
-        Epochs.
-    columns : dict of list
-        Values by name, None where an epoch has none; names without any value are left out.
-    best_phase : str or None
-        Phase of the epoch whose parameters were selected.
+    Values are None where an epoch has none, and columns without any value are left out. `seed` is
+    None for several seeds together, `best_phase` is the phase of the selected parameters.
     """
 
     method: str
@@ -91,17 +66,19 @@ class Curve:
         """Whether the training has an attack."""
         return "displacement_rms" in self.columns
 
+    def last(self, name: str) -> float | None:
+        """Return the last known value of a column."""
+        values = reversed(self.columns.get(name, []))
+        return next((value for value in values if value is not None), None)
+
 
 @dataclass(frozen=True)
 class AttackSize:
     """Size of the attack of one method over all its trainings.
 
-    Attributes
-    ----------
-    displacement : float
-        Largest root mean square of any epoch, in standard deviations of the features.
-    gain, loss, gain_share : float or None
-        Mean loss gained, mean adversarial loss, and their ratio; None if not recorded.
+    `displacement` is the largest root mean square of any epoch in standard deviations of the
+    features; `gain`, `loss` and `gain_share` are the mean loss gained, the mean adversarial loss
+    and their ratio, None if not recorded.
     """
 
     method: str
@@ -119,16 +96,6 @@ class AttackSize:
     def harmless(self) -> bool:
         """Whether the loss practically does not grow."""
         return self.gain_share is not None and self.gain_share < NO_OP_GAIN
-
-
-@dataclass(frozen=True)
-class LastAttack:
-    """Last known values of one adversarial training, by column."""
-
-    method: str
-    split: str
-    seed: int | None
-    values: dict[str, float | None]
 
 
 def training_curves(histories: Sequence[History]) -> list[Curve]:
@@ -204,43 +171,30 @@ def attack_sizes(curves: Sequence[Curve]) -> list[AttackSize]:
     return sizes
 
 
-def last_attacks(curves: Sequence[Curve]) -> list[LastAttack]:
-    """Return the last known value of every column of each adversarial training."""
-    return [
-        LastAttack(
-            curve.method,
-            curve.split,
-            curve.seed,
-            {
-                name: next(
-                    (v for v in reversed(curve.columns.get(name, [])) if v is not None), None
-                )
-                for name in (*ATTACK_COLUMNS, "gain_share")
-            },
-        )
-        for curve in curves
-        if curve.attacked
-    ]
-
-
 def describe_attack(size: AttackSize) -> str:
     """Say how far an attack moved the features and how much loss it gained."""
     if size.method == _CONTROL and not size.displacement:
         return f"{size.method}, the control, moves no features, as intended."
-    gained = f" and gains {_gained(size)}" if size.gain_share is not None else ""
-    return (
+    text = (
         f"{size.method} moves features by up to {format_number(size.displacement)} standard "
-        f"deviations (root mean square of an epoch){gained}."
+        "deviations (root mean square of an epoch)"
     )
+    if size.gain_share is not None:
+        text += (
+            f" and gains {format_number(size.gain)} of an adversarial loss of "
+            f"{format_number(size.loss)} ({format_percent(size.gain_share)}, means over epochs)"
+        )
+    return f"{text}."
 
 
 def attack_cautions(sizes: Sequence[AttackSize], curves: Sequence[Curve]) -> list[Caution]:
     """Name attacks that do nothing, other than that of the control, and selections before them."""
-    found = [
-        Caution("care", _weak_attack(size))
-        for size in sizes
-        if size.method != _CONTROL and (size.still or size.harmless)
-    ]
+    found = []
+    for size in sizes:
+        if size.method != _CONTROL and (size.still or size.harmless):
+            what = "hardly moves the rows" if size.still else "hardly raises the loss"
+            text = f"The attack of {size.method} {what}: {describe_attack(size)}"
+            found.append(Caution("care", text))
     early = dict.fromkeys(curve.method for curve in curves if curve.best_phase == "warm-up")
     if early:
         text = f"The selected parameters of {join_words(list(early))} come from the plain training "
@@ -248,44 +202,13 @@ def attack_cautions(sizes: Sequence[AttackSize], curves: Sequence[Curve]) -> lis
     return found
 
 
-def _weak_attack(size: AttackSize) -> str:
-    method, moved = size.method, f"{format_number(size.displacement)} standard deviations"
-    gained = f" and gains {_gained(size)}" if size.gain_share is not None else ""
-    if not size.still:
-        return (
-            f"The attack of {method} hardly changes the loss: it moves features by up to {moved} "
-            f"(root mean square){gained}."
-        )
-    return (
-        f"The attack of {method} moves features by at most {moved} (root mean square){gained}: "
-        f"{method} trains on practically unchanged rows."
-    )
-
-
-def _gained(size: AttackSize) -> str:
-    share = format_percent(size.gain_share or 0.0)
-    return (
-        f"{format_number(size.gain)} of an adversarial loss of {format_number(size.loss)} "
-        f"({share}, means over epochs)"
-    )
-
-
 def draw_attacks(
     curves: Sequence[Curve], labels: dict[str, str], colours: dict[str, str]
 ) -> list[Panel]:
     """Draw displacement, loss gained, covariate weights and share of hard rows.
 
-    Parameters
-    ----------
-    curves : sequence of Curve
-        As `attack_curves` returns them.
-    labels, colours : dict
-        Label of each split, colour of each method.
-
-    Returns
-    -------
-    list of Panel
-        At most four per training; a panel without recorded numbers is left out.
+    `curves` are those of `attack_curves`. There are at most four panels per training; one without
+    recorded numbers is left out.
     """
     panels = []
     fits = dict.fromkeys(curve.split for curve in curves)
@@ -405,11 +328,7 @@ def _line(
         "mode": "markers" if alone else "lines",
         "x": curve.epoch,
         "y": [value if value is None else factor * value for value in values],
-        "line": {
-            "color": colour,
-            "width": 0.9 if thin else 1.9,
-            "dash": dash,
-        },
+        "line": {"color": colour, "width": 0.9 if thin else 1.9, "dash": dash},
         "marker": {"color": colour, "size": 4 if thin else 7},
         "opacity": 0.75 if thin else 0.95,
         "hovertemplate": f"{curve.method}, {what}, epoch %{{x}}: %{{{at}:.3~g}}{unit}"

@@ -127,16 +127,8 @@ class RunProvenance(Provenance):
 class RunResults:
     """All that ``results.json`` holds and a page or table shows.
 
-    Attributes
-    ----------
-    records, splits : tuple
-        At least one each.
-    intake, model : optional
-        None where the run left none.
-    config, provenance : Json
-        As they are.
-    known : RunProvenance
-        The parts of the provenance that are shown by name.
+    There is at least one record and one split. `config` and `provenance` are as they are; `known`
+    holds the parts of the provenance that are shown by name.
     """
 
     records: tuple[Record, ...]
@@ -152,6 +144,16 @@ class RunResults:
     def n_seeds(self) -> int:
         """How many seeds have a record."""
         return len({record.seed for record in self.records})
+
+    @property
+    def target(self) -> str:
+        """Name of the target."""
+        return self.known.data.target or "target"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the target; may be empty."""
+        return self.known.data.unit or ""
 
 
 def read_results(folder: Path) -> RunResults:

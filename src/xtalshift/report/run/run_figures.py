@@ -23,7 +23,7 @@ from xtalshift.report.shared.figures import (
 )
 from xtalshift.report.shared.interval_evaluation import draw_intervals, split_styles
 from xtalshift.report.shared.methods import method_colours
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.shared.payload import DUMMY
 
 if TYPE_CHECKING:
     from xtalshift.report.run.run_page import RunReport
@@ -47,20 +47,22 @@ def build_figures(report: RunReport) -> dict[str, list[Panel]]:
         By section: ``bars``, ``parity``, ``intervals-0`` and further for each method, ``maps``,
         ``histograms``, ``curves``, ``attack``.
     """
-    colours = method_colours([method.name for method in report.methods])
+    colours = method_colours([name for name, _ in report.methods])
     labels = {column.split: column.label for column in report.columns}
-    unit = f"({report.unit})" if report.unit else ""
+    target, unit = report.results.target, report.results.unit
+    axis = f"({unit})" if unit else ""
+    rows = [column.rows for column in report.columns]
     return number_panels(
         {
             "bars": _draw_bars(report, colours),
-            "parity": [_draw_parity(one, report.parity, labels, unit) for one in report.parity],
-            **draw_intervals(report.intervals, split_styles(report.columns), report.unit),
+            "parity": [_draw_parity(one, report.parity, labels, axis) for one in report.parity],
+            **draw_intervals(report.intervals, split_styles(rows), unit),
             "maps": [_draw_map(one, report.maps, labels) for one in report.maps],
             "histograms": [
-                _draw_histogram(one, labels, f"{report.target} {unit}".strip())
+                _draw_histogram(one, labels, f"{target} {axis}".strip())
                 for one in report.histograms
             ],
-            "curves": _draw_curves(report.curves, labels, colours, unit),
+            "curves": _draw_curves(report.curves, labels, colours, axis),
             "attack": draw_attacks(report.attack_curves, labels, colours),
         }
     )

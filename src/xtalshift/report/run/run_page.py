@@ -12,20 +12,17 @@ from xtalshift.errors import DataError
 from xtalshift.report.run.attacks import (
     AttackSize,
     Curve,
-    LastAttack,
     attack_cautions,
     attack_curves,
     attack_sizes,
     describe_attack,
-    last_attacks,
     training_curves,
 )
-from xtalshift.report.run.results import Intake, RunResults, read_results
+from xtalshift.report.run.results import Record, RunResults, read_results
 from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
 from xtalshift.report.run.run_summary import (
     Cell,
     Column,
-    Failure,
     Pair,
     RunSummary,
     list_columns,
@@ -48,8 +45,7 @@ from xtalshift.report.shared.interval_evaluation import (
     split_styles,
 )
 from xtalshift.report.shared.methods import describe_gap, method_colours, method_note
-from xtalshift.report.shared.payload import Json, list_facts
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.shared.payload import DUMMY, list_facts
 from xtalshift.report.shared.text import Caution
 
 __all__ = ["MethodRow", "RunReport", "build_run_report", "render_run"]
@@ -75,47 +71,23 @@ class Gain:
     cells: list[Pair | None]
 
 
-@dataclass(frozen=True)
-class NamedMethod:
-    """A method and what it is, in words."""
-
-    name: str
-    note: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """Everything that page and tables of a run show.
+    """Everything that page and tables of a run show, besides its `results`.
 
-    Attributes
-    ----------
-    target, unit, source : str
-        Of the table; the unit may be empty.
-    columns, rows, gains, cells : list
-        Errors: splits, methods, comparisons of cal, and all scores (variants and ID rows too).
-    verdict, cautions : str, list of Caution
-        In words; the gravest caution first.
-    intervals : IntervalEvaluation or None
-        None if no method has intervals.
-    parity, maps, histograms : list
-        Samples of rows for figures; empty without the tables they need.
-    curves, attack_curves, attack_sizes, attacks, attack_sentences : list
-        Trainings, and what their attacks did.
-    facts : list of (str, str)
-        Provenance by name.
+    `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
+    all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
+    empty without the tables they need. The gravest caution comes first.
     """
 
-    target: str
-    unit: str
+    results: RunResults
     source: str
-    n_rows: int | None
-    n_seeds: int
-    methods: list[NamedMethod]
+    methods: list[tuple[str, str]]
     columns: list[Column]
     rows: list[MethodRow]
     gains: list[Gain]
     cells: list[Cell]
-    failures: list[Failure]
+    failures: list[list[Record]]
     verdict: str
     cautions: list[Caution]
     intervals: IntervalEvaluation | None
@@ -125,13 +97,8 @@ class RunReport:
     curves: list[Curve]
     attack_curves: list[Curve]
     attack_sizes: list[AttackSize]
-    attacks: list[LastAttack]
     attack_sentences: list[str]
-    intake: Intake | None
     facts: list[tuple[str, str]]
-    config: Json
-    provenance: Json
-    points_per_panel: int = POINTS_PER_PANEL
 
 
 def build_run_report(folder: Path) -> RunReport:
@@ -155,15 +122,14 @@ def build_run_report(folder: Path) -> RunReport:
     columns = list_columns(results.splits, summary)
     curves = training_curves(results.histories)
     sizes = attack_sizes(curves)
-    data, unit = results.known.data, results.known.data.unit or ""
     saved = results.model.method if results.model else None
-    intervals = evaluate_intervals(predictions, columns, saved)
+    intervals = evaluate_intervals(predictions, [column.rows for column in columns], saved)
     failures = list_failures(results.records)
     cautions = [
         *score_cautions(columns, failures, results.n_seeds),
         *attack_cautions(sizes, curves),
         *interval_caution(intervals),
-        *intake_cautions(results.intake, unit),
+        *intake_cautions(results.intake, results.unit),
     ]
     fits = {
         one.split: [other.split for other in columns if other.fit == one.fit] for one in columns
@@ -171,12 +137,9 @@ def build_run_report(folder: Path) -> RunReport:
     shifted = [column.split for column in columns if column.role == "ood"]
     every = summary.methods(variants=True)
     return RunReport(
-        target=data.target or "target",
-        unit=unit,
-        source=data.source or folder.name,
-        n_rows=data.rows,
-        n_seeds=results.n_seeds,
-        methods=[NamedMethod(name, method_note(name, results.config)) for name in every],
+        results=results,
+        source=results.known.data.source or folder.name,
+        methods=[(name, method_note(name, results.config)) for name in every],
         columns=columns,
         rows=[
             MethodRow(
@@ -189,7 +152,7 @@ def build_run_report(folder: Path) -> RunReport:
         gains=_gains(summary, columns, describe_gap(results.config)),
         cells=_all_cells(summary, columns),
         failures=failures,
-        verdict=write_verdict(columns, unit),
+        verdict=write_verdict(columns, results.unit),
         cautions=sorted(cautions, key=lambda caution: caution.level != "stop"),
         intervals=intervals,
         parity=[]
@@ -200,12 +163,8 @@ def build_run_report(folder: Path) -> RunReport:
         curves=curves,
         attack_curves=attack_curves(curves),
         attack_sizes=sizes,
-        attacks=last_attacks(curves),
         attack_sentences=[describe_attack(size) for size in sizes],
-        intake=results.intake,
         facts=_facts(results),
-        config=results.config,
-        provenance=results.provenance,
     )
 
 
@@ -216,10 +175,12 @@ def render_run(report: RunReport) -> str:
         "run.html.j2",
         (panel for panels in sections.values() for panel in panels),
         p=report,
+        r=report.results,
+        points_per_panel=POINTS_PER_PANEL,
         sections=sections,
-        colours=method_colours([method.name for method in report.methods]),
+        colours=method_colours([name for name, _ in report.methods]),
         roles=ROLE_COLOURS,
-        split_styles=split_styles(report.columns),
+        split_styles=split_styles([column.rows for column in report.columns]),
     )
 
 

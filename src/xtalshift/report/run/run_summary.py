@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from xtalshift.report.run.results import Record, Split
-from xtalshift.report.shared.scores import DUMMY, Score
+from xtalshift.report.shared.interval_evaluation import RowSet
+from xtalshift.report.shared.payload import DUMMY, Score
 
-__all__ = ["Cell", "Column", "Failure", "Pair", "RunSummary", "list_columns", "list_failures"]
+__all__ = ["Cell", "Column", "Pair", "RunSummary", "list_columns", "list_failures"]
 
 _MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds"]
 _ENOUGH_SEEDS = 3
@@ -42,12 +43,8 @@ class Cell(Score):
 class Pair:
     """Two methods on the seeds that both finished.
 
-    Attributes
-    ----------
-    change : float
-        Mean error of `first` over that of `second`, minus 1; negative if `first` is better.
-    wins, seeds : int
-        Seeds on which `first` has the smaller error, and all seeds.
+    `change` is the mean error of `first` over that of `second`, minus 1: negative if `first` is
+    better. `wins` of the `seeds` have a smaller error of `first`.
     """
 
     first: str
@@ -57,38 +54,14 @@ class Pair:
     seeds: int
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A failed run with the splits that lack it."""
-
-    method: str
-    seed: int
-    reason: str
-    splits: list[str]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One split of the tables, with the method of the smallest error.
 
-    Attributes
-    ----------
-    split, role, label, fit, description : str
-        `role` is ``"id"`` or ``"ood"``; splits of one `fit` share their training.
-    n_train, n_val, n_test : int or None
-        Rows of each part of the split.
-    n_rows : int or None
-        Fewest rows that a run was tested on.
-    best : Cell or None
-        Smallest mean error of the methods other than the dummy; None if no run finished.
-    winner : str
-        Method of `best`, or the dummy where that is no worse.
-    dummy_mae : float or None
-        Error of the dummy.
-    runner_up : Pair or None
-        The best method against the second; None with one method.
-    every_seed : bool
-        Whether the best method has the smallest error on each of at least 3 seeds.
+    Splits of one `fit` share their training. `n_rows` are the fewest rows that a run was tested
+    on. `best` is the smallest mean error of the methods except the dummy (None if no run
+    finished), `winner` its method, or the dummy where that is no worse. `runner_up` compares the
+    best method with the second; `every_seed` tells whether it leads on each of at least 3 seeds.
     """
 
     split: str
@@ -106,15 +79,14 @@ class Column:
     runner_up: Pair | None
     every_seed: bool
 
+    @property
+    def rows(self) -> RowSet:
+        """The test rows."""
+        return RowSet(self.split, self.role, self.label)
+
 
 class RunSummary:
-    """The records of a run, asked by method, split and role.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        One per method, set of test rows and seed.
-    """
+    """The records of a run, asked by method, split and role."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         frame = pd.DataFrame([asdict(record) for record in records])
@@ -125,10 +97,7 @@ class RunSummary:
     def methods(self, *, variants: bool = False) -> list[str]:
         """Return the methods in order of appearance, the dummy first.
 
-        Parameters
-        ----------
-        variants : bool
-            Also those with a colon: other weights of a training that is in the table already.
+        `variants` (with a colon) are other weights of a training that is in the table already.
         """
         names = [name for name in self._frame["method"].unique() if variants or ":" not in name]
         return sorted(names, key=lambda name: name != DUMMY)
@@ -253,11 +222,10 @@ def list_columns(splits: Sequence[Split], summary: RunSummary) -> list[Column]:
     ]
 
 
-def list_failures(records: Sequence[Record]) -> list[Failure]:
-    """Return each failed training once, with the splits that lack it."""
-    splits: dict[tuple[str, int, str], list[str]] = {}
+def list_failures(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the failed records of one training that have one reason together."""
+    groups: dict[tuple[str, int, str | None], list[Record]] = {}
     for one in records:
         if one.status != "ok":
-            key = (one.method, one.seed, one.reason or "not stated")
-            splits.setdefault(key, []).append(one.split)
-    return [Failure(*key, list(dict.fromkeys(names))) for key, names in splits.items()]
+            groups.setdefault((one.method, one.seed, one.reason), []).append(one)
+    return list(groups.values())

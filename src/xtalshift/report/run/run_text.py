@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xtalshift.report.run.results import Intake
-from xtalshift.report.run.run_summary import Column, Failure
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.run.results import Intake, Record
+from xtalshift.report.run.run_summary import Column
+from xtalshift.report.shared.payload import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
 __all__ = ["intake_cautions", "score_cautions", "write_verdict"]
@@ -73,7 +73,7 @@ def _name_places(columns: list[Column], *, every_shift: bool) -> str:
 
 
 def score_cautions(
-    columns: Sequence[Column], failures: Sequence[Failure], n_seeds: int
+    columns: Sequence[Column], failures: Sequence[Sequence[Record]], n_seeds: int
 ) -> Iterator[Caution]:
     """Yield what limits the conclusions from the errors."""
     for column in columns:
@@ -94,7 +94,7 @@ def score_cautions(
             "change places between seeds: treat these methods as equal."
         )
         yield Caution("care", text)
-    if failed := list(dict.fromkeys(failure.method for failure in failures)):
+    if failed := list(dict.fromkeys(group[0].method for group in failures)):
         text = f"Some runs of {join_words(failed)} failed; the list of failures gives the reasons."
         yield Caution("care", text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,22 +21,14 @@ from xtalshift.report.shared.figures import (
     make_layout,
     scale_axis,
 )
-from xtalshift.report.shared.scores import DUMMY
+from xtalshift.report.shared.payload import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 from xtalshift.uncertainty.conformal import LEVEL
 
 __all__ = [
-    "EDGES",
-    "LEVELS",
-    "IntervalEvaluation",
-    "SplitStyle",
-    "describe_intervals",
-    "draw_intervals",
-    "evaluate_intervals",
-    "falls_short",
-    "interval_caution",
-    "split_styles",
-]
+    "EDGES", "LEVELS", "IntervalEvaluation", "SplitStyle", "describe_intervals",
+    "draw_intervals", "evaluate_intervals", "falls_short", "interval_caution", "split_styles",
+]  # fmt: skip
 
 LEVELS = [percent / 100 for percent in range(1, 100)]
 """Levels at which nominal and observed coverage are compared."""
@@ -52,20 +44,12 @@ _NARROWER = 0.97
 _HEIGHT = 290
 
 
-class RowSet(Protocol):
-    """A set of test rows of a page."""
+class RowSet(NamedTuple):
+    """A set of test rows: its split, its role (``"id"`` or ``"ood"``) and its name for readers."""
 
-    @property
-    def split(self) -> str:
-        """Name of the split."""
-
-    @property
-    def role(self) -> str:
-        """``"id"`` or ``"ood"``."""
-
-    @property
-    def label(self) -> str:
-        """Name for readers."""
+    split: str
+    role: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -82,31 +66,14 @@ class ScoreBin:
 class IntervalPart:
     """Intervals of one method on one set of test rows, all seeds together.
 
-    Attributes
-    ----------
-    split, label, role : str
-        The test rows.
-    n, materials : int
-        Rows, and different materials among them.
-    coverage, median_width : float
-        Of the 90 % intervals; the width in the unit of the target.
-    width_over_dummy : float or None
-        `median_width` over that of the dummy.
-    outside : float or None
-        Share of the rows outside the domain.
-    curve : list of float
-        Coverage at each of `LEVELS`.
-    bins : list of ScoreBin
-        By OOD score, between `EDGES`.
-    widths : list of float or None
-        Quantiles (5, 25, 50, 75, 95 %) of the width over the median width of the dummy.
-    short : bool
-        Whether the coverage is clearly below the level, see `falls_short`.
+    `coverage` and `median_width` (in the unit of the target) are those of the 90 % intervals, and
+    `outside` is the share of rows outside the domain. `width_over_dummy` and `widths` (5, 25, 50,
+    75 and 95 % quantiles) are relative to the median width of the dummy. `curve` is the coverage
+    at each of `LEVELS`, `bins` are those between `EDGES`, and `short` tells whether the coverage
+    is clearly below the level, see `falls_short`.
     """
 
-    split: str
-    label: str
-    role: str
+    rows: RowSet
     n: int
     materials: int
     coverage: float
@@ -138,18 +105,9 @@ class MethodIntervals:
 
 @dataclass(frozen=True)
 class IntervalEvaluation:
-    """Intervals of all methods.
+    """Intervals of all methods, the dummy first; `first` is shown first, `saved` is the model's.
 
-    Attributes
-    ----------
-    saved : str or None
-        Method of the saved model.
-    first : str
-        Method that is shown first.
-    methods : list of MethodIntervals
-        The dummy first.
-    fewest : int
-        Materials from which a bin of the OOD score has values.
+    A bin of the OOD score has values from `fewest` materials on.
     """
 
     saved: str | None
@@ -163,19 +121,8 @@ def evaluate_intervals(
 ) -> IntervalEvaluation | None:
     """Work out coverage, width and domain of every method on every set of test rows.
 
-    Parameters
-    ----------
-    predictions : DataFrame or None
-        ``predictions.parquet``: one row per method, seed and test row.
-    columns : sequence of RowSet
-        Sets of test rows.
-    saved : str or None
-        Method of the saved model.
-
-    Returns
-    -------
-    IntervalEvaluation or None
-        None if no method has intervals, as in folders of early versions.
+    `predictions` is ``predictions.parquet`` (one row per method, seed and test row), `saved` the
+    method of the saved model. Returns None if no method has intervals, as in early folders.
     """
     if predictions is None or not set(TRUST_COLUMNS) <= set(predictions.columns):
         return None
@@ -189,7 +136,7 @@ def evaluate_intervals(
             if (name, *(key := (column.split, column.role))) in groups
         ]
         if parts:
-            inside = next((part for part in parts if part.role == "id"), None)
+            inside = next((part for part in parts if part.rows.role == "id"), None)
             parts = [replace(part, short=falls_short(part, inside)) for part in parts]
             methods.append(MethodIntervals(name, parts, describe_intervals(name, parts)))
     if not methods:
@@ -208,9 +155,7 @@ def _evaluate(column: RowSet, rows: pd.DataFrame, constant: pd.DataFrame | None)
     quantiles = None if relative is None else np.quantile(relative, _WIDTH_QUANTILES)
     shown = quantiles is not None and bool(np.isfinite(quantiles).all())
     return IntervalPart(
-        split=column.split,
-        label=column.label,
-        role=column.role,
+        rows=column,
         n=len(rows),
         materials=int(rows["id"].nunique()),
         coverage=float(np.mean(needed < LEVEL)),
@@ -267,8 +212,8 @@ def falls_short(part: IntervalPart, inside: IntervalPart | None) -> bool:
 
 def describe_intervals(method: str, parts: Sequence[IntervalPart]) -> list[Statement]:
     """Say what the numbers of one method mean for users of its intervals."""
-    inside = next((part for part in parts if part.role == "id"), None)
-    shifted = [part for part in parts if part.role == "ood"]
+    inside = next((part for part in parts if part.rows.role == "id"), None)
+    shifted = [part for part in parts if part.rows.role == "ood"]
     short = [part for part in shifted if part.short]
     found = []
     if inside:
@@ -300,8 +245,8 @@ def describe_intervals(method: str, parts: Sequence[IntervalPart]) -> list[State
 
 def _name_coverage(parts: list[IntervalPart]) -> str:
     first, *rest = parts
-    places = [f"On {first.label}, they contain {format_percent(first.coverage)}"]
-    places += [f"on {part.label} {format_percent(part.coverage)}" for part in rest]
+    places = [f"On {first.rows.label}, they contain {format_percent(first.coverage)}"]
+    places += [f"on {part.rows.label} {format_percent(part.coverage)}" for part in rest]
     return join_words(places)
 
 
@@ -309,11 +254,11 @@ def _describe_domain(inside: IntervalPart | None, shifted: list[IntervalPart]) -
     shares = [(part, part.outside) for part in shifted if part.outside is not None]
     if not shares:
         return []
-    text = join_words([f"{format_percent(share)} of {part.label}" for part, share in shares])
+    text = join_words([f"{format_percent(share)} of {part.rows.label}" for part, share in shares])
     if inside and inside.outside is not None:
         text += f", and {format_percent(inside.outside)} of the ID rows (false alarms)"
     found = [Statement(f"Outside the domain lie {text}.")]
-    silent = [part.label for part, share in shares if part.short and share < _FOUND]
+    silent = [part.rows.label for part, share in shares if part.short and share < _FOUND]
     if silent:
         text = (
             f"On {join_words(silent)}, most rows lie inside the domain: neither the intervals nor "
@@ -331,7 +276,7 @@ def interval_caution(found: IntervalEvaluation | None) -> list[Caution]:
     short = [part for part in method.parts if part.short]
     if not short:
         return []
-    held = join_words([f"{format_percent(part.coverage)} on {part.label}" for part in short])
+    held = join_words([f"{format_percent(part.coverage)} on {part.rows.label}" for part in short])
     text = (
         f"The 90 % intervals of {method.method} contain fewer targets than they should: {held}. If "
         "such materials matter, calibrate on a few measured values (xtalshift calibrate)."
@@ -401,10 +346,12 @@ def _draw_calibration(parts: list[IntervalPart], styles: dict[str, SplitStyle]) 
 
 
 def _draw_coverage(parts: list[IntervalPart], styles: dict[str, SplitStyle]) -> Panel | None:
-    points = {part.split: _points([one.coverage for one in part.bins], 100) for part in parts}
+    points = {part.rows.split: _points([one.coverage for one in part.bins], 100) for part in parts}
     if not any(y for _, y in points.values()):
         return None
-    data = [_line(p, styles, points[p.split], "coverage %{y:.1f} %", marks=True) for p in parts]
+    data = [
+        _line(p, styles, points[p.rows.split], "coverage %{y:.1f} %", marks=True) for p in parts
+    ]
     layout = _make_score_layout(
         "coverage (%)", {"range": [0, 102]}, shapes=[draw_level(100 * LEVEL, "y")]
     )
@@ -418,7 +365,7 @@ def _draw_errors(
     for part in parts:
         high = _points([one.high_error for one in part.bins])
         middle = _points([one.median_error for one in part.bins])
-        thin = {"color": styles[part.split].color, "width": 1, "dash": "dot"}
+        thin = {"color": styles[part.rows.split].color, "width": 1, "dash": "dot"}
         data += [
             _line(part, styles, high, "90 % of errors below %{y:.4~g}") | {"line": thin},
             _line(part, styles, middle, "median error %{y:.4~g}", marks=True),
@@ -439,7 +386,7 @@ def _draw_widths(parts: list[IntervalPart], styles: dict[str, SplitStyle]) -> Pa
     data: list[Figure] = []
     notes = []
     for part, (low, quarter, middle, three, high) in known:
-        color, label = styles[part.split].color, escape(part.label)
+        color, label = styles[part.rows.split].color, escape(part.rows.label)
         bars: list[Figure] = [
             {"type": "scatter", "mode": "lines", "x": ends, "y": [label, label]}
             | {"line": {"color": color, "width": thick}, "hoverinfo": "skip"}
@@ -489,7 +436,7 @@ def _line(
     *,
     marks: bool = False,
 ) -> Figure:
-    style, label = styles[part.split], escape(part.label)
+    style, label = styles[part.rows.split], escape(part.rows.label)
     return {
         "type": "scatter",
         "mode": "lines+markers" if marks else "lines",

@@ -1,4 +1,4 @@
-"""Data of a page: JSON to typed records, typed records to JSON."""
+"""Data of a page: JSON to typed records, typed records to JSON, and the score that all share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,23 @@ from xtalshift.jsonio import finite
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Host", "Json", "Provenance", "list_facts", "parse", "read_object", "to_json"]
+__all__ = [
+    "DUMMY",
+    "Host",
+    "Json",
+    "Provenance",
+    "Score",
+    "list_facts",
+    "parse",
+    "read_object",
+    "to_json",
+]
 
 Json: TypeAlias = Mapping[str, object]
 """A JSON object that is shown as it is, such as all settings of a run."""
+
+DUMMY = "dummy"
+"""Method that predicts the mean of the training targets."""
 
 T = TypeVar("T")
 
@@ -109,3 +122,31 @@ def list_facts(first: Json, provenance: Provenance) -> list[tuple[str, str]]:
         "versions": ", ".join(f"{name} {text}" for name, text in provenance.versions.items()),
     }
     return [(name, str(value)) for name, value in facts.items() if value not in {None, ""}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Means over seeds (and folds) for one method on one set of test rows; None if unknown.
+
+    `mae`, `mae_sd` (over seeds) and `rmse` have the unit of the target. OOD rows have `id_mae`, the
+    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. `seconds` is the
+    time of one fit, `failed` counts failed runs.
+    """
+
+    mae: float | None = None
+    mae_sd: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    mae_over_dummy: float | None = None
+    mae_over_dummy_sd: float | None = None
+    id_mae: float | None = None
+    gap: float | None = None
+    seconds: float | None = None
+    failed: int = 0
+
+    def describe(self) -> str:
+        """Return ``mae (mae_over_dummy)`` for a table of text; an empty text without an error."""
+        if self.mae is None:
+            return ""
+        ratio = "" if self.mae_over_dummy is None else f" ({self.mae_over_dummy:.2f})"
+        return f"{self.mae:.4g}{ratio}"

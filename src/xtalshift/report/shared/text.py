@@ -8,18 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
-    "Caution",
-    "format_count",
-    "format_number",
-    "format_p",
-    "format_percent",
-    "format_ratio",
-    "format_seconds",
-    "format_spread",
-    "join_some",
-    "join_words",
-    "plural",
-]
+    "Caution", "format_count", "format_number", "format_p", "format_percent", "format_ratio",
+    "format_seconds", "format_spread", "join_some", "join_words", "plural",
+]  # fmt: skip
 
 _PLAIN_LIMIT = 1e6
 _THREE_DIGITS = 100.0

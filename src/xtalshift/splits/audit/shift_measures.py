@@ -120,23 +120,9 @@ def sample(n: int, n_max: int, seed: int) -> IntArray:
 def nearest(
     points: FloatArray, references: FloatArray, own: IntArray | None = None
 ) -> tuple[FloatArray, IntArray]:
-    """Return the distance to the nearest reference point and its number.
+    """Return the distance of each point to the nearest reference, and its row, shapes (n,).
 
-    Parameters
-    ----------
-    points : ndarray of float, shape (n, d)
-        Scaled features.
-    references : ndarray of float, shape (m, d)
-        Likewise.
-    own : ndarray of int, shape (n,), optional
-        The number of each point among the references; it does not count as its own neighbour.
-
-    Returns
-    -------
-    distances : ndarray of float64, shape (n,)
-        Euclidean.
-    numbers : ndarray of int64, shape (n,)
-        Rows of `references`.
+    `own` is the row of each point among the references, which is not its own neighbour.
     """
     found = NearestNeighbors(n_neighbors=1 if own is None else 2, algorithm="brute")
     numbers = found.fit(references).kneighbors(points, return_distance=False)

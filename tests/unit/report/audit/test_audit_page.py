@@ -323,7 +323,7 @@ def test_without_targets_the_rest_is_shown_and_the_gap_explained():
     split = describe_split(make_split(*folds, random_mae=None))
     assert len(draw(split)) == 2
     assert split.means["wasserstein"] is None
-    assert split.dummy_mae is None
+    assert split.audit.dummy_mae is None
     assert [(item.measure, item.count) for item in split.not_measured] == [
         ("W1, KS", 2),
         ("relation shift", 2),

@@ -8,9 +8,8 @@ import pytest
 
 from report_toys import own_part, read_page
 from xtalshift.report import write_report
-from xtalshift.report.benchmark.benchmark_figures import KINDS, build_benchmark_figures
+from xtalshift.report.benchmark.benchmark_figures import KINDS, build_benchmark_figures, draw_ranks
 from xtalshift.report.benchmark.benchmark_page import build_benchmark_report
-from xtalshift.report.benchmark.rank_diagram import draw_ranks
 
 
 def test_every_text_is_escaped(place):

@@ -24,10 +24,6 @@ def replace_row(board, label, **values):
     return replace(board, rows=rows)
 
 
-def won(duel):
-    return duel.wins, duel.ties, duel.losses
-
-
 def texts(report):
     return [item.text for item in report.cautions]
 
@@ -48,8 +44,9 @@ def test_the_report_holds_the_numbers_of_the_summary(place):
     assert random.mae == pytest.approx(0.5025 * 5)
     assert row_of(second, "fine-tune (16)").sees == "16 labels"
     assert row_of(first, "erm").kind == "network"
-    assert won(first.duels[0][1]) == (7, 0, 0)
-    assert won(first.duels[1][0]) == (0, 0, 7)
+    assert first.wins[0][1] == (7, 0, 0)
+    assert first.p_value("erm", "ridge") == first.p_value("ridge", "erm") == pytest.approx(0.046875)
+    assert first.wins[1][0] == (0, 0, 7)
 
 
 def test_a_difference_that_the_tests_tell_is_said_and_bold(place):
@@ -118,12 +115,11 @@ def test_failures_are_grouped_and_what_they_leave_out_is_said(place):
     failed = {("erm", 0), ("ridge", 0), ("ridge", 1)}
     folder = place(failed=failed)
     report = build(folder)
-    assert [(one.name, one.count) for one in report.failures] == [
+    assert [(group[0].name, len(group)) for group in report.failures] == [
         ("ridge", 16),
         ("erm", 8),
     ]
-    assert len(report.failures[0].places) == 6
-    assert report.n_failed == 24
+    assert report.summary.n_failed == 24
     assert report.boards[0].absent == ["ridge"]
     assert "24 tasks failed; the list of failures gives the reasons." in texts(report)
     assert "Without any result: ridge." in texts(report)
@@ -134,6 +130,7 @@ def test_failures_are_grouped_and_what_they_leave_out_is_said(place):
     text = read_text(read_page(folder))
     assert "7 of 14 runs" in text
     assert "and 10 more" in text
+    assert text.count("alloys, loco, fold 0, seed 0") == 2
     assert "No task has a result of every method, so there are no average ranks" in text
 
 

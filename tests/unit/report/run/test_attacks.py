@@ -14,7 +14,6 @@ from xtalshift.report.run.attacks import (
     Curve,
     attack_curves,
     attack_sizes,
-    last_attacks,
 )
 from xtalshift.report.run.run_figures import build_figures
 
@@ -108,7 +107,7 @@ def test_the_smallest_and_largest_weight_are_those_of_any_seed():
 
 def test_trainings_without_attack_have_no_curves():
     plain = Curve("erm", "all", 0, [0], {"train_loss": [1.0]})
-    assert attack_curves([plain]) == attack_sizes([plain]) == last_attacks([plain]) == []
+    assert attack_curves([plain]) == attack_sizes([plain]) == []
 
 
 def test_sizes_are_the_largest_move_and_the_mean_gain_over_the_mean_loss(report):
@@ -118,9 +117,9 @@ def test_sizes_are_the_largest_move_and_the_mean_gain_over_the_mean_loss(report)
 
 
 def test_the_last_values_are_of_the_last_attacked_epoch(report):
-    cal, early, _ = report(HISTORIES).attacks
-    assert (cal.seed, cal.values["displacement_rms"], cal.values["gain_share"]) == (0, 0.3, 0.5)
-    assert (early.seed, early.values["weight_median"], early.values["gain_share"]) == (1, 3.0, 0.05)
+    cal, early, _ = (one for one in report(HISTORIES).curves if one.attacked)
+    assert (cal.seed, cal.last("displacement_rms"), cal.last("gain_share")) == (0, 0.3, 0.5)
+    assert (early.seed, early.last("weight_median"), early.last("gain_share")) == (1, 3.0, 0.05)
 
 
 def test_an_epoch_without_a_measured_gain_or_loss_is_a_gap(report):
@@ -158,42 +157,28 @@ def test_an_attack_that_moves_and_gains_is_no_caution_nor_is_the_control(report)
     assert attack_cautions(report(HISTORIES)) == []
 
 
+SIZE = "cal moves features by up to {} standard deviations (root mean square of an epoch)"
+GAIN = " and gains {} of an adversarial loss of 2.00 ({} %, means over epochs)."
+
+
 @pytest.mark.parametrize(
-    ("rms", "gain", "text"),
+    ("rms", "gain", "what", "size"),
     [
-        (
-            0.002,
-            0.01,
-            (
-                "The attack of cal moves features by at most 0.00200 standard deviations (root "
-                "mean square) and gains 0.0100 of an adversarial loss of 2.00 (0.5 %, "
-                "means over epochs): cal trains on practically unchanged rows."
-            ),
-        ),
-        (
-            0.002,
-            0.1,
-            (
-                "The attack of cal moves features by at most 0.00200 standard deviations (root "
-                "mean square) and gains 0.100 of an adversarial loss of 2.00 (5.0 %, "
-                "means over epochs): cal trains on practically unchanged rows."
-            ),
-        ),
-        (
-            0.1,
-            0.01,
-            (
-                "The attack of cal hardly changes the loss: it moves features by up to 0.100 "
-                "standard deviations (root mean square) and gains 0.0100 of an adversarial loss of "
-                "2.00 (0.5 %, means over epochs)."
-            ),
-        ),
-        (0.01, 0.02, None),  # at both levels
+        (0.002, 0.01, "hardly moves the rows", ("0.00200", "0.0100", "0.5")),
+        (0.002, 0.1, "hardly moves the rows", ("0.00200", "0.100", "5.0")),
+        (0.1, 0.01, "hardly raises the loss", ("0.100", "0.0100", "0.5")),
+        (0.01, 0.02, None, None),  # at both levels
     ],
 )
-def test_an_attack_that_does_practically_nothing_is_a_caution(report, rms, gain, text):
+def test_an_attack_that_does_practically_nothing_is_a_caution(report, rms, gain, what, size):
     page_data = report([training("cal", 0, attacked(1, rms, gain)), HISTORIES[2]])
-    assert attack_cautions(page_data) == ([text] if text else [])
+    said = attack_cautions(page_data)
+    if what is None:
+        assert said == []
+        return
+    moved, gained, share = size
+    text = f"The attack of cal {what}: {SIZE.format(moved)}{GAIN.format(gained, share)}"
+    assert said == [text]
 
 
 def test_displacement_has_a_floor_so_that_nothing_is_seen_as_nothing(report):
@@ -294,10 +279,7 @@ def test_a_history_without_the_newer_numbers_is_drawn_as_far_as_it_goes(report, 
     ]  # in units of the loss
     assert panels[2].note == "smallest and largest"
     assert attack_cautions(page_data) == [
-        (
-            "The attack of cal moves features by at most 0.00200 standard deviations (root "
-            "mean square): cal trains on practically unchanged rows."
-        )
+        f"The attack of cal hardly moves the rows: {SIZE.format('0.00200')}."
     ]
     page = write_report(folder).read_text(encoding="utf-8")
     assert "cal moves features by up to 0.00200 standard deviations (root mean square of" in page

@@ -34,7 +34,7 @@ def test_non_finite_numbers_become_null(results, rewrite, folder):
     results["config"] = {"limit": float("inf")}
     rewrite(results)
     report = build_run_report(folder)
-    assert report.config == {"limit": None}
+    assert report.results.config == {"limit": None}
     assert json.loads(json.dumps(to_json(report), allow_nan=False))["rows"][0]["method"] == "dummy"
 
 

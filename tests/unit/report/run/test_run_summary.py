@@ -1,7 +1,6 @@
 import pytest
 
 from xtalshift.report import build_run_report as build
-from xtalshift.report.run.run_summary import Failure
 from xtalshift.report.shared.text import Caution
 
 
@@ -27,8 +26,8 @@ def test_columns_begin_in_distribution_and_rows_with_the_dummy(folder):
         ("oxides", "ood"),
     ]
     assert [row.method for row in report.rows] == ["dummy", "erm", "cal"]
-    assert report.n_seeds == 2
-    assert (report.target, report.unit) == ("gap", "eV")
+    assert report.results.n_seeds == 2
+    assert (report.results.target, report.results.unit) == ("gap", "eV")
 
 
 def test_a_split_listed_with_its_id_rows_is_still_out_of_distribution(results, rewrite, folder):
@@ -178,7 +177,10 @@ def test_a_failed_run_is_listed_counted_and_loses_to_complete_methods(results, r
     found = cell(report, "cal", "oxides")
     assert (found.mae, found.seeds, found.failed) == (5.0, 1, 1)
     assert column(report, "oxides").best.method == "erm"
-    assert report.failures == [Failure("cal", 0, "loss is not finite", ["oxides"])]
+    assert [
+        [(one.method, one.seed, one.split, one.reason) for one in group]
+        for group in report.failures
+    ] == [[("cal", 0, "oxides", "loss is not finite")] * 2]
     assert "Some runs of cal failed; the list of failures gives the reasons." in texts(report)
 
 
@@ -186,7 +188,7 @@ def test_a_no_op_attack_is_named(results, rewrite, folder):
     results["histories"][0]["epochs"][-1]["displacement_rms"] = 0.0004
     rewrite(results)
     report = build(folder)
-    assert report.attacks[0].values["displacement_rms"] == 0.0004
+    assert report.curves[0].last("displacement_rms") == 0.0004
     assert any("4.00e-04 standard deviations" in text for text in texts(report))
 
 

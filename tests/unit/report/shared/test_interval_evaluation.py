@@ -1,7 +1,6 @@
 """The evaluation of intervals: numbers that are easy to work out by hand, and the sentences."""
 
 import re
-from collections import namedtuple
 from dataclasses import replace
 
 import pandas as pd
@@ -14,17 +13,17 @@ from xtalshift.report.run.run_figures import build_figures
 from xtalshift.report.shared.interval_evaluation import (
     EDGES,
     LEVELS,
+    RowSet,
     evaluate_intervals,
     falls_short,
     split_styles,
 )
 from xtalshift.report.shared.text import Caution
 
-Rows = namedtuple("Rows", "split role label")
 COLUMNS = [
-    Rows("random", "id", "random split"),
-    Rows("tail", "ood", "tail"),
-    Rows("oxides", "ood", "oxides"),
+    RowSet("random", "id", "random split"),
+    RowSet("tail", "ood", "tail"),
+    RowSet("oxides", "ood", "oxides"),
 ]
 WIDTHS = {"dummy": 8.0, "erm": 2.0, "cal": 4.0}
 
@@ -76,7 +75,7 @@ def test_parts_hold_what_a_hand_would_count():
     assert [method.method for method in found.methods] == ["dummy", "erm"]
     assert (found.first, found.saved) == ("erm", "erm")
     inside, tail, oxides = method_of(found).parts
-    assert [part.split for part in (inside, tail, oxides)] == ["random", "tail", "oxides"]
+    assert [part.rows.split for part in (inside, tail, oxides)] == ["random", "tail", "oxides"]
     assert (tail.n, tail.materials) == (400, 200)
     assert [part.coverage for part in (inside, tail, oxides)] == [0.9, 0.4, 0.6]
     assert [part.outside for part in (inside, tail, oxides)] == [0.1, 0.2, 0.9]
@@ -120,8 +119,8 @@ def test_sentences_say_where_intervals_fail_and_where_nothing_warns():
             "like the training data, and these rows differ from them."
         ),
         (
-            "On tail, most rows lie inside the domain: neither the intervals nor the domain warn of "
-            "the errors there."
+            "On tail, most rows lie inside the domain: neither the intervals nor the domain warn "
+            "of the errors there."
         ),
     ]
 
@@ -222,7 +221,7 @@ def test_figures_show_the_numbers_of_the_parts(folder):
 
 
 def test_splits_have_colours_of_their_own():
-    columns = [*COLUMNS, Rows("a", "ood", ""), Rows("b", "ood", "")]
+    columns = [*COLUMNS, RowSet("a", "ood", ""), RowSet("b", "ood", "")]
     styles = split_styles(columns)
     assert len({style.color for style in styles.values()}) == 5
-    assert split_styles([*columns, Rows("c", "ood", "")])["c"] == styles["tail"]
+    assert split_styles([*columns, RowSet("c", "ood", "")])["c"] == styles["tail"]

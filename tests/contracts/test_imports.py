@@ -22,7 +22,6 @@ HEAVY = {
     *("torch", "pandas", "numpy", "scipy", "pymatgen", "plotly", "ray", "sklearn"),
     *("pydantic", "lightgbm", "umap", "pyarrow", "typer", "rich"),
 }
-MAX_LINES = 400
 MAX_SECONDS = 0.2
 
 
@@ -78,11 +77,6 @@ def test_every_public_name_exists(name):
         assert getattr(module, public_name) is not None, public_name
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
-def test_no_module_is_too_long(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
-
-
 def test_the_version_is_the_installed_one():
     assert xtalshift.__version__ == importlib.metadata.version("xtalshift")
 
@@ -107,6 +101,6 @@ def test_type_checkers_see_the_same_names():
 
 
 def test_an_unknown_name_gets_a_hint():
-    with pytest.raises(AttributeError, match="no attribute 'CalRegresor'; did you mean 'CALReg"):
-        xtalshift.CalRegresor  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'load_modle'; did you mean 'load_model"):
+        xtalshift.load_modle  # noqa: B018
     assert not hasattr(xtalshift, "qqq")

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.composition import Blocks
 from xtalshift.methods.tuning import Range
 from xtalshift.registry import Registry, near_miss
 
 if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
+    from xtalshift.featurize.composition import Blocks
     from xtalshift.methods.settings import MethodSettings
 
 __all__ = [

@@ -267,7 +267,7 @@ def test_an_empty_folder_names_both_commands(tmp_path):
         ("{", "is not valid JSON"),
         ("[]", "is of kind None"),
         ('{"kind": "xtalshift-benchmark-summary", "schema_version": 9}', "schema_version 9"),
-        ('{"kind": "xtalshift-benchmark-summary", "schema_version": 1}', "has no 'spec'"),
+        ('{"kind": "xtalshift-benchmark-summary", "schema_version": 2}', "has no 'spec'"),
     ],
 )
 def test_a_summary_that_cannot_be_read_says_why(tmp_path, content, expected):

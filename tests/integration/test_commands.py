@@ -105,7 +105,7 @@ def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, 
     assert f"{method}: validation MAE" in outcome.out
     assert "54 training and 6 validation rows" in outcome.out
     model = load_model(folder)
-    assert (model.card_.target_name, model.card_.unit, model.card_.source) == (
+    assert (model.card.target_name, model.card.unit, model.card.source) == (
         "gap", "eV", table.name,
     )  # fmt: skip
     frame = read(table)

@@ -123,7 +123,7 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     assert "Before you rely on these numbers:\n- " in outcome.out
     # the saved model, calibrated on all ID rows, says the same of OOD rows
     prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
-    again = load_model(out / "model").predict_rows(prior["formula"].tolist())
+    again = load_model(out / "model").predict(prior["formula"].tolist())
     for name in ("lower", "upper", "std", "ood_score"):
         assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
     assert again.in_domain.tolist() == prior["in_domain"].tolist()

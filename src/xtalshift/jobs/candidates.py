@@ -336,9 +336,9 @@ class Pool:
         wrong = np.flatnonzero(fits & ~((costs > 0) & (problems == "")))
         if wrong.size:
             row = int(wrong[0])
-            cell = frame[self._request.cost_col].iloc[row]
+            cell = str(frame[self._request.cost_col].iloc[row])
             raise DataError(
-                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {str(cell)!r}; "
+                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {cell!r}; "
                 f"expected a number above 0 in column {self._request.cost_col!r}"
             )
         return fits, costs

@@ -1,4 +1,4 @@
-"""What `import xtalshift` costs, and that every public name exists."""
+"""What the package and its commands load, and that every public name exists."""
 
 import ast
 import importlib
@@ -7,57 +7,97 @@ import json
 import pkgutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import xtalshift
+from integration.tables import make_rows, write_rows
+from xtalshift.cli.main import main
 
 SOURCE = Path(xtalshift.__file__).parent
 MODULES = sorted(
     ["xtalshift", *(info.name for info in pkgutil.walk_packages([str(SOURCE)], "xtalshift."))]
 )
 HEAVY = {
-    *("torch", "pandas", "numpy", "scipy", "pymatgen", "plotly", "ray", "sklearn"),
-    *("pydantic", "lightgbm", "umap", "pyarrow", "typer", "rich"),
+    *("torch", "pandas", "numpy", "scipy", "pymatgen", "matminer", "plotly", "ray", "sklearn"),
+    *("pydantic", "lightgbm", "umap", "pyarrow", "typer", "rich", "httpx", "jinja2", "optuna"),
 }
-MAX_SECONDS = 0.2
+PARSER = {"typer", "pydantic"}
+TABLES = PARSER | {"numpy", "pandas", "pyarrow"}
+SCIENCE = TABLES | {"scipy", "sklearn", "rich"}  # scikit-learn loads rich
+COMMANDS = {  # a command and the heavy packages that it may load
+    "--version": PARSER,
+    "--help": PARSER | {"rich"},
+    "predict --help": PARSER | {"rich"},
+    "datasets list": PARSER,
+    "datasets info ricci_seebeck": PARSER,
+    "featurize TABLE -o OUT.parquet": PARSER | {"numpy", "pyarrow"},
+    "featurize TABLE -o OUT.csv": TABLES,
+    "split TABLE --scheme random -o OUT.parquet": SCIENCE,
+    "split TABLE --scheme sparse-x -o OUT.csv": SCIENCE,
+    "predict RIDGE GaN LiFePO4 Fe2O3": SCIENCE,
+    "predict RIDGE TABLE -o OUT.csv": SCIENCE,
+    "predict TREES GaN LiFePO4 Fe2O3": SCIENCE | {"lightgbm"},
+    "screen RIDGE TABLE -o OUT": SCIENCE,
+    "screen TREES TABLE -o OUT": SCIENCE | {"lightgbm"},
+}
+RUN = "import sys; from xtalshift.cli.main import main; main(sys.argv[1:])"
 
 
-def loaded_by(statement):
-    code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout))
+def loaded_by(statement, *arguments):
+    """Return the heavy packages that a statement has loaded when the process exits."""
+    code = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print('LOADED', json.dumps(list(sys.modules)), file=sys.stderr))\n"
+        f"{statement}"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    modules = json.loads(done.stderr.rpartition("LOADED ")[2])
+    return {name.partition(".")[0] for name in modules} & HEAVY
 
 
-def best_seconds(statement):
-    """Return the shortest of several runs: noise only ever adds."""
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("table") / "gaps.csv", make_rows(60))
 
-    def once():
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True)
-        return time.perf_counter() - started
 
-    return min(once() for _ in range(5))
+@pytest.fixture(scope="module")
+def models(table, tmp_path_factory):
+    """Return one model of each kind that needs no torch."""
+    folders = {}
+    for name, method in (("RIDGE", "ridge"), ("TREES", "lightgbm")):
+        folders[name] = str(tmp_path_factory.mktemp("models") / method)
+        with pytest.raises(SystemExit) as stop:
+            main(["train", str(table), "--target", "gap", "--method", method, "-o", folders[name],
+                  "--set", "lightgbm.n_estimators=20", "--threads", "1"])  # fmt: skip
+        assert not stop.value.code
+    return folders
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_loads_only_what_it_uses(command, table, models, tmp_path):
+    words = {"TABLE": str(table), "OUT": str(tmp_path / "out"), **models}
+    words |= {f"OUT.{kind}": str(tmp_path / f"out.{kind}") for kind in ("csv", "parquet")}
+    arguments = [words.get(word, word) for word in command.split()]
+    assert loaded_by(RUN, *arguments) - COMMANDS[command] == set()
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    assert loaded_by("import xtalshift") & HEAVY == set()
+    assert loaded_by("import xtalshift") == set()
 
 
 def test_chemistry_needs_neither_tables_nor_networks():
-    loaded = loaded_by("from xtalshift import parse_formula; parse_formula('Fe2O3')")
-    assert loaded & (HEAVY - {"numpy"}) == set()
+    assert loaded_by("from xtalshift import parse_formula; parse_formula('Fe2O3')") <= {"numpy"}
 
 
 def test_features_and_splits_need_no_network():
-    loaded = loaded_by("from xtalshift import CompositionFeaturizer, RandomSplit")
-    assert loaded & {"torch", "lightgbm", "plotly", "pymatgen", "umap"} == set()
-
-
-def test_importing_the_package_is_fast():
-    assert best_seconds("import xtalshift") - best_seconds("pass") < MAX_SECONDS
+    statement = (
+        "from xtalshift import CompositionFeaturizer; from xtalshift.splits import RandomSplit"
+    )
+    assert loaded_by(statement) <= SCIENCE
 
 
 def test_the_walk_found_every_file():
@@ -101,6 +141,8 @@ def test_type_checkers_see_the_same_names():
 
 
 def test_an_unknown_name_gets_a_hint():
-    with pytest.raises(AttributeError, match="no attribute 'load_modle'; did you mean 'load_model"):
-        xtalshift.load_modle  # noqa: B018
+    with pytest.raises(
+        AttributeError, match="no attribute 'FormulaRegresor'; did you mean 'FormulaReg"
+    ):
+        xtalshift.FormulaRegresor  # noqa: B018
     assert not hasattr(xtalshift, "qqq")

@@ -187,13 +187,15 @@ def _merge_repeated(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
     """Sum the amounts of repeated elements of a row."""
     key = 128 * rows + z
-    ordered = np.sort(key)
-    if not (ordered[1:] == ordered[:-1]).any():
+    order = np.argsort(key, kind="stable")
+    is_first = np.diff(key[order], prepend=-1) != 0
+    if is_first.all():
         return rows, z, amounts
-    _, first, same = np.unique(key, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    sums = np.bincount(same, weights=amounts).astype(np.float64)
-    return rows[first][order], z[first][order], sums[order]
+    number = np.empty(len(key), dtype=np.int64)
+    number[order] = np.cumsum(is_first) - 1
+    sums = np.bincount(number, weights=amounts)
+    kept = np.sort(order[is_first])
+    return rows[kept], z[kept], sums[number[kept]]
 
 
 class _Tables(NamedTuple):

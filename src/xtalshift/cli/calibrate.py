@@ -9,7 +9,6 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.model.persist import check_new_model
 from xtalshift.parallel import count_cores
 
 __all__ = ["calibrate_command"]
@@ -39,6 +38,7 @@ def calibrate_command(
     """
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
+    from xtalshift.model.persist import check_new_model
 
     check_new_model(model, out)
     from xtalshift.nn.device import limit_threads

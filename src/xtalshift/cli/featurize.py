@@ -12,6 +12,8 @@ from xtalshift.data.writers import open_writer, refuse_input
 
 __all__ = ["featurize_command"]
 
+ROW_GROUP = 3  # pieces of features that are written together
+
 
 def featurize_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, Parquet, JSON or JSONL file.")],
@@ -30,20 +32,25 @@ def featurize_command(
     strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
 ) -> None:
     """Write one column per feature, and formula, status and reason, for every row in order."""
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from itertools import islice
+
+    import pyarrow as pa
 
     from xtalshift.jobs.featurize import FeaturizeSettings, iter_feature_tables
 
     settings = FeaturizeSettings(features, impute, hydrates, formula_col, strict)  # type: ignore[arg-type]
     refuse_input(source, out)
     rows = bad = columns = 0
+    pieces = iter_feature_tables(source, settings)
     with (
         open_writer(out) as writer,
         make_progress().task("featurize", None) as task,
-        ThreadPoolExecutor(1) as thread,  # writes a piece while the next one is computed
+        ThreadPoolExecutor(1) as thread,  # writes while the next rows are computed
     ):
-        written = None
-        for table in iter_feature_tables(source, settings):
+        written: Future[None] | None = None
+        while group := list(islice(pieces, ROW_GROUP)):
+            table = pa.concat_tables(group)
             if written:
                 written.result()
             written = thread.submit(writer.write, table)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.config import Settings
-from xtalshift.data.columns import table_from_frame
-from xtalshift.data.dataset import Dataset
-from xtalshift.data.fetch import cache_folder, fetch, hash_file
-from xtalshift.data.frames import read_frame
 from xtalshift.errors import DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
+
+if TYPE_CHECKING:  # pandas and httpx are loaded with a table, not with its description
+    import pandas as pd
+
+    from xtalshift.chem.formulas import Hydrates
+    from xtalshift.data.dataset import Dataset
 
 __all__ = ["DatasetEntry", "dataset_path", "get_entry", "list_datasets", "load_dataset"]
 
@@ -83,6 +82,8 @@ def dataset_path(name: str, *, progress: Progress = NO_PROGRESS) -> Path:
     FetchError
         If it cannot be downloaded or does not match its checksum.
     """
+    from xtalshift.data.fetch import cache_folder, fetch, hash_file
+
     entry = get_entry(name)
     if entry.url:
         return fetch(entry.url, entry.sha256, cache_folder() / entry.file_name, progress=progress)
@@ -133,6 +134,9 @@ def load_dataset(
     DataError
         If the target column does not exist, or the number of rows differs from the catalogue's.
     """
+    from xtalshift.data.columns import table_from_frame
+    from xtalshift.data.frames import read_frame
+
     entry = get_entry(name)
     path = dataset_path(name, progress=progress)
     protected = [column for column in (entry.formula, entry.id) if column]
@@ -169,6 +173,9 @@ def _join_decimals(frame: pd.DataFrame) -> pd.DataFrame:
     and powers of ten below 1e22, so both are exact as doubles, the one product or quotient is the
     only rounding, and the result is the double nearest to the decimal.
     """
+    import numpy as np
+    import pandas as pd
+
     columns = {}
     for column in frame.columns:
         name, _, part = str(column).rpartition(".")

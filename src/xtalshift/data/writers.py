@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtalshift.data.frames import iter_frames
 from xtalshift.errors import DataError, XtalshiftError
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ def refuse_input(source: Path, out: Path) -> None:
 
 def refuse_loss(out: Path, column: str) -> None:
     """Raise `DataError` if `out` is a table without `column`: no earlier output of the command."""
+    from xtalshift.data.frames import iter_frames  # pandas, which not all that write need
+
     if not out.is_file() or out.stat().st_size == 0:
         return
     try:
@@ -147,8 +148,12 @@ class FrameWriter:
                     else field
                     for field in table.schema
                 ]
-                schema = pa.schema(fields, table.schema.metadata)
-                self._sink = pq.ParquetWriter(self._path, schema, compression="zstd")
+                self._sink = pq.ParquetWriter(
+                    self._path,
+                    pa.schema(fields, table.schema.metadata),
+                    compression="zstd",
+                    use_dictionary=_repeating(table),
+                )
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:
             raise DataError(
                 f"a column changes its type after row {self._rows} ({error}); write .csv instead"
@@ -160,3 +165,13 @@ class FrameWriter:
         if self._sink is not None:
             self._sink.close()
             self._sink = None
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Return the columns that share values; a dictionary of others costs time and space."""
+    head = table.slice(0, 256)
+    return [
+        field.name
+        for field, column in zip(head.schema, head.columns, strict=True)
+        if field.type.num_fields == 0 and len(set(column.to_pylist())) < 0.9 * len(column)
+    ]

@@ -16,7 +16,7 @@ from xtalshift.featurize.features import Features
 from xtalshift.featurize.magpie import MAGPIE_FEATURES, UNKNOWN_CHARGE, magpie_features
 from xtalshift.registry import near_miss
 
-__all__ = ["BLOCKS", "Blocks", "composition_features"]
+__all__ = ["BLOCKS", "CHUNK_ROWS", "Blocks", "composition_features"]
 
 Blocks = Literal["magpie", "fractions", "magpie+fractions"]
 
@@ -26,7 +26,8 @@ BLOCKS: dict[str, tuple[str, ...]] = {
 }
 """Feature names of each block."""
 
-_CHUNK = 8192  # rows at once: bounds the memory of temporaries (about 3 kB per row)
+CHUNK_ROWS = 8192
+"""Rows at once; bounds the memory of temporaries (about 3 kB per row)."""
 
 
 def composition_features(
@@ -35,6 +36,7 @@ def composition_features(
     *,
     impute_nan: bool = True,
     hydrates: Hydrates = "refuse",
+    order: Literal["C", "F"] = "C",
 ) -> Features:
     """Compute the features of n compositions or formulas.
 
@@ -44,6 +46,8 @@ def composition_features(
         Compositions, or texts to parse.
     blocks, impute_nan, hydrates
         See `xtalshift.featurize.CompositionFeaturizer`, its scikit-learn class.
+    order : {"C", "F"}, default "C"
+        Whether the rows or the columns of the values are contiguous in memory.
 
     Returns
     -------
@@ -57,10 +61,10 @@ def composition_features(
     """
     parts = {block: _names(block, blocks) for block in str(blocks).split("+")}
     names = tuple(name for part in parts.values() for name in part)
-    values = np.empty((len(rows), len(names)))
+    values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)
-    for start in range(0, len(rows), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = slice(start, start + CHUNK_ROWS)
         if isinstance(rows, Compositions):
             compositions = rows.take(chunk)
             reasons[chunk][compositions.sizes == 0] = "no elements"
@@ -96,10 +100,23 @@ def _fill_magpie(
 ) -> None:
     """Write the Magpie features to `values` and what is wrong to `reasons`."""
     sizes = compositions.sizes
-    for size in np.unique(sizes[sizes > 0]):  # rows of equally many elements are one array
-        rows = np.flatnonzero(sizes == size)
+    order = np.argsort(sizes, kind="stable")  # rows of equally many elements are one array
+    columns = np.empty((len(MAGPIE_FEATURES), len(sizes)))
+    end = 0
+    for size, count in enumerate(np.bincount(sizes).tolist()):
+        begin, end = end, end + count
+        if size == 0 or count == 0:
+            continue
+        rows = order[begin:end]
         at = compositions.starts[rows] + np.arange(size)[:, None]
-        values[rows], unknown = magpie_features(
-            compositions.z[at], compositions.amounts[at], impute_nan=impute_nan
+        unknown = magpie_features(
+            compositions.z[at].astype(np.intp),
+            compositions.amounts[at],
+            impute_nan=impute_nan,
+            out=columns[:, begin:end],
         )
         reasons[rows[unknown]] = UNKNOWN_CHARGE
+    if values.flags.f_contiguous:
+        columns.take(np.argsort(order), axis=1, out=values.T, mode="clip")
+    else:
+        values[order] = columns.T

@@ -41,76 +41,89 @@ UNKNOWN_CHARGE = (
 
 
 def magpie_features(
-    z: NDArray[np.uint8], amounts: NDArray[np.float64], *, impute_nan: bool
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    z: NDArray[np.intp],
+    amounts: NDArray[np.float64],
+    *,
+    impute_nan: bool,
+    out: NDArray[np.float64],
+) -> NDArray[np.bool_]:
     """Compute all features of m compositions of k elements each.
 
     Parameters
     ----------
-    z : ndarray of uint8, shape (k, m)
+    z : ndarray of intp, shape (k, m)
         Atomic numbers.
     amounts : ndarray of float64, shape (k, m)
         Amounts as written (not normalised).
     impute_nan : bool
         Replace unknown properties by their mean over the elements; otherwise they are NaN.
+    out : ndarray of float64, shape (145, m)
+        Filled with the values in the order of `MAGPIE_FEATURES`.
 
     Returns
     -------
-    values : ndarray of float64, shape (m, 145)
-        In the order of `MAGPIE_FEATURES`.
-    unknown : ndarray of bool, shape (m,)
-        Rows with the reason `UNKNOWN_CHARGE`.
+    ndarray of bool, shape (m,)
+        Compositions with the reason `UNKNOWN_CHARGE`.
     """
-    values = np.empty((z.shape[1], len(MAGPIE_FEATURES)))
     fractions = amounts / amounts.sum(axis=0)
-    values[:, :_FIRST_STATISTIC] = _norms(fractions)
-    statistics = values[:, _FIRST_STATISTIC:_FIRST_ORBITAL]
-    statistics = statistics.reshape(len(values), len(MAGPIE_PROPERTIES), len(_STATISTICS))
-    _statistics(z, amounts, fractions, load_elements(impute_nan=impute_nan).magpie, statistics)
-    mean = statistics[:, :, _STATISTICS.index("mean")]
-    values[:, _FIRST_ORBITAL : _FIRST_ORBITAL + 4] = mean[:, _VALENCE : _VALENCE + 4]
-    values[:, -3], unknown = can_be_neutral(z, amounts)
-    values[:, -2], values[:, -1] = _ionic_characters(z, fractions, impute_nan=impute_nan)
-    return values, unknown
+    _fill_norms(fractions, out[:_FIRST_STATISTIC])
+    statistics = out[_FIRST_STATISTIC:_FIRST_ORBITAL]
+    statistics = statistics.reshape(len(MAGPIE_PROPERTIES), len(_STATISTICS), -1)
+    _fill_statistics(z, amounts, fractions, _properties(impute_nan=impute_nan), statistics)
+    mean = statistics[:, _STATISTICS.index("mean")]
+    out[_FIRST_ORBITAL : _FIRST_ORBITAL + 4] = mean[_VALENCE : _VALENCE + 4]
+    out[-3], unknown = can_be_neutral(z.astype(np.uint8), amounts)
+    out[-2], out[-1] = _ionic_characters(z, fractions, impute_nan=impute_nan)
+    return unknown
 
 
-def _norms(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``(sum x^p)^(1/p)`` for each p (p = 0 counts the elements), shape (m, 6)."""
+def _fill_norms(fractions: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write ``(sum x^p)^(1/p)`` for each p (p = 0 counts the elements) to `out`, shape (6, m)."""
     square = fractions * fractions
     cube = square * fractions
     fifth = square * cube
     powers = (square, cube, fifth, fifth * square, fifth * fifth)
-    norms = np.empty((fractions.shape[1], len(_NORMS)))
-    norms[:, 0] = len(fractions)
-    for column, (p, power) in enumerate(zip(_NORMS[1:], powers, strict=True), start=1):
-        norms[:, column] = power.sum(axis=0) ** (1.0 / p)
-    return norms
+    out[0] = len(fractions)
+    for norm, p, power in zip(out[1:], _NORMS[1:], powers, strict=True):
+        norm[:] = power.sum(axis=0) ** (1.0 / p)
 
 
-def _statistics(
-    z: NDArray[np.uint8],
+def _fill_statistics(
+    z: NDArray[np.intp],
     amounts: NDArray[np.float64],
     fractions: NDArray[np.float64],
     table: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Write the six statistics of each property to `out`, shape (m, 22, 6)."""
+    """Write the six statistics of each property to `out`, shape (22, 6, m)."""
+    properties = [table.take(element, axis=1) for element in z]  # k arrays of shape (22, m)
+    minimum, maximum, spread, mean, deviation, mode = np.moveaxis(out, 1, 0)
+    minimum[:] = maximum[:] = properties[0]
+    for values in properties[1:]:
+        np.minimum(minimum, values, out=minimum)
+        np.maximum(maximum, values, out=maximum)
+    np.subtract(maximum, minimum, out=spread)
+
     most = amounts.max(axis=0)
     is_mode = np.abs(amounts - most) <= 1e-8 + 1e-5 * most  # the tolerance of numpy.isclose
-    properties = table[z]  # (k, m, 22)
-    weights = fractions[:, :, None]
-    minimum, maximum = properties.min(axis=0), properties.max(axis=0)
-    mean = (weights * properties).sum(axis=0)
-    out[..., 0] = minimum
-    out[..., 1] = maximum
-    out[..., 2] = maximum - minimum
-    out[..., 3] = mean
-    out[..., 4] = (weights * np.abs(properties - mean)).sum(axis=0)
-    out[..., 5] = np.where(is_mode[:, :, None], properties, np.inf).min(axis=0)
+    work = table.take(z[is_mode.argmax(axis=0), np.arange(z.shape[1])], axis=1)
+    for place in range(1, len(z)):  # of several modes the least counts
+        also = np.flatnonzero(is_mode[place] & is_mode[:place].any(axis=0))
+        work[:, also] = np.minimum(work[:, also], properties[place][:, also])
+    mode[:] = work
+
+    mean[:] = deviation[:] = 0.0
+    for values, fraction in zip(properties, fractions, strict=True):
+        mean += np.multiply(values, fraction, out=work)
+    for values, fraction in zip(properties, fractions, strict=True):
+        values -= mean  # noqa: PLW2901 - in place, because new arrays cost more than the sums
+        np.abs(values, out=values)
+        values *= fraction  # noqa: PLW2901
+        deviation += values
 
 
 def _ionic_characters(
-    z: NDArray[np.uint8], fractions: NDArray[np.float64], *, impute_nan: bool
+    z: NDArray[np.intp], fractions: NDArray[np.float64], *, impute_nan: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the largest and the mean ionic character over pairs of elements, each (m,)."""
     table = _pair_characters(impute_nan=impute_nan)
@@ -120,6 +133,12 @@ def _ionic_characters(
         largest = np.maximum(largest, character)
         mean += fractions[a] * fractions[b] * character
     return largest, mean
+
+
+@cache
+def _properties(*, impute_nan: bool) -> NDArray[np.float64]:
+    """Return the elemental properties by property and atomic number, (22, 119)."""
+    return np.ascontiguousarray(load_elements(impute_nan=impute_nan).magpie.T)
 
 
 @cache

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.formula_texts import iter_formulas
 from xtalshift.errors import FormulaError
-from xtalshift.featurize.composition import Blocks, composition_features
+from xtalshift.featurize.composition import CHUNK_ROWS, Blocks, composition_features
 
 __all__ = ["FeaturizeSettings", "iter_feature_tables"]
-
-CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class FeaturizeSettings:
 
 
 def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[pa.Table]:
-    """Yield the rows of a file in their order.
+    """Compute the features of a file, piece by piece in the order of its rows.
 
     Parameters
     ----------
@@ -54,7 +52,7 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
     Yields
     ------
     pyarrow.Table
-        ``formula`` as written, one column per feature (NaN in bad rows), ``status`` (``ok`` or
+        ``formula`` as written, one column per feature (null if missing), ``status`` (``ok`` or
         ``error``) and ``reason``; at least one table.
 
     Raises
@@ -69,7 +67,11 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
     first = 1
     for formulas in iter_formulas(source, CHUNK_ROWS, formula_col=settings.formula_col):
         features = composition_features(
-            formulas, settings.blocks, impute_nan=settings.impute_nan, hydrates=settings.hydrates
+            formulas,
+            settings.blocks,
+            impute_nan=settings.impute_nan,
+            hydrates=settings.hydrates,
+            order="F",
         )
         bad = features.reasons != ""
         if settings.strict and bad.any():
@@ -77,7 +79,7 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
             raise FormulaError(f"row {first + row}: {features.reasons[row]}")
         columns = [
             _texts(formulas),
-            *map(_numbers, np.ascontiguousarray(features.values.T)),
+            *map(_numbers, features.values.T),
             _texts(np.where(bad, "error", "ok").tolist()),
             _texts(features.reasons.tolist()),
         ]
@@ -86,7 +88,7 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
         first += len(formulas)
 
 
-# from buffers, because pyarrow.array imports pandas, which takes as long as the features
+# Arrays from buffers: pyarrow.array imports pandas, which takes as long as 100,000 formulas.
 
 
 def _numbers(values: NDArray[np.float64]) -> pa.Array:
@@ -97,9 +99,9 @@ def _numbers(values: NDArray[np.float64]) -> pa.Array:
 
 
 def _texts(texts: list[str]) -> pa.Array:
-    """Return a column of texts; half a surrogate pair, which UTF-8 lacks, becomes ``?``."""
-    cells = [text.encode("utf-8", "replace") for text in texts]
+    """Return a column of texts; a lone surrogate, which UTF-8 lacks, becomes ``?``."""
+    joined = "".join(texts)
+    cells = texts if joined.isascii() else [text.encode("utf-8", "replace") for text in texts]
     starts = np.cumsum([0, *map(len, cells)], dtype=np.int32)
-    return pa.StringArray.from_buffers(
-        len(cells), pa.py_buffer(starts), pa.py_buffer(b"".join(cells))
-    )
+    data = joined.encode("utf-8", "replace")
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(starts), pa.py_buffer(data))

@@ -252,7 +252,7 @@ def test_a_run_has_the_page_that_it_had(folder):
     assert write_report(folder).read_text(encoding="utf-8") == before
     (folder / "summary.json").write_text("{", encoding="utf-8")
     assert write_report(folder).read_text(encoding="utf-8") == before
-    text = '{"kind": "xtalshift-benchmark-summary", "schema_version": 2}'  # which every run leaves beside its results
+    text = '{"kind": "xtalshift-benchmark-summary", "schema_version": 2}'  # as a run leaves
     (folder / "summary.json").write_text(text, encoding="utf-8")
     assert write_report(folder).read_text(encoding="utf-8") == before
 

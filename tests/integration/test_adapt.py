@@ -153,7 +153,7 @@ def test_bad_rows_are_named_and_left_out(adapt, labelled, tmp_path):
     for words in ("row 31: formula 'Foo2'", "row 32: missing", "row 33: not a number: 'abc'"):
         assert words in outcome.err
     assert outcome.out.startswith("targeted-cal: 30 target rows")
-    fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "mend the row")
+    fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "correct the row")
 
 
 def test_feature_columns_and_scale_are_those_of_the_model(adapt, table, labelled, tmp_path):

@@ -86,13 +86,13 @@ def test_weighted_intervals_say_how_much_there_is_to_weigh(model, tmp_path, xtal
     outcome = xtalshift("predict", model, candidates, "-o", weighted, "--intervals", "weighted")
     assert outcome.code == 0, outcome.err
     first = outcome.out.splitlines()[0]
-    assert first.startswith("Weighted intervals: 60 calibration rows are worth ")
-    size = float(first.split(" worth ")[1].split()[0])
+    assert first.startswith("Weighted intervals: the 60 calibration rows count as ")
+    size = float(first.split(" count as ")[1].split()[0])
     assert size < 30
     assert "warning: fewer than 100" in outcome.err
     same = write_rows(tmp_path / "same.csv", make_rows(60))
     quiet = xtalshift("predict", model, same, "-o", tmp_path / "s.csv", "--intervals", "weighted")
-    assert "worth 60 in this region" in quiet.out
+    assert "count as 60 rows of this region" in quiet.out
     assert "warning" not in quiet.err
     assert (read(weighted)["prediction"] == read(plain)["prediction"]).all()
     assert (read(weighted)["upper"] != read(plain)["upper"]).any()

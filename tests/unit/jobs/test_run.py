@@ -261,3 +261,17 @@ def test_folders_of_something_else(configure, tmp_path, names, overwrite, messag
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write to"):
         run(configure(), tmp_path / "file" / "out", InProcessExecutor())
+
+
+def test_a_run_that_cannot_begin_leaves_the_folder_as_it_was(configure, tmp_path):
+    out = tmp_path / "out"
+    bad = configure({"family": "Pu"})
+    with pytest.raises(SplitError, match="holds out 0 of 168 rows"):
+        run(bad, out, InProcessExecutor())
+    assert not out.exists()
+    run(configure(methods=["dummy"]), out, InProcessExecutor())
+    before = (out / "records.jsonl").read_bytes()
+    with pytest.raises(SplitError, match="holds out 0 of 168 rows"):
+        run(bad, out, InProcessExecutor(), overwrite=True)
+    assert (out / "records.jsonl").read_bytes() == before
+    assert (out / "results.json").exists()

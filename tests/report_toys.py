@@ -5,11 +5,13 @@ import re
 import numpy as np
 
 from xtalshift.benchmark import aggregate, summary
-from xtalshift.benchmark.problem import FoldRows, Problem, Shared
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared, TestRows
+from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.data import Dataset, clean_table
+from xtalshift.data.settings import DataConfig
 from xtalshift.report import write_report
 
-NONE = np.array([])
 RATIOS = {"dummy": 1.0, "ridge": 0.5, "erm": 0.6, "target-ridge": 0.4, "fine-tune": 0.3}
 LABELLED = {"target-ridge", "fine-tune"}
 PLACES = {"loco": ("ood", 7), "random": ("id", 1)}
@@ -39,18 +41,18 @@ def make_summary(
         seeds=seeds,
         budgets=budgets,
     )
-    info = {"name": table, "target": "gap", "unit": "eV", "rows": 1234, "source": "toy.csv"}
-    info |= {"sha256": "ab" * 32, "conditions": "", "transform": "none", "cleaning": {}}
-    shared = Shared({table: Problem(info, {}, NONE, NONE, NONE, NONE)}, {}, {})
+    shared = Shared({table: make_problem(table)}, {}, {})
     records = []
     for split, (role, n_folds) in places.items():
         for fold in range(n_folds):
             for seed in range(seeds):
                 own = budgets if split != "few" else ()
-                parts = {"train": 90, "val": 10, "id": 10, "target": 20, "test": 30 + fold}
-                rows = {part: np.arange(size) for part, size in parts.items()}
-                key = (table, split, fold, seed, f"cluster {fold}", role, "high", own)
-                found = FoldRows(*key, rows)
+                tests = (TestRows(split, role, np.arange(30 + fold)),)
+                if role == "ood":
+                    tests = (TestRows(split, "id", np.arange(10)), *tests)
+                parts = (np.arange(size) for size in (90, 10, 20))
+                key = (table, split, fold, seed, f"cluster {fold}", "high", own)
+                found = FoldRows(*key, *parts, tests)
                 shared.folds[found.key] = found
                 for entry in methods:
                     of = own if entry["method"] in LABELLED else (0,)
@@ -63,30 +65,40 @@ def make_summary(
     return summary.summarise(spec, shared, records, len(records), audits, provenance)
 
 
+def make_problem(name):
+    """Return a table of 1234 rows, of which one is real."""
+    data = clean_table(Dataset.of(["Fe"], [1.0], target_name="gap", unit="eV", source="toy.csv"))
+    data.__dict__["description"] = data.description | {"rows": 1234, "sha256": "ab" * 32}
+    return Problem(name, data, DataConfig(dataset="toy.csv"), {}, (0.0, 1.0))
+
+
 def make_record(fold, entry, budget, ratio, failed):
     name, method = entry["name"], entry["method"]
     record = {"id": f"{fold.key}/{name}/{budget}", "name": name, "method": method, "budget": budget}
     record |= {"features": "magpie", "data": fold.data, "split": fold.split, "fold": fold.fold}
-    record |= {"fold_name": fold.name, "seed": fold.seed, "n_train": 90, "seconds": 2.0 * ratio}
+    record |= {"fold_name": fold.name, "seed": fold.seed, "seconds": 2.0 * ratio}
+    record |= {"n_train": 90, "n_val": 10, "n_id": len(fold.id_rows), "n_test": 30 + fold.fold}
     if (name, fold.seed) in failed:
         reason = {"reason": "MemoryError: <b>no</b>", "traceback": "at <line>"}
-        return record | {"status": "failed", "attempts": 1, **reason}
+        return TaskRecord(**record, status="failed", attempts=1, **reason)
     results = []
     for variant in ("", "ema") if method == "erm" else ("",):
         for role in ("id", "ood"):
-            if role == "ood" and fold.role == "id":
+            if role not in {test.role for test in fold.tests}:
                 continue
             scale = (10.0 + fold.fold) * (0.5 if role == "id" else 1.0)
             share = ratio if method == "dummy" else ratio * (1 + 0.01 * fold.seed)
             share /= 1.0 if not budget else budget / 16
-            one = {"variant": variant, "role": role, "n": 30, "mae": share * scale}
+            one = {"variant": variant, "split": fold.split, "role": role, "n": 30}
+            one |= {"mae": share * scale}
             one |= {"rmse": 2 * share * scale, "r2": 0.5, "spearman": 0.9, "worst_family": "oxide"}
             one |= {"mae_over_dummy": share, "rmse_over_dummy": share, "worst_family_mae": 9.0}
             one |= {"dummy_mae": scale, "dummy_rmse": 2 * scale}
-            results.append(one | {"mae_low": 0.9 * scale * share, "mae_high": 1.1 * scale * share})
+            one |= {"mae_low": 0.9 * scale * share, "mae_high": 1.1 * scale * share}
+            results.append(Score(**one))
         tail = dict.fromkeys(aggregate.POOL_MEASURES, 0.25)
-        results.append({"variant": variant, "role": "pool", "n": 30, "n_tail": 3, **tail})
-    return record | {"status": "ok", "results": results, "peak_mib": 7.0, "val_mae": 1.0}
+        results.append(Score(variant, fold.split, "pool", 30, n_tail=3, **tail))
+    return TaskRecord(**record, results=tuple(results), peak_mib=7.0, val_mae=1.0)
 
 
 def read_page(folder):

@@ -54,9 +54,16 @@ def adapt(xtalshift, network, labelled, tmp_path):
     return call
 
 
+def predict(model, formulas):
+    """Return the predicted values of formulas that can be read."""
+    found = model.predict(list(formulas))
+    assert (found.reason == "").all()
+    return found.prediction
+
+
 def error_of(folder, path):
     frame = read(path)
-    return np.abs(load_model(folder).predict(frame["formula"].tolist()) - frame["gap"]).mean()
+    return np.abs(predict(load_model(folder), frame["formula"].tolist()) - frame["gap"]).mean()
 
 
 def test_from_train_over_adapt_to_predict(
@@ -80,7 +87,7 @@ def test_from_train_over_adapt_to_predict(
     assert (network / "arrays.safetensors").read_bytes() == arrays
     out = tmp_path / "out.csv"
     assert xtalshift("predict", tmp_path / "adapted", labelled, "-o", out).code == 0
-    expected = load_model(tmp_path / "adapted").predict(read(labelled)["formula"].tolist())
+    expected = predict(load_model(tmp_path / "adapted"), read(labelled)["formula"].tolist())
     assert read(out)["prediction"].tolist() == pytest.approx(expected.tolist(), rel=1e-12)
 
 
@@ -96,11 +103,11 @@ def test_every_method_saves_a_model_that_says_where_it_comes_from(
     assert f"MAE on {kind}" in outcome.out
     model, start = load_model(tmp_path / "adapted"), load_model(network)
     formulas = read(labelled)["formula"].tolist()
-    assert not np.array_equal(model.predict(formulas), start.predict(formulas))
-    assert (model.card_.target_name, model.card_.unit) == ("gap", "eV")
-    card = model.card_.provenance
+    assert not np.array_equal(predict(model, formulas), predict(start, formulas))
+    assert (model.card.target_name, model.card.unit) == ("gap", "eV")
+    card = model.card.provenance
     assert (card["method"], card["adapted_to"]["rows"]) == (method, 30)
-    assert card["adapted_from"] == start.card_.provenance
+    assert card["adapted_from"] == start.card.provenance
     saved = json.loads((tmp_path / "adapted" / "model.json").read_text())["regressor"]
     assert (saved["class"], saved["parameters"]["settings"]["steps"]) == (
         "TargetedCALRegressor", 20,
@@ -119,8 +126,8 @@ def test_an_adapted_model_can_be_adapted_again(adapt, tmp_path):
     assert adapt().code == 0
     first = tmp_path / "adapted"
     assert adapt(model=first, out=tmp_path / "twice").code == 0
-    history = load_model(tmp_path / "twice").card_.provenance
-    assert history["adapted_from"] == load_model(first).card_.provenance
+    history = load_model(tmp_path / "twice").card.provenance
+    assert history["adapted_from"] == load_model(first).card.provenance
 
 
 def test_unlabelled_cal_needs_no_values(adapt, labelled, table, tmp_path):
@@ -146,7 +153,7 @@ def test_bad_rows_are_named_and_left_out(adapt, labelled, tmp_path):
     for words in ("row 31: formula 'Foo2'", "row 32: missing", "row 33: not a number: 'abc'"):
         assert words in outcome.err
     assert outcome.out.startswith("targeted-cal: 30 target rows")
-    fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "mend the row")
+    fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "correct the row")
 
 
 def test_feature_columns_and_scale_are_those_of_the_model(adapt, table, labelled, tmp_path):
@@ -156,7 +163,7 @@ def test_feature_columns_and_scale_are_those_of_the_model(adapt, table, labelled
     assert outcome.code == 0, outcome.err
     assert "(of the log scale)" in outcome.out
     model = load_model(tmp_path / "adapted")
-    assert (model.transform, model.card_.feature_cols) == ("log", ("temperature",))
+    assert (model.scale.name, model.card.feature_cols) == ("log", ("temperature",))
     bare = tmp_path / "bare.csv"
     read(labelled)[["formula", "gap"]].to_csv(bare, index=False)
     fails(adapt(model=folder, data=bare), "'temperature'")
@@ -220,7 +227,7 @@ def save_adversarial(xtalshift, table, folder, out, quick, *options):
 def training_rows(table, folder):
     """Return the rows of the table by formula, and the predictions of the model."""
     frame = read(table).set_index("formula")
-    return frame["gap"], lambda formulas: load_model(folder).predict(formulas)
+    return frame["gap"], lambda formulas: predict(load_model(folder), formulas)
 
 
 def test_adversarial_features_stand_beside_the_training_rows(table, tmp_path, xtalshift, quick):
@@ -324,7 +331,7 @@ def test_training_materials_as_labels_are_no_test_of_the_model(adapt, table, lab
     assert 0 < n <= 25  # some rows of the table are kept for validation and intervals
     model = load_model(tmp_path / "adapted")
     materials = len(set(pd.concat([known, new])["formula"]))
-    assert len(model.calibration_) == materials - n
+    assert len(model.calibration) == materials - n
     done = adapt("--method", "fine-tune", data=table)
     assert "No intervals: " in done.err
     assert "labels of other materials" in done.err
@@ -348,30 +355,31 @@ def test_intervals_of_any_model_become_those_of_a_region(
     first, new = load_model(model), load_model(tmp_path / "new")
     frame = read(labelled).groupby("formula", as_index=False)["gap"].mean()
     formulas, gaps = frame["formula"].tolist(), frame["gap"].to_numpy()
-    np.testing.assert_array_equal(new.predict(formulas), first.predict(formulas))
-    assert new.calibration_.origin == "target"
-    assert len(new.calibration_) == len(frame)
+    np.testing.assert_array_equal(predict(new, formulas), predict(first, formulas))
+    assert new.calibration.origin == "target"
+    assert len(new.calibration) == len(frame)
     shares, widths = [], []
     for one in (first, new):
-        low, high = one.predict_interval(formulas)
+        found = one.predict(formulas)
+        low, high = found.lower, found.upper
         shares.append(np.mean((low <= gaps) & (gaps <= high)))
         widths.append(f"{np.median(high - low):.4g}")
     assert shares[1] >= 0.9  # its own calibration rows
     assert f"held {100 * shares[0]:.0f} % of them" in done.out
     assert f"width was {widths[0]} eV and is {widths[1]} eV now" in done.out
-    error = np.abs(first.predict(formulas) - gaps).mean()
+    error = np.abs(predict(first, formulas) - gaps).mean()
     constant = np.abs(gaps - gaps.mean()).mean()
     assert (
         f"{len(frame)} labels: {error:.4g} eV (the mean of the labels: {constant:.4g})" in done.out
     )
     assert f"calibrated on {len(frame)} labels of the new region" in done.out
-    assert new.card_.provenance["calibrated_on"]["rows"] == len(frame)
+    assert new.card.provenance["calibrated_on"]["rows"] == len(frame)
 
 
 def test_a_model_without_intervals_gets_those_of_the_labels(calibrate, table, labelled, tmp_path):
     model = train_model(table, tmp_path / "model", "--method", "ridge", "--intervals", "none")
     assert "Median width of the 90 % intervals: " in calibrate(model=model).out
-    assert load_model(tmp_path / "new").calibration_.origin == "target"
+    assert load_model(tmp_path / "new").calibration.origin == "target"
 
 
 def test_what_calibrate_refuses(calibrate, network, labelled, table, tmp_path, xtalshift):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from xtalshift.jobs.run.store import RunFolder
+
+from xtalshift.benchmark.store import RecordStore
 
 
 def fails(outcome, *words, code=1):
@@ -141,7 +142,7 @@ def test_a_full_disk_is_one_line(run, xtalshift, table, tmp_path, model, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device", "results")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "save_task", full)
+        patch.setattr(RecordStore, "add", full)
         fails(run(), "No space left on device")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     out = tmp_path / "p.csv"
@@ -161,7 +162,7 @@ def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch)
     def broken(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("xtalshift.jobs.run.run.run", broken)
+    monkeypatch.setattr("xtalshift.jobs.run.run", broken)
     outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
     assert outcome.code == 1
     assert outcome.err == (

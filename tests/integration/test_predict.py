@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from integration.tables import make_rows, write_rows
-from xtalshift.cli import predict as predict_command
 from xtalshift.model import load_model
 from xtalshift.model.predictions import PREDICTED_COLUMNS
 
@@ -53,7 +52,7 @@ def test_csv_keeps_every_cell_and_row(cells, tmp_path, model, xtalshift):
     added = [dict(zip(PREDICTED_COLUMNS, line[4:], strict=True)) for line in lines[1:]]
     assert [line["status"] for line in added] == ["ok", "error", "ok", "error", "ok"]
     known = load_model(model)
-    expected = known.predict_rows(["NaN", "Ga0.5In0.5N", "LiFePO4"])
+    expected = known.predict(["NaN", "Ga0.5In0.5N", "LiFePO4"])
     for name in ("prediction", "lower", "upper", "std", "ood_score", "nearest_distance"):
         values = [float(added[row][name]) for row in (0, 2, 4)]
         assert values == getattr(expected, name).tolist()
@@ -88,7 +87,7 @@ def test_other_file_types_predict_the_same(kind, written, tmp_path, model, xtals
     result = pd.read_csv(out) if written == "csv" else pd.read_parquet(out)
     assert result["n"].astype(int).tolist() == [1, 2, 3]
     assert result["status"].tolist() == ["ok", "error", "ok"]
-    expected = load_model(model).predict(["GaN", "NaCl"])
+    expected = load_model(model).predict(["GaN", "NaCl"]).prediction
     assert result["prediction"][[0, 2]].tolist() == expected.tolist()
     assert np.isnan(result["prediction"][1])
 
@@ -98,7 +97,7 @@ def test_pieces_do_not_matter(written, tmp_path, model, xtalshift, monkeypatch):
     source = write_rows(tmp_path / "in.csv", [*make_rows(37), ("x", "Xx", "", 1)])
     whole, pieces = tmp_path / f"a.{written}", tmp_path / f"b.{written}"
     assert xtalshift("predict", model, source, "-o", whole).code == 0
-    monkeypatch.setattr(predict_command, "CHUNK_ROWS", 5)
+    monkeypatch.setattr("xtalshift.jobs.predict.CHUNK_ROWS", 5)
     assert xtalshift("predict", model, source, "-o", pieces).code == 0
     read = pd.read_csv if written == "csv" else pd.read_parquet
     a, b = read(whole), read(pieces)
@@ -112,17 +111,17 @@ def test_the_prompt_prints_a_table_that_a_pipe_can_read(model, xtalshift):
     assert outcome.err == ""
     table = pd.read_csv(io.StringIO(outcome.out))
     assert table["formula"].tolist() == ["GaN", "Xx", "LiFePO4"]
-    expected = load_model(model).predict(["GaN", "LiFePO4"])
+    expected = load_model(model).predict(["GaN", "LiFePO4"]).prediction
     assert table["prediction"][[0, 2]].tolist() == expected.tolist()
     assert table["status"].tolist() == ["ok", "error", "ok"]
 
 
 def test_the_prompt_on_a_terminal_is_for_the_eye(model, xtalshift, monkeypatch):
-    monkeypatch.setattr(predict_command, "_on_terminal", lambda: True)
+    monkeypatch.setattr("xtalshift.cli.predict._on_terminal", lambda: True)
     outcome = xtalshift("predict", model, "GaN", "Xx")
     head, good, bad = outcome.out.splitlines()
     assert head == "formula  gap (eV)"
-    value = load_model(model).predict(["GaN"])[0]
+    value = load_model(model).predict(["GaN"]).prediction[0]
     assert good.startswith(f"GaN      {value:.6g}")
     assert bad.startswith("Xx       formula 'Xx': unknown element")
 
@@ -137,7 +136,8 @@ def test_the_prompt_to_a_file(model, tmp_path, xtalshift):
     out = tmp_path / "p.parquet"
     assert xtalshift("predict", model, "GaN", "-o", out).out == f"Predictions: {out}\n"
     assert (
-        pd.read_parquet(out)["prediction"].tolist() == load_model(model).predict(["GaN"]).tolist()
+        pd.read_parquet(out)["prediction"].tolist()
+        == load_model(model).predict(["GaN"]).prediction.tolist()
     )
 
 
@@ -214,7 +214,7 @@ def test_an_empty_argument_is_a_bad_formula_like_any_other(model, xtalshift):
 
 
 def test_feature_columns_from_training_to_prompt(warm_model, tmp_path, xtalshift):
-    expected = load_model(warm_model).predict(["GaN", "GaN"], [[300.0], [400.0]])
+    expected = load_model(warm_model).predict(["GaN", "GaN"], [[300.0], [400.0]]).prediction
     assert expected[1] - expected[0] > 0.1  # the gap of the table grows with temperature
     at_prompt = [
         pd.read_csv(

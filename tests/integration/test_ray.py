@@ -14,7 +14,6 @@ import pytest
 import parallel_toys as toys
 from benchmark_toys import make_shared
 from xtalshift.benchmark.spec import BenchmarkSpec
-from xtalshift.benchmark.store import MACHINE_KEYS
 from xtalshift.benchmark.tasks import TaskContext, plan_tasks
 from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.errors import ConfigError, WorkerDiedError
@@ -97,8 +96,8 @@ def test_tasks_have_the_records_of_this_machine(executor):
 
     def numbers(one):
         records = [outcome_record(outcome, shared) for outcome in one.map(work, tasks, setup=setup)]
-        assert {record["status"] for record in records} == {"ok"}
-        return [{k: v for k, v in r.items() if k not in MACHINE_KEYS} for r in records]
+        assert {record.status for record in records} == {"ok"}
+        return [record.content() for record in records]
 
     assert str(numbers(executor)) == str(numbers(InProcessExecutor()))
 

@@ -13,6 +13,7 @@ from integration.tables import make_rows, write_rows
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.methods import METHODS, Method
 from xtalshift.model import load_model
+from xtalshift.parallel import InProcessExecutor
 
 MACHINE_KEYS = {"seconds", "peak_memory_mib", "provenance"}
 TESTS = {"random": "id", "covariate": "ood", "prior": "ood", "family:F": "ood"}
@@ -48,8 +49,8 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     # 60 rows have 9 ID rows, which are too few to calibrate on
     assert all(record["coverage_90"] is None for record in results["records"])
     assert "Coverage of the 90 % intervals" not in outcome.out
-    assert results["schema_version"] == 1
-    assert results["cleaning"]["rows_kept"] == 60
+    assert results["schema_version"] == 2
+    assert results["intake"]["rows_kept"] == 60
     assert results["provenance"]["data"]["unit"] == "eV"
     done = {(r["method"], r["split"], r["role"]) for r in results["records"]}
     for method in ("dummy", "ridge", "lightgbm", "erm", "erm:last", "erm:ema", "cal", "cal:ema"):
@@ -78,14 +79,14 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     chosen = predictions[
         (predictions["method"] == results["model"]["method"]) & (predictions["split"] == "prior")
     ]
-    again = load_model(out / "model").predict(chosen["formula"].tolist())
+    again = load_model(out / "model").predict(chosen["formula"].tolist()).prediction
     assert again == pytest.approx(chosen["prediction"].to_numpy(), rel=1e-6)
     assert "<html" in (out / "report.html").read_text()
 
     # the file that a run leaves is a configuration, and the same command resumes
     resumed = xtalshift("run", "--config", out / "config.toml", "--out", out)
     assert resumed.code == 0, resumed.err
-    assert resumed.err.count("done before, kept") == 6
+    assert "6 tasks, 6 of them done before" in resumed.err
     assert stable(read(out)) == stable(results)
 
     fresh = tmp_path / "fresh"
@@ -94,9 +95,12 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     pd.testing.assert_frame_equal(pd.read_parquet(fresh / "predictions.parquet"), predictions)
 
     # only the missing task is trained again, and nothing changes
-    (out / "tasks" / "erm-all-0" / "task.json").unlink()
+    lines = (out / "records.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if '"name":"erm"' not in line]
+    assert len(kept) == len(lines) - 1
+    (out / "records.jsonl").write_text("".join(kept))
     third = xtalshift(*command)
-    assert third.err.count("done before, kept") == 5
+    assert "6 tasks, 5 of them done before" in third.err
     assert stable(read(out)) == stable(results)
 
 
@@ -123,7 +127,7 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     assert "Before you rely on these numbers:\n- " in outcome.out
     # the saved model, calibrated on all ID rows, says the same of OOD rows
     prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
-    again = load_model(out / "model").predict_rows(prior["formula"].tolist())
+    again = load_model(out / "model").predict(prior["formula"].tolist())
     for name in ("lower", "upper", "std", "ood_score"):
         assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
     assert again.in_domain.tolist() == prior["in_domain"].tolist()
@@ -153,7 +157,7 @@ def test_another_configuration_needs_overwrite_and_keeps_other_files(table, tmp_
     assert xtalshift(*base, "--methods", "dummy", "--seed", "1", "--overwrite").code == 0
     assert (out / "notes.txt").read_text() == "mine"
     assert {record["method"] for record in read(out)["records"]} == {"dummy"}
-    assert not (out / "tasks" / "ridge-all-0").exists()
+    assert len(list((out / "tasks").iterdir())) == 1
 
 
 def test_a_foreign_folder_is_not_touched(table, tmp_path, xtalshift):
@@ -193,6 +197,8 @@ def failing(monkeypatch):
     method = Method(lambda settings, seed: Failing(), saved=True)
     monkeypatch.setitem(METHODS._items, "failing", method)
     monkeypatch.setattr(Failing, "broken", True)
+    # other processes do not know the method
+    monkeypatch.setattr("xtalshift.parallel.make_executor", lambda **_: InProcessExecutor())
 
 
 def test_a_failed_method_is_a_record_and_is_tried_again(
@@ -204,7 +210,10 @@ def test_a_failed_method_is_a_record_and_is_tried_again(
     command = ("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r", "--threads=1")
     outcome = xtalshift(*command, "--methods", "failing,ridge")
     assert outcome.code == 0
-    assert "failing failed: RuntimeError: the disk of the method broke" in outcome.err
+    assert (
+        "failing failed on all fold 0, seed 0: RuntimeError: the disk of the method broke"
+        in outcome.err
+    )
     records = [r for r in read(tmp_path / "r")["records"] if r["method"] == "failing"]
     assert {(r["status"], r["mae"]) for r in records} == {("failed", None)}
     assert all("the disk of the method broke" in r["reason"] for r in records)
@@ -275,7 +284,7 @@ def test_relation_shift(way, tmp_path, xtalshift, table):
     assert sorted(held_out["formula"]) == sorted(frame[chosen]["formula"])
 
 
-def test_a_changed_relation_file_is_another_run(tmp_path, xtalshift, table):
+def test_a_changed_relation_file_gives_other_tasks(tmp_path, xtalshift, table):
     listed = tmp_path / "piezo.csv"
     listed.write_text(
         "formula\n" + "\n".join(pd.read_csv(table, keep_default_na=False)["formula"][:5]) + "\n"
@@ -283,11 +292,35 @@ def test_a_changed_relation_file_is_another_run(tmp_path, xtalshift, table):
     command = ("run", "--dataset", table, "--target", "gap", "--methods", "dummy", "--splits",
                "random", "--relation-file", listed, "--out", tmp_path / "r")  # fmt: skip
     assert xtalshift(*command).code == 0
+    first = read(tmp_path / "r")
     listed.write_text(
         "formula\n" + "\n".join(pd.read_csv(table, keep_default_na=False)["formula"][:6]) + "\n"
     )
+    again = xtalshift(*command)
+    assert again.code == 0
+    assert "1 tasks, 0 of them done before" in again.err
+    held_out = [
+        record["n"]
+        for results in (first, read(tmp_path / "r"))
+        for record in results["records"]
+        if (record["split"], record["role"]) == ("relation", "ood")
+    ]
+    assert held_out == [5, 6]
+
+
+def test_another_table_is_refused(tmp_path, xtalshift, table):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(table.read_text())
+    command = ("run", "--dataset", mine, "--target", "gap", "--methods", "dummy", "--out",
+               tmp_path / "r")  # fmt: skip
+    assert xtalshift(*command).code == 0
+    before = snapshot(tmp_path / "r")
+    mine.write_text(table.read_text() + "x1,CsCl,2,300\n")
     refused = xtalshift(*command)
-    assert (refused.code, "other settings, data" in refused.err) == (1, True)
+    assert refused.code == 1
+    assert "cannot be compared with these (data: " in refused.err
+    assert "--overwrite" in refused.err
+    assert snapshot(tmp_path / "r") == before
 
 
 def test_log_scale_predicts_in_real_units(table, tmp_path, xtalshift):
@@ -316,7 +349,7 @@ def test_duplicates_and_hydrates(table, tmp_path, xtalshift):
     }.items():
         outcome = xtalshift(*base, *options, "--out", tmp_path / name)
         assert outcome.code == 0, outcome.err
-        counts[name] = read(tmp_path / name)["cleaning"]["rows_kept"]
+        counts[name] = read(tmp_path / name)["intake"]["rows_kept"]
     assert counts == {"plain": 60, "keep": 61, "expand": 61}
     strict = xtalshift(*base, "--strict", "--out", tmp_path / "strict")
     assert strict.code == 1

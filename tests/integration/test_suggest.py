@@ -12,7 +12,6 @@ import pytest
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from xtalshift.acquisition import acquisition_functions as acquisition
-from xtalshift.cli import suggest as suggest_command
 from xtalshift.model import load_model
 
 PREDICTED = ["prediction", "lower", "upper", "std", "ood_score", "in_domain", "unseen_elements",
@@ -56,14 +55,14 @@ def test_the_rows_that_gain_most(quantile_model, new, table, tmp_path, xtalshift
         "rank", "note", "formula", "price", *PREDICTED, "score", "utility"
     ]  # fmt: skip
     formulas = np.array([formula for _, formula, *_ in make_rows(154)[60:]])
-    every = load_model(quantile_model).predict_rows(formulas.tolist())
+    every = load_model(quantile_model).predict(formulas.tolist())
     best = max(gap for _, _, gap, _ in make_rows(60))
     scores = acquisition.expected_improvement(every.prediction, every.std, best)
     order = np.argsort(-scores, kind="stable")[:7]
     assert chosen["formula"].tolist() == formulas[order].tolist()
     np.testing.assert_allclose(chosen["score"].astype(float), scores[order], rtol=1e-12)
     assert f"Best value known so far: {best:g} eV" in outcome.err
-    trained = len(load_model(quantile_model).domain_.formulas_)
+    trained = len(load_model(quantile_model).domain.formulas_)
     assert f"{trained} in the training set, {60 - trained} measured, 94 candidates" in outcome.err
     assert outcome.out.startswith(f"7 suggestions by rule expected-improvement: {out}\nNext: ")
     assert "add the rows to gaps.csv and train again" in outcome.out
@@ -71,7 +70,7 @@ def test_the_rows_that_gain_most(quantile_model, new, table, tmp_path, xtalshift
 
 def test_what_the_model_does_not_know_is_said(quantile_model, new, xtalshift):
     outcome = xtalshift("suggest", quantile_model, new, "-n", 200)
-    trained = len(load_model(quantile_model).domain_.formulas_)
+    trained = len(load_model(quantile_model).domain.formulas_)
     assert trained < 60
     assert f"fitted to {trained} of the 60 materials of gaps.csv" in outcome.err
     assert "--measured" in outcome.err
@@ -86,7 +85,7 @@ def test_pieces_and_file_types_do_not_matter(quantile_model, new, tmp_path, xtal
     options = ("-n", 9, "--cost-col", "price", "--budget", 12)
     outcome = xtalshift("suggest", quantile_model, new, "-o", whole, *options)
     assert outcome.code == 0, outcome.err
-    monkeypatch.setattr(suggest_command, "CHUNK_ROWS", 10)
+    monkeypatch.setattr("xtalshift.jobs.suggest.CHUNK_ROWS", 10)
     assert xtalshift("suggest", quantile_model, new, "-o", pieces, *options).code == 0
     a, b = pd.read_parquet(whole), pd.read_csv(pieces)
     assert a["formula"].tolist() == b["formula"].tolist()
@@ -100,7 +99,7 @@ def test_pieces_and_file_types_do_not_matter(quantile_model, new, tmp_path, xtal
 
 
 def test_a_terminal_gets_a_table(quantile_model, new, xtalshift, monkeypatch):
-    monkeypatch.setattr(suggest_command, "_on_terminal", lambda: True)
+    monkeypatch.setattr("xtalshift.cli.suggest._on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     outcome = xtalshift("suggest", quantile_model, new, "-n", 2, "--threshold", "3", "--in-domain")
     assert outcome.code == 0, outcome.err

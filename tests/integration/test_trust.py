@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from xtalshift.jobs.run.spec import RunConfig
-from xtalshift.model.dataset import groups_of
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
-from xtalshift.cli import predict as predict_command
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import RidgeRegressor
+from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jobs.train import train
 from xtalshift.model import load_model
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -42,18 +40,18 @@ def test_where_intervals_come_from(how, long_table, tmp_path, xtalshift):
                         "--intervals", how)  # fmt: skip
     assert outcome.code == 0, outcome.err
     model = load_model(folder)
-    mean = None if how == "none" else f"{model.calibration_.scores.mean():.4g}"
+    mean = None if how == "none" else f"{model.calibration.scores.mean():.4g}"
     assert INTERVALS[how].format(mean) in outcome.out.splitlines()
-    rows = model.predict_rows(["GaN"])
+    rows = model.predict(["GaN"])
     if how == "none":
-        assert model.calibration_ is None
+        assert model.calibration is None
         assert np.isnan([rows.lower[0], rows.upper[0], rows.std[0]]).all()
     else:
         assert rows.lower[0] < rows.prediction[0] < rows.upper[0]
         assert rows.upper[0] - rows.lower[0] >= 2 * rows.std[0]
     # validation and calibration rows are no training materials
     expected = {"held-out": 150 - 15 - 13, "cross": 135, "none": 135}[how]
-    assert len(model.domain_.formulas_) == expected
+    assert len(model.domain.formulas_) == expected
 
 
 def test_levels_nest_and_reach_what_they_say(model, table, tmp_path, xtalshift):
@@ -88,18 +86,18 @@ def test_weighted_intervals_say_how_much_there_is_to_weigh(model, tmp_path, xtal
     outcome = xtalshift("predict", model, candidates, "-o", weighted, "--intervals", "weighted")
     assert outcome.code == 0, outcome.err
     first = outcome.out.splitlines()[0]
-    assert first.startswith("Weighted intervals: 60 calibration rows are worth ")
-    size = float(first.split(" worth ")[1].split()[0])
+    assert first.startswith("Weighted intervals: the 60 calibration rows count as ")
+    size = float(first.split(" count as ")[1].split()[0])
     assert size < 30
     assert "warning: fewer than 100" in outcome.err
     same = write_rows(tmp_path / "same.csv", make_rows(60))
     quiet = xtalshift("predict", model, same, "-o", tmp_path / "s.csv", "--intervals", "weighted")
-    assert "worth 60 in this region" in quiet.out
+    assert "count as 60 rows of this region" in quiet.out
     assert "warning" not in quiet.err
     assert (read(weighted)["prediction"] == read(plain)["prediction"]).all()
     assert (read(weighted)["upper"] != read(plain)["upper"]).any()
     # the ratio is learned from the whole file, so pieces do not matter
-    monkeypatch.setattr(predict_command, "CHUNK_ROWS", 7)
+    monkeypatch.setattr("xtalshift.jobs.predict.CHUNK_ROWS", 7)
     pieces = tmp_path / "pieces.csv"
     again = xtalshift("predict", model, candidates, "-o", pieces, "--intervals", "weighted")
     assert again.code == 0
@@ -155,21 +153,18 @@ def test_training_validation_and_calibration_rows_share_no_formula(tmp_path, mon
     config = RunConfig(data=data, intervals=IntervalConfig(method="held-out"))
     seen = {}
 
-    def spy(model, table, X, chosen, *rest, **how):
-        seen["calibration"] = set(groups_of(table)[chosen])
-
     def fit(self, X, y, X_val, y_val, **how):
         seen["train"], seen["val"] = X, X_val
         return original(self, X, y, X_val=X_val, y_val=y_val, **how)
 
     original = RidgeRegressor.fit
     monkeypatch.setattr(RidgeRegressor, "fit", fit)
-    monkeypatch.setattr("xtalshift.jobs.train.add_intervals", spy)
-    trained = train(config, "ridge")
-    known = set(trained.model.domain_.formulas_)
-    assert len(seen["calibration"]) == 6
-    assert not known & seen["calibration"]
+    model = train(config, "ridge").model
+    seen["calibration"] = model.calibration.X
+    known = set(model.domain.formulas_)
     assert len(seen["train"]) == 3 * len(known)
-    sides = [{tuple(row) for row in seen[name]} for name in ("train", "val")]
-    assert not sides[0] & sides[1]
-    assert len(sides[0]) + len(sides[1]) + len(seen["calibration"]) == 60
+    assert len(model.calibration) == 3 * 6
+    # the calibration keeps its features in single precision
+    sides = [{tuple(row) for row in np.float32(seen[name])} for name in seen]
+    assert [len(side) for side in sides] == [len(known), 60 - 6 - len(known), 6]
+    assert len(set.union(*sides)) == 60

@@ -29,7 +29,7 @@ from xtalshift.splits.schemes import FeaturizeFormulas, build_scheme
 
 __all__ = ["MIN_TRAIN_ROWS", "Table", "make_folds", "prepare_shared", "prepare_table"]
 
-MIN_TRAIN_ROWS = 10
+MIN_TRAIN_ROWS = 20
 MIN_TEST_AFTER_LABELS = 10
 
 Rows = NDArray[np.int64]

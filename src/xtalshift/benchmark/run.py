@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -95,6 +95,7 @@ def run_benchmark(
     *,
     folder: Path = Path(),
     options: RunOptions = RunOptions(),
+    begin: Callable[[], None] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> BenchmarkRun:
     """Run the tasks of a benchmark that have no record yet, and write the summary.
@@ -111,6 +112,8 @@ def run_benchmark(
         That of the specification, where its plugins lie.
     options : RunOptions
         What to do with records that are there, and which part to run.
+    begin : callable, optional
+        Called once tables and splits are known to be usable, before anything is written.
     progress : Progress
         Receives how far the benchmark is.
 
@@ -139,6 +142,8 @@ def run_benchmark(
         "threads": spec.threads,
         "device": device,
     }
+    if begin is not None:
+        begin()
     with RecordStore.open(out, header, overwrite=options.overwrite) as store:
         _keep_spec(spec, plugins, out)
         for other in options.merge:

@@ -338,8 +338,8 @@ class Pool:
             row = int(wrong[0])
             cell = frame[self._request.cost_col].iloc[row]
             raise DataError(
-                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is {cell!r}; "
-                f"expected a number above 0 in column {self._request.cost_col!r}"
+                f"{self._source} row {frame.index[row] + 1} ({same[row]}): the cost is "
+                f"{str(cell)!r}; expected a number above 0 in column {self._request.cost_col!r}"
             )
         return fits, costs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +82,13 @@ def run(
     """
     spec = spec_of(config)
     out = Path(out)
-    _open_folder(out, config, overwrite=overwrite)
+    replaced = _check_folder(out, config, overwrite=overwrite)
     done = run_benchmark(
         spec,
         out,
         executor,
         options=RunOptions(overwrite=overwrite, retry=True, keep=True),
+        begin=partial(_begin_folder, out, config, replaced),
         progress=progress,
     )
     results = _results(config, done, out)
@@ -168,15 +170,13 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
     return found
 
 
-def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
-    """Begin a run in a folder, or admit that of the same configuration.
+def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]:
+    """Return what a run replaces in its folder; a run of the same configuration goes on.
 
     Raises
     ------
     ConfigError
         If the folder holds another run or other files.
-    DataError
-        If it cannot be written.
     """
     held = {item.name for item in out.iterdir()} if out.is_dir() else set()
     ours = CONFIG_FILE in held and RECORDS_FILE in held
@@ -189,7 +189,7 @@ def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
                 f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
                 "--out, or give --overwrite to replace it"
             )
-        return
+        return []
     if held and not overwrite:
         what = "a run of an earlier version" if earlier else "no run, and is not empty"
         raise ConfigError(
@@ -201,9 +201,20 @@ def _open_folder(out: Path, config: RunConfig, *, overwrite: bool) -> None:
         raise ConfigError(
             f"{out} holds no run but {taken[0]!r}, which a run would replace; choose another --out"
         )
+    return taken
+
+
+def _begin_folder(out: Path, config: RunConfig, replaced: list[str]) -> None:
+    """Make the folder of a run, without what it replaces, and write its configuration.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in taken:
+        for name in replaced:
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         (out / CONFIG_FILE).write_text(config.to_toml(), encoding="utf-8")

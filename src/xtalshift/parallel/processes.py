@@ -37,6 +37,7 @@ __all__ = ["ProcessExecutor"]
 
 _AHEAD = 2  # jobs at a long-lived worker, so that it never waits for this process
 _ALIGNMENT = 64
+_SOCKET_NAME, _SOCKET_PATH = 40, 100  # characters
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ def _describe(code: int) -> str:
 
 def _start_method(preload: tuple[str, ...]) -> Any:
     """Return how processes start: forked from a server that has loaded the libraries once."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    # its server listens at a socket in the temporary folder, whose path may be too long for one
+    too_long = len(tempfile.gettempdir()) + _SOCKET_NAME > _SOCKET_PATH
+    if too_long or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     if preload:

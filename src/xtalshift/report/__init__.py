@@ -8,7 +8,6 @@ from xtalshift.benchmark.records import RESULTS_FILE, SUMMARY_FILE
 from xtalshift.errors import DataError
 from xtalshift.report.benchmark.benchmark_page import (
     build_benchmark_report,
-    holds_benchmark,
     render_benchmark,
 )
 from xtalshift.report.run.run_page import RunReport, build_run_report, render_run
@@ -39,10 +38,10 @@ def write_report(folder: Path, report: RunReport | None = None) -> Path:
     """
     if report is not None:
         text = render_run(report)
-    elif holds_benchmark(folder):
-        text = render_benchmark(build_benchmark_report(folder))
-    elif (folder / RESULTS_FILE).exists():
+    elif (folder / RESULTS_FILE).exists():  # a run has the summary of a benchmark too
         text = render_run(build_run_report(folder))
+    elif (folder / SUMMARY_FILE).is_file():
+        text = render_benchmark(build_benchmark_report(folder))
     else:
         raise DataError(
             f"{folder} holds neither {RESULTS_FILE} nor {SUMMARY_FILE}; give the folder that "

@@ -4,17 +4,21 @@ import json
 
 import pytest
 
+from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.store import RECORDS_FILE, RecordStore, read_records
 from xtalshift.errors import ConfigError, DataError
 
 HEADER = {"versions": {"numpy": "2.0"}, "data": {"toy": "00"}, "threads": 1, "device": "cpu"}
 
 
-def record(name="a", **values):
-    return {
-        "id": name, "name": "ridge", "split": "shift", "seed": 0, "status": "ok", "seconds": 1.0,
-        "mae": 0.1 + 0.2, **values,
+def record(task="a", *, mae=0.1 + 0.2, r2=None, **values):
+    known = {
+        "id": task, "name": "ridge", "method": "ridge", "features": "magpie", "data": "toy",
+        "split": "shift", "fold": 0, "fold_name": "", "seed": 0, "budget": 0, "n_train": 40,
+        "n_val": 8, "n_id": 7, "n_test": 15, "seconds": 1.0,
+        "results": (Score("", "shift", "ood", 15, mae=mae, r2=r2),),
     }  # fmt: skip
+    return TaskRecord(**(known | values))
 
 
 def write(folder, *records, header=HEADER):
@@ -28,14 +32,15 @@ def test_records_come_back_with_every_bit(tmp_path):
     write(tmp_path, record(mae=1 / 3, r2=float("nan")), record("b"))
     header, records = read_records(tmp_path / RECORDS_FILE)
     assert header["threads"] == 1
-    assert records["a"]["mae"] == 1 / 3
-    assert records["a"]["r2"] is None
+    assert records["a"] == record(mae=1 / 3)
+    assert records["a"].results[0].mae == 1 / 3
+    assert records["a"].results[0].r2 is None
     assert list(records) == ["a", "b"]
 
 
 def test_the_last_record_of_a_task_counts(tmp_path):
     write(tmp_path, record(status="failed"), record(mae=2.0))
-    assert read_records(tmp_path / RECORDS_FILE)[1]["a"]["mae"] == 2.0
+    assert read_records(tmp_path / RECORDS_FILE)[1]["a"].results[0].mae == 2.0
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
@@ -99,7 +104,7 @@ def test_a_table_may_be_added(tmp_path):
 
 def test_a_task_may_have_another_name_elsewhere(tmp_path):
     one = write(tmp_path / "one", record("a"))
-    two = write(tmp_path / "two", {**record("a"), "name": "least squares"}, record("b"))
+    two = write(tmp_path / "two", record("a", name="least squares"), record("b"))
     with RecordStore.open(one, HEADER) as store:
         assert store.merge(two) == 1
 
@@ -111,8 +116,8 @@ def test_other_files_are_no_store(tmp_path):
         read_records(path)
     write(tmp_path / "new")
     text = (tmp_path / "new" / RECORDS_FILE).read_text()
-    path.write_text(text.replace('"schema_version":1', '"schema_version":99'))
-    with pytest.raises(DataError, match="schema_version 99, this version reads 1"):
+    path.write_text(text.replace('"schema_version":2', '"schema_version":99'))
+    with pytest.raises(DataError, match="schema_version 99, this version reads 2"):
         read_records(path)
     with pytest.raises(DataError, match="cannot read"):
         read_records(tmp_path / "missing.jsonl")
@@ -124,7 +129,7 @@ def test_merging_takes_what_is_missing(tmp_path):
     with RecordStore.open(one, HEADER) as store:
         assert store.merge(two) == 2
         assert store.merge(two / RECORDS_FILE) == 0
-        assert store.records["b"]["status"] == "ok"
+        assert store.records["b"].status == "ok"
     assert list(read_records(one / RECORDS_FILE)[1]) == ["a", "b", "c"]
 
 
@@ -145,3 +150,22 @@ def test_every_line_is_one_record(tmp_path):
     lines = path.read_text(encoding="utf-8").split("\n")
     assert len(lines) == 3
     assert json.loads(lines[1])["reason"] == "two\nlines \u2028 and é"
+
+
+def test_unset_values_are_not_written_and_unknown_ones_not_read(tmp_path):
+    path = write(tmp_path, record()) / RECORDS_FILE
+    line = json.loads(path.read_text().splitlines()[1])
+    assert line["results"] == [
+        {"variant": "", "split": "shift", "role": "ood", "n": 15, "mae": 0.1 + 0.2}
+    ]
+    assert not {"tuning", "row_cap", "best_epoch"} & line.keys()
+    line |= {"of_a_later_version": 1, "results": [line["results"][0] | {"other": 2}]}
+    assert TaskRecord.from_plain(line) == record()
+
+
+def test_the_content_of_a_record_is_what_two_machines_must_agree_on():
+    one = record(seconds=1.0, host="a", peak_mib=3.0, name="x")
+    two = record(seconds=9.0, host="b", attempts=2, name="y")
+    assert one != two
+    assert one.content() == two.content()
+    assert one.content() != record(mae=0.3).content()

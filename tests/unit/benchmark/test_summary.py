@@ -6,33 +6,35 @@ import pytest
 from benchmark_toys import make_shared
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
+from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.jsonio import finite
 
 DUMMY = 2.0
 
 
-def result(mae, role="ood", variant="", **values):
-    return {
-        "variant": variant, "role": role, "n": 30, "mae": mae, "rmse": 2 * mae, "r2": 1 - mae,
+def result(mae, role="ood", variant="", split="shift", **values):
+    known = {
+        "n": 30, "mae": mae, "rmse": 2 * mae, "r2": 1 - mae,
         "spearman": 0.5, "dummy_mae": DUMMY, "dummy_rmse": 2 * DUMMY,
         "mae_over_dummy": mae / DUMMY, "rmse_over_dummy": mae / DUMMY,
         "mae_low": mae - 0.1, "mae_high": mae + 0.1, "worst_family": "oxide",
-        "worst_family_mae": 3 * mae, **values,
+        "worst_family_mae": 3 * mae,
     }  # fmt: skip
+    return Score(variant, split, role, **(known | values))
 
 
 def record(name, mae, *, fold=0, seed=0, budget=0, split="shift", method=None, **values):
-    pool = {"variant": "", "role": "pool", "n": 40, "n_tail": 4, "tail_recall": 0.25 * seed,
-            "tail_precision": None, "tail_enrichment": 2.0, "top30_precision": 0.5,
-            "top30_precision_weighted": 0.1}  # fmt: skip
-    results = [result(mae), result(mae / 2, "id"), pool]
-    return {
+    pool = Score("", split, "pool", 40, n_tail=4, tail_recall=0.25 * seed, tail_enrichment=2.0,
+                 top30_precision=0.5, top30_precision_weighted=0.1)  # fmt: skip
+    known = {
         "id": f"{name}{split}{fold}{seed}{budget}", "name": name, "method": method or name,
         "features": "magpie", "data": "toy", "split": split, "fold": fold, "fold_name": "",
-        "seed": seed, "budget": budget, "n_train": 40, "status": "ok", "seconds": 1.0 + seed,
-        "peak_mib": None, "val_mae": 0.5, "results": results, **values,
+        "seed": seed, "budget": budget, "n_train": 40, "n_val": 8, "n_id": 7, "n_test": 15,
+        "seconds": 1.0 + seed, "val_mae": 0.5,
+        "results": (result(mae, split=split), result(mae / 2, "id", split=split), pool),
     }  # fmt: skip
+    return TaskRecord(**(known | values))
 
 
 def cell_of(runs, label, role="ood"):
@@ -71,7 +73,7 @@ def test_a_fold_in_which_the_dummy_is_right_decides_nothing():
     runs = Runs(
         [
             record("ridge", 1.0, fold=0),
-            record("ridge", 1.0, fold=1) | {"results": [result(1.0, dummy_mae=1e-3)]},
+            record("ridge", 1.0, fold=1, results=(result(1.0, dummy_mae=1e-3),)),
         ]
     )
     assert cell_of(runs, "ridge")["mae_over_dummy"] == pytest.approx(2 / (2 + 1e-3))
@@ -212,7 +214,7 @@ def test_every_budget_has_its_own_table():
 
 def test_the_summary_is_plain_and_counts_what_failed(spec):
     shared = make_shared()
-    failed = record("ridge", 1.0, seed=1) | {"status": "failed", "reason": "x", "results": []}
+    failed = record("ridge", 1.0, seed=1, status="failed", reason="x", results=())
     records = [record("dummy", 2.0), record("ridge", 1.0, row_cap=20, n_used=20), failed]
     found = summarise(spec(), shared, records, 8, {}, {"versions": {}})
     assert finite(found)["n_done"] == 2

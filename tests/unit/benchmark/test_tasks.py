@@ -1,12 +1,13 @@
 """Task ids depend on content only, and on all of it."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from benchmark_toys import make_fold, make_problem, make_shared
 from xtalshift.benchmark import tasks
-from xtalshift.benchmark.problem import FoldRows, Shared
+from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.tasks import plan_tasks
 from xtalshift.errors import ConfigError
 from xtalshift.methods import METHODS, Method
@@ -23,6 +24,13 @@ def test_every_combination_is_one_task(spec, shared):
     assert len({task.id for task in planned}) == len(planned)
     assert [t.budget for t in planned if t.name == "target-ridge"] == [10, 20, 10, 20]
     assert [t.fold.split("/")[-1] for t in planned] == ["0"] * 4 + ["1"] * 4
+
+
+def test_the_longest_tasks_of_a_seed_come_first(spec, shared):
+    planned = plan_tasks(spec(["dummy", "ridge", "cal", "lightgbm", "erm"]), shared)
+    order = ["cal", "erm", "lightgbm", "ridge", "dummy"]
+    assert [task.name for task in planned] == order * 2
+    assert [shared.folds[task.fold].seed for task in planned] == [0] * 5 + [1] * 5
 
 
 def test_ids_are_the_same_in_every_process(spec, shared):
@@ -75,8 +83,10 @@ def test_two_methods_of_one_name_are_refused(spec, shared):
 
 def test_columns_that_are_features_change_an_id(spec, shared):
     before = ids(spec(["ridge"]), shared)
-    shared.problems["toy"].info["feature_cols"] = ["pressure"]
-    assert not set(before.values()) & set(ids(spec(["ridge"]), shared).values())
+    other = replace(shared, problems={"toy": make_problem(feature_cols=["pressure"])})
+    assert not set(before.values()) & set(ids(spec(["ridge"]), other).values())
+    same = replace(shared, problems={"toy": make_problem(unit="meV")})
+    assert before == ids(spec(["ridge"]), same)
 
 
 def test_a_function_with_fixed_arguments_is_told_by_its_own_module(monkeypatch):
@@ -93,9 +103,7 @@ def test_a_function_with_fixed_arguments_is_told_by_its_own_module(monkeypatch):
 
 def test_other_rows_change_the_id(spec):
     fold = make_fold()
-    swapped = {**fold.parts, "train": fold.parts["val"], "val": fold.parts["train"]}
-    values = {k: v for k, v in vars(fold).items() if k != "parts"}
-    other = FoldRows(**values, parts=swapped)
+    other = replace(fold, train=fold.val, val=fold.train)
     plans = [
         ids(spec(["ridge"]), Shared({"toy": make_problem()}, {one.key: one}, {}))
         for one in (fold, other)

@@ -1,17 +1,31 @@
 """One task: what a method is given, and what is recorded of it."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from xtalshift.benchmark import fit
+from xtalshift.benchmark import fit_task
+from xtalshift.benchmark.prepare import prepare_shared
+from xtalshift.benchmark.records import HISTORY_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
+from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.tasks import TaskContext, plan_tasks
-from xtalshift.benchmark.worker import outcome_record, prepare_worker, run_task, work
+from xtalshift.benchmark.worker import (
+    outcome_record,
+    prepare_worker,
+    run_task,
+    task_folder,
+    work,
+)
+from xtalshift.data import TargetTransform
 from xtalshift.errors import WorkerDiedError
 from xtalshift.estimators import ConstantRegressor, RidgeRegressor
+from xtalshift.jsonio import read_json
 from xtalshift.methods import METHODS
 from xtalshift.methods.registry import Method
+from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor, Outcome
 from xtalshift.parallel.processes import ProcessExecutor
 
@@ -44,30 +58,31 @@ def run(spec, shared, name, **changes):
 @pytest.mark.parametrize("sees", ["source", "features", "labels"])
 def test_a_method_gets_what_it_declares_and_no_test_label(spec, shared, spy, sees):
     records = run(spec, shared, spy(sees))
-    assert {record["status"] for record in records} == {"ok"}
+    assert {record.status for record in records} == {"ok"}
     problem, fold = shared.problems["toy"], shared.folds["toy/shift/0/1"]
     seen = Spy.seen
-    assert np.array_equal(seen.train.y, problem.y[fold.parts["train"]])
-    assert np.array_equal(seen.validation.y, problem.y[fold.parts["val"]])
+    y = problem.data.y
+    assert np.array_equal(seen.train.y, y[fold.train])
+    assert np.array_equal(seen.validation.y, y[fold.val])
     if sees == "source":
         assert seen.target is None
     elif sees == "features":
-        both = np.sort(np.concatenate([fold.parts["target"], fold.parts["test"]]))
+        both = np.sort(np.concatenate([fold.target, fold.test_rows]))
         order = np.lexsort(seen.target.X.T)
         pool = problem.X["magpie"][both]
         assert np.array_equal(seen.target.X[order], pool[np.lexsort(pool.T)])
         assert not np.array_equal(seen.target.X, pool)  # not in the order of the table
         assert np.isnan(seen.target.y).all()
     else:
-        assert [record["budget"] for record in records] == [10, 20, 10, 20]
-        assert np.array_equal(seen.target.y, problem.y[fold.parts["target"][:20]])
+        assert [record.budget for record in records] == [10, 20, 10, 20]
+        assert np.array_equal(seen.target.y, y[fold.target[:20]])
 
 
 def test_target_features_are_a_sample_of_bounded_size(spec, shared, spy, monkeypatch):
-    monkeypatch.setattr(fit, "MAX_UNLABELLED", 7)
+    monkeypatch.setattr(fit_task, "MAX_UNLABELLED", 7)
     run(spec, shared, spy("features"))
     fold = shared.folds["toy/shift/0/1"]
-    both = np.concatenate([fold.parts["target"], fold.parts["test"]])
+    both = np.concatenate([fold.target, fold.test_rows])
     pool = shared.problems["toy"].X["magpie"][both]
     assert Spy.seen.target.X.shape == (7, 4)
     assert all((pool == row).all(axis=1).any() for row in Spy.seen.target.X)
@@ -76,22 +91,19 @@ def test_target_features_are_a_sample_of_bounded_size(spec, shared, spy, monkeyp
 def test_scores_are_those_of_the_prediction(spec, shared):
     record = run(spec, shared, "ridge")[0]
     problem, fold = shared.problems["toy"], shared.folds["toy/shift/0/0"]
-    X, y, parts = problem.X["magpie"], problem.y, fold.parts
-    model = RidgeRegressor().fit(
-        X[parts["train"]], y[parts["train"]], X_val=X[parts["val"]], y_val=y[parts["val"]]
-    )
-    results = {result["role"]: result for result in record["results"]}
-    for role, part in (("ood", "test"), ("id", "id")):
-        errors = np.abs(model.predict(X[parts[part]]) - y[parts[part]])
-        dummy = np.abs(y[parts["train"]].mean() - y[parts[part]])
-        assert results[role]["mae"] == pytest.approx(errors.mean())
-        assert results[role]["mae_over_dummy"] == pytest.approx(errors.mean() / dummy.mean())
-        assert results[role]["mae_low"] <= results[role]["mae"] <= results[role]["mae_high"]
-    assert results["pool"]["n"] == len(parts["id"]) + len(parts["test"])
-    assert record["val_mae"] == pytest.approx(
-        np.abs(model.predict(X[parts["val"]]) - y[parts["val"]]).mean()
-    )
-    assert (record["n_train"], record["n_test"], record["budget"]) == (40, 15, 0)
+    X, y = problem.X["magpie"], problem.data.y
+    model = RidgeRegressor().fit(X[fold.train], y[fold.train], X_val=X[fold.val], y_val=y[fold.val])
+    results = {score.role: score for score in record.results}
+    for role, rows in (("ood", fold.test_rows), ("id", fold.id_rows)):
+        errors = np.abs(model.predict(X[rows]) - y[rows])
+        dummy = np.abs(y[fold.train].mean() - y[rows])
+        assert results[role].mae == pytest.approx(errors.mean())
+        assert results[role].mae_over_dummy == pytest.approx(errors.mean() / dummy.mean())
+        assert results[role].mae_low <= results[role].mae <= results[role].mae_high
+    assert results["pool"].n == len(fold.id_rows) + len(fold.test_rows)
+    assert record.val_mae == pytest.approx(np.abs(model.predict(X[fold.val]) - y[fold.val]).mean())
+    assert (record.n_train, record.n_val, record.n_id) == (40, 8, 7)
+    assert (record.n_test, record.budget) == (15, 0)
 
 
 def test_a_failure_is_a_record_with_its_traceback(spec, shared, monkeypatch):
@@ -100,9 +112,9 @@ def test_a_failure_is_a_record_with_its_traceback(spec, shared, monkeypatch):
 
     monkeypatch.setitem(METHODS._items, "broken", Method(broken))
     record = run(spec, shared, "broken")[0]
-    assert record["status"] == "failed"
-    assert record["reason"] == "RuntimeError: no such luck"
-    assert 'raise RuntimeError("no such luck")' in record["traceback"]
+    assert record.status == "failed"
+    assert record.reason == "RuntimeError: no such luck"
+    assert 'raise RuntimeError("no such luck")' in record.traceback
 
 
 def test_the_cap_of_rows_is_recorded(spec, shared):
@@ -110,25 +122,35 @@ def test_the_cap_of_rows_is_recorded(spec, shared):
     settings = spec([entry])
     task = next(task for task in plan_tasks(settings, shared) if task.name == "near")
     record = run_task(task, shared, TaskContext.of(settings))
-    assert (record["row_cap"], record["n_used"], record["n_train"]) == (25, 25, 40)
+    assert (record.row_cap, record.n_used, record.n_train) == (25, 25, 40)
 
 
-def test_an_ensemble_states_intervals(spec, shared):
-    record = run(spec, shared, "ensemble")[0]
-    usual = [r for r in record["results"] if r["role"] == "ood" and r["variant"] == ""]
-    assert 0 <= usual[0]["coverage"] <= 1
-    assert usual[0]["width"] > 0
-    assert {r["variant"] for r in record["results"]} == {"", "last", "ema"}
+def test_id_rows_calibrate_the_intervals_of_the_usual_weights(spec, shared):
+    fold = shared.folds["toy/shift/0/0"]
+    inside = np.sort(np.concatenate([fold.id_rows, fold.target]))  # enough for two halves
+    tests = (replace(fold.tests[0], rows=inside), fold.tests[1])
+    wide = replace(fold, target=fold.target[:0], budgets=(), tests=tests)
+    record = run(spec, replace(shared, folds={wide.key: wide}), "ensemble")[0]
+    usual = {score.role: score for score in record.results if score.variant == ""}
+    for role, n in (("id", 27), ("ood", 15)):
+        assert 0 <= usual[role].coverage_90 <= 1
+        assert usual[role].coverage_90 * n == pytest.approx(round(usual[role].coverage_90 * n))
+        assert usual[role].median_width_90 > 0
+    assert {score.variant for score in record.results} == {"", "last", "ema"}
+    others = [score for score in record.results if score.variant or score.role == "pool"]
+    assert {score.coverage_90 for score in others} == {None}
+    few = run(spec, shared, "ensemble")[0]  # 7 ID rows
+    assert {score.coverage_90 for score in few.results} == {None}
 
 
 def test_tuning_never_loses_on_the_rows_it_looks_at(spec, shared):
     record = run(spec, shared, "lightgbm", tuning={"trials": 3}, lightgbm={"n_estimators": 5})[0]
-    tuning = record["tuning"]
+    tuning = record.tuning
     assert tuning["trials"] == 3
     assert tuning["val_mae"] <= tuning["usual_val_mae"]
-    assert record["val_mae"] == pytest.approx(tuning["val_mae"])
+    assert record.val_mae == pytest.approx(tuning["val_mae"])
     # a method with nothing to tune is trained once, as it is
-    assert run(spec, shared, "dummy", tuning={"trials": 3})[0]["tuning"] == {"trials": 0}
+    assert run(spec, shared, "dummy", tuning={"trials": 3})[0].tuning == {"trials": 0}
 
 
 def test_tuning_of_a_method_with_labels_looks_at_a_fifth_of_them(spec, shared, spy, monkeypatch):
@@ -155,23 +177,23 @@ def test_memory_is_counted_anew_for_every_task(spec, shared, monkeypatch):
     method = Method(lambda settings, seed: Hungry(random_state=seed))
     monkeypatch.setitem(METHODS._items, "hungry", method)
     first, second = run(spec, shared, "hungry")[0], run(spec, shared, "dummy")[0]
-    assert first["peak_mib"] is None or first["peak_mib"] > 50
-    assert second["peak_mib"] is None or second["peak_mib"] < 50
+    assert first.peak_mib is None or first.peak_mib > 50
+    assert second.peak_mib is None or second.peak_mib < 50
 
 
 def test_processes_give_the_records_of_this_process(spec, shared):
     settings = spec(["ridge", "erm"])
     tasks, context = plan_tasks(settings, shared), TaskContext.of(settings)
-    machine = ("seconds", "cpu_seconds", "predict_seconds", "peak_mib", "host")
 
     def numbers(executor):
         outcomes = executor.map(work, tasks, setup=partial(prepare_worker, shared, context))
         records = [outcome_record(outcome, shared) for outcome in outcomes]
-        return {r["id"]: {k: v for k, v in r.items() if k not in machine} for r in records}
+        return {record.id: record.content() for record in records}
 
     here, there = numbers(InProcessExecutor()), numbers(ProcessExecutor(workers=2))
     assert here.keys() == there.keys()
-    for key, values in here.items():
+    assert all(record.ok for record in here.values())
+    for key, values in here.items():  # as text, where NaN equals NaN
         assert str(values) == str(there[key])
 
 
@@ -179,6 +201,164 @@ def test_a_task_whose_worker_died_is_a_failed_record(spec, shared):
     task = plan_tasks(spec(["ridge"]), shared)[0]
     error = WorkerDiedError("the worker process was killed by signal 9 (SIGKILL) in 2 attempts")
     record = outcome_record(Outcome(task, error, 2), shared)
-    assert (record["id"], record["status"], record["attempts"]) == (task.id, "failed", 2)
-    assert record["reason"] == str(error)
-    assert (record["name"], record["n_train"]) == ("dummy", 40)
+    assert (record.id, record.status, record.attempts) == (task.id, "failed", 2)
+    assert record.reason == str(error)
+    assert (record.name, record.n_train) == ("ridge", 40)
+
+
+COLUMNS = ["method", "split", "role", "seed", "id", "formula", "target", "prediction",
+           *TRUST_COLUMNS]  # fmt: skip
+CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Ag", "Cu", "Tl")
+ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se", "N")
+
+
+class Averaged(ConstantRegressor):
+    """A constant that keeps another one beside it, as networks keep averaged weights."""
+
+    def predict_variants(self, X):
+        return {"": self.predict(X), "ema": self.predict(X) + 0.1}
+
+
+class Exploding(ConstantRegressor):
+    """Predicts a value whose exponential overflows for the rows with the largest feature."""
+
+    def _predict(self, X):
+        return np.where(X[:, -1] > 8.0, 1e6, 1.0)
+
+
+class Split(Exploding):
+    """Its usual constant is finite, its other one overflows."""
+
+    def predict_variants(self, X):
+        return {"": np.ones(len(X)), "ema": self._predict(X)}
+
+
+class TestKept:
+    """Tasks of one training for all splits, which leave their predictions and models."""
+
+    @pytest.fixture
+    def keep(self, tmp_path):
+        """Return a function that runs a method and returns record, predictions, fold, problem."""
+
+        def call(method, **data):
+            formulas = [f"{a}{n}{b}" for a in CATIONS for b in ANIONS for n in (1, 2)]
+            frame = pd.DataFrame({"formula": formulas, "gap": np.linspace(1.0, 9.0, 128)})
+            frame["size"] = frame["gap"]  # the prior shift holds out the largest of both
+            frame.to_csv(tmp_path / "gaps.csv", index=False)
+            table = {"dataset": str(tmp_path / "gaps.csv"), "target": "gap",
+                     "features": "fractions", **data}  # fmt: skip
+            settings = BenchmarkSpec.from_dict(
+                {
+                    "data": {"table": table}, "features": ["fractions"], "methods": [method],
+                    "splits": {
+                        "prior": {"scheme": "prior"},
+                        "family:F": {"scheme": "family", "params": {"contains": "F"}},
+                    },
+                    "joint": True, "id_share": 0.3, "seeds": 1, "audit": False,
+                    "erm": {"epochs": 3}, "network": {"architecture": [8]},
+                }
+            ).check_methods()  # fmt: skip
+            shared, _ = prepare_shared(settings, {})
+            tasks = [task for task in plan_tasks(settings, shared) if task.name == method]
+            shared = replace(shared, domains=fit_task.find_domains(shared, tasks))
+            record = run_task(tasks[0], shared, TaskContext.of(settings, tmp_path))
+            (fold,) = shared.folds.values()
+            path = task_folder(tmp_path, record.id) / PREDICTIONS_FILE
+            predictions = pd.read_parquet(path) if path.exists() else None
+            return record, predictions, fold, shared.problems["table"]
+
+        return call
+
+    def test_scores_and_predictions_of_every_split(self, keep):
+        record, predictions, fold, problem = keep("dummy")
+        assert record.status == "ok"
+        errors = [score for score in record.results if score.role != "pool"]
+        keys = [("random", "id"), *((s, r) for s in ("prior", "family:F") for r in ("id", "ood"))]
+        assert [(score.split, score.role) for score in errors] == keys
+        y = problem.data.y
+        mean = y[fold.train].mean()
+        for score, test in zip(errors, fold.tests, strict=True):
+            assert score.n == len(test.rows)
+            assert score.mae == pytest.approx(np.abs(y[test.rows] - mean).mean())
+            assert score.mae_over_dummy == pytest.approx(1.0)
+        assert predictions.columns.tolist() == COLUMNS
+        # the ID rows stand once, under the first split
+        groups = predictions.groupby(["split", "role"], sort=False)
+        assert groups.size().index.tolist() == [
+            ("random", "id"), ("prior", "ood"), ("family:F", "ood"),
+        ]  # fmt: skip
+        assert groups.size().tolist() == [len(fold.tests[i].rows) for i in (0, 2, 4)]
+        assert (predictions["prediction"] == mean).all()
+        ood = predictions[predictions["split"] == "family:F"]
+        assert ood["id"].tolist() == problem.data.ids[fold.tests[4].rows].tolist()
+        assert ood["target"].tolist() == y[fold.tests[4].rows].tolist()
+
+    def test_the_model_that_is_kept_gives_the_predictions_that_are_kept(self, keep, tmp_path):
+        record, predictions, fold, problem = keep("erm")
+        folder = task_folder(tmp_path, record.id)
+        assert {path.name for path in folder.iterdir()} == {
+            "model", PREDICTIONS_FILE, HISTORY_FILE,
+        }  # fmt: skip
+        epochs = read_json(folder / HISTORY_FILE)
+        assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+        assert record.best_epoch in {0, 1, 2}
+        usual = predictions[(predictions["method"] == "erm") & (predictions["role"] == "ood")]
+        model = load_model(folder / "model")
+        found = model.predict(usual["formula"].tolist())
+        np.testing.assert_allclose(found.prediction, usual["prediction"], rtol=1e-6)
+        np.testing.assert_allclose(found.lower, usual["lower"], rtol=1e-6)
+        np.testing.assert_allclose(found.ood_score, usual["ood_score"], rtol=1e-6)
+        assert model.calibration.origin == "held-out"
+        assert len(model.calibration) == len(fold.id_rows)
+        assert model.was_trained_on(problem.X["fractions"])[fold.train].all()
+        assert set(predictions["method"]) == {"erm", "erm:last", "erm:ema"}
+
+    def test_the_usual_weights_have_intervals_and_domain_and_others_do_not(self, keep, monkeypatch):
+        method = Method(lambda settings, seed: Averaged(), saved=True)
+        monkeypatch.setitem(METHODS._items, "averaged", method)
+        monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: folder)
+        record, predictions, fold, _ = keep("averaged", transform="log1p")
+        assert len(fold.id_rows) >= 20
+        usual = predictions[predictions["method"] == "averaged"]
+        other = predictions[predictions["method"] == "averaged:ema"]
+        assert len(usual) == len(other)
+        trust = list(TRUST_COLUMNS)
+        assert usual[trust].notna().all(axis=None)
+        assert other[trust].isna().all(axis=None)
+        assert str(predictions["in_domain"].dtype) == "boolean"
+        assert usual["ood_score"].between(0, 1).all()
+        # no other material has fluorine
+        assert not usual.loc[usual["split"] == "family:F", "in_domain"].any()
+        held = usual["target"].between(usual["lower"], usual["upper"])
+        assert (held == (usual["needed_level"] < 0.9)).all()
+        assert (usual["prediction"].between(usual["lower"], usual["upper"])).all()
+        for score in record.results:
+            split = score.split if score.role == "ood" else "random"
+            rows = usual[(usual["split"] == split) & (usual["role"] == score.role)]
+            if score.variant == "" and score.role != "pool":
+                assert score.coverage_90 == (rows["needed_level"] < 0.9).mean()
+                width = (rows["upper"] - rows["lower"]).median()
+                assert score.median_width_90 == pytest.approx(width)
+            else:
+                assert (score.coverage_90, score.median_width_90) == (None, None)
+
+    def test_an_overflow_is_a_failure_of_the_usual_weights(self, keep, monkeypatch):
+        method = Method(lambda settings, seed: Exploding(), saved=True)
+        monkeypatch.setitem(METHODS._items, "exploding", method)
+        monkeypatch.setattr(
+            "xtalshift.model.fitting.target_scale", lambda *_: TargetTransform("log")
+        )
+        record, predictions, _, _ = keep("exploding", feature_cols=["size"])
+        assert (record.status, record.results, predictions) == ("failed", (), None)
+        assert "is inf" in record.reason
+
+    def test_an_overflow_of_other_weights_does_not_spoil_the_usual_ones(self, keep, monkeypatch):
+        method = Method(lambda settings, seed: Split(), saved=True)
+        monkeypatch.setitem(METHODS._items, "split", method)
+        monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: folder)
+        monkeypatch.setattr(
+            "xtalshift.model.fitting.target_scale", lambda *_: TargetTransform("log")
+        )
+        record, _, _, _ = keep("split", feature_cols=["size"])
+        assert record.status == "ok"
+        assert {score.variant for score in record.results} == {""}

@@ -54,7 +54,7 @@ def test_ricci_seebeck_equals_the_table_of_matminer(ricci):
     assert list(rows[0]) == list(get_entry("ricci_seebeck").columns)
     assert [row["mp_id"] for row in rows] == ricci.ids.tolist()
     assert [row["pretty_formula"] for row in rows] == ricci.formulas.tolist()
-    values = {"S_p": ricci.targets, **ricci.extra}
+    values = {"S_p": ricci.targets, **ricci.columns}
     assert len(values) == 10
     for name, column in values.items():
         assert [float(row[name]) for row in rows] == column.tolist(), name

@@ -15,7 +15,7 @@ GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2
 SCHEMES = ("random", "covariate", "prior", "family", "relation")
 
 
-def make_table(target=None):
+def make_table(target=None, hydrates="refuse"):
     """Return 64 rows: bad ones at 0, 30 and 63, a double (Na2O2) of the material NaO at 31."""
     formulas = ["", *GOOD[:29], "Xx2", "Na2O2", *GOOD[29:], "CuSO4*5H2O"]
     frame = pd.DataFrame(
@@ -25,7 +25,7 @@ def make_table(target=None):
             "flag": [formula in ("NaO", "MgF") for formula in formulas],
         }
     )
-    return table_from_frame(frame, target=target, source="small.csv")
+    return table_from_frame(frame, target=target, source="small.csv", hydrates=hydrates)
 
 
 PARAMS = {"covariate": {"n_neighbors": 3}, "relation": {"flags": "flag"}}
@@ -82,7 +82,7 @@ def test_the_seed_decides_the_random_parts_only():
 
 
 def test_hydrates_can_be_expanded():
-    parts = assign(make_table(), data={"hydrates": "expand"})
+    parts = assign(make_table(hydrates="expand"))
     assert parts.status.tolist()[-1] == "ok"
     assert parts.part.tolist()[-1] in {"train", "val", "test"}
 

@@ -103,8 +103,8 @@ def in_pieces(tmp_path, monkeypatch):
 
     def write(frame, rows):
         monkeypatch.setattr("xtalshift.jobs.suggest.CHUNK_ROWS", rows)
-        frame.to_csv(tmp_path / "new.csv", index=False)
-        return tmp_path / "new.csv"
+        frame.to_parquet(tmp_path / "new.parquet", index=False)
+        return tmp_path / "new.parquet"
 
     return write
 
@@ -261,7 +261,8 @@ def test_costs_and_budget(model):
 @pytest.mark.parametrize("cost", [-3.0, 0.0, np.inf, "cheap"])
 def test_a_wrong_cost_names_its_row(model, cost):
     table = pd.DataFrame({"formula": ["RbF", "NaCl", "MgO"], "price": [1, 1, cost]})
-    with pytest.raises(DataError, match=r"new.csv row 3 \(MgO\): the cost is .*above 0"):
+    said = rf"the table row 3 \(MgO\): the cost is '{cost}'; expected a number above 0"
+    with pytest.raises(DataError, match=said):
         ask(model, table, cost_col="price")
     table["formula"] = ["RbF", "MgO", "NaCl"]  # of a material that is known it does not matter
     assert len(ask(model, table, cost_col="price")[0]) == 2
@@ -279,21 +280,21 @@ def many():
         *itertools.product(["uncertainty", "ucb", "probability"], [None, "price"]),
     ],
 )
-def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch):
+def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch, in_pieces):
     aim = Aim(threshold=1e9)  # so that all probabilities are 0
     options = {"n": 4, "rule": rule, "aim": aim, "cost_col": cost_col, "diversity": 0.0}
     whole, said = ask(model, many(), **options)
     assert "kept" not in said
     monkeypatch.setattr(candidates, "MOST", 20)
-    few, said = ask(model, many(), pieces=7, **options)
+    few, said = ask(model, in_pieces(many(), 7), **options)
     pd.testing.assert_frame_equal(whole, few, rtol=1e-12)
     assert "The best 20 of them by score are kept" in said
     assert "their points take" not in said
 
 
-def test_of_too_many_the_farthest_are_kept(model, monkeypatch):
+def test_of_too_many_the_farthest_are_kept(model, monkeypatch, in_pieces):
     monkeypatch.setattr(candidates, "MOST", 20)
-    chosen, said = ask(model, many(), n=30, rule="diversity", pieces=7)
+    chosen, said = ask(model, in_pieces(many(), 7), n=30, rule="diversity")
     far = np.sort(model.predict(many()["formula"].tolist()).nearest_distance)[::-1][:20]
     np.testing.assert_allclose(np.sort(chosen["nearest_distance"])[::-1], far, rtol=1e-6)
     assert (

@@ -104,7 +104,7 @@ def test_cross_conformal_intervals_are_those_of_mapie():
 
 
 def test_normalised_intervals_follow_the_spread_and_never_vanish():
-    model = IRNetRegressor((8,), epochs=3, n_members=3, device="cpu", random_state=0)
+    model = IRNetRegressor(architecture=(8,), epochs=3, n_members=3, device="cpu", random_state=0)
     model.fit(TRAIN, Y[:200])
     calibration = calibrate_regressor(model, CALIBRATION, Y[200:300])
     assert calibration.kind == "normalised"
@@ -182,7 +182,7 @@ class TestFormulas:
         return calibrate(model, LABELS.take(slice(1, None, 2)), origin="held-out")
 
     def network(self, rows):
-        regressor = IRNetRegressor((8,), epochs=2, device="cpu", random_state=0)
+        regressor = IRNetRegressor(architecture=(8,), epochs=2, device="cpu", random_state=0)
         return FormulaRegressor(regressor, random_state=0).fit(FORMULAS[rows], VALUES[rows]).model_
 
     def test_intervals_before_their_time_say_what_to_call(self):

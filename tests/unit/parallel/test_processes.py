@@ -120,7 +120,9 @@ def test_workers_end_with_the_process_that_waits_for_them(blow, fresh, tmp_path)
         text=True, env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)},
     )  # fmt: skip
     try:
-        pids = [int(process.stdout.readline()) for _ in range(3)]
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert all(lines), process.communicate()[1]
+        pids = [int(line) for line in lines]
         assert len(list(folder.glob("xtalshift-*"))) == 1
         assert all(map(is_running, pids[1:]))
         process.send_signal(blow)

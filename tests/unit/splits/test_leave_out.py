@@ -82,8 +82,8 @@ class TestLeaveOut:
     @pytest.mark.parametrize(
         ("splitter", "message"),
         [
-            (LeaveOutSplit("element", "U"), r"no row has element = 'U'.*there is: O \(5 rows\)"),
-            (LeaveOutSplit("elements"), "no labelling 'elements'; did you mean 'element'"),
+            (LeaveOutSplit("element", "U"), r"no row has element = 'U'.*there are: O \(5 rows\)"),
+            (LeaveOutSplit("elements"), "unknown labelling 'elements'; did you mean 'element'"),
             (LeaveOutSplit(min_rows=6), r"at least min_rows = 6 .*most frequent: 5"),
             (LeaveOutSplit("element", ""), "values = '' names no label"),
             (LeaveOutSplit(["a"]), r"labels have the shape \(1,\); expected \(8,\)"),

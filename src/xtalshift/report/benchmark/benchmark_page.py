@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xtalshift.benchmark.records import KIND, RESULTS_FILE, SUMMARY_FILE
-from xtalshift.errors import DataError
 from xtalshift.report.benchmark.benchmark_figures import (
     KINDS,
     build_benchmark_figures,
@@ -34,10 +32,10 @@ from xtalshift.report.benchmark.leaderboard import (
 from xtalshift.report.benchmark.summary_records import BenchmarkSummary, FailedTask, read_summary
 from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
-from xtalshift.report.shared.payload import list_facts, read_object
+from xtalshift.report.shared.payload import list_facts
 from xtalshift.report.shared.text import Caution
 
-__all__ = ["BenchmarkReport", "build_benchmark_report", "holds_benchmark", "render_benchmark"]
+__all__ = ["BenchmarkReport", "build_benchmark_report", "render_benchmark"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +62,6 @@ class BenchmarkReport:
         """Colour and dash of each learning curve."""
         curves = [one for panel in self.curves for one in panel.methods]
         return curve_styles(one.label for one in curves if not one.variant)
-
-
-def holds_benchmark(folder: Path) -> bool:
-    """Return whether a folder is that of a benchmark, by its ``summary.json``."""
-    path = folder / SUMMARY_FILE
-    if not path.is_file():
-        return False
-    if not (folder / RESULTS_FILE).exists():
-        return True  # reading the file reports what is wrong with it
-    try:
-        return read_object(path, "benchmark").get("kind") == KIND
-    except DataError:
-        return False
 
 
 def build_benchmark_report(folder: Path) -> BenchmarkReport:

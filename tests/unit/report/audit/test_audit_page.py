@@ -235,7 +235,7 @@ def test_the_page_holds_the_numbers(several):
     assert "Tc, Pm 20 rows" in text
     assert "−0.80 p &lt; 0.001" in text
     assert "targets, is 12.5 on average over the folds and 10.0 in random folds" in text
-    assert "covariate: the AUC of telling test from train is 0.97, at least 0.8" in text
+    assert "covariate: the AUC of test against train is 0.97, at least 0.8" in text
     assert "leak a formula or a row of the test part is also in another part 1" in text
     assert "AUC of telling test from train at least 0.8 3" in text
 

@@ -252,6 +252,9 @@ def test_a_run_has_the_page_that_it_had(folder):
     assert write_report(folder).read_text(encoding="utf-8") == before
     (folder / "summary.json").write_text("{", encoding="utf-8")
     assert write_report(folder).read_text(encoding="utf-8") == before
+    text = '{"kind": "xtalshift-benchmark-summary", "schema_version": 2}'  # as a run leaves
+    (folder / "summary.json").write_text(text, encoding="utf-8")
+    assert write_report(folder).read_text(encoding="utf-8") == before
 
 
 def test_an_empty_folder_names_both_commands(tmp_path):
@@ -267,7 +270,7 @@ def test_an_empty_folder_names_both_commands(tmp_path):
         ("{", "is not valid JSON"),
         ("[]", "is of kind None"),
         ('{"kind": "xtalshift-benchmark-summary", "schema_version": 9}', "schema_version 9"),
-        ('{"kind": "xtalshift-benchmark-summary", "schema_version": 1}', "has no 'spec'"),
+        ('{"kind": "xtalshift-benchmark-summary", "schema_version": 2}', "has no 'spec'"),
     ],
 )
 def test_a_summary_that_cannot_be_read_says_why(tmp_path, content, expected):

@@ -5,8 +5,9 @@ import plotly.graph_objects as go
 import pytest
 
 from reference.cal_problems import problem, seeded
-from xtalshift.cal import CALConfig, train_cal
-from xtalshift.nn import TrainingData
+from reference.training import train_cal
+from xtalshift.cal.settings import CALConfig
+from xtalshift.nn.rows import TrainingData
 from xtalshift.report import build_run_report, write_report
 from xtalshift.report.run.attacks import (
     ATTACK_COLUMNS,

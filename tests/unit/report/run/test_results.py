@@ -17,7 +17,7 @@ def test_records_and_their_surroundings_are_typed(folder):
     assert (first.mae, first.rmse, first.coverage_90, first.reason) == (10.0, 20.0, None, None)
     assert results.known.data.unit == "eV"
     assert results.known.host.peak_memory_mib == 512.0
-    assert results.cleaning.dropped[0].examples[0].value == "X<b>2"
+    assert results.intake.dropped[0].examples[0].value == "X<b>2"
     assert results.histories[0].epochs[1]["phase"] == "cal"
     assert (results.n_seeds, results.model) == (2, None)
 
@@ -44,7 +44,7 @@ def test_non_finite_numbers_become_null(results, rewrite, folder):
         ({"schema_version": 3}, "schema_version 3, but this version reads 1 and 2"),
         ({"records": []}, "has no 'records'"),
         ({"splits": [{"role": "id"}]}, r"results\.json has no 'splits\.0\.name'"),
-        ({"cleaning": {"rows_read": "many", "rows_kept": 1}}, r"'cleaning\.rows_read': .*integer"),
+        ({"intake": {"rows_read": "many", "rows_kept": 1}}, r"'intake\.rows_read': .*integer"),
     ],
 )
 def test_results_that_cannot_be_read_say_why(results, rewrite, folder, change, message):

@@ -69,6 +69,6 @@ def test_settings_of_an_older_run_are_compared_as_far_as_they_go():
 
 def test_a_variant_explains_method_and_weights():
     assert method_note("cal:ema", {}) == f"{NETWORK}; moving average of the weights"
-    assert method_note("cal-eps0", {}) == "as cal, with an attack that moves nothing (control)"
+    assert method_note("cal-eps0", {}) == "as cal, but the attack moves nothing (control)"
     assert method_note("cal-eps0:last", {}).endswith("(control); weights of the last epoch")
     assert method_note("someone-elses", {}) == ""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from xtalshift.model.fit import target_scale
 
 from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, SplitError
@@ -11,6 +10,7 @@ from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.registry import Method
 from xtalshift.model import FitRows, draw_rows, fit
+from xtalshift.model.fitting import target_scale
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
 

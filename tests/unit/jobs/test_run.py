@@ -1,0 +1,277 @@
+"""A run is a canned benchmark: which one, and what it writes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xtalshift.benchmark.prepare import prepare_shared
+from xtalshift.benchmark.records import TaskRecord
+from xtalshift.benchmark.store import RECORDS_FILE, read_records
+from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.jobs.run import run, spec_of
+from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.jsonio import finite, read_json
+from xtalshift.methods import METHODS, Method
+from xtalshift.model import load_model
+from xtalshift.parallel import InProcessExecutor
+
+CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
+ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
+FORMULAS = [f"{a}{n}{b}" for a in CATIONS for b in ANIONS for n in (2, 3)]
+SHIFTS = ["random", "prior", "family"]
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """Return a function from settings to those of a run on 168 rows."""
+
+    def call(split=None, data=None, columns=None, **settings):
+        path = tmp_path / "materials.csv"
+        frame = pd.DataFrame({"formula": FORMULAS, "y": np.linspace(1, 3, len(FORMULAS)) ** 2})
+        frame.assign(**(columns or {})).to_csv(path, index=False)
+        known = {
+            "data": {"dataset": str(path), "target": "y", "features": "fractions", **(data or {})},
+            "split": {"schemes": SHIFTS, **(split or {})},
+            "methods": ["dummy", "ridge"],
+            "erm": {"epochs": 3},
+            "network": {"architecture": [8]},
+        }
+        return RunConfig.from_dict(known | settings)
+
+    return call
+
+
+def held_out(config):
+    """Return the problem of a run and the held-out rows of each split of its first fold."""
+    shared, _ = prepare_shared(spec_of(config).check_methods(), {})
+    fold = next(iter(shared.folds.values()))
+    rows = {test.split: test.rows for test in fold.tests if test.role == "ood"}
+    return shared.problems["table"].data, rows
+
+
+def test_the_benchmark_of_the_default_run(configure):
+    config = configure(
+        {"schemes": ["covariate", "prior", "family", "random"], "random_share": 0.3,
+         "validation_share": 0.2, "n_neighbors": 3, "family": "Li+F"},
+        seed=4, n_seeds=2,
+    )  # fmt: skip
+    spec = spec_of(config)
+    assert spec.joint
+    assert not spec.audit
+    assert (spec.id_name, spec.id_share, spec.validation_share) == ("random", 0.3, 0.2)
+    assert list(spec.all_seeds) == [4, 5]
+    assert {name: split.scheme for name, split in spec.splits.items()} == {
+        "covariate": "covariate", "prior": "prior", "family:Li+F": "family",
+    }  # fmt: skip
+    assert spec.splits["covariate"].params == {
+        "share": 0.1, "n_neighbors": 3, "n_components": 10, "embedding": "pca", "random_state": 0,
+    }  # fmt: skip
+    assert spec.splits["prior"].params == {"tail": "high", "share": 0.1}
+    assert spec.splits["family:Li+F"].params == {"contains": "Li+F"}
+    assert [entry.method for entry in spec.methods] == ["dummy", "ridge"]
+    assert spec.features == ("fractions",)
+    assert spec.erm == config.erm
+    assert spec.data["table"].target == "y"
+
+
+def test_separate_trainings_have_a_random_split_of_their_own(configure):
+    spec = spec_of(configure({"separate": True, "random_share": 0.25}))
+    assert not spec.joint
+    assert list(spec.splits) == ["random", "prior", "family:F"]
+    assert spec.splits["random"].params == {"share": 0.25}
+
+
+class TestRelation:
+    chosen = ("Zn2O", "Cd3Se", "Al2S")
+
+    def test_a_column_of_flags(self, configure):
+        flags = [formula in self.chosen for formula in FORMULAS]
+        config = configure(
+            {"schemes": ["random"], "relation_flag": "flag"}, columns={"flag": flags}
+        )
+        data, rows = held_out(config)
+        assert sorted(data.formulas[rows["relation"]]) == sorted(self.chosen)
+        assert list(rows) == ["relation"]
+
+    @pytest.mark.parametrize("duplicates", ["keep", "mean"])
+    def test_a_flag_on_a_later_row_of_a_formula_is_not_lost(self, configure, duplicates):
+        formulas = [*FORMULAS[:-1], "Zn4O2"]
+        columns = {"formula": formulas, "flag": [0] * (len(formulas) - 1) + [1]}
+        config = configure(
+            {"schemes": ["random"], "relation_flag": "flag"}, {"duplicates": duplicates}, columns
+        )
+        data, rows = held_out(config)
+        kept = {"keep": ["Zn2O", "Zn4O2"], "mean": ["Zn2O"]}
+        assert sorted(data.formulas[rows["relation"]]) == kept[duplicates]
+
+    def test_a_file_of_formulas_written_in_any_way(self, configure, tmp_path):
+        listed = tmp_path / "relation.csv"
+        pd.DataFrame({"composition": ["OZn2", "Se2Cd6", "S1Al2", "nonsense", "UO2"]}).to_csv(listed)
+        config = configure({"schemes": ["random"], "relation_file": str(listed)})
+        data, rows = held_out(config)
+        assert sorted(data.formulas[rows["relation"]]) == sorted(self.chosen)
+
+    def test_a_file_without_formulas(self, configure, tmp_path):
+        listed = tmp_path / "relation.csv"
+        pd.DataFrame({"formula": ["nonsense", "?"]}).to_csv(listed)
+        with pytest.raises(DataError, match=r"relation\.csv holds no readable formula"):
+            held_out(configure({"relation_file": str(listed)}))
+
+    def test_undeclared(self, configure):
+        with pytest.raises(SplitError, match="give --relation-flag COLUMN or --relation-file FILE"):
+            spec_of(configure({"schemes": ["relation"]}))
+
+
+def test_what_a_run_leaves(configure, tmp_path):
+    config = configure(methods=["ridge", "erm"], n_seeds=2)
+    out = tmp_path / "out"
+    results = run(config, out, InProcessExecutor())
+    assert read_json(out / "results.json") == json.loads(json.dumps(finite(results)))
+    assert results["schema_version"] == 2
+    assert results["config"] == config.to_dict()
+    assert results["intake"]["rows_kept"] == 168
+    assert results["provenance"]["data"]["materials"] == 168
+    assert RunConfig.from_toml(out / "config.toml") == config
+
+    keys = [(r["method"], r["split"], r["role"], r["seed"]) for r in results["records"]]
+    assert len(set(keys)) == len(keys)
+    names = {"dummy", "ridge", "erm", "erm:last", "erm:ema"}
+    places = {("random", "id"), ("prior", "id"), ("prior", "ood"), ("family:F", "id"),
+              ("family:F", "ood")}  # fmt: skip
+    assert set(keys) == {
+        (name, split, role, seed)
+        for name in names for (split, role) in places for seed in (0, 1)
+    }  # fmt: skip
+    assert all(
+        list(r) == ["method", "split", "role", "seed", "n", "mae", "rmse", "r2", "mae_over_dummy",
+                    "spearman", "rmse_over_dummy", "coverage_90", "median_width_90", "seconds",
+                    "status"]
+        for r in results["records"]
+    )  # fmt: skip
+    assert {r["mae_over_dummy"] for r in results["records"] if r["method"] == "dummy"} == {1.0}
+
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    for record in results["records"]:
+        split = record["split"] if record["role"] == "ood" else "random"
+        rows = predictions[
+            (predictions["method"] == record["method"]) & (predictions["seed"] == record["seed"])
+            & (predictions["split"] == split) & (predictions["role"] == record["role"])
+        ]  # fmt: skip
+        assert len(rows) == record["n"]
+        assert np.abs(rows["target"] - rows["prediction"]).mean() == pytest.approx(record["mae"])
+
+    table = pd.read_parquet(out / "map.parquet")
+    assert table["formula"].tolist() == FORMULAS
+    assert table["in_family:F"].tolist() == [formula.endswith("F") for formula in FORMULAS]
+    assert table[["pc1", "pc2"]].notna().all(axis=None)
+    splits = {(s["name"], s["role"], s["seed"]): s for s in results["splits"]}
+    assert len(splits) == 10
+    assert splits["family:F", "ood", 0]["n_test"] == 24
+    assert splits["random", "id", 0]["fit"] == "all"
+    histories = {(h["method"], h["seed"]): h for h in results["histories"]}
+    assert histories.keys() == {("erm", 0), ("erm", 1)}
+    assert [epoch["epoch"] for epoch in histories["erm", 0]["epochs"]] == [0, 1, 2]
+
+
+def test_the_model_with_the_smallest_validation_error_is_kept(configure, tmp_path):
+    config = configure(methods=["ridge", "lightgbm"], n_seeds=2)
+    results = run(config, tmp_path / "out", InProcessExecutor())
+    _, records = read_records(tmp_path / "out" / RECORDS_FILE)
+    first = [record for record in records.values() if record.seed == 0]
+    assert all(isinstance(record, TaskRecord) and record.ok for record in first)
+    best = min(first, key=lambda record: record.val_mae)
+    chosen = results["model"]
+    assert (chosen["method"], chosen["seed"], chosen["val_mae"]) == (best.name, 0, best.val_mae)
+    assert chosen["fit"] == "all"
+    one, two = (
+        (folder / "arrays.safetensors").read_bytes()
+        for folder in (tmp_path / "out" / "model", tmp_path / "out" / "tasks" / best.id / "model")
+    )
+    assert one == two
+    assert load_model(tmp_path / "out" / "model").card.provenance["method"] == best.name
+
+
+def test_a_method_that_fails_has_a_record_for_every_test_set(configure, tmp_path, monkeypatch):
+    def broken(settings, seed):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setitem(METHODS._items, "broken", Method(broken, saved=True))
+    results = run(configure(methods=["broken"]), tmp_path / "out", InProcessExecutor())
+    failed = [r for r in results["records"] if r["method"] == "broken"]
+    done = [r for r in results["records"] if r["method"] == "dummy"]
+    place = ("split", "role", "seed", "n")
+    assert [[r[key] for key in place] for r in failed] == [[r[key] for key in place] for r in done]
+    assert {r["status"] for r in failed} == {"failed"}
+    assert {r["reason"] for r in failed} == {"RuntimeError: no such luck"}
+    assert {r["mae"] for r in failed} == {None}
+    assert failed[0].keys() - done[0].keys() == {"reason"}
+    assert done[0].keys() <= failed[0].keys()
+    # it is begun again, what was done is not
+    before = {r["method"]: r["seconds"] for r in results["records"]}
+    monkeypatch.setitem(METHODS._items, "broken", METHODS["ridge"])
+    again = run(configure(methods=["broken"]), tmp_path / "out", InProcessExecutor())
+    assert {r["status"] for r in again["records"]} == {"ok"}
+    assert next(r for r in again["records"] if r["method"] == "dummy")["seconds"] == before["dummy"]
+
+
+def test_no_prediction_at_all(configure, tmp_path, monkeypatch):
+    def broken(settings, seed):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setitem(METHODS._items, "dummy", Method(broken, saved=True))
+    results = run(configure(methods=["dummy"]), tmp_path / "out", InProcessExecutor())
+    assert results["model"] is None
+    assert results["histories"] == []
+    assert not (tmp_path / "out" / "predictions.parquet").exists()
+
+
+def test_only_the_same_run_goes_on_in_a_folder(configure, tmp_path):
+    out = tmp_path / "out"
+    results = run(configure(methods=["dummy"]), out, InProcessExecutor())
+    again = run(configure(methods=["dummy"]), out, InProcessExecutor())
+    assert again["records"] == results["records"]
+    other = configure({"random_share": 0.3}, methods=["ridge"], seed=1)
+    with pytest.raises(ConfigError, match=r"other settings \(methods, seed, split.random_share\)"):
+        run(other, out, InProcessExecutor())
+    (out / "notes.txt").write_text("mine")
+    replaced = run(other, out, InProcessExecutor(), overwrite=True)
+    assert {r["seed"] for r in replaced["records"]} == {1}
+    assert (out / "notes.txt").read_text() == "mine"
+    assert len(list((out / "tasks").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "overwrite", "message"),
+    [
+        (["notes.txt"], False, "holds no run, and is not empty; .* to add a run to it"),
+        (["config.toml", "run.json"], False, "holds a run of an earlier version; .*replace it"),
+        (["results.json"], True, "holds no run but 'results.json', which a run would replace"),
+    ],
+)
+def test_folders_of_something_else(configure, tmp_path, names, overwrite, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in names:
+        (out / name).write_text("mine")
+    with pytest.raises(ConfigError, match=message):
+        run(configure(), out, InProcessExecutor(), overwrite=overwrite)
+    assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys(names, "mine")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write to"):
+        run(configure(), tmp_path / "file" / "out", InProcessExecutor())
+
+
+def test_a_run_that_cannot_begin_leaves_the_folder_as_it_was(configure, tmp_path):
+    out = tmp_path / "out"
+    bad = configure({"family": "Pu"})
+    with pytest.raises(SplitError, match="holds out 0 of 168 rows"):
+        run(bad, out, InProcessExecutor())
+    assert not out.exists()
+    run(configure(methods=["dummy"]), out, InProcessExecutor())
+    before = (out / "records.jsonl").read_bytes()
+    with pytest.raises(SplitError, match="holds out 0 of 168 rows"):
+        run(bad, out, InProcessExecutor(), overwrite=True)
+    assert (out / "records.jsonl").read_bytes() == before
+    assert (out / "results.json").exists()

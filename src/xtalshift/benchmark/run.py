@@ -29,7 +29,7 @@ from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.progress import Task as ProgressTask
-from xtalshift.provenance import collect_provenance
+from xtalshift.provenance import collect_provenance, hash_text
 
 __all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
 
@@ -56,6 +56,9 @@ class RunOptions:
         Folders of other stores, whose records are taken over first.
     keep : bool
         Whether each task leaves its predictions, its model and its training history in ``tasks/``.
+        Folds with other rows are then another benchmark.
+    on_begin : callable, optional
+        Called once the data have been read, before anything is written.
     """
 
     overwrite: bool = False
@@ -64,6 +67,7 @@ class RunOptions:
     shard: tuple[int, int] = (1, 1)
     merge: tuple[Path, ...] = ()
     keep: bool = False
+    on_begin: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,10 @@ def run_benchmark(
     }
     if begin is not None:
         begin()
+    if options.keep:
+        header["folds"] = hash_text(fold.sha256() for fold in shared.folds.values())[:16]
+    if options.on_begin is not None:
+        options.on_begin()
     with RecordStore.open(out, header, overwrite=options.overwrite) as store:
         _keep_spec(spec, plugins, out)
         for other in options.merge:

@@ -57,8 +57,6 @@ class RunOptions:
     keep : bool
         Whether each task leaves its predictions, its model and its training history in ``tasks/``.
         Folds with other rows are then another benchmark.
-    on_begin : callable, optional
-        Called once the data have been read, before anything is written.
     """
 
     overwrite: bool = False
@@ -67,7 +65,6 @@ class RunOptions:
     shard: tuple[int, int] = (1, 1)
     merge: tuple[Path, ...] = ()
     keep: bool = False
-    on_begin: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,6 @@ def run_benchmark(
         begin()
     if options.keep:
         header["folds"] = hash_text(fold.sha256() for fold in shared.folds.values())[:16]
-    if options.on_begin is not None:
-        options.on_begin()
     with RecordStore.open(out, header, overwrite=options.overwrite) as store:
         _keep_spec(spec, plugins, out)
         for other in options.merge:

@@ -7,7 +7,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xtalshift.errors import ContractError
-from xtalshift.featurize import CompositionFeaturizer, Featurizer
+from xtalshift.featurize import CompositionFeaturizer, Featurizer, Features
 from xtalshift.splits import (
     FamilySplit,
     Fold,
@@ -177,10 +177,10 @@ class _Lengths(Featurizer):
             values[0] = 0.0
         if self.fault == "refuses" and len(X):
             reasons[0] = "no"
-        return values, reasons
+        return Features(values, tuple(self.get_feature_names_out()), reasons)
 
     def transform(self, X):
-        return self.featurize(X)[0] if self.fault == "accepts" else super().transform(X)
+        return self.featurize(X).values if self.fault == "accepts" else super().transform(X)
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from xtalshift.model.dataset import groups_of, load_rows, targets_of
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.data import MaterialsTable
+from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import CALRegressor, IRNetRegressor, LightGBMRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer, CompositionSource
+from xtalshift.model.inputs import read_inputs
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, RandomSplit
 
@@ -86,13 +85,13 @@ def build(variant: str, seed: int, changes: dict[str, Any]) -> Any:
     return CALRegressor(settings={**VARIANTS.get(variant, {}), **changes}, **network)
 
 
-def read_table(table: str) -> tuple[MaterialsTable, NDArray[np.float64]]:
+def read_table(table: str) -> tuple[Dataset, NDArray[np.float64]]:
     """Return all clean rows of a table and their features."""
     folder = os.environ.get("XTALSHIFT_DATA")
     path = Path(folder or "", "composition", f"{table}.parquet")
     data = DataConfig(dataset=str(path) if folder and path.exists() else table)
-    materials, _, X = load_rows(data)
-    return materials, X
+    inputs = read_inputs(data)
+    return inputs.data, inputs.X
 
 
 def load(table: str, rows: int) -> dict[str, Any]:
@@ -100,12 +99,12 @@ def load(table: str, rows: int) -> dict[str, Any]:
     materials, X = read_table(table)
     chosen = np.random.default_rng(0).permutation(len(X))[:rows]
     materials, X = materials.take(chosen), X[chosen]
-    y, groups = targets_of(materials), groups_of(materials)
+    y, groups = materials.y, materials.groups
     return {
         "X": X,
         "y": y,
         "groups": groups,
-        "origin": CompositionSource(parse_formulas(groups.tolist())[0], CompositionFeaturizer()),
+        "origin": CompositionSource(materials.materials.compositions, CompositionFeaturizer()),
         "covariate": CovariateSplit(0.1).held_out(X, y, groups),
         "family": FamilySplit("F").held_out(X, y, groups),
     }

@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from xtalshift.model.dataset import groups_of, load_rows, targets_of
 
 from xtalshift.acquisition.acquisition_rules import (
     Aim,
@@ -45,6 +44,7 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.metrics import paired_test
+from xtalshift.model.inputs import read_inputs
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import FamilySplit, PriorSplit
 
@@ -81,11 +81,11 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
     folder = os.environ.get("XTALSHIFT_DATA")
     path = Path(folder or "", "composition", f"{options.dataset}.parquet")
     dataset = str(path) if folder and path.exists() else options.dataset
-    table, _, X = load_rows(DataConfig(dataset=dataset, target=options.target))
-    groups = groups_of(table)
+    inputs = read_inputs(DataConfig(dataset=dataset, target=options.target))
+    groups = inputs.data.groups
     first = np.unique(groups, return_index=True)[1]  # one row per formula
     rows = np.random.default_rng(0).permutation(first)[: options.sample]
-    X, y, groups = X[rows], targets_of(table)[rows], groups[rows]
+    X, y, groups = inputs.X[rows], inputs.data.y[rows], groups[rows]
     return {
         "X": X,
         "points": FeatureScaler().fit(X).transform(X),

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from xtalshift.model.dataset import groups_of, targets_of
 
 from ablation import read_table
 from xtalshift.estimators import IRNetRegressor, LightGBMRegressor, RidgeRegressor
@@ -55,7 +54,7 @@ class Rows:
 def load(table: str) -> Rows:
     """Return all clean rows of a table."""
     materials, X = read_table(table)
-    return Rows(X, targets_of(materials), groups_of(materials))
+    return Rows(X, materials.y, materials.groups)
 
 
 def run_seed(source: Rows, target: Rows, seed: int, options: argparse.Namespace) -> list[dict]:

@@ -33,16 +33,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
-from xtalshift.model.dataset import groups_of, targets_of
 
 from ablation import read_table
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.estimators import Regressor
-from xtalshift.methods import build_method
-from xtalshift.methods.registry import MethodSettings
+from xtalshift.methods import MethodSettings, build_method
 from xtalshift.metrics import interval_scores
-from xtalshift.model.intervals import calibrate, interval, join_scores, score_rows
+from xtalshift.model.intervals import calibrate_regressor, interval, join_scores, score_rows
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, KFoldSplit, PriorSplit, RandomSplit
 from xtalshift.splits.feature_space import embed
@@ -124,7 +122,7 @@ def run(
     model.fit(X[fitted], y[fitted], groups=groups[fitted])
     rows = np.random.default_rng(derive_seed(seed, "rows")).permutation(np.flatnonzero(test))
     judge = Judge(model, X[rows], y[rows], options.level)
-    plain = calibrate(model, X[held], y[held], families=families[held])
+    plain = calibrate_regressor(model, X[held], y[held], families=families[held])
     judge.note("plain", plain)
     judge.note("family", plain, families=families[rows])
     if shift not in {"random", "prior"}:
@@ -138,7 +136,7 @@ def run(
             )
     if shift != "random":
         labels, rest = np.arange(LABELS), np.arange(LABELS, len(rows))
-        known = calibrate(model, X[rows[labels]], y[rows[labels]], origin="target")
+        known = calibrate_regressor(model, X[rows[labels]], y[rows[labels]], origin="target")
         judge.note("128 labels", known, rest)
         if options.method == "lightgbm":
             judge.records += adapted(model, (X, y, groups), fitted, rows, options.level, seed)
@@ -200,7 +198,7 @@ def main() -> None:
             continue
         materials, X = read_table(name)
         rows = np.sort(np.random.default_rng(0).permutation(len(X))[: options.rows])
-        table = X[rows], targets_of(materials)[rows], groups_of(materials)[rows]
+        table = X[rows], materials.y[rows], materials.groups[rows]
         for shift, seed in wanted:
             with options.out.open("a") as stream:
                 for record in run(table, shift, seed, options):

@@ -26,15 +26,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
-from xtalshift.model.dataset import load_rows
 
-from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.neighbour_index import NeighbourIndex
 from xtalshift.domain.ood_score import Novelty
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.progress import NO_PROGRESS
+from xtalshift.model.inputs import read_inputs
 from xtalshift.splits.feature_space import cluster_points, locate_formulas
 from xtalshift.splits.splitter import Rows
 
@@ -84,11 +82,11 @@ def _load(name: str, n_rows: int) -> tuple[np.ndarray, ...]:
     folder = Path(os.environ.get("XTALSHIFT_DATA", ".")) / "composition"
     place = TABLES[name]
     dataset = str(folder / place) if place.endswith(".parquet") else place
-    table, _, X = load_rows(DataConfig(dataset=dataset), NO_PROGRESS)
-    rows = np.sort(np.random.default_rng(0).permutation(len(table))[:n_rows])
-    formulas = np.asarray(table.groups, dtype=str)[rows]
-    fractions = parse_formulas(formulas.tolist())[0].element_fractions()
-    return X[rows], np.asarray(table.targets)[rows], formulas, fractions
+    inputs = read_inputs(DataConfig(dataset=dataset))
+    rows = np.sort(np.random.default_rng(0).permutation(len(inputs.data))[:n_rows])
+    data = inputs.data.take(rows)
+    fractions = data.materials.compositions.element_fractions()
+    return inputs.X[rows], data.y, data.groups.astype(str), fractions
 
 
 def _groups(

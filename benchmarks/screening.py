@@ -56,23 +56,22 @@ def write_formulas(path: Path, n: int) -> None:
 
 def train(folder: Path, rows: int, epochs: int) -> None:
     """Train and save the model."""
-    from xtalshift.chem.compositions import parse_formulas
-    from xtalshift.data import read_table
+    from xtalshift.data import clean_table, read_table
     from xtalshift.estimators.irnet import IRNetRegressor
-    from xtalshift.model import FormulaRegressor, save_model
+    from xtalshift.model import calibrate, draw_rows, fit
     from xtalshift.splits import RandomSplit
+    from xtalshift.uncertainty.settings import IntervalConfig
 
-    table = read_table("ricci_seebeck")
-    formulas, targets = np.asarray(table.formulas, dtype=object), np.asarray(table.targets)
-    groups = parse_formulas(formulas.tolist())[0].reduced_formulas()
-    split = RandomSplit(CALIBRATION_ROWS / len(targets), random_state=0)
-    held = split.held_out(targets[:, None], targets, groups)
+    data = clean_table(read_table("ricci_seebeck"), duplicates="keep")
+    split = RandomSplit(CALIBRATION_ROWS / len(data), random_state=0)
+    held = split.held_out(data.y[:, None], data.y, data.groups)
     fitted = np.flatnonzero(~held)[:rows]
     regressor = IRNetRegressor("irnet-cpu", epochs=epochs, random_state=0)
-    model = FormulaRegressor(regressor).fit(formulas[fitted].tolist(), targets[fitted])
-    model.conformalize(formulas[held].tolist(), targets[held])
+    rows_of = draw_rows(data.groups, within=fitted)
+    model = fit(data, regressor, rows=rows_of, intervals=IntervalConfig(method="none"))
+    model = calibrate(model, data.take(held), origin="held-out")
     print(f"model of {len(fitted):,} rows, intervals of {held.sum():,}")
-    save_model(model, folder)
+    model.save(folder)
 
 
 def profile(model: Path, source: Path) -> None:
@@ -99,12 +98,12 @@ def profile(model: Path, source: Path) -> None:
             seconds.append(time.process_time() - begin)
         return min(seconds) / n * 1e6
 
-    fitted = screener.forecaster.model
-    regressor, domain, calibration = fitted.regressor_, fitted.domain_, fitted.calibration_
+    fitted = screener.predictor.model
+    regressor, domain, calibration = fitted.regressor, fitted.domain, fitted.calibration
     table, frame = block.parse("formula", ())
     formulas = frame["formula"].tolist()
     compositions, _, _ = parse_formulas(formulas)
-    features, _ = fitted.featurizer().featurize(compositions)
+    features = fitted.featurizer.featurize(compositions).values
     scored = score_rows(regressor, features, calibration.kind)
     columns = screener.predict(frame, block)
     for name, values in columns.items():
@@ -116,7 +115,7 @@ def profile(model: Path, source: Path) -> None:
         ),
         "decode": lambda: block.parse("formula", ()),
         "parse": lambda: parse_formulas(formulas),
-        "features": lambda: fitted.featurizer().featurize(compositions),
+        "features": lambda: fitted.featurizer.featurize(compositions),
         "n_clipped": lambda: regressor.n_clipped(features),
         "network": lambda: score_rows(regressor, features, calibration.kind),
         "two intervals": lambda: [interval(scored, calibration, p) for p in (0.68, 0.9)],
@@ -137,15 +136,14 @@ def recall(model: Path, source: Path, n: int = 20_000) -> None:
     import pyarrow.csv
     from sklearn.metrics import pairwise_distances_argmin_min
 
-    from xtalshift.chem.compositions import parse_formulas
     from xtalshift.model import load_model
 
     column = pyarrow.csv.read_csv(source)["formula"]
     rows = np.unique(np.linspace(0, len(column) - 1, n).astype(np.int64))
     fitted = load_model(model)
-    features, _ = fitted.featurizer().featurize(parse_formulas(column.take(rows).to_pylist())[0])
-    found = fitted.domain_.assess(features)
-    reference = fitted.domain_.novelty_.reference
+    features = fitted.features_of(column.take(rows).to_pylist())
+    found = fitted.domain.assess(features)
+    reference = fitted.domain.novelty_.reference
     points = reference.index.unsorted()
     exact, _ = pairwise_distances_argmin_min(reference.scaler.transform(features), points)
     print(

@@ -110,7 +110,7 @@ def _once(place: Path, measure: Any) -> dict[str, Any]:
 def _floor(options: argparse.Namespace) -> dict[str, Any]:
     code = (
         "import sys; from xtalshift.jobs.split import prepare_rows, read_rows;"
-        "from xtalshift.jobs.run.spec import DataConfig;"
+        "from xtalshift.data.settings import DataConfig;"
         "data = DataConfig(dataset=sys.argv[1], target=sys.argv[2] or None);"
         "prepare_rows(read_rows(data, need_target=False), data, {'X'})"
     )

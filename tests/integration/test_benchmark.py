@@ -88,7 +88,7 @@ def numbers(folder: Path) -> dict[str, dict[str, object]]:
     """Return the records without what differs between two runs."""
     _, records = read_records(folder / "records.jsonl")
     return {
-        key: {name: value for name, value in record.items() if name not in MACHINE}
+        key: {name: value for name, value in record.to_plain().items() if name not in MACHINE}
         for key, record in records.items()
     }
 
@@ -143,8 +143,8 @@ def test_everything_from_spec_to_report(make_spec, tmp_path, xtalshift):
     held = {path.name for path in (tmp_path / "r").iterdir()}
     assert held >= {"records.jsonl", "summary.json", "benchmark.toml", "audit.json", "report.html"}
     _, records = read_records(tmp_path / "r" / "records.jsonl")
-    failed = [record for record in records.values() if record["status"] == "failed"]
-    assert 'raise RuntimeError("no such luck")' in failed[0]["traceback"]
+    failed = [record for record in records.values() if not record.ok]
+    assert 'raise RuntimeError("no such luck")' in failed[0].traceback
     # again: nothing is repeated, not even what failed
     before = (tmp_path / "r" / "records.jsonl").read_bytes()
     again = xtalshift("benchmark", spec, "--out", tmp_path / "r", "--resume")
@@ -190,7 +190,7 @@ def test_ctrl_c_leaves_the_summary_of_what_is_done(make_spec, tmp_path, xtalshif
     def add_two(self, record):
         if len(added) == 2:
             raise KeyboardInterrupt
-        added.append(record["id"])
+        added.append(record.id)
         add(self, record)
 
     monkeypatch.setattr(RecordStore, "add", add_two)

@@ -7,7 +7,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xtalshift.errors import ContractError
-from xtalshift.featurize import CompositionFeaturizer, Featurizer, Features
+from xtalshift.featurize import CompositionFeaturizer, Features, Featurizer
 from xtalshift.splits import (
     FamilySplit,
     Fold,

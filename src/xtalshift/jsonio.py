@@ -10,7 +10,10 @@ from typing import Any
 
 from xtalshift.errors import DataError
 
-__all__ = ["finite", "read_json", "write_json"]
+__all__ = ["Plain", "finite", "read_json", "write_json"]
+
+Plain = dict[str, Any]
+"""An object as JSON holds it."""
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -9,7 +9,8 @@ import platform
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+
+from xtalshift.jsonio import Plain
 
 __all__ = ["collect_provenance", "hash_text", "peak_memory_mib"]
 
@@ -24,7 +25,7 @@ _PACKAGES = (
 )
 
 
-def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> dict[str, Any]:
+def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> Plain:
     """Describe this process and machine.
 
     Parameters

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.benchmark.records import TaskRecord
+from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from xtalshift.benchmark.prepare import Table
 from xtalshift.benchmark.problem import FoldRows, Shared
-from xtalshift.benchmark.records import Plain
-from xtalshift.jsonio import write_json
+from xtalshift.jsonio import Plain, write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
 from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.aggregate import Key, Runs, label_of
-from xtalshift.benchmark.records import Plain
+from xtalshift.jsonio import Plain
 from xtalshift.metrics import (
     average_ranks,
     cliques,

@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.records import Plain, Role
+from xtalshift.benchmark.records import Role
 from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
+from xtalshift.jsonio import Plain
 
 __all__ = ["JOINT", "FoldRows", "Problem", "Shared", "TestRows"]
 

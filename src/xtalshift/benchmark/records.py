@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
+from xtalshift.jsonio import Plain
+
 __all__ = [
     "COVERAGE_COLUMNS",
     "HISTORY_FILE",
@@ -17,7 +19,6 @@ __all__ = [
     "SUMMARY_FILE",
     "SUMMARY_VERSION",
     "TRUST_COLUMNS",
-    "Plain",
     "Role",
     "Score",
     "TaskRecord",
@@ -40,8 +41,6 @@ TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domai
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
 Role = Literal["id", "ood", "pool"]
-Plain = dict[str, Any]
-"""Values as JSON holds them."""
 
 
 @dataclass(frozen=True)

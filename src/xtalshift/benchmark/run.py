@@ -17,14 +17,14 @@ from xtalshift.benchmark.fit_task import find_domains
 from xtalshift.benchmark.plugins import load_plugins, read_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import SUMMARY_FILE, Plain, TaskRecord
+from xtalshift.benchmark.records import SUMMARY_FILE, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
 from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.errors import ConfigError
-from xtalshift.jsonio import write_json
+from xtalshift.jsonio import Plain, write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress

@@ -12,9 +12,9 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from xtalshift.benchmark.records import Plain, TaskRecord
+from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.jsonio import finite
+from xtalshift.jsonio import Plain, finite
 
 __all__ = ["RECORDS_FILE", "RecordStore", "read_records"]
 

@@ -9,8 +9,9 @@ import numpy as np
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import KIND, SUMMARY_VERSION, Plain, TaskRecord
+from xtalshift.benchmark.records import KIND, SUMMARY_VERSION, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
 
 __all__ = ["rank_so_far", "summarise"]

@@ -15,11 +15,11 @@ from sklearn.base import BaseEstimator
 
 from xtalshift.benchmark.plugins import PLUGIN_PREFIX
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import Plain
 from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.composition import Blocks
+from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device
 

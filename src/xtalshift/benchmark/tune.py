@@ -9,9 +9,9 @@ import numpy as np
 
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.problem import FoldRows, Problem
-from xtalshift.benchmark.records import Plain
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.errors import ConfigError
+from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
 from xtalshift.seeding import derive_seed
 

@@ -24,6 +24,7 @@ from xtalshift.data.files import (
 )
 from xtalshift.data.numbers import BLANKS, parse_numbers
 from xtalshift.errors import DataError
+from xtalshift.jsonio import Plain
 
 __all__ = [
     "csv_chunks",
@@ -183,7 +184,7 @@ def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
             raise DataError("it has no rows")
 
 
-def json_line(number: int, line: str) -> dict[str, Any]:
+def json_line(number: int, line: str) -> Plain:
     """Return one line of JSON lines as a row; `number` is for the message."""
     try:
         row = json.loads(line, object_hook=_collapse)
@@ -215,7 +216,7 @@ def _json_frame(path: Path) -> pd.DataFrame:
     raise DataError("its JSON is no table; expected a list of rows or an object of columns")
 
 
-def _collapse(node: dict[str, Any]) -> Any:
+def _collapse(node: Plain) -> Any:
     """Turn a pymatgen structure or composition into formula text while the JSON is parsed."""
     kind = node.get("@class")
     if kind in {"Structure", "Composition"}:

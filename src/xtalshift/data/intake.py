@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from xtalshift.jsonio import Plain
 
 __all__ = ["CleaningReport", "Example", "Finding"]
 
@@ -93,7 +94,7 @@ class CleaningReport:
             "predictions cannot be negative, and read the errors of zero and non-zero rows apart."
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """Return plain values, ready for JSON."""
         return {
             **asdict(self),

@@ -16,7 +16,6 @@ from xtalshift.benchmark.records import (
     PREDICTIONS_FILE,
     RESULTS_FILE,
     SCHEMA_VERSION,
-    Plain,
     TaskRecord,
 )
 from xtalshift.benchmark.run import BenchmarkRun, RunOptions, run_benchmark
@@ -25,7 +24,7 @@ from xtalshift.benchmark.store import RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
-from xtalshift.jsonio import read_json, write_json
+from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.methods import MethodSettings
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress

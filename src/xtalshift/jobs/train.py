@@ -122,7 +122,9 @@ def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -
     folds = [one for found in schemes.values() for one in found]
     if not 0 <= fold < len(folds):
         raise SplitError(
-            f"{split} has {len(folds)} folds, numbered from 0; there is no fold {fold}"
+            f"{split} has no fold {fold}; its folds are 0 to {len(folds) - 1}"
+            if len(folds) > 1
+            else f"{split} has no fold {fold}; its only fold is 0"
         )
     parts = folds[fold]
     if len(parts.val):

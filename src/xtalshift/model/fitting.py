@@ -163,18 +163,17 @@ def fit(
         checkpoint=checkpoint,
         **_target_access(method, data, X, rows, scale),
     )
-    model = FittedModel(
+    names = (*map(str, featurizer.get_feature_names_out()), *data.materials.extra_names)
+    if domain is True:
+        domain = find_domain(data, X, rows, names, seed)
+    return FittedModel(
         featurizer,
         scale,
         regressor,
         _card(data, method, regressor),
         _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, progress),
+        domain or None,
     )
-    if domain is True:
-        domain = find_domain(data, X, rows, model.feature_names, seed)
-    if isinstance(domain, ApplicabilityDomain):
-        model = FittedModel(featurizer, scale, regressor, model.card, model.calibration, domain)
-    return model
 
 
 def draw_rows(

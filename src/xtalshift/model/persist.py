@@ -19,6 +19,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jsonio import Plain
 from xtalshift.model.card import ModelCard
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import target_scale
@@ -64,7 +65,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     if domain is not None:
         state |= domain.get_state()
     arrays = save(state)
-    description: dict[str, Any] = {
+    description: Plain = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
@@ -187,7 +188,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     return model
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> Plain:
     path = folder / MODEL_FILE
     if not folder.is_dir() or not path.exists():
         raise ModelFormatError(
@@ -220,11 +221,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _hash_description(description: dict[str, Any]) -> str:
+def _hash_description(description: Plain) -> str:
     return hash_text([json.dumps(description, sort_keys=True)])
 
 
-def _plain(regressor: Regressor) -> dict[str, Any]:
+def _plain(regressor: Regressor) -> Plain:
     """Return the parameters as JSON values; what belongs to the machine is not."""
     parameters = regressor.get_params(deep=False)
     if not isinstance(parameters["random_state"], int | np.integer):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.jsonio import read_json, write_json
+from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -79,7 +79,7 @@ class Header:
         versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
         return cls(digest.hexdigest(), inputs, settings, versions)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """Return plain values."""
         inputs = [
             {key: value for key, value in asdict(one).items() if value is not None}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, field_validator
 
 from xtalshift._version import __version__
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
+from xtalshift.jsonio import Plain
 from xtalshift.splits import SPLITTERS
 
 __all__ = ["SplitRecord", "SplitSpec"]
@@ -45,9 +46,9 @@ class SplitSpec(Settings):
 
     data: DataConfig = DataConfig()
     scheme: str = "random"
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Plain = Field(default_factory=dict)
     inner: str | None = None
-    inner_params: dict[str, Any] = Field(default_factory=dict)
+    inner_params: Plain = Field(default_factory=dict)
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     budgets: tuple[int, ...] = ()
     thin: float | None = Field(default=None, gt=0, le=1)
@@ -89,13 +90,13 @@ class SplitRecord:
         whole = bool(spec.params.get("whole_formulas", SPLITTERS[spec.scheme].whole_formulas))
         return cls(spec, whole, notes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """Return plain values for JSON, as `from_dict` reads them."""
         more = {"version": self.version, "whole_formulas": self.whole_formulas}
         return {**more, **self.spec.to_dict(), "notes": self.notes}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Plain) -> Self:
         """Restore what `to_dict` returned."""
         settings = {key: value for key, value in values.items() if key in SplitSpec.model_fields}
         return cls(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from xtalshift.config import Settings
-from xtalshift.jsonio import finite
+from xtalshift.jsonio import Plain, finite
 
 __all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find", "label"]
 
@@ -202,9 +202,9 @@ class SplitAudit:
         errors = [fold.dummy_mae for fold in self.folds if fold.dummy_mae is not None]
         return float(np.mean(errors)) if errors else None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """Return plain values for JSON; numbers that are not finite become None."""
-        values: dict[str, Any] = finite(
+        values: Plain = finite(
             {
                 "schema_version": 1,
                 "name": self.name,

@@ -24,12 +24,12 @@ lint: install
 	$(BIN)/codespell src tests docs benchmarks examples README.md CHANGELOG.md CONTRIBUTING.md
 
 test: lint
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" -n auto --dist loadfile
 
 # The newest versions of all requirements, and the lowest ones that pyproject.toml admits, each in an
 # environment of its own. PyTorch stays at the pinned version: other builds are gigabytes.
 test-newest test-oldest: test-%: .venv-%/.installed
-	.venv-$*/bin/pytest -m "not long"
+	.venv-$*/bin/pytest -m "not long" -n auto --dist loadfile
 
 .venv-newest/.installed .venv-oldest/.installed: .venv-%/.installed: pyproject.toml tools/lowest_versions.py
 	$(PYTHON) -m venv --clear .venv-$*

@@ -1,7 +1,7 @@
 """Print constraints for the lowest versions that ``pyproject.toml`` admits (``make test-oldest``).
 
-Every lower bound ``name>=version`` of the package and of its optional features becomes
-``name==version``. The tools of the tests (extras ``test`` and ``dev``) and PyTorch are left out.
+Every lower bound ``name>=version`` of the package and of its extras becomes ``name==version``,
+except those of the extra ``dev``, which the tests do not need, and that of PyTorch.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
-NOT_TESTED = {"test", "dev"}
-
-
 def lowest_versions() -> list[str]:
     """Return one pin per requirement that states a lower bound."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     requirements = list(project["dependencies"])
     for name, extra in project["optional-dependencies"].items():
-        requirements += extra if name not in NOT_TESTED else []
+        requirements += extra if name != "dev" else []
     found = (re.match(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in requirements)
     return [f"{one[1]}=={one[2]}" for one in found if one and one[1] != "torch"]
 

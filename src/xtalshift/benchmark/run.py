@@ -29,7 +29,7 @@ from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.progress import Task as ProgressTask
-from xtalshift.provenance import collect_provenance
+from xtalshift.provenance import collect_provenance, hash_text
 
 __all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
 
@@ -56,6 +56,7 @@ class RunOptions:
         Folders of other stores, whose records are taken over first.
     keep : bool
         Whether each task leaves its predictions, its model and its training history in ``tasks/``.
+        Folds with other rows are then another benchmark.
     """
 
     overwrite: bool = False
@@ -144,6 +145,8 @@ def run_benchmark(
     }
     if begin is not None:
         begin()
+    if options.keep:
+        header["folds"] = hash_text(fold.sha256() for fold in shared.folds.values())[:16]
     with RecordStore.open(out, header, overwrite=options.overwrite) as store:
         _keep_spec(spec, plugins, out)
         for other in options.merge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from xtalshift.data.writers import open_writer, refuse_input
 
 __all__ = ["featurize_command"]
 
-ROW_GROUP = 3  # pieces of features that are written together
+ROW_GROUP = 2  # pieces of features that are written together
 
 
 def featurize_command(
@@ -35,29 +35,33 @@ def featurize_command(
     from concurrent.futures import Future, ThreadPoolExecutor
     from itertools import islice
 
-    import pyarrow as pa
-
-    from xtalshift.jobs.featurize import FeaturizeSettings, iter_feature_tables
+    from xtalshift.jobs.featurize import FeaturizeSettings, feature_table, iter_features
 
     settings = FeaturizeSettings(features, impute, hydrates, formula_col, strict)  # type: ignore[arg-type]
     refuse_input(source, out)
+    pieces = iter_features(source, settings)
     rows = bad = columns = 0
-    pieces = iter_feature_tables(source, settings)
     with (
         open_writer(out) as writer,
         make_progress().task("featurize", None) as task,
         ThreadPoolExecutor(1) as thread,  # writes while the next rows are computed
     ):
+
+        def write(group: list[Any]) -> None:
+            import pyarrow as pa
+
+            writer.write(pa.concat_tables([feature_table(*piece) for piece in group]))
+
         written: Future[None] | None = None
         while group := list(islice(pieces, ROW_GROUP)):
-            table = pa.concat_tables(group)
             if written:
                 written.result()
-            written = thread.submit(writer.write, table)
-            rows += table.num_rows
-            bad += table["status"].to_pylist().count("error")
-            columns = table.num_columns - 3
-            task.advance(table.num_rows)
+            written = thread.submit(write, group)
+            for formulas, found in group:
+                rows += len(formulas)
+                bad += int((found.reasons != "").sum())
+                columns = len(found.names)
+                task.advance(len(formulas))
         if written:
             written.result()
     typer.echo(f"{rows:,} rows, {columns} features, {bad:,} rows with an error: {out}")

@@ -71,10 +71,10 @@ def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:
     names = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(header)]
     place, width = names.index(find_formula_column(names, formula_col)), len(names)
     for row in rows:
-        if row == [_END]:
-            return
-        if len(row) == width > 1:
+        if len(row) == width and row[0] != _END and not row[0].isspace():
             yield row[place]
+        elif row == [_END]:
+            return
         elif any(row[width:]):
             raise DataError(
                 f"line {rows.line_num} has {len(row)} cells, more than the {width} of the header"

@@ -113,7 +113,7 @@ class FrameWriter:
         DataError
             If a column changes its type between pieces (Parquet only), or the disk is full.
         """
-        import pyarrow as pa
+        import pyarrow as pa  # here and below in the thread that writes
 
         try:
             if self._parquet:
@@ -151,7 +151,6 @@ class FrameWriter:
                 self._sink = pq.ParquetWriter(
                     self._path,
                     pa.schema(fields, table.schema.metadata),
-                    compression="zstd",
                     use_dictionary=_repeating(table),
                 )
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError) as error:

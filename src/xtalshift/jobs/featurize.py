@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.formula_texts import iter_formulas
 from xtalshift.errors import FormulaError
 from xtalshift.featurize.composition import CHUNK_ROWS, Blocks, composition_features
+from xtalshift.featurize.features import Features
 
-__all__ = ["FeaturizeSettings", "iter_feature_tables"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FeaturizeSettings", "feature_table", "iter_features"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class FeaturizeSettings:
     strict: bool = False
 
 
-def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[pa.Table]:
+def iter_features(
+    source: Path, settings: FeaturizeSettings
+) -> Iterator[tuple[list[str], Features]]:
     """Compute the features of a file, piece by piece in the order of its rows.
 
     Parameters
@@ -51,9 +57,10 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
 
     Yields
     ------
-    pyarrow.Table
-        ``formula`` as written, one column per feature (null if missing), ``status`` (``ok`` or
-        ``error``) and ``reason``; at least one table.
+    formulas : list of str, length n
+        As written.
+    features : Features
+        n rows; the columns of the values are contiguous.
 
     Raises
     ------
@@ -73,35 +80,50 @@ def iter_feature_tables(source: Path, settings: FeaturizeSettings) -> Iterator[p
             hydrates=settings.hydrates,
             order="F",
         )
-        bad = features.reasons != ""
-        if settings.strict and bad.any():
-            row = int(bad.argmax())
-            raise FormulaError(f"row {first + row}: {features.reasons[row]}")
-        columns = [
-            _texts(formulas),
-            *map(_numbers, features.values.T),
-            _texts(np.where(bad, "error", "ok").tolist()),
-            _texts(features.reasons.tolist()),
-        ]
-        names = ["formula", *features.names, "status", "reason"]
-        yield pa.Table.from_arrays(columns, names)
+        bad = np.flatnonzero(features.reasons != "")
+        if settings.strict and bad.size:
+            raise FormulaError(f"row {first + bad[0]}: {features.reasons[bad[0]]}")
+        yield formulas, features
         first += len(formulas)
 
 
-# Arrays from buffers: pyarrow.array imports pandas, which takes as long as 100,000 formulas.
+def feature_table(formulas: list[str], features: Features) -> pa.Table:
+    """Return the table of some rows.
 
+    Parameters
+    ----------
+    formulas, features
+        As `iter_features` yields them.
 
-def _numbers(values: NDArray[np.float64]) -> pa.Array:
-    """Return a column of numbers; NaN is null."""
-    known = ~np.isnan(values)
-    valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
-    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
+    Returns
+    -------
+    pyarrow.Table
+        ``formula``, one column per feature (null if missing), ``status`` (``ok`` or ``error``) and
+        ``reason``.
+    """
+    import pyarrow as pa  # in the thread that writes
 
+    # from buffers, because pyarrow.array imports pandas, which takes longer than all this
+    def numbers(values: NDArray[np.float64]) -> pa.Array:
+        known = ~np.isnan(values)
+        valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+        return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
-def _texts(texts: list[str]) -> pa.Array:
-    """Return a column of texts; a lone surrogate, which UTF-8 lacks, becomes ``?``."""
-    joined = "".join(texts)
-    cells = texts if joined.isascii() else [text.encode("utf-8", "replace") for text in texts]
-    starts = np.cumsum([0, *map(len, cells)], dtype=np.int32)
-    data = joined.encode("utf-8", "replace")
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(starts), pa.py_buffer(data))
+    def text(cells: list[str]) -> pa.Array:
+        joined = "".join(cells)
+        # a lone surrogate, which UTF-8 lacks, becomes "?"
+        encoded = cells if joined.isascii() else [cell.encode("utf-8", "replace") for cell in cells]
+        starts = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+        data = joined.encode("utf-8", "replace")
+        return pa.StringArray.from_buffers(len(cells), pa.py_buffer(starts), pa.py_buffer(data))
+
+    status = np.where(features.reasons == "", "ok", "error").tolist()
+    return pa.Table.from_arrays(
+        [
+            text(formulas),
+            *map(numbers, features.values.T),
+            text(status),
+            text(features.reasons.tolist()),
+        ],
+        ["formula", *features.names, "status", "reason"],
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from xtalshift.data import read_frame
@@ -72,3 +74,22 @@ def test_unknown_types_and_places(tmp_path):
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(DataError, match="is a folder"):
         write_frame(FRAME, tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_arrow_tables_are_written_like_frames(suffix, tmp_path):
+    paths = [tmp_path / f"{name}.{suffix}" for name in ("frame", "table")]
+    write_frame(FRAME, paths[0])
+    with open_writer(paths[1]) as writer:
+        writer.write(pa.Table.from_pandas(FRAME[:1]))
+        writer.write(pa.Table.from_pandas(FRAME[1:]))
+    pd.testing.assert_frame_equal(*map(read_frame, paths))
+
+
+def test_only_columns_that_share_values_get_a_dictionary(tmp_path):
+    rows = range(300)
+    frame = pd.DataFrame({"same": [row % 7 for row in rows], "own": rows, "nested": [[1]] * 300})
+    write_frame(frame, tmp_path / "t.parquet")
+    group = pq.read_metadata(tmp_path / "t.parquet").row_group(0)
+    found = [group.column(place).has_dictionary_page for place in range(3)]
+    assert found == [True, False, False]

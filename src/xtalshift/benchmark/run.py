@@ -272,6 +272,7 @@ class _TrainingBars:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bars: dict[tuple[str, str], _Bar] = {}
+        self._said: set[str] = set()  # several tasks may say the same
 
     def __enter__(self) -> Self:
         return self
@@ -282,7 +283,8 @@ class _TrainingBars:
 
     def show(self, task: Task, event: ProgressEvent) -> None:
         """Show the state that a task sent."""
-        if event.text:
+        if event.text and event.text not in self._said:
+            self._said.add(event.text)
             self._progress.say(event.text)
         if not event.name:
             return

@@ -16,9 +16,10 @@ from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.jsonio import Plain, finite
 
-__all__ = ["RECORDS_FILE", "RecordStore", "read_records"]
+__all__ = ["LOCK_FILE", "RECORDS_FILE", "RecordStore", "read_records"]
 
 RECORDS_FILE = "records.jsonl"
+LOCK_FILE = ".lock"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 2
 
@@ -70,7 +71,7 @@ class RecordStore:
         header = json.loads(json.dumps({"kind": KIND, "schema_version": SCHEMA_VERSION, **header}))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / ".lock", timeout=0)
+            lock = FileLock(folder / LOCK_FILE, timeout=0)
             lock.acquire()
         except Timeout as error:
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from xtalshift.benchmark.records import (
 )
 from xtalshift.benchmark.run import BenchmarkRun, RunOptions, run_benchmark
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
-from xtalshift.benchmark.store import RECORDS_FILE
+from xtalshift.benchmark.store import LOCK_FILE, RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
@@ -90,6 +90,9 @@ def run(
         begin=partial(_begin_folder, out, config, replaced),
         progress=progress,
     )
+    order = {name: number for number, name in enumerate(config.methods)}
+    records = sorted(done.records, key=lambda record: (record.seed, order[record.name]))
+    done = replace(done, records=tuple(records))
     results = _results(config, done, out)
     frames = [
         pd.read_parquet(task_folder(out, record.id) / PREDICTIONS_FILE)
@@ -178,12 +181,14 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
         If the folder holds another run or other files.
     """
     held = {item.name for item in out.iterdir()} if out.is_dir() else set()
-    ours = CONFIG_FILE in held and RECORDS_FILE in held
+    # one that was killed before its first record has its settings only
+    ours = CONFIG_FILE in held and (RECORDS_FILE in held or held <= {CONFIG_FILE, LOCK_FILE})
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
-        if changed := _differences(
-            RunConfig.from_toml(out / CONFIG_FILE).to_dict(), config.to_dict()
-        ):
+        before = RunConfig.from_toml(out / CONFIG_FILE)
+        # the number of workers changes no result
+        settings = [one.model_copy(update={"threads": 0}).to_dict() for one in (before, config)]
+        if changed := _differences(*settings):
             raise ConfigError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
                 "--out, or give --overwrite to replace it"

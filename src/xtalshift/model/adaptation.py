@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from xtalshift._version import __version__
+from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.model.fitted import FittedModel
@@ -46,7 +47,8 @@ def adapt(
     model : FittedModel
         A fitted network.
     labels : Dataset
-        Materials of the target domain; only the ``unlabelled-cal`` methods do without targets.
+        Materials of the target domain; only the ``unlabelled-cal`` methods do without targets. A
+        data set as read is cleaned first, as by `fit`.
     source : Dataset, optional
         Labelled source rows to replay, so that what was learned from them is not forgotten.
     method, settings
@@ -71,6 +73,10 @@ def adapt(
     from xtalshift.estimators.adaptation import TargetedCALRegressor
     from xtalshift.estimators.network import NetworkRegressor
 
+    if labels.intake is None and labels.targets is not None:
+        labels = clean_table(labels)
+    if source is not None and source.intake is None:
+        source = clean_table(source)
     start = model.regressor
     if not isinstance(start, NetworkRegressor):
         raise ConfigError(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.errors import LeakageError
 from xtalshift.model.fitted import FittedModel
@@ -30,7 +31,7 @@ def calibrate(
         It stays as it is.
     labels : Dataset
         At least 10 materials, none of them a training material. Intervals then hold for materials
-        that these are a random sample of.
+        that these are a random sample of. A data set as read is cleaned first, as by `fit`.
     kind : {"absolute", "normalised", "quantile"}, optional
         Kind of the conformity scores; by default what the regressor supports, see
         `xtalshift.model.intervals.calibrate_regressor`.
@@ -48,6 +49,8 @@ def calibrate(
     ConfigError
         If the regressor cannot have scores of this kind.
     """
+    if labels.intake is None:
+        labels = clean_table(labels)
     X = model.features_of(labels.materials)
     known = np.flatnonzero(model.was_trained_on(X))
     if known.size:

@@ -188,7 +188,7 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
         before = RunConfig.from_toml(out / CONFIG_FILE)
         # the number of workers changes no result
         settings = [one.model_copy(update={"threads": 0}).to_dict() for one in (before, config)]
-        if changed := _differences(*settings):
+        if changed := _differences(settings[0], settings[1]):
             raise ConfigError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
                 "--out, or give --overwrite to replace it"

@@ -73,10 +73,7 @@ def adapt(
     from xtalshift.estimators.adaptation import TargetedCALRegressor
     from xtalshift.estimators.network import NetworkRegressor
 
-    if labels.intake is None and labels.targets is not None:
-        labels = clean_table(labels)
-    if source is not None and source.intake is None:
-        source = clean_table(source)
+    labels = _cleaned(labels)
     start = model.regressor
     if not isinstance(start, NetworkRegressor):
         raise ConfigError(
@@ -100,6 +97,7 @@ def adapt(
     y = None if labels.targets is None else model.scale.forward(labels.targets)
     replay: dict[str, NDArray[Any]] = {}
     if source is not None:
+        source = _cleaned(source)
         replay = {
             "X": model.features_of(source.materials),
             "y": model.scale.forward(source.y),
@@ -157,6 +155,11 @@ def adapt(
         calibration=calibration,
         card=replace(model.card, provenance=provenance),
     )
+
+
+def _cleaned(data: Dataset) -> Dataset:
+    """Return a labelled data set without bad rows, also if it is as read."""
+    return clean_table(data) if data.intake is None and data.targets is not None else data
 
 
 def _without(replay: dict[str, NDArray[Any]], groups: NDArray[Any]) -> dict[str, NDArray[Any]]:

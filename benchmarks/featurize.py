@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import load_dataset
 from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.writers import write_frame
 from xtalshift.featurize.composition import composition_features
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -98,8 +99,8 @@ def main() -> None:
                 "start with numpy, pyarrow, typer": lambda: python(LIBRARIES),
                 "read the CSV": lambda: list(iter_formulas(source, 20_000)),
                 "parse": lambda: parse_formulas(formulas),
-                "features": lambda: composition_features(compositions),
-                "write the Parquet": lambda: pq.write_table(table, out, compression="zstd"),
+                "features": lambda: composition_features(compositions, order="F"),
+                "write the Parquet": lambda: write_frame(table, out),
             },
             options.repeats,
         )

@@ -33,6 +33,7 @@ def featurize_command(
 ) -> None:
     """Write one column per feature, and formula, status and reason, for every row in order."""
     from concurrent.futures import Future, ThreadPoolExecutor
+    from importlib import import_module
     from itertools import islice
 
     from xtalshift.jobs.featurize import FeaturizeSettings, feature_table, iter_features
@@ -52,16 +53,14 @@ def featurize_command(
 
             writer.write(pa.concat_tables([feature_table(*piece) for piece in group]))
 
-        written: Future[None] | None = None
+        written: Future[Any] = thread.submit(import_module, "pyarrow.parquet")
         while group := list(islice(pieces, ROW_GROUP)):
-            if written:
-                written.result()
+            written.result()
             written = thread.submit(write, group)
             for formulas, found in group:
                 rows += len(formulas)
                 bad += int((found.reasons != "").sum())
                 columns = len(found.names)
                 task.advance(len(formulas))
-        if written:
-            written.result()
+        written.result()
     typer.echo(f"{rows:,} rows, {columns} features, {bad:,} rows with an error: {out}")

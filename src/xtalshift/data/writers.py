@@ -48,7 +48,9 @@ def refuse_loss(out: Path, column: str) -> None:
         )
 
 
-def write_frame(frame: pd.DataFrame, path: Path, units: Mapping[str, str] | None = None) -> None:
+def write_frame(
+    frame: pd.DataFrame | pa.Table, path: Path, units: Mapping[str, str] | None = None
+) -> None:
     """Write a table to a .csv or .parquet file; see `open_writer` for arguments and errors."""
     with open_writer(path, units) as writer:
         writer.write(frame)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from xtalshift.data import Dataset
-from xtalshift.errors import ConfigError, DataError, FormulaError, NotFoundError
+from xtalshift.data import Dataset, clean_table
+from xtalshift.errors import ConfigError, DataError, NotFoundError
 from xtalshift.estimators import IRNetRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import adapt, fit, load_model, save_model
@@ -87,9 +87,19 @@ def test_one_formula_is_never_on_both_sides(monkeypatch):
 
     model = network()
     monkeypatch.setattr(TargetedCALRegressor, "_hold_out", spy)
-    adapt(model, Dataset.of(doubled, np.linspace(1, 2, len(doubled))), settings=QUICK, seed=0)
+    labels = Dataset.of(doubled, np.linspace(1, 2, len(doubled)))
+    adapt(model, clean_table(labels, duplicates="keep"), settings=QUICK, seed=0)
     assert seen[0][:6] == ["LiO"] * 6
     assert len(set(seen[0])) == 1 + len(TARGETS)
+
+
+def test_labels_as_read_are_cleaned():
+    """A bad row is left out, and two values of one material are averaged, as by `fit`."""
+    read = Dataset.of([*TARGETS, "Qq", TARGETS[0]], [*LABELS.y, 9.0, LABELS.y[0] + 2])
+    clean = Dataset.of(TARGETS, [LABELS.y[0] + 1, *LABELS.y[1:]])
+    found = [adapt(network(), labels, settings=QUICK, seed=0) for labels in (read, clean)]
+    one, other = (model.predict(TARGETS).prediction for model in found)
+    np.testing.assert_array_equal(one, other)
 
 
 def test_what_formulas_cannot_do():
@@ -97,8 +107,8 @@ def test_what_formulas_cannot_do():
     with pytest.raises(ConfigError, match="RidgeRegressor; train one with method 'erm' or 'cal'"):
         adapt(ridge, LABELS)
     model = network()
-    with pytest.raises(FormulaError, match=r"row 2, Qq: .*Qq"):
-        adapt(model, Dataset.of(["NaCl", "Qq", "KCl"], [1, 2, 3]))
+    with pytest.raises(DataError, match=r"no usable row is left of the 1 .*unknown element 'Qq'"):
+        adapt(model, Dataset.of(["Qq"], [1]))
     with pytest.raises(DataError, match="needs 0 extra feature columns"):
         adapt(model, Dataset.of(TARGETS, LABELS.y, extra=np.ones((len(TARGETS), 1))))
     with pytest.raises(ConfigError, match="needs target labels"):

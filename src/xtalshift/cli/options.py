@@ -63,7 +63,7 @@ Set = Annotated[
 Table = Annotated[
     str | None,
     typer.Argument(
-        help="File, or name of a data set ('xtalshift datasets list').", metavar="[TABLE]"
+        help="File, or name of a data set ('xtalshift datasets list').", metavar="TABLE"
     ),
 ]
 Dataset = Annotated[

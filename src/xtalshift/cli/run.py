@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.methods import saved_methods
 
 __all__ = ["run_command"]
 
@@ -28,8 +29,9 @@ def run_command(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated (default all): dummy,ridge,lightgbm,erm,cal,cal-eps0 (CAL "
-            "without its attack).",
+            help="Comma-separated, of "
+            + ", ".join(saved_methods())
+            + " (default: dummy,ridge,lightgbm,erm,cal,cal-eps0).",
             metavar="NAMES",
         ),
     ] = None,

@@ -20,6 +20,7 @@ from xtalshift.parallel import (
     limited_threads,
     make_executor,
 )
+from xtalshift.parallel.events import listening
 from xtalshift.parallel.executor import Reply, Workers
 from xtalshift.parallel.processes import ProcessExecutor
 from xtalshift.parallel.ray_tasks import RayExecutor
@@ -206,7 +207,11 @@ def test_events_reach_the_caller(run):
 
 
 def test_emit_does_nothing_outside_an_executor():
+    found = []
+    with listening(found.append):
+        emit("heard", urgent=True)
     emit("unheard", urgent=True)
+    assert found == ["heard"]
 
 
 def test_progress_becomes_events(run):

@@ -161,7 +161,10 @@ def test_any_network_with_embed_and_head_is_trained():
             return self.blocks(x)
 
     model = Net(4, (5, 3), seeded()).double()
+    before = copy_parameters(model)
     aligned(model, make_rows(9), make_rows(6, seed=1), "mmd").run_epoch(0)
+    after = copy_parameters(model)
+    assert all(not torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -69,8 +69,8 @@ def read_inputs(
     )
     if np.ptp(data.y) == 0:
         raise DataError(
-            f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. "
-            "Check the target column"
+            f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. Check the "
+            f"target column: cleaning kept {len(data)} of {len(table)} rows"
         )
     featurizer = CompositionFeaturizer(settings.features, settings.impute_nan, settings.hydrates)
     data, X = _featurize(data, featurizer, strict=settings.strict)

@@ -106,6 +106,13 @@ def test_one_target_for_all_is_refused(read):
         read(columns={"y": 2.0})
 
 
+def test_a_refused_target_says_how_many_rows_cleaning_kept(read):
+    targets = np.full(len(materials()), 2.0)
+    targets[3] = np.nan
+    with pytest.raises(DataError, match=r"cleaning kept 167 of 180 rows"):
+        read(columns={"y": targets})
+
+
 class TestFlags:
     def flagged(self, inputs):
         return sorted(inputs.data.formulas[inputs.data.flags("flag")])

@@ -28,6 +28,18 @@ from xtalshift.estimators import (
 from xtalshift.experimental.divergence_balls import DivergenceBallRegressor
 from xtalshift.experimental.transduction import BilinearTransductionRegressor
 
+
+class Spy(ConstantRegressor):
+    """Keeps the data of its last fit."""
+
+    uses = frozenset({"X_target", "y_target"})
+    seen = None
+
+    def _fit(self, data):
+        type(self).seen = data
+        super()._fit(data)
+
+
 CPU = {"random_state": 0, "device": "cpu"}
 NETWORK = {"architecture": (32, 16), **CPU}
 QUICK = {"epochs": 60, "batch_size": 32, "learning_rate": 1e-2, **NETWORK}

@@ -1,5 +1,6 @@
 """A benchmark whose numbers are easy to work out by hand, and what a reader sees of a page."""
 
+import json
 import re
 
 import numpy as np
@@ -109,6 +110,13 @@ def own_part(page):
     """Return the page without the library, which is not ours to judge."""
     before, _, rest = page.partition("<script>/**")
     return before + rest.partition("</script>")[2]
+
+
+def read_figures(page):
+    found = re.search(
+        r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL
+    )
+    return json.loads(found[1])
 
 
 def read_text(page):

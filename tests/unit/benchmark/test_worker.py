@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from estimator_toys import Spy
 from xtalshift.benchmark import fit_task
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.records import HISTORY_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
@@ -28,15 +29,6 @@ from xtalshift.methods.registry import Method
 from xtalshift.model import load_model
 from xtalshift.parallel import Outcome, Policy
 from xtalshift.parallel.processes import ProcessExecutor
-
-
-class Spy(ConstantRegressor):
-    uses = frozenset({"X_target", "y_target"})
-    seen = None
-
-    def _fit(self, data):
-        type(self).seen = data
-        super()._fit(data)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from estimator_toys import Spy
 from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.estimators import ConstantRegressor, RidgeRegressor
@@ -18,15 +19,6 @@ METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Fe", "Ti")
 FORMULAS = [metal + anion for metal in METALS for anion in ("O", "S", "F", "Cl", "N")]
 GAPS = np.linspace(1.0, 3.0, len(FORMULAS)) ** 2
 NONE = IntervalConfig(method="none")
-
-
-class Spy(ConstantRegressor):
-    uses = frozenset({"X_target", "y_target"})
-    seen = None
-
-    def _fit(self, data):
-        type(self).seen = data
-        super()._fit(data)
 
 
 @pytest.fixture

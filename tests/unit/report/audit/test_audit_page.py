@@ -7,7 +7,7 @@ from math import inf, nan
 import plotly.graph_objects as go
 import pytest
 
-from report_toys import own_part, read_text
+from report_toys import own_part, read_figures, read_text
 from xtalshift.errors import DataError
 from xtalshift.report.audit.audit_figures import draw_split
 from xtalshift.report.audit.audit_page import render_audit, write_audit
@@ -263,13 +263,6 @@ def test_names_cannot_become_markup():
     figures = read_figures(page)
     assert any("&lt;b&gt;x" in text for text in figures["figure-split1-1"]["data"][0]["text"])
     assert "&lt;b&gt;x" in "".join(figures["figure-split1-3"]["layout"]["yaxis"]["ticktext"])
-
-
-def read_figures(page):
-    found = re.search(
-        r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL
-    )
-    return json.loads(found[1])
 
 
 def test_figures_show_every_fold_at_its_values(several):

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import plotly.graph_objects as go
 import pytest
 
-from report_toys import own_part, read_page
+from report_toys import own_part, read_figures, read_page
 from xtalshift.report import write_report
 from xtalshift.report.benchmark.benchmark_figures import KINDS, build_benchmark_figures, draw_ranks
 from xtalshift.report.benchmark.benchmark_page import build_benchmark_report
@@ -20,7 +20,7 @@ def test_every_text_is_escaped(place):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in own
     for markup in ("<i>odd", "<u>t", "<b>no", "at <line>"):
         assert markup not in own
-    figures = json.loads(re.search(r'id="figures">(.*?)</script>', own, re.DOTALL)[1])
+    figures = read_figures(own)
     assert "&lt;i&gt;odd&lt;/i&gt; (16)" in json.dumps(figures)
     assert "<i>odd" not in json.dumps(figures)
 
@@ -35,7 +35,7 @@ def test_the_page_loads_nothing_and_every_figure_is_valid(place):
     own = own_part(read_page(place()))
     assert not re.search(r"https?://|\bsrc=|\bhref=|@import|url\(", own)
     assert "default-src 'none';" in own
-    figures = json.loads(re.search(r'id="figures">(.*?)</script>', own, re.DOTALL)[1])
+    figures = read_figures(own)
     assert sorted(re.findall(r'<div id="(figure-[^"]*)"', own)) == sorted(figures)
     kinds = {name.rpartition("-")[0] for name in figures}
     assert kinds == {f"figure-{kind}" for kind in ("ranks", "cost", "curves", "gaps", "folds")}

@@ -1,10 +1,9 @@
-import json
 import re
 
 import plotly.graph_objects as go
 import pytest
 
-from report_toys import own_part
+from report_toys import own_part, read_figures
 from xtalshift.report import build_run_report, write_report
 from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
 from xtalshift.report.shared.methods import method_colours
@@ -13,13 +12,6 @@ from xtalshift.report.shared.methods import method_colours
 @pytest.fixture
 def page(folder):
     return write_report(folder).read_text(encoding="utf-8")
-
-
-def read_figures(page):
-    found = re.search(
-        r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL
-    )
-    return json.loads(found[1])
 
 
 def test_the_page_loads_nothing_and_its_policy_forbids_it_to(page):

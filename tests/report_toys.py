@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -9,8 +11,11 @@ from xtalshift.benchmark import aggregate, summary
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared, TestRows
 from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.benchmark.summary_records import SplitAudit
 from xtalshift.data import Dataset, clean_table
 from xtalshift.data.settings import DataConfig
+from xtalshift.jsonio import parse, to_json
+from xtalshift.provenance import Provenance
 from xtalshift.report import write_report
 
 RATIOS = {"dummy": 1.0, "ridge": 0.5, "erm": 0.6, "target-ridge": 0.4, "fine-tune": 0.3}
@@ -61,15 +66,15 @@ def make_summary(
                         make_record(found, entry, budget, ratios[entry["method"]], failed)
                         for budget in of
                     ]
-    audits = {f"{table}/{split}": found for split, found in audit.items()}
-    provenance = {"versions": {"numpy": "2.1.0"}, "threads": 1, "device": "cpu"}
-    return summary.summarise(spec, shared, records, len(records), audits, provenance)
+    audits = {f"{table}/{split}": parse(SplitAudit, one, Path()) for split, one in audit.items()}
+    provenance = Provenance(versions={"numpy": "2.1.0"}, threads=1, device="cpu")
+    return to_json(summary.summarise(spec, shared, records, len(records), audits, provenance))
 
 
 def make_problem(name):
     """Return a table of 1234 rows, of which one is real."""
     data = clean_table(Dataset.of(["Fe"], [1.0], target_name="gap", unit="eV", source="toy.csv"))
-    data.__dict__["description"] = data.description | {"rows": 1234, "sha256": "ab" * 32}
+    data.__dict__["description"] = replace(data.description, rows=1234, sha256="ab" * 32)
     return Problem(name, data, DataConfig(dataset="toy.csv"), {}, (0.0, 1.0))
 
 

@@ -8,7 +8,7 @@ from xtalshift._version import __version__
 from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.run import run_benchmark as run_benchmark
+    from xtalshift.benchmark.engine import run_benchmark as run_benchmark
     from xtalshift.chem import parse_formula as parse_formula
     from xtalshift.data import Dataset as Dataset
     from xtalshift.data import clean_table as clean_table
@@ -47,7 +47,7 @@ _HOMES = {
     "predict": "xtalshift.jobs.predict",
     "read_table": "xtalshift.data",
     "run": "xtalshift.jobs.run",
-    "run_benchmark": "xtalshift.benchmark.run",
+    "run_benchmark": "xtalshift.benchmark.engine",
     "save_model": "xtalshift.model",
     "screen": "xtalshift.screening",
     "suggest": "xtalshift.jobs.suggest",

@@ -8,11 +8,10 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from xtalshift.jsonio import Plain
-
-__all__ = ["collect_provenance", "hash_text", "peak_memory_mib"]
+__all__ = ["Host", "Provenance", "collect_provenance", "hash_text", "peak_memory_mib"]
 
 _PACKAGES = (
     "xtalshift",
@@ -25,7 +24,28 @@ _PACKAGES = (
 )
 
 
-def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> Plain:
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """All that differs between two runs of the same job: time, machine, memory."""
+
+    time: str | None = None
+    platform: str | None = None
+    cpus: int | None = None
+    peak_memory_mib: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What produced a result; `python` and `versions` depend on the installation only."""
+
+    python: str | None = None
+    versions: dict[str, str | None] = field(default_factory=dict)
+    device: str | None = None
+    threads: int | None = None
+    host: Host = Host()
+
+
+def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> Provenance:
     """Describe this process and machine.
 
     Parameters
@@ -35,24 +55,19 @@ def collect_provenance(*, device: str = "cpu", threads: int | None = None) -> Pl
     threads : int, optional
         Threads per process.
 
-    Returns
-    -------
-    dict
-        ``versions`` and ``python`` depend on the installation only; ``host`` holds everything that
-        differs between two runs of the same job (time, machine, memory).
     """
-    return {
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "device": device,
-        "threads": threads,
-        "host": {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            "peak_memory_mib": peak_memory_mib(),
-        },
-    }
+    return Provenance(
+        python=platform.python_version(),
+        versions={name: _version(name) for name in _PACKAGES},
+        device=device,
+        threads=threads,
+        host=Host(
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            platform=platform.platform(),
+            cpus=os.cpu_count(),
+            peak_memory_mib=peak_memory_mib(),
+        ),
+    )
 
 
 def peak_memory_mib() -> float | None:

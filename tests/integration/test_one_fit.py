@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xtalshift.benchmark.engine import RunOptions, run_benchmark
 from xtalshift.benchmark.prepare import prepare_shared
-from xtalshift.benchmark.run import RunOptions, run_benchmark
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.benchmark.worker import task_folder

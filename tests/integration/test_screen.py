@@ -32,8 +32,8 @@ def candidates(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(model, candidates, tmp_path_factory):
-    from xtalshift.screening.run import screen
     from xtalshift.screening.settings import ScreenSettings
+    from xtalshift.screening.stream import screen
 
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     values = {"distinct": True, "top": {"k": 7, "lowest": True}}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import asdict
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.records import TaskRecord
-from xtalshift.jsonio import Plain
+from xtalshift.benchmark.records import Score, TaskRecord
+from xtalshift.benchmark.summary_records import FoldError, LabelCurve, SummaryCell
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
 
-__all__ = ["Key", "Runs", "label_of"]
+__all__ = ["Key", "Run", "Runs", "label_of"]
 
 Key = tuple[str, str, str, str, int]
 """Data, split, method, variant, label budget."""
@@ -25,11 +25,8 @@ POOL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top30_precision",
     "top30_precision_weighted",
 )  # fmt: skip
-FACTS = (
-    "fold", "fold_name", "seed", "method", "features", "seconds", "cpu_seconds", "peak_mib",
-    "val_mae",
-)  # fmt: skip
 COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
+"""Facts of a task, the others are of its scores."""
 MIN_FOLDS = 5
 """From so many folds on an interval is over folds, else over the formulas of the test rows."""
 
@@ -37,6 +34,23 @@ MIN_FOLDS = 5
 def label_of(name: str, variant: str, budget: int) -> str:
     """Return a method as tables show it, such as ``fine-tune:last (64)``."""
     return f"{name}{f':{variant}' if variant else ''}{f' ({budget})' if budget else ''}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One score of a task."""
+
+    task: TaskRecord
+    score: Score
+
+    def value(self, measure: str) -> float | None:
+        """Return a measure of the score, or a cost of the task."""
+        found = getattr(self.task if measure in COSTS else self.score, measure)
+        return found if found is not None and np.isfinite(found) else None
+
+    def error(self, measure: str) -> float:
+        """Return an error that every score has."""
+        return float(getattr(self.score, measure))
 
 
 class Runs:
@@ -49,15 +63,13 @@ class Runs:
     """
 
     def __init__(self, records: Iterable[TaskRecord]) -> None:
-        self.records = [record for record in records if record.ok]
-        self.roles: dict[tuple[Key, str], list[Plain]] = {}
-        for record in self.records:
-            facts = {name: getattr(record, name) for name in FACTS}
-            for score in record.results:
+        self.roles: dict[tuple[Key, str], list[Run]] = {}
+        for record in records:
+            for score in record.results if record.ok else ():
                 key = (record.data, score.split, record.name, score.variant, record.budget)
-                self.roles.setdefault((key, score.role), []).append({**asdict(score), **facts})
+                self.roles.setdefault((key, score.role), []).append(Run(record, score))
 
-    def of(self, key: Key, role: str) -> list[Plain]:
+    def of(self, key: Key, role: str) -> list[Run]:
         """Return the results of a method on one split, one per fold and seed."""
         return self.roles.get((key, role), [])
 
@@ -65,67 +77,41 @@ class Runs:
         """Return everything that has results, each once."""
         return list(dict.fromkeys(key for key, _ in self.roles))
 
-    def cells(self) -> list[Plain]:
+    def cells(self) -> tuple[SummaryCell, ...]:
         """Return means, spread over seeds and intervals of every method, split and role."""
-        cells = []
-        for (key, role), runs in self.roles.items():
-            if role == "pool":
-                continue
-            data, split, name, variant, budget = key
-            cell: Plain = {
-                "data": data, "split": split, "role": role, "name": name, "variant": variant,
-                "budget": budget, "label": label_of(name, variant, budget), "n_runs": len(runs),
-                "n_seeds": len({run["seed"] for run in runs}),
-                "n_folds": len({run["fold"] for run in runs}),
-                "n_test": int(np.median([run["n"] for run in runs])),
-            }  # fmt: skip
-            for measure in MEASURES:
-                cell[measure], cell[f"{measure}_sd"] = _over_seeds(runs, measure)
-            for measure in ("mae", "rmse"):
-                name_of = f"{measure}_over_dummy"
-                cell[name_of], cell[f"{name_of}_sd"] = _over_dummy(runs, measure)
-            cell["mae_low"], cell["mae_high"] = _interval(runs)
-            worst = max(_fold_means(runs, "mae").values(), default=np.nan)
-            cell["worst_fold_mae"] = worst
-            families = [run["worst_family"] for run in runs if run.get("worst_family")]
-            cell["worst_family"] = max(dict.fromkeys(families), key=families.count, default=None)
-            for measure in COSTS:
-                cell[measure], _ = _over_seeds(runs, measure)
-            cell |= self._beside(key, role, cell)
-            cells.append(cell)
-        return cells
+        return tuple(
+            self._beside(_cell(key, role, runs))
+            for (key, role), runs in self.roles.items()
+            if role != "pool"
+        )
 
-    def _beside(self, key: Key, role: str, cell: Plain) -> Plain:
-        """Return the tail measures of an OOD cell, its gap to ID, and what was forgotten."""
-        found: Plain = {}
-        if role == "ood" or not self.of(key, "ood"):
+    def _beside(self, cell: SummaryCell) -> SummaryCell:
+        """Add the tail measures of an OOD cell, its gap to ID, and what was forgotten."""
+        key = (cell.data, cell.split, cell.name, cell.variant, cell.budget)
+        if cell.role == "ood" or not self.of(key, "ood"):
             pool = self.of(key, "pool")
-            found |= {measure: _over_seeds(pool, measure)[0] for measure in POOL_MEASURES}
-        if role == "ood":
+            tails: dict[str, Any] = {name: _over_seeds(pool, name)[0] for name in POOL_MEASURES}
+            cell = replace(cell, **tails)
+        if cell.role == "ood":
             inside, _ = _over_seeds(self.of(key, "id"), "mae")
-            found["id_mae"] = inside
-            found["gap"] = cell["mae"] / inside if inside else None
-        elif key[4]:
-            found["forgetting"] = self._forgetting(key)
-        return found
+            gap = cell.mae / inside if inside and cell.mae is not None else None
+            return replace(cell, id_mae=inside, gap=gap)
+        return replace(cell, forgetting=self._forgetting(key)) if cell.budget else cell
 
     def _forgetting(self, key: Key) -> float | None:
         """Return how an adapted network's ID error differs from that of the network it was."""
         runs = self.of(key, "id")
-        method = runs[0]["method"]
-        start = METHODS[method].starts_from if method in METHODS else None
-        sources = [
-            self.of(other, "id")
-            for other in self.names()
-            if (*other[:2], *other[3:]) == (*key[:2], "", 0)
-        ]
-        for source in sources:
-            same = source and source[0]["method"] == start
-            if same and source[0]["features"] == runs[0]["features"]:
-                after, before = _in_common([runs, source])
-                means = [_over_seeds(part, "mae")[0] for part in (after, before)]
-                if means[0] is not None and means[1] is not None:
-                    return forgetting(means[0], means[1])
+        task = runs[0].task
+        start = METHODS[task.method].starts_from if task.method in METHODS else None
+        for other in self.names():
+            source = self.of(other, "id")
+            if (*other[:2], *other[3:]) != (*key[:2], "", 0) or not source:
+                continue
+            begun = source[0].task
+            if begun.method == start and begun.features == task.features:
+                after, before = (_over_seeds(part, "mae")[0] for part in _in_common([runs, source]))
+                if after is not None and before is not None:
+                    return forgetting(after, before)
         return None
 
     def over_dummy(self, key: Key, role: str, tasks: Container[tuple[Any, ...]]) -> float | None:
@@ -138,12 +124,14 @@ class Runs:
         tasks : container of tuple
             ``(data, split, fold, seed)``.
         """
-        runs = [run for run in self.of(key, role) if (*key[:2], run["fold"], run["seed"]) in tasks]
+        runs = [
+            run for run in self.of(key, role) if (*key[:2], run.task.fold, run.task.seed) in tasks
+        ]
         return _over_dummy(runs, "mae")[0]
 
-    def label_curves(self) -> list[Plain]:
+    def label_curves(self) -> tuple[LabelCurve, ...]:
         """Return the OOD error against the number of target labels, per split and method."""
-        points: dict[tuple[str, str, str, str], dict[int, list[Plain]]] = {}
+        points: dict[tuple[str, str, str, str], dict[int, list[Run]]] = {}
         for key in self.names():
             if key[4] and (runs := self.of(key, "ood") or self.of(key, "id")):
                 points.setdefault(key[:4], {})[key[4]] = runs
@@ -154,52 +142,83 @@ class Runs:
             common = _in_common([found[budget] for budget in budgets])
             if not common[0]:
                 continue
-            method = common[0][0]["method"]
+            method = common[0][0].task.method
             means, spreads = zip(*(_over_seeds(runs, "mae") for runs in common), strict=True)
-            curves.append(
-                {
-                    "data": data, "split": split, "name": name, "variant": variant,
-                    "method": method, "budgets": budgets,
-                    "target_only": method in METHODS and METHODS[method].family == "target-only",
-                    "mae": list(means), "mae_sd": list(spreads),
-                }
-            )  # fmt: skip
-        for curve in curves:
-            curve["label_efficiency"] = _efficiency(curve, curves)
-        return curves
+            curve = LabelCurve(
+                data=data,
+                split=split,
+                name=name,
+                method=method,
+                variant=variant,
+                target_only=method in METHODS and METHODS[method].family == "target-only",
+                budgets=tuple(budgets),
+                mae=means,
+                mae_sd=spreads,
+            )
+            curves.append(curve)
+        return tuple(replace(one, label_efficiency=_efficiency(one, curves)) for one in curves)
 
-    def folds(self) -> list[Plain]:
+    def folds(self) -> tuple[FoldError, ...]:
         """Return the mean over seeds of every fold, usual parameters only."""
         rows = []
         for (key, role), runs in self.roles.items():
             if role == "pool" or key[3]:
                 continue
-            for fold, mean in _fold_means(runs, "mae").items():
-                same = [run for run in runs if run["fold"] == fold]
-                rows.append(
-                    {
-                        "data": key[0], "split": key[1], "fold": fold,
-                        "fold_name": same[0]["fold_name"], "role": role,
-                        "label": label_of(key[2], "", key[4]), "mae": mean,
-                        "mae_over_dummy": _over_dummy(same, "mae")[0],
-                        "n_test": same[0]["n"],
-                    }
-                )  # fmt: skip
-        return rows
+            for fold, same in _by_fold(runs).items():
+                row = FoldError(
+                    data=key[0],
+                    split=key[1],
+                    role=role,
+                    fold=fold,
+                    fold_name=same[0].task.fold_name,
+                    label=label_of(key[2], "", key[4]),
+                    mae=_fold_mean(same),
+                    mae_over_dummy=_over_dummy(same, "mae")[0],
+                    n_test=same[0].score.n,
+                )
+                rows.append(row)
+        return tuple(rows)
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.mean(known)) if known else None
+def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
+    """Return the score of one method on one split without what other roles tell."""
+    data, split, name, variant, budget = key
+    folds = _by_fold(runs)
+    families = [run.score.worst_family for run in runs if run.score.worst_family]
+    low, high = _interval(runs)
+    means: dict[str, Any] = {measure: _over_seeds(runs, measure)[0] for measure in COSTS}
+    for measure in MEASURES:
+        means[measure], means[f"{measure}_sd"] = _over_seeds(runs, measure)
+    for measure in ("mae", "rmse"):
+        ratio = f"{measure}_over_dummy"
+        means[ratio], means[f"{ratio}_sd"] = _over_dummy(runs, measure)
+    return SummaryCell(
+        data=data,
+        split=split,
+        role=role,
+        name=name,
+        variant=variant,
+        budget=budget,
+        label=label_of(name, variant, budget),
+        **means,
+        mae_low=low,
+        mae_high=high,
+        worst_fold_mae=max(_fold_mean(same) for same in folds.values()),
+        worst_family=max(dict.fromkeys(families), key=families.count, default=None),
+        n_runs=len(runs),
+        n_seeds=len({run.task.seed for run in runs}),
+        n_folds=len(folds),
+        n_test=int(np.median([run.score.n for run in runs])),
+    )
 
 
-def _over_seeds(runs: list[Plain], measure: str) -> tuple[float | None, float | None]:
+def _over_seeds(runs: Sequence[Run], measure: str) -> tuple[float | None, float | None]:
     """Return the mean over folds and seeds, and the standard deviation of the seeds' means."""
     by_seed: dict[int, list[float]] = {}
     for run in runs:
-        value = run.get(measure)
-        if value is not None and np.isfinite(value):
-            by_seed.setdefault(run["seed"], []).append(value)
+        value = run.value(measure)
+        if value is not None:
+            by_seed.setdefault(run.task.seed, []).append(value)
     if not by_seed:
         return None, None
     means = [float(np.mean(values)) for values in by_seed.values()]
@@ -207,62 +226,66 @@ def _over_seeds(runs: list[Plain], measure: str) -> tuple[float | None, float | 
     return mean, float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
-def _over_dummy(runs: list[Plain], measure: str) -> tuple[float | None, float | None]:
+def _over_dummy(runs: Sequence[Run], measure: str) -> tuple[float | None, float | None]:
     """Return the mean error over the dummy's mean error, and its spread over seeds.
 
     Not the mean of the ratios: a fold of one row in which the dummy is right by chance would decide
     it.
     """
 
-    def ratio(chosen: list[Plain]) -> float | None:
-        dummy = sum(run[f"dummy_{measure}"] for run in chosen)
-        return float(sum(run[measure] for run in chosen) / dummy) if dummy else None
+    def ratio(chosen: Sequence[Run]) -> float | None:
+        dummy = sum(run.error(f"dummy_{measure}") for run in chosen)
+        return sum(run.error(measure) for run in chosen) / dummy if dummy else None
 
-    seeds = dict.fromkeys(run["seed"] for run in runs)
-    ratios = [ratio([run for run in runs if run["seed"] == seed]) for seed in seeds]
+    seeds = dict.fromkeys(run.task.seed for run in runs)
+    ratios = [ratio([run for run in runs if run.task.seed == seed]) for seed in seeds]
     known = [value for value in ratios if value is not None]
     return ratio(runs), float(np.std(known, ddof=1)) if len(known) > 1 else None
 
 
-def _in_common(parts: Iterable[list[Plain]]) -> list[list[Plain]]:
+def _in_common(parts: Iterable[list[Run]]) -> list[list[Run]]:
     """Return of each list of runs those whose fold and seed every list has."""
     lists = list(parts)
-    places = [{(run["fold"], run["seed"]) for run in runs} for runs in lists]
+    places = [{(run.task.fold, run.task.seed) for run in runs} for runs in lists]
     common = set.intersection(*places)
-    return [[run for run in runs if (run["fold"], run["seed"]) in common] for runs in lists]
+    return [[run for run in runs if (run.task.fold, run.task.seed) in common] for runs in lists]
 
 
-def _fold_means(runs: list[Plain], measure: str) -> dict[int, float]:
-    folds = dict.fromkeys(run["fold"] for run in runs)
-    return {fold: float(np.mean([r[measure] for r in runs if r["fold"] == fold])) for fold in folds}
+def _by_fold(runs: Sequence[Run]) -> dict[int, list[Run]]:
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.task.fold, []).append(run)
+    return found
 
 
-def _interval(runs: list[Plain]) -> tuple[float | None, float | None]:
-    folds = np.array([run["fold"] for run in runs])
+def _fold_mean(runs: Sequence[Run]) -> float:
+    return float(np.mean([run.error("mae") for run in runs]))
+
+
+def _interval(runs: Sequence[Run]) -> tuple[float | None, float | None]:
+    folds = np.array([run.task.fold for run in runs])
     if len(np.unique(folds)) >= MIN_FOLDS:
-        low, high = bootstrap_mean(np.array([run["mae"] for run in runs]), groups=folds)
+        low, high = bootstrap_mean(np.array([run.error("mae") for run in runs]), groups=folds)
         return float(low), float(high)
-    return _mean(run["mae_low"] for run in runs), _mean(run["mae_high"] for run in runs)
+    return _over_seeds(runs, "mae_low")[0], _over_seeds(runs, "mae_high")[0]
 
 
-def _efficiency(curve: Plain, curves: list[Plain]) -> list[float | None] | None:
+def _efficiency(curve: LabelCurve, curves: Sequence[LabelCurve]) -> tuple[float | None, ...] | None:
     """Return labels that the best target-only method needs for the same error, per label."""
     others = [
         other
         for other in curves
-        if other["target_only"]
-        and not other["variant"]
-        and (other["data"], other["split"]) == (curve["data"], curve["split"])
+        if other.target_only
+        and not other.variant
+        and (other.data, other.split) == (curve.data, curve.split)
     ]
-    if not others or curve["target_only"]:
+    if not others or curve.target_only:
         return None
     points: dict[int, float] = {}
     for other in others:
-        for budget, error in zip(other["budgets"], other["mae"], strict=True):
-            points[budget] = min(error, points.get(budget, np.inf))
+        for budget, error in zip(other.budgets, other.mae, strict=True):
+            if error is not None:
+                points[budget] = min(error, points.get(budget, np.inf))
     budgets = sorted(points)
-    return list(
-        label_efficiency(
-            curve["budgets"], curve["mae"], budgets, [points[budget] for budget in budgets]
-        )
-    )
+    errors = [points[budget] for budget in budgets]
+    return tuple(label_efficiency(curve.budgets, np.array(curve.mae, dtype=float), budgets, errors))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from xtalshift.benchmark.prepare import Table
 from xtalshift.benchmark.problem import FoldRows, Shared
-from xtalshift.jsonio import Plain, write_json
+from xtalshift.benchmark.summary_records import FoldLabels, SplitAudit
+from xtalshift.jsonio import parse, read_json, write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
 from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split
@@ -26,7 +28,7 @@ def audit_splits(
     tables: dict[str, Table],
     folder: Path,
     progress: Progress = NO_PROGRESS,
-) -> dict[str, Plain]:
+) -> dict[str, SplitAudit]:
     """Return labels and figures of every split, audited on the folds of the first seed.
 
     Parameters
@@ -42,22 +44,21 @@ def audit_splits(
 
     Returns
     -------
-    dict
-        By ``data/split``: ``full`` (whether the forests were trained), ``labels`` (label -> folds
-        that have it), and by fold number ``labels``, ``reasons``, ``auc`` and ``distance_ratio``.
+    dict of SplitAudit
+        By ``data/split``.
     """
     path = folder / AUDIT_FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    found: dict[str, Plain] = {}
+    known = parse(dict[str, SplitAudit], read_json(path), path) if path.exists() else {}
+    found: dict[str, SplitAudit] = {}
     for name, folds in _first_seed(shared).items():
         full = len(folds) <= MAX_FULL  # forests take two seconds a fold
         settings = AuditSettings(classifier=full, relation=full)
         problem = shared.problems[folds[0].data]
         made = problem.settings
-        what = [problem.data.description["sha256"], made.features, list(made.feature_cols)]
+        what = [problem.data.description.sha256, made.features, list(made.feature_cols)]
         content = [settings.to_dict(), what, *(fold.sha256() for fold in folds)]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-        if known.get(name, {}).get("key") == key:
+        if name in known and known[name].key == key:
             found[name] = known[name]
             continue
         table = tables[folds[0].data]
@@ -70,21 +71,21 @@ def audit_splits(
             name=name,
         )
         labels = Counter(label for one in audit.folds for label in one.labels)
-        found[name] = {
-            "key": key,
-            "full": full,
-            "labels": dict(labels),
-            "folds": {
-                str(fold.fold): {
-                    "labels": list(one.labels),
-                    "reasons": [str(reason) for reason in one.reasons],
-                    "auc": one.auc,
-                    "distance_ratio": one.distance_ratio,
-                }
+        found[name] = SplitAudit(
+            key=key,
+            full=full,
+            labels=dict(labels),
+            folds={
+                str(fold.fold): FoldLabels(
+                    labels=tuple(one.labels),
+                    reasons=tuple(str(reason) for reason in one.reasons),
+                    auc=one.auc,
+                    distance_ratio=one.distance_ratio,
+                )
                 for fold, one in zip(folds, audit.folds, strict=True)
             },
-        }
-    write_json(path, found)
+        )
+    write_json(path, {name: asdict(one) for name, one in found.items()})
     return found
 
 

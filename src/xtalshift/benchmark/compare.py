@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.aggregate import Key, Runs, label_of
-from xtalshift.jsonio import Plain
+from xtalshift.benchmark.summary_records import Comparison, RankedMethod, Scenario
 from xtalshift.metrics import (
     average_ranks,
     cliques,
@@ -30,7 +30,7 @@ TIE = 0.005
 """Errors within this share count as a tie in the win / tie / loss table."""
 
 
-def compare_scenarios(runs: Runs) -> list[Plain]:
+def compare_scenarios(runs: Runs) -> tuple[Scenario, ...]:
     """Compare methods without target labels, and all methods at every label budget.
 
     Only OOD test rows count, unless every split is a random one. A task is a fold of a split of a
@@ -45,18 +45,16 @@ def compare_scenarios(runs: Runs) -> list[Plain]:
 
     Returns
     -------
-    list of dict
-        ``budget`` (0: no labels), ``methods`` (with mean error, rank and whether it is `bold`),
-        ``n_tasks``, ``unit``, ``friedman_p``, ``critical_difference``, ``cliques``, ``comparisons``
-        and ``wins``.
+    tuple of Scenario
+        One per number of target labels.
     """
     keys = [key for key in runs.names() if not key[3]]
     budgets = sorted({key[4] for key in keys})
     found = [_compare(runs, keys, budget) for budget in budgets]
-    return [scenario for scenario in found if scenario is not None]
+    return tuple(scenario for scenario in found if scenario is not None)
 
 
-def _compare(runs: Runs, keys: list[Key], budget: int) -> Plain | None:
+def _compare(runs: Runs, keys: list[Key], budget: int) -> Scenario | None:
     splits = {key[:2] for key in keys if key[4] == budget}
     places = [key for key in keys if key[4] in {0, budget} and key[:2] in splits]
     names = list(dict.fromkeys((key[2], key[4]) for key in places))
@@ -64,59 +62,58 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> Plain | None:
     if len(names) < 2 or not len(errors):  # noqa: PLR2004 - nothing to compare
         return None
     labels = [label_of(name, "", labelled) for name, labelled in names]
-    complete = ~np.isnan(errors).any(axis=1)
+    n_complete = int((~np.isnan(errors).any(axis=1)).sum())
     means = _means(runs, names, places, tasks)
-    scenario: Plain = {
-        "budget": budget,
-        "unit": unit,
-        "n_tasks": len(errors),
-        "n_complete": int(complete.sum()),
-        "tie": TIE,
-        "level": LEVEL,
-    }
-    if not complete.any():
-        order = np.argsort(means, kind="stable")
-        ranks = np.full(len(names), np.nan)
-    else:
-        ranks = average_ranks(errors)
-        order = np.argsort(ranks, kind="stable")
-        difference = critical_difference(len(names), int(complete.sum()), level=LEVEL)
-        scenario |= {
-            "friedman_p": friedman_p(errors),
-            "critical_difference": difference,
-            "cliques": [[labels[i] for i in group] for group in cliques(ranks, difference)],
-        }
+    ranks = average_ranks(errors) if n_complete else np.full(len(names), np.nan)
+    difference = critical_difference(len(names), n_complete, level=LEVEL) if n_complete else None
+    order = np.argsort(ranks if n_complete else means, kind="stable")
     best = int(order[0])
     holm, shared = _against(errors, best)
     separated = holm < LEVEL
     # with fewer tasks in common with the best no test could tell a method from it
     tested = (shared >= MIN_BLOCKS) & _beats_dummy(errors, names, means)
-    scenario["methods"] = [
-        {
-            "label": labels[i],
-            "name": names[i][0],
-            "budget": names[i][1],
-            "over_dummy": means[i],
-            "rank": ranks[i],
-            "p_against_best": None if i == best else holm[i],
-            # nothing is bold where the test tells no method from the best, nor what is ahead on
-            # one split only, so that no test tells it from the dummy
-            "bold": bool(separated.any() and tested[i] and not separated[i]),
-        }
-        for i in order
-    ]
-    scenario["comparisons"] = [
-        {
-            "a": one.a,
-            "b": one.b,
-            **one.test._asdict(),
-            "wilcoxon_holm": one.wilcoxon_holm,
-            "sign_holm": one.sign_holm,
-        }
-        for one in compare_all(errors, labels)
-    ]
-    scenario["wins"] = win_tie_loss(errors[:, order], tolerance=TIE).tolist()
-    return scenario
+    # nothing is bold where the test tells no method from the best, nor what is ahead on one split
+    # only, so that no test tells it from the dummy
+    bold = separated.any() & tested & ~separated
+    return Scenario(
+        budget=budget,
+        unit=unit,
+        n_tasks=len(errors),
+        n_complete=n_complete,
+        tie=TIE,
+        level=LEVEL,
+        friedman_p=friedman_p(errors) if n_complete else None,
+        critical_difference=difference,
+        cliques=()
+        if difference is None
+        else tuple(tuple(labels[i] for i in group) for group in cliques(ranks, difference)),
+        methods=tuple(
+            RankedMethod(
+                label=labels[i],
+                name=names[i][0],
+                budget=names[i][1],
+                over_dummy=means[i],
+                rank=float(ranks[i]),
+                p_against_best=None if i == best else float(holm[i]),
+                bold=bool(bold[i]),
+            )
+            for i in order
+        ),
+        comparisons=tuple(
+            Comparison(
+                a=one.a,
+                b=one.b,
+                **one.test._asdict(),
+                wilcoxon_holm=one.wilcoxon_holm,
+                sign_holm=one.sign_holm,
+            )
+            for one in compare_all(errors, labels)
+        ),
+        wins=tuple(
+            tuple((win, tie, loss) for win, tie, loss in row)
+            for row in win_tie_loss(errors[:, order], tolerance=TIE).tolist()
+        ),
+    )
 
 
 def _means(
@@ -147,9 +144,9 @@ def _errors(
     role = _role(runs, keys)
     for key in keys:
         for run in runs.of(key, role):
-            error = run["mae_over_dummy"]
-            if error is not None and np.isfinite(error):
-                task = (key[0], key[1], run["fold"], run["seed"])
+            error = run.value("mae_over_dummy")
+            if error is not None:
+                task = (key[0], key[1], run.task.fold, run.task.seed)
                 values.setdefault(task, {})[key[2], key[4]] = error
     # a fold that has too few target rows for the budget is none of its tasks
     values = {

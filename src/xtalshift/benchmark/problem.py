@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.records import Role
+from xtalshift.benchmark.summary_records import RowCounts, TableInfo
 from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.composition import Blocks
-from xtalshift.jsonio import Plain
 
 __all__ = ["JOINT", "FoldRows", "Problem", "Shared", "TestRows"]
 
@@ -61,21 +61,23 @@ class Problem:
         """Return what computes some of the features."""
         return CompositionFeaturizer(features, self.settings.impute_nan, self.settings.hydrates)
 
-    def describe(self) -> Plain:
+    def describe(self) -> TableInfo:
         """Return what the table is, for the summary."""
         settings, intake = self.settings, self.data.intake
         assert intake is not None
-        return {
-            "name": self.name,
-            **self.data.description,
-            "transform": settings.transform,
-            "impute_nan": settings.impute_nan,
-            "hydrates": settings.hydrates,
-            "feature_cols": list(settings.feature_cols),
-            "split_features": settings.features,
-            "tails": {"low": self.tails[0], "high": self.tails[1]},
-            "cleaning": {k: v for k, v in intake.to_dict().items() if k.startswith("rows_")},
-        }
+        return TableInfo(
+            name=self.name,
+            **vars(self.data.description),
+            transform=settings.transform,
+            impute_nan=settings.impute_nan,
+            hydrates=settings.hydrates,
+            feature_cols=settings.feature_cols,
+            split_features=settings.features,
+            tails={"low": self.tails[0], "high": self.tails[1]},
+            cleaning=RowCounts(
+                intake.rows_read, intake.rows_kept, intake.rows_merged, intake.rows_dropped
+            ),
+        )
 
 
 @dataclass(frozen=True, eq=False)

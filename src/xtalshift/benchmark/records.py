@@ -19,6 +19,7 @@ __all__ = [
     "SUMMARY_FILE",
     "SUMMARY_VERSION",
     "TRUST_COLUMNS",
+    "MeanScore",
     "Role",
     "Score",
     "TaskRecord",
@@ -97,6 +98,34 @@ class Score:
     tail_enrichment: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanScore:
+    """Means over seeds (and folds) for one method on one set of test rows; None if unknown.
+
+    `mae`, `mae_sd` (over seeds) and `rmse` have the unit of the target. OOD rows have `id_mae`, the
+    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. `seconds` is the
+    time of one fit, `failed` counts failed runs.
+    """
+
+    mae: float | None = None
+    mae_sd: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    mae_over_dummy: float | None = None
+    mae_over_dummy_sd: float | None = None
+    id_mae: float | None = None
+    gap: float | None = None
+    seconds: float | None = None
+    failed: int = 0
+
+    def describe(self) -> str:
+        """Return ``mae (mae_over_dummy)`` for a table of text; an empty text without an error."""
+        if self.mae is None:
+            return ""
+        ratio = "" if self.mae_over_dummy is None else f" ({self.mae_over_dummy:.2f})"
+        return f"{self.mae:.4g}{ratio}"
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
 from xtalshift.benchmark.aggregate import Runs, label_of
 from xtalshift.benchmark.compare import compare_scenarios
-from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import KIND, SUMMARY_VERSION, TaskRecord
+from xtalshift.benchmark.problem import FoldRows, Shared, TestRows
+from xtalshift.benchmark.records import TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
-from xtalshift.jsonio import Plain
+from xtalshift.benchmark.summary_records import (
+    BenchmarkSummary,
+    FailedTask,
+    MethodInfo,
+    SplitAudit,
+    SplitInfo,
+)
 from xtalshift.methods import METHODS
+from xtalshift.provenance import Provenance
 
 __all__ = ["rank_so_far", "summarise"]
 
@@ -24,9 +32,9 @@ def summarise(
     shared: Shared,
     records: Sequence[TaskRecord],
     n_tasks: int,
-    audits: dict[str, Plain],
-    provenance: Plain,
-) -> Plain:
+    audits: Mapping[str, SplitAudit],
+    provenance: Provenance,
+) -> BenchmarkSummary:
     """Return everything that tables and figures show.
 
     Parameters
@@ -39,106 +47,96 @@ def summarise(
         Of the tasks that have one.
     n_tasks : int
         Of the whole benchmark.
-    audits : dict
+    audits : mapping of SplitAudit
         See `xtalshift.benchmark.audits.audit_splits`.
-    provenance : dict
+    provenance : Provenance
         Of this process.
 
     Returns
     -------
-    dict
-        ``cells`` (one per method, variant, label budget, split and role: means, spread over seeds,
-        intervals), ``methods``, ``splits``, ``scenarios`` (one without target labels and one per
-        label budget: ranks, tests, wins), ``curves`` (label efficiency), ``folds`` (drill-down),
-        ``failures`` and counts.
+    BenchmarkSummary
     """
     runs = Runs(records)
-    return {
-        "kind": KIND,
-        "schema_version": SUMMARY_VERSION,
-        "title": spec.title,
-        "spec": spec.to_dict(),
-        "provenance": provenance,
-        "n_tasks": n_tasks,
-        "n_done": sum(record.ok for record in records),
-        "n_failed": sum(not record.ok for record in records),
-        "data": [one.describe() for one in shared.problems.values()],
-        "methods": _methods(records),
-        "splits": _splits(spec, shared, audits),
-        "cells": runs.cells(),
-        "scenarios": compare_scenarios(runs),
-        "curves": runs.label_curves(),
-        "folds": runs.folds(),
-        "failures": [
-            {key: getattr(record, key) for key in _FAILURE_KEYS}
+    done = sum(record.ok for record in records)
+    return BenchmarkSummary(
+        title=spec.title,
+        spec=spec.to_dict(),
+        provenance=provenance,
+        n_tasks=n_tasks,
+        n_done=done,
+        n_failed=len(records) - done,
+        data=tuple(one.describe() for one in shared.problems.values()),
+        methods=_methods(records),
+        splits=_splits(spec, shared, audits),
+        cells=runs.cells(),
+        scenarios=compare_scenarios(runs),
+        curves=runs.label_curves(),
+        folds=runs.folds(),
+        failures=tuple(
+            FailedTask(**{item.name: getattr(record, item.name) for item in fields(FailedTask)})
             for record in records
             if not record.ok
-        ],
-    }
+        ),
+    )
 
 
-_FAILURE_KEYS = (
-    "id", "name", "data", "split", "fold", "seed", "budget", "reason", "traceback", "attempts",
-)  # fmt: skip
-
-
-def _methods(records: Sequence[TaskRecord]) -> list[Plain]:
+def _methods(records: Sequence[TaskRecord]) -> tuple[MethodInfo, ...]:
     """Return each method once, in the order of the specification."""
-    found: dict[str, Plain] = {}
+    found: dict[str, MethodInfo] = {}
     for record in records:
         method = METHODS[record.method]
         one = found.setdefault(
             record.name,
-            {
-                "name": record.name,
-                "method": record.method,
-                "features": record.features,
-                "kind": method.family,
-                "sees": method.target_access,
-                "row_cap": None,
-            },
+            MethodInfo(
+                name=record.name,
+                method=record.method,
+                features=record.features,
+                kind=method.family,
+                sees=method.target_access,
+            ),
         )
         if record.row_cap and (record.n_used or 0) < record.n_train:
-            one["row_cap"] = record.row_cap
-    return list(found.values())
+            found[record.name] = replace(one, row_cap=record.row_cap)
+    return tuple(found.values())
 
 
-def _splits(spec: BenchmarkSpec, shared: Shared, audits: dict[str, Plain]) -> list[Plain]:
+def _splits(
+    spec: BenchmarkSpec, shared: Shared, audits: Mapping[str, SplitAudit]
+) -> tuple[SplitInfo, ...]:
     """Return what each split of each table is: sizes, labels of the audit."""
-    found: dict[tuple[str, str], Plain] = {}
+    found: dict[tuple[str, str], list[tuple[FoldRows, TestRows]]] = {}
     for fold in shared.folds.values():
         for test in fold.tests:
             if test.role == "id" and len(fold.tests) > 1 and test.split in spec.splits:
                 continue  # beside the held-out rows of the same split
-            split = spec.splits.get(test.split)
-            one = found.setdefault(
-                (fold.data, test.split),
-                {
-                    "data": fold.data,
-                    "split": test.split,
-                    "scheme": split.scheme if split else "random",
-                    "params": split.params if split else {"share": spec.id_share},
-                    "role": test.role,
-                    "budgets": set(),
-                    "folds": set(),
-                    "sizes": {},
-                    "audit": audits.get(f"{fold.data}/{test.split}", {}),
-                },
-            )
-            one["budgets"].update(fold.budgets)
-            one["folds"].add(fold.fold)
-            inside = fold.id_rows if test.role == "ood" else fold.train[:0]
-            parts = {"train": fold.train, "val": fold.val, "id": inside, "target": fold.target}
-            for part, rows in {**parts, "test": test.rows}.items():
-                one["sizes"].setdefault(part, []).append(len(rows))
-    for one in found.values():
-        one["budgets"] = sorted(one["budgets"])
-        one["folds"] = len(one["folds"])
-        one["sizes"] = {
-            part: [min(sizes), int(np.median(sizes)), max(sizes)]
-            for part, sizes in one["sizes"].items()
-        }
-    return list(found.values())
+            found.setdefault((fold.data, test.split), []).append((fold, test))
+    infos = []
+    for (data, name), held_out in found.items():
+        split = spec.splits.get(name)
+        info = SplitInfo(
+            data=data,
+            split=name,
+            role=held_out[0][1].role,
+            scheme=split.scheme if split else "random",
+            params=split.params if split else {"share": spec.id_share},
+            budgets=tuple(sorted({budget for fold, _ in held_out for budget in fold.budgets})),
+            folds=len({fold.fold for fold, _ in held_out}),
+            sizes=_sizes(held_out),
+            audit=audits.get(f"{data}/{name}", SplitAudit()),
+        )
+        infos.append(info)
+    return tuple(infos)
+
+
+def _sizes(held_out: Sequence[tuple[FoldRows, TestRows]]) -> dict[str, tuple[int, int, int]]:
+    """Return the least, median and most rows of each part over folds and seeds."""
+    sizes: dict[str, list[int]] = {}
+    for fold, test in held_out:
+        inside = fold.id_rows if test.role == "ood" else fold.train[:0]
+        parts = {"train": fold.train, "val": fold.val, "id": inside, "target": fold.target}
+        for part, rows in {**parts, "test": test.rows}.items():
+            sizes.setdefault(part, []).append(len(rows))
+    return {part: (min(n), int(np.median(n)), max(n)) for part, n in sizes.items()}
 
 
 def rank_so_far(records: Sequence[TaskRecord]) -> str:

@@ -142,7 +142,7 @@ def _make(
     content = {
         "version": ID_VERSION,
         "data": [
-            problem.data.description["sha256"], made.transform, made.impute_nan, made.hydrates,
+            problem.data.description.sha256, made.transform, made.impute_nan, made.hydrates,
             made.feature_cols,
         ],
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.tail, rows],

@@ -106,7 +106,7 @@ def benchmark_command(
 
     threads = settings.threads or 1
     limit_threads(threads)
-    from xtalshift.benchmark.run import RunOptions, count_tasks, run_benchmark
+    from xtalshift.benchmark.engine import RunOptions, count_tasks, run_benchmark
 
     if plan:
         typer.echo(count_tasks(settings, folder, progress))
@@ -125,14 +125,14 @@ def benchmark_command(
         ),
         progress=progress,
     )
+    from xtalshift.benchmark.summary_records import read_summary
     from xtalshift.cli.tables import print_leaderboard
     from xtalshift.report import write_report
-    from xtalshift.report.benchmark.summary_records import read_summary
 
     summary = done.summary
     print_leaderboard(read_summary(place))
     typer.echo(f"Report: {write_report(place)}")
-    if summary["n_failed"] and not summary["n_done"]:
+    if summary.n_failed and not summary.n_done:
         typer.echo("No task succeeded; see the reasons above and in records.jsonl", err=True)
         raise typer.Exit(1)
 

@@ -143,10 +143,10 @@ def run_command(
     print_errors(report)
     print_coverage(report)
     print_cautions(report)
-    if results["model"]:
-        typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
+    if results.model:
+        typer.echo(f"Model:  {folder / 'model'} ({results.model.method}, by validation rows)")
     typer.echo(f"Report: {page}")
-    compared = [record for record in results["records"] if record["method"] != "dummy"]
-    if compared and all(record["status"] == "failed" for record in compared):
+    compared = [record for record in results.records if record.method != "dummy"]
+    if compared and all(record.status == "failed" for record in compared):
         typer.echo("Every method failed; the reasons stand above and in results.json", err=True)
         raise typer.Exit(1)

@@ -147,7 +147,7 @@ def screen_command(
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
         raise ConfigError(f"nothing to resume: {out} holds no screening")
-    from xtalshift.screening.run import screen
+    from xtalshift.screening.stream import screen
 
     summary = screen(
         model,

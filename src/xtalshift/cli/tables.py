@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    from xtalshift.report.benchmark.summary_records import BenchmarkSummary
+    from xtalshift.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
 
 __all__ = ["print_cautions", "print_coverage", "print_errors", "print_leaderboard"]

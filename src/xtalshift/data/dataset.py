@@ -19,10 +19,23 @@ from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
 from xtalshift.registry import near_miss
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "DatasetDescription"]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetDescription:
+    """What identifies a data set; `materials` is its number of reduced formulas."""
+
+    source: str = ""
+    sha256: str = ""
+    rows: int | None = None
+    materials: int | None = None
+    target: str = ""
+    unit: str = ""
+    conditions: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,14 +237,14 @@ class Dataset:
         return hash_text([header, *map(repr, rows)])
 
     @cached_property
-    def description(self) -> dict[str, str | int]:
+    def description(self) -> DatasetDescription:
         """What identifies the data set, for provenance."""
-        return {
-            "source": self.source,
-            "sha256": self.sha256(),
-            "rows": len(self),
-            "materials": len(set(self.groups)),
-            "target": self.target_name,
-            "unit": self.unit,
-            "conditions": self.conditions,
-        }
+        return DatasetDescription(
+            source=self.source,
+            sha256=self.sha256(),
+            rows=len(self),
+            materials=len(set(self.groups)),
+            target=self.target_name,
+            unit=self.unit,
+            conditions=self.conditions,
+        )

@@ -70,7 +70,7 @@ class CleaningReport:
     duplicate_scatter: float | None
     error_floor: float
     zero_share: float
-    unit: str
+    unit: str = ""
 
     @property
     def rows_dropped(self) -> int:

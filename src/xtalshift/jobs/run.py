@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_benchmark
 from xtalshift.benchmark.problem import JOINT, FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
     PREDICTIONS_FILE,
     RESULTS_FILE,
-    SCHEMA_VERSION,
     TaskRecord,
 )
-from xtalshift.benchmark.run import BenchmarkRun, RunOptions, run_benchmark
+from xtalshift.benchmark.run_results import (
+    History,
+    Model,
+    Record,
+    RunProvenance,
+    RunResults,
+    Split,
+)
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
 from xtalshift.benchmark.store import LOCK_FILE, RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
-from xtalshift.jsonio import Plain, read_json, write_json
+from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -51,7 +59,7 @@ def run(
     *,
     progress: Progress = NO_PROGRESS,
     overwrite: bool = False,
-) -> Plain:
+) -> RunResults:
     """Run every method on every split and seed, and write the results.
 
     Parameters
@@ -70,7 +78,7 @@ def run(
 
     Returns
     -------
-    dict
+    RunResults
         What ``results.json`` holds.
 
     Raises
@@ -103,7 +111,9 @@ def run(
         joined = pd.concat(frames, ignore_index=True)
         joined.to_parquet(out / PREDICTIONS_FILE, index=False)
     _map(done).to_parquet(out / MAP_FILE, index=False)
-    write_json(out / RESULTS_FILE, results)
+    # beside its counts, the intake says what follows from them
+    plain = to_json(results) | {"intake": results.intake and results.intake.to_dict()}
+    write_json(out / RESULTS_FILE, plain)
     return results
 
 
@@ -237,71 +247,55 @@ def _differences(old: object, new: object, name: str = "") -> list[str]:
     ]
 
 
-def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> Plain:
-    problem = done.shared.problems[TABLE]
-    folds = list(done.shared.folds.values())
-    intake = problem.data.intake
-    assert intake is not None
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "config": config.to_dict(),
-        "provenance": {**done.summary["provenance"], "data": problem.data.description},
-        "intake": intake.to_dict(),
-        "splits": [one for fold in folds for one in _describe(fold)],
-        "model": _save_best(done, out),
-        "records": [row for record in done.records for row in _rows(record, done.shared.folds)],
-        "histories": [
-            history for record in done.records if (history := _history(record, out)) is not None
-        ],
-    }
+def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> RunResults:
+    data = done.shared.problems[TABLE].data
+    return RunResults(
+        config=config.to_dict(),
+        provenance=RunProvenance(**vars(done.summary.provenance), data=data.description),
+        intake=data.intake,
+        splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold)),
+        model=_save_best(done, out),
+        records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
+        histories=tuple(one for task in done.records if (one := _history(task, out))),
+    )
 
 
-RECORD_COLUMNS = (
-    "n", "mae", "rmse", "r2", "mae_over_dummy", "spearman", "rmse_over_dummy", "coverage_90",
-    "median_width_90",
-)  # fmt: skip
-
-
-def _rows(record: TaskRecord, folds: dict[str, FoldRows]) -> list[Plain]:
-    """Return a record as ``results.json`` holds it: one row per variant and set of test rows."""
-    cost = {"seconds": record.seconds, "status": record.status}
-    if not record.ok:
-        fold = folds[f"{record.data}/{record.split}/{record.fold}/{record.seed}"]
+def _rows(task: TaskRecord, folds: dict[str, FoldRows]) -> list[Record]:
+    """Return the scores of a task: one record per variant and set of test rows."""
+    cost: dict[str, Any] = {"seed": task.seed, "seconds": task.seconds, "status": task.status}
+    if not task.ok:
+        fold = folds[f"{task.data}/{task.split}/{task.fold}/{task.seed}"]
         return [
-            {
-                "method": record.name, "split": test.split, "role": test.role,
-                "seed": record.seed, **dict.fromkeys(RECORD_COLUMNS), "n": len(test.rows), **cost,
-                "reason": record.reason,
-            }
+            Record(
+                method=task.name,
+                split=test.split,
+                role=test.role,
+                n=len(test.rows),
+                reason=task.reason,
+                **cost,
+            )
             for test in fold.tests
-        ]  # fmt: skip
-    rows = []
-    for score in record.results:
-        if score.role == "pool":
-            continue
-        name = f"{record.name}:{score.variant}" if score.variant else record.name
-        key = {"method": name, "split": score.split, "role": score.role, "seed": record.seed}
-        values = asdict(score)
-        rows.append({**key, **{column: values[column] for column in RECORD_COLUMNS}, **cost})
-    return rows
+        ]
+    shown = {item.name for item in fields(Record)}
+    return [
+        Record(
+            method=f"{task.name}:{score.variant}" if score.variant else task.name,
+            **{name: value for name, value in vars(score).items() if name in shown},
+            **cost,
+        )
+        for score in task.results
+        if score.role != "pool"
+    ]
 
 
-def _history(record: TaskRecord, out: Path) -> Plain | None:
-    if not record.ok:
-        return None
-    epochs = read_json(task_folder(out, record.id) / HISTORY_FILE)
+def _history(task: TaskRecord, out: Path) -> History | None:
+    epochs = read_json(task_folder(out, task.id) / HISTORY_FILE) if task.ok else None
     if not epochs:
         return None
-    return {
-        "method": record.name,
-        "split": record.split,
-        "seed": record.seed,
-        "best_epoch": record.best_epoch,
-        "epochs": epochs,
-    }
+    return History(task.name, task.split, task.seed, task.best_epoch, tuple(epochs))
 
 
-def _save_best(done: BenchmarkRun, out: Path) -> Plain | None:
+def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
     """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
     target = out / MODEL_FOLDER
     shutil.rmtree(target, ignore_errors=True)
@@ -317,27 +311,22 @@ def _save_best(done: BenchmarkRun, out: Path) -> Plain | None:
         return None
     best = min(usual, key=lambda record: record.val_mae or 0.0)
     shutil.copytree(task_folder(out, best.id) / MODEL_FOLDER, target)
-    return {
-        "method": best.name,
-        "fit": best.split,
-        "seed": best.seed,
-        "val_mae": best.val_mae,
-        "rule": "smallest validation error (rows of the training distribution)",
-    }
+    rule = "smallest validation error (rows of the training distribution)"
+    return Model(best.name, best.split, best.seed, best.val_mae, rule)
 
 
-def _describe(fold: FoldRows) -> list[Plain]:
+def _splits(fold: FoldRows) -> list[Split]:
     return [
-        {
-            "name": test.split,
-            "role": test.role,
-            "seed": fold.seed,
-            "fit": fold.split,
-            "description": fold.describe_split(test.split),
-            "n_train": len(fold.train),
-            "n_val": len(fold.val),
-            "n_test": len(test.rows),
-        }
+        Split(
+            name=test.split,
+            role=test.role,
+            seed=fold.seed,
+            fit=fold.split,
+            description=fold.describe_split(test.split),
+            n_train=len(fold.train),
+            n_val=len(fold.val),
+            n_test=len(test.rows),
+        )
         for test in fold.tests
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -144,7 +144,7 @@ def adapt(
         )
     provenance = {
         "method": method,
-        "adapted_to": labels.description,
+        "adapted_to": asdict(labels.description),
         "adapted_from": model.card.provenance,
         "version": __version__,
     }

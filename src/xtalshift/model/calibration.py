@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -67,5 +67,5 @@ def calibrate(
         origin=origin,
         families=labels.materials.families,
     )
-    provenance = {**model.card.provenance, "calibrated_on": labels.description}
+    provenance = {**model.card.provenance, "calibrated_on": asdict(labels.description)}
     return replace(model, calibration=calibration, card=replace(model.card, provenance=provenance))

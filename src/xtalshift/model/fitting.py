@@ -9,7 +9,7 @@ model from every command and from Python.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +319,7 @@ def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> Model
         feature_cols=data.materials.extra_names,
         provenance={
             "method": method if isinstance(method, str) else type(regressor).__name__,
-            "data": data.description,
+            "data": asdict(data.description),
             "version": __version__,
         },
     )

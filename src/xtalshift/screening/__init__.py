@@ -1,5 +1,5 @@
 """Predict millions of formulas with a saved model: in blocks, in many processes, resumable."""
 
-from xtalshift.screening.run import screen
+from xtalshift.screening.stream import screen
 
 __all__ = ["screen"]

@@ -1,11 +1,12 @@
 import hashlib
 import platform
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import xtalshift
-from xtalshift.provenance import collect_provenance, hash_text, peak_memory_mib
+from xtalshift.provenance import Host, collect_provenance, hash_text, peak_memory_mib
 
 
 def test_hash_is_the_sha256_of_the_lines():
@@ -25,16 +26,15 @@ def test_text_that_is_not_valid_unicode_has_a_hash():
 
 def test_provenance_tells_the_installation_and_the_machine():
     found = collect_provenance(device="cpu", threads=2)
-    assert found["python"] == platform.python_version()
-    assert found["versions"]["xtalshift"] == xtalshift.__version__
-    assert found["versions"]["numpy"] == np.__version__
-    assert (found["device"], found["threads"]) == ("cpu", 2)
-    assert found["host"]["cpus"] >= 1
+    assert found.python == platform.python_version()
+    assert found.versions["xtalshift"] == xtalshift.__version__
+    assert found.versions["numpy"] == np.__version__
+    assert (found.device, found.threads) == ("cpu", 2)
+    assert found.host.cpus >= 1
 
 
 def test_only_the_host_part_differs_between_two_runs():
-    first, second = collect_provenance(), collect_provenance()
-    del first["host"], second["host"]
+    first, second = (replace(collect_provenance(), host=Host()) for _ in range(2))
     assert first == second
 
 

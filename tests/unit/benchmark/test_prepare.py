@@ -8,6 +8,7 @@ import pytest
 
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.benchmark.summary_records import RowCounts
 from xtalshift.errors import SplitError
 from xtalshift.progress import NO_PROGRESS
 
@@ -205,12 +206,13 @@ def test_other_features_are_of_the_same_rows(prepare):
 def test_what_identifies_a_table(prepare):
     problem, _ = prepare()
     described = problem.describe()
-    assert (described["name"], described["rows"], described["target"]) == ("t", 210, "y")
-    assert described["cleaning"] == {"rows_read": 222, "rows_kept": 210, "rows_dropped": 0,
-                                     "rows_merged": 12}  # fmt: skip
-    assert described["tails"] == {"low": problem.tails[0], "high": problem.tails[1]}
+    assert (described.name, described.rows, described.target) == ("t", 210, "y")
+    assert described.cleaning == RowCounts(
+        rows_read=222, rows_kept=210, rows_dropped=0, rows_merged=12
+    )
+    assert described.tails == {"low": problem.tails[0], "high": problem.tails[1]}
     whole = materials().groupby("formula").size()
-    assert described["materials"] == 210 < len(whole)
+    assert described.materials == 210 < len(whole)
 
 
 @pytest.mark.parametrize(

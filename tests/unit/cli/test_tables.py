@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from report_toys import make_summary
+from xtalshift.benchmark.summary_records import read_summary
 from xtalshift.cli.tables import (
     print_cautions,
     print_coverage,
@@ -16,7 +17,6 @@ from xtalshift.cli.tables import (
 )
 from xtalshift.jsonio import write_json
 from xtalshift.report import build_run_report
-from xtalshift.report.benchmark.summary_records import read_summary
 from xtalshift.report.shared.interval_evaluation import (
     IntervalEvaluation,
     IntervalPart,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.data.dataset import Dataset
+from xtalshift.data.dataset import Dataset, DatasetDescription
 from xtalshift.errors import DataError, SplitError
 
 
@@ -98,10 +98,15 @@ def test_a_table_to_predict_has_no_targets():
 
 def test_description_counts_materials_and_names_the_target():
     table = make(formulas=["Fe2O3", "Fe4O6", "NaCl"], conditions="300 K")
-    assert table.description == {
-        "source": "s.csv", "sha256": table.sha256(), "rows": 3, "materials": 2, "target": "S",
-        "unit": "uV/K", "conditions": "300 K",
-    }  # fmt: skip
+    assert table.description == DatasetDescription(
+        source="s.csv",
+        sha256=table.sha256(),
+        rows=3,
+        materials=2,
+        target="S",
+        unit="uV/K",
+        conditions="300 K",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A run is a canned benchmark: which one, and what it writes."""
 
-import json
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -8,11 +8,12 @@ import pytest
 
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.records import TaskRecord
+from xtalshift.benchmark.run_results import read_results
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.errors import ConfigError, DataError, SplitError
 from xtalshift.jobs.run import run, spec_of
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.jsonio import finite, read_json
+from xtalshift.jsonio import read_json
 from xtalshift.methods import METHODS, Method
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
@@ -128,14 +129,15 @@ def test_what_a_run_leaves(configure, tmp_path):
     config = configure(methods=["ridge", "erm"], n_seeds=2)
     out = tmp_path / "out"
     results = run(config, out, InProcessExecutor())
-    assert read_json(out / "results.json") == json.loads(json.dumps(finite(results)))
-    assert results["schema_version"] == 2
-    assert results["config"] == config.to_dict()
-    assert results["intake"]["rows_kept"] == 168
-    assert results["provenance"]["data"]["materials"] == 168
+    assert read_results(out) == results
+    assert read_json(out / "results.json")["schema_version"] == 2
+    assert read_json(out / "results.json")["intake"]["rows_dropped"] == 0
+    assert results.config == config.to_dict()
+    assert results.intake.rows_kept == 168
+    assert results.provenance.data.materials == 168
     assert RunConfig.from_toml(out / "config.toml") == config
 
-    keys = [(r["method"], r["split"], r["role"], r["seed"]) for r in results["records"]]
+    keys = [(r.method, r.split, r.role, r.seed) for r in results.records]
     assert len(set(keys)) == len(keys)
     names = {"dummy", "ridge", "erm", "erm:last", "erm:ema"}
     places = {("random", "id"), ("prior", "id"), ("prior", "ood"), ("family:F", "id"),
@@ -144,35 +146,29 @@ def test_what_a_run_leaves(configure, tmp_path):
         (name, split, role, seed)
         for name in names for (split, role) in places for seed in (0, 1)
     }  # fmt: skip
-    assert all(
-        list(r) == ["method", "split", "role", "seed", "n", "mae", "rmse", "r2", "mae_over_dummy",
-                    "spearman", "rmse_over_dummy", "coverage_90", "median_width_90", "seconds",
-                    "status"]
-        for r in results["records"]
-    )  # fmt: skip
-    assert {r["mae_over_dummy"] for r in results["records"] if r["method"] == "dummy"} == {1.0}
+    assert {r.mae_over_dummy for r in results.records if r.method == "dummy"} == {1.0}
 
     predictions = pd.read_parquet(out / "predictions.parquet")
-    for record in results["records"]:
-        split = record["split"] if record["role"] == "ood" else "random"
+    for record in results.records:
+        split = record.split if record.role == "ood" else "random"
         rows = predictions[
-            (predictions["method"] == record["method"]) & (predictions["seed"] == record["seed"])
-            & (predictions["split"] == split) & (predictions["role"] == record["role"])
+            (predictions["method"] == record.method) & (predictions["seed"] == record.seed)
+            & (predictions["split"] == split) & (predictions["role"] == record.role)
         ]  # fmt: skip
-        assert len(rows) == record["n"]
-        assert np.abs(rows["target"] - rows["prediction"]).mean() == pytest.approx(record["mae"])
+        assert len(rows) == record.n
+        assert np.abs(rows["target"] - rows["prediction"]).mean() == pytest.approx(record.mae)
 
     table = pd.read_parquet(out / "map.parquet")
     assert table["formula"].tolist() == FORMULAS
     assert table["in_family:F"].tolist() == [formula.endswith("F") for formula in FORMULAS]
     assert table[["pc1", "pc2"]].notna().all(axis=None)
-    splits = {(s["name"], s["role"], s["seed"]): s for s in results["splits"]}
+    splits = {(s.name, s.role, s.seed): s for s in results.splits}
     assert len(splits) == 10
-    assert splits["family:F", "ood", 0]["n_test"] == 24
-    assert splits["random", "id", 0]["fit"] == "all"
-    histories = {(h["method"], h["seed"]): h for h in results["histories"]}
+    assert splits["family:F", "ood", 0].n_test == 24
+    assert splits["random", "id", 0].fit == "all"
+    histories = {(h.method, h.seed): h for h in results.histories}
     assert histories.keys() == {("erm", 0), ("erm", 1)}
-    assert [epoch["epoch"] for epoch in histories["erm", 0]["epochs"]] == [0, 1, 2]
+    assert [epoch["epoch"] for epoch in histories["erm", 0].epochs] == [0, 1, 2]
 
 
 def test_the_model_with_the_smallest_validation_error_is_kept(configure, tmp_path):
@@ -182,9 +178,9 @@ def test_the_model_with_the_smallest_validation_error_is_kept(configure, tmp_pat
     first = [record for record in records.values() if record.seed == 0]
     assert all(isinstance(record, TaskRecord) and record.ok for record in first)
     best = min(first, key=lambda record: record.val_mae)
-    chosen = results["model"]
-    assert (chosen["method"], chosen["seed"], chosen["val_mae"]) == (best.name, 0, best.val_mae)
-    assert chosen["fit"] == "all"
+    chosen = results.model
+    assert (chosen.method, chosen.seed, chosen.val_mae) == (best.name, 0, best.val_mae)
+    assert chosen.fit == "all"
     one, two = (
         (folder / "arrays.safetensors").read_bytes()
         for folder in (tmp_path / "out" / "model", tmp_path / "out" / "tasks" / best.id / "model")
@@ -199,21 +195,20 @@ def test_a_method_that_fails_has_a_record_for_every_test_set(configure, tmp_path
 
     monkeypatch.setitem(METHODS._items, "broken", Method(broken, saved=True))
     results = run(configure(methods=["broken"]), tmp_path / "out", InProcessExecutor())
-    failed = [r for r in results["records"] if r["method"] == "broken"]
-    done = [r for r in results["records"] if r["method"] == "dummy"]
-    place = ("split", "role", "seed", "n")
-    assert [[r[key] for key in place] for r in failed] == [[r[key] for key in place] for r in done]
-    assert {r["status"] for r in failed} == {"failed"}
-    assert {r["reason"] for r in failed} == {"RuntimeError: no such luck"}
-    assert {r["mae"] for r in failed} == {None}
-    assert failed[0].keys() - done[0].keys() == {"reason"}
-    assert done[0].keys() <= failed[0].keys()
+    failed = [r for r in results.records if r.method == "broken"]
+    done = [r for r in results.records if r.method == "dummy"]
+    place = attrgetter("split", "role", "seed", "n")
+    assert [place(r) for r in failed] == [place(r) for r in done]
+    assert {r.status for r in failed} == {"failed"}
+    assert {r.reason for r in failed} == {"RuntimeError: no such luck"}
+    assert {r.mae for r in failed} == {None}
+    assert {r.reason for r in done} == {None}
     # it is begun again, what was done is not
-    before = {r["method"]: r["seconds"] for r in results["records"]}
+    before = {r.method: r.seconds for r in results.records}
     monkeypatch.setitem(METHODS._items, "broken", METHODS["ridge"])
     again = run(configure(methods=["broken"]), tmp_path / "out", InProcessExecutor())
-    assert {r["status"] for r in again["records"]} == {"ok"}
-    assert next(r for r in again["records"] if r["method"] == "dummy")["seconds"] == before["dummy"]
+    assert {r.status for r in again.records} == {"ok"}
+    assert next(r for r in again.records if r.method == "dummy").seconds == before["dummy"]
 
 
 def test_no_prediction_at_all(configure, tmp_path, monkeypatch):
@@ -222,8 +217,8 @@ def test_no_prediction_at_all(configure, tmp_path, monkeypatch):
 
     monkeypatch.setitem(METHODS._items, "dummy", Method(broken, saved=True))
     results = run(configure(methods=["dummy"]), tmp_path / "out", InProcessExecutor())
-    assert results["model"] is None
-    assert results["histories"] == []
+    assert results.model is None
+    assert results.histories == ()
     assert not (tmp_path / "out" / "predictions.parquet").exists()
 
 
@@ -231,13 +226,13 @@ def test_only_the_same_run_goes_on_in_a_folder(configure, tmp_path):
     out = tmp_path / "out"
     results = run(configure(methods=["dummy"]), out, InProcessExecutor())
     again = run(configure(methods=["dummy"]), out, InProcessExecutor())
-    assert again["records"] == results["records"]
+    assert again.records == results.records
     other = configure({"random_share": 0.3}, methods=["ridge"], seed=1)
     with pytest.raises(ConfigError, match=r"other settings \(methods, seed, split.random_share\)"):
         run(other, out, InProcessExecutor())
     (out / "notes.txt").write_text("mine")
     replaced = run(other, out, InProcessExecutor(), overwrite=True)
-    assert {r["seed"] for r in replaced["records"]} == {1}
+    assert {r.seed for r in replaced.records} == {1}
     assert (out / "notes.txt").read_text() == "mine"
     assert len(list((out / "tasks").iterdir())) == 2
 

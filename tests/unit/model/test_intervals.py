@@ -1,5 +1,7 @@
 """Intervals: the same as those of MAPIE where it makes them, and the life cycle of a model."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -319,7 +321,7 @@ class TestFormulas:
         assert adapted.calibration.origin == "target"
         assert len(adapted.calibration) == 24
         assert adapted.card.provenance["method"] == "fine-tune"
-        assert adapted.card.provenance["adapted_to"] == labels.description
+        assert adapted.card.provenance["adapted_to"] == asdict(labels.description)
         assert adapted.card.provenance["adapted_from"] == start.card.provenance
         without = adapt(start, labels, **options)
         assert without.calibration is None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xtalshift.benchmark.summary_records import BenchmarkSummary, FailedTask, read_summary
 from xtalshift.report.benchmark.benchmark_figures import (
     KINDS,
     build_benchmark_figures,
@@ -29,11 +30,9 @@ from xtalshift.report.benchmark.leaderboard import (
     list_folds,
     list_places,
 )
-from xtalshift.report.benchmark.summary_records import BenchmarkSummary, FailedTask, read_summary
 from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
-from xtalshift.report.shared.payload import list_facts
-from xtalshift.report.shared.text import Caution
+from xtalshift.report.shared.text import Caution, list_facts
 
 __all__ = ["BenchmarkReport", "build_benchmark_report", "render_benchmark"]
 
@@ -132,4 +131,4 @@ def _facts(summary: BenchmarkSummary) -> list[tuple[str, str]]:
             f"{one.name}: SHA-256 {one.sha256}" for one in summary.data if one.sha256
         ),
     }
-    return list_facts(first, summary.known)
+    return list_facts(first, summary.provenance)

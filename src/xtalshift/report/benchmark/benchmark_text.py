@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.report.benchmark.leaderboard import Board, Place, Row
-from xtalshift.report.benchmark.summary_records import BenchmarkSummary
 from xtalshift.report.shared.text import (
     Caution,
     format_number,

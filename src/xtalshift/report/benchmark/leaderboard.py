@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
-from xtalshift.report.benchmark.summary_records import (
+from xtalshift.benchmark.summary_records import (
     BenchmarkSummary,
     FoldError,
     FoldLabels,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xtalshift.report.run.results import History
+from xtalshift.benchmark.run_results import History
 from xtalshift.report.shared.figures import INK, Figure, Panel, draw_level, make_layout, scale_axis
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 

@@ -22,8 +22,7 @@ from xtalshift.report.shared.figures import (
     scale_axis,
 )
 from xtalshift.report.shared.interval_evaluation import draw_intervals, split_styles
-from xtalshift.report.shared.methods import method_colours
-from xtalshift.report.shared.payload import DUMMY
+from xtalshift.report.shared.methods import DUMMY, method_colours
 
 if TYPE_CHECKING:
     from xtalshift.report.run.run_page import RunReport

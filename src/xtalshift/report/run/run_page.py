@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
 from xtalshift.report.run.attacks import (
     AttackSize,
@@ -18,7 +19,6 @@ from xtalshift.report.run.attacks import (
     describe_attack,
     training_curves,
 )
-from xtalshift.report.run.results import Record, RunResults, read_results
 from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
 from xtalshift.report.run.run_summary import (
     Cell,
@@ -44,9 +44,8 @@ from xtalshift.report.shared.interval_evaluation import (
     interval_caution,
     split_styles,
 )
-from xtalshift.report.shared.methods import describe_gap, method_colours, method_note
-from xtalshift.report.shared.payload import DUMMY, list_facts
-from xtalshift.report.shared.text import Caution
+from xtalshift.report.shared.methods import DUMMY, describe_gap, method_colours, method_note
+from xtalshift.report.shared.text import Caution, list_facts
 
 __all__ = ["MethodRow", "RunReport", "build_run_report", "render_run"]
 
@@ -138,7 +137,7 @@ def build_run_report(folder: Path) -> RunReport:
     every = summary.methods(variants=True)
     return RunReport(
         results=results,
-        source=results.known.data.source or folder.name,
+        source=results.provenance.data.source or folder.name,
         methods=[(name, method_note(name, results.config)) for name in every],
         columns=columns,
         rows=[
@@ -215,14 +214,14 @@ def _all_cells(summary: RunSummary, columns: Sequence[Column]) -> list[Cell]:
 
 
 def _facts(results: RunResults) -> list[tuple[str, str]]:
-    data, model = results.known.data, results.model
+    data, model = results.provenance.data, results.model
     first = {
         "saved model": f"{model.method} ({model.rule})" if model else None,
         "data": data.source,
         "conditions": data.conditions,
         "data hash": f"SHA-256 {data.sha256}" if data.sha256 else None,
     }
-    return list_facts(first, results.known)
+    return list_facts(first, results.provenance)
 
 
 def _shown_methods(columns: Sequence[Column]) -> list[str]:

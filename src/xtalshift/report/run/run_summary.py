@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from xtalshift.report.run.results import Record, Split
+from xtalshift.benchmark.records import MeanScore
+from xtalshift.benchmark.run_results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
-from xtalshift.report.shared.payload import DUMMY, Score
+from xtalshift.report.shared.methods import DUMMY
 
 __all__ = ["Cell", "Column", "Pair", "RunSummary", "list_columns", "list_failures"]
 
@@ -24,7 +25,7 @@ _LABELS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell(Score):
+class Cell(MeanScore):
     """Score of one method on one set of test rows; `seeds` finished runs are in the means."""
 
     method: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from xtalshift.report.run.results import Intake, Record
+from xtalshift.benchmark.run_results import Record
+from xtalshift.data import CleaningReport
 from xtalshift.report.run.run_summary import Column
-from xtalshift.report.shared.payload import DUMMY
+from xtalshift.report.shared.methods import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
 __all__ = ["intake_cautions", "score_cautions", "write_verdict"]
@@ -117,7 +118,7 @@ def _column_cautions(column: Column) -> Iterator[Caution]:
         yield Caution("care", text)
 
 
-def intake_cautions(intake: Intake | None, unit: str) -> Iterator[Caution]:
+def intake_cautions(intake: CleaningReport | None, unit: str) -> Iterator[Caution]:
     """Yield what the table itself limits: scattered duplicates, many zeros, dropped rows."""
     if intake is None:
         return
@@ -131,7 +132,7 @@ def intake_cautions(intake: Intake | None, unit: str) -> Iterator[Caution]:
         yield Caution("care", text)
 
 
-def _describe_duplicates(intake: Intake, unit: str) -> str:
+def _describe_duplicates(intake: CleaningReport, unit: str) -> str:
     size = f"{format_number(intake.duplicate_scatter)} {unit}".strip()
     floor = f"{format_number(intake.error_floor)} {unit}".strip()
     groups = f"equal composition and feature columns ({intake.duplicate_groups:,} groups)"

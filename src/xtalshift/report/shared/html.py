@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from xtalshift.jsonio import to_json
 from xtalshift.report.shared import text as words
 from xtalshift.report.shared.figures import Panel
 
@@ -51,6 +52,7 @@ def render_page(template: str, panels: Iterable[Panel], **values: object) -> str
         "seconds": words.format_seconds,
         "count": words.format_count,
         "json": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "plain": to_json,
         "key": _sort_key,
         "p": words.format_p,
     }

@@ -21,7 +21,7 @@ from xtalshift.report.shared.figures import (
     make_layout,
     scale_axis,
 )
-from xtalshift.report.shared.payload import DUMMY
+from xtalshift.report.shared.methods import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 from xtalshift.uncertainty.conformal import LEVEL
 

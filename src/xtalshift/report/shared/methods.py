@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
-from xtalshift.report.shared.payload import Json
 
-__all__ = ["describe_gap", "method_colours", "method_note", "other_recipe"]
+__all__ = ["DUMMY", "describe_gap", "method_colours", "method_note", "other_recipe"]
 
+DUMMY = "dummy"
+"""Method that predicts the mean of the training targets."""
 _VARIANT_NOTES = {
     "ema": "moving average of the weights",
     "last": "weights of the last epoch",
@@ -52,14 +54,14 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
     return {method: colours[method.partition(":")[0]] for method in methods}
 
 
-def method_note(name: str, config: Json) -> str:
+def method_note(name: str, config: Plain) -> str:
     """Say in a few words what a method is; an unknown name gives an empty text.
 
     Parameters
     ----------
     name : str
         Method, or ``method:variant``.
-    config : Json
+    config : Plain
         Settings of the run; those of cal and erm tell how the two differ.
     """
     base, _, variant = name.partition(":")
@@ -69,7 +71,7 @@ def method_note(name: str, config: Json) -> str:
     return "; ".join(filter(None, [note, _VARIANT_NOTES.get(variant, variant)]))
 
 
-def describe_gap(config: Json) -> str:
+def describe_gap(config: Plain) -> str:
     """Say what makes cal and erm differ, apart from chance."""
     other = other_recipe(config)
     if other is None:
@@ -79,7 +81,7 @@ def describe_gap(config: Json) -> str:
     return "the attack and the steps it adds"
 
 
-def other_recipe(config: Json) -> list[str] | None:
+def other_recipe(config: Plain) -> list[str] | None:
     """Name the parts of the recipe in which cal differs from erm, apart from its CAL steps.
 
     Returns
@@ -103,12 +105,12 @@ def other_recipe(config: Json) -> list[str] | None:
     return [part for part in _ORDER if part in found]
 
 
-def _section(config: Json, name: str) -> Json:
+def _section(config: Plain, name: str) -> Plain:
     found = config.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _recipe_of_cal(config: Json) -> str:
+def _recipe_of_cal(config: Plain) -> str:
     preset, other = _section(config, "cal").get("preset"), other_recipe(config)
     note = f" (preset {preset})" if preset else ""
     if other is None:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from xtalshift.jsonio import Plain
+from xtalshift.provenance import Provenance
+
 __all__ = [
     "Caution", "format_count", "format_number", "format_p", "format_percent", "format_ratio",
-    "format_seconds", "format_spread", "join_some", "join_words", "plural",
+    "format_seconds", "format_spread", "join_some", "join_words", "list_facts",
+    "plural",
 ]  # fmt: skip
 
 _PLAIN_LIMIT = 1e6
@@ -131,3 +135,19 @@ def format_p(value: float | None) -> str:
     if value is None:
         return format_number(None)
     return f"<{_LEAST_P}" if value < _LEAST_P else f"{value:.3f}"
+
+
+def list_facts(first: Plain, provenance: Provenance) -> list[tuple[str, str]]:
+    """Return named facts, those of `first` before the provenance, without empty ones."""
+    memory = provenance.host.peak_memory_mib
+    facts = {
+        **first,
+        "device": provenance.device,
+        "threads": provenance.threads,
+        "machine": provenance.host.platform,
+        "peak memory": None if memory is None else f"{memory:,.0f} MiB",
+        "time": provenance.host.time,
+        "Python": provenance.python,
+        "versions": ", ".join(f"{name} {text}" for name, text in provenance.versions.items()),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in {None, ""}]

@@ -6,12 +6,11 @@ import pytest
 
 from report_toys import PLACES, RATIOS, own_part, read_page, read_text
 from xtalshift.errors import DataError
-from xtalshift.jsonio import write_json
+from xtalshift.jsonio import to_json, write_json
 from xtalshift.report import build_run_report, write_report
 from xtalshift.report.benchmark.benchmark_page import build_benchmark_report as build
 from xtalshift.report.benchmark.benchmark_text import describe_board
 from xtalshift.report.run.run_page import render_run
-from xtalshift.report.shared.payload import to_json
 from xtalshift.report.shared.text import Caution
 
 

@@ -25,9 +25,9 @@ from xtalshift.parallel.executor import Reply
 from xtalshift.parallel.processes import ProcessExecutor
 from xtalshift.screening import store
 from xtalshift.screening.inputs import FormulaSource, InputRecord
-from xtalshift.screening.run import screen
 from xtalshift.screening.screener import Screener
 from xtalshift.screening.settings import ScreenSettings
+from xtalshift.screening.stream import screen
 
 TOP = {"k": 20, "by": "probability", "threshold": 8.0}
 SETTINGS = ScreenSettings.from_dict({"chunk_rows": 13, "distinct": True, "top": TOP})

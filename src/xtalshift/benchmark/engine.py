@@ -21,10 +21,11 @@ from xtalshift.benchmark.records import SUMMARY_FILE, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import rank_so_far, summarise
+from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
 from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.errors import ConfigError
-from xtalshift.jsonio import Plain, write_json
+from xtalshift.jsonio import to_json, write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -73,8 +74,8 @@ class BenchmarkRun:
 
     Attributes
     ----------
-    summary : dict
-        What ``summary.json`` holds, see `xtalshift.benchmark.summary.summarise`.
+    summary : BenchmarkSummary
+        What ``summary.json`` holds.
     records : tuple of TaskRecord
         Of the tasks that have one, in the order of the plan.
     shared : Shared
@@ -83,7 +84,7 @@ class BenchmarkRun:
         By name.
     """
 
-    summary: Plain
+    summary: BenchmarkSummary
     records: tuple[TaskRecord, ...]
     shared: Shared
     tables: dict[str, Table]
@@ -138,8 +139,8 @@ def run_benchmark(
     provenance = collect_provenance(device=device, threads=spec.threads)
     shared, tables = prepare_shared(spec, plugins, progress)
     header = {
-        "versions": provenance["versions"],
-        "data": {n: one.data.description["sha256"] for n, one in shared.problems.items()},
+        "versions": provenance.versions,
+        "data": {n: one.data.description.sha256 for n, one in shared.problems.items()},
         "threads": spec.threads,
         "device": device,
     }
@@ -166,7 +167,7 @@ def run_benchmark(
                 if task.id in store.records
             ]
             summary = summarise(spec, shared, records, len(everything), audits, provenance)
-            write_json(out / SUMMARY_FILE, summary)
+            write_json(out / SUMMARY_FILE, to_json(summary))
     return BenchmarkRun(summary, tuple(records), shared, tables)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from xtalshift.benchmark.records import KIND, SUMMARY_FILE, SUMMARY_VERSION
+from xtalshift.benchmark.records import KIND, SUMMARY_FILE, SUMMARY_VERSION, MeanScore
+from xtalshift.data.dataset import DatasetDescription
 from xtalshift.errors import DataError
-from xtalshift.report.shared.payload import Json, Provenance, Score, parse, read_object
+from xtalshift.jsonio import Plain, parse, read_object
+from xtalshift.provenance import Provenance
 
 __all__ = [
-    "BenchmarkSummary", "Comparison", "FailedTask", "FoldError", "LabelCurve", "MethodInfo",
-    "RankedMethod", "Scenario", "SplitAudit", "SplitInfo", "SummaryCell", "TableInfo",
-    "read_summary",
+    "BenchmarkSummary", "Comparison", "FailedTask", "FoldError", "FoldLabels", "KnownSpec",
+    "LabelCurve", "MethodInfo", "RankedMethod", "RowCounts", "Scenario", "SplitAudit",
+    "SplitInfo", "SummaryCell", "TableInfo", "read_summary",
 ]  # fmt: skip
 
 
@@ -21,33 +24,34 @@ class RowCounts:
     """Rows that the cleaning of a table read, merged and dropped."""
 
     rows_read: int | None = None
+    rows_kept: int | None = None
     rows_merged: int | None = None
     rows_dropped: int | None = None
 
 
-@dataclass(frozen=True)
-class TableInfo:
-    """A table of the benchmark."""
+@dataclass(frozen=True, kw_only=True)
+class TableInfo(DatasetDescription):
+    """A table of the benchmark; targets beyond `tails` are its 5 % lowest and highest."""
 
     name: str
-    target: str | None = None
-    unit: str | None = None
-    rows: int | None = None
-    source: str | None = None
-    conditions: str | None = None
     transform: str | None = None
-    sha256: str | None = None
+    impute_nan: bool | None = None
+    hydrates: str | None = None
+    feature_cols: tuple[str, ...] = ()
+    split_features: str | None = None
+    tails: dict[str, float] = field(default_factory=dict)
     cleaning: RowCounts = RowCounts()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MethodInfo:
     """A method, what it sees of the target domain, and its limit of rows if it took fewer."""
 
     name: str
+    method: str = ""
+    features: str
     kind: str
     sees: str
-    features: str
     row_cap: int | None = None
 
 
@@ -63,11 +67,15 @@ class FoldLabels:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """The audit of a split; it is `full` with the classifier and the residual test."""
+    """The audit of a split; it is `full` with the classifier and the residual test.
+
+    `key` is a hash of everything that it depends on.
+    """
 
     labels: dict[str, int] = field(default_factory=dict)
     folds: dict[str, FoldLabels] = field(default_factory=dict)
     full: bool = True
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +86,7 @@ class SplitInfo:
     split: str
     role: str
     scheme: str
-    params: Json
+    params: Plain
     budgets: tuple[int, ...]
     folds: int
     sizes: dict[str, tuple[int, int, int]]
@@ -86,10 +94,11 @@ class SplitInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SummaryCell(Score):
+class SummaryCell(MeanScore):
     """Score of a method (its `variant`: other weights) with a number of target labels.
 
-    `mae_low` and `mae_high` are a 95 % interval; `n_runs` of the `runs` tasks have a result.
+    Every ``_sd`` is over seeds. `mae_low` and `mae_high` are a 95 % interval; `n_runs` of the
+    `runs` tasks have a result, and `n_test` is the median number of their test rows.
     """
 
     data: str
@@ -99,24 +108,35 @@ class SummaryCell(Score):
     variant: str
     budget: int
     label: str = ""
+    rmse_sd: float | None = None
+    r2_sd: float | None = None
+    rmse_over_dummy: float | None = None
+    rmse_over_dummy_sd: float | None = None
+    spearman: float | None = None
+    spearman_sd: float | None = None
     mae_low: float | None = None
     mae_high: float | None = None
-    spearman: float | None = None
     worst_fold_mae: float | None = None
     worst_family: str | None = None
     worst_family_mae: float | None = None
+    worst_family_mae_sd: float | None = None
     tail_recall: float | None = None
     tail_precision: float | None = None
     tail_enrichment: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
     coverage_90: float | None = None
+    coverage_90_sd: float | None = None
     median_width_90: float | None = None
+    median_width_90_sd: float | None = None
     cpu_seconds: float | None = None
     peak_mib: float | None = None
+    val_mae: float | None = None
     forgetting: float | None = None
     n_runs: int = 0
+    n_seeds: int = 0
     n_folds: int = 0
+    n_test: int | None = None
     runs: int = 0
 
     @property
@@ -184,6 +204,7 @@ class LabelCurve:
     data: str
     split: str
     name: str
+    method: str = ""
     variant: str
     target_only: bool
     budgets: tuple[int, ...]
@@ -202,6 +223,7 @@ class FoldError:
     fold: int
     fold_name: str | None
     label: str
+    mae: float | None = None
     mae_over_dummy: float | None
     n_test: int
 
@@ -210,6 +232,7 @@ class FoldError:
 class FailedTask:
     """A task that failed."""
 
+    id: str = ""
     name: str
     data: str
     split: str
@@ -218,6 +241,7 @@ class FailedTask:
     budget: int | None = 0
     reason: str | None = None
     traceback: str | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -228,15 +252,27 @@ class KnownSpec:
     seed: int | None = None
     features: tuple[str, ...] = ()
     budgets: tuple[int, ...] = ()
-    methods: tuple[Json | str, ...] = ()
-    tuning: Json = field(default_factory=dict)
+    methods: tuple[Plain | str, ...] = ()
+    tuning: Plain = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSummary:
-    """All that ``summary.json`` holds and a page or table shows; see the records for each part."""
+    """All that ``summary.json`` holds.
 
-    spec: Json
+    `cells` have means, spreads and intervals; `scenarios` ranks and tests, one without target
+    labels and one per number of them; `curves` the label efficiency; `folds` the error on each.
+    """
+
+    kind: str = KIND
+    schema_version: int = SUMMARY_VERSION
+    title: str | None = None
+    spec: Plain
+    provenance: Provenance = field(default_factory=Provenance)
+    n_tasks: int
+    n_done: int
+    n_failed: int
+    data: tuple[TableInfo, ...] = ()
     methods: tuple[MethodInfo, ...]
     splits: tuple[SplitInfo, ...]
     cells: tuple[SummaryCell, ...]
@@ -244,14 +280,11 @@ class BenchmarkSummary:
     curves: tuple[LabelCurve, ...]
     folds: tuple[FoldError, ...]
     failures: tuple[FailedTask, ...]
-    n_tasks: int
-    n_done: int
-    n_failed: int
-    title: str | None = None
-    data: tuple[TableInfo, ...] = ()
-    provenance: Json = field(default_factory=dict)
-    known: Provenance = field(default_factory=Provenance)
-    settings: KnownSpec = KnownSpec()
+
+    @cached_property
+    def settings(self) -> KnownSpec:
+        """The parts of the specification that are shown by name."""
+        return parse(KnownSpec, self.spec, Path(SUMMARY_FILE))
 
     @property
     def n_seeds(self) -> int:
@@ -285,5 +318,4 @@ def read_summary(folder: Path) -> BenchmarkSummary:
             f"{SUMMARY_VERSION}; repeat the same `xtalshift benchmark` command with this version"
         )
     held = {key: value for key, value in values.items() if value is not None}
-    parts = {"known": held.get("provenance", {}), "settings": held.get("spec", {})}
-    return parse(BenchmarkSummary, {**held, **parts}, path)
+    return parse(BenchmarkSummary, held, path)

@@ -10,7 +10,7 @@ from typing import Any
 
 from xtalshift.errors import DataError
 
-__all__ = ["Plain", "finite", "read_json", "write_json"]
+__all__ = ["Plain", "finite", "read_json", "replace_file", "write_json"]
 
 Plain = dict[str, Any]
 """An object as JSON holds it."""
@@ -19,8 +19,13 @@ Plain = dict[str, Any]
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically, non-finite numbers as null."""
     text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
+    replace_file(path, (text + "\n").encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n", encoding="utf-8")
+    part.write_bytes(content)
     os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.jsonio import Plain, read_json, write_json
+from xtalshift.jsonio import Plain, read_json, replace_file, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -308,7 +307,7 @@ class ScreenStore:
         lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         for place in (self.folder / _PARTS, self._state):
             place.mkdir(exist_ok=True)
-            for left in place.glob(".*.tmp"):
+            for left in place.glob(".*.part"):
                 left.unlink()
         if not lines:
             self._journal.write_bytes(b"")
@@ -357,13 +356,6 @@ class ScreenStore:
         for path in self._state.glob("*"):
             if path.name != LOCK_FILE:  # which is held
                 path.unlink()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
 
 
 def _check_same(found: object, wanted: object, folder: Path) -> None:

@@ -37,24 +37,16 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True)
 class Header:
-    """What identifies a screening; one with another header is not continued.
-
-    Attributes
-    ----------
-    model_sha256 : str
-        Hash of all files of the model.
-    inputs : list of InputRecord
-        The inputs in order.
-    settings : ScreenSettings
-        Settings.
-    versions : dict of str
-        Versions of the packages that the output depends on.
-    """
+    """What identifies a screening; one with another header is not continued."""
 
     model_sha256: str
+    """Hash of all files of the model."""
     inputs: list[InputRecord]
+    """The inputs in order."""
     settings: ScreenSettings
+    """Settings."""
     versions: dict[str, str]
+    """Versions of the packages that the output depends on."""
 
     @classmethod
     def of(cls, model: Path, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
@@ -96,24 +88,16 @@ class Header:
 
 @dataclass(frozen=True)
 class ScreenSummary:
-    """Result of a screening, as in ``screen.json``.
-
-    Attributes
-    ----------
-    counts : dict of int
-        Rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``.
-    chunks : int
-        Number of blocks.
-    seconds : float
-        Time of all sessions together.
-    rows_per_second : float or None
-        Mean rate.
-    """
+    """Result of a screening, as in ``screen.json``."""
 
     counts: dict[str, int]
+    """Rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``."""
     chunks: int
+    """Number of blocks."""
     seconds: float
+    """Time of all sessions together."""
     rows_per_second: float | None
+    """Mean rate."""
 
 
 @dataclass(frozen=True)

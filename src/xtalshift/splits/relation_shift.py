@@ -32,27 +32,18 @@ __all__ = ["FoundRelationSplit", "GroupTest", "RelationSplit"]
 
 
 class GroupTest(NamedTuple):
-    """The residual test of one group against the others that follow the common relation.
-
-    Attributes
-    ----------
-    name : str
-        Label of the group.
-    rows : ndarray of bool, shape (n,)
-        Its rows.
-    result : ResidualTest
-        Its `p_value` is that of the group alone.
-    p_holm : float
-        The p value corrected for the number of groups tested; NaN if it could not be tested.
-    found : bool
-        Whether the group follows another relation.
-    """
+    """The residual test of one group against the others that follow the common relation."""
 
     name: str
+    """Label of the group."""
     rows: BoolArray
+    """Shape (n,). Its rows."""
     result: ResidualTest
+    """Its `p_value` is that of the group alone."""
     p_holm: float
+    """The p value corrected for the number of groups tested; NaN if it could not be tested."""
     found: bool = False
+    """Whether the group follows another relation."""
 
 
 @SPLITTERS.register("relation")

@@ -109,10 +109,11 @@ def _once(place: Path, measure: Any) -> dict[str, Any]:
 
 def _floor(options: argparse.Namespace) -> dict[str, Any]:
     code = (
-        "import sys; from xtalshift.jobs.split import prepare_rows, read_rows;"
+        "import sys; from xtalshift.data.readers import read_configured;"
+        "from xtalshift.jobs.split import prepare_rows;"
         "from xtalshift.data.settings import DataConfig;"
         "data = DataConfig(dataset=sys.argv[1], target=sys.argv[2] or None);"
-        "prepare_rows(read_rows(data, need_target=False), data, {'X'})"
+        "prepare_rows(read_configured(data, need_target=False), data, {'X'})"
     )
     command = [sys.executable, "-c", code, options.table, options.target or ""]
     return _run(command)

@@ -16,8 +16,9 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
+from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
-from xtalshift.jobs.split import prepare_rows, read_rows
+from xtalshift.jobs.split import prepare_rows
 from xtalshift.splits import (
     CovariateSplit,
     FamilySplit,
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images/splits.png"))
     options = parser.parse_args()
     data = DataConfig(dataset=options.table, target=options.target)
-    rows = prepare_rows(read_rows(data, need_target=True), data, {"X", "y"}).usable
+    rows = prepare_rows(read_configured(data, need_target=True), data, {"X", "y"}).usable
     points = embed(rows.X, 2)
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
     figure, axes = plt.subplots(2, 4, figsize=(13, 7), sharex=True, sharey=True)

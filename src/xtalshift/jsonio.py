@@ -14,7 +14,9 @@ from xtalshift.errors import DataError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Plain", "finite", "parse", "read_json", "read_object", "to_json", "write_json"]
+__all__ = [
+    "Plain", "finite", "parse", "read_json", "read_object", "replace_file", "to_json", "write_json",
+]  # fmt: skip
 
 Plain = dict[str, Any]
 """An object as JSON holds it."""
@@ -25,8 +27,13 @@ T = TypeVar("T")
 def write_json(path: Path, values: Any) -> None:
     """Write JSON atomically, non-finite numbers as null."""
     text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
+    replace_file(path, (text + "\n").encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n", encoding="utf-8")
+    part.write_bytes(content)
     os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
 
 

@@ -37,53 +37,36 @@ _OPTIMISM = 2.0  # standard deviations, of `shortfall`
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Known quantities of n candidates; a rule names those it needs.
-
-    Attributes
-    ----------
-    n : int
-        Number of candidates.
-    mean, std : array_like of float, shape (n,), optional
-        Predictions and their standard deviations, in the unit of the target.
-    points : array_like of float, shape (n, d), optional
-        Positions of the candidates, such as standardised features.
-    known : array_like of float, shape (m, d), optional
-        Positions of the measured materials.
-    """
+    """Known quantities of n candidates; a rule names those it needs."""
 
     n: int
+    """Number of candidates."""
     mean: ArrayLike | None = None
     std: ArrayLike | None = None
+    """Shape (n,). `mean`, `std`: predictions and their standard deviations, in the unit of the
+    target."""
     points: ArrayLike | None = None
+    """Shape (n, d). Positions of the candidates, such as standardised features."""
     known: ArrayLike | None = None
+    """Shape (m, d). Positions of the measured materials."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The values that are wanted, in the unit of the target.
-
-    Attributes
-    ----------
-    direction : {"high", "low"}
-        Whether high or low values are good.
-    best : float, optional
-        Best value measured so far, see `best_measured`.
-    target : float, optional
-        The value wanted.
-    threshold : float, optional
-        Values at or beyond it are wanted.
-    window : pair of float, optional
-        Values within it are wanted.
-    kappa : float
-        Optimism of ``ucb`` in standard deviations.
-    """
+    """The values that are wanted, in the unit of the target."""
 
     direction: Side = "high"
+    """Whether high or low values are good."""
     best: float | None = None
+    """Best value measured so far, see `best_measured`."""
     target: float | None = None
+    """The value wanted."""
     threshold: float | None = None
+    """Values at or beyond it are wanted."""
     window: tuple[float, float] | None = None
+    """Values within it are wanted."""
     kappa: float = 2.0
+    """Optimism of ``ucb`` in standard deviations."""
 
 
 ScoreFunction = Callable[[Candidates, Aim, np.random.Generator], FloatArray]
@@ -91,36 +74,25 @@ ScoreFunction = Callable[[Candidates, Aim, np.random.Generator], FloatArray]
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to choose what to measure.
-
-    Attributes
-    ----------
-    score : callable
-        Takes `Candidates`, `Aim` and a generator, returns scores of shape (n,), larger is better.
-    needs : tuple of str
-        Attributes of `Candidates` and `Aim` that must be given.
-    summary : str
-        Purpose in one line.
-    diversity, radius : float, float or None
-        Defaults of `xtalshift.acquisition.batch_selection.select_batch`.
-    uses_known : bool
-        Whether the batch keeps its distance from measured materials too.
-    from_lowest : bool
-        Whether scores may be negative, so that a batch counts them from the lowest candidate.
-    goal : callable, optional
-        Takes an `Aim`, returns the value of the target that the rule looks for. Scores that are
-        negligible beside that of a prediction at this value do not decide, see `shortfall`; the
-        rule needs ``mean`` and ``std``.
-    """
+    """A way to choose what to measure."""
 
     score: ScoreFunction
+    """Takes `Candidates`, `Aim` and a generator, returns scores of shape (n,), larger is better."""
     needs: tuple[str, ...] = ()
+    """Attributes of `Candidates` and `Aim` that must be given."""
     summary: str = ""
+    """Purpose in one line."""
     diversity: float = 1.0
     radius: float | None = None
+    """`diversity`, `radius`: defaults of `xtalshift.acquisition.batch_selection.select_batch`."""
     uses_known: bool = False
+    """Whether the batch keeps its distance from measured materials too."""
     from_lowest: bool = False
+    """Whether scores may be negative, so that a batch counts them from the lowest candidate."""
     goal: Callable[[Aim], float | None] | None = None
+    """Takes an `Aim`, returns the value of the target that the rule looks for. Scores that are
+    negligible beside that of a prediction at this value do not decide, see `shortfall`; the rule
+    needs ``mean`` and ``std``."""
 
 
 RULES: Registry[Rule] = Registry("rule")

@@ -25,27 +25,19 @@ _TINY, _HUGE = np.finfo(np.float64).tiny, np.finfo(np.float64).max
 
 
 class Batch(NamedTuple):
-    """k chosen candidates, in order of choice.
-
-    Attributes
-    ----------
-    rows : ndarray of int64, shape (k,)
-        Row numbers.
-    score : ndarray of float64, shape (k,)
-        Their scores as given.
-    utility : ndarray of float64, shape (k,)
-        What decided: score (or fallback) times distance factor per cost.
-    distance : ndarray of float64, shape (k,)
-        Distance to the nearest known or previously chosen point; infinite if there was none.
-    decisive : ndarray of bool, shape (k,)
-        Whether the score decided; False where the fallback did.
-    """
+    """k chosen candidates, in order of choice."""
 
     rows: NDArray[np.int64]
+    """Shape (k,). Row numbers."""
     score: FloatArray
+    """Shape (k,). Their scores as given."""
     utility: FloatArray
+    """Shape (k,). What decided: score (or fallback) times distance factor per cost."""
     distance: FloatArray
+    """Shape (k,). Distance to the nearest known or previously chosen point; infinite if there was
+    none."""
     decisive: NDArray[np.bool_]
+    """Shape (k,). Whether the score decided; False where the fallback did."""
 
 
 def select_batch(

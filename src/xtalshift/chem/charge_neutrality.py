@@ -255,18 +255,12 @@ def _distinct_sums(z: NDArray[np.uint8], amounts: FloatArray) -> FloatArray | No
 
 
 class IonRule(NamedTuple):
-    """A condition on the whole-number amounts of given elements.
-
-    Attributes
-    ----------
-    key : callable
-        Atomic numbers of k elements -> key; equal keys have equal answers.
-    holds : callable
-        Atomic numbers and amounts of shape (k, n) -> where the condition holds, shape (n,).
-    """
+    """A condition on the whole-number amounts of given elements."""
 
     key: Callable[[tuple[int, ...]], object]
+    """Atomic numbers of k elements -> key; equal keys have equal answers."""
     holds: Callable[[tuple[int, ...], IntArray], BoolArray]
+    """Atomic numbers and amounts of shape (k, n) -> where the condition holds, shape (n,)."""
 
 
 def join_states(states: Sequence[Sequence[int]], allowed: Pairs) -> IntArray:

@@ -41,25 +41,18 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Rows and their labels, as pairs sorted by label and then by row.
-
-    Attributes
-    ----------
-    by : str
-        Name of the labelling in messages.
-    names : tuple of str, length k
-        Names that occur: elements by atomic number, numbers by value.
-    rows, codes : ndarray of int64, shape (m,)
-        Row ``rows[j]`` has the label ``names[codes[j]]``; no pair repeats.
-    n_rows : int
-        Rows of the table, including rows without a label.
-    """
+    """Rows and their labels, as pairs sorted by label and then by row."""
 
     by: str
+    """Name of the labelling in messages."""
     names: tuple[str, ...]
+    """Length k. Names that occur: elements by atomic number, numbers by value."""
     rows: NDArray[np.int64]
     codes: NDArray[np.int64]
+    """Shape (m,). `rows`, `codes`: row ``rows[j]`` has the label ``names[codes[j]]``; no pair
+    repeats."""
     n_rows: int
+    """Rows of the table, including rows without a label."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -100,21 +100,15 @@ class ElementTable:
     The values are those of the Magpie tables (Ward et al., npj Comput. Mater. 2, 16028, 2016)
     and the Pauling electronegativities and common oxidation states of pymatgen (Ong et al.,
     Comput. Mater. Sci. 68, 314, 2013).
-
-    Attributes
-    ----------
-    magpie : ndarray of float64, shape (119, 22)
-        `MAGPIE_PROPERTIES`; weights in u, temperatures in K, radii in pm, volumes in
-        A^3/atom, gaps in eV, moments in Bohr magnetons. NaN where unknown.
-    electronegativity : ndarray of float64, shape (119,)
-        Pauling scale; NaN where unknown.
-    oxidation_states : tuple of tuple of int, length 119
-        Common oxidation states; empty if unknown.
     """
 
     magpie: NDArray[np.float64]
+    """Shape (119, 22). `MAGPIE_PROPERTIES`; weights in u, temperatures in K, radii in pm, volumes
+    in A^3/atom, gaps in eV, moments in Bohr magnetons. NaN where unknown."""
     electronegativity: NDArray[np.float64]
+    """Shape (119,). Pauling scale; NaN where unknown."""
     oxidation_states: tuple[tuple[int, ...], ...]
+    """Length 119. Common oxidation states; empty if unknown."""
 
 
 @cache

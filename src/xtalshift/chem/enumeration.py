@@ -29,18 +29,12 @@ _ENTRY = 32  # cost of one set of elements in these units
 
 
 class FormulaBlock(NamedTuple):
-    """A piece of the stream.
-
-    Attributes
-    ----------
-    formulas : list of str
-        Reduced formulas; possibly none.
-    examined : int
-        Compositions examined since the previous block; all blocks sum to `count_formulas`.
-    """
+    """A piece of the stream."""
 
     formulas: list[str]
+    """Reduced formulas; possibly none."""
     examined: int
+    """Compositions examined since the previous block; all blocks sum to `count_formulas`."""
 
 
 def read_elements(names: Iterable[str]) -> tuple[str, ...]:
@@ -156,27 +150,18 @@ def count_formulas(
 
 @dataclass(frozen=True)
 class _ElementSets:
-    """Sets of elements by atomic number, in the order of elements in a formula.
-
-    Attributes
-    ----------
-    always : tuple of int
-        Elements of every set.
-    others : tuple of int
-        The remaining elements.
-    groups : tuple of frozenset of int
-        Every set has at least one of the `others` of each group.
-    sizes : range
-        Numbers of elements.
-    max_atoms : int
-        Largest number of atoms in a formula.
-    """
+    """Sets of elements by atomic number, in the order of elements in a formula."""
 
     always: tuple[int, ...]
+    """Elements of every set."""
     others: tuple[int, ...]
+    """The remaining elements."""
     groups: tuple[frozenset[int], ...]
+    """Every set has at least one of the `others` of each group."""
     sizes: range
+    """Numbers of elements."""
     max_atoms: int
+    """Largest number of atoms in a formula."""
 
     @classmethod
     def build(

@@ -42,21 +42,14 @@ _WATER = ("H2O", "H2O)")  # behind a decimal point this may be a hydrate
 
 
 class PlainElements(NamedTuple):
-    """Elements of plain formulas, by row and then in order of first appearance.
-
-    Attributes
-    ----------
-    rows : ndarray of int64, shape (nnz,)
-        Which text each element belongs to.
-    z : ndarray of uint8, shape (nnz,)
-        Atomic numbers, each once per row.
-    amounts : ndarray of float64, shape (nnz,)
-        Amounts as written.
-    """
+    """Elements of plain formulas, by row and then in order of first appearance."""
 
     rows: NDArray[np.int64]
+    """Shape (nnz,). Which text each element belongs to."""
     z: NDArray[np.uint8]
+    """Shape (nnz,). Atomic numbers, each once per row."""
     amounts: NDArray[np.float64]
+    """Shape (nnz,). Amounts as written."""
 
 
 def read_plain(texts: Sequence[object]) -> PlainElements:

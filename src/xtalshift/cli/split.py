@@ -101,7 +101,8 @@ def split_command(
     rows are.
     """
     del schemes
-    from xtalshift.jobs.split import iter_parts, read_rows
+    from xtalshift.data.readers import read_configured
+    from xtalshift.jobs.split import iter_parts
     from xtalshift.splits import SPLITTERS
     from xtalshift.splits.fold_files import METADATA_KEY
     from xtalshift.splits.split_spec import SplitRecord, SplitSpec
@@ -129,8 +130,8 @@ def split_command(
         },
     )
     refuse_input(Path(source), out)
-    names = [name for name in (spec.scheme, spec.inner) if name]
-    table = read_rows(spec.data, need_target=any("y" in SPLITTERS[name].needs for name in names))
+    kinds = [SPLITTERS[name] for name in (spec.scheme, spec.inner) if name]
+    table = read_configured(spec.data, need_target=any("y" in one.needs for one in kinds))
     progress = make_progress()
     if spec.data.target is None and table.target_name:
         progress.say(f"  target: {table.target_name}")

@@ -9,12 +9,13 @@ from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, find_formula_column
-from xtalshift.data.frames import iter_frames, read_frame
+from xtalshift.data.frames import read_frame
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 
-__all__ = ["find_formula_column", "iter_frames", "read_frame", "read_table", "table_from_frame"]
+__all__ = ["read_configured", "read_table"]
 
 
 def read_table(
@@ -26,6 +27,7 @@ def read_table(
     unit: str = "",
     hydrates: Hydrates = "refuse",
     progress: Progress = NO_PROGRESS,
+    need_target: bool = True,
 ) -> Dataset:
     """Read labelled materials from a file, or a data set of the catalogue.
 
@@ -43,6 +45,8 @@ def read_table(
         See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
         Hears about downloads.
+    need_target : bool
+        Whether a file without a clear target column is an error; if not, only `target` is read.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def read_table(
         )
     protected = [name for name in (formula_col, id_col) if name]
     frame = read_frame(path, text_columns=protected)
-    if target is None:
+    if target is None and need_target:
         formula = find_formula_column(frame.columns, formula_col)
         target = guess_target(frame.drop(columns=[formula, *([id_col] if id_col in frame else [])]))
     return table_from_frame(
@@ -81,4 +85,20 @@ def read_table(
         unit=unit,
         source=path.name,
         hydrates=hydrates,
+    )
+
+
+def read_configured(
+    data: DataConfig, *, progress: Progress = NO_PROGRESS, need_target: bool = True
+) -> Dataset:
+    """Read the table that settings name; arguments and errors as in `read_table`."""
+    return read_table(
+        data.dataset,
+        target=data.target,
+        formula_col=data.formula_col,
+        id_col=data.id_col,
+        unit=data.unit,
+        hydrates=data.hydrates,
+        progress=progress,
+        need_target=need_target,
     )

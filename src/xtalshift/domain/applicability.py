@@ -33,30 +33,21 @@ SAME = 1e-4
 
 
 class DomainScores(NamedTuple):
-    """How far n rows are from the training materials.
-
-    Attributes
-    ----------
-    ood_score : ndarray of float64, shape (n,)
-        1 - conformal p-value, in [0, 1]: share of held-out source rows that are less novel; 0 for
-        a training material itself.
-    in_domain : ndarray of bool, shape (n,)
-        Whether the score is at most the threshold.
-    nearest : ndarray of int64, shape (n,)
-        Index of the nearest training material in `formulas_` and `targets_`.
-    nearest_distance : ndarray of float64, shape (n,)
-        Its Euclidean distance in standard deviations of the features.
-    distance_rank, rarity_rank : ndarray of float64, shape (n,)
-        Share of held-out rows with a smaller relative distance, and with a smaller rarity; the
-        larger of the two decides the score.
-    """
+    """How far n rows are from the training materials."""
 
     ood_score: FloatArray
+    """Shape (n,). 1 - conformal p-value, in [0, 1]: share of held-out source rows that are less
+    novel; 0 for a training material itself."""
     in_domain: NDArray[np.bool_]
+    """Shape (n,). Whether the score is at most the threshold."""
     nearest: NDArray[np.int64]
+    """Shape (n,). Index of the nearest training material in `formulas_` and `targets_`."""
     nearest_distance: FloatArray
+    """Shape (n,). Its Euclidean distance in standard deviations of the features."""
     distance_rank: FloatArray
     rarity_rank: FloatArray
+    """Shape (n,). `distance_rank`, `rarity_rank`: share of held-out rows with a smaller relative
+    distance, and with a smaller rarity; the larger of the two decides the score."""
 
 
 class ApplicabilityDomain:
@@ -69,21 +60,6 @@ class ApplicabilityDomain:
     rarity finds new elements by feature values that no training material has. The score does not
     use the list of elements. It measures whether a material is new, **not how large the error is**:
     it hardly correlates with absolute errors (docs/science/ood-score.md).
-
-    Attributes
-    ----------
-    formulas_ : ndarray of str, shape (n,)
-        Training materials; rows with the same features are one material.
-    targets_ : ndarray of float64, shape (n,)
-        Their mean targets.
-    elements_ : ndarray of bool, shape (118,)
-        Elements of the training materials; column Z - 1.
-    range_ : FeatureRange
-        Names of the features and their training range.
-    novelty_ : Novelty
-        Computes the score.
-    threshold_ : DomainThreshold
-        Largest score inside the domain, and its rates on held-out groups.
 
     Examples
     --------
@@ -99,11 +75,17 @@ class ApplicabilityDomain:
     """
 
     formulas_: NDArray[np.object_]
+    """Shape (n,). Training materials; rows with the same features are one material."""
     targets_: FloatArray
+    """Shape (n,). Their mean targets."""
     elements_: NDArray[np.bool_]
+    """Shape (118,). Elements of the training materials; column Z - 1."""
     range_: FeatureRange
+    """Names of the features and their training range."""
     novelty_: Novelty
+    """Computes the score."""
     threshold_: DomainThreshold
+    """Largest score inside the domain, and its rates on held-out groups."""
 
     @classmethod
     def fit(

@@ -116,50 +116,35 @@ class Measures(NamedTuple):
 
 
 class NoveltyScores(NamedTuple):
-    """OOD scores of n rows.
-
-    Attributes
-    ----------
-    score : ndarray of float64, shape (n,)
-        1 - conformal p-value, in [0, 1]: share of the held-out rows that are less novel.
-    distance_rank, rarity_rank : ndarray of float64, shape (n,)
-        The same for the relative distance and the rarity alone; the larger decides the score.
-    nearest : ndarray of int64, shape (n,)
-        Number of the nearest training material.
-    nearest_distance : ndarray of float64, shape (n,)
-        Euclidean, in standard deviations of the features.
-    """
+    """OOD scores of n rows."""
 
     score: FloatArray
+    """Shape (n,). 1 - conformal p-value, in [0, 1]: share of the held-out rows that are less
+    novel."""
     distance_rank: FloatArray
     rarity_rank: FloatArray
+    """Shape (n,). `distance_rank`, `rarity_rank`: the same for the relative distance and the rarity
+    alone; the larger decides the score."""
     nearest: NDArray[np.int64]
+    """Shape (n,). Number of the nearest training material."""
     nearest_distance: FloatArray
+    """Shape (n,). Euclidean, in standard deviations of the features."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The training materials: positions, local density and histograms of their features.
-
-    Attributes
-    ----------
-    scaler : FeatureScaler
-        Fitted on them.
-    index : NeighbourIndex
-        Their standardised features.
-    local : ndarray of float32, shape (n,)
-        Mean distance of each to the 5 nearest others.
-    floor : float
-        Added to local distances: a quarter of their median.
-    rarity : FeatureRarity
-        Histograms of their features.
-    """
+    """The training materials: positions, local density and histograms of their features."""
 
     scaler: FeatureScaler
+    """Fitted on them."""
     index: NeighbourIndex
+    """Their standardised features."""
     local: NDArray[np.float32]
+    """Shape (n,). Mean distance of each to the 5 nearest others."""
     floor: float
+    """Added to local distances: a quarter of their median."""
     rarity: FeatureRarity
+    """Histograms of their features."""
 
     @classmethod
     def build(
@@ -243,17 +228,13 @@ class Novelty:
     al., SIGMOD 2000), because training data are dense in some chemistries and sparse in others. It
     finds new regions. The rarity (`FeatureRarity`) finds new elements, whose compounds are between
     known ones.
-
-    Attributes
-    ----------
-    reference : Reference
-        The training materials.
-    held_out : ndarray of float64, shape (3, m)
-        Relative distances, rarities and joint ranks of held-out rows, each ascending.
     """
 
     reference: Reference
+    """The training materials."""
     held_out: FloatArray
+    """Shape (3, m). Relative distances, rarities and joint ranks of held-out rows, each
+    ascending."""
 
     @classmethod
     def fit(

@@ -73,21 +73,14 @@ class NearMaterial(NamedTuple):
 
 
 class DomainReasons(NamedTuple):
-    """Reasons for one row, each list with the most important first.
-
-    Attributes
-    ----------
-    out_of_range : tuple of FeatureOutOfRange
-        At most three features outside the training range.
-    rare : tuple of RareValue
-        At most three values inside the range that at most 0.1 % of the training materials have.
-    nearest : tuple of NearMaterial
-        Nearest training materials.
-    """
+    """Reasons for one row, each list with the most important first."""
 
     out_of_range: tuple[FeatureOutOfRange, ...]
+    """At most three features outside the training range."""
     rare: tuple[RareValue, ...]
+    """At most three values inside the range that at most 0.1 % of the training materials have."""
     nearest: tuple[NearMaterial, ...]
+    """Nearest training materials."""
 
     def __str__(self) -> str:
         """Return one line."""
@@ -103,19 +96,13 @@ class DomainReasons(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FeatureRange:
-    """Range of every feature over the training materials.
-
-    Attributes
-    ----------
-    names : tuple of str, length d
-        Features.
-    low, high : ndarray of float64, shape (d,)
-        In the unit of the feature; NaN if it was always missing.
-    """
+    """Range of every feature over the training materials."""
 
     names: tuple[str, ...]
+    """Length d. Features."""
     low: FloatArray
     high: FloatArray
+    """Shape (d,). `low`, `high`: in the unit of the feature; NaN if it was always missing."""
 
     @classmethod
     def of(cls, X: FloatArray, names: tuple[str, ...]) -> Self:

@@ -32,27 +32,21 @@ _N_ELEMENTS = 8
 
 @dataclass(frozen=True, eq=False)
 class DomainThreshold:
-    """The largest score inside the domain, and its rates on held-out groups.
-
-    Attributes
-    ----------
-    threshold : float
-        In [0, 1].
-    true_positive_rate, false_positive_rate : float
-        Share of the rows of held-out groups, and of random held-out rows, with a larger score
-        (means over groups); NaN if there were too few materials to hold out a group.
-    groups : tuple of str
-        Names of the held-out groups: ``"cluster 0"``, ``"O"``.
-    found, aurocs : ndarray of float64, shape (n_groups,)
-        True positive rate of each group, and the area under the ROC curve of the score.
-    """
+    """The largest score inside the domain, and its rates on held-out groups."""
 
     threshold: float = _DEFAULT
+    """In [0, 1]."""
     true_positive_rate: float = float("nan")
     false_positive_rate: float = float("nan")
+    """`true_positive_rate`, `false_positive_rate`: share of the rows of held-out groups, and of
+    random held-out rows, with a larger score (means over groups); NaN if there were too few
+    materials to hold out a group."""
     groups: tuple[str, ...] = ()
+    """Names of the held-out groups: ``"cluster 0"``, ``"O"``."""
     found: FloatArray = field(default_factory=lambda: np.zeros(0))
     aurocs: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Shape (n_groups,). `found`, `aurocs`: true positive rate of each group, and the area under
+    the ROC curve of the score."""
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return everything as named arrays."""

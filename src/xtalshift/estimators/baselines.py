@@ -241,13 +241,7 @@ class QuantileLightGBMRegressor(LightGBMRegressor):
         self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
 
     def predict_quantiles(self, X: ArrayLike) -> Pair:
-        """Return the lower and the upper quantile, shapes (n,); where they cross both are the mean.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-        """
+        """Return the lower and the upper quantile, shapes (n,); where they cross: their mean."""
         checked = self._check_features(X)
         low, high = (
             np.asarray(side.predict(checked, num_threads=self.threads), dtype=np.float64)

@@ -272,18 +272,7 @@ class GPRegressor(ScaledRegressor):
         return np.asarray(self.process_.predict(X))
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the standard deviation of a new target, noise included.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN means missing.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-            In the unit of the target.
-        """
+        """Return the standard deviation of a new target, noise included, shape (n,)."""
         checked = self._check_features(X)
         return self.target_scale_ * in_pieces(partial(self._in_blocks, self._std_scaled), checked)
 

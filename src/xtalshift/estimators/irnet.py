@@ -141,13 +141,7 @@ class HeteroscedasticRegressor(IRNetRegressor):
         return HeteroscedasticTraining(model, data.train, self._values_of(ERMConfig), **how)
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the standard deviation of a new target, shape (n,), in the unit of the target.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN means missing.
-        """
+        """Return the standard deviation of a new target, shape (n,), in the unit of the target."""
         return np.asarray(self.predict_with_std(X)[1])
 
     def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
@@ -156,10 +150,8 @@ class HeteroscedasticRegressor(IRNetRegressor):
         return mean * self.target_scale_ + self.target_mean_, std * self.target_scale_
 
     def _both_heads(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        model, dtype = self._predictor(self.weights)
+        model, x = self._predictor(self.states_[self.weights], X)
         assert isinstance(model, GaussianIRNet)
-        device = next(model.parameters()).device
-        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
         with torch.no_grad():
             mean, std = (part.reshape(-1, len(x)) for part in model.mean_and_std(x))
         variance = std.square().mean(dim=0) + mean.var(dim=0, correction=0)
@@ -200,26 +192,17 @@ class MCDropoutRegressor(IRNetRegressor):
         return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the standard deviation of the thinned networks' predictions, shape (n,).
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN means missing.
-        """
+        """Return the standard deviation of the thinned networks' predictions, shape (n,)."""
         return in_pieces(self._std, self._check_features(X), _PIECE)
 
     def _std(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        whole, dtype = self._predictor(self.weights)
-        device = next(whole.parameters()).device
         state = thin_network(
             self.states_[self.weights],
             self.dropout_,
             self.n_samples,
             torch.Generator().manual_seed(0),
         )
-        model = self._build(state).to(device, dtype)
-        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
+        model, x = self._predictor(state, X)
         with torch.no_grad():
             spread = model(x).std(dim=0)
         return np.asarray(spread.cpu().numpy().astype(np.float64) * self.target_scale_)

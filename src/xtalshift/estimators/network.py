@@ -142,9 +142,7 @@ class NetworkRegressor(Regressor):
         ndarray of float64, shape (n, width), or (members, n, width) for an ensemble
         """
         checked = self._check_features(X)
-        model, dtype = self._predictor(self.weights)
-        device = next(model.parameters()).device
-        x = torch.as_tensor(self.scaler_.transform(checked), dtype=dtype, device=device)
+        model, x = self._predictor(self.states_[self.weights], checked)
         with torch.no_grad():
             pieces = [model.embed(piece) for piece in torch.split(x, EMBED_ROWS)]
         return torch.cat(pieces, dim=-2).cpu().numpy().astype(np.float64)
@@ -278,18 +276,17 @@ class NetworkRegressor(Regressor):
 
     def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the predictions of each member, shape (n_members, n)."""
-        model, dtype = self._predictor(weights)
-        device = next(model.parameters()).device
-        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
+        model, x = self._predictor(self.states_[weights], X)
         scaled = np.atleast_2d(predict_rows(model, x).cpu().numpy().astype(np.float64))
         return np.asarray(scaled * self.target_scale_ + self.target_mean_)
 
-    def _predictor(self, weights: WeightsChoice) -> tuple[IRNet, torch.dtype]:
-        """Return the network that predicts, on its device, and the type of its input."""
+    def _predictor(self, state: Parameters, X: NDArray[np.float64]) -> tuple[IRNet, torch.Tensor]:
+        """Return the network that predicts and its input, both on the device."""
         device = resolve_device(self.device)
         # in double precision a row has the same prediction alone and in a batch, to rounding
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        return self._build(self.states_[weights]).to(device, dtype), dtype
+        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
+        return self._build(state).to(device, dtype), x
 
     def _build(self, state: Parameters) -> IRNet:
         """Return the network with given parameters, whose shape tells the number of members."""

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, LeakageError, SplitError
-from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs.split import SplitRows, open_rows, prepare_rows, read_rows
+from xtalshift.jobs.split import SplitRows, make_splitter, open_rows, prepare_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
 from xtalshift.splits.audit.fold_audit import AuditSettings, SplitAudit, audit_split
 from xtalshift.splits.fold_files import check_formulas, read_folds, read_record
-from xtalshift.splits.schemes import build_scheme
 from xtalshift.splits.split_spec import SplitRecord, SplitSpec
 from xtalshift.splits.splitter import check_whole
 
@@ -58,10 +57,10 @@ def audit_file(
         If a split that this package wrote breaks its rule, because the table or the file was
         changed.
     """
-    table = read_rows(data, need_target=False)
+    table = read_configured(data, need_target=False)
     if table.targets is None and data.target is None:
         try:
-            table = read_rows(data, need_target=True)
+            table = read_configured(data, need_target=True)
         except DataError as error:
             progress.say(f"  no target ({error}); measures of the target are left out")
     rows = prepare_rows(table, data, {"X"})
@@ -102,7 +101,7 @@ def _check_record(record: SplitRecord, path: Path, data: DataConfig, progress: P
     spec = spec.model_copy(update={"data": spec.data.model_copy(update={"dataset": data.dataset})})
     kind = SPLITTERS[spec.scheme]
     try:
-        table = read_rows(spec.data, need_target="y" in kind.needs)
+        table = read_configured(spec.data, need_target="y" in kind.needs)
         rows = open_rows(table, spec, kind.needs if kind.recheck else ())
         (folds,) = read_folds(path, table.ids).values()
     except (DataError, SplitError) as error:
@@ -119,15 +118,7 @@ def _check_record(record: SplitRecord, path: Path, data: DataConfig, progress: P
 def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: Progress) -> None:
     table = rows.table
     try:
-        splitter = build_scheme(
-            spec.scheme,
-            spec.params,
-            table,
-            hydrates=spec.data.hydrates,
-            featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
-            rows=rows.good,
-            seed=spec.seed,
-        )
+        splitter = make_splitter(spec.scheme, spec.params, spec, rows)
         broken = splitter.broken_by(folds, rows.usable)
     except (ConfigError, DataError, SplitError) as error:
         progress.say(f"  the rule of the split ({spec.scheme}) is not checked: {error}")

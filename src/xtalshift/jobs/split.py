@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.data import Dataset, list_datasets, read_frame, read_table, table_from_frame
+from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.jsonio import Plain
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import (
@@ -36,9 +36,9 @@ __all__ = [
     "FoldParts",
     "SplitRows",
     "iter_parts",
+    "make_splitter",
     "open_rows",
     "prepare_rows",
-    "read_rows",
 ]
 
 
@@ -161,6 +161,22 @@ def open_rows(
     )
 
 
+def make_splitter(
+    scheme: str, params: Plain, spec: SplitSpec, rows: SplitRows, progress: Progress = NO_PROGRESS
+) -> Splitter:
+    """Return the splitter of a scheme for the usable rows, see `build_scheme`."""
+    return build_scheme(
+        scheme,
+        params,
+        rows.table,
+        hydrates=spec.data.hydrates,
+        featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
+        rows=rows.good,
+        seed=spec.seed,
+        progress=progress,
+    )
+
+
 def iter_parts(
     table: Dataset, spec: SplitSpec, progress: Progress = NO_PROGRESS
 ) -> Iterator[FoldParts]:
@@ -188,23 +204,10 @@ def iter_parts(
         )
     needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
     rows = open_rows(table, spec, needs, progress)
-    outer, inner = (
-        None
-        if name is None
-        else build_scheme(
-            name,
-            params,
-            table,
-            hydrates=spec.data.hydrates,
-            featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
-            rows=rows.good,
-            seed=spec.seed,
-            progress=progress,
-        )
-        for name, params in ((spec.scheme, spec.params), (spec.inner, spec.inner_params))
-    )
-    if outer is None:
-        raise TypeError(spec.scheme)
+    outer = make_splitter(spec.scheme, spec.params, spec, rows, progress)
+    inner = None
+    if spec.inner is not None:
+        inner = make_splitter(spec.inner, spec.inner_params, spec, rows, progress)
     formulas = rows.usable.numbers  # compared faster than texts
     for number, (fold, inside) in enumerate(_folds(rows.usable, outer, inner)):
         whole = fold
@@ -277,42 +280,3 @@ def _frame(
         budgets[rows.good[fold.target]] = limits[order]
         frame["budget"] = budgets
     return frame
-
-
-def read_rows(data: DataConfig, *, need_target: bool) -> Dataset:
-    """Read a table to split or audit.
-
-    Without a named target, a column is taken as the target only if one is needed, or if the table
-    is a named data set.
-
-    Parameters
-    ----------
-    data : DataConfig
-        The file or data set, and its columns.
-    need_target : bool
-        Whether a table without a clear target column is an error.
-
-    Raises
-    ------
-    DataError
-        If the file or a column cannot be read.
-    """
-    known = data.dataset in list_datasets() and not Path(data.dataset).is_file()
-    if known or data.target is not None or need_target:
-        return read_table(
-            data.dataset,
-            target=data.target,
-            formula_col=data.formula_col,
-            id_col=data.id_col,
-            hydrates=data.hydrates,
-        )
-    columns = [name for name in (data.formula_col, data.id_col) if name]
-    frame = read_frame(data.dataset, text_columns=columns)
-    return table_from_frame(
-        frame,
-        target=None,
-        formula_col=data.formula_col,
-        id_col=data.id_col,
-        source=Path(data.dataset).name,
-        hydrates=data.hydrates,
-    )

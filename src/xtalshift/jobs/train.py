@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +116,14 @@ def train(
 
 def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -> FitRows:
     """Return which rows do what: those of a split file, or drawn."""
-    groups, share, seed = inputs.data.groups, config.split.validation_share, config.seed
+    draw = partial(
+        draw_rows,
+        inputs.data.groups,
+        validation_share=config.split.validation_share,
+        seed=config.seed,
+    )
     if split is None:
-        return draw_rows(groups, intervals=config.intervals, validation_share=share, seed=seed)
+        return draw(intervals=config.intervals)
     schemes = read_folds(split, inputs.data.ids, partial=True)
     folds = [one for found in schemes.values() for one in found]
     if not 0 <= fold < len(folds):
@@ -127,21 +133,7 @@ def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -
             else f"{split} has no fold {fold}; its only fold is 0"
         )
     parts = folds[fold]
-    if len(parts.val):
-        held_out = config.intervals.how(len(parts.train)) == "held-out"
-        drawn = draw_rows(
-            groups,
-            intervals=config.intervals if held_out else None,
-            validation_share=share,
-            seed=seed,
-            within=parts.train,
-        )
-        kept = np.setdiff1d(parts.train, drawn.calibration)
-        return FitRows(kept, parts.val, drawn.calibration)
-    return draw_rows(
-        groups,
-        intervals=config.intervals,
-        validation_share=share,
-        seed=seed,
-        within=parts.train,
-    )
+    drawn = draw(intervals=config.intervals, within=parts.train)
+    if not len(parts.val):
+        return drawn
+    return FitRows(np.setdiff1d(parts.train, drawn.calibration), parts.val, drawn.calibration)

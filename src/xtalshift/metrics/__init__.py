@@ -1,7 +1,7 @@
 """Scores of predictions beside those of a constant, and statistics that compare methods."""
 
 from xtalshift.metrics.checks import Side
-from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores, normal_interval
+from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores
 from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
 from xtalshift.metrics.ranking import TailScores, extrapolative_precision, spearman, tail_scores
 from xtalshift.metrics.regression import RegressionScores, regression_scores
@@ -39,7 +39,6 @@ __all__ = [
     "friedman_p",
     "interval_scores",
     "label_efficiency",
-    "normal_interval",
     "paired_test",
     "regression_scores",
     "spearman",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from numpy.typing import ArrayLike
 
 from xtalshift.errors import DataError
 from xtalshift.metrics.checks import as_vector, check_level
 
-__all__ = ["IntervalScores", "interval_scores", "normal_interval"]
+__all__ = ["IntervalScores", "interval_scores"]
 
 
 class IntervalScores(NamedTuple):
@@ -87,41 +86,3 @@ def interval_scores(
         mean_width=float(np.mean(width)),
         interval_score=float(np.mean(width + 2.0 / (1.0 - level) * outside)),
     )
-
-
-def normal_interval(
-    predictions: ArrayLike, std: ArrayLike, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the central interval of normal distributions.
-
-    Parameters
-    ----------
-    predictions : array_like of float, shape (n,)
-        Means, in the unit of the target.
-    std : array_like of float, shape (n,)
-        Standard deviations in the same unit, at least 0; ``inf`` gives an unbounded interval.
-    level : float
-        Probability of the interval, in (0, 1).
-
-    Returns
-    -------
-    lower, upper : ndarray of float64, shape (n,)
-        In the unit of the target.
-
-    Raises
-    ------
-    ConfigError
-        If `level` is not inside (0, 1).
-    DataError
-        If the shapes differ or are not 1-d, a prediction is not finite, or a standard deviation is
-        NaN or below 0.
-    """
-    check_level(level)
-    mean, spread = as_vector(predictions, "predictions"), as_vector(std, "std", finite=False)
-    if mean.shape != spread.shape:
-        raise DataError(f"{mean.shape=} and {spread.shape=}: expected one std per prediction")
-    if (spread < 0).any():
-        row = int(np.argmax(spread < 0))
-        raise DataError(f"std[{row}] is {spread[row]}; expected a standard deviation of at least 0")
-    half = -float(ndtri((1.0 - level) / 2.0)) * spread
-    return mean - half, mean + half

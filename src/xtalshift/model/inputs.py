@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.data import Dataset, TargetTransform, clean_table, read_table
+from xtalshift.data import Dataset, TargetTransform, clean_table
 from xtalshift.data.intake import Example, Finding
+from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer
@@ -48,15 +49,7 @@ def read_inputs(
         If a cell of `flag` is not a flag.
     """
     progress.say(f"Reading {settings.dataset}")
-    table = read_table(
-        settings.dataset,
-        target=settings.target,
-        formula_col=settings.formula_col,
-        id_col=settings.id_col,
-        unit=settings.unit,
-        hydrates=settings.hydrates,
-        progress=progress,
-    )
+    table = read_configured(settings, progress=progress)
     # before any merging, so that a refused target is named by its row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
     if flag is not None:

@@ -52,60 +52,40 @@ _MAX_RECORD = 2**27
 
 @dataclass(frozen=True)
 class Layout:
-    """Format of the rows of one input.
-
-    Attributes
-    ----------
-    source : str
-        Name of the input in messages.
-    kind : {"csv", "jsonl", "parquet", "formulas"}
-        CSV lines without their header, one JSON object per line, an Arrow stream, or a JSON list of
-        formulas.
-    columns : tuple of str
-        Names of the columns.
-    encoding, separator : str
-        Of text.
-    head : bytes
-        Header line of a CSV.
-    """
+    """Format of the rows of one input."""
 
     source: str
+    """Name of the input in messages."""
     kind: Literal["csv", "jsonl", "parquet", "formulas"]
+    """CSV lines without their header, one JSON object per line, an Arrow stream, or a JSON list of
+    formulas."""
     columns: tuple[str, ...] = ("formula",)
+    """Names of the columns."""
     encoding: str = "utf-8"
     separator: str = ","
+    """`encoding`, `separator`: of text."""
     head: bytes = b""
+    """Header line of a CSV."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of one input, not parsed yet.
-
-    Attributes
-    ----------
-    number : int
-        Number of the block in all inputs, from 0.
-    first : int
-        Rows of all inputs before it.
-    rows : int
-        Number of its rows.
-    layout : Layout
-        Format of `data`.
-    data : bytes
-        The rows.
-    end : tuple of (int, int)
-        Place behind it: number of the input, and bytes or rows into that input.
-    repeated : ndarray of bool, shape (rows,), optional
-        Rows that repeat an earlier material and are not predicted.
-    """
+    """Some rows of one input, not parsed yet."""
 
     number: int
+    """Number of the block in all inputs, from 0."""
     first: int
+    """Rows of all inputs before it."""
     rows: int
+    """Number of its rows."""
     layout: Layout
+    """Format of `data`."""
     data: bytes = field(repr=False)
+    """The rows."""
     end: tuple[int, int]
+    """Place behind it: number of the input, and bytes or rows into that input."""
     repeated: NDArray[np.bool_] | None = field(default=None, repr=False)
+    """Shape (rows,). Rows that repeat an earlier material and are not predicted."""
 
     @property
     def where(self) -> str:
@@ -205,22 +185,15 @@ def pack_table(table: pa.Table) -> bytes:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """What identifies an input, so that a screening is not continued with another one.
-
-    Attributes
-    ----------
-    name : str
-        File name, or name of a source of formulas.
-    size, sha256 : int and str, optional
-        Of a file.
-    schema : list of str, optional
-        Columns of a Parquet file with their types.
-    """
+    """What identifies an input, so that a screening is not continued with another one."""
 
     name: str
+    """File name, or name of a source of formulas."""
     size: int | None = None
     sha256: str | None = None
+    """`size`, `sha256`: of a file."""
     schema: list[str] | None = None
+    """Columns of a Parquet file with their types."""
 
 
 class Piece(NamedTuple):

@@ -33,47 +33,31 @@ _TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the driver, which does not load the model, needs to know about it.
-
-    Attributes
-    ----------
-    hydrates : {"refuse", "expand"}
-        Reading of hydrates.
-    feature_cols : tuple of str
-        Columns that the model needs besides the formula.
-    added : tuple of str
-        Columns that it adds.
-    has_intervals, has_domain : bool
-        Whether it was calibrated, and saved with its domain.
-    one_width : bool
-        Whether its plain intervals have one width for all materials.
-    """
+    """What the driver, which does not load the model, needs to know about it."""
 
     hydrates: Hydrates
+    """Reading of hydrates."""
     feature_cols: tuple[str, ...]
+    """Columns that the model needs besides the formula."""
     added: tuple[str, ...]
+    """Columns that it adds."""
     has_intervals: bool
     has_domain: bool
+    """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
+    """Whether its plain intervals have one width for all materials."""
 
 
 @dataclass(frozen=True)
 class Screened:
-    """Result of a block.
-
-    Attributes
-    ----------
-    counts : dict of int
-        The numbers of `COUNTS`.
-    part : bytes or None
-        Its rows as a Parquet file, if any are written.
-    best : bytes or None
-        Its best rows as an Arrow stream, if a table of the best is wanted.
-    """
+    """Result of a block."""
 
     counts: dict[str, int]
+    """The numbers of `COUNTS`."""
     part: bytes | None = field(repr=False)
+    """Its rows as a Parquet file, if any are written."""
     best: bytes | None = field(repr=False)
+    """Its best rows as an Arrow stream, if a table of the best is wanted."""
 
 
 class Screener:

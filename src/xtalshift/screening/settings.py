@@ -16,31 +16,21 @@ Keep = Literal["all", "ok", "top"]
 
 
 class TopSettings(Settings):
-    """Which rows the table of the best rows has.
-
-    Attributes
-    ----------
-    k : int
-        Number of rows; of equal rows the earlier ones.
-    by : {"prediction", "probability", "lower", "upper", "uncertainty"}
-        Rank by the prediction, the probability that the target lies beyond `threshold`, a bound of
-        the interval, or the standard deviation.
-    lowest : bool
-        Rank the lowest first. For probabilities: that the target lies below the threshold.
-    threshold : float, optional
-        In the unit of the target; for probabilities only.
-    in_domain : bool
-        Only rows in the domain of the model.
-    max_ood : float, optional
-        Only rows with at most this OOD score.
-    """
+    """Which rows the table of the best rows has."""
 
     k: int = Field(ge=1)
+    """Number of rows; of equal rows the earlier ones."""
     by: Rank = "prediction"
+    """Rank by the prediction, the probability that the target lies beyond `threshold`, a bound of
+    the interval, or the standard deviation."""
     lowest: bool = False
+    """Rank the lowest first. For probabilities: that the target lies below the threshold."""
     threshold: float | None = Field(default=None, allow_inf_nan=False)
+    """In the unit of the target; for probabilities only."""
     in_domain: bool = False
+    """Only rows in the domain of the model."""
     max_ood: float | None = Field(default=None, ge=0, le=1)
+    """Only rows with at most this OOD score."""
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
@@ -50,46 +40,31 @@ class TopSettings(Settings):
 
 
 class ScreenSettings(Settings):
-    """Everything that the result depends on, besides the model and the rows.
-
-    Attributes
-    ----------
-    level : float
-        Coverage of the intervals.
-    intervals : {"plain", "family"}
-        One calibration for all rows, or one for each chemical family.
-    formula_col : str, optional
-        Column of the formulas; by default found by its name.
-    hydrates : {"refuse", "expand"}, optional
-        By default as in training.
-    distinct : bool
-        Predict each material once: a row with the reduced formula (and the values of the model's
-        feature columns) of an earlier row gets ``status = "duplicate"``.
-    keep : {"all", "ok", "top"}
-        Rows to write: all, those with a prediction, or only the table of the best.
-    top : TopSettings, optional
-        The table of the best rows; by default there is none.
-    chunk_rows : int
-        Rows that are predicted at once and written to one file.
-    limit_rows : int, optional
-        Stop after this number of rows.
-    threads : int
-        Threads of each process; results depend on it in the last digits.
-    device : str
-        Device of a network.
-    """
+    """Everything that the result depends on, besides the model and the rows."""
 
     level: float = 0.9
+    """Coverage of the intervals."""
     intervals: Literal["plain", "family"] = "plain"
+    """One calibration for all rows, or one for each chemical family."""
     formula_col: str | None = None
+    """Column of the formulas; by default found by its name."""
     hydrates: Literal["refuse", "expand"] | None = None
+    """By default as in training."""
     distinct: bool = False
+    """Predict each material once: a row with the reduced formula (and the values of the model's
+    feature columns) of an earlier row gets ``status = "duplicate"``."""
     keep: Keep = "all"
+    """Rows to write: all, those with a prediction, or only the table of the best."""
     top: TopSettings | None = None
+    """The table of the best rows; by default there is none."""
     chunk_rows: int = Field(default=20_000, ge=1, le=1_000_000)
+    """Rows that are predicted at once and written to one file."""
     limit_rows: int | None = Field(default=None, ge=1)
+    """Stop after this number of rows."""
     threads: int = Field(default=1, ge=1)
+    """Threads of each process; results depend on it in the last digits."""
     device: str = "auto"
+    """Device of a network."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

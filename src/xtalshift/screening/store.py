@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.jsonio import Plain, read_json, write_json
+from xtalshift.jsonio import Plain, read_json, replace_file, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -38,24 +37,16 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True)
 class Header:
-    """What identifies a screening; one with another header is not continued.
-
-    Attributes
-    ----------
-    model_sha256 : str
-        Hash of all files of the model.
-    inputs : list of InputRecord
-        The inputs in order.
-    settings : ScreenSettings
-        Settings.
-    versions : dict of str
-        Versions of the packages that the output depends on.
-    """
+    """What identifies a screening; one with another header is not continued."""
 
     model_sha256: str
+    """Hash of all files of the model."""
     inputs: list[InputRecord]
+    """The inputs in order."""
     settings: ScreenSettings
+    """Settings."""
     versions: dict[str, str]
+    """Versions of the packages that the output depends on."""
 
     @classmethod
     def of(cls, model: Path, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
@@ -97,24 +88,16 @@ class Header:
 
 @dataclass(frozen=True)
 class ScreenSummary:
-    """Result of a screening, as in ``screen.json``.
-
-    Attributes
-    ----------
-    counts : dict of int
-        Rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``.
-    chunks : int
-        Number of blocks.
-    seconds : float
-        Time of all sessions together.
-    rows_per_second : float or None
-        Mean rate.
-    """
+    """Result of a screening, as in ``screen.json``."""
 
     counts: dict[str, int]
+    """Rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``."""
     chunks: int
+    """Number of blocks."""
     seconds: float
+    """Time of all sessions together."""
     rows_per_second: float | None
+    """Mean rate."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +291,7 @@ class ScreenStore:
         lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         for place in (self.folder / _PARTS, self._state):
             place.mkdir(exist_ok=True)
-            for left in place.glob(".*.tmp"):
+            for left in place.glob(".*.part"):
                 left.unlink()
         if not lines:
             self._journal.write_bytes(b"")
@@ -357,13 +340,6 @@ class ScreenStore:
         for path in self._state.glob("*"):
             if path.name != LOCK_FILE:  # which is held
                 path.unlink()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
 
 
 def _check_same(found: object, wanted: object, folder: Path) -> None:

@@ -5,7 +5,7 @@ from xtalshift.splits.leave_out import FamilySplit, GroupedSplit, LeaveOutSplit,
 from xtalshift.splits.nested_folds import NestedFold, add_validation, nested_folds
 from xtalshift.splits.random_folds import KFoldSplit, RandomSplit, StratifiedSplit
 from xtalshift.splits.redundancy import RedundancySplit, drop_near, thin
-from xtalshift.splits.relation_shift import FoundRelationSplit, RelationSplit, find_relations
+from xtalshift.splits.relation_shift import FoundRelationSplit, RelationSplit
 from xtalshift.splits.sparse_regions import (
     CovariateSplit,
     FarthestPointSplit,
@@ -13,7 +13,7 @@ from xtalshift.splits.sparse_regions import (
     SparseYSplit,
 )
 from xtalshift.splits.splitter import SPLITTERS, Fold, HoldOut, Region, Rows, Splitter
-from xtalshift.splits.target_labels import add_targets, budget_folds
+from xtalshift.splits.target_labels import add_targets
 from xtalshift.splits.target_like import PropensitySplit
 from xtalshift.splits.target_tails import MatExSplit, PriorSplit
 from xtalshift.splits.time_split import TimeSplit
@@ -48,9 +48,7 @@ __all__ = [
     "TimeSplit",
     "add_targets",
     "add_validation",
-    "budget_folds",
     "drop_near",
-    "find_relations",
     "nested_folds",
     "thin",
 ]

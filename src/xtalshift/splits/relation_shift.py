@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,31 +28,22 @@ from xtalshift.splits.splitter import (
     read_flags,
 )
 
-__all__ = ["FoundRelationSplit", "GroupTest", "RelationSplit", "find_relations"]
+__all__ = ["FoundRelationSplit", "GroupTest", "RelationSplit"]
 
 
 class GroupTest(NamedTuple):
-    """The residual test of one group against the others that follow the common relation.
-
-    Attributes
-    ----------
-    name : str
-        Label of the group.
-    rows : ndarray of bool, shape (n,)
-        Its rows.
-    result : ResidualTest
-        Its `p_value` is that of the group alone.
-    p_holm : float
-        The p value corrected for the number of groups tested; NaN if it could not be tested.
-    found : bool
-        Whether the group follows another relation.
-    """
+    """The residual test of one group against the others that follow the common relation."""
 
     name: str
+    """Label of the group."""
     rows: BoolArray
+    """Shape (n,). Its rows."""
     result: ResidualTest
+    """Its `p_value` is that of the group alone."""
     p_holm: float
+    """The p value corrected for the number of groups tested; NaN if it could not be tested."""
     found: bool = False
+    """Whether the group follows another relation."""
 
 
 @SPLITTERS.register("relation")
@@ -136,8 +127,17 @@ class FoundRelationSplit(Splitter):
     n_max: int = 3000
     random_state: int = 0
 
-    def tests(self, rows: Rows) -> list[GroupTest]:
-        """Test every group, see `find_relations`."""
+    def tests(
+        self, X: ArrayLike | Rows, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> list[GroupTest]:
+        """Return the test of every group, in the order of the labels; arguments as in `folds`.
+
+        Raises
+        ------
+        SplitError
+            If no group has `min_rows` rows and leaves as many.
+        """
+        rows = Rows.of(X, y, groups)
         rows.targets()  # all must be finite
         table = AuditTable.of(rows)
         masks = _choose_groups(label_rows(self.by, rows), self.min_rows, self.max_groups)
@@ -180,35 +180,6 @@ class FoundRelationSplit(Splitter):
         """Say in one line what is held out."""
         by = self.by if isinstance(self.by, str) else "given group"
         return f"each {by} whose residuals under a model of the others differ"
-
-
-def find_relations(
-    X: ArrayLike, y: ArrayLike, groups: ArrayLike, **settings: Any
-) -> list[GroupTest]:
-    """Test every group of rows for another relation of features and target.
-
-    Parameters
-    ----------
-    X : array_like of float, shape (n, d)
-        Features.
-    y : array_like of float, shape (n,)
-        Targets.
-    groups : array_like of str, shape (n,)
-        Reduced formulas.
-    **settings
-        Arguments of `FoundRelationSplit`.
-
-    Returns
-    -------
-    list of GroupTest
-        In the order of the labels.
-
-    Raises
-    ------
-    SplitError
-        If no group has `min_rows` rows and leaves as many.
-    """
-    return FoundRelationSplit(**settings).tests(Rows.of(X, y, groups))
 
 
 def _choose_groups(labels: Labels, min_rows: int, max_groups: int) -> dict[str, BoolArray]:

@@ -119,24 +119,16 @@ def build_scheme(
 
 @dataclass(frozen=True)
 class Scheme:
-    """A scheme in the words of `--schemes` and of the documentation.
-
-    Attributes
-    ----------
-    name : str
-        Name in `xtalshift.splits.SPLITTERS`.
-    summary : str
-        What it holds out: the first paragraph of the docstring.
-    aim : str
-        The kind of shift aimed at.
-    params : str
-        The parameters with their defaults, ``name=value``, joined by spaces.
-    """
+    """A scheme in the words of `--schemes` and of the documentation."""
 
     name: str
+    """Name in `xtalshift.splits.SPLITTERS`."""
     summary: str
+    """What it holds out: the first paragraph of the docstring."""
     aim: str
+    """The kind of shift aimed at."""
     params: str
+    """The parameters with their defaults, ``name=value``, joined by spaces."""
 
 
 def list_schemes() -> list[Scheme]:

@@ -17,43 +17,29 @@ __all__ = ["SplitRecord", "SplitSpec"]
 
 
 class SplitSpec(Settings):
-    """All settings of ``xtalshift split``.
-
-    Attributes
-    ----------
-    data : DataConfig
-        Rows; distances are measured in their `features`.
-    scheme : str
-        Name in `xtalshift.splits.SPLITTERS`.
-    params : dict
-        Arguments of the splitter, see `xtalshift.splits.schemes.build_scheme`.
-    inner : str, optional
-        Scheme of an inner cross-validation of the training rows, for model choice.
-    inner_params : dict
-        Its arguments.
-    validation_share : float
-        Share of the training rows for model selection, if neither the scheme nor an inner
-        cross-validation provides any; 0 for none.
-    budgets : list of int
-        Numbers of target labels; the largest is taken from the held-out rows.
-    thin : float, optional
-        Composition distance to which the table is thinned before the split.
-    min_distance : float, optional
-        Training rows within this composition distance of a test row are not used.
-    seed : int
-        Seed of everything random.
-    """
+    """All settings of ``xtalshift split``."""
 
     data: DataConfig = DataConfig()
+    """Rows; distances are measured in their `features`."""
     scheme: str = "random"
+    """Name in `xtalshift.splits.SPLITTERS`."""
     params: Plain = Field(default_factory=dict)
+    """Arguments of the splitter, see `xtalshift.splits.schemes.build_scheme`."""
     inner: str | None = None
+    """Scheme of an inner cross-validation of the training rows, for model choice."""
     inner_params: Plain = Field(default_factory=dict)
+    """Its arguments."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training rows for model selection, if neither the scheme nor an inner
+    cross-validation provides any; 0 for none."""
     budgets: tuple[int, ...] = ()
+    """Numbers of target labels; the largest is taken from the held-out rows."""
     thin: float | None = Field(default=None, gt=0, le=1)
+    """Composition distance to which the table is thinned before the split."""
     min_distance: float | None = Field(default=None, gt=0, le=1)
+    """Training rows within this composition distance of a test row are not used."""
     seed: int = Field(default=0, ge=0)
+    """Seed of everything random."""
 
     @field_validator("scheme", "inner")
     @classmethod
@@ -65,24 +51,16 @@ class SplitSpec(Settings):
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """What a split file states about itself.
-
-    Attributes
-    ----------
-    spec : SplitSpec
-        The settings.
-    whole_formulas : bool
-        Whether no formula of the test rows is in another part.
-    notes : dict of str
-        Fold name -> note.
-    version : str
-        Version of the package that wrote it.
-    """
+    """What a split file states about itself."""
 
     spec: SplitSpec
+    """The settings."""
     whole_formulas: bool
+    """Whether no formula of the test rows is in another part."""
     notes: dict[str, str] = field(default_factory=dict)
+    """Fold name -> note."""
     version: str = __version__
+    """Version of the package that wrote it."""
 
     @classmethod
     def of(cls, spec: SplitSpec, notes: dict[str, str]) -> Self:

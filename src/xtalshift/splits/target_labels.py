@@ -13,7 +13,7 @@ from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.splitter import Fold, IntArray, group_numbers
 
-__all__ = ["add_targets", "budget_folds"]
+__all__ = ["add_targets"]
 
 
 def add_targets(
@@ -101,23 +101,3 @@ def _pick(sizes: IntArray, order: list[int], n_rows: int) -> list[int] | None:
         n_rows, formula = reached[n_rows]
         picked.append(formula)
     return picked[::-1]
-
-
-def budget_folds(fold: Fold, budgets: Sequence[int]) -> dict[int, Fold]:
-    """Return the fold of each budget, by budget: the first n target labels, and the same test rows.
-
-    Parameters
-    ----------
-    fold : Fold
-        As `add_targets` returns it.
-    budgets : sequence of int
-        At most as many labels as it holds.
-
-    Raises
-    ------
-    SplitError
-        If a budget is larger.
-    """
-    if budgets and max(budgets) > len(fold.target):
-        raise SplitError(f"the fold has {len(fold.target)} target labels, not {max(budgets)}")
-    return {budget: replace(fold, target=fold.target[:budget]) for budget in sorted(set(budgets))}

@@ -143,31 +143,21 @@ def conformity_scores(
 
 @dataclass(frozen=True)
 class Calibration:
-    """Conformity scores of rows that the model was not trained on, with their features.
-
-    Attributes
-    ----------
-    scores : ndarray of float64, shape (n,)
-        See `conformity_scores`; on the scale of the regressor.
-    kind : {"absolute", "normalised", "quantile"}
-        Kind of score.
-    origin : {"held-out", "out-of-fold", "target"}
-        Rows held out from training; training rows, each predicted by a model of the other folds; or
-        labels of the target domain.
-    floor : float
-        Least spread, for ``normalised`` scores.
-    X : ndarray of float32, shape (n, d), or None
-        Features, for density ratios.
-    families : ndarray of int64, shape (n,), or None
-        Chemical family of each row, for intervals by family.
-    """
+    """Conformity scores of rows that the model was not trained on, with their features."""
 
     scores: FloatArray
+    """Shape (n,). See `conformity_scores`; on the scale of the regressor."""
     kind: ScoreKind = "absolute"
+    """Kind of score."""
     origin: ScoreOrigin = "held-out"
+    """Rows held out from training; training rows, each predicted by a model of the other folds; or
+    labels of the target domain."""
     floor: float = 0.0
+    """Least spread, for ``normalised`` scores."""
     X: NDArray[np.float32] | None = None
+    """Shape (n, d). Features, for density ratios."""
     families: NDArray[np.int64] | None = None
+    """Shape (n,). Chemical family of each row, for intervals by family."""
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -12,26 +12,18 @@ __all__ = ["IntervalConfig"]
 
 
 class IntervalConfig(Settings):
-    """Which rows `train` calibrates prediction intervals on.
-
-    Attributes
-    ----------
-    method : str
-        ``held-out``: a share of the rows that is not trained on; ``cross``: all rows, each
-        predicted by a model of the other folds; ``auto``: cross below `small` rows, else held-out;
-        ``none``: no intervals.
-    share : float
-        Share of held-out rows.
-    folds : int
-        Folds of ``cross``, each one more training.
-    small : int
-        Number of rows below which ``auto`` is ``cross``.
-    """
+    """Which rows `train` calibrates prediction intervals on."""
 
     method: Literal["auto", "held-out", "cross", "none"] = "auto"
+    """``held-out``: a share of the rows that is not trained on; ``cross``: all rows, each predicted
+    by a model of the other folds; ``auto``: cross below `small` rows, else held-out; ``none``: no
+    intervals."""
     share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of held-out rows."""
     folds: int = Field(default=5, ge=2)
+    """Folds of ``cross``, each one more training."""
     small: int = Field(default=1000, ge=0)
+    """Number of rows below which ``auto`` is ``cross``."""
 
     def how(self, n_rows: int) -> Literal["held-out", "cross", "none"]:
         """Return the method for a table of `n_rows` rows, with ``auto`` resolved."""

@@ -41,20 +41,14 @@ apart."""
 
 @dataclass(frozen=True)
 class ShiftWeights:
-    """The density ratio of a target domain to the calibration rows.
-
-    Attributes
-    ----------
-    known : ndarray of float64, shape (n,)
-        Weights of the calibration rows.
-    effective_sample_size : float
-        Effective number of calibration rows, from 0 to n. For ``ulsif`` at most that of the
-        classifier: a ratio that is smooth in few dimensions may miss that the domains hardly
-        overlap, and would give too large a number.
-    """
+    """The density ratio of a target domain to the calibration rows."""
 
     known: FloatArray
+    """Shape (n,). Weights of the calibration rows."""
     effective_sample_size: float
+    """Effective number of calibration rows, from 0 to n. For ``ulsif`` at most that of the
+    classifier: a ratio that is smooth in few dimensions may miss that the domains hardly overlap,
+    and would give too large a number."""
     _scaler: FeatureScaler
     _pca: PCA
     _ratio: Ratio

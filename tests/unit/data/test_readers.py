@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.data.readers import find_formula_column, read_table, table_from_frame
+from xtalshift.data import find_formula_column, read_table, table_from_frame
 from xtalshift.errors import DataError
 
 

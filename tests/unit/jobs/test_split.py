@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from xtalshift.data import table_from_frame
+from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
-from xtalshift.jobs.split import iter_parts, read_rows
+from xtalshift.jobs.split import iter_parts
 from xtalshift.splits.split_spec import SplitSpec
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn")
@@ -244,11 +245,11 @@ def test_reading_takes_a_target_only_where_one_is_needed_or_named(tmp_path):
     path = tmp_path / "rows.csv"
     pd.DataFrame({"formula": GOOD, "a": 1.0, "b": 2.0}).to_csv(path, index=False)
     data = DataConfig(dataset=str(path))
-    table = read_rows(data, need_target=False)
+    table = read_configured(data, need_target=False)
     assert table.targets is None
     assert table.formulas.tolist() == GOOD
     assert table.source == "rows.csv"
     with pytest.raises(DataError, match="more than one column can be the target"):
-        read_rows(data, need_target=True)
+        read_configured(data, need_target=True)
     named = DataConfig(dataset=str(path), target="b")
-    assert read_rows(named, need_target=False).targets.tolist() == [2.0] * len(GOOD)
+    assert read_configured(named, need_target=False).targets.tolist() == [2.0] * len(GOOD)

@@ -1,4 +1,4 @@
-"""Intervals: by hand, against a slow twin, and the level that normal intervals promise."""
+"""Intervals: by hand, against a slow twin, and of a normal distribution."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics import IntervalScores, interval_scores, normal_interval
+from xtalshift.metrics import IntervalScores, interval_scores
 
 numbers = st.floats(-1e6, 1e6)
 levels = st.floats(0.01, 0.99)
@@ -55,28 +55,11 @@ def test_the_true_quantiles_score_best():
     y = np.random.default_rng(0).normal(size=20_000)
 
     def score(width):
-        low, high = normal_interval(np.zeros(len(y)), np.full(len(y), width), 0.8)
+        low, high = (np.full(len(y), width * bound) for bound in norm.interval(0.8))
         return interval_scores(y, low, high, level=0.8)
 
     assert score(1.0).coverage == pytest.approx(0.8, abs=0.01)
     assert score(1.0).interval_score < min(score(0.8).interval_score, score(1.2).interval_score)
-
-
-@given(st.lists(st.tuples(numbers, st.floats(0, 1e3)), min_size=1, max_size=10), levels)
-def test_normal_intervals_are_those_of_scipy(rows, level):
-    mean, std = np.array(rows).T
-    low, high = normal_interval(mean, std, level)
-    known = std > 0
-    expected = norm.interval(level, mean[known], std[known])
-    np.testing.assert_allclose(low[known], expected[0], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(high[known], expected[1], rtol=1e-9, atol=1e-9)
-    assert low[~known].tolist() == high[~known].tolist() == mean[~known].tolist()
-
-
-def test_the_usual_factor_and_no_bounds():
-    low, high = normal_interval([1.0, 0.0], [2.0, math.inf], 0.95)
-    np.testing.assert_allclose(high, [1 + 2 * 1.959963984540054, math.inf], rtol=1e-12)
-    np.testing.assert_allclose(low, [1 - 2 * 1.959963984540054, -math.inf], rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +85,3 @@ def test_what_is_no_interval_is_refused(targets, lower, upper, message):
 def test_levels_are_between_0_and_1(level):
     with pytest.raises(ConfigError, match=r"level=.*: expected a share between 0 and 1"):
         interval_scores([1.0], [0.0], [2.0], level=level)
-    with pytest.raises(ConfigError, match="level="):
-        normal_interval([1.0], [1.0], level)
-
-
-@pytest.mark.parametrize(
-    ("predictions", "std", "message"),
-    [
-        ([1.0, 2.0], [1.0], r"mean\.shape=\(2,\) and spread\.shape=\(1,\): expected one std per"),
-        ([1.0, 2.0], [1.0, -0.5], r"std\[1\] is -0.5; expected a standard deviation of at least 0"),
-        ([1.0], [math.nan], r"std\[0\] is nan"),
-        ([math.nan], [1.0], r"predictions\[0\] is nan"),
-    ],
-)
-def test_what_is_no_normal_distribution_is_refused(predictions, std, message):
-    with pytest.raises(DataError, match=message):
-        normal_interval(predictions, std, 0.9)

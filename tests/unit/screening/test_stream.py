@@ -59,7 +59,7 @@ def kill_after(monkeypatch):
 
         def replace_file(path, content):
             if point == "write" and path.name == f"part-{chunks:06d}.parquet":
-                path.with_name(f".{path.name}.tmp").write_bytes(content[:50])
+                path.with_name(f".{path.name}.part").write_bytes(content[:50])
                 raise KilledError
             write(path, content)
 
@@ -150,7 +150,7 @@ def test_a_killed_screening_continues_to_the_same_bytes(
     assert done == list(range(chunks, 12))
     assert hashes(out) == hashes(whole)
     assert summary.counts == json.loads((whole / "screen.json").read_text())["counts"]
-    assert not list(out.rglob("*.tmp"))
+    assert not list(out.rglob("*.part"))
 
 
 def test_a_torn_line_or_a_lost_part_is_made_again(model, table, tmp_path, whole, hashes):

@@ -9,7 +9,6 @@ from xtalshift.errors import SplitError
 from xtalshift.splits import (
     FoundRelationSplit,
     RelationSplit,
-    find_relations,
 )
 
 
@@ -63,7 +62,7 @@ def test_the_group_with_another_relation_is_found_and_no_other():
 
 
 def test_every_group_has_its_test():
-    tests = find_relations(FEATURES, SHIFTED, NAMES, by=LAB, min_rows=40)
+    tests = FoundRelationSplit(by=LAB, min_rows=40).tests(FEATURES, SHIFTED, NAMES)
     assert [test.name for test in tests] == ["a", "b", "c", "d"]
     assert tests[3].rows.tolist() == (LAB == "d").tolist()
     assert tests[3].result.shift > 2
@@ -79,18 +78,18 @@ def test_a_polymorph_in_another_group_is_on_neither_side():
     labels = np.tile(["a", "b"], len(NAMES))
     labels[np.isin(groups, NAMES[::2])] = "a"  # half of the formulas are in one group only
     y = np.where(labels == "b", 5.0, 0.0) + double[:, 0]
-    a, b = find_relations(double, y, groups, by=labels)
+    a, b = FoundRelationSplit(by=labels).tests(double, y, groups)
     assert not a.result.tested  # all rows outside the group are of its formulas
     assert "0 training" in a.result.reason
     assert b.result.tested
     assert b.result.shift > 2
     order = np.random.default_rng(1).permutation(len(groups))
-    again = find_relations(double[order], y[order], groups[order], by=labels[order])
+    again = FoundRelationSplit(by=labels[order]).tests(double[order], y[order], groups[order])
     assert again[1].result.shift > 2
 
 
 def test_elements_that_the_others_lack_are_not_compared():
-    tests = find_relations(FEATURES, Y, NAMES, by="element", min_rows=40)
+    tests = FoundRelationSplit(by="element", min_rows=40).tests(FEATURES, Y, NAMES)
     assert [test.name for test in tests] == ["O", "F", "S", "Cl"]
     for test in tests:
         assert not test.result.tested
@@ -105,10 +104,16 @@ def test_where_nothing_differs_the_tests_are_told():
 
 def test_groups_of_ones_own_and_limits():
     own = np.where(LAB == "d", "odd", "usual")
-    names = [test.name for test in find_relations(FEATURES, SHIFTED, NAMES, by=own, min_rows=40)]
+    names = [
+        test.name
+        for test in FoundRelationSplit(by=own, min_rows=40).tests(FEATURES, SHIFTED, NAMES)
+    ]
     assert names == ["odd", "usual"]
-    assert len(find_relations(FEATURES, SHIFTED, NAMES, by=LAB, min_rows=40, max_groups=2)) == 2
+    assert (
+        len(FoundRelationSplit(by=LAB, min_rows=40, max_groups=2).tests(FEATURES, SHIFTED, NAMES))
+        == 2
+    )
     with pytest.raises(SplitError, match=r"no group has at least min_rows = 200.*largest of 4"):
-        find_relations(FEATURES, Y, NAMES, min_rows=200)
+        FoundRelationSplit(min_rows=200).tests(FEATURES, Y, NAMES)
     with pytest.raises(SplitError, match="uses the targets"):
         list(FoundRelationSplit().folds(FEATURES, None, NAMES))

@@ -19,65 +19,48 @@ _N_EXAMPLES = 5
 
 
 class AuditSettings(Settings):
-    """Thresholds of the labels, and sizes of the samples.
-
-    Attributes
-    ----------
-    min_test : int
-        A fold with fewer test rows is degenerate.
-    min_train_share : float
-        So is a fold that trains on a smaller share of the table.
-    auc, distance_ratio : float
-        Covariate shift from these values on (see `two_sample` and `distance_ratio`).
-    unseen_share : float
-        Covariate shift too if at least this share of the test rows has an element that training
-        lacks. A single row is not enough: random splits of large tables hold out the only compound
-        of a rare element.
-    wasserstein : float
-        Prior shift from this distance on, in standard deviations of the training targets.
-    relation_shift, relation_p : float
-        Relation shift from this absolute shift on, if the p-value is below (see `residual_test`).
-    n_max, n_references, n_relation : int
-        Most formulas of either side for the classifier and the distances, most training formulas
-        searched for the nearest one, most formulas of either side for the residual test.
-    seed : int
-        Seed of all draws.
-    classifier, relation : bool
-        Whether to train the forests (about two seconds a fold each).
-    """
+    """Thresholds of the labels, and sizes of the samples."""
 
     min_test: int = 20
+    """A fold with fewer test rows is degenerate."""
     min_train_share: float = Field(default=0.5, ge=0, le=1)
+    """So is a fold that trains on a smaller share of the table."""
     auc: float = Field(default=0.8, ge=0, le=1)
     distance_ratio: float = 1.5
+    """`auc`, `distance_ratio`: covariate shift from these values on (see `two_sample` and
+    `distance_ratio`)."""
     unseen_share: float = Field(default=0.01, ge=0, le=1)
+    """Covariate shift too if at least this share of the test rows has an element that training
+    lacks. A single row is not enough: random splits of large tables hold out the only compound of a
+    rare element."""
     wasserstein: float = 0.5
+    """Prior shift from this distance on, in standard deviations of the training targets."""
     relation_shift: float = 0.5
     relation_p: float = Field(default=0.01, ge=0, le=1)
+    """`relation_shift`, `relation_p`: relation shift from this absolute shift on, if the p-value is
+    below (see `residual_test`)."""
     n_max: int = Field(default=2000, ge=1)
     n_references: int = Field(default=20000, ge=1)
     n_relation: int = Field(default=5000, ge=1)
+    """`n_max`, `n_references`, `n_relation`: most formulas of either side for the classifier and
+    the distances, most training formulas searched for the nearest one, most formulas of either side
+    for the residual test."""
     seed: int = 0
+    """Seed of all draws."""
     classifier: bool = True
     relation: bool = True
+    """`classifier`, `relation`: whether to train the forests (about two seconds a fold each)."""
 
 
 class Finding(NamedTuple):
-    """One measure that crosses its threshold.
-
-    Attributes
-    ----------
-    label : str
-        As in `FoldAudit.labels`.
-    setting : str
-        The threshold in `AuditSettings`; ``""`` without a threshold.
-    reason : str
-        The value and the threshold.
-    """
+    """One measure that crosses its threshold."""
 
     label: str
+    """As in `FoldAudit.labels`."""
     setting: str
+    """The threshold in `AuditSettings`; ``""`` without a threshold."""
     reason: str
+    """The value and the threshold."""
 
 
 @dataclass(frozen=True)
@@ -168,28 +151,19 @@ class FoldAudit:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """The audit of all folds of a split.
-
-    Attributes
-    ----------
-    name : str
-        Name of the split.
-    n_rows : int
-        Rows of the table.
-    random_mae : float, optional
-        Mean over five random whole-formula folds of the error of the training mean, in the unit
-        of the target; None without targets.
-    settings : AuditSettings
-        Thresholds and samples.
-    folds : tuple of FoldAudit
-        In the order of the split.
-    """
+    """The audit of all folds of a split."""
 
     name: str
+    """Name of the split."""
     n_rows: int
+    """Rows of the table."""
     random_mae: float | None
+    """Mean over five random whole-formula folds of the error of the training mean, in the unit of
+    the target; None without targets."""
     settings: AuditSettings
+    """Thresholds and samples."""
     folds: tuple[FoldAudit, ...]
+    """In the order of the split."""
 
     @property
     def labels(self) -> dict[str, int]:

@@ -44,33 +44,23 @@ _N_EXAMPLES = 5
 
 @dataclass(frozen=True, eq=False)
 class AuditTable:
-    """A table prepared once for the audits of many folds.
-
-    Attributes
-    ----------
-    X : ndarray of float, shape (n, d)
-        Features, finite or NaN.
-    y : ndarray of float, shape (n,), optional
-        Targets; unknown where not finite.
-    names : ndarray, shape (n_groups,)
-        Distinct reduced formulas, sorted.
-    numbers : ndarray of int, shape (n,)
-        Place of each row's formula among them.
-    elements : ndarray of bool, shape (n_groups, 118), optional
-        Which formula contains which element; None if a formula cannot be read.
-    unreadable : str
-        The reason.
-    random_mae : float, optional
-        As in `SplitAudit`.
-    """
+    """A table prepared once for the audits of many folds."""
 
     X: NDArray[Any]
+    """Shape (n, d). Features, finite or NaN."""
     y: FloatArray | None
+    """Shape (n,). Targets; unknown where not finite."""
     names: NDArray[Any]
+    """Shape (n_groups,). Distinct reduced formulas, sorted."""
     numbers: IntArray
+    """Shape (n,). Place of each row's formula among them."""
     elements: NDArray[np.bool_] | None
+    """Shape (n_groups, 118). Which formula contains which element; None if a formula cannot be
+    read."""
     unreadable: str
+    """The reason."""
     random_mae: float | None
+    """As in `SplitAudit`."""
 
     @classmethod
     def of(cls, rows: Rows, *, seed: int = 0) -> Self:

@@ -38,76 +38,50 @@ _N_REGRESSION_TREES = 100
 
 
 class DistanceShift(NamedTuple):
-    """Distances to the nearest training point, in standardised features.
-
-    Attributes
-    ----------
-    median_test : float
-        Median over test points.
-    median_train : float
-        Median over training points, each without itself; NaN if there is only one.
-    ratio : float
-        The first over the second: about 1 for a random split.
-    """
+    """Distances to the nearest training point, in standardised features."""
 
     median_test: float
+    """Median over test points."""
     median_train: float
+    """Median over training points, each without itself; NaN if there is only one."""
     ratio: float
+    """The first over the second: about 1 for a random split."""
 
 
 class TwoSample(NamedTuple):
-    """How well a classifier separates test from training points.
-
-    Attributes
-    ----------
-    auc : float
-        Area under the ROC curve: 0.5 if both sides look the same, 1 without overlap.
-    low, high : float
-        Its 95 % interval.
-    ess : float
-        Effective number of training points for the test distribution.
-    ess_share : float
-        The same over the number of training points; at least one of the classified points.
-    n_train, n_test : int
-        Classified points of either side.
-    """
+    """How well a classifier separates test from training points."""
 
     auc: float
+    """Area under the ROC curve: 0.5 if both sides look the same, 1 without overlap."""
     low: float
     high: float
+    """`low`, `high`: its 95 % interval."""
     ess: float
+    """Effective number of training points for the test distribution."""
     ess_share: float
+    """The same over the number of training points; at least one of the classified points."""
     n_train: int
     n_test: int
+    """`n_train`, `n_test`: classified points of either side."""
 
 
 class ResidualTest(NamedTuple):
-    """Comparison of residuals; shift and p-value are NaN if there were too few rows to test.
-
-    Attributes
-    ----------
-    tested : bool
-        Whether there were enough rows.
-    reason : str
-        Why not; ``""`` if there were.
-    n_supported : int
-        Test rows (of those drawn) with training rows nearby.
-    share_supported : float
-        The same over the test rows drawn.
-    shift : float
-        Median residual (target minus prediction) of supported test rows minus that of training
-        rows near them, over the standard deviation of the latter.
-    p_value : float
-        Two-sided Mann-Whitney test of the two sets of residuals, taken as independent. Residuals
-        of similar materials are not quite independent, so a small p alone proves little.
-    """
+    """Comparison of residuals; shift and p-value are NaN if there were too few rows to test."""
 
     tested: bool
+    """Whether there were enough rows."""
     reason: str
+    """Why not; ``""`` if there were."""
     n_supported: int
+    """Test rows (of those drawn) with training rows nearby."""
     share_supported: float
+    """The same over the test rows drawn."""
     shift: float = np.nan
+    """Median residual (target minus prediction) of supported test rows minus that of training rows
+    near them, over the standard deviation of the latter."""
     p_value: float = np.nan
+    """Two-sided Mann-Whitney test of the two sets of residuals, taken as independent. Residuals of
+    similar materials are not quite independent, so a small p alone proves little."""
 
 
 def sample(n: int, n_max: int, seed: int) -> IntArray:

@@ -4,45 +4,75 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xtalshift.errors import DataError
+from xtalshift.files import replace_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from pydantic import TypeAdapter
 
 __all__ = [
-    "Plain", "finite", "parse", "read_json", "read_object", "replace_file", "to_json", "write_json",
+    "Plain", "decode_json", "finite", "parse", "read_json", "read_object", "to_json", "write_json",
 ]  # fmt: skip
 
 Plain = dict[str, Any]
 """An object as JSON holds it."""
 
 T = TypeVar("T")
+_DEEPEST = 100
+_REPEAT = "repeat the command that wrote it"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON atomically, non-finite numbers as null."""
+    """Write JSON as `replace_file` does, non-finite numbers as null."""
     text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
-    replace_file(path, (text + "\n").encode())
+    replace_file(path, text + "\n")
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
+def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
+    """Decode JSON that may be damaged, or made to do harm.
+
+    Parameters
+    ----------
+    text : str or bytes
+        UTF-8.
+    where, remedy : object, str
+        For the message: the file (and line), and what to do.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON, or nested deeper than 100 levels.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is damaged ({error}); {remedy}") from error
+    level = [values]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return values
+    raise DataError(f"{where} is damaged (nested deeper than {_DEEPEST} levels); {remedy}")
 
 
 def read_json(path: Path) -> Any:
-    """Return the values of a JSON file; `DataError` if it is damaged."""
+    """Return the values of a JSON file; `DataError` if it cannot be read or is damaged."""
+    again = "give --overwrite to begin anew"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); give --overwrite to begin anew") from error
+        return decode_json(path.read_bytes(), path, again)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; {again}") from error
 
 
 def finite(values: Any) -> Any:
@@ -72,20 +102,17 @@ def read_object(path: Path, command: str) -> Plain:
         If the file is missing or is not JSON.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(
             f"cannot read {path}: {error.strerror}; give the folder that `xtalshift {command}` "
             "wrote"
         ) from error
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error}); repeat the same `xtalshift {command}` command"
-        ) from error
+    values = decode_json(content, path, f"repeat the same `xtalshift {command}` command")
     return dict(finite(values)) if isinstance(values, dict) else {}
 
 
-def parse(kind: type[T], values: Plain, path: Path) -> T:
+def parse(kind: type[T], values: object, where: object, remedy: str = _REPEAT) -> T:
     """Turn a JSON object into a dataclass; keys that the dataclass lacks are ignored.
 
     Raises
@@ -93,17 +120,26 @@ def parse(kind: type[T], values: Plain, path: Path) -> T:
     DataError
         If a key is missing or its value has the wrong type; the message names the first one.
     """
-    from pydantic import TypeAdapter, ValidationError  # half of the start-up of small commands
+    from pydantic import ValidationError  # half of the start-up of small commands
 
     try:
-        return TypeAdapter(kind).validate_python(values)
+        found: T = _adapter(kind).validate_python(values)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        what = f"has no {key!r}" if first["type"] == "missing" else f"{key!r}: {first['msg']}"
-        raise DataError(f"{path} {what}; repeat the command that wrote it") from error
+        named = f"{key!r}: {first['msg']}" if key else first["msg"]
+        what = f"has no {key!r}" if first["type"] == "missing" else f"is damaged ({named})"
+        raise DataError(f"{where} {what}; {remedy}") from error
+    return found
 
 
 def to_json(payload: DataclassInstance) -> Plain:
     """Return a payload as JSON holds it: plain values, None for numbers that are not finite."""
     return dict(finite(asdict(payload)))
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)

@@ -25,6 +25,7 @@ from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
 from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
 from xtalshift.errors import ConfigError
+from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
@@ -32,7 +33,7 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance, hash_text
 
-__all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark"]
+__all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark", "run_locked"]
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
@@ -97,7 +98,6 @@ def run_benchmark(
     *,
     folder: Path = Path(),
     options: RunOptions = RunOptions(),
-    begin: Callable[[], None] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> BenchmarkRun:
     """Run the tasks of a benchmark that have no record yet, and write the summary.
@@ -114,8 +114,6 @@ def run_benchmark(
         That of the specification, where its plugins lie.
     options : RunOptions
         What to do with records that are there, and which part to run.
-    begin : callable, optional
-        Called once tables and splits are known to be usable, before anything is written.
     progress : Progress
         Receives how far the benchmark is.
 
@@ -126,8 +124,26 @@ def run_benchmark(
     Raises
     ------
     XtalshiftError
-        If the specification, the data, a split or the folder cannot be used. A task that fails is a
-        record.
+        If the specification, the data, a split or the folder cannot be used, or if another process
+        writes to the folder. A task that fails is a record.
+    """
+    with lock_folder(out):
+        return run_locked(spec, out, executor, folder=folder, options=options, progress=progress)
+
+
+def run_locked(
+    spec: BenchmarkSpec,
+    out: Path,
+    executor: Executor | None = None,
+    *,
+    folder: Path = Path(),
+    options: RunOptions = RunOptions(),
+    begin: Callable[[], None] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> BenchmarkRun:
+    """Do what `run_benchmark` does in a folder that the caller has locked.
+
+    `begin` is called once tables and splits are known to be usable, before anything is written.
     """
     executor = executor or make_executor()
     if options.keep and not executor.shares_files:
@@ -144,30 +160,30 @@ def run_benchmark(
         "threads": spec.threads,
         "device": device,
     }
-    if begin is not None:
-        begin()
     if options.keep:
         header["folds"] = hash_text(fold.sha256() for fold in shared.folds.values())[:16]
-    with RecordStore.open(out, header, overwrite=options.overwrite) as store:
-        _keep_spec(spec, plugins, out)
-        for other in options.merge:
-            progress.say(f"{store.merge(other):,} records taken over from {other}")
-        audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
-        everything = plan_tasks(spec, shared)
-        tasks = everything[options.shard[0] - 1 :: options.shard[1]]
-        open_tasks = [task for task in tasks if _is_open(task, store, retry=options.retry)]
-        progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
-        try:
-            _execute(executor, open_tasks, shared, spec, store, options, progress)
-        finally:  # also after Ctrl-C: the summary is of what there is
-            records = [
-                # a record may have been made under another name
-                replace(store.records[task.id], name=task.name)
-                for task in everything
-                if task.id in store.records
-            ]
-            summary = summarise(spec, shared, records, len(everything), audits, provenance)
-            write_json(out / SUMMARY_FILE, to_json(summary))
+    if begin is not None:
+        begin()
+    store = RecordStore.open(out, header, overwrite=options.overwrite)
+    _keep_spec(spec, plugins, out)
+    for other in options.merge:
+        progress.say(f"{store.merge(other):,} records taken over from {other}")
+    audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
+    everything = plan_tasks(spec, shared)
+    tasks = everything[options.shard[0] - 1 :: options.shard[1]]
+    open_tasks = [task for task in tasks if _is_open(task, store, retry=options.retry)]
+    progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
+    try:
+        _execute(executor, open_tasks, shared, spec, store, options, progress)
+    finally:  # also after Ctrl-C: the summary is of what there is
+        records = [
+            # a record may have been made under another name
+            replace(store.records[task.id], name=task.name)
+            for task in everything
+            if task.id in store.records
+        ]
+        summary = summarise(spec, shared, records, len(everything), audits, provenance)
+        write_json(out / SUMMARY_FILE, to_json(summary))
     return BenchmarkRun(summary, tuple(records), shared, tables)
 
 
@@ -176,9 +192,9 @@ def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
     names = []
     for name, text in plugins.items():
         names.append(Path(name).name)
-        (out / names[-1]).write_text(text, encoding="utf-8")
+        replace_file(out / names[-1], text)
     kept = spec.model_copy(update={"plugins": tuple(names)})
-    (out / SPEC_FILE).write_text(kept.to_toml(), encoding="utf-8")
+    replace_file(out / SPEC_FILE, kept.to_toml())
 
 
 def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGRESS) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
-from xtalshift.jsonio import Plain
+from xtalshift.jsonio import Plain, parse
 
 __all__ = [
     "COVERAGE_COLUMNS",
@@ -219,16 +219,15 @@ class TaskRecord:
         return plain
 
     @classmethod
-    def from_plain(cls, values: Plain) -> Self:
-        """Return the record that `to_plain` wrote; names that it does not know are ignored."""
-        known = {item.name for item in fields(cls)}
-        columns = {item.name for item in fields(Score)}
-        scores = [
-            Score(**{key: value for key, value in one.items() if key in columns})
-            for one in values.get("results", ())
-        ]
-        own = {key: value for key, value in values.items() if key in known}
-        return cls(**{**own, "results": tuple(scores)})
+    def from_plain(cls, values: object, where: object = "the record", remedy: str = "") -> Self:
+        """Return the record that `to_plain` wrote; names that it does not know are ignored.
+
+        Raises
+        ------
+        DataError
+            If a value is missing or has the wrong type; `where` and `remedy` are for the message.
+        """
+        return parse(cls, values, where, remedy)
 
 
 def _set_values(values: Plain) -> Plain:

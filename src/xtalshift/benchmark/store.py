@@ -7,26 +7,24 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-
-from filelock import FileLock, Timeout
 
 from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.jsonio import Plain, finite
+from xtalshift.files import explained
+from xtalshift.jsonio import Plain, decode_json, finite
 
-__all__ = ["LOCK_FILE", "RECORDS_FILE", "RecordStore", "read_records"]
+__all__ = ["RECORDS_FILE", "RecordStore", "read_records"]
 
 RECORDS_FILE = "records.jsonl"
-LOCK_FILE = ".lock"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 2
+_REMEDY = "remove the line to repeat its task, or give --overwrite to begin anew"
 
 
 @dataclass
 class RecordStore:
-    """The records of a benchmark; one process at a time writes.
+    """The records of a benchmark.
 
     The first line is a header (versions, hashes of the data, threads); each other line is the
     record of a task. A record is appended by one write; what a killed process left of a line is cut
@@ -45,11 +43,10 @@ class RecordStore:
     path: Path
     header: Plain
     records: dict[str, TaskRecord]
-    _lock: FileLock
 
     @classmethod
     def open(cls, folder: Path, header: Plain, *, overwrite: bool = False) -> Self:
-        """Lock and read the store of a folder, or begin one.
+        """Read the store of a folder, or begin one; the caller holds the lock of the folder.
 
         Parameters
         ----------
@@ -63,47 +60,22 @@ class RecordStore:
         Raises
         ------
         ConfigError
-            If another process writes, or the header differs; the message names what differs.
+            If the header differs; the message names what differs.
         DataError
             If the folder cannot be written or the file is damaged.
         """
         path = folder / RECORDS_FILE
         header = json.loads(json.dumps({"kind": KIND, "schema_version": SCHEMA_VERSION, **header}))
-        try:
+        if _is_begun(path) and not overwrite:
+            found, records = read_records(path)
+            _check_header(found, header, path, "choose another --out, or give --overwrite")
+            _cut_torn_line(path)
+            return cls(path, found, records)
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / LOCK_FILE, timeout=0)
-            lock.acquire()
-        except Timeout as error:
-            raise ConfigError(
-                f"another benchmark is writing to {folder}; wait for it, or choose another --out"
-            ) from error
-        except OSError as error:
-            raise DataError(
-                f"cannot write to {folder}: {error.strerror}; choose another --out"
-            ) from error
-        try:
-            if _is_begun(path) and not overwrite:
-                found, records = read_records(path)
-                _check_header(found, header, path, "choose another --out, or give --overwrite")
-                _cut_torn_line(path)
-                return cls(path, found, records, lock)
             path.unlink(missing_ok=True)
-            _append(path, header)
-            return cls(path, header, {}, lock)
-        except BaseException:
-            lock.release()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._lock.release()
+        _append(path, header)
+        return cls(path, header, {})
 
     def add(self, record: TaskRecord) -> None:
         """Append the record of a task."""
@@ -159,23 +131,26 @@ def read_records(path: Path) -> tuple[Plain, dict[str, TaskRecord]]:
         lines = list(_lines(path))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    parsed = []
+    header: Plain = {}
+    records: dict[str, TaskRecord] = {}
     for number, line in enumerate(lines, start=1):
-        try:
-            parsed.append(json.loads(line))
-        except ValueError as error:
+        where = f"{path}, line {number}"
+        values = decode_json(line, where, _REMEDY)
+        if number > 1:
+            record = TaskRecord.from_plain(values, where, _REMEDY)
+            records[record.id] = record
+            continue
+        header = values if isinstance(values, dict) else {}
+        if header.get("kind") != KIND:
+            break
+        if header.get("schema_version") != SCHEMA_VERSION:
             raise DataError(
-                f"{path}, line {number} is damaged ({error}); remove the line to repeat its task, "
-                "or give --overwrite to begin anew"
-            ) from error
-    if not parsed or parsed[0].get("kind") != KIND:
+                f"{path} has schema_version {header.get('schema_version')}, this version reads "
+                f"{SCHEMA_VERSION}; choose another --out"
+            )
+    if header.get("kind") != KIND:
         raise DataError(f"{path} holds no records of a benchmark")
-    if parsed[0]["schema_version"] != SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema_version {parsed[0]['schema_version']}, this version reads "
-            f"{SCHEMA_VERSION}; choose another --out"
-        )
-    return parsed[0], {one["id"]: TaskRecord.from_plain(one) for one in parsed[1:]}
+    return header, records
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -187,7 +162,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _append(path: Path, values: Plain) -> None:
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-    with path.open("ab", buffering=0) as file:
+    with explained(path), path.open("ab", buffering=0) as file:
         file.write(text.encode())
         os.fsync(file.fileno())
 

@@ -26,6 +26,7 @@ from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
 from xtalshift.benchmark.scores import evaluate
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
+from xtalshift.data.writers import write_frame
 from xtalshift.jsonio import write_json
 from xtalshift.model import save_model
 from xtalshift.parallel import EmitProgress, Outcome
@@ -169,7 +170,7 @@ def _run(
     if folder is not None:
         save_model(model, folder / MODEL_FOLDER)
         frame = _predictions(task.name, problem, fold, variants, intervals)
-        frame.to_parquet(folder / PREDICTIONS_FILE, index=False)
+        write_frame(frame, folder / PREDICTIONS_FILE)
         write_json(folder / HISTORY_FILE, getattr(model.regressor, "history_", None) or [])
     return replace(
         record,

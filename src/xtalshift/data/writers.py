@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtalshift.errors import DataError, XtalshiftError
+from xtalshift.files import explained, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,30 +79,20 @@ def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[
         raise DataError(f"{path}: the output is written as {' or '.join(WRITABLE)}")
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file in it")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(b"")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    writer = FrameWriter(part, parquet=path.suffix.lower() == ".parquet", units=units)
-    try:
-        yield writer
-        writer.close()
-        os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
-    finally:
-        writer.close()
-        part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        writer = FrameWriter(path, part, units)
+        try:
+            yield writer
+        finally:
+            writer.close()
 
 
 class FrameWriter:
     """Appends pieces of a table to one file; all pieces have the columns of the first."""
 
-    def __init__(
-        self, path: Path, *, parquet: bool, units: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, part: Path, units: Mapping[str, str] | None = None) -> None:
         self._path = path
-        self._parquet = parquet
+        self._part = part
         self._units = units or {}
         self._rows = 0
         self._sink: Any = None
@@ -117,15 +107,13 @@ class FrameWriter:
         """
         import pyarrow as pa  # here and below in the thread that writes
 
-        try:
-            if self._parquet:
+        with explained(self._path):
+            if self._path.suffix.lower() == ".parquet":
                 self._write_parquet(frame)
             else:
                 header = self._rows == 0
                 frame = frame.to_pandas() if isinstance(frame, pa.Table) else frame
-                frame.to_csv(self._path, mode="w" if header else "a", header=header, index=False)
-        except OSError as error:
-            raise DataError(f"cannot write {self._path.parent}: {error}") from error
+                frame.to_csv(self._part, mode="w" if header else "a", header=header, index=False)
         self._rows += max(1, len(frame))
 
     def describe(self, key: str, text: str) -> None:
@@ -151,7 +139,7 @@ class FrameWriter:
                     for field in table.schema
                 ]
                 self._sink = pq.ParquetWriter(
-                    self._path,
+                    self._part,
                     pa.schema(fields, table.schema.metadata),
                     use_dictionary=_repeating(table),
                 )
@@ -163,9 +151,10 @@ class FrameWriter:
 
     def close(self) -> None:
         """Finish the file."""
-        if self._sink is not None:
-            self._sink.close()
-            self._sink = None
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            with explained(self._path):
+                sink.close()
 
 
 def _repeating(table: pa.Table) -> list[str]:

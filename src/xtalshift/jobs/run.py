@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_benchmark
+from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
 from xtalshift.benchmark.problem import JOINT, FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
@@ -28,12 +28,15 @@ from xtalshift.benchmark.run_results import (
     Split,
 )
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
-from xtalshift.benchmark.store import LOCK_FILE, RECORDS_FILE
+from xtalshift.benchmark.store import RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
-from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.data.writers import write_frame
+from xtalshift.errors import ConfigError, SplitError
+from xtalshift.files import LOCK_FILE, explained, lock_folder, replace_file
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
+from xtalshift.model.persist import copy_model
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.feature_space import embed
@@ -89,31 +92,30 @@ def run(
     """
     spec = spec_of(config)
     out = Path(out)
-    replaced = _check_folder(out, config, overwrite=overwrite)
-    done = run_benchmark(
-        spec,
-        out,
-        executor,
-        options=RunOptions(overwrite=overwrite, retry=True, keep=True),
-        begin=partial(_begin_folder, out, config, replaced),
-        progress=progress,
-    )
-    order = {name: number for number, name in enumerate(config.methods)}
-    records = sorted(done.records, key=lambda record: (record.seed, order[record.name]))
-    done = replace(done, records=tuple(records))
-    results = _results(config, done, out)
-    frames = [
-        pd.read_parquet(task_folder(out, record.id) / PREDICTIONS_FILE)
-        for record in done.records
-        if record.ok
-    ]
-    if frames:
-        joined = pd.concat(frames, ignore_index=True)
-        joined.to_parquet(out / PREDICTIONS_FILE, index=False)
-    _map(done).to_parquet(out / MAP_FILE, index=False)
-    # beside its counts, the intake says what follows from them
-    plain = to_json(results) | {"intake": results.intake and results.intake.to_dict()}
-    write_json(out / RESULTS_FILE, plain)
+    with lock_folder(out):
+        replaced = _check_folder(out, config, overwrite=overwrite)
+        done = run_locked(
+            spec,
+            out,
+            executor,
+            options=RunOptions(overwrite=overwrite, retry=True, keep=True),
+            begin=partial(_begin_folder, out, config, replaced),
+            progress=progress,
+        )
+        order = {name: number for number, name in enumerate(config.methods)}
+        tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
+        results = _results(config, replace(done, records=tuple(tasks)), out)
+        frames = [
+            pd.read_parquet(task_folder(out, task.id) / PREDICTIONS_FILE)
+            for task in tasks
+            if task.ok
+        ]
+        if frames:
+            write_frame(pd.concat(frames, ignore_index=True), out / PREDICTIONS_FILE)
+        write_frame(_map(done), out / MAP_FILE)
+        # beside its counts, the intake says what follows from them
+        plain = to_json(results) | {"intake": results.intake and results.intake.to_dict()}
+        write_json(out / RESULTS_FILE, plain)
     return results
 
 
@@ -190,9 +192,9 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
     ConfigError
         If the folder holds another run or other files.
     """
-    held = {item.name for item in out.iterdir()} if out.is_dir() else set()
+    held = {item.name for item in out.iterdir()} - {LOCK_FILE}
     # one that was killed before its first record has its settings only
-    ours = CONFIG_FILE in held and (RECORDS_FILE in held or held <= {CONFIG_FILE, LOCK_FILE})
+    ours = CONFIG_FILE in held and (RECORDS_FILE in held or held == {CONFIG_FILE})
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
         before = RunConfig.from_toml(out / CONFIG_FILE)
@@ -219,21 +221,12 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
 
 
 def _begin_folder(out: Path, config: RunConfig, replaced: list[str]) -> None:
-    """Make the folder of a run, without what it replaces, and write its configuration.
-
-    Raises
-    ------
-    DataError
-        If it cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    """Remove what a run replaces, and write its configuration."""
+    with explained(out):
         for name in replaced:
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (out / CONFIG_FILE).write_text(config.to_toml(), encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    replace_file(out / CONFIG_FILE, config.to_toml())
 
 
 def _differences(old: object, new: object, name: str = "") -> list[str]:
@@ -297,8 +290,6 @@ def _history(task: TaskRecord, out: Path) -> History | None:
 
 def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
     """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
-    target = out / MODEL_FOLDER
-    shutil.rmtree(target, ignore_errors=True)
     usual = [
         record
         for record in done.records
@@ -308,9 +299,10 @@ def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
         and record.val_mae is not None
     ]
     if not usual:
+        shutil.rmtree(out / MODEL_FOLDER, ignore_errors=True)
         return None
     best = min(usual, key=lambda record: record.val_mae or 0.0)
-    shutil.copytree(task_folder(out, best.id) / MODEL_FOLDER, target)
+    copy_model(task_folder(out, best.id) / MODEL_FOLDER, out / MODEL_FOLDER)
     rule = "smallest validation error (rows of the training distribution)"
     return Model(best.name, best.split, best.seed, best.val_mae, rule)
 

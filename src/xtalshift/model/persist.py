@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,29 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.errors import ModelFormatError
+from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.estimators.base import REGRESSORS, Regressor
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jsonio import Plain
+from xtalshift.files import explained, hold_folder, replace_file
+from xtalshift.jsonio import Plain, decode_json
 from xtalshift.model.card import ModelCard
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["FORMAT_VERSION", "check_model_folder", "check_new_model", "load_model", "save_model"]
+__all__ = [
+    "FORMAT_VERSION", "check_model_folder", "check_new_model", "copy_model", "load_model",
+    "save_model",
+]  # fmt: skip
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+"""4 since the name of the file of arrays holds its checksum."""
+READABLE_VERSIONS = (3, 4)
 MODEL_FILE = "model.json"
-ARRAYS_FILE = "arrays.safetensors"
+_OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
+"""Files of a model folder, also those of earlier versions and of writers that were killed."""
 
 
 def save_model(model: FittedModel, folder: Path) -> Path:
@@ -41,7 +47,8 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     ----------
     model : FittedModel
     folder : Path
-        Made if it does not exist. The model appears in it at once, or not at all.
+        Made if it does not exist. At any instant it holds the model that was there or the new
+        one.
 
     Returns
     -------
@@ -51,12 +58,10 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If the folder exists and holds something else than a model, or cannot be written.
-    OSError
-        If writing fails; a model that was there stays.
+        If the folder exists and holds something else than a model.
+    DataError
+        If writing fails, for instance because the disk is full; a model that was there stays.
     """
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
-    check_model_folder(folder)
     state = {name: value.copy() for name, value in model.regressor._get_state().items()}  # noqa: SLF001
     regressor = model.regressor
     calibration, domain = model.calibration, model.domain
@@ -83,32 +88,47 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         else {"kind": calibration.kind, "origin": calibration.origin},
         "has_domain": domain is not None,
     }
-    description["sha256"] = _hash_description(description)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    old = part.with_name(f"{part.name}-old")
-    try:
-        part.chmod(0o755)
-        (part / ARRAYS_FILE).write_bytes(arrays)
-        text = json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False)
-        (part / MODEL_FILE).write_text(text + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.replace(old)
-        part.replace(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    return _write_model(folder, description, arrays)
+
+
+def copy_model(source: Path, folder: Path) -> Path:
+    """Write the model of `source` to `folder` as `save_model` does."""
+    return _write_model(folder, *_read_files(source))
+
+
+def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:
+    """Write a model such that the folder holds the old or the new one at any instant.
+
+    The description names the file of its arrays: a model is replaced when the description is.
+    """
+    check_model_folder(folder)
+    place = Path(os.path.realpath(folder))
+    description = {**description, "format_version": FORMAT_VERSION}
+    signed = {**description, "sha256": _hash_description(description)}
+    text = json.dumps(signed, indent=2, sort_keys=True, ensure_ascii=False)
+    with explained(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with hold_folder(place):
+            name = _arrays_name(description)
+            replace_file(place / name, arrays)
+            replace_file(place / MODEL_FILE, text + "\n")
+            for old in place.iterdir():
+                if old.name not in {name, MODEL_FILE}:
+                    old.unlink()
     return folder
+
+
+def _arrays_name(description: Plain) -> str:
+    if description["format_version"] == 3:  # noqa: PLR2004 - replaced its folder
+        return "arrays.safetensors"
+    return f"arrays-{str(description.get('arrays_sha256'))[:16]}.safetensors"
 
 
 def check_model_folder(folder: Path) -> None:
     """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100
-    files = {MODEL_FILE, ARRAYS_FILE}
-    if folder.exists() and (
-        not folder.is_dir() or {path.name for path in folder.iterdir()} - files
+    folder = Path(os.path.realpath(folder))
+    if folder.exists() and not (
+        folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
     ):
         raise ModelFormatError(f"{folder} exists and is not a saved model; choose another folder")
     parent = next(path for path in folder.absolute().parents if path.exists())
@@ -146,16 +166,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         says which.
     """
     folder = Path(folder)
-    description = _read_description(folder)
-    try:
-        arrays = (folder / ARRAYS_FILE).read_bytes()
-    except OSError as error:
-        raise ModelFormatError(f"{folder} is incomplete: cannot read {ARRAYS_FILE}") from error
-    if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
-        raise ModelFormatError(
-            f"{folder / ARRAYS_FILE} is truncated or was altered: its checksum is not the one in "
-            f"{MODEL_FILE}. Save or copy the model again"
-        )
+    description, arrays = _read_files(folder)
     try:
         saved = description["regressor"]
         regressor = REGRESSORS[saved["class"]](**saved["parameters"])
@@ -188,6 +199,28 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     return model
 
 
+def _read_files(folder: Path) -> tuple[Plain, bytes]:
+    """Return the description of a model and its file of arrays, both as they were written."""
+    description = _read_description(folder)
+    while True:
+        path = folder / _arrays_name(description)
+        try:
+            arrays = path.read_bytes()
+            break
+        except OSError as error:
+            before, description = description, _read_description(folder)
+            if description == before:  # else another model has just replaced it
+                raise ModelFormatError(
+                    f"{folder} is incomplete: cannot read {path.name}"
+                ) from error
+    if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
+        raise ModelFormatError(
+            f"{path} is truncated or was altered: its checksum is not the one in {MODEL_FILE}. "
+            "Save or copy the model again"
+        )
+    return description, arrays
+
+
 def _read_description(folder: Path) -> Plain:
     path = folder / MODEL_FILE
     if not folder.is_dir() or not path.exists():
@@ -200,18 +233,20 @@ def _read_description(folder: Path) -> Plain:
             )
         )
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFormatError(f"{path} is truncated or damaged: {error}") from error
+        description = decode_json(path.read_bytes(), path, "save or copy the model again")
+    except OSError as error:
+        raise ModelFormatError(f"cannot read {path}: {error.strerror}") from error
+    except DataError as error:
+        raise ModelFormatError(str(error)) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ModelFormatError(f"{path} does not describe an xtalshift model")
     version = description.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         newer = isinstance(version, int) and version > FORMAT_VERSION
         remedy = "Update xtalshift: pip install -U xtalshift" if newer else "Train it again"
         raise ModelFormatError(
             f"{folder} has format version {version}; this version of xtalshift reads "
-            f"{FORMAT_VERSION}. {remedy}"
+            f"{' and '.join(map(str, READABLE_VERSIONS))}. {remedy}"
         )
     if description.pop("sha256", None) != _hash_description(description):
         raise ModelFormatError(

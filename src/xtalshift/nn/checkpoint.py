@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from xtalshift.errors import TrainingError
+from xtalshift.errors import DataError, TrainingError
+from xtalshift.files import remove_file, replace_file
+from xtalshift.jsonio import decode_json
 
 __all__ = ["Checkpoint", "State", "copy_state"]
 
@@ -57,18 +58,22 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, "pt", device="cpu") as file:
-                description = json.loads(file.metadata()["state"])
+                description = decode_json(
+                    file.metadata()["state"], self.path, "delete it to start anew"
+                )
                 if (description["format"], description["key"]) != (FORMAT, self.key):
                     raise TrainingError(
                         f"{self.path} is the checkpoint of a training with other settings or data, "
                         "or of another version; delete it to start anew"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state: State = _insert(description["state"], tensors, device)
+        except DataError as error:
+            raise TrainingError(str(error)) from error
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise TrainingError(
                 f"{self.path} is damaged ({error}); delete it to start anew"
             ) from error
-        state: State = _insert(description["state"], tensors, device)
         return state
 
     def save(self, state: State) -> None:
@@ -77,22 +82,13 @@ class Checkpoint:
             return
         tensors: dict[str, Tensor] = {}
         plain = _extract(state, tensors)
-        part = self._part
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"format": FORMAT, "key": self.key, "state": plain})
-        save_file(tensors, part, metadata={"state": text})
-        os.replace(part, self.path)  # noqa: PTH105
+        replace_file(self.path, save(tensors, metadata={"state": text}))
         self._written = time.monotonic()
 
     def remove(self) -> None:
         """Delete the file, when the training is done and its result is safe."""
-        self.path.unlink(missing_ok=True)
-        self._part.unlink(missing_ok=True)
-
-    @property
-    def _part(self) -> Path:
-        """Where the next file is written; a kill may leave it behind."""
-        return self.path.with_name(f".{self.path.name}.part")
+        remove_file(self.path)
 
 
 def copy_state(state: State) -> State:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from xtalshift.benchmark.records import RESULTS_FILE, SUMMARY_FILE
 from xtalshift.errors import DataError
+from xtalshift.files import replace_file
 from xtalshift.report.benchmark.benchmark_page import (
     build_benchmark_report,
     render_benchmark,
 )
 from xtalshift.report.run.run_page import RunReport, build_run_report, render_run
-from xtalshift.report.shared.html import write_text
 
 __all__ = ["build_run_report", "write_report"]
 
@@ -48,5 +48,5 @@ def write_report(folder: Path, report: RunReport | None = None) -> Path:
             "`xtalshift run` or `xtalshift benchmark` wrote"
         )
     path = folder / "report.html"
-    write_text(path, text)
+    replace_file(path, text)
     return path

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -13,11 +16,11 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.jsonio import Plain, read_json, replace_file, write_json
+from xtalshift.files import explained, lock_folder, replace_file
+from xtalshift.jsonio import Plain, decode_json, parse, read_json, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -26,9 +29,9 @@ __all__ = ["SUMMARY_FILE", "TOP_FILE", "Header", "ScreenStore", "ScreenSummary"]
 
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
-LOCK_FILE = ".lock"
 KIND = "xtalshift-screen"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 since the journal holds checksums."""
 _PARTS, _STATE = "parts", "checkpoint"
 _PACKAGES = ("xtalshift", "numpy", "pandas", "pyarrow", "scikit-learn", "torch")
 _SHOWN = 3
@@ -107,9 +110,13 @@ class _Chunk:
     chunk: int
     end: tuple[int, int]
     seconds: float
-    bytes: int  # of its part; 0 if it has none
-    hashes: int  # of this block and all before it
     counts: dict[str, int]
+    bytes: int  # of its part; 0 if it has none
+    part_crc32: int
+    hashes: int
+    hashes_crc32: int  # of those of this block
+    top: int | None  # the last block that changed the table of the best rows, and that table
+    top_crc32: int
 
 
 class ScreenStore:
@@ -118,6 +125,8 @@ class ScreenStore:
     The first line of the journal is the header, and each other line is a finished block. A block
     counts as finished when its line is complete. Its part, its hashes and the table of the best
     rows are written before the line; if the process is killed in between, they are written again.
+    What a later session relies on is checked: hashes and best rows that are gone or altered are
+    refused, and with a part that is gone or altered everything is done again.
 
     Attributes
     ----------
@@ -131,19 +140,21 @@ class ScreenStore:
         Sums of their counts.
     """
 
-    def __init__(self, folder: Path, header: Header, lock: FileLock) -> None:
+    def __init__(self, folder: Path, header: Header) -> None:
         self.folder = folder
         self._header = json.loads(json.dumps(header.to_dict()))
-        self._lock = lock
         self._state = folder / _STATE
         self._journal = self._state / "journal.jsonl"
-        self.chunks = self.rows = self._n_hashes = 0
+        self.chunks = self.rows = 0
+        self._hashes: list[tuple[int, int]] = []  # number and checksum by block
+        self._top: tuple[int | None, int] = (None, 0)
         self.end = (0, 0)
         self.seconds = 0.0
         self.counts = dict.fromkeys(COUNTS, 0)
 
     @classmethod
-    def open(cls, folder: Path, header: Header, *, overwrite: bool = False) -> Self:
+    @contextmanager
+    def open(cls, folder: Path, header: Header, *, overwrite: bool = False) -> Iterator[Self]:
         """Lock a folder, and read what is finished or begin.
 
         Parameters
@@ -162,38 +173,20 @@ class ScreenStore:
         DataError
             If the folder holds something else, or cannot be written.
         """
-        state = folder / _STATE
-        if not overwrite and not (state / "journal.jsonl").exists():
-            names = (_PARTS, TOP_FILE, SUMMARY_FILE)
-            taken = next((name for name in names if (folder / name).exists()), None)
-            if taken:
-                raise DataError(
-                    f"{folder} holds {taken} but no screening to continue; choose another -o DIR, "
-                    "or give --overwrite to replace it"
-                )
-        try:
-            state.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(state / LOCK_FILE, timeout=0)
-            lock.acquire()
-        except Timeout as error:
-            raise ConfigError(f"another screening is writing to {folder}; wait for it") from error
-        except OSError as error:
-            raise DataError(f"cannot write to {folder}: {error.strerror}") from error
-        store = cls(folder, header, lock)
-        try:
+        with lock_folder(folder):
+            store = cls(folder, header)
             if overwrite:
                 store._clear()
+            elif not store._journal.exists():
+                names = (_PARTS, TOP_FILE, SUMMARY_FILE)
+                taken = next((name for name in names if (folder / name).exists()), None)
+                if taken:
+                    raise DataError(
+                        f"{folder} holds {taken} but no screening to continue; choose another "
+                        "-o DIR, or give --overwrite to replace it"
+                    )
             store._read()
-        except BaseException:
-            lock.release()
-            raise
-        return store
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+            yield store
 
     @property
     def summary(self) -> ScreenSummary | None:
@@ -202,23 +195,51 @@ class ScreenStore:
         if not path.exists():
             return None
         found = read_json(path)
-        return ScreenSummary(found["counts"], found["chunks"], **found["host"])
+        host = found.get("host") if isinstance(found, dict) else None
+        values = {**found, **host} if isinstance(host, dict) else found
+        return parse(ScreenSummary, values, path, "give --overwrite to begin anew")
 
     def read_hashes(self) -> NDArray[np.uint64]:
-        """Return the hashes of all finished blocks."""
+        """Return the hashes of all finished blocks.
+
+        Raises
+        ------
+        DataError
+            If they are missing, truncated or altered.
+        """
         path = self._state / "hashes.u64"
-        if not path.exists():
-            return np.empty(0, np.uint64)
-        if path.stat().st_size < 8 * self._n_hashes:
-            raise DataError(f"{path} is truncated; give --overwrite to begin anew")
-        with path.open("r+b") as stream:
-            stream.truncate(8 * self._n_hashes)
-        return np.fromfile(path, dtype="<u8").astype(np.uint64, copy=False)
+        content = path.read_bytes() if path.exists() else b""
+        end = 0
+        for number, checksum in self._hashes:
+            begin, end = end, end + 8 * number
+            if zlib.crc32(content[begin:end]) != checksum or len(content) < end:
+                raise DataError(
+                    f"{path} is missing or was altered, so repeated materials cannot be told; give "
+                    "--overwrite to begin anew"
+                )
+        if len(content) > end:
+            os.truncate(path, end)
+        return np.frombuffer(content[:end], dtype="<u8").astype(np.uint64)
 
     def read_top(self) -> pa.Table | None:
-        """Return the best rows of all finished blocks."""
-        path = self._state / "top.parquet"
-        return pq.read_table(path) if path.exists() else None
+        """Return the best rows of all finished blocks.
+
+        Raises
+        ------
+        DataError
+            If they are missing or altered.
+        """
+        number, checksum = self._top
+        if number is None:
+            return None
+        path = self._top_file(number)
+        content = path.read_bytes() if path.exists() else b""
+        if zlib.crc32(content) != checksum:
+            raise DataError(
+                f"{path} is missing or was altered, so the best rows cannot be told; give "
+                "--overwrite to begin anew"
+            )
+        return pq.read_table(pa.BufferReader(content))
 
     def add(
         self,
@@ -249,28 +270,36 @@ class ScreenStore:
         DataError
             If the folder cannot be written, for instance because the disk is full.
         """
-        try:
+        data = b"" if hashes is None else hashes.astype("<u8").tobytes()
+        table = b""
+        with explained(self.folder):
             if screened.part is not None:
                 replace_file(self._part(self.chunks), screened.part)
-            if hashes is not None and len(hashes):
+            if data:
                 with (self._state / "hashes.u64").open("ab") as stream:
-                    stream.write(hashes.astype("<u8").tobytes())
-                self._n_hashes += len(hashes)
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
             if top is not None:
                 sink = pa.BufferOutputStream()
                 pq.write_table(top, sink, compression="zstd")
-                replace_file(self._state / "top.parquet", sink.getvalue().to_pybytes())
+                table = sink.getvalue().to_pybytes()
+                replace_file(self._top_file(self.chunks), table)
+            part = screened.part or b""
             chunk = _Chunk(
                 self.chunks,
                 end,
                 round(seconds, 3),
-                len(screened.part or b""),
-                self._n_hashes,
                 screened.counts,
+                len(part),
+                zlib.crc32(part),
+                len(data) // 8,
+                zlib.crc32(data),
+                *((self.chunks, zlib.crc32(table)) if table else self._top),
             )
             self._append(asdict(chunk))
-        except OSError as error:
-            raise DataError(f"cannot write to {self.folder}: {error.strerror}") from error
+            if table and self._top[0] is not None:
+                self._top_file(self._top[0]).unlink(missing_ok=True)
         self._count(chunk)
 
     def finish(self, top: bytes | None) -> ScreenSummary:
@@ -283,6 +312,9 @@ class ScreenStore:
         values = {"counts": summary.counts, "chunks": summary.chunks, "host": host}
         write_json(self.folder / SUMMARY_FILE, {**self._header, **values})
         return summary
+
+    def _top_file(self, number: int) -> Path:
+        return self._state / f"top-{number:06d}.parquet"
 
     def _part(self, number: int) -> Path:
         return self.folder / _PARTS / f"part-{number:06d}.parquet"
@@ -297,33 +329,32 @@ class ScreenStore:
             self._journal.write_bytes(b"")
             self._append(self._header)
             return
-        try:
-            found, *records = map(json.loads, lines)
-        except ValueError as error:
-            raise DataError(
-                f"{self._journal} is damaged ({error}); give --overwrite to begin anew"
-            ) from error
+        again = "give --overwrite to begin anew"
+        found, *records = (decode_json(line, self._journal, again) for line in lines)
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise DataError(f"{self._journal} is not the journal of a screening")
         _check_same(found, self._header, self.folder)
-        kept = 1
-        for record in records:
-            chunk = _Chunk(**{**record, "end": tuple(record["end"])})
-            part = self._part(chunk.chunk)
-            if chunk.bytes and not (part.exists() and part.stat().st_size == chunk.bytes):
-                break  # from the first part that is missing or torn, everything is done again
+        chunks = [parse(_Chunk, record, self._journal, again) for record in records]
+        if not all(self._is_whole(chunk) for chunk in chunks):
+            self._clear()
+            self._append(self._header)
+            return
+        for chunk in chunks:
             self._count(chunk)
-            kept += 1
-        with self._journal.open("r+b") as stream:
-            stream.truncate(sum(len(line) + 1 for line in lines[:kept]))
-        if kept <= len(records):
-            (self.folder / SUMMARY_FILE).unlink(missing_ok=True)
+        os.truncate(self._journal, sum(len(line) + 1 for line in lines))
+
+    def _is_whole(self, chunk: _Chunk) -> bool:
+        part = self._part(chunk.chunk)
+        if not chunk.bytes:
+            return True
+        return part.is_file() and zlib.crc32(part.read_bytes()) == chunk.part_crc32
 
     def _count(self, chunk: _Chunk) -> None:
         self.chunks = chunk.chunk + 1
         self.end = chunk.end
         self.seconds += chunk.seconds
-        self._n_hashes = chunk.hashes
+        self._hashes.append((chunk.hashes, chunk.hashes_crc32))
+        self._top = (chunk.top, chunk.top_crc32)
         self.counts = {name: n + chunk.counts[name] for name, n in self.counts.items()}
         self.rows = self.counts["rows"]
 
@@ -331,6 +362,7 @@ class ScreenStore:
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
         with self._journal.open("ab", buffering=0) as stream:
             stream.write(text.encode())
+            os.fsync(stream.fileno())
 
     def _clear(self) -> None:
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)
@@ -338,8 +370,7 @@ class ScreenStore:
         for path in (self.folder / _PARTS).glob("part-*.parquet"):
             path.unlink()
         for path in self._state.glob("*"):
-            if path.name != LOCK_FILE:  # which is held
-                path.unlink()
+            path.unlink()
 
 
 def _check_same(found: object, wanted: object, folder: Path) -> None:

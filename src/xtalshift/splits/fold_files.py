@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import read_frame
 from xtalshift.errors import SplitError
+from xtalshift.jsonio import decode_json
 from xtalshift.splits.given_folds import PART_NAMES
 from xtalshift.splits.split_spec import SplitRecord
 from xtalshift.splits.splitter import Fold
@@ -140,7 +140,7 @@ def read_record(path: Path) -> SplitRecord | None:
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return None
     text = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY.encode())
-    return SplitRecord.from_dict(json.loads(text)) if text else None
+    return SplitRecord.from_dict(decode_json(text, path)) if text else None
 
 
 def _parts(cells: pd.Series, path: Path) -> NDArray[np.object_]:

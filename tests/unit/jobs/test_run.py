@@ -182,7 +182,7 @@ def test_the_model_with_the_smallest_validation_error_is_kept(configure, tmp_pat
     assert (chosen.method, chosen.seed, chosen.val_mae) == (best.name, 0, best.val_mae)
     assert chosen.fit == "all"
     one, two = (
-        (folder / "arrays.safetensors").read_bytes()
+        next(folder.glob("arrays-*")).read_bytes()
         for folder in (tmp_path / "out" / "model", tmp_path / "out" / "tasks" / best.id / "model")
     )
     assert one == two
@@ -254,7 +254,7 @@ def test_folders_of_something_else(configure, tmp_path, names, overwrite, messag
         run(configure(), out, InProcessExecutor(), overwrite=overwrite)
     assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys(names, "mine")
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write to"):
+    with pytest.raises(DataError, match="cannot write"):
         run(configure(), tmp_path / "file" / "out", InProcessExecutor())
 
 

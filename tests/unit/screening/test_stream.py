@@ -18,6 +18,7 @@ from xtalshift.errors import (
     NotConformalizedError,
     WorkerDiedError,
 )
+from xtalshift.files import lock_folder
 from xtalshift.model import FormulaRegressor, load_model, save_model
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.parallel import InProcessExecutor
@@ -166,6 +167,54 @@ def test_a_torn_line_or_a_lost_part_is_made_again(model, table, tmp_path, whole,
     assert hashes(whole) == wanted
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def test_an_altered_part_is_made_again(model, table, whole, hashes):
+    wanted = hashes(whole)
+    flip(whole / "parts" / "part-000002.parquet")
+    screen(model, [table], whole, SETTINGS)
+    assert hashes(whole) == wanted
+
+
+@pytest.mark.parametrize("name", ["hashes.u64", "top-*.parquet"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "altered", "foreign"])
+def test_state_that_is_gone_or_altered_is_refused(
+    model, table, tmp_path, kill_after, monkeypatch, whole, hashes, name, damage
+):
+    out = tmp_path / "out"
+    kill_after(5, "add")
+    with pytest.raises(KilledError):
+        screen(model, [table], out, SETTINGS)
+    monkeypatch.undo()
+    (path,) = (out / "checkpoint").glob(name)
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "foreign":
+        (other,) = (whole / "checkpoint").glob(name)
+        path.write_bytes(other.read_bytes()[: len(content)][::-1])
+    elif damage != "gone":
+        path.write_bytes(content[: {"empty": 0, "cut": 20}.get(damage)])
+    if damage == "altered":
+        flip(path)
+    with pytest.raises(DataError, match=r"is missing or was altered, so .*; give --overwrite"):
+        screen(model, [table], out, SETTINGS)
+    screen(model, [table], out, SETTINGS, overwrite=True)
+    assert hashes(out) == hashes(whole)
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "{}", '{"chunk": "x"}', "7", "[" * 100_000])
+def test_a_damaged_journal_is_refused(model, table, whole, line):
+    journal = whole / "checkpoint" / "journal.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([*lines[:3], line, *lines[3:]]) + "\n")
+    with pytest.raises(DataError, match=r"journal\.jsonl .*; give --overwrite to begin anew"):
+        screen(model, [table], whole, SETTINGS)
+
+
 def test_what_is_finished_is_left_alone(model, table, whole, monkeypatch):
     before = (whole / "screen.json").read_bytes()
     monkeypatch.setattr(Screener, "__init__", None)  # nothing is loaded
@@ -228,7 +277,7 @@ def test_a_second_process_is_refused(model, table, tmp_path):
 
         def task(self, name, total):
             assert (name, total) == ("screen", 150)
-            with pytest.raises(ConfigError, match="another screening is writing"):
+            with pytest.raises(ConfigError, match="another process is writing"):
                 screen(model, [table], out, SETTINGS)
             raise KilledError
 
@@ -382,6 +431,10 @@ def test_a_folder_that_is_begun_anew_stays_locked_and_keeps_what_is_not_its_own(
     header = store.Header("0", [InputRecord("in.csv")], settings(), {})
     with store.ScreenStore.open(folder, header, overwrite=True):
         assert not (folder / "parts" / "part-000000.parquet").exists()
-        assert (folder / "checkpoint" / store.LOCK_FILE).exists()
+        with (
+            pytest.raises(ConfigError, match="another process is writing"),
+            lock_folder(folder),
+        ):
+            pass
     assert (folder / "parts" / "notes.txt").read_text() == "keep"
     assert (folder / "parts" / "mine").is_dir()

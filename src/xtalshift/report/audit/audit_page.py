@@ -9,11 +9,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from xtalshift.errors import DataError
+from xtalshift.files import replace_file
 from xtalshift.jsonio import finite, write_json
 from xtalshift.report.audit.audit_figures import draw_split
 from xtalshift.report.audit.split_findings import ShownSplit, describe_split
 from xtalshift.report.shared.figures import FOLD_KINDS, number_panels
-from xtalshift.report.shared.html import render_page, write_text
+from xtalshift.report.shared.html import render_page
 from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
 __all__ = ["render_audit", "write_audit"]
@@ -45,15 +46,9 @@ def write_audit(audits: Sequence[SplitAudit], out: Path) -> Path:
     out = Path(out)
     page = render_audit([describe_split(audit) for audit in audits])
     values = {"schema_version": 1, "splits": [audit.to_dict() for audit in audits]}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "audit.json", values)
-        write_text(out / "audit.csv", _as_csv(audits))
-        write_text(out / "audit.html", page)
-    except OSError as error:
-        raise DataError(
-            f"cannot write to {out}: {error.strerror}; choose another folder with --out"
-        ) from error
+    write_json(out / "audit.json", values)
+    replace_file(out / "audit.csv", _as_csv(audits))
+    replace_file(out / "audit.html", page)
     return out / "audit.html"
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
@@ -16,14 +14,7 @@ from xtalshift.jsonio import to_json
 from xtalshift.report.shared import text as words
 from xtalshift.report.shared.figures import Panel
 
-__all__ = ["render_page", "write_text"]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears at once or not at all, with equal bytes on every platform."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)  # noqa: PTH105 (replaces on every platform, and says so)
+__all__ = ["render_page"]
 
 
 def render_page(template: str, panels: Iterable[Panel], **values: object) -> str:

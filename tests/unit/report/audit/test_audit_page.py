@@ -368,8 +368,8 @@ def test_errors_say_what_to_do(several, tmp_path):
         write_audit([], tmp_path)
     taken = tmp_path / "file"
     taken.write_text("mine", encoding="utf-8")
-    with pytest.raises(DataError, match=r"cannot write to .*file: .*; choose another folder"):
+    with pytest.raises(DataError, match=r"cannot write .*file.*; .*choose another place"):
         write_audit([several], taken)
-    with pytest.raises(DataError, match="choose another folder"):
+    with pytest.raises(DataError, match="choose another place"):
         write_audit([several], taken / "below")
     assert taken.read_text(encoding="utf-8") == "mine"

@@ -266,7 +266,7 @@ def test_an_empty_folder_names_both_commands(tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("{", "is not valid JSON"),
+        ("{", "is damaged"),
         ("[]", "is of kind None"),
         ('{"kind": "xtalshift-benchmark-summary", "schema_version": 9}', "schema_version 9"),
         ('{"kind": "xtalshift-benchmark-summary", "schema_version": 2}', "has no 'spec'"),

@@ -61,5 +61,5 @@ def test_a_missing_or_broken_file_names_it(tmp_path, folder):
     with pytest.raises(DataError, match=r"map\.parquet.*delete it"):
         build_run_report(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(DataError, match=r"results\.json is not valid JSON"):
+    with pytest.raises(DataError, match=r"results\.json is damaged"):
         build_run_report(folder)

@@ -1,0 +1,192 @@
+"""Files that appear whole or not at all, and folders that one process at a time writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xtalshift.errors import ConfigError, DataError
+
+if sys.platform != "win32":  # there, what a killed writer left stays
+    import fcntl
+
+__all__ = [
+    "LOCK_FILE",
+    "explained",
+    "hold_folder",
+    "lock_folder",
+    "remove_file",
+    "replace_file",
+    "replacing",
+]
+
+LOCK_FILE = ".lock"
+_LONGEST = 50
+"""Letters of a name that its temporary file keeps: names have 255 bytes, letters up to four."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that gets the name `path` when the block ends without an error.
+
+    An error, an interrupt or a kill leaves what was there. Writers of one file do not mix: each has
+    its own temporary file, and the last to finish wins. The bytes reach the disk before the name
+    does. What a killed writer left is removed by the next one.
+
+    Parameters
+    ----------
+    path : Path
+        The file; a symbolic link is followed. Its folder is made if it does not exist.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written, for instance because the disk is full, or if the path is
+        that of a folder or a device.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a folder or a device; name a file")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        part, descriptor = _open_temporary(path)
+    try:
+        yield part
+        with explained(path):
+            if path.exists():
+                part.chmod(path.stat().st_mode)
+            os.fsync(descriptor)
+            if sys.platform == "win32":  # renames no open file
+                os.close(descriptor)
+                descriptor = -1
+            os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
+            _sync_folder(path.parent)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+        part.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
+    """Write a file (text as UTF-8) as `replacing` does."""
+    with replacing(path) as part, explained(path):
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if there is one, with what killed writers of it left."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        _remove_leftovers(path)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Let no other process write to an output folder; after an error no empty folder is left.
+
+    Raises
+    ------
+    ConfigError
+        If another process writes there.
+    DataError
+        If the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout  # asyncio, which most commands do not need
+
+    path = folder / LOCK_FILE
+    with explained(folder):
+        made, new = not folder.exists(), not path.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ConfigError(
+                f"another process is writing to {folder}; wait for it, or choose another folder"
+            ) from error
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if new:
+                path.unlink()
+            if made:
+                folder.rmdir()
+        raise
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Wait until no other process changes a folder, without a file of its own in it."""
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raise `DataError` with the path and a remedy where the system refuses to write."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another "
+            "place"
+        ) from error
+
+
+def _open_temporary(path: Path) -> tuple[Path, int]:
+    """Create a file beside `path` and keep it locked, which tells it from a leftover."""
+    while True:
+        part = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}.part")
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if sys.platform == "win32":
+            return part, descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # another writer took it for a leftover before it was locked
+
+
+def _remove_leftovers(path: Path) -> None:
+    if sys.platform == "win32":
+        return
+    prefix = _prefix(path)
+    for left in path.parent.iterdir():
+        if not (left.name.startswith(prefix) and left.suffix == ".part"):
+            continue
+        with contextlib.suppress(OSError):  # locked: its writer lives
+            descriptor = os.open(left, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:_LONGEST]}."
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -40,6 +40,7 @@ def run(xtalshift, table, tmp_path):
         (("--set", "erm.epochs"), ("name=value",)),
         (("--splits", "covariat"), ("split.schemes", "covariat", "'covariate'")),
         (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'")),
+        (("--features", "magpi"), ("'magpi'", "did you mean 'magpie'")),
         (("--feature-cols", "temprature"), ("'temprature'", "did you mean 'temperature'")),
         (("--formula-col", "formulla"), ("'formulla'", "did you mean 'formula'")),
         (("--id-col", "idd"), ("'idd'", "did you mean 'id'")),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
+from xtalshift.featurize.blocks import split_blocks
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -98,6 +99,11 @@ class RunConfig(MethodSettings):
         if not names:
             raise ValueError(f"name at least one method of {', '.join(saved_methods())}")
         return tuple(dict.fromkeys(["dummy", *names]))
+
+    @model_validator(mode="after")
+    def _known_blocks(self) -> Self:
+        split_blocks(self.data.features)  # raises with the names
+        return self
 
     @property
     def seeds(self) -> range:

@@ -13,7 +13,7 @@ from xtalshift.registry import Registry, near_miss
 
 if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
-    from xtalshift.featurize.composition import Blocks
+    from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
 __all__ = [

@@ -54,9 +54,11 @@ def test_methods_are_read_from_text():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ["ridge@magpi"]}, "magpi"),
+        ({"methods": ["ridge@magpi"]}, "did you mean 'magpie'"),
+        ({"features": ["magpi"]}, "did you mean 'magpie'"),
         ({"methods": []}, "methods"),
         ({"data": {}}, "data"),
+        ({"data": {"a": {"features": "magpi"}}}, "did you mean 'magpie'"),
         ({"splits": {"s": {"scheme": "priorr"}}}, "did you mean 'prior'"),
         ({"splits": {"s": {"scheme": "prior", "data": ["b"]}}}, "data 'b', which is not there"),
         ({"budgets": [0]}, "at least 1"),

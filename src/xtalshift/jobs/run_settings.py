@@ -112,7 +112,7 @@ class RunConfig(MethodSettings):
 
 
 def check_saved(name: str) -> None:
-    """Raise unless `run` and `train` can save the model of a method.
+    """Raise unless `run` and `train` offer a method.
 
     Raises
     ------
@@ -123,6 +123,6 @@ def check_saved(name: str) -> None:
     """
     if not METHODS[name].saved:
         raise ConfigError(
-            f"models of {name} cannot be saved, so only `xtalshift benchmark` compares it; here "
-            f"there is: {', '.join(saved_methods())}"
+            f"only `xtalshift benchmark` compares {name}; `run` and `train` offer "
+            f"{', '.join(saved_methods())}"
         )

@@ -62,7 +62,7 @@ class Method:
         Rough processor seconds of a training on 6,000 rows of 145 features; a scheduler may begin
         with the longest.
     saved : bool
-        Whether its fitted model can be saved, so that `run` and `train` offer it.
+        Whether `run` and `train` offer it; its fitted model can be saved then.
     adapts : bool
         Whether ``xtalshift adapt`` can apply it to a saved network.
     experimental : bool

@@ -153,7 +153,10 @@ def test_type_checkers_see_the_same_names(package, homes):
         if alias.asname == alias.name
     }
     differ = dict(seen.items() ^ homes.items())
-    assert not differ, f"named once of two times in {package.__file__}: {differ}"
+    where = package.__file__
+    assert not differ, (
+        f"{where} has these under TYPE_CHECKING or among its homes, not both: {differ}"
+    )
 
 
 def test_an_unknown_name_gets_a_hint():

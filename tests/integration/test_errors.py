@@ -66,6 +66,13 @@ def test_wrong_target(run):
     fails(run(target="formula"), "'formula'", "cannot be the target")
 
 
+def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, tmp_path):
+    fails(run(target="gapp"), "no target column 'gapp'; did you mean 'gap'? Columns of numbers: ")
+    fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
+    named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
+    fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")
+
+
 def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):
     outcome = xtalshift("run", "--dataset", table, "--out", tmp_path / "o")
     fails(outcome, "gap", "temperature")

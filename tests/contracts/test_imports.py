@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import xtalshift
+import xtalshift.data
+import xtalshift.estimators
+import xtalshift.featurize
 from integration.tables import make_rows, write_rows
 from xtalshift.cli.main import main
 
@@ -127,8 +129,21 @@ def test_public_names_are_those_of_their_modules_and_show_in_dir():
     assert set(xtalshift.__all__) <= set(dir(xtalshift))
 
 
-def test_type_checkers_see_the_same_names():
-    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+BASE = dict.fromkeys(("REGRESSORS", "Regressor"), "xtalshift.estimators.base")
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        (xtalshift, xtalshift._HOMES),
+        (xtalshift.data, xtalshift.data._HOMES),
+        (xtalshift.estimators, xtalshift.estimators.HOMES | BASE),
+        (xtalshift.featurize, xtalshift.featurize._HOMES),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_type_checkers_see_the_same_names(package, homes):
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
         alias.asname: node.module
@@ -137,7 +152,11 @@ def test_type_checkers_see_the_same_names():
         for alias in node.names
         if alias.asname == alias.name
     }
-    assert seen == xtalshift._HOMES
+    differ = dict(seen.items() ^ homes.items())
+    where = package.__file__
+    assert not differ, (
+        f"{where} has these under TYPE_CHECKING or among its homes, not both: {differ}"
+    )
 
 
 def test_an_unknown_name_gets_a_hint():

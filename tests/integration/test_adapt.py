@@ -216,7 +216,8 @@ def test_the_target_column_is_that_of_the_model(adapt):
 
 def test_a_lightgbm_model_is_refused(adapt, table, tmp_path):
     folder = train_model(table, tmp_path / "trees", "--method", "lightgbm")
-    fails(adapt(model=folder), "only networks", "LightGBMRegressor", "'erm' or 'cal'")
+    unread = adapt(model=folder, data=tmp_path / "no.csv")
+    fails(unread, "only networks", "LightGBMRegressor", "'erm' or 'cal'")
 
 
 def save_adversarial(xtalshift, table, folder, out, quick, *options):

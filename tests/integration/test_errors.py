@@ -40,6 +40,7 @@ def run(xtalshift, table, tmp_path):
         (("--set", "erm.epochs"), ("name=value",)),
         (("--splits", "covariat"), ("split.schemes", "covariat", "'covariate'")),
         (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'")),
+        (("--features", "magpi"), ("'magpi'", "did you mean 'magpie'")),
         (("--feature-cols", "temprature"), ("'temprature'", "did you mean 'temperature'")),
         (("--formula-col", "formulla"), ("'formulla'", "did you mean 'formula'")),
         (("--id-col", "idd"), ("'idd'", "did you mean 'id'")),
@@ -63,6 +64,13 @@ def test_unknown_method_names_the_nearest(run):
 def test_wrong_target(run):
     fails(run(target="gapp"), "'gapp'", "did you mean 'gap'")
     fails(run(target="formula"), "'formula'", "cannot be the target")
+
+
+def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, tmp_path):
+    fails(run(target="gapp"), "no target column 'gapp'; did you mean 'gap'? Columns of numbers: ")
+    fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
+    named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
+    fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")
 
 
 def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):

@@ -168,7 +168,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
         (("--intervals", "weighted"), "setting 'intervals' = 'weighted'"),
         (("--resume",), "nothing to resume"),
         (("--resume", "--overwrite"), "contradict each other"),
-        (("--executor", "dask"), "there is: local, ray"),
+        (("--executor", "dask"), "Known: local, ray"),
         (("--level", "90"), "level=90.0: expected a share between 0 and 1"),
         (("--top", 3, "--by", "uncertainty"), "have one width for all materials"),
     ],

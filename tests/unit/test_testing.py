@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from xtalshift.errors import ContractError
 from xtalshift.featurize import CompositionFeaturizer, Features, Featurizer
+from xtalshift.featurize.blocks import BLOCKS
 from xtalshift.splits import (
     FamilySplit,
     Fold,
@@ -139,7 +140,7 @@ def test_what_is_no_splitter_or_draws_anew_is_named():
         check_splitter(KFoldSplit())
 
 
-@pytest.mark.parametrize("blocks", ["magpie", "fractions", "magpie+fractions"])
+@pytest.mark.parametrize("blocks", [*BLOCKS, "+".join(BLOCKS)])
 @pytest.mark.parametrize("impute_nan", [True, False])
 def test_our_featurizers_keep_the_contract(blocks, impute_nan):
     check_featurizer(CompositionFeaturizer(blocks, impute_nan))

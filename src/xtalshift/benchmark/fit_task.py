@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks
 from xtalshift.methods import METHODS
 from xtalshift.model import FitRows, FittedModel, fit
 from xtalshift.model.fitting import find_domain

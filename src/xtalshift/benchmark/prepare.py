@@ -18,7 +18,7 @@ from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSpli
 from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks
 from xtalshift.methods import METHODS
 from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress

@@ -17,7 +17,7 @@ from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks
 
 __all__ = ["JOINT", "FoldRows", "Problem", "Shared", "TestRows"]
 

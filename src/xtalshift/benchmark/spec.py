@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from xtalshift.config import Settings, read_toml
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
@@ -36,7 +36,13 @@ def _check_budgets(budgets: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(budgets)))
 
 
+def _check_blocks(features: Blocks) -> Blocks:
+    split_blocks(features)  # raises with the names
+    return features
+
+
 Budgets = Annotated[tuple[int, ...], AfterValidator(_check_budgets)]
+KnownBlocks = Annotated[Blocks, AfterValidator(_check_blocks)]
 
 
 class BenchmarkData(DataConfig):
@@ -50,6 +56,7 @@ class BenchmarkData(DataConfig):
         Column of flags; a flagged row flags its formula before rows of one formula are merged.
     """
 
+    features: KnownBlocks = "magpie"
     sample: int | None = Field(default=None, ge=50)
     flag: str | None = None
 
@@ -145,7 +152,7 @@ class MethodEntry(Settings):
 
     name: str
     method: str
-    features: Blocks | None = None
+    features: KnownBlocks | None = None
     params: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -213,7 +220,7 @@ class BenchmarkSpec(MethodSettings):
 
     title: str = ""
     data: dict[str, BenchmarkData] = Field(min_length=1)
-    features: tuple[Blocks, ...] = Field(default=("magpie",), min_length=1)
+    features: tuple[KnownBlocks, ...] = Field(default=("magpie",), min_length=1)
     splits: dict[str, BenchmarkSplit] = Field(default_factory=dict)
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     seeds: int = Field(default=3, ge=1)

@@ -18,7 +18,7 @@ from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from xtalshift.chem.charge_neutrality import neutral_rows
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, SYMBOLS, load_elements
-from xtalshift.errors import FormulaError
+from xtalshift.errors import ConfigError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.blocks import split_blocks
 from xtalshift.featurize.magpie import UNKNOWN_CHARGE
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.padded_compositions import Slots
 
 __all__ = ["FixedElements", "TorchFeatures"]
 
+_BLOCKS = ("magpie", "fractions")
 _POSSIBLE = "compound possible"
 _VALENCE = MAGPIE_PROPERTIES.index("NsValence")  # followed by p, d and f
 
@@ -61,12 +63,19 @@ class TorchFeatures:
     Raises
     ------
     ConfigError
-        If a block of the featurizer is unknown.
+        If a block of the featurizer is unknown, or has no differentiable twin here.
     """
 
     def __init__(
         self, featurizer: CompositionFeaturizer, scaler: FeatureScaler | None = None
     ) -> None:
+        self.blocks = split_blocks(featurizer.blocks)
+        for block in self.blocks:
+            if block not in _BLOCKS:
+                raise ConfigError(
+                    f"features {featurizer.blocks!r}: the block {block!r} has no gradient, so "
+                    f"compositions cannot be moved; use {' or '.join(_BLOCKS)}, or attack features"
+                )
         names = featurizer.get_feature_names_out()
         kept = np.arange(len(names)) if scaler is None else np.flatnonzero(scaler.kept_)
         self.featurizer = featurizer
@@ -159,7 +168,7 @@ class TorchFeatures:
             several = present.sum(dim=1) > 1
             unknown_pair = tables.unknown_character[elements].any(dim=1) & several
         return FixedElements(
-            blocks=tuple(str(self.featurizer.blocks).split("+")),
+            blocks=self.blocks,
             clip=None if self.scaler is None else self.scaler.clip,
             tables=tables,
             elements=elements,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input
 
@@ -18,9 +19,7 @@ ROW_GROUP = 2  # pieces of features that are written together
 def featurize_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, Parquet, JSON or JSONL file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".parquet or .csv file.", metavar="OUT")],
-    features: Annotated[
-        str, typer.Option(help="magpie | fractions | magpie+fractions.")
-    ] = "magpie",
+    features: Annotated[str, typer.Option(help=options.FEATURES)] = "magpie",
     formula_col: Annotated[
         str | None, typer.Option(help="Column of formulas.", metavar="COL")
     ] = None,

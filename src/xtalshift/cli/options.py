@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from xtalshift.errors import ConfigError
+from xtalshift.featurize.blocks import BLOCKS
 from xtalshift.parallel import count_cores
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from xtalshift.model import FittedModel
 
 __all__ = [
+    "FEATURES",
     "RUN",
     "Address",
     "ConfigFile",
@@ -52,6 +54,7 @@ __all__ = [
 _DATA = "Data"
 _TRAINING = "Training"
 RUN = "How it runs"
+FEATURES = f"{' | '.join(BLOCKS)}; several are joined by +."
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
@@ -89,7 +92,7 @@ FeatureCols = Annotated[
 ]
 Features = Annotated[
     str | None,
-    typer.Option(help="magpie (default) | fractions | magpie+fractions.", rich_help_panel=_DATA),
+    typer.Option(help=f"{FEATURES} Default: magpie.", rich_help_panel=_DATA),
 ]
 Transform = Annotated[
     str | None,

@@ -142,8 +142,8 @@ def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
     for name in values:
         if name not in columns:
             raise DataError(
-                f"--with {name!r}: the model has no such feature column{near_miss(name, columns)}; "
-                f"there is: {', '.join(columns) or 'none'}"
+                f"--with {name!r}: the model has no such feature column"
+                f"{near_miss(name, columns) or '.'} There is: {', '.join(columns) or 'none'}"
             )
     missing = [name for name in columns if name not in values]
     if missing:

@@ -23,7 +23,9 @@ def run_command(
     target: options.Target = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the results (default: runs/NAME).", metavar="DIR"),
+        typer.Option(
+            "--out", "-o", help="Folder for the results (default: runs/NAME).", metavar="DIR"
+        ),
     ] = None,
     assign: options.Set = None,
     methods: Annotated[

@@ -67,8 +67,8 @@ def clean_table(
     rules = get_args(DuplicateRule)
     if duplicates not in rules:
         raise ConfigError(
-            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules)}; "
-            f"known: {', '.join(rules)}"
+            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules) or '.'} "
+            f"Known: {', '.join(rules)}"
         )
     if table.targets is None:
         raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")

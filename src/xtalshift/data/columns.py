@@ -45,7 +45,7 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
         if name not in names:
             raise DataError(
                 f"the model needs a column {name!r}, which {source} has not"
-                f"{near_miss(name, names)}; there is: {', '.join(names)}"
+                f"{near_miss(name, names) or '.'} There is: {', '.join(names)}"
             )
 
 
@@ -134,7 +134,9 @@ def table_from_frame(
     if target is not None:
         if target not in names:
             numeric = ", ".join(numeric_columns(frame)) or "none"
-            raise DataError(no_column("target column", target, names, f"of numbers: {numeric}"))
+            raise DataError(
+                no_column("target column", target, names, f"Columns of numbers: {numeric}")
+            )
         if target == formula:
             raise DataError(f"column {target!r} holds the formulas, it cannot be the target")
         targets, problems = parse_numbers(frame[target])

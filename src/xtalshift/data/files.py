@@ -41,7 +41,12 @@ def file_kind(path: Path) -> str:
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
-        raise DataError(f"{path} does not exist; readable are {READABLE}")
+        message = f"{path} does not exist; readable are {READABLE}"
+        if not path.suffix:
+            message += (
+                "; 'xtalshift datasets fetch NAME' gives the file of a data set known by name"
+            )
+        raise DataError(message)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1:] == [".gz"]
     last = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
@@ -139,15 +144,15 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}; "
-        f"name it, there is: {', '.join(names) or 'none'}"
+        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near or '.'} "
+        f"Name it; there is: {', '.join(names) or 'none'}"
     )
 
 
-def no_column(what: str, name: str, names: list[str], more: str = "") -> str:
-    """Return the message for a column that does not exist."""
-    there = more or f"there is: {', '.join(names) or 'none'}"
-    return f"no {what} {name!r}{near_miss(name, names)}; columns {there}"
+def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
+    """Return the message for a column that does not exist; `there` replaces the list of `names`."""
+    listed = there or f"Columns: {', '.join(names) or 'none'}"
+    return f"no {what} {name!r}{near_miss(name, names) or '.'} {listed}"
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def read_table(
     if not path.exists():
         hint = near_miss(name, list_datasets())
         raise DataError(
-            f"{name!r} is neither a file nor a data set{hint}; readable are {READABLE}, "
+            f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
             "and the names that 'xtalshift datasets list' shows"
         )
     protected = [name for name in (formula_col, id_col) if name]

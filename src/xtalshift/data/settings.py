@@ -23,7 +23,7 @@ class DataConfig(Settings):
     feature_cols : list of str
         Extra numeric columns that are features (temperature, pressure, doping).
     features : str
-        ``magpie``, ``fractions`` or ``magpie+fractions``.
+        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`.
     impute_nan : bool
         Whether an element without a tabulated property gets the mean over the elements.
     transform : str
@@ -43,7 +43,7 @@ class DataConfig(Settings):
     id_col: str | None = None
     unit: str = ""
     feature_cols: tuple[str, ...] = ()
-    features: Literal["magpie", "fractions", "magpie+fractions"] = "magpie"
+    features: str = "magpie"
     impute_nan: bool = True
     transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
     duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"

@@ -73,8 +73,8 @@ class TargetTransform:
     def __post_init__(self) -> None:
         if self.name not in _SCALES:
             raise ConfigError(
-                f"unknown target transform {self.name!r}{near_miss(self.name, TRANSFORMS)}; "
-                f"known: {', '.join(TRANSFORMS)}"
+                f"unknown target transform {self.name!r}{near_miss(self.name, TRANSFORMS) or '.'} "
+                f"Known: {', '.join(TRANSFORMS)}"
             )
 
     def forward(self, y: npt.ArrayLike) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Features of compositions: Magpie's 145, element fractions, or both."""
+"""Features of compositions: one or several blocks, side by side."""
 
 from __future__ import annotations
 
@@ -6,25 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Hydrates
-from xtalshift.errors import ConfigError
+from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
-from xtalshift.featurize.magpie import MAGPIE_FEATURES, UNKNOWN_CHARGE, magpie_features
-from xtalshift.registry import near_miss
 
-__all__ = ["BLOCKS", "CHUNK_ROWS", "Blocks", "composition_features"]
-
-Blocks = Literal["magpie", "fractions", "magpie+fractions"]
-
-BLOCKS: dict[str, tuple[str, ...]] = {
-    "magpie": MAGPIE_FEATURES,
-    "fractions": tuple(f"fraction {symbol}" for symbol in SYMBOLS[1:]),
-}
-"""Feature names of each block."""
+__all__ = ["CHUNK_ROWS", "composition_features"]
 
 CHUNK_ROWS = 8192
 """Rows at once; bounds the memory of temporaries (about 3 kB per row)."""
@@ -59,8 +47,8 @@ def composition_features(
     ConfigError
         If `blocks` or `hydrates` has an unknown value.
     """
-    parts = {block: _names(block, blocks) for block in str(blocks).split("+")}
-    names = tuple(name for part in parts.values() for name in part)
+    parts = [BLOCKS[name] for name in split_blocks(blocks)]
+    names = tuple(name for block in parts for name in block.names)
     values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)
     for start in range(0, len(rows), CHUNK_ROWS):
@@ -70,53 +58,10 @@ def composition_features(
             reasons[chunk][compositions.sizes == 0] = "no elements"
         else:
             compositions, reasons[chunk], _ = parse_formulas(rows[chunk], hydrates=hydrates)
-        column = 0
-        for block, part in parts.items():
-            target = values[chunk, column : column + len(part)]
-            if block == "fractions":
-                target[:] = compositions.element_fractions()
-            else:
-                _fill_magpie(compositions, target, reasons[chunk], impute_nan=impute_nan)
-            column += len(part)
+        end = 0
+        for block in parts:
+            begin, end = end, end + len(block.names)
+            columns = values[chunk, begin:end]
+            block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
         values[chunk][reasons[chunk] != ""] = np.nan
     return Features(values, names, reasons)
-
-
-def _names(block: str, blocks: str) -> tuple[str, ...]:
-    if block not in BLOCKS:
-        raise ConfigError(
-            f"blocks={blocks!r}: unknown block {block!r}{near_miss(block, BLOCKS)}; "
-            "use 'magpie', 'fractions' or 'magpie+fractions'"
-        )
-    return BLOCKS[block]
-
-
-def _fill_magpie(
-    compositions: Compositions,
-    values: NDArray[np.float64],
-    reasons: NDArray[np.object_],
-    *,
-    impute_nan: bool,
-) -> None:
-    """Write the Magpie features to `values` and what is wrong to `reasons`."""
-    sizes = compositions.sizes
-    order = np.argsort(sizes, kind="stable")  # rows of equally many elements are one array
-    columns = np.empty((len(MAGPIE_FEATURES), len(sizes)))
-    end = 0
-    for size, count in enumerate(np.bincount(sizes).tolist()):
-        begin, end = end, end + count
-        if size == 0 or count == 0:
-            continue
-        rows = order[begin:end]
-        at = compositions.starts[rows] + np.arange(size)[:, None]
-        unknown = magpie_features(
-            compositions.z[at].astype(np.intp),
-            compositions.amounts[at],
-            impute_nan=impute_nan,
-            out=columns[:, begin:end],
-        )
-        reasons[rows[unknown]] = UNKNOWN_CHARGE
-    if values.flags.f_contiguous:
-        columns.take(np.argsort(order), axis=1, out=values.T, mode="clip")
-    else:
-        values[order] = columns.T

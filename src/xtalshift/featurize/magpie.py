@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.charge_neutrality import MAX_SUMS, can_be_neutral
+from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
+from xtalshift.featurize.blocks import Block
 
-__all__ = ["MAGPIE_FEATURES", "UNKNOWN_CHARGE", "magpie_features"]
+__all__ = ["MAGPIE", "MAGPIE_FEATURES", "UNKNOWN_CHARGE"]
 
 _NORMS = (0, 2, 3, 5, 7, 10)
 _STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
@@ -40,7 +42,38 @@ UNKNOWN_CHARGE = (
 """The reason for a composition whose feature 'compound possible' is not computed."""
 
 
-def magpie_features(
+def _fill(
+    compositions: Compositions,
+    values: NDArray[np.float64],
+    reasons: NDArray[np.object_],
+    *,
+    impute_nan: bool,
+) -> None:
+    """Write the Magpie features to `values` and what is wrong to `reasons`."""
+    sizes = compositions.sizes
+    order = np.argsort(sizes, kind="stable")  # rows of equally many elements are one array
+    columns = np.empty((len(MAGPIE_FEATURES), len(sizes)))
+    end = 0
+    for size, count in enumerate(np.bincount(sizes).tolist()):
+        begin, end = end, end + count
+        if size == 0 or count == 0:
+            continue
+        rows = order[begin:end]
+        at = compositions.starts[rows] + np.arange(size)[:, None]
+        unknown = _fill_equal_sizes(
+            compositions.z[at].astype(np.intp),
+            compositions.amounts[at],
+            impute_nan=impute_nan,
+            out=columns[:, begin:end],
+        )
+        reasons[rows[unknown]] = UNKNOWN_CHARGE
+    if values.flags.f_contiguous:
+        columns.take(np.argsort(order), axis=1, out=values.T, mode="clip")
+    else:
+        values[order] = columns.T
+
+
+def _fill_equal_sizes(
     z: NDArray[np.intp],
     amounts: NDArray[np.float64],
     *,
@@ -146,3 +179,7 @@ def _pair_characters(*, impute_nan: bool) -> NDArray[np.float64]:
     """Return ``1 - exp(-(X_a - X_b)^2 / 4)`` by both atomic numbers (Pauling), (119, 119)."""
     x = load_elements(impute_nan=impute_nan).electronegativity
     return np.asarray(1.0 - np.exp(-0.25 * np.subtract.outer(x, x) ** 2))
+
+
+MAGPIE = Block(MAGPIE_FEATURES, _fill)
+"""The block ``magpie``."""

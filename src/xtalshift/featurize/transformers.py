@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.errors import DataError, FormulaError
-from xtalshift.featurize.composition import Blocks, composition_features
+from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.composition import composition_features
 from xtalshift.featurize.features import Features
 
 __all__ = ["CompositionFeaturizer", "Featurizer"]
@@ -94,7 +95,8 @@ class CompositionFeaturizer(Featurizer):
 
     Parameters
     ----------
-    blocks : {"magpie", "fractions", "magpie+fractions"}, default "magpie"
+    blocks : str, default "magpie"
+        Names of `xtalshift.featurize.blocks.BLOCKS`, joined by ``+`` as in ``magpie+fractions``.
         ``magpie``: the 145 features of Ward et al., npj Comput. Mater. 2, 16028 (2016), with
         the names, order and values of matminer 0.10 (`Stoichiometry`, `ElementProperty` of the
         magpie preset, `ValenceOrbital` averages, fast `IonProperty`).

@@ -18,6 +18,7 @@ from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
+from xtalshift.model.adaptation import require_network
 from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -92,6 +93,7 @@ def adapt(
     DataError
         If the rows cannot be used, or their unit is not the model's.
     """
+    require_network(model)  # before a table is read
     if config.method.startswith("unlabelled"):
         labels, calibration_folds = _unlabelled(model, target, progress), 0
     else:

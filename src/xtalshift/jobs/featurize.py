@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.formula_texts import iter_formulas
 from xtalshift.errors import FormulaError
-from xtalshift.featurize.composition import CHUNK_ROWS, Blocks, composition_features
+from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.composition import CHUNK_ROWS, composition_features
 from xtalshift.featurize.features import Features
 
 if TYPE_CHECKING:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
+from xtalshift.featurize.blocks import split_blocks
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -99,6 +100,11 @@ class RunConfig(MethodSettings):
             raise ValueError(f"name at least one method of {', '.join(saved_methods())}")
         return tuple(dict.fromkeys(["dummy", *names]))
 
+    @model_validator(mode="after")
+    def _known_blocks(self) -> Self:
+        split_blocks(self.data.features)  # raises with the names
+        return self
+
     @property
     def seeds(self) -> range:
         """All seeds."""
@@ -106,7 +112,7 @@ class RunConfig(MethodSettings):
 
 
 def check_saved(name: str) -> None:
-    """Raise unless `run` and `train` can save the model of a method.
+    """Raise unless `run` and `train` offer a method.
 
     Raises
     ------
@@ -117,6 +123,6 @@ def check_saved(name: str) -> None:
     """
     if not METHODS[name].saved:
         raise ConfigError(
-            f"models of {name} cannot be saved, so only `xtalshift benchmark` compares it; here "
-            f"there is: {', '.join(saved_methods())}"
+            f"only `xtalshift benchmark` compares {name}; `run` and `train` offer "
+            f"{', '.join(saved_methods())}"
         )

@@ -13,7 +13,7 @@ from xtalshift.registry import Registry, near_miss
 
 if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
-    from xtalshift.featurize.composition import Blocks
+    from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
 __all__ = [
@@ -62,7 +62,7 @@ class Method:
         Rough processor seconds of a training on 6,000 rows of 145 features; a scheduler may begin
         with the longest.
     saved : bool
-        Whether its fitted model can be saved, so that `run` and `train` offer it.
+        Whether `run` and `train` offer it; its fitted model can be saved then.
     adapts : bool
         Whether ``xtalshift adapt`` can apply it to a saved network.
     experimental : bool

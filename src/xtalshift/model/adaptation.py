@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,10 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["adapt"]
+if TYPE_CHECKING:
+    from xtalshift.estimators.network import NetworkRegressor
+
+__all__ = ["adapt", "require_network"]
 
 
 def adapt(
@@ -71,15 +74,9 @@ def adapt(
         If a formula cannot be read.
     """
     from xtalshift.estimators.adaptation import TargetedCALRegressor
-    from xtalshift.estimators.network import NetworkRegressor
 
     labels = _cleaned(labels)
-    start = model.regressor
-    if not isinstance(start, NetworkRegressor):
-        raise ConfigError(
-            f"only networks can be adapted, this model is a {type(start).__name__}; "
-            "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
-        )
+    start = require_network(model)
     regressor = TargetedCALRegressor(
         method,
         settings,
@@ -155,6 +152,25 @@ def adapt(
         calibration=calibration,
         card=replace(model.card, provenance=provenance),
     )
+
+
+def require_network(model: FittedModel) -> NetworkRegressor:
+    """Return the network of a model.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, so that it cannot be adapted.
+    """
+    from xtalshift.estimators.network import NetworkRegressor
+
+    regressor = model.regressor
+    if not isinstance(regressor, NetworkRegressor):
+        raise ConfigError(
+            f"only networks can be adapted, this model is a {type(regressor).__name__}; "
+            "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
+        )
+    return regressor
 
 
 def _cleaned(data: Dataset) -> Dataset:

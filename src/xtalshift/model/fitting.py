@@ -91,7 +91,7 @@ def fit(
     method : str or Regressor
         Name of a method, see `xtalshift.methods.METHODS`, or an unfitted regressor on features.
     features : str or CompositionFeaturizer
-        ``"magpie"``, ``"fractions"`` or ``"magpie+fractions"``, or a featurizer.
+        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`, or a featurizer.
     transform : str
         Change of scale of the target, see `xtalshift.data.TargetTransform`.
     settings : MethodSettings, optional
@@ -135,7 +135,7 @@ def fit(
     featurizer = (
         features
         if isinstance(features, CompositionFeaturizer)
-        else CompositionFeaturizer(features, hydrates=data.materials.hydrates)  # type: ignore[arg-type]
+        else CompositionFeaturizer(features, hydrates=data.materials.hydrates)
     )
     if X is None:
         X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])

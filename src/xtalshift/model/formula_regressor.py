@@ -17,7 +17,7 @@ from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.composition import Blocks
+from xtalshift.featurize.blocks import Blocks
 from xtalshift.model.calibration import calibrate
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import fit
@@ -40,7 +40,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         Name of a method (``"erm"``, ``"cal"``, ``"lightgbm"``, ``"ridge"``, ``"dummy"``) or an
         unfitted regressor on features.
     features : str, default "magpie"
-        ``"magpie"``, ``"fractions"`` or ``"magpie+fractions"``.
+        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`.
     transform : str, default "none"
         Change of scale of the target, see `xtalshift.data.TargetTransform`.
     impute_nan : bool, default True

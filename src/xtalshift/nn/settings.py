@@ -50,8 +50,8 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
         if name not in ARCHITECTURES:
             known = ["auto", *ARCHITECTURES]
             raise ConfigError(
-                f"no architecture {name!r}{near_miss(name, known)}; "
-                f"known: {', '.join(known)}, or a list of widths such as [512, 256]"
+                f"no architecture {name!r}{near_miss(name, known) or '.'} "
+                f"Known: {', '.join(known)}, or a list of widths such as [512, 256]"
             )
         return ARCHITECTURES[name]
     widths = tuple(int(width) for width in name)

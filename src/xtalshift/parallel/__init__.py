@@ -56,7 +56,7 @@ def make_executor(
         If there is no such executor, or `address` is given without Ray.
     """
     if name not in _NAMES:
-        raise ConfigError(f"executor {name!r}{near_miss(name, _NAMES)}; there is: local, ray")
+        raise ConfigError(f"no executor {name!r}{near_miss(name, _NAMES) or '.'} Known: local, ray")
     if name == "ray":
         from xtalshift.parallel.ray_tasks import RayExecutor
 

@@ -190,7 +190,8 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
         )
     choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.columns.columns)]
     raise SplitError(
-        f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}; labellings: "
+        f"{name!r} is neither a labelling nor a column{near_miss(name, choices) or '.'} "
+        "Labellings: "
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
         f"{', '.join(map(str, table.columns.columns)) or 'none'}"
     )

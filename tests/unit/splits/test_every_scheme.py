@@ -107,13 +107,13 @@ DEPEND_ON_ORDER = {"propensity", "relation-found"}
 
 
 def test_every_scheme_has_an_example_and_its_facts():
-    assert set(EXAMPLES) == set(SPLITTERS)
+    assert set(EXAMPLES) == set(SPLITTERS), "EXAMPLES has one entry for each scheme"
     for name, make in EXAMPLES.items():
         kind = SPLITTERS[name]
         assert {type(splitter) for splitter in make(*example_rows())} == {kind}
         arguments = set(signature(kind).parameters)
         assert set(kind.per_row) | set(kind.from_file) <= arguments
-        assert kind.aim or name in {"column", "folds"}
+        assert kind.aim or name in {"column", "folds"}, f"{name} says no aim"
 
 
 @pytest.mark.parametrize("splitter", CHECKED)

@@ -1,0 +1,80 @@
+"""The blocks of features of compositions by name; each is imported at its first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from xtalshift.errors import ConfigError
+from xtalshift.registry import Registry, near_miss
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from xtalshift.chem.compositions import Compositions
+
+__all__ = ["BLOCKS", "Block", "Blocks", "split_blocks"]
+
+Blocks: TypeAlias = str
+"""Names of `BLOCKS`, joined by ``+``."""
+
+
+class _Fill(Protocol):
+    def __call__(
+        self,
+        compositions: Compositions,
+        values: NDArray[np.float64],
+        reasons: NDArray[np.object_],
+        *,
+        impute_nan: bool,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Block:
+    """Features that are computed together.
+
+    Attributes
+    ----------
+    names : tuple of str, length d
+        Names of the features, which no other block has.
+    fill : callable
+        ``fill(compositions, values, reasons, impute_nan=...)`` writes the features of n
+        compositions to `values`, shape (n, d), and to `reasons`, shape (n,), why a row has none.
+        With `impute_nan` an unknown property of an element is its mean over the elements, otherwise
+        it makes a NaN. A row without elements may get any value: it has its reason already.
+    """
+
+    names: tuple[str, ...]
+    fill: _Fill
+
+
+BLOCKS: Registry[Block] = Registry(
+    "block of features",
+    {
+        "magpie": "xtalshift.featurize.magpie:MAGPIE",
+        "fractions": "xtalshift.featurize.fractions:FRACTIONS",
+    },
+)
+"""All blocks, in the order of help and messages."""
+
+
+def split_blocks(features: Blocks) -> tuple[str, ...]:
+    """Return the names of the blocks of, for instance, ``"magpie+fractions"``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such block, or one is named twice; the message lists all blocks.
+    """
+    names = tuple(str(features).split("+"))
+    for name in names:
+        if name not in BLOCKS:
+            raise ConfigError(
+                f"features {features!r}: unknown block {name!r}{near_miss(name, BLOCKS) or '.'} "
+                f"There are: {', '.join(BLOCKS)}; several are joined by +"
+            )
+    if len(set(names)) < len(names):
+        raise ConfigError(f"features {features!r}: a block is named twice")
+    return names

@@ -10,6 +10,7 @@ Nothing here knows tasks, blocks or models. ::
 from xtalshift.errors import ConfigError
 from xtalshift.parallel.events import EmitProgress, ProgressEvent, emit
 from xtalshift.parallel.executor import Executor, InProcessExecutor, Outcome, Policy, Workers
+from xtalshift.parallel.here_first import map_here_first
 from xtalshift.parallel.threads import count_cores, limited_threads
 from xtalshift.registry import near_miss
 
@@ -25,6 +26,7 @@ __all__ = [
     "emit",
     "limited_threads",
     "make_executor",
+    "map_here_first",
 ]
 
 _NAMES = ("local", "ray")

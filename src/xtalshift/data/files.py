@@ -139,15 +139,15 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}; "
+        f"no formula column, looked for {', '.join(FORMULA_NAMES)}{near}; "
         f"name it, there is: {', '.join(names) or 'none'}"
     )
 
 
 def no_column(what: str, name: str, names: list[str], more: str = "") -> str:
     """Return the message for a column that does not exist."""
-    there = more or f"there is: {', '.join(names) or 'none'}"
-    return f"no {what} {name!r}{near_miss(name, names)}; columns {there}"
+    there = f" {more}" if more else f": {', '.join(names) or 'none'}"
+    return f"no {what} {name!r}{near_miss(name, names)}; columns{there}"
 
 
 @contextmanager

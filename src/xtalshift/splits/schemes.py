@@ -93,7 +93,7 @@ def build_scheme(
         if key not in known:
             hint = near_miss(key, known)
             raise ConfigError(
-                f"scheme {name} has no parameter {key!r}{hint}{'' if hint else '.'} It has: "
+                f"scheme {name} has no parameter {key!r}{hint}. It has: "
                 f"{', '.join(known) or 'none'}."
             )
         if key in kind.per_row and isinstance(value, str):

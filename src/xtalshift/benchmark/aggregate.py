@@ -53,7 +53,7 @@ class Runs:
         self.roles: dict[tuple[Key, str], list[Plain]] = {}
         for record in self.records:
             facts = {name: getattr(record, name) for name in FACTS}
-            for score in record.results:
+            for score in [one for one in record.results if one.ok]:
                 key = (record.data, score.split, record.name, score.variant, record.budget)
                 self.roles.setdefault((key, score.role), []).append({**asdict(score), **facts})
 

@@ -70,15 +70,15 @@ def summarise(
         "curves": runs.label_curves(),
         "folds": runs.folds(),
         "failures": [
-            {key: getattr(record, key) for key in _FAILURE_KEYS}
+            {key: getattr(record, key) for key in _FAILURE_KEYS} | {"split": split, "reason": why}
             for record in records
-            if not record.ok
+            for split, why in record.failures.items()
         ],
     }
 
 
 _FAILURE_KEYS = (
-    "id", "name", "data", "split", "fold", "seed", "budget", "reason", "traceback", "attempts",
+    "id", "name", "data", "fold", "seed", "budget", "traceback", "attempts",
 )  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.problem import JOINT, FoldRows
+from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
+    JOINT,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     SCHEMA_VERSION,
@@ -282,7 +283,8 @@ def _rows(record: TaskRecord, folds: dict[str, FoldRows]) -> list[Plain]:
         name = f"{record.name}:{score.variant}" if score.variant else record.name
         key = {"method": name, "split": score.split, "role": score.role, "seed": record.seed}
         values = asdict(score)
-        rows.append({**key, **{column: values[column] for column in RECORD_COLUMNS}, **cost})
+        row = {**key, **{column: values[column] for column in RECORD_COLUMNS}, **cost}
+        rows.append(row if score.ok else {**row, "status": "failed", "reason": score.reason})
     return rows
 
 

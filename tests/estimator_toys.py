@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from xtalshift.errors import DataError
 from xtalshift.estimators import (
     AlignedRegressor,
     AttentionRegressor,
@@ -37,6 +38,15 @@ class Spy(ConstantRegressor):
 
     def _fit(self, data):
         type(self).seen = data
+        super()._fit(data)
+
+
+class Picky(ConstantRegressor):
+    """Refuses to learn from exactly 10 rows."""
+
+    def _fit(self, data):
+        if len(data.train.y) + len(data.validation.y) == 10:
+            raise DataError("10 rows are an unlucky number")
         super()._fit(data)
 
 

@@ -119,3 +119,11 @@ def work_with_progress(item):
 def tell_pid_and_nap(item):
     emit(os.getpid())
     time.sleep(60)
+
+
+def burn(state, item):
+    """Take a little processor time, and say where and with what."""
+    until = time.process_time() + 0.02
+    while time.process_time() < until:
+        pass
+    return os.getpid(), state, item

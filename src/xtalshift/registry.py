@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def near_miss(name: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the choice most like `name`, or an empty text.
+    """Return ``" (did you mean 'x'?)"`` for the choice most like `name`, or an empty text.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def near_miss(name: str, choices: Iterable[str]) -> str:
     """
     folded = {choice.casefold(): choice for choice in choices}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
-    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 class Registry(Generic[T]):
@@ -54,7 +54,7 @@ class Registry(Generic[T]):
     >>> shapes["sqare"]
     Traceback (most recent call last):
         ...
-    xtalshift.errors.NotFoundError: no shape named 'sqare'; did you mean 'square'? Known: square.
+    xtalshift.errors.NotFoundError: no shape named 'sqare' (did you mean 'square'?). Known: square.
     """
 
     def __init__(self, kind: str, homes: Mapping[str, str] | None = None) -> None:
@@ -89,9 +89,8 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self:
-            hint = near_miss(name, self)
             raise NotFoundError(
-                f"no {self.kind} named {name!r}{hint or '.'} Known: {', '.join(self)}."
+                f"no {self.kind} named {name!r}{near_miss(name, self)}. Known: {', '.join(self)}."
             )
         if name not in self._items:
             module, _, attribute = self._homes[name].partition(":")

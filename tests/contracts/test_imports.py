@@ -161,7 +161,7 @@ def test_type_checkers_see_the_same_names(package, homes):
 
 def test_an_unknown_name_gets_a_hint():
     with pytest.raises(
-        AttributeError, match="no attribute 'FormulaRegresor'; did you mean 'FormulaReg"
+        AttributeError, match=r"no attribute 'FormulaRegresor' \(did you mean 'FormulaReg"
     ):
         xtalshift.FormulaRegresor  # noqa: B018
     assert not hasattr(xtalshift, "qqq")

@@ -231,13 +231,13 @@ def test_the_time_limit_ends_between_two_tasks(make_spec, tmp_path, xtalshift):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--executor", "rai"), "executor 'rai'; did you mean 'ray'"),
+        (("--executor", "rai"), "executor 'rai' (did you mean 'ray'"),
         (("--address", "auto"), "--address is for --executor ray"),
         (("--shard", "3/2"), "--shard '3/2': expected K/N"),
         (("--resume",), "nothing to resume"),
         (("--methods", "rigde"), "did you mean 'ridge'"),
         (("--set", "data.gaps.dataset=missing.csv"), "missing.csv"),
-        (("--set", "splits.shift.params.shar=0.1"), "no parameter 'shar'; did you mean 'share'"),
+        (("--set", "splits.shift.params.shar=0.1"), "no parameter 'shar' (did you mean 'share'"),
     ],
 )
 def test_wrong_options_are_one_line(options, message, make_spec, tmp_path, xtalshift):

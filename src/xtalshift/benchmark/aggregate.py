@@ -65,7 +65,7 @@ class Runs:
     def __init__(self, records: Iterable[TaskRecord]) -> None:
         self.roles: dict[tuple[Key, str], list[Run]] = {}
         for record in records:
-            for score in record.results if record.ok else ():
+            for score in [one for one in record.results if record.ok and one.ok]:
                 key = (record.data, score.split, record.name, score.variant, record.budget)
                 self.roles.setdefault((key, score.role), []).append(Run(record, score))
 

@@ -261,10 +261,10 @@ def _execute(
             store.add(record)
             done.append(record)
             bar.advance(task=f"{record.name} on {record.split}, seed {record.seed}")
-            if not record.ok:
+            for split, reason in record.failures.items():
                 progress.say(
-                    f"  {record.name} failed on {record.split} fold {record.fold}, seed "
-                    f"{record.seed}: {record.reason}"
+                    f"  {record.name} failed on {split} fold {record.fold}, seed "
+                    f"{record.seed}: {reason}"
                 )
             if time.monotonic() - said > LEADERBOARD_SECONDS:
                 said = time.monotonic()

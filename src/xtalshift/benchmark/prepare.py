@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.problem import JOINT, FoldRows, Problem, Shared, TestRows
-from xtalshift.benchmark.records import Role
+from xtalshift.benchmark.problem import FoldRows, Problem, Shared, TestRows
+from xtalshift.benchmark.records import JOINT, Role
 from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
 from xtalshift.data import Dataset

@@ -19,13 +19,10 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 
-__all__ = ["JOINT", "FoldRows", "Problem", "Shared", "TestRows"]
+__all__ = ["FoldRows", "Problem", "Shared", "TestRows"]
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
-
-JOINT = "all"
-"""Name of the split of a fold whose one training serves every split."""
 
 
 @dataclass(frozen=True, eq=False)

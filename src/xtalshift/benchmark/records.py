@@ -11,6 +11,7 @@ from xtalshift.jsonio import Plain, parse
 __all__ = [
     "COVERAGE_COLUMNS",
     "HISTORY_FILE",
+    "JOINT",
     "KIND",
     "PREDICTIONS_FILE",
     "READABLE_VERSIONS",
@@ -41,12 +42,18 @@ TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domai
 """Columns of ``predictions.parquet`` that say how far to trust a prediction."""
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
+JOINT = "all"
+"""Name of the split of a fold, and of its records, whose one training serves every split."""
+
 Role = Literal["id", "ood", "pool"]
 
 
 @dataclass(frozen=True)
 class Score:
     """How one variant of a trained method did on one set of test rows; None where not measured.
+
+    A set of test rows that could not be scored, because a prediction overflows, has a `reason` and
+    no figures; the training is not to blame, so that the other sets keep theirs.
 
     Attributes
     ----------
@@ -72,6 +79,8 @@ class Score:
         See `xtalshift.metrics.tail_scores`.
     top30_precision, top30_precision_weighted : float
         See `xtalshift.metrics.extrapolative_precision`.
+    reason : str
+        Why there are no figures.
     """
 
     variant: str
@@ -98,6 +107,12 @@ class Score:
     tail_enrichment: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
+    reason: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are figures."""
+        return self.reason is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +162,7 @@ class TaskRecord:
     n_train, n_val, n_id, n_test : int
         Rows.
     status : {"ok", "failed"}
-        With `reason` and `traceback` of a failure.
+        With `reason` and `traceback` of a failure: of the training, or of every score.
     seconds, cpu_seconds, predict_seconds : float
         Of training; processor time of the whole task, which other work on the machine hardly
         changes; of prediction.
@@ -201,8 +216,19 @@ class TaskRecord:
 
     @property
     def ok(self) -> bool:
-        """Whether the task did not fail."""
+        """Whether the task did not fail; some of its splits may have, see `failures`."""
         return self.status == "ok"
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why there are no figures: of the task, or of single splits, by name of the split."""
+        if not self.ok:
+            return {self.split: self.reason}
+        found: dict[str, str] = {}
+        for score in self.results:
+            if score.reason is not None:  # the first: the pool of a split fails with its rows
+                found.setdefault(score.split, score.reason)
+        return found
 
     def content(self) -> Self:
         """Return the record without what may differ between two runs of the same task."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.problem import FoldRows, Problem
-from xtalshift.benchmark.records import Score
+from xtalshift.benchmark.records import Role, Score
 from xtalshift.benchmark.row_intervals import RowIntervals
 from xtalshift.chem.families import FAMILIES
+from xtalshift.errors import DataError
 from xtalshift.metrics import (
     bootstrap_mean,
     extrapolative_precision,
@@ -52,6 +55,12 @@ def evaluate(
         The roles ``id`` and ``ood`` have errors with a bootstrap interval over formulas, the worst
         chemical family and the coverage of intervals; ``pool`` (all test rows of a split, and the
         validation rows where there are no ID test rows) says whether extreme materials are found.
+        Test rows with a prediction that overflows have a reason instead.
+
+    Raises
+    ------
+    DataError
+        If no test rows can be scored.
     """
     train_mean = float(np.mean(problem.data.y[fold.train]))
     inside = fold.id_rows
@@ -65,24 +74,37 @@ def evaluate(
             if test.role == "id" and known is not None:
                 found.append(replace(known, split=test.split))
                 continue
-            score = _errors(problem, test.rows, values, train_mean)
-            if variant == "":
+            measure = partial(_errors, problem, values, train_mean)
+            score = _score(variant, test.split, test.role, test.rows, measure)
+            if variant == "" and score.ok:
                 coverage, width = intervals.coverage(test.rows)
-                score |= {"coverage_90": coverage, "median_width_90": width}
-            found.append(Score(variant, test.split, test.role, **score))
-            known = found[-1] if test.role == "id" else known
+                score = replace(score, coverage_90=coverage, median_width_90=width)
+            found.append(score)
+            known = score if test.role == "id" else known
         for test in fold.tests:
             if test.role == "ood" or len(fold.tests) == 1:
                 near = inside if len(inside) and test.role == "ood" else fold.val
                 pool = np.concatenate([near, test.rows])
-                found.append(
-                    Score(variant, test.split, "pool", **_tail(problem, fold, pool, values))
-                )
+                measure = partial(_tail, problem, values, fold)
+                found.append(_score(variant, test.split, "pool", pool, measure))
+    usual = [score for score in found if score.variant == ""]
+    if not any(score.ok for score in usual):
+        raise DataError(usual[0].reason)
     return tuple(found)
 
 
-def _errors(problem: Problem, rows: Rows, values: Floats, train_mean: float) -> dict[str, Any]:
-    y, z = problem.data.y[rows], values[rows]
+def _score(
+    variant: str, split: str, role: Role, rows: Rows, measure: Callable[[Rows], dict[str, Any]]
+) -> Score:
+    """Return the measures of some rows, or why there are none."""
+    try:
+        return Score(variant, split, role, **measure(rows))
+    except DataError as error:
+        return Score(variant, split, role, len(rows), reason=str(error))
+
+
+def _errors(problem: Problem, values: Floats, train_mean: float, rows: Rows) -> dict[str, Any]:
+    y, z = problem.data.y[rows], _finite(problem, values, rows)
     errors = np.abs(z - y)
     low, high = bootstrap_mean(
         errors, groups=problem.formula_numbers[rows], n_resamples=N_RESAMPLES
@@ -109,8 +131,23 @@ def _worst_family(problem: Problem, rows: Rows, errors: Floats) -> dict[str, Any
     return {"worst_family": tuple(FAMILIES)[worst], "worst_family_mae": float(means[worst])}
 
 
-def _tail(problem: Problem, fold: FoldRows, rows: Rows, values: Floats) -> dict[str, Any]:
-    y, z = problem.data.y[rows], values[rows]
+def _finite(problem: Problem, values: Floats, rows: Rows) -> Floats:
+    """Return the predictions of some rows.
+
+    Raises
+    ------
+    DataError
+        If one overflows; the message names the material.
+    """
+    bad = rows[~np.isfinite(values[rows])]
+    if bad.size:
+        formula, value = problem.data.formulas[bad[0]], values[bad[0]]
+        raise DataError(f"the prediction of {formula} is {value} ({bad.size} of {len(rows)} rows)")
+    return values[rows]
+
+
+def _tail(problem: Problem, values: Floats, fold: FoldRows, rows: Rows) -> dict[str, Any]:
+    y, z = problem.data.y[rows], _finite(problem, values, rows)
     threshold = problem.tails[fold.tail == "high"]
     found = tail_scores(y, z, threshold=threshold, side=fold.tail)
     extreme = y >= threshold if fold.tail == "high" else y <= threshold

@@ -308,9 +308,9 @@ def read_spec(name: str) -> tuple[dict[str, Any], Path]:
         return read_toml(path), path.parent
     known = canonical_specs()
     if name not in known:
-        hint = near_miss(name, known) or "."
+        hint = near_miss(name, known)
         raise ConfigError(
-            f"{name!r} is neither a TOML file nor a benchmark of the package{hint} There is: "
+            f"{name!r} is neither a TOML file nor a benchmark of the package{hint}. There is: "
             f"{', '.join(known)}"
         )
     folder = resources.files("xtalshift.benchmark") / "specs"

@@ -73,11 +73,15 @@ def summarise(
         curves=runs.label_curves(),
         folds=runs.folds(),
         failures=tuple(
-            FailedTask(**{item.name: getattr(record, item.name) for item in fields(FailedTask)})
+            replace(_failure(record), split=split, reason=why)
             for record in records
-            if not record.ok
+            for split, why in record.failures.items()
         ),
     )
+
+
+def _failure(record: TaskRecord) -> FailedTask:
+    return FailedTask(**{item.name: getattr(record, item.name) for item in fields(FailedTask)})
 
 
 def _methods(records: Sequence[TaskRecord]) -> tuple[MethodInfo, ...]:

@@ -230,7 +230,7 @@ class FoldError:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedTask:
-    """A task that failed."""
+    """A task that failed, or a split of one that finished."""
 
     id: str = ""
     name: str
@@ -295,6 +295,11 @@ class BenchmarkSummary:
     def n_left(self) -> int:
         """Tasks without a record."""
         return self.n_tasks - self.n_done - self.n_failed
+
+    @property
+    def n_unscored(self) -> int:
+        """Splits of finished tasks whose test rows could not be scored."""
+        return len(self.failures) - self.n_failed
 
 
 def read_summary(folder: Path) -> BenchmarkSummary:

@@ -29,6 +29,9 @@ def tune(task: Task, problem: Problem, fold: FoldRows, context: TaskContext) -> 
     The first trial has the usual arguments, so that tuning never loses to them on the validation
     rows. A method without a `space` is trained as it is.
 
+    Trials run one after the other in this process: each one is chosen by those before it, and the
+    tasks of a benchmark take all cores already.
+
     Parameters
     ----------
     task : Task

@@ -20,6 +20,7 @@ from xtalshift.benchmark.records import (
     HISTORY_FILE,
     PREDICTIONS_FILE,
     TRUST_COLUMNS,
+    Role,
     TaskRecord,
 )
 from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
@@ -169,7 +170,8 @@ def _run(
     results = evaluate(problem, fold, variants, intervals)
     if folder is not None:
         save_model(model, folder / MODEL_FOLDER)
-        frame = _predictions(task.name, problem, fold, variants, intervals)
+        failed = {(score.split, score.role) for score in results if not score.ok}
+        frame = _predictions(task.name, problem, fold, variants, intervals, failed)
         write_frame(frame, folder / PREDICTIONS_FILE)
         write_json(folder / HISTORY_FILE, getattr(model.regressor, "history_", None) or [])
     return replace(
@@ -198,12 +200,18 @@ def _predictions(
     fold: FoldRows,
     variants: dict[str, NDArray[np.float64]],
     intervals: RowIntervals,
+    failed: set[tuple[str, Role]],
 ) -> pd.DataFrame:
-    """Return each test row once per variant and split; intervals are those of the usual weights."""
+    """Return each test row once per variant and split; intervals are those of the usual weights.
+
+    The usual weights have no rows where they `failed`.
+    """
     data, parts = problem.data, []
     for variant, values in variants.items():
         said = RowIntervals.empty(len(data)) if variant else intervals
         for test in fold.tests:
+            if not variant and (test.split, test.role) in failed:
+                continue
             if test.role == "id" and test.split != fold.tests[0].split:
                 continue  # the ID rows of the other splits are those of the first
             rows = test.rows

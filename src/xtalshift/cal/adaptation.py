@@ -105,7 +105,7 @@ class AdaptConfig(Settings):
     def _known(cls, name: str) -> str:
         if name not in ADAPTATIONS:
             hint = near_miss(name, ADAPTATIONS)
-            raise ConfigError(f"unknown method{hint or '.'} Known: {', '.join(ADAPTATIONS)}")
+            raise ConfigError(f"unknown method{hint}. Known: {', '.join(ADAPTATIONS)}")
         return name
 
     @model_validator(mode="after")

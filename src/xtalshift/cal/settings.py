@@ -281,7 +281,7 @@ class CALConfig(Settings):
         name = values.get("preset", "cal")
         if name not in PRESETS:
             raise ConfigError(
-                f"no CAL preset {name!r}{near_miss(str(name), PRESETS) or '.'} "
+                f"no CAL preset {name!r}{near_miss(str(name), PRESETS)}. "
                 f"Known: {', '.join(PRESETS)}"
             )
         return {**PRESETS[name], **values}

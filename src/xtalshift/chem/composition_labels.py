@@ -75,8 +75,10 @@ class Labels:
             If no row has it; the message lists the most frequent names.
         """
         if name not in self.names:
-            hint = near_miss(name, self.names) or ";"
-            raise SplitError(f"no row has {self.by} = {name!r}{hint} there are: {self._frequent()}")
+            hint = near_miss(name, self.names)
+            raise SplitError(
+                f"no row has {self.by} = {name!r}{hint}; there are: {self._frequent()}"
+            )
         start, stop = np.searchsorted(self.codes, self.names.index(name) + np.arange(2))
         found = np.zeros(self.n_rows, dtype=np.bool_)
         found[self.rows[start:stop]] = True
@@ -122,8 +124,8 @@ def composition_labels(compositions: Compositions, by: str) -> Labels:
         If `by` is unknown; the message lists the labellings.
     """
     if by not in LABELLINGS:
-        hint = near_miss(by, LABELLINGS) or ";"
-        raise SplitError(f"unknown labelling {by!r}{hint} there are: {', '.join(LABELLINGS)}")
+        hint = near_miss(by, LABELLINGS)
+        raise SplitError(f"unknown labelling {by!r}{hint}; there are: {', '.join(LABELLINGS)}")
     n = len(compositions)
     if by in _PERIODIC:
         names, table = _periodic_table()[by]

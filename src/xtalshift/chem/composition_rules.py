@@ -148,7 +148,7 @@ def _check_number(rule: str, word: str) -> None:
 
 def _unknown(rule: str, kind: str, word: str, known: Iterable[str]) -> str:
     return (
-        f"rule {rule!r}: unknown {kind} {word!r}{near_miss(word, known) or '.'} Use symbols of "
+        f"rule {rule!r}: unknown {kind} {word!r}{near_miss(word, known)}. Use symbols of "
         f"elements (case matters), the classes {', '.join(ELEMENT_CLASSES)}, or comparisons of "
         f"n_elements and family ({', '.join(FAMILIES)})"
     )

@@ -233,7 +233,7 @@ def _read_name(name: str) -> tuple[str, ...]:
             return ELEMENT_CLASSES[spelled]
     hint = near_miss(name, (*ATOMIC_NUMBERS, *ELEMENT_CLASSES))
     raise NotFoundError(
-        f"unknown element or class {name!r}{hint or '.'} Use symbols of elements (case matters) or "
+        f"unknown element or class {name!r}{hint}. Use symbols of elements (case matters) or "
         f"the classes {', '.join(ELEMENT_CLASSES)}"
     )
 

@@ -302,7 +302,7 @@ def _symbol_hint(text: str, position: int) -> str:
     )
     known = (near.capitalize() for near in nearest if near.capitalize() in ATOMIC_NUMBERS)
     symbol = next(known, None)
-    return f"; did you mean {symbol!r}?" if symbol else ""
+    return f" (did you mean {symbol!r}?)" if symbol else ""
 
 
 def _quote(value: object, limit: int = 60) -> str:

@@ -10,7 +10,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.methods import adapting_methods
-from xtalshift.parallel import count_cores
+from xtalshift.parallel import count_cores, limited_threads
 
 __all__ = ["adapt_command"]
 
@@ -78,24 +78,25 @@ def adapt_command(
     for text in assign or []:
         set_nested(values, *parse_assignment(text))
     config = AdaptConfig.from_dict(values)
-    from xtalshift.nn.device import limit_threads
-
-    limit_threads(threads or count_cores())
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )
     replay = None
     if source is not None:
         replay = options.read_labelled(source, source_target, duplicates=duplicates, strict=strict)
-    adapted = adapt(
-        load_model(model, device=device),
-        rows,
-        config,
-        source=replay,
-        calibration_folds=calibration_folds,
-        seed=seed or 0,
-        progress=make_progress(),
-    )
+    cores = threads or count_cores()
+    # the adaptations of the folds share the cores, one each; a single one has them all
+    with limited_threads(1 if calibration_folds else cores):
+        adapted = adapt(
+            load_model(model, device=device),
+            rows,
+            config,
+            source=replay,
+            calibration_folds=calibration_folds,
+            seed=seed or 0,
+            workers=cores,
+            progress=make_progress(),
+        )
     save_model(adapted.model, out)
     unit = adapted.model.card.unit
     scaled = (

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from xtalshift.report.shared.text import plural
+
 if TYPE_CHECKING:
     from xtalshift.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
@@ -106,7 +108,8 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
     _say(console, text)
     left = f", {summary.n_left:,} left" if summary.n_left else ""
     failed = f", {summary.n_failed:,} failed" if summary.n_failed else ""
-    _say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}")
+    partly = f"; {plural(summary.n_unscored, 'split')} not scored" if summary.n_unscored else ""
+    _say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}{partly}")
     for failure in summary.failures[:_N_FAILURES]:
         _say(
             console,

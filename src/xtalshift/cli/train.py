@@ -94,9 +94,6 @@ def train_command(
             "data.strict": strict,
         },
     )
-    from xtalshift.nn.device import limit_threads
-
-    limit_threads(settings.threads)
     from xtalshift.jobs.train import train
     from xtalshift.model.persist import check_model_folder, save_model
 

@@ -67,7 +67,7 @@ def clean_table(
     rules = get_args(DuplicateRule)
     if duplicates not in rules:
         raise ConfigError(
-            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules) or '.'} "
+            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules)}. "
             f"Known: {', '.join(rules)}"
         )
     if table.targets is None:

@@ -45,7 +45,7 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
         if name not in names:
             raise DataError(
                 f"the model needs a column {name!r}, which {source} has not"
-                f"{near_miss(name, names) or '.'} There is: {', '.join(names)}"
+                f"{near_miss(name, names)}. There is: {', '.join(names)}"
             )
 
 

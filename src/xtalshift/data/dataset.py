@@ -195,7 +195,7 @@ class Dataset:
         if name not in self.columns.columns:
             columns = [str(column) for column in self.columns.columns]
             raise DataError(
-                f"no column {name!r} beside formula and target{near_miss(name, columns) or '.'} "
+                f"no column {name!r} beside formula and target{near_miss(name, columns)}. "
                 f"There is: {', '.join(columns) or 'none'}"
             )
         return parse_numbers(self.columns[name])

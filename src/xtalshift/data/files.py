@@ -144,7 +144,7 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near or '.'} "
+        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}. "
         f"Name it; there is: {', '.join(names) or 'none'}"
     )
 
@@ -152,7 +152,7 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     """Return the message for a column that does not exist; `there` replaces the list of `names`."""
     listed = there or f"Columns: {', '.join(names) or 'none'}"
-    return f"no {what} {name!r}{near_miss(name, names) or '.'} {listed}"
+    return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
 
 
 @contextmanager

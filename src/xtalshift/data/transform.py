@@ -73,7 +73,7 @@ class TargetTransform:
     def __post_init__(self) -> None:
         if self.name not in _SCALES:
             raise ConfigError(
-                f"unknown target transform {self.name!r}{near_miss(self.name, TRANSFORMS) or '.'} "
+                f"unknown target transform {self.name!r}{near_miss(self.name, TRANSFORMS)}. "
                 f"Known: {', '.join(TRANSFORMS)}"
             )
 

@@ -72,7 +72,7 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
     for name in names:
         if name not in BLOCKS:
             raise ConfigError(
-                f"features {features!r}: unknown block {name!r}{near_miss(name, BLOCKS) or '.'} "
+                f"features {features!r}: unknown block {name!r}{near_miss(name, BLOCKS)}. "
                 f"There are: {', '.join(BLOCKS)}; several are joined by +"
             )
     if len(set(names)) < len(names):

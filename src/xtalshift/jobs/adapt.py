@@ -64,6 +64,7 @@ def adapt(
     source: DataConfig | None = None,
     calibration_folds: int = 5,
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> Adapted:
     """Adapt `model` to the rows of a file.
@@ -83,6 +84,8 @@ def adapt(
         region; 0 for none. With fewer than four labels per fold there are none.
     seed : int
         Of validation rows, batches and dropout.
+    workers : int
+        Most processes at once for the further adaptations.
     progress : Progress
         Told how far the adaptation is.
 
@@ -113,6 +116,7 @@ def adapt(
         settings=config.model_dump(exclude={"method"}),
         calibration_folds=calibration_folds,
         seed=seed,
+        workers=workers,
         progress=progress,
     )
     regressor = adapted.regressor

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
-from xtalshift.benchmark.problem import JOINT, FoldRows
+from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
+    JOINT,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     TaskRecord,
@@ -270,15 +271,17 @@ def _rows(task: TaskRecord, folds: dict[str, FoldRows]) -> list[Record]:
             for test in fold.tests
         ]
     shown = {item.name for item in fields(Record)}
-    return [
-        Record(
+    rows = []
+    for score in task.results:
+        if score.role == "pool":
+            continue
+        row = Record(
             method=f"{task.name}:{score.variant}" if score.variant else task.name,
-            **{name: value for name, value in vars(score).items() if name in shown},
+            **{name: value for name, value in vars(score).items() if name in shown - {"reason"}},
             **cost,
         )
-        for score in task.results
-        if score.role != "pool"
-    ]
+        rows.append(row if score.ok else replace(row, status="failed", reason=score.reason))
+    return rows
 
 
 def _history(task: TaskRecord, out: Path) -> History | None:

@@ -14,6 +14,7 @@ from xtalshift.jobs.adversarial import adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
 from xtalshift.model.inputs import Inputs, read_inputs
+from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
 
@@ -60,6 +61,9 @@ def train(
 ) -> Trained:
     """Train a method on the rows of a table.
 
+    A single training has all threads of `config`; the trainings of a cross-calibration have one
+    each, in as many processes where these save time.
+
     Parameters
     ----------
     config : RunConfig
@@ -90,28 +94,33 @@ def train(
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
     rows = _rows_of(config, inputs, split, fold)
-    model = fit(
-        inputs.data,
-        method,
-        features=inputs.featurizer,
-        transform=config.data.transform,
-        settings=config,
-        intervals=config.intervals,
-        rows=rows,
-        X=inputs.X,
-        seed=config.seed,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    error = model.predict_features(inputs.X[rows.validation]) - y[rows.validation]
-    return Trained(
-        model=model,
-        n_train=len(rows.train),
-        n_validation=len(rows.validation),
-        val_mae=float(np.mean(np.abs(error))),
-        val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[rows.validation]))),
-        adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
-    )
+    cores = config.threads or count_cores()
+    cross = config.intervals.how(len(y)) == "cross" and not len(rows.calibration)
+    threads = 1 if cross else cores
+    with limited_threads(threads):
+        model = fit(
+            inputs.data,
+            method,
+            features=inputs.featurizer,
+            transform=config.data.transform,
+            settings=config.model_copy(update={"threads": threads}),
+            intervals=config.intervals,
+            rows=rows,
+            X=inputs.X,
+            seed=config.seed,
+            workers=cores,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        error = model.predict_features(inputs.X[rows.validation]) - y[rows.validation]
+        return Trained(
+            model=model,
+            n_train=len(rows.train),
+            n_validation=len(rows.validation),
+            val_mae=float(np.mean(np.abs(error))),
+            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[rows.validation]))),
+            adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
+        )
 
 
 def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -> FitRows:

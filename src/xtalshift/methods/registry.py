@@ -188,7 +188,7 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
         if name not in known:
             hint = near_miss(name, known)
             raise ConfigError(
-                f"{type(regressor).__name__} has no argument {name!r}{hint}{'' if hint else '.'} "
+                f"{type(regressor).__name__} has no argument {name!r}{hint}. "
                 f"It has: {', '.join(sorted(known))}"
             )
         if isinstance(value, Mapping):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +24,13 @@ from xtalshift.model.intervals import (
     join_scores,
     score_rows,
 )
+from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
 
 if TYPE_CHECKING:
+    from xtalshift.estimators.adaptation import TargetedCALRegressor
     from xtalshift.estimators.network import NetworkRegressor
 
 __all__ = ["adapt", "require_network"]
@@ -41,6 +45,7 @@ def adapt(
     settings: Mapping[str, Any] | None = None,
     calibration_folds: int = 0,
     seed: int | None = 0,
+    workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> FittedModel:
     """Return the model adapted to a target domain; the given one stays as it is.
@@ -61,6 +66,8 @@ def adapt(
         intervals of the target domain. 0 for none.
     seed : int, optional
         Of validation rows, batches and dropout.
+    workers : int, default 1
+        Most processes at once for the further adaptations; as in `fit`.
     progress : Progress
         Receives how far the adaptation is.
 
@@ -123,14 +130,17 @@ def adapt(
     if folds and y is not None:
         scored: list[tuple[NDArray[np.int64], Scored]] = []
         split = KFoldSplit(folds, random_state=seed)
-        with progress.task("calibration", folds) as task:
-            for rows, out in split.split(X, y, groups):
-                places = np.flatnonzero(np.isin(fresh, out))
-                if places.size:
-                    fold = clone(template)
-                    apart = _without(replay, groups[out])
-                    fold.adapt(start, X[rows], y[rows], groups=groups[rows], **apart)
-                    scored.append((places, score_rows(fold, X[fresh[places]])))
+        held_out = [out for _, out in split.split(X, y, groups) if np.isin(fresh, out).any()]
+        outcomes = map_here_first(
+            _score_fold,
+            held_out,
+            workers=workers,
+            setup=partial(_Rows, template, start, X, y, groups, replay, fresh),
+            preload=(type(template).__module__,),
+        )
+        with progress.task("calibration", len(held_out)) as task, closing(outcomes):
+            for outcome in outcomes:
+                scored.append((np.flatnonzero(np.isin(fresh, outcome.item)), outcome.value))
                 task.advance()
         calibration = join_scores(
             scored,
@@ -171,6 +181,28 @@ def require_network(model: FittedModel) -> NetworkRegressor:
             "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
         )
     return regressor
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What the folds of the labels share."""
+
+    template: TargetedCALRegressor
+    start: NetworkRegressor
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+    groups: NDArray[Any]
+    replay: dict[str, NDArray[Any]]
+    fresh: NDArray[np.int64]
+
+
+def _score_fold(rows: _Rows, out: NDArray[np.int64]) -> Scored:
+    """Return what a network that was adapted without some labels says of the fresh among them."""
+    kept = np.setdiff1d(np.arange(len(rows.y)), out)
+    regressor = clone(rows.template)
+    apart = _without(rows.replay, rows.groups[out])
+    regressor.adapt(rows.start, rows.X[kept], rows.y[kept], groups=rows.groups[kept], **apart)
+    return score_rows(regressor, rows.X[np.intersect1d(rows.fresh, out)])
 
 
 def _cleaned(data: Dataset) -> Dataset:

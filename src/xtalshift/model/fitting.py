@@ -78,6 +78,7 @@ def fit(
     X: FloatArray | None = None,
     domain: ApplicabilityDomain | bool = True,
     seed: int = 0,
+    workers: int = 1,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
 ) -> FittedModel:
@@ -110,6 +111,10 @@ def fit(
         The domain of these training rows where it is known; False for none.
     seed : int
         Of everything that is drawn.
+    workers : int, default 1
+        Most processes at once for the further fits of `intervals`, which have one thread each; they
+        are started only where they save time. No result depends on it. A script that gives more
+        than 1 needs ``if __name__ == "__main__":`` around its work.
     progress : Progress
         Receives how far the training is.
     checkpoint : Path, optional
@@ -171,7 +176,7 @@ def fit(
         scale,
         regressor,
         _card(data, method, regressor),
-        _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, progress),
+        _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
         domain or None,
     )
 
@@ -276,6 +281,7 @@ def _calibrate(
     scale: TargetTransform,
     intervals: IntervalConfig,
     seed: int,
+    workers: int,
     progress: Progress,
 ) -> Calibration | None:
     """Return conformity scores of rows that did not fit, or None where there are too few."""
@@ -306,6 +312,7 @@ def _calibrate(
         random_state=derive_seed(seed, "folds"),
         compositions=_origin(regressor, data, featurizer, used),
         families=families,
+        workers=workers,
         progress=progress,
     )
 

@@ -123,6 +123,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         extra: ArrayLike | None = None,
         *,
         n_folds: int = 5,
+        workers: int = 1,
         progress: Progress = NO_PROGRESS,
     ) -> Self:
         """Fit on all rows, and calibrate on the same ones by `n_folds` further fits.
@@ -135,13 +136,15 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             As in `fit`.
         n_folds : int, default 5
             Folds.
+        workers : int, default 1
+            As in `xtalshift.fit`.
 
         Returns
         -------
         self
         """
         intervals = IntervalConfig.from_dict({"method": "cross", "folds": n_folds})
-        return self._fit(X, y, extra, intervals, progress)
+        return self._fit(X, y, extra, intervals, progress, workers)
 
     def conformalize(
         self,
@@ -252,6 +255,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         extra: ArrayLike | None,
         intervals: IntervalConfig,
         progress: Progress,
+        workers: int = 1,
     ) -> Self:
         seed = self.random_state
         if seed is None:
@@ -263,6 +267,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             transform=self.transform,
             intervals=intervals,
             seed=seed,
+            workers=workers,
             progress=progress,
         )
         return self

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import CompositionSource
+from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (
@@ -93,6 +97,7 @@ def cross_calibrate(
     kind: ScoreKind | None = None,
     compositions: CompositionSource | None = None,
     families: NDArray[np.int64] | None = None,
+    workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> Calibration:
     """Return conformity scores of all rows, each from a model of the other folds.
@@ -120,6 +125,8 @@ def cross_calibrate(
         As in `calibrate_regressor`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
+    workers : int, default 1
+        Most processes at once, see `xtalshift.parallel.map_here_first`.
     progress : Progress
         Told how far it is.
 
@@ -136,18 +143,44 @@ def cross_calibrate(
     n_folds = fold_number(n_folds, len(targets) if names is None else len(np.unique(names)))
     split = KFoldSplit(n_folds, random_state=random_state)
     parts: list[tuple[NDArray[np.int64], Scored]] = []
-    with progress.task("calibration", n_folds) as task:
-        for train, out in split.split(features, targets, names):
-            model = clone(regressor)
-            model.fit(
-                features[train],
-                targets[train],
-                groups=None if names is None else names[train],
-                origin=None if compositions is None else compositions.take(train),
-            )
-            parts.append((out, score_rows(model, features[out], kind)))
+    outcomes = map_here_first(
+        _score_fold,
+        list(split.split(features, targets, names)),
+        workers=workers,
+        setup=partial(_Rows, clone(regressor), features, targets, names, compositions, kind),
+        preload=(type(regressor).__module__,),
+    )
+    with progress.task("calibration", n_folds) as task, closing(outcomes):
+        for outcome in outcomes:
+            _, out = outcome.item
+            parts.append((out, outcome.value))
             task.advance()
     return join_scores(parts, features, targets, origin="out-of-fold", families=families)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What the folds of a cross-calibration share."""
+
+    regressor: Regressor
+    X: FloatArray
+    y: FloatArray
+    groups: NDArray[Any] | None
+    compositions: CompositionSource | None
+    kind: ScoreKind | None
+
+
+def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
+    """Return what a model of the training rows of a fold says of the others."""
+    train, out = fold
+    model = clone(rows.regressor)
+    model.fit(
+        rows.X[train],
+        rows.y[train],
+        groups=None if rows.groups is None else rows.groups[train],
+        origin=None if rows.compositions is None else rows.compositions.take(train),
+    )
+    return score_rows(model, rows.X[out], rows.kind)
 
 
 def join_scores(

@@ -50,7 +50,7 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
         if name not in ARCHITECTURES:
             known = ["auto", *ARCHITECTURES]
             raise ConfigError(
-                f"no architecture {name!r}{near_miss(name, known) or '.'} "
+                f"no architecture {name!r}{near_miss(name, known)}. "
                 f"Known: {', '.join(known)}, or a list of widths such as [512, 256]"
             )
         return ARCHITECTURES[name]

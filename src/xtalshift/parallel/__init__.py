@@ -10,6 +10,7 @@ Nothing here knows tasks, blocks or models. ::
 from xtalshift.errors import ConfigError
 from xtalshift.parallel.events import EmitProgress, ProgressEvent, emit
 from xtalshift.parallel.executor import Executor, InProcessExecutor, Outcome, Policy, Workers
+from xtalshift.parallel.here_first import map_here_first
 from xtalshift.parallel.threads import count_cores, limited_threads
 from xtalshift.registry import near_miss
 
@@ -25,6 +26,7 @@ __all__ = [
     "emit",
     "limited_threads",
     "make_executor",
+    "map_here_first",
 ]
 
 _NAMES = ("local", "ray")
@@ -56,7 +58,7 @@ def make_executor(
         If there is no such executor, or `address` is given without Ray.
     """
     if name not in _NAMES:
-        raise ConfigError(f"no executor {name!r}{near_miss(name, _NAMES) or '.'} Known: local, ray")
+        raise ConfigError(f"no executor {name!r}{near_miss(name, _NAMES)}. Known: local, ray")
     if name == "ray":
         from xtalshift.parallel.ray_tasks import RayExecutor
 

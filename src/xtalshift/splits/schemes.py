@@ -93,7 +93,7 @@ def build_scheme(
         if key not in known:
             hint = near_miss(key, known)
             raise ConfigError(
-                f"scheme {name} has no parameter {key!r}{hint}{'' if hint else '.'} It has: "
+                f"scheme {name} has no parameter {key!r}{hint}. It has: "
                 f"{', '.join(known) or 'none'}."
             )
         if key in kind.per_row and isinstance(value, str):
@@ -190,7 +190,7 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
         )
     choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.columns.columns)]
     raise SplitError(
-        f"{name!r} is neither a labelling nor a column{near_miss(name, choices) or '.'} "
+        f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}. "
         "Labellings: "
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
         f"{', '.join(map(str, table.columns.columns)) or 'none'}"

@@ -34,7 +34,7 @@ def test_an_unknown_name_lists_what_exists():
     shapes.add("line", 2)
     with pytest.raises(NotFoundError) as caught:
         shapes["Squaree"]
-    expected = "no shape named 'Squaree'; did you mean 'square'? Known: square, line."
+    expected = "no shape named 'Squaree' (did you mean 'square'?). Known: square, line."
     assert str(caught.value) == expected
     with pytest.raises(KeyError, match=r"no shape named 'xyz'\. Known: square, line\."):
         shapes["xyz"]
@@ -43,8 +43,8 @@ def test_an_unknown_name_lists_what_exists():
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("familyy", "; did you mean 'family'?"),
-        ("FAMILY", "; did you mean 'family'?"),
+        ("familyy", " (did you mean 'family'?)"),
+        ("FAMILY", " (did you mean 'family'?)"),
         ("zzz", ""),
         ("", ""),
     ],

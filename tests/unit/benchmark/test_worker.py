@@ -10,7 +10,12 @@ import pytest
 from estimator_toys import Spy
 from xtalshift.benchmark import fit_task
 from xtalshift.benchmark.prepare import prepare_shared
-from xtalshift.benchmark.records import HISTORY_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
+from xtalshift.benchmark.records import (
+    HISTORY_FILE,
+    PREDICTIONS_FILE,
+    TRUST_COLUMNS,
+    TaskRecord,
+)
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.tasks import TaskContext, plan_tasks
 from xtalshift.benchmark.worker import (
@@ -214,14 +219,21 @@ class Averaged(ConstantRegressor):
 
 
 class Exploding(ConstantRegressor):
-    """Predicts a value whose exponential overflows for the rows with the largest feature."""
+    """Predicts a value whose exponential overflows where the last feature is above a limit.
+
+    The prior shift holds out the rows above 8.2, and no others.
+    """
+
+    def __init__(self, limit=8.2):
+        super().__init__()
+        self.limit = limit
 
     def _predict(self, X):
-        return np.where(X[:, -1] > 8.0, 1e6, 1.0)
+        return np.where(X[:, -1] > self.limit, 1e6, 1.0)
 
 
 class Split(Exploding):
-    """Its usual constant is finite, its other one overflows."""
+    """Its usual constant is finite, its other one overflows on the prior shift."""
 
     def predict_variants(self, X):
         return {"": np.ones(len(X)), "ema": self._predict(X)}
@@ -336,15 +348,51 @@ class TestKept:
             else:
                 assert (score.coverage_90, score.median_width_90) == (None, None)
 
-    def test_an_overflow_is_a_failure_of_the_usual_weights(self, keep, monkeypatch):
-        method = Method(lambda settings, seed: Exploding(), saved=True)
-        monkeypatch.setitem(METHODS._items, "exploding", method)
+    @pytest.fixture
+    def exploding(self, keep, monkeypatch):
+        """Return a function that runs `Exploding` with a limit."""
+        monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: folder)
         monkeypatch.setattr(
             "xtalshift.model.fitting.target_scale", lambda *_: TargetTransform("log")
         )
-        record, predictions, _, _ = keep("exploding", feature_cols=["size"])
+
+        def call(limit):
+            method = Method(lambda settings, seed: Exploding(limit), saved=True)
+            monkeypatch.setitem(METHODS._items, "exploding", method)
+            return keep("exploding", feature_cols=["size"])
+
+        return call
+
+    def test_an_overflow_on_one_split_is_a_failure_there_only(self, exploding):
+        record, predictions, fold, problem = exploding(8.2)
+        assert record.status == "ok"
+        scores = {(score.split, score.role): score for score in record.results}
+        bad = [scores.pop(("prior", role)) for role in ("ood", "pool")]
+        (first, *_) = problem.data.formulas[fold.tests[2].rows]
+        assert bad[0].reason == f"the prediction of {first} is inf (12 of 12 rows)"
+        assert [(score.n, score.mae, score.coverage_90) for score in bad[:1]] == [(12, None, None)]
+        assert "is inf (12 of " in bad[1].reason
+        assert list(scores) == [
+            ("random", "id"), ("prior", "id"), ("family:F", "id"), ("family:F", "ood"),
+            ("family:F", "pool"),
+        ]  # fmt: skip
+        for (split, role), score in scores.items():
+            assert score.ok
+            if role != "pool":
+                rows = fold.tests[4].rows if (split, role) == ("family:F", "ood") else fold.id_rows
+                errors = np.abs(np.e - problem.data.y[rows])
+                assert score.mae == pytest.approx(errors.mean())
+        assert list(record.failures) == ["prior"]
+        assert TaskRecord.from_plain(record.to_plain()) == record
+        assert predictions.groupby(["split", "role"], sort=False).size().index.tolist() == [
+            ("random", "id"), ("family:F", "ood"),
+        ]  # fmt: skip
+
+    def test_an_overflow_on_every_split_is_a_failure_of_the_task(self, exploding):
+        record, predictions, _, _ = exploding(0.0)
         assert (record.status, record.results, predictions) == ("failed", (), None)
-        assert "is inf" in record.reason
+        assert record.failures == {"all": record.reason}
+        assert record.reason.startswith("DataError: the prediction of ")
 
     def test_an_overflow_of_other_weights_does_not_spoil_the_usual_ones(self, keep, monkeypatch):
         method = Method(lambda settings, seed: Split(), saved=True)

@@ -101,7 +101,7 @@ class TestKnown:
 
     def test_unknown_labelling(self):
         with pytest.raises(
-            SplitError, match=r"unknown labelling 'elements'; did you mean 'element'\? there"
+            SplitError, match=r"unknown labelling 'elements' \(did you mean 'element'\?\); there"
         ):
             labels_of(["NaCl"], "elements")
 
@@ -225,7 +225,7 @@ class TestLabels:
         with pytest.raises(SplitError) as caught:
             labels.mask("f")
         assert str(caught.value) == (
-            "no row has element = 'f'; did you mean 'F'? there are: F (3 rows), Li (1 row), "
+            "no row has element = 'f' (did you mean 'F'?); there are: F (3 rows), Li (1 row), "
             "O (1 row), Na (1 row), La (1 row)"
         )
 

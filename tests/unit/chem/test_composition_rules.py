@@ -201,11 +201,14 @@ class TestWrongRules:
     @pytest.mark.parametrize(
         ("rule", "message"),
         [
-            ("Fl0", r"rule 'Fl0': unknown element or class 'Fl0'; did you mean 'Fl'\? Use symbols"),
-            ("li", "unknown element or class 'li'; did you mean 'Li'"),
-            ("F and as", "unknown element or class 'as'; did you mean 'As'"),
-            ("F AND O", "unknown element or class 'AND'; did you mean 'and'"),
-            ("rare earths", "unknown element or class 'rare_earths'; did you mean 'rare_earth'"),
+            (
+                "Fl0",
+                r"rule 'Fl0': unknown element or class 'Fl0' \(did you mean 'Fl'\?\)\. Use symbols",
+            ),
+            ("li", r"unknown element or class 'li' \(did you mean 'Li'"),
+            ("F and as", r"unknown element or class 'as' \(did you mean 'As'"),
+            ("F AND O", r"unknown element or class 'AND' \(did you mean 'and'"),
+            ("rare earths", r"unknown element or class 'rare_earths' \(did you mean 'rare_earth'"),
             ("halogens", r"did you mean 'halogen'\?.*classes rare_earth, .*n_elements and family"),
             ("qqqqqq", r"unknown element or class 'qqqqqq'\. Use symbols"),
             ("F in O", "unknown element or class 'in'"),

@@ -105,12 +105,12 @@ def test_another_target_and_a_wrong_one():
     table = load_dataset("ricci_seebeck", target="m_p")
     assert (table.target_name, table.unit) == ("m_p", "electron masses")
     assert "S_p" in table.columns.columns
-    with pytest.raises(DataError, match="no target column 'S_q'; did you mean"):
+    with pytest.raises(DataError, match=r"no target column 'S_q' \(did you mean"):
         load_dataset("ricci_seebeck", target="S_q")
 
 
 def test_unknown_name():
-    with pytest.raises(NotFoundError, match="no data set named 'matbench_mp_gaps'; did you mean"):
+    with pytest.raises(NotFoundError, match=r"no data set named 'matbench_mp_gaps' \(did you mean"):
         get_entry("matbench_mp_gaps")
 
 

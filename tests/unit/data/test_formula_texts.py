@@ -91,7 +91,7 @@ def test_the_column_is_found_or_named(tmp_path):
     path = write(tmp_path / "a.csv", pd.DataFrame({"Composition": ["Fe"], "other": ["Co"]}))
     assert list(iter_formulas(path, 9)) == [["Fe"]]
     assert list(iter_formulas(path, 9, formula_col="other")) == [["Co"]]
-    with pytest.raises(DataError, match=r"a\.csv: no formula column 'othr'; did you mean 'other'"):
+    with pytest.raises(DataError, match=r"a\.csv: no formula column 'othr' \(did you mean 'other'"):
         next(iter_formulas(path, 9, formula_col="othr"))
 
 

@@ -218,7 +218,7 @@ def test_what_cannot_be_adapted(model, source):
         adapter().adapt(model, target[0], np.where(target[1] > 2, np.nan, target[1]))
     with pytest.raises(ConfigError, match=r"'method' = 'targetted-cal'.*'targeted-cal'"):
         adapter("targetted-cal").adapt(model, *target)
-    with pytest.raises(ConfigError, match="'stepps'; did you mean 'steps'"):
+    with pytest.raises(ConfigError, match=r"'stepps' \(did you mean 'steps'"):
         adapter(stepps=3).fit(X, y, X_target=target[0], y_target=target[1])
     with pytest.raises(ConfigError, match="weights = 'bets'; expected best, last or ema"):
         TargetedCALRegressor(weights="bets").adapt(model, *target)

@@ -201,7 +201,7 @@ def test_is_a_scikit_learn_transformer():
 
 
 def test_wrong_settings_and_inputs_are_explained():
-    with pytest.raises(ConfigError, match="unknown block 'magpy'; did you mean 'magpie'"):
+    with pytest.raises(ConfigError, match=r"unknown block 'magpy' \(did you mean 'magpie'"):
         CompositionFeaturizer("magpy").transform(["Fe"])
     with pytest.raises(ConfigError, match="hydrates='add': use 'refuse' or 'expand'"):
         CompositionFeaturizer(hydrates="add").transform(["Fe"])

@@ -6,17 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from report_toys import read_page, read_text
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.records import TaskRecord
 from xtalshift.benchmark.run_results import read_results
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.estimators import RidgeRegressor
 from xtalshift.jobs.run import run, spec_of
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import read_json
 from xtalshift.methods import METHODS, Method
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
+from xtalshift.report.run.run_page import build_run_report
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
@@ -209,6 +212,51 @@ def test_a_method_that_fails_has_a_record_for_every_test_set(configure, tmp_path
     again = run(configure(methods=["broken"]), tmp_path / "out", InProcessExecutor())
     assert {r.status for r in again.records} == {"ok"}
     assert next(r for r in again.records if r.method == "dummy").seconds == before["dummy"]
+
+
+class Exploding(RidgeRegressor):
+    """Predicts a logarithm whose exponential overflows where the last feature is 1."""
+
+    def _predict(self, X):
+        return np.where(X[:, -1] == 1.0, 1e6, super()._predict(X))
+
+
+def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypatch):
+    method = Method(lambda settings, seed: Exploding(random_state=seed), saved=True)
+    monkeypatch.setitem(METHODS._items, "exploding", method)
+    monkeypatch.setattr(
+        "xtalshift.benchmark.worker.save_model", lambda model, folder: folder.mkdir()
+    )
+    config = configure(
+        {"family": "Li"}, {"feature_cols": ["alkali"], "transform": "log"},
+        {"alkali": [float(formula.startswith("Li")) for formula in FORMULAS]},
+        methods=["dummy", "exploding"],
+    )  # fmt: skip
+    out = tmp_path / "out"
+    results = run(config, out, InProcessExecutor())
+    found = {(r["split"], r["role"]): r for r in results["records"] if r["method"] == "exploding"}
+    bad = found.pop(("family:Li", "ood"))
+    assert (bad["status"], bad["mae"], bad["n"]) == ("failed", None, 14)
+    assert bad["reason"] == "the prediction of Li2F is inf (14 of 14 rows)"
+    assert {key: r["status"] for key, r in found.items()} == {
+        ("random", "id"): "ok", ("prior", "id"): "ok", ("prior", "ood"): "ok",
+        ("family:Li", "id"): "ok",
+    }  # fmt: skip
+    assert all(r["mae"] > 0 for r in found.values())
+    summary = read_json(out / "summary.json")
+    assert (summary["n_done"], summary["n_failed"]) == (2, 0)
+    (failure,) = summary["failures"]
+    assert (failure["name"], failure["split"]) == ("exploding", "family:Li")
+    assert failure["reason"] == bad["reason"]
+    report = build_run_report(out)
+    (row,) = [row for row in report.rows if row.method == "exploding"]
+    cells = {cell.split: (cell.mae is None, cell.failed) for cell in row.cells}
+    assert cells == {
+        "random": (False, 0), "prior": (False, 0), "family:Li": (True, 1),
+    }  # fmt: skip
+    text = read_text(read_page(out))
+    assert "Some runs of exploding failed; the list of failures gives the reasons." in text
+    assert bad["reason"] in text
 
 
 def test_no_prediction_at_all(configure, tmp_path, monkeypatch):

@@ -208,7 +208,7 @@ def test_symmetries_are_read_from_a_column_of_structures():
 @pytest.mark.parametrize(
     ("scheme", "params", "error", "message"),
     [
-        ("loco", {"n_cluster": 3}, ConfigError, "no parameter 'n_cluster'; did you mean 'n_clus"),
+        ("loco", {"n_cluster": 3}, ConfigError, r"no parameter 'n_cluster' \(did you mean 'n_clus"),
         ("loco", {"n_clusters": "x"}, ConfigError, "parameter n_clusters = 'x': .*valid integer"),
         (
             "prior",
@@ -237,7 +237,7 @@ def test_parameters_that_cannot_be(scheme, params, error, message):
 
 
 def test_an_unknown_scheme_has_a_hint():
-    with pytest.raises(NotFoundError, match="no split scheme named 'familly'; did you mean"):
+    with pytest.raises(NotFoundError, match=r"no split scheme named 'familly' \(did you mean"):
         spec("familly")
 
 

@@ -332,7 +332,7 @@ def test_nothing_to_choose_from(model):
 def test_columns_that_are_taken_or_missing(model):
     with pytest.raises(DataError, match="'score' already; rename it"):
         ask(model, pd.DataFrame({"formula": FORMULAS, "score": 1}))
-    with pytest.raises(DataError, match="no column of costs 'prise'; did you mean 'price'"):
+    with pytest.raises(DataError, match=r"no column of costs 'prise' \(did you mean 'price'"):
         ask(model, pd.DataFrame({"formula": FORMULAS, "price": 1}), cost_col="prise")
 
 

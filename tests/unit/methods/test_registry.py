@@ -187,7 +187,7 @@ def test_wrong_settings_and_names_are_named():
         MethodSettings.from_dict({"erm": {"epochs": 0}})
     with pytest.raises(ConfigError, match="did you mean 'irnet3'"):
         MethodSettings.from_dict({"network": {"architecture": "irnet33"}})
-    with pytest.raises(ConfigError, match="no argument 'alpha'; did you mean 'alphas'"):
+    with pytest.raises(ConfigError, match=r"no argument 'alpha' \(did you mean 'alphas'"):
         build_method("ridge", SETTINGS, seed=0, params={"alpha": 1.0})
 
 

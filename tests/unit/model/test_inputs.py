@@ -154,5 +154,5 @@ class TestFlags:
             read(columns={"flag": ["perhaps"] * 180}, flag_column="flag")
 
     def test_a_column_that_does_not_exist(self, read):
-        with pytest.raises(DataError, match=r"no column 'flags'.* did you mean 'flag'"):
+        with pytest.raises(DataError, match=r"no column 'flags'.* \(did you mean 'flag'"):
             read(columns={"flag": 0}, flag_column="flags")

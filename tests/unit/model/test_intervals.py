@@ -12,6 +12,7 @@ from mapie.regression import (
 )
 from sklearn.linear_model import LinearRegression, QuantileRegressor
 
+from estimator_toys import Picky
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.data import Dataset
@@ -30,9 +31,12 @@ from xtalshift.estimators import (
     TargetedCALRegressor,
 )
 from xtalshift.estimators.base import Regressor
-from xtalshift.model import FormulaRegressor, adapt, calibrate, load_model, save_model
+from xtalshift.methods import MethodSettings
+from xtalshift.model import FormulaRegressor, adapt, calibrate, fit, load_model, save_model
 from xtalshift.model.intervals import calibrate_regressor, cross_calibrate, interval, score_rows
+from xtalshift.parallel import here_first
 from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.settings import IntervalConfig
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 3))
@@ -171,6 +175,34 @@ VALUES = np.linspace(1, 4, len(FORMULAS)) ** 2
 
 
 LABELS = Dataset.of(FORMULAS, VALUES)
+
+
+QUICK = MethodSettings.from_dict(
+    {
+        "threads": 1, "erm": {"epochs": 4}, "lightgbm": {"n_estimators": 10},
+        "cal": {"epochs": 3, "warmup_epochs": 1, "attack": "composition"},
+        "network": {"architecture": [8], "dropout": 0.2},
+    }
+)  # fmt: skip
+
+
+def count_calls(monkeypatch, owner, name):
+    """Return a list that grows with every call of a method in this process."""
+    calls, original = [], getattr(owner, name)
+
+    def counted(*args, **kwargs):
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
+def assert_same_bits(one, other):
+    first, second = one.get_state(), other.get_state()
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
 
 
 class TestFormulas:
@@ -331,6 +363,37 @@ class TestFormulas:
         pd.testing.assert_frame_equal(start.predict(FORMULAS).frame, before)  # it stays
         with pytest.raises(DataError, match="9 labels are too few for intervals from 3 folds"):
             adapt(start, labels.take(slice(9)), calibration_folds=3, **options)
+
+    @pytest.mark.parametrize("method", ["ridge", "lightgbm", "erm", "ensemble", "cal"])
+    def test_folds_in_other_processes_give_the_same_bits(self, method, monkeypatch):
+        fits = count_calls(monkeypatch, Regressor, "fit")
+        options = {"method": method, "settings": QUICK, "intervals": IntervalConfig(folds=4)}
+        here = fit(LABELS, **options)
+        assert len(fits) == 5
+        monkeypatch.setattr(here_first, "START_SECONDS", -1.0)
+        there = fit(LABELS, **options, workers=2)
+        assert len(fits) == 5 + 2  # the model and the first fold
+        assert_same_bits(here.calibration, there.calibration)
+
+    def test_adaptations_in_other_processes_give_the_same_bits(self, monkeypatch):
+        start = self.network(slice(24, None))
+        options = {"method": "targeted-cal", "settings": {"steps": 5}, "calibration_folds": 3}
+        labels = Dataset.of(FORMULAS[:24], VALUES[:24] + 1)
+        adaptations = count_calls(monkeypatch, TargetedCALRegressor, "adapt")
+        here = adapt(start, labels, source=LABELS, **options)
+        assert len(adaptations) == 4
+        monkeypatch.setattr(here_first, "START_SECONDS", -1.0)
+        there = adapt(start, labels, source=LABELS, **options, workers=2)
+        assert len(adaptations) == 4 + 2
+        assert_same_bits(here.calibration, there.calibration)
+
+    def test_a_fold_that_fails_elsewhere_fails_as_it_would_here(self, monkeypatch):
+        monkeypatch.setattr(here_first, "START_SECONDS", -1.0)
+        # the first fold, in this process, trains on 9 rows, the others on 10
+        with pytest.raises(DataError) as caught:
+            cross_calibrate(Picky(), X[:13], Y[:13], n_folds=4, workers=2, random_state=0)
+        assert str(caught.value) == "10 rows are an unlucky number"
+        assert "processes.py" in caught.value.__notes__[0]  # where it was, for --debug
 
     def test_only_networks_can_be_adapted(self):
         with pytest.raises(ConfigError, match=r"only networks can be adapted.*RidgeRegressor"):

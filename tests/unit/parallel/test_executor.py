@@ -257,7 +257,9 @@ def test_executors_by_name():
     assert make_executor("local", workers=3, threads=2) == ProcessExecutor(2, 3)
     assert make_executor().workers >= 1
     assert make_executor("ray", threads=2, address="auto") == RayExecutor(2, None, "auto")
-    with pytest.raises(ConfigError, match=r"executor 'rya'; did you mean 'ray'\? Known: local"):
+    with pytest.raises(
+        ConfigError, match=r"executor 'rya' \(did you mean 'ray'\?\)\. Known: local"
+    ):
         make_executor("rya")
     with pytest.raises(ConfigError, match="--address is for --executor ray"):
         make_executor("local", address="auto")

@@ -29,8 +29,8 @@ class TestFamily:
     @pytest.mark.parametrize(
         ("contains", "message"),
         [
-            ("Fl0", "rule 'Fl0': unknown element or class 'Fl0'; did you mean 'Fl'"),
-            ("li", "unknown element or class 'li'; did you mean 'Li'"),
+            ("Fl0", r"rule 'Fl0': unknown element or class 'Fl0' \(did you mean 'Fl'"),
+            ("li", r"unknown element or class 'li' \(did you mean 'Li'"),
             ("O+", r"rule 'O\+' cannot be read to its end"),
             ("", "rule '' is empty"),
             ("U", "all materials that contain U holds out 0 of 8 rows.* some but not all"),
@@ -83,7 +83,7 @@ class TestLeaveOut:
         ("splitter", "message"),
         [
             (LeaveOutSplit("element", "U"), r"no row has element = 'U'.*there are: O \(5 rows\)"),
-            (LeaveOutSplit("elements"), "unknown labelling 'elements'; did you mean 'element'"),
+            (LeaveOutSplit("elements"), r"unknown labelling 'elements' \(did you mean 'element'"),
             (LeaveOutSplit(min_rows=6), r"at least min_rows = 6 .*most frequent: 5"),
             (LeaveOutSplit("element", ""), "values = '' names no label"),
             (LeaveOutSplit(["a"]), r"labels have the shape \(1,\); expected \(8,\)"),

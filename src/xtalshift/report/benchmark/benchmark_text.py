@@ -338,6 +338,11 @@ def _describe_gaps(
         )
     if summary.n_failed:
         yield f"{plural(summary.n_failed, 'task')} failed; the list of failures gives the reasons."
+    if summary.n_unscored:
+        yield (
+            f"{plural(summary.n_unscored, 'split')} of finished tasks could not be scored; the "
+            "list of failures gives the reasons."
+        )
     if absent := list(dict.fromkeys(name for board in boards for name in board.absent)):
         yield f"Without any result: {join_some(absent)}."
     for board in boards:

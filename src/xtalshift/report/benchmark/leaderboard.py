@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
+from xtalshift.benchmark.records import JOINT
 from xtalshift.benchmark.summary_records import (
     BenchmarkSummary,
     FoldError,
@@ -135,7 +136,10 @@ class Cells:
         )
         if cell.mae and cell.mae_sd and cell.mae_sd < _NOISE * cell.mae:
             cell = replace(cell, mae_sd=0.0)
-        failed = self._failed[place.data, place.split, name, budget]
+        failed = sum(
+            self._failed[place.data, split, name, budget]
+            for split in {place.split, JOINT}  # a training that serves all splits fails on each
+        )
         return replace(cell, failed=failed, runs=place.runs)
 
 

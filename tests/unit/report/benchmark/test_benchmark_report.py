@@ -6,7 +6,7 @@ import pytest
 
 from report_toys import PLACES, RATIOS, own_part, read_page, read_text
 from xtalshift.errors import DataError
-from xtalshift.jsonio import to_json, write_json
+from xtalshift.jsonio import read_json, to_json, write_json
 from xtalshift.report import build_run_report, write_report
 from xtalshift.report.benchmark.benchmark_page import build_benchmark_report as build
 from xtalshift.report.benchmark.benchmark_text import describe_board
@@ -131,6 +131,34 @@ def test_failures_are_grouped_and_what_they_leave_out_is_said(place):
     assert "and 10 more" in text
     assert text.count("alloys, loco, fold 0, seed 0") == 2
     assert "No task has a result of every method, so there are no average ranks" in text
+
+
+def test_splits_that_could_not_be_scored_are_listed_and_marked(place):
+    folder = place()
+    summary = read_json(folder / "summary.json")
+    summary["cells"] = [
+        cell
+        for cell in summary["cells"]
+        if (cell["name"], cell["role"]) not in {("ridge", "ood"), ("erm", "ood")}
+    ]
+    where = {"data": "alloys", "fold": 0, "seed": 0}
+    summary["failures"] = [
+        {"name": "ridge", "split": "loco", "reason": "the prediction of GaN is inf", **where},
+        {"name": "erm", "split": "all", "reason": "out of memory", **where},  # for all splits
+    ]
+    summary |= {"n_failed": 1, "n_done": summary["n_done"] - 1}
+    write_json(folder / "summary.json", summary)
+    report = build(folder)
+    lines = texts(report)
+    assert "1 task failed; the list of failures gives the reasons." in lines
+    text = "1 split of finished tasks could not be scored; the list of failures gives the reasons."
+    assert text in lines
+    columns = [report.places[number].split for number in report.boards[0].columns]
+    failed = {row.label: row.cells[columns.index("loco")].failed for row in report.boards[0].usual}
+    assert failed == {"dummy": 0, "ridge": 1, "erm": 1}
+    page = read_text(read_page(folder))
+    assert "the prediction of GaN is inf" in page
+    assert "1 failed" in page
 
 
 def test_a_method_with_too_few_tasks_is_not_bold(place):

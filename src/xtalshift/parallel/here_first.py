@@ -1,0 +1,65 @@
+"""Work that begins in this process, and goes on in others where that saves time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+from xtalshift.parallel.executor import InProcessExecutor, Outcome, Policy, Setup
+
+__all__ = ["map_here_first"]
+
+START_SECONDS = 4.0
+"""Processor seconds until new processes have loaded PyTorch and begin."""
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def map_here_first(
+    function: Callable[..., Value],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    setup: Setup | None = None,
+    preload: tuple[str, ...] = (),
+) -> Generator[Outcome[Item, Value]]:
+    """Yield the outcome of each item in order, from this process or from new ones.
+
+    For a few items of like cost, of which nobody knows how long they take. The first one is worked
+    on in this process, which tells: in processor time, since other work on the machine delays a
+    start as much. The others follow it, or go to `workers` processes if these save more time than
+    they need to start. Everything has one thread, so that results are the same bits either way.
+
+    Parameters
+    ----------
+    function, setup
+        As in `Executor.map`.
+    items : sequence
+        What to work on.
+    workers : int
+        Most processes at once; with 1 all items are worked on in this process.
+    preload : tuple of str
+        As in `Policy`.
+
+    Yields
+    ------
+    Outcome
+        Of one item. Closing the generator stops what is running.
+    """
+    first, rest = items[:1], items[1:]
+    with InProcessExecutor().open(setup) as here:
+        started = time.process_time()
+        outcomes = list(here.map(function, first))
+        seconds = time.process_time() - started
+        yield from outcomes
+        saved = seconds * (len(rest) - math.ceil(len(rest) / workers))
+        if saved <= START_SECONDS:
+            yield from here.map(function, rest)
+            return
+    from xtalshift.parallel.processes import ProcessExecutor
+
+    executor = ProcessExecutor(workers=min(workers, len(rest)))
+    yield from executor.map(function, rest, setup=setup, policy=Policy(preload=preload))

@@ -5,33 +5,20 @@ from typing import TYPE_CHECKING
 from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
-    from xtalshift.data.clean import clean_table
-    from xtalshift.data.columns import table_from_frame
-    from xtalshift.data.dataset import Dataset
-    from xtalshift.data.files import find_formula_column
-    from xtalshift.data.frames import iter_frames, read_frame
-    from xtalshift.data.intake import CleaningReport
-    from xtalshift.data.materials import Materials
-    from xtalshift.data.readers import read_table
-    from xtalshift.data.transform import TRANSFORMS, TargetTransform
-
-__all__ = [
-    "TRANSFORMS",
-    "CleaningReport",
-    "Dataset",
-    "Materials",
-    "TargetTransform",
-    "clean_table",
-    "find_formula_column",
-    "get_entry",
-    "iter_frames",
-    "list_datasets",
-    "load_dataset",
-    "read_frame",
-    "read_table",
-    "table_from_frame",
-]
+    from xtalshift.data.catalog import get_entry as get_entry
+    from xtalshift.data.catalog import list_datasets as list_datasets
+    from xtalshift.data.catalog import load_dataset as load_dataset
+    from xtalshift.data.clean import clean_table as clean_table
+    from xtalshift.data.columns import table_from_frame as table_from_frame
+    from xtalshift.data.dataset import Dataset as Dataset
+    from xtalshift.data.files import find_formula_column as find_formula_column
+    from xtalshift.data.frames import iter_frames as iter_frames
+    from xtalshift.data.frames import read_frame as read_frame
+    from xtalshift.data.intake import CleaningReport as CleaningReport
+    from xtalshift.data.materials import Materials as Materials
+    from xtalshift.data.readers import read_table as read_table
+    from xtalshift.data.transform import TRANSFORMS as TRANSFORMS
+    from xtalshift.data.transform import TargetTransform as TargetTransform
 
 # name -> module; loaded at first use, because some commands need no pandas
 _HOMES = {
@@ -50,6 +37,8 @@ _HOMES = {
     "read_table": "xtalshift.data.readers",
     "table_from_frame": "xtalshift.data.columns",
 }
+
+__all__ = [*_HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -232,9 +232,9 @@ class ApplicabilityDomain:
             for row in range(len(features))
         ]
 
-    def explain(self, X: ArrayLike, *, n_nearest: int = 3) -> NDArray[np.object_]:
+    def explain(self, X: ArrayLike) -> NDArray[np.object_]:
         """Return the `reasons` of every row as one line of text, shape (n,)."""
-        found = self.reasons(X, n_nearest=n_nearest)
+        found = self.reasons(X)
         texts = np.empty(len(found), dtype=object)
         texts[:] = [str(reasons) for reasons in found]
         return texts

@@ -90,7 +90,6 @@ def cross_calibrate(
     groups: ArrayLike | None = None,
     n_folds: int = 5,
     random_state: int | None = None,
-    kind: ScoreKind | None = None,
     compositions: CompositionSource | None = None,
     families: NDArray[np.int64] | None = None,
     progress: Progress = NO_PROGRESS,
@@ -116,7 +115,7 @@ def cross_calibrate(
         Folds, at least 2; as many as there are formulas where these are fewer.
     random_state : int, optional
         Draws the folds.
-    kind, families
+    families
         As in `calibrate_regressor`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
@@ -145,7 +144,7 @@ def cross_calibrate(
                 groups=None if names is None else names[train],
                 origin=None if compositions is None else compositions.take(train),
             )
-            parts.append((out, score_rows(model, features[out], kind)))
+            parts.append((out, score_rows(model, features[out])))
             task.advance()
     return join_scores(parts, features, targets, origin="out-of-fold", families=families)
 

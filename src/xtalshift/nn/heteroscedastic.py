@@ -26,7 +26,7 @@ class GaussianIRNet(IRNet):
 
     Parameters
     ----------
-    n_features, widths, dropout, generator, bf16
+    n_features, widths, dropout, generator
         As in `IRNet`.
     """
 
@@ -36,10 +36,8 @@ class GaussianIRNet(IRNet):
         widths: Sequence[int],
         dropout: float,
         generator: torch.Generator | Sequence[torch.Generator],
-        *,
-        bf16: bool = False,
     ) -> None:
-        super().__init__(n_features, widths, dropout, generator, bf16=bf16)
+        super().__init__(n_features, widths, dropout, generator)
         self.scatter = Affine(widths[-1], 1, generator)
 
     def mean_and_std(

@@ -35,6 +35,8 @@ _LEAF = 5
 """Both sides have the same total weight; a leaf has at least that of this many points of the
 smaller side."""
 _N_REGRESSION_TREES = 100
+_MIN_SUPPORTED = 20
+"""Fewest supported test rows, and fewest training rows near them, for a residual test."""
 
 
 class DistanceShift(NamedTuple):
@@ -280,7 +282,6 @@ def residual_test(
     *,
     n_max: int = 5000,
     seed: int,
-    min_supported: int = 20,
 ) -> ResidualTest:
     """Test whether P(y|x) differs where test and training rows have similar features.
 
@@ -303,18 +304,16 @@ def residual_test(
         Most rows of either side that are used.
     seed : int
         Seed of the draw and of the trees.
-    min_supported : int
-        Fewest supported test rows, and fewest training rows near them, for a test.
 
     Returns
     -------
     ResidualTest
     """
-    if min(len(y_train), len(y_test)) < min_supported:
+    if min(len(y_train), len(y_test)) < _MIN_SUPPORTED:
         return ResidualTest(
             False,
             f"{len(y_train)} training and {len(y_test)} test formulas with a target; at least "
-            f"{min_supported} of each are needed",
+            f"{_MIN_SUPPORTED} of each are needed",
             0,
             0.0,
         )
@@ -326,11 +325,11 @@ def residual_test(
     supported = distances <= np.quantile(own, 0.95)
     near = np.unique(neighbours[supported])  # one residual counts once
     found = (int(supported.sum()), float(supported.mean()))
-    if min(found[0], len(near)) < min_supported:
+    if min(found[0], len(near)) < _MIN_SUPPORTED:
         return ResidualTest(
             False,
             f"{found[0]} of {len(queries)} test formulas have training formulas nearby, and "
-            f"{len(near)} training formulas are nearest to these; at least {min_supported} of "
+            f"{len(near)} training formulas are nearest to these; at least {_MIN_SUPPORTED} of "
             "each are needed",
             *found,
         )

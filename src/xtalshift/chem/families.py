@@ -25,13 +25,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 
 def family_codes(compositions: Compositions) -> NDArray[np.int64]:
-    """Return the place in `FAMILIES` of each composition's family, shape (n,).
-
-    Parameters
-    ----------
-    compositions : Compositions
-        n rows.
-    """
+    """Return the place in `FAMILIES` of each composition's family, shape (n,)."""
     codes = np.full(len(compositions), len(FAMILIES) - 1, dtype=np.int64)
     rows = np.repeat(np.arange(len(compositions)), compositions.sizes)
     for code, symbols in reversed(list(enumerate(FAMILIES.values()))):

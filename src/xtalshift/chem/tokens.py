@@ -53,20 +53,11 @@ class PlainElements(NamedTuple):
 
 
 def read_plain(texts: Sequence[object]) -> PlainElements:
-    """Parse the plain formulas among `texts`; all others get no elements.
+    """Parse the plain formulas among n objects; all others, texts or not, get no elements.
 
-    A plain formula consists of element symbols, decimal numbers, round brackets and single
-    spaces. The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function
-    has to parse all other formulas.
-
-    Parameters
-    ----------
-    texts : sequence of object, length n
-        Formulas; objects that are not texts get no elements.
-
-    Returns
-    -------
-    PlainElements
+    A plain formula consists of element symbols, decimal numbers, round brackets and single spaces.
+    The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function has to
+    parse all other formulas.
     """
     kept = [
         text

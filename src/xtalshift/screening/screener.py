@@ -116,12 +116,9 @@ class Screener:
         )
 
     def screen(self, block: Block) -> Screened:
-        """Predict the rows of a block.
+        """Predict the rows of a block; an invalid formula becomes a row with a reason.
 
-        Raises
-        ------
-        DataError
-            If the block is malformed. An invalid formula becomes a row with a reason.
+        Raises `DataError` if the block is malformed.
         """
         settings = self.settings
         column = find_formula_column(block.layout.columns, settings.formula_col)
@@ -156,15 +153,7 @@ class Screener:
         return self.predictor.units()
 
     def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
-        """Return the columns of predictions; repeated rows have the status ``"duplicate"``.
-
-        Parameters
-        ----------
-        frame : pandas.DataFrame, n rows
-            The rows of `block`, see `Block.parse`.
-        block : Block
-            Where the rows come from, and which of them are repeated.
-        """
+        """Return the columns of predictions; repeated rows have the status ``"duplicate"``."""
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
         rows = frame if fresh.all() else frame[fresh].reset_index(drop=True)
         rows.attrs.update(frame.attrs)

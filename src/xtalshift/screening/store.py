@@ -50,13 +50,7 @@ class Header:
 
     @classmethod
     def of(cls, model: Path, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
-        """Return the header of a screening with the model in a folder.
-
-        Raises
-        ------
-        ModelFormatError
-            If there is no model.
-        """
+        """Return the header of a screening; `ModelFormatError` if the folder `model` holds none."""
         if not (model / "model.json").exists():
             raise ModelFormatError(
                 f"{model} is not a saved model: there is no model.json. Name the folder that "
@@ -146,21 +140,9 @@ class ScreenStore:
     def open(cls, folder: Path, header: Header, *, overwrite: bool = False) -> Self:
         """Lock a folder, and read what is finished or begin.
 
-        Parameters
-        ----------
-        folder : Path
-            Created if it does not exist.
-        header : Header
-            Identifies the screening.
-        overwrite : bool
-            Remove an earlier screening.
-
-        Raises
-        ------
-        ConfigError
-            If another process writes there, or the folder holds another screening.
-        DataError
-            If the folder holds something else, or cannot be written.
+        Raises `ConfigError` if another process writes there or the folder holds another screening,
+        and `DataError` if it holds something else or cannot be written. `overwrite` removes an
+        earlier one.
         """
         state = folder / _STATE
         if not overwrite and not (state / "journal.jsonl").exists():
@@ -229,25 +211,10 @@ class ScreenStore:
         hashes: NDArray[np.uint64] | None = None,
         top: pa.Table | None = None,
     ) -> None:
-        """Write the next block.
+        """Write the next block, hashes of its new materials, and the best rows if they changed.
 
-        Parameters
-        ----------
-        screened : Screened
-            Its rows and counts.
-        end : tuple of (int, int)
-            Place in the inputs behind it.
-        seconds : float
-            Time spent on it.
-        hashes : ndarray of uint64, optional
-            Hashes of its new materials.
-        top : pyarrow.Table, optional
-            The best rows so far, if they changed.
-
-        Raises
-        ------
-        DataError
-            If the folder cannot be written, for instance because the disk is full.
+        `end` is the place in the inputs behind it, `seconds` the time spent on it. Raises
+        `DataError` if the folder cannot be written, for instance because the disk is full.
         """
         try:
             if screened.part is not None:

@@ -244,10 +244,7 @@ def _read_file(
 def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
     """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read or holds no readable formula.
+    Raises `DataError` if the file cannot be read or holds no readable formula.
     """
     if name in list_datasets() and not Path(name).is_file():
         texts = load_dataset(name).formulas.tolist()

@@ -462,10 +462,7 @@ def check_whole(fold: Fold, table: Rows, what: str) -> None:
 def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
     """Return the number of each row's group, shape (n,), and how many groups there are.
 
-    Raises
-    ------
-    SplitError
-        If the groups cannot be sorted, such as texts beside None.
+    Raises `SplitError` if the groups cannot be sorted, such as texts beside None.
     """
     try:
         _, numbers = np.unique(groups, return_inverse=True)

@@ -64,20 +64,7 @@ class AuditTable:
 
     @classmethod
     def of(cls, rows: Rows, *, seed: int = 0) -> Self:
-        """Prepare a table.
-
-        Parameters
-        ----------
-        rows : Rows
-            Features (NaN is allowed), targets if there are any, and reduced formulas.
-        seed : int
-            Seed of the random folds for `random_mae`.
-
-        Raises
-        ------
-        SplitError
-            If there is no feature or one is infinite.
-        """
+        """Prepare a table; raise `SplitError` if there is no feature or one is infinite."""
         n_formulas = len(rows.names)
         compositions, reasons = rows.parsed_names
         bad = np.flatnonzero(reasons != "")
@@ -162,10 +149,7 @@ def audit_fold(
 ) -> FoldAudit:
     """Measure how far the test rows of one fold are from its training rows.
 
-    Raises
-    ------
-    SplitError
-        If the fold names a row that the table does not have.
+    Raises `SplitError` if the fold names a row that the table does not have.
     """
     settings = settings or AuditSettings()
     rows = np.concatenate(list(fold.parts.values())).astype(np.int64)

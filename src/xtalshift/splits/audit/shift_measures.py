@@ -158,18 +158,8 @@ def two_sample(
     probabilities p of a test point. Training points with the weights p / (1 - p) would follow the
     test distribution; their effective number is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
 
-    Parameters
-    ----------
-    train, test : ndarray of float, shapes (n, d) and (m, d)
-        Features, finite or NaN, one row per formula; at least about 10 points of each side.
-    n_max : int
-        Most points of either side that are used.
-    seed : int
-        Seed of the draw and of the trees.
-
-    Returns
-    -------
-    TwoSample
+    Points of shapes (n, d) and (m, d), one per formula, may hold NaN; at least about 10 of each
+    side are needed, and at most `n_max` of each are drawn.
     """
     sides = [
         points[sample(len(points), n_max, derive_seed(seed, name))]

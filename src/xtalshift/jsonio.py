@@ -10,8 +10,6 @@ from typing import Any
 
 from xtalshift.errors import DataError
 
-__all__ = ["Plain", "finite", "read_json", "replace_file", "write_json"]
-
 Plain = dict[str, Any]
 """An object as JSON holds it."""
 

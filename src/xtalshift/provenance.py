@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 
 from xtalshift.jsonio import Plain
 
-__all__ = ["collect_provenance", "hash_text", "peak_memory_mib"]
-
 _PACKAGES = (
     "xtalshift",
     "numpy",

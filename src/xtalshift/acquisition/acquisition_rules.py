@@ -17,18 +17,6 @@ from xtalshift.metrics.checks import Side
 from xtalshift.registry import Registry
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = [
-    "RULES",
-    "Aim",
-    "Candidates",
-    "Rule",
-    "best_measured",
-    "choose_candidates",
-    "register_rule",
-    "score_candidates",
-    "shortfall",
-]
-
 FloatArray = NDArray[np.float64]
 
 _NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal: about 3 standard deviations

@@ -14,8 +14,6 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = ["Batch", "select_batch"]
-
 FloatArray = NDArray[np.float64]
 FloatPoints = NDArray[np.floating[Any]]
 

@@ -12,7 +12,8 @@ from xtalshift.benchmark.problem import FoldRows, Shared
 from xtalshift.jsonio import Plain, write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
-from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split
+from xtalshift.splits.audit.findings import AuditSettings
+from xtalshift.splits.audit.fold_audit import audit_split
 
 __all__ = ["audit_splits"]
 

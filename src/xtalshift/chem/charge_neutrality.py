@@ -19,23 +19,6 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import load_elements
 from xtalshift.errors import ConfigError
 
-__all__ = [
-    "ANY",
-    "MAX_COMBINATIONS",
-    "MAX_SUMS",
-    "NEUTRAL",
-    "ORDERED",
-    "Accept",
-    "IonRule",
-    "assign_states",
-    "can_be_neutral",
-    "has_state",
-    "join_states",
-    "load_smact_rules",
-    "neutral_rows",
-    "neutral_under",
-]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

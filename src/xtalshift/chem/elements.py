@@ -10,15 +10,6 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ATOMIC_NUMBERS",
-    "ELEMENT_CLASSES",
-    "MAGPIE_PROPERTIES",
-    "SYMBOLS",
-    "ElementTable",
-    "load_elements",
-]
-
 _PERIODS = """
 H He
 Li Be B C N O F Ne

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import ATOMIC_NUMBERS
 
-__all__ = ["FAMILIES", "family_codes"]
-
 FAMILIES: dict[str, tuple[str, ...]] = {
     "fluoride": ("F",),
     "oxide": ("O",),

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.elements import ATOMIC_NUMBERS
 from xtalshift.chem.formulas import MAX_AMOUNT, MAX_LENGTH, MIN_AMOUNT
 
-__all__ = ["PlainElements", "read_plain"]
-
 _UPPER, _LOWER, _DIGIT, _POINT, _OPEN, _CLOSE, _SPACE, _END = range(1, 9)  # 0: anything else
 _CHARACTERS = {
     _UPPER: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",

@@ -10,8 +10,6 @@ import typer
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input
 
-__all__ = ["featurize_command"]
-
 ROW_GROUP = 2  # pieces of features that are written together
 
 

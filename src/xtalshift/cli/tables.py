@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from xtalshift.report.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
 
-__all__ = ["print_cautions", "print_coverage", "print_errors", "print_leaderboard"]
-
 _N_FAILURES = 5
 
 

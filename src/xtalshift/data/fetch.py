@@ -22,8 +22,6 @@ from filelock import FileLock
 from xtalshift.errors import FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["cache_folder", "fetch", "hash_file"]
-
 _RETRY_STATUS = frozenset({408, 425, 429})
 _TIMEOUT = 30.0  # seconds to wait for the server (not for the whole file)
 _HTTP_OK = 200

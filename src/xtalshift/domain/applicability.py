@@ -22,8 +22,6 @@ from xtalshift.domain.threshold import DomainThreshold, choose_threshold
 from xtalshift.errors import DataError
 from xtalshift.seeding import derive_seed
 
-__all__ = ["SAME", "ApplicabilityDomain", "DomainScores"]
-
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."

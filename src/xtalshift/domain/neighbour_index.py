@@ -7,8 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NeighbourIndex"]
-
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 

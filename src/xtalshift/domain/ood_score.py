@@ -11,16 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.domain.neighbour_index import NeighbourIndex
 from xtalshift.featurize.scale import FeatureScaler
 
-__all__ = [
-    "BIN_WIDTH",
-    "FeatureRarity",
-    "Measures",
-    "Novelty",
-    "NoveltyScores",
-    "Reference",
-    "mid_rank",
-]
-
 FloatArray = NDArray[np.float64]
 
 BIN_WIDTH = 0.02

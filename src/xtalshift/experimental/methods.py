@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__: list[str] = []
-
 
 @register_method(
     "bilinear",

@@ -16,8 +16,6 @@ from xtalshift.featurize.features import Features
 from xtalshift.featurize.magpie import MAGPIE_FEATURES, UNKNOWN_CHARGE, magpie_features
 from xtalshift.registry import near_miss
 
-__all__ = ["BLOCKS", "CHUNK_ROWS", "Blocks", "composition_features"]
-
 Blocks = Literal["magpie", "fractions", "magpie+fractions"]
 
 BLOCKS: dict[str, tuple[str, ...]] = {

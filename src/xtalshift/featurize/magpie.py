@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.charge_neutrality import MAX_SUMS, can_be_neutral
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
 
-__all__ = ["MAGPIE_FEATURES", "UNKNOWN_CHARGE", "magpie_features"]
-
 _NORMS = (0, 2, 3, 5, 7, 10)
 _STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 _VALENCE = MAGPIE_PROPERTIES.index("NsValence")  # followed by p, d and f

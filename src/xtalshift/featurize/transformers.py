@@ -15,8 +15,6 @@ from xtalshift.errors import DataError, FormulaError
 from xtalshift.featurize.composition import Blocks, composition_features
 from xtalshift.featurize.features import Features
 
-__all__ = ["CompositionFeaturizer", "Featurizer"]
-
 
 class Featurizer(TransformerMixin, BaseEstimator, ABC):
     """Compute the features of materials.

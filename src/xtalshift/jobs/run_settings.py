@@ -12,8 +12,6 @@ from xtalshift.errors import ConfigError
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["RunConfig", "SplitConfig", "check_saved"]
-
 Scheme = Literal["random", "covariate", "prior", "family", "relation"]
 
 

@@ -17,8 +17,6 @@ from xtalshift.model.inputs import Inputs, read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
 
-__all__ = ["Trained", "train"]
-
 MIN_ROWS = 10
 
 

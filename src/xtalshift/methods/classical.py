@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__: list[str] = []
-
 CLASSICAL: dict[str, Any] = {"family": "classical", "control": "dummy"}
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__ = ["build_cal"]
-
 ENSEMBLE = 5
 """Members of the deep ensemble, where the settings name no larger number."""
 

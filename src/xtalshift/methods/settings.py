@@ -10,8 +10,6 @@ from xtalshift.cal.settings import CALConfig
 from xtalshift.config import Settings
 from xtalshift.nn.settings import ERMConfig, resolve_architecture
 
-__all__ = ["LightGBMConfig", "MethodSettings", "NetworkConfig"]
-
 
 class NetworkConfig(Settings):
     """What all networks share.

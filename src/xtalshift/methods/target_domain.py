@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__ = ["register_adaptation", "register_weighted"]
-
 
 def _aligned(alignment: str, settings: MethodSettings, seed: int | None) -> Regressor:
     options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}

@@ -26,8 +26,6 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["adapt"]
-
 
 def adapt(
     model: FittedModel,

@@ -23,18 +23,6 @@ from xtalshift.uncertainty.conformal import (
     conformity_scores,
 )
 
-__all__ = [
-    "MIN_CALIBRATION",
-    "Scored",
-    "calibrate_regressor",
-    "cross_calibrate",
-    "fold_number",
-    "interval",
-    "join_scores",
-    "score_rows",
-    "spread",
-]
-
 FloatArray = NDArray[np.float64]
 
 MIN_CALIBRATION = 10

@@ -26,8 +26,6 @@ from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["FORMAT_VERSION", "check_model_folder", "check_new_model", "load_model", "save_model"]
-
 FORMAT = "xtalshift-model"
 FORMAT_VERSION = 3
 MODEL_FILE = "model.json"

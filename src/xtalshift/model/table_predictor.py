@@ -24,8 +24,6 @@ from xtalshift.uncertainty.conformal import LEVEL
 if TYPE_CHECKING:
     from xtalshift.uncertainty.weighted import ShiftWeights
 
-__all__ = ["IntervalKind", "TablePredictor", "learn_shift"]
-
 IntervalKind = Literal["plain", "family", "weighted"]
 
 SHIFT_ROWS = 5000

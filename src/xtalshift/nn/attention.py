@@ -17,8 +17,6 @@ from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import ConfigError
 from xtalshift.nn.irnet import dropout_mask
 
-__all__ = ["AttentionNet", "element_properties", "find_tokens"]
-
 N_ELEMENTS = len(SYMBOLS) - 1
 FEED_FORWARD = 2
 """Width of the hidden layer between two attentions, in units of that of a token."""

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from xtalshift.errors import TrainingError
 
-__all__ = ["Checkpoint", "State", "copy_state"]
-
 FORMAT = 1
 """Changes whenever the state of a training has other parts."""
 

@@ -12,8 +12,6 @@ from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import Affine, IRNet
 from xtalshift.nn.rows import weighted_mean
 
-__all__ = ["BETA", "GaussianIRNet", "HeteroscedasticTraining", "beta_nll"]
-
 BETA = 0.5
 """Between 0, the likelihood, which gives up on rows it fits badly, and 1, the squared error."""
 

@@ -15,16 +15,6 @@ from torch import Tensor, nn
 
 from xtalshift.nn.settings import Layers
 
-__all__ = [
-    "Affine",
-    "IRNet",
-    "Parameters",
-    "copy_parameters",
-    "dropout_mask",
-    "select_parameters",
-    "thin_network",
-]
-
 Parameters = dict[str, Tensor]
 
 _LEVELS = 256  # dropout has this resolution

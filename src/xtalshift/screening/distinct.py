@@ -10,8 +10,6 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.numbers import parse_numbers
 
-__all__ = ["SeenHashes", "hash_rows"]
-
 Hashes = NDArray[np.uint64]
 
 

@@ -32,18 +32,6 @@ from xtalshift.data.files import (
 from xtalshift.data.frames import csv_chunks, finish_frame, json_line
 from xtalshift.errors import DataError
 
-__all__ = [
-    "Block",
-    "FormulaSource",
-    "InputRecord",
-    "Inputs",
-    "Layout",
-    "Source",
-    "arrow_text",
-    "pack_table",
-    "read_bytes",
-]
-
 MAX_BYTES = 2**25
 """A block of text ends at this size even if it has fewer rows, so that long lines fit."""
 _HEAD_LINES = 1000

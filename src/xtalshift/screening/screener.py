@@ -23,8 +23,6 @@ from xtalshift.screening.inputs import Block, arrow_text, pack_table
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.top import pick
 
-__all__ = ["COUNTS", "ModelInfo", "Screened", "Screener", "arrow_column", "parquet_bytes"]
-
 COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped")
 """What is counted in every block."""
 _DUPLICATE = "an earlier row has the same reduced formula"

@@ -22,8 +22,6 @@ from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
 
-__all__ = ["SUMMARY_FILE", "TOP_FILE", "Header", "ScreenStore", "ScreenSummary"]
-
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 LOCK_FILE = ".lock"

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from xtalshift.screening.settings import TopSettings
 
-__all__ = ["TOP_COLUMNS", "TopTable", "best_rows", "pick", "top_frame"]
-
 _KEY = "xtalshift:key"
 
 TOP_COLUMNS = ("rank", "input_row", "probability", _KEY)

@@ -26,8 +26,6 @@ from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
-__all__ = ["FeaturizeFormulas", "Scheme", "build_scheme", "list_schemes", "read_formulas"]
-
 
 class _Features(Protocol):
     """As `xtalshift.featurize.Features`."""

@@ -19,25 +19,6 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
 
-__all__ = [
-    "SPLITTERS",
-    "BoolArray",
-    "Fold",
-    "FromFile",
-    "HoldOut",
-    "IntArray",
-    "PerRow",
-    "Region",
-    "Rows",
-    "Splitter",
-    "as_formulas",
-    "check_share",
-    "check_whole",
-    "group_numbers",
-    "read_flags",
-    "take_top",
-]
-
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
 PerRow: TypeAlias = Mapping[str, Literal["flag", "number", "label"]]

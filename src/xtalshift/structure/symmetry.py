@@ -15,8 +15,6 @@ import numpy.typing as npt
 from xtalshift.errors import ConfigError
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["SYMMETRY_LABELS", "find_structure_column", "structure_labels"]
-
 StructureFormat: TypeAlias = Literal["cif", "poscar", "json"]
 
 SYMMETRY_LABELS: dict[str, str] = {

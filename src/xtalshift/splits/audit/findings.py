@@ -13,8 +13,6 @@ from pydantic import Field
 from xtalshift.config import Settings
 from xtalshift.jsonio import Plain, finite
 
-__all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find", "label"]
-
 _N_EXAMPLES = 5
 
 

@@ -25,16 +25,6 @@ from xtalshift.splits.audit.shift_measures import (
 from xtalshift.splits.feature_space import check_features
 from xtalshift.splits.splitter import Fold, IntArray, Rows
 
-__all__ = [
-    "AuditSettings",
-    "AuditTable",
-    "FoldAudit",
-    "SplitAudit",
-    "audit_fold",
-    "audit_split",
-    "compare_relation",
-]
-
 FloatArray = NDArray[np.float64]
 
 _MIN_CLASS = 10

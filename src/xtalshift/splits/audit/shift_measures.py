@@ -15,19 +15,6 @@ from xtalshift.importance.density_ratio import effective_sample_size, standardis
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.splitter import IntArray
 
-__all__ = [
-    "DistanceShift",
-    "ResidualTest",
-    "TwoSample",
-    "delong",
-    "distance_ratio",
-    "nearest",
-    "residual_test",
-    "sample",
-    "target_shift",
-    "two_sample",
-]
-
 FloatArray = NDArray[np.float64]
 
 _N_TREES = 200

@@ -71,6 +71,10 @@ class MethodSettings(Settings):
     cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
     lightgbm: LightGBMConfig = LightGBMConfig()
 
+    def erm_arguments(self, seed: int | None) -> dict[str, Any]:
+        """Return the arguments of a network with plain training."""
+        return {**self.erm.model_dump(), **self.network_arguments(seed)}
+
     def network_arguments(self, seed: int | None) -> dict[str, Any]:
         """Return what all networks share, as arguments of their regressors."""
         return {**self.network.model_dump(), "device": self.device, "random_state": seed}

@@ -102,7 +102,8 @@ def bench_steps(
     """Print the costs of one architecture."""
     widths = ARCHITECTURES[name]
     generator = torch.Generator(device).manual_seed(0)
-    model = IRNet(FEATURES, widths, dropout, torch.Generator().manual_seed(0), bf16=bf16)
+    model = IRNet(FEATURES, widths, dropout, torch.Generator().manual_seed(0))
+    model.bf16 = bf16
     model.to(device)
     x = torch.randn(BATCH, FEATURES, generator=generator, device=device)
     rows = Rows(x, torch.randn(BATCH, generator=generator, device=device))

@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
-__all__ = ["Settings", "parse_assignment", "set_nested"]
-
 
 class Settings(BaseModel):
     """A frozen group of settings; unknown names are refused with a near-miss hint."""

@@ -1,21 +1,5 @@
 """Every exception that xtalshift raises on purpose, under one root."""
 
-__all__ = [
-    "ConfigError",
-    "ContractError",
-    "DataError",
-    "FetchError",
-    "FormulaError",
-    "LeakageError",
-    "ModelFormatError",
-    "NotConformalizedError",
-    "NotFoundError",
-    "SplitError",
-    "TrainingError",
-    "WorkerDiedError",
-    "XtalshiftError",
-]
-
 
 class XtalshiftError(Exception):
     """Root of all errors of this package; the command line prints them as one readable line."""

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from pydantic import TypeAdapter
 
-__all__ = [
-    "Plain", "decode_json", "finite", "parse", "read_json", "read_object", "to_json", "write_json",
-]  # fmt: skip
-
 Plain = dict[str, Any]
 """An object as JSON holds it."""
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["NO_PROGRESS", "Progress", "Task"]
-
 
 class Task(Protocol):
     """One piece of long work that is under way."""

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-__all__ = ["Host", "Provenance", "collect_provenance", "hash_text", "peak_memory_mib"]
-
 _PACKAGES = (
     "xtalshift",
     "numpy",

@@ -9,8 +9,6 @@ from typing import Generic, TypeVar
 
 from xtalshift.errors import NotFoundError
 
-__all__ = ["Registry", "near_miss"]
-
 T = TypeVar("T")
 
 

@@ -7,8 +7,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["Seed", "as_generator", "derive_seed"]
-
 Seed: TypeAlias = int | np.random.Generator | np.random.RandomState | None
 
 

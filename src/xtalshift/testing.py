@@ -13,8 +13,6 @@ from xtalshift.errors import ContractError, DataError, SplitError
 from xtalshift.featurize import Featurizer
 from xtalshift.splits.splitter import Fold, Splitter
 
-__all__ = ["check_featurizer", "check_regressor", "check_splitter", "example_rows"]
-
 Rule = Callable[[Fold], ArrayLike]
 
 

@@ -112,8 +112,7 @@ def test_the_walk_found_every_file():
 def test_every_public_name_exists(name):
     module = importlib.import_module(name)
     assert isinstance(module.__doc__, str)
-    # a package may be a mere folder of modules; a module says what is public
-    public = module.__all__ if not hasattr(module, "__path__") else getattr(module, "__all__", [])
+    public = getattr(module, "__all__", [])  # packages have it, where users import from them
     assert len(set(public)) == len(public)
     for public_name in public:
         assert getattr(module, public_name) is not None, public_name

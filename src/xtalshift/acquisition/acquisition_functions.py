@@ -15,14 +15,6 @@ from scipy.special import erfcx, ndtr
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import Side, sign_of
 
-__all__ = [
-    "confidence_bound",
-    "expected_improvement",
-    "probability_beyond",
-    "probability_within",
-    "target_improvement",
-]
-
 FloatArray = NDArray[np.float64]
 
 _FARTHEST = -40.0  # standard deviations; the normal density underflows at -39

@@ -17,18 +17,6 @@ from xtalshift.metrics.checks import Side
 from xtalshift.registry import Registry
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = [
-    "RULES",
-    "Aim",
-    "Candidates",
-    "Rule",
-    "best_measured",
-    "choose_candidates",
-    "register_rule",
-    "score_candidates",
-    "shortfall",
-]
-
 FloatArray = NDArray[np.float64]
 
 _NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal: about 3 standard deviations
@@ -273,7 +261,6 @@ def choose_candidates(
     diversity: float | None = None,
     costs: ArrayLike | None = None,
     budget: float | None = None,
-    exclude: ArrayLike | None = None,
     rng: Seed = 0,
 ) -> Batch:
     """Choose a batch by a rule.
@@ -290,7 +277,7 @@ def choose_candidates(
     diversity : float, optional
         As in `xtalshift.acquisition.batch_selection.select_batch`; by default that of the rule, or
         0 without points.
-    costs, budget, exclude, rng
+    costs, budget, rng
         As in `xtalshift.acquisition.batch_selection.select_batch`.
 
     Returns
@@ -305,16 +292,13 @@ def choose_candidates(
     """
     generator, found, wanted = as_generator(rng), RULES[rule], aim or Aim()
     scores = score_candidates(rule, candidates, wanted, rng=generator)
-    free = np.ones(len(scores), dtype=bool)
-    if exclude is not None and np.shape(exclude) == free.shape:  # else select_batch refuses it
-        free = ~np.asarray(exclude, dtype=bool)
     counted, fallback = scores, None
     if found.from_lowest:
-        counted = scores - scores[free].min(initial=np.inf)
+        counted = scores - scores.min(initial=np.inf)
     if found.goal is not None:
         missing = shortfall(rule, candidates, wanted, scores)
         counted = np.where(missing > 0, 0.0, scores)
-        fallback = np.where(missing > 0, missing[free].max(initial=0.0) - missing, 0.0)
+        fallback = np.where(missing > 0, missing.max(initial=0.0) - missing, 0.0)
     if diversity is None:
         diversity = found.diversity if candidates.points is not None else 0.0
     batch = select_batch(
@@ -327,7 +311,6 @@ def choose_candidates(
         known=candidates.known if found.uses_known else None,
         costs=costs,
         budget=budget,
-        exclude=exclude,
         rng=generator,
     )
     return batch._replace(score=scores[batch.rows])

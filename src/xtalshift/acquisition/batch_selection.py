@@ -14,8 +14,6 @@ from sklearn.metrics import pairwise_distances_argmin_min
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = ["Batch", "select_batch"]
-
 FloatArray = NDArray[np.float64]
 FloatPoints = NDArray[np.floating[Any]]
 
@@ -51,7 +49,6 @@ def select_batch(
     known: ArrayLike | None = None,
     costs: ArrayLike | None = None,
     budget: float | None = None,
-    exclude: ArrayLike | None = None,
     rng: Seed = 0,
 ) -> Batch:
     """Choose candidates one by one, each the best given those chosen before.
@@ -90,8 +87,6 @@ def select_batch(
         Costs of measurement, above 0, in any unit.
     budget : float, optional
         Largest total cost, in the unit of `costs`.
-    exclude : array_like of bool, shape (N,), optional
-        Candidates that must not be chosen (measured ones, duplicates); their values are ignored.
     rng : int, Generator or None
         Draws the 1000 points of which the median distance is taken, from more.
 
@@ -106,8 +101,8 @@ def select_batch(
         If `n`, `diversity`, `radius` or `budget` is out of its range, or `points` or `costs` are
         missing where they are needed.
     DataError
-        If shapes do not fit, all candidates are excluded, or a value is refused; the message names
-        the row.
+        If shapes do not fit, there is no candidate, or a value is refused; the message names the
+        row.
 
     References
     ----------
@@ -126,24 +121,23 @@ def select_batch(
     """
     _check_settings(n, diversity, radius, points, costs, budget)
     given = np.asarray(scores, dtype=np.float64)
-    if given.ndim != 1:
-        raise DataError(f"scores have shape {given.shape}; expected (n,)")
-    free = _eligible(exclude, len(given))
+    if given.ndim != 1 or not len(given):
+        raise DataError(f"scores have shape {given.shape}; expected (n,) with n above 0")
     price = np.ones(len(given))
     if costs is not None:
-        price = _checked("costs", costs, free, _TINY, _HUGE, "a finite cost above 0: fill it in")
-    worth = _worth("scores", given, free) / price
-    spare = None if fallback is None else _worth("fallback", fallback, free) / price
+        price = _checked("costs", costs, len(given), _TINY, _HUGE, "a finite cost above 0")
+    worth = _worth("scores", given, len(given)) / price
+    spare = None if fallback is None else _worth("fallback", fallback, len(given)) / price
     nearest = np.full(len(given), np.inf)
     places = None
     if diversity > 0 and points is not None:
-        places = _check_points("points", points, free)
-        eligible = np.flatnonzero(free)
-        radius = _typical_distance(places, eligible, rng) if radius is None else radius
+        places = _check_points("points", points, len(given))
+        radius = _typical_distance(places, rng) if radius is None else radius
         if known is not None and len(others := _check_points("known", known)):
-            nearest[eligible] = _nearest(places, others, eligible)
+            nearest = _nearest(places, others)
     # sums of costs such as 0.1 are rounded
     left = math.inf if budget is None else budget * (1 + 1e-9)
+    free = np.ones(len(given), dtype=bool)
     rows: list[int] = []
     utilities, distances = [], []
     while len(rows) < n:
@@ -170,28 +164,28 @@ def select_batch(
     return Batch(chosen, given[chosen], np.array(utilities), np.array(distances), decisive)
 
 
-def _typical_distance(points: FloatPoints, rows: NDArray[np.int64], rng: Seed) -> float:
-    """Return the median distance of pairs of rows; infinite if all are equal.
+def _typical_distance(points: FloatPoints, rng: Seed) -> float:
+    """Return the median distance of pairs of points; infinite if all are equal.
 
     Garreau, Jitkrittum and Kanagawa, "Large sample analysis of the median heuristic",
     arXiv:1707.07269 (2017).
     """
-    if len(rows) > _SAMPLE:
-        rows = np.sort(as_generator(rng).choice(rows, _SAMPLE, replace=False))
-    distances = pdist(points[rows])
+    if len(points) > _SAMPLE:
+        points = points[np.sort(as_generator(rng).choice(len(points), _SAMPLE, replace=False))]
+    distances = pdist(points)
     distances = distances[distances > 0]
     return float(np.median(distances)) if distances.size else math.inf
 
 
-def _nearest(points: FloatPoints, known: FloatPoints, rows: NDArray[np.int64]) -> FloatArray:
-    """Return the distance of rows to the nearest known point, exactly 0 for duplicates."""
+def _nearest(points: FloatPoints, known: FloatPoints) -> FloatArray:
+    """Return the distance of points to the nearest known one, exactly 0 for duplicates."""
     if points.shape[1] != known.shape[1]:
         raise DataError(
             f"points has shape {points.shape} and known {known.shape}; expected the same features"
         )
-    found = np.empty(len(rows))
-    for block in _blocks(len(rows)):
-        some = points[rows[block]]
+    found = np.empty(len(points))
+    for block in _blocks(len(points)):
+        some = points[block]
         # its distances are rounded, so only the row numbers are used
         row, _ = pairwise_distances_argmin_min(some, known)
         found[block] = np.linalg.norm(some - known[row].astype(np.float64), axis=1)
@@ -243,58 +237,42 @@ def _check_settings(
         raise ConfigError(f"{budget=}: expected a finite total cost above 0")
 
 
-def _eligible(exclude: ArrayLike | None, n: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n, dtype=bool) if exclude is None else np.asarray(exclude)
-    if mask.shape != (n,) or mask.dtype != np.bool_:
-        raise DataError(
-            f"exclude has shape {mask.shape} and dtype {mask.dtype}; expected ({n},) and bool, "
-            "True for candidates that must not be chosen"
-        )
-    if mask.all():
-        raise DataError(f"all {n} candidates are excluded; allow at least one")
-    return ~mask
-
-
 def _checked(
-    name: str, values: ArrayLike, free: NDArray[np.bool_], least: float, most: float, expected: str
+    name: str, values: ArrayLike, n: int, least: float, most: float, expected: str
 ) -> FloatArray:
-    """Return values that lie within their limits, or NaN for excluded candidates."""
+    """Return n values that lie within their limits."""
     array = np.asarray(values, dtype=np.float64)
-    if array.shape != free.shape:
-        raise DataError(f"{name} has shape {array.shape}; expected {free.shape}")
-    wrong = free & ~((array >= least) & (array <= most))
+    if array.shape != (n,):
+        raise DataError(f"{name} has shape {array.shape}; expected ({n},)")
+    wrong = ~((array >= least) & (array <= most))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{name}[{row}] is {array[row]}; expected {expected}, or exclude the row")
-    return np.where(free, array, np.nan)
+        raise DataError(f"{name}[{row}] is {array[row]}; expected {expected}")
+    return array
 
 
-def _worth(name: str, scores: ArrayLike, free: NDArray[np.bool_]) -> FloatArray:
-    """Return finite scores, 0 for excluded candidates."""
-    worth = _checked(name, scores, free, 0.0, math.inf, "at least 0: shift all scores")
+def _worth(name: str, scores: ArrayLike, n: int) -> FloatArray:
+    """Return scores, infinite ones made finite."""
+    worth = _checked(name, scores, n, 0.0, math.inf, "at least 0: shift all scores")
     largest = worth[np.isfinite(worth)].max(initial=0.0)
     return np.nan_to_num(worth, posinf=2 * largest or 1.0)
 
 
-def _check_points(
-    name: str, points: ArrayLike, free: NDArray[np.bool_] | None = None
-) -> FloatPoints:
+def _check_points(name: str, points: ArrayLike, n: int | None = None) -> FloatPoints:
     """Return points, shape (n, d), without a copy if they are floats."""
     places = np.asarray(points)
     if not np.issubdtype(places.dtype, np.floating):
         places = places.astype(np.float64)
-    if places.ndim != 2 or (free is not None and len(places) != len(free)):  # noqa: PLR2004
-        rows = "n" if free is None else len(free)
-        raise DataError(f"{name} has shape {places.shape}; expected ({rows}, d)")
+    if places.ndim != 2 or n not in {None, len(places)}:  # noqa: PLR2004
+        raise DataError(f"{name} has shape {places.shape}; expected ({n or 'n'}, d)")
     for block in _blocks(len(places)):
         wrong = ~np.isfinite(places[block]).all(axis=1)
-        wrong &= True if free is None else free[block]
         if wrong.any():
             row = int(np.argmax(wrong))
             values = places[block][row]
             column = int(np.argmin(np.isfinite(values)))
             raise DataError(
                 f"{name}[{block.start + row}, {column}] is {values[column]}; expected a finite "
-                "number: fill it in or exclude the row"
+                "number: fill it in"
             )
     return places

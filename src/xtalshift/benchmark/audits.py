@@ -14,7 +14,8 @@ from xtalshift.benchmark.summary_records import FoldLabels, SplitAudit
 from xtalshift.jsonio import parse, read_json, write_json
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import Fold
-from xtalshift.splits.audit.fold_audit import AuditSettings, audit_split
+from xtalshift.splits.audit.findings import AuditSettings
+from xtalshift.splits.audit.fold_audit import audit_split
 
 __all__ = ["audit_splits"]
 

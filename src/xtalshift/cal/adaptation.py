@@ -24,9 +24,6 @@ from xtalshift.nn.training import Training, TrainResult, run_training
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry, near_miss
 
-__all__ = ["ADAPTATIONS", "AdaptConfig", "Adaptation", "adapt_network"]
-
-
 FEATURES_ONLY = {"attack": "features", "environments": "random"}
 """Settings of CAL that an adaptation cannot change: it knows neither compositions nor families."""
 

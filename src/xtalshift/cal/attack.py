@@ -11,15 +11,6 @@ from xtalshift.cal.settings import Ball, CALConfig
 from xtalshift.cal.weights import CALState
 from xtalshift.nn.rows import Rows, mean_loss
 
-__all__ = [
-    "Attacked",
-    "attack",
-    "attack_objective_gradient",
-    "ball_norm",
-    "project",
-    "steepest_direction",
-]
-
 ADAM_EPSILON = 1e-8
 
 

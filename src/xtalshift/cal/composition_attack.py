@@ -22,15 +22,6 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.nn.padded_compositions import Slots, pad_compositions
 from xtalshift.nn.rows import Rows, mean_loss, row_losses
 
-__all__ = [
-    "MIN_FRACTION",
-    "CompositionAttack",
-    "Trials",
-    "Within",
-    "attack_compositions",
-    "list_trials",
-]
-
 MIN_FRACTION = 1e-3
 """No fraction falls below this (or below where it starts, if that is less)."""
 

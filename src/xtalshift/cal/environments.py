@@ -13,8 +13,6 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.families import family_codes
 from xtalshift.errors import ConfigError
 
-__all__ = ["assign_environments"]
-
 
 def assign_environments(
     kind: Environments,

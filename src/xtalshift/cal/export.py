@@ -13,8 +13,6 @@ from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import DataError
 from xtalshift.nn.padded_compositions import Slots
 
-__all__ = ["adversarial_frame", "write_formulas"]
-
 _DECIMALS = 4
 
 

@@ -34,8 +34,6 @@ from xtalshift.nn.training import (
     update_ema,
 )
 
-__all__ = ["CALTraining", "select_hardest"]
-
 TARGET_STEPS = 10
 """With replay an epoch has at least so many CAL steps, however few target labels there are."""
 

@@ -16,8 +16,6 @@ from xtalshift.errors import ConfigError
 from xtalshift.nn.settings import Layers
 from xtalshift.registry import near_miss
 
-__all__ = ["PRESETS", "Ball", "CALConfig", "Environments"]
-
 _PAPER: dict[str, Any] = {
     "epochs": 500,
     "patience": 100,

@@ -23,8 +23,6 @@ from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import copy_parameters
 from xtalshift.nn.rows import Rows, draw_order, mean_loss
 
-__all__ = ["Attack", "StepReport", "random_environments", "step"]
-
 Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
 """Moves rows; `xtalshift.cal.attack.attack` moves their features."""
 

@@ -17,8 +17,6 @@ from xtalshift.featurize.magpie import UNKNOWN_CHARGE
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.padded_compositions import Slots
 
-__all__ = ["FixedElements", "TorchFeatures"]
-
 _BLOCKS = ("magpie", "fractions")
 _POSSIBLE = "compound possible"
 _VALENCE = MAGPIE_PROPERTIES.index("NsValence")  # followed by p, d and f

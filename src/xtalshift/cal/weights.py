@@ -15,17 +15,6 @@ from xtalshift.nn.irnet import Parameters, select_parameters
 from xtalshift.nn.rows import Rows, mean_loss, row_losses
 from xtalshift.nn.settings import Layers
 
-__all__ = [
-    "CALState",
-    "close_epoch",
-    "init",
-    "mixed_derivative",
-    "stability_gradient",
-    "stability_loss",
-    "update_weights",
-    "weight_gradient",
-]
-
 
 @dataclass(frozen=True)
 class CALState:

@@ -19,23 +19,6 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import load_elements
 from xtalshift.errors import ConfigError
 
-__all__ = [
-    "ANY",
-    "MAX_COMBINATIONS",
-    "MAX_SUMS",
-    "NEUTRAL",
-    "ORDERED",
-    "Accept",
-    "IonRule",
-    "assign_states",
-    "can_be_neutral",
-    "has_state",
-    "join_states",
-    "load_smact_rules",
-    "neutral_rows",
-    "neutral_under",
-]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -264,19 +247,7 @@ class IonRule(NamedTuple):
 
 
 def join_states(states: Sequence[Sequence[int]], allowed: Pairs) -> IntArray:
-    """Return every combination of one state per element whose pairs are all allowed.
-
-    Parameters
-    ----------
-    states : sequence of sequence of int, length k
-        Oxidation states of each element.
-    allowed : callable
-        Places of two elements -> which pairs of their states are allowed.
-
-    Returns
-    -------
-    ndarray of int64, shape (c, k)
-    """
+    """Return every combination of one state per element with all pairs allowed, shape (c, k)."""
     chosen = np.zeros((1, 0), dtype=np.int64)  # places in `states`
     for j, own in enumerate(states):
         before = np.repeat(chosen, len(own), axis=0)
@@ -290,18 +261,10 @@ def join_states(states: Sequence[Sequence[int]], allowed: Pairs) -> IntArray:
 
 
 def neutral_under(amounts: IntArray, states: IntArray) -> BoolArray:
-    """Return which compositions are neutral with at least one combination of states.
+    """Return which compositions are neutral with at least one combination of states, shape (n,).
 
-    Parameters
-    ----------
-    amounts : ndarray of int64, shape (k, n)
-        Atoms of k elements in n compositions.
-    states : ndarray of int64, shape (c, k)
-        Combinations, as from `join_states`.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
+    `amounts` are the atoms of k elements in n compositions, shape (k, n); `states` the
+    combinations, shape (c, k), as from `join_states`.
     """
     neutral = np.zeros(amounts.shape[1], dtype=np.bool_)
     states = states[(states.min(axis=1) <= 0) & (states.max(axis=1) >= 0)]  # others never cancel

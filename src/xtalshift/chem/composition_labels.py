@@ -17,8 +17,6 @@ from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.errors import SplitError
 from xtalshift.registry import near_miss
 
-__all__ = ["LABELLINGS", "Labels", "composition_labels", "given_labels"]
-
 LABELLINGS: dict[str, str] = {
     "element": "every element of the formula, such as 'F'",
     "period": "the row of the periodic table of every element, '1' to '7'",

@@ -19,8 +19,6 @@ from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.errors import SplitError
 from xtalshift.registry import near_miss
 
-__all__ = ["match_rule"]
-
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 _EXAMPLES = (

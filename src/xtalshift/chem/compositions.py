@@ -17,8 +17,6 @@ from xtalshift.chem.formulas import Hydrates, check_hydrates, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
 
-__all__ = ["Compositions", "parse_formulas"]
-
 _DECIMALS = 10**6  # reduced formulas round amounts to six decimals
 
 

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.charge_neutrality import has_state
 from xtalshift.chem.elements import ELEMENT_CLASSES, MAGPIE_PROPERTIES, SYMBOLS, load_elements
 
-__all__ = ["element_distances", "similar_elements"]
-
-
 _SHELLS = ("Valence", "Unfilled")  # NsValence ... NUnfilled: the family replaces them
 
 

@@ -10,15 +10,6 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ATOMIC_NUMBERS",
-    "ELEMENT_CLASSES",
-    "MAGPIE_PROPERTIES",
-    "SYMBOLS",
-    "ElementTable",
-    "load_elements",
-]
-
 _PERIODS = """
 H He
 Li Be B C N O F Ne
@@ -115,14 +106,7 @@ class ElementTable:
 def load_elements(*, impute_nan: bool = False) -> ElementTable:
     """Read the element table (once; later calls return the same read-only arrays).
 
-    Parameters
-    ----------
-    impute_nan : bool, default False
-        Replace each unknown value by the mean of the property over the elements that have it.
-
-    Returns
-    -------
-    ElementTable
+    With `impute_nan` each unknown value is the mean of the property over the elements that have it.
     """
     text = files("xtalshift.chem").joinpath("elements.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))

@@ -19,8 +19,6 @@ from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
 from xtalshift.errors import ConfigError, NotFoundError
 from xtalshift.registry import near_miss
 
-__all__ = ["FormulaBlock", "count_formulas", "enumerate_formulas", "read_elements"]
-
 _ROWS = 2**16  # amounts handled at once, and formulas of one block
 _EXAMINED = 2**20  # compositions after which a block is yielded even if it has few formulas
 _KEPT = 2**18  # up to so many amounts are kept for the next elements: about 32 MB

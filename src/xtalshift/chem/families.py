@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import ATOMIC_NUMBERS
 
-__all__ = ["FAMILIES", "family_codes"]
-
 FAMILIES: dict[str, tuple[str, ...]] = {
     "fluoride": ("F",),
     "oxide": ("O",),
@@ -25,13 +23,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 
 def family_codes(compositions: Compositions) -> NDArray[np.int64]:
-    """Return the place in `FAMILIES` of each composition's family, shape (n,).
-
-    Parameters
-    ----------
-    compositions : Compositions
-        n rows.
-    """
+    """Return the place in `FAMILIES` of each composition's family, shape (n,)."""
     codes = np.full(len(compositions), len(FAMILIES) - 1, dtype=np.int64)
     rows = np.repeat(np.arange(len(compositions)), compositions.sizes)
     for code, symbols in reversed(list(enumerate(FAMILIES.values()))):

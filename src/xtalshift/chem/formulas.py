@@ -8,16 +8,6 @@ from typing import Literal, NamedTuple, NoReturn, get_args
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.errors import ConfigError, FormulaError
 
-__all__ = [
-    "MAX_AMOUNT",
-    "MAX_LENGTH",
-    "MIN_AMOUNT",
-    "Hydrates",
-    "ParsedFormula",
-    "check_hydrates",
-    "parse_formula",
-]
-
 Hydrates = Literal["refuse", "expand"]
 
 MAX_LENGTH = 1000

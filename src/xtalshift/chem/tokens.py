@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from xtalshift.chem.elements import ATOMIC_NUMBERS
 from xtalshift.chem.formulas import MAX_AMOUNT, MAX_LENGTH, MIN_AMOUNT
 
-__all__ = ["PlainElements", "read_plain"]
-
 _UPPER, _LOWER, _DIGIT, _POINT, _OPEN, _CLOSE, _SPACE, _END = range(1, 9)  # 0: anything else
 _CHARACTERS = {
     _UPPER: "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -53,20 +51,11 @@ class PlainElements(NamedTuple):
 
 
 def read_plain(texts: Sequence[object]) -> PlainElements:
-    """Parse the plain formulas among `texts`; all others get no elements.
+    """Parse the plain formulas among n objects; all others, texts or not, get no elements.
 
-    A plain formula consists of element symbols, decimal numbers, round brackets and single
-    spaces. The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function
-    has to parse all other formulas.
-
-    Parameters
-    ----------
-    texts : sequence of object, length n
-        Formulas; objects that are not texts get no elements.
-
-    Returns
-    -------
-    PlainElements
+    A plain formula consists of element symbols, decimal numbers, round brackets and single spaces.
+    The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function has to
+    parse all other formulas.
     """
     kept = [
         text

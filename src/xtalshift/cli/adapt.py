@@ -12,8 +12,6 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
 
-__all__ = ["adapt_command"]
-
 
 def adapt_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained network.")],

@@ -10,8 +10,6 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 
-__all__ = ["audit_command"]
-
 
 def audit_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
@@ -59,7 +57,7 @@ def audit_command(
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.audit import audit_file
     from xtalshift.report.audit.audit_page import write_audit
-    from xtalshift.splits.audit.fold_audit import AuditSettings
+    from xtalshift.splits.audit.findings import AuditSettings
 
     settings = options.build_settings(
         AuditSettings,

@@ -13,8 +13,6 @@ from xtalshift.report.shared.text import format_number
 if TYPE_CHECKING:
     from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
-__all__ = ["print_audit"]
-
 _COLUMNS = (
     "fold",
     "train",

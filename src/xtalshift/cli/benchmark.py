@@ -12,8 +12,6 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError
 from xtalshift.parallel import make_executor
 
-__all__ = ["benchmark_command"]
-
 
 def benchmark_command(
     spec: Annotated[

@@ -11,8 +11,6 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.parallel import count_cores
 
-__all__ = ["calibrate_command"]
-
 
 def calibrate_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],

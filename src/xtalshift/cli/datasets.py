@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["app"]
-
 app = typer.Typer(help="List, describe or download the named data sets.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(help="A name from 'xtalshift datasets list'.")]

@@ -13,8 +13,6 @@ from xtalshift.cli.options import split_names
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer
 
-__all__ = ["enumerate_command"]
-
 RULES = ("smact",)
 MANY = 1_000_000_000
 """From so many compositions on, the command says what makes them fewer."""

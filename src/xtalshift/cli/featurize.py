@@ -11,8 +11,6 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input
 
-__all__ = ["featurize_command"]
-
 ROW_GROUP = 2  # pieces of features that are written together
 
 

@@ -14,8 +14,6 @@ import typer
 import xtalshift
 from xtalshift.errors import XtalshiftError
 
-__all__ = ["main"]
-
 INTERRUPTED = 130
 """Exit code of typer after Ctrl-C; some versions raise `typer.Abort` instead."""
 

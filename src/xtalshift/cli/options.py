@@ -17,40 +17,6 @@ if TYPE_CHECKING:
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.model import FittedModel
 
-__all__ = [
-    "FEATURES",
-    "RUN",
-    "Address",
-    "ConfigFile",
-    "Dataset",
-    "Device",
-    "Duplicates",
-    "Executor",
-    "FeatureCols",
-    "Features",
-    "FormulaCol",
-    "Hydrates",
-    "IdCol",
-    "Level",
-    "Resume",
-    "Seed",
-    "Set",
-    "Strict",
-    "Table",
-    "Target",
-    "Threads",
-    "Transform",
-    "Unit",
-    "build_config",
-    "build_settings",
-    "merge_settings",
-    "one_table",
-    "read_labelled",
-    "read_numbers",
-    "read_params",
-    "split_names",
-]
-
 _DATA = "Data"
 _TRAINING = "Training"
 RUN = "How it runs"

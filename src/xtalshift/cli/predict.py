@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from xtalshift.model import FittedModel
     from xtalshift.model.table_predictor import TablePredictor
 
-__all__ = ["predict_command"]
-
 ENOUGH = 0.8
 """Share of the calibration rows that is no cause for a warning, however few they are."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-__all__ = ["make_progress"]
-
 PLAIN_SECONDS = 10.0
 
 

@@ -11,8 +11,6 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.methods import saved_methods
 
-__all__ = ["run_command"]
-
 _SPLITS = "Splits"
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from xtalshift.screening.inputs import FormulaSource
     from xtalshift.screening.store import ScreenSummary
 
-__all__ = ["screen_command"]
-
 STDIN = "-"
 _TOP = "Table of the best"
 

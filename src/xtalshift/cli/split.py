@@ -15,8 +15,6 @@ from xtalshift.data.writers import open_writer, refuse_input
 if TYPE_CHECKING:
     from xtalshift.splits import Fold
 
-__all__ = ["split_command"]
-
 _SHOWN = 20
 
 

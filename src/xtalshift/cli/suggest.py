@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from xtalshift.acquisition.acquisition_rules import Aim
     from xtalshift.model.table_predictor import TablePredictor
 
-__all__ = ["suggest_command"]
-
 _AIM = "What is wanted"
 _USES = {
     "expected-improvement": ("--toward",),

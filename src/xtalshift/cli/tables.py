@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from xtalshift.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
 
-__all__ = ["print_cautions", "print_coverage", "print_errors", "print_leaderboard"]
-
 _N_FAILURES = 5
 
 

@@ -15,8 +15,6 @@ from xtalshift.data.writers import open_writer, refuse_input
 from xtalshift.errors import ConfigError
 from xtalshift.methods import saved_methods
 
-__all__ = ["train_command"]
-
 
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],

@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # pandas and httpx are loaded with a table, not with its desc
     from xtalshift.chem.formulas import Hydrates
     from xtalshift.data.dataset import Dataset
 
-__all__ = ["DatasetEntry", "dataset_path", "get_entry", "list_datasets", "load_dataset"]
-
 _FOLDER = Path(__file__).parent
 
 

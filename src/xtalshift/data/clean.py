@@ -16,8 +16,6 @@ from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
-__all__ = ["DuplicateRule", "clean_table"]
-
 DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"]
 _AGGREGATES = {"mean": "mean", "median": "median", "lowest": "min", "highest": "max"}
 _MAX_EXAMPLES = 5

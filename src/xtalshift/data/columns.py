@@ -15,14 +15,6 @@ from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
-__all__ = [
-    "check_feature_columns",
-    "check_new_columns",
-    "guess_target",
-    "numeric_columns",
-    "table_from_frame",
-]
-
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _TARGET_NAMES = ("target", "y")

@@ -19,8 +19,6 @@ from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
 from xtalshift.registry import near_miss
 
-__all__ = ["Dataset", "DatasetDescription"]
-
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
 

@@ -22,9 +22,8 @@ from filelock import FileLock
 from xtalshift.errors import FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["cache_folder", "fetch", "hash_file"]
-
 _RETRY_STATUS = frozenset({408, 425, 429})
+_TIMEOUT = 30.0  # seconds to wait for the server (not for the whole file)
 _HTTP_OK = 200
 _HTTP_PARTIAL = 206
 _HTTP_UNSATISFIABLE = 416
@@ -54,7 +53,6 @@ def fetch(
     *,
     progress: Progress = NO_PROGRESS,
     retries: int = 4,
-    timeout: float = 30.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download the file at `url` to `destination`, unless it is there with this checksum.
@@ -72,8 +70,6 @@ def fetch(
         Receives the number of bytes.
     retries : int
         Attempts after the first one, 1, 2, 4, ... seconds apart.
-    timeout : float
-        Seconds to wait for the server (not for the whole file).
     sleep : callable
         Waits between attempts.
 
@@ -91,7 +87,7 @@ def fetch(
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(destination.with_name(destination.name + ".lock")):
-            return _fetch_locked(url, sha256, destination, progress, retries, timeout, sleep)
+            return _fetch_locked(url, sha256, destination, progress, retries, sleep)
     except FetchError:
         raise
     except OSError as error:
@@ -107,7 +103,6 @@ def _fetch_locked(
     destination: Path,
     progress: Progress,
     retries: int,
-    timeout: float,
     sleep: Callable[[float], None],
 ) -> Path:
     if destination.exists():
@@ -120,7 +115,7 @@ def _fetch_locked(
         if attempt:
             sleep(2.0 ** (attempt - 1))
         try:
-            _download(url, part, progress, timeout)
+            _download(url, part, progress)
         except _RetryableError as error:
             causes.append(str(error))
             progress.say(f"attempt {attempt + 1} of {retries + 1} failed: {error}")
@@ -135,7 +130,7 @@ def _fetch_locked(
     raise FetchError(_failure(url, destination, f"{retries + 1} attempts, last: {causes[-1]}"))
 
 
-def _download(url: str, part: Path, progress: Progress, timeout: float) -> None:
+def _download(url: str, part: Path, progress: Progress) -> None:
     """Append the missing bytes to `part`, or rewrite it if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     # the checksum is that of the stored file, so the server must not compress it in transit
@@ -144,7 +139,7 @@ def _download(url: str, part: Path, progress: Progress, timeout: float) -> None:
         headers["Range"] = f"bytes={have}-"
     try:
         with httpx.stream(
-            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
+            "GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True
         ) as reply:
             status = reply.status_code
             if status == _HTTP_UNSATISFIABLE and have:

@@ -14,20 +14,6 @@ from typing import IO, cast
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
-__all__ = [
-    "FORMULA_NAMES",
-    "READABLE",
-    "file_kind",
-    "find_formula_column",
-    "find_separator",
-    "naming_file",
-    "no_column",
-    "open_bytes",
-    "open_text",
-    "refuse_repeats",
-    "text_encoding",
-]
-
 FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
 """Column names (any case) that mean the formula, best first; their cells always stay text."""
 

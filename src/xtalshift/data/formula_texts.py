@@ -18,8 +18,6 @@ from xtalshift.data.files import (
 )
 from xtalshift.errors import DataError
 
-__all__ = ["iter_formulas"]
-
 _END = "\0"  # the last row, unless a quote is still open before it; no text file holds NUL
 
 

@@ -26,14 +26,6 @@ from xtalshift.data.numbers import BLANKS, parse_numbers
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
 
-__all__ = [
-    "csv_chunks",
-    "finish_frame",
-    "iter_frames",
-    "json_line",
-    "read_frame",
-]
-
 
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a whole file.

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 
 from xtalshift.jsonio import Plain
 
-__all__ = ["CleaningReport", "Example", "Finding"]
-
 _ZERO_INFLATED = 0.10
 
 

@@ -15,8 +15,6 @@ from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.errors import DataError
 
-__all__ = ["Materials", "as_columns", "as_text"]
-
 
 @dataclass(frozen=True, eq=False)
 class Materials:

@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["BLANKS", "parse_numbers"]
-
 BLANKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-", "?"})
 """Cell texts (lower case) that mean "no value" in a column of numbers."""
 

@@ -15,8 +15,6 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 
-__all__ = ["read_configured", "read_table"]
-
 
 def read_table(
     path_or_name: str | Path,

@@ -6,8 +6,6 @@ from typing import Literal
 
 from xtalshift.config import Settings
 
-__all__ = ["DataConfig"]
-
 
 class DataConfig(Settings):
     """Where the rows come from and how they become features and targets.

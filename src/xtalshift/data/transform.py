@@ -12,8 +12,6 @@ import numpy.typing as npt
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
-__all__ = ["TRANSFORMS", "TargetTransform"]
-
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 

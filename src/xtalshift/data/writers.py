@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = [
-    "FrameWriter",
-    "open_writer",
-    "refuse_input",
-    "refuse_loss",
-    "write_frame",
-]
-
 WRITABLE = (".csv", ".parquet")
 
 

@@ -22,8 +22,6 @@ from xtalshift.domain.threshold import DomainThreshold, choose_threshold
 from xtalshift.errors import DataError
 from xtalshift.seeding import derive_seed
 
-__all__ = ["SAME", "ApplicabilityDomain", "DomainScores"]
-
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."
@@ -154,18 +152,7 @@ class ApplicabilityDomain:
         return domain
 
     def assess(self, X: ArrayLike) -> DomainScores:
-        """Return how far rows are from the training materials.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features of any size; NaN means missing.
-
-        Raises
-        ------
-        DataError
-            If there is another number of features.
-        """
+        """Return how far rows, shape (n, d), are from the training materials; NaN means missing."""
         found = self.novelty_.assess(self._check_features(X))
         # a training material is not new, however isolated it is among the others
         score = np.where(found.nearest_distance < SAME, 0.0, found.score)
@@ -186,11 +173,6 @@ class ApplicabilityDomain:
         """Return the elements of each row that no training material has, joined by spaces, (n,).
 
         A row with such an element is outside the domain, whatever its score.
-
-        Parameters
-        ----------
-        compositions : Compositions, length n
-            The rows.
         """
         unseen = np.full(len(compositions), "", dtype=object)
         new = np.flatnonzero(~self.elements_[compositions.z.astype(np.intp) - 1])
@@ -200,19 +182,7 @@ class ApplicabilityDomain:
         return unseen
 
     def reasons(self, X: ArrayLike, *, n_nearest: int = 3) -> list[DomainReasons]:
-        """Return the reasons of every row's score.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            As for `assess`.
-        n_nearest : int
-            Nearest training materials listed.
-
-        Returns
-        -------
-        list of DomainReasons, length n
-        """
+        """Return the reasons of every row's score, with its `n_nearest` training materials."""
         features = self._check_features(X)
         reference = self.novelty_.reference
         distances, rows = reference.neighbours(features, n_nearest)
@@ -232,9 +202,9 @@ class ApplicabilityDomain:
             for row in range(len(features))
         ]
 
-    def explain(self, X: ArrayLike, *, n_nearest: int = 3) -> NDArray[np.object_]:
+    def explain(self, X: ArrayLike) -> NDArray[np.object_]:
         """Return the `reasons` of every row as one line of text, shape (n,)."""
-        found = self.reasons(X, n_nearest=n_nearest)
+        found = self.reasons(X)
         texts = np.empty(len(found), dtype=object)
         texts[:] = [str(reasons) for reasons in found]
         return texts

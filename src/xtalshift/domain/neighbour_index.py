@@ -7,8 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NeighbourIndex"]
-
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
@@ -51,15 +49,7 @@ class NeighbourIndex:
 
     @classmethod
     def build(cls, points: FloatArray, *, random_state: int = 0) -> Self:
-        """Index points under their row numbers.
-
-        Parameters
-        ----------
-        points : ndarray of float32, shape (n, d)
-            Finite, at least one.
-        random_state : int
-            Seed of k-means.
-        """
+        """Index finite points, shape (n, d), by row number; the seed is that of k-means."""
         if len(points) < _EXACT_BELOW:
             return cls._sort(points, points.mean(axis=0, keepdims=True))
         from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
@@ -82,21 +72,10 @@ class NeighbourIndex:
         return len(self.points)
 
     def query(self, queries: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
-        """Find the nearest points.
+        """Return distances and row numbers of the k nearest points, shapes (m, k), nearest first.
 
-        Parameters
-        ----------
-        queries : ndarray of float32, shape (m, d)
-            Finite.
-        k : int
-            Neighbours per query, at most n.
-
-        Returns
-        -------
-        distances : ndarray of float32, shape (m, k)
-            Euclidean, ascending; exactly 0 for equal points.
-        rows : ndarray of int64, shape (m, k)
-            Row numbers; at equal distances the lower one is first.
+        Distances are Euclidean, exactly 0 for equal points; at equal distances the lower row is
+        first.
         """
         distances = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)

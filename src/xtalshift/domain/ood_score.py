@@ -11,16 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.domain.neighbour_index import NeighbourIndex
 from xtalshift.featurize.scale import FeatureScaler
 
-__all__ = [
-    "BIN_WIDTH",
-    "FeatureRarity",
-    "Measures",
-    "Novelty",
-    "NoveltyScores",
-    "Reference",
-    "mid_rank",
-]
-
 FloatArray = NDArray[np.float64]
 
 BIN_WIDTH = 0.02
@@ -62,15 +52,7 @@ class FeatureRarity:
 
     @classmethod
     def build(cls, points: NDArray[np.float32], clip: float) -> Self:
-        """Count the values of training materials.
-
-        Parameters
-        ----------
-        points : ndarray of float32, shape (n, d)
-            Standardised features, clipped.
-        clip : float
-            Number of standard deviations at which features are clipped.
-        """
+        """Count the values of training materials, (n, d), standardised and clipped at `clip`."""
         return cls(_count(points, int(2 * clip / BIN_WIDTH) + 1), len(points))
 
     def extended(self, points: NDArray[np.float32]) -> Self:

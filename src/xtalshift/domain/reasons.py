@@ -10,16 +10,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "DomainReasons",
-    "FeatureOutOfRange",
-    "FeatureRange",
-    "NearMaterial",
-    "RareValue",
-    "decode_texts",
-    "encode_texts",
-]
-
 FloatArray = NDArray[np.float64]
 
 _WORST = 3

@@ -15,8 +15,6 @@ from xtalshift.domain.ood_score import Novelty
 from xtalshift.domain.reasons import decode_texts, encode_texts
 from xtalshift.splits.feature_space import cluster_points, embed
 
-__all__ = ["DomainThreshold", "choose_threshold"]
-
 FloatArray = NDArray[np.float64]
 
 IntArray = NDArray[np.int64]

@@ -24,8 +24,6 @@ from xtalshift.nn.settings import ERMConfig
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
 
-__all__ = ["TargetedCALRegressor"]
-
 TARGET_LABELS = "target labels (y_target)"
 
 

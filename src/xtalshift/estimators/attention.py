@@ -20,8 +20,6 @@ from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.rows import TrainingData
 from xtalshift.nn.settings import ERMConfig
 
-__all__ = ["AttentionRegressor"]
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AttentionRegressor(ERMArguments, NetworkRegressor):

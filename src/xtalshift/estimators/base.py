@@ -21,16 +21,6 @@ from xtalshift.registry import Registry
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits import RandomSplit
 
-__all__ = [
-    "REGRESSORS",
-    "Arrays",
-    "FitData",
-    "Labelled",
-    "Regressor",
-    "in_pieces",
-    "mean_and_scale",
-]
-
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 

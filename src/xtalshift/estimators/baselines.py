@@ -14,8 +14,6 @@ from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Arrays, FitData, Pair, Regressor
 from xtalshift.featurize.scale import FeatureScaler
 
-__all__ = ["ConstantRegressor", "LightGBMRegressor", "RidgeRegressor"]
-
 Statistic = Literal["mean", "median", "max", "min"]
 
 

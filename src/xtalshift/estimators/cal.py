@@ -30,8 +30,6 @@ from xtalshift.nn.padded_compositions import Slots, join_slots, pad_compositions
 from xtalshift.nn.rows import Rows, TrainingData, iterate_batches
 from xtalshift.nn.training import predict_rows
 
-__all__ = ["AdversarialRows", "CALRegressor"]
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CALRegressor(IRNetBase):

@@ -24,15 +24,6 @@ from xtalshift.errors import ConfigError, TrainingError
 from xtalshift.estimators.base import FitData, Labelled, Regressor, in_pieces, mean_and_scale
 from xtalshift.featurize.scale import FeatureScaler
 
-__all__ = [
-    "ForestRegressor",
-    "GPRegressor",
-    "KernelRidgeRegressor",
-    "NeighborsRegressor",
-    "ScaledRegressor",
-    "check_count",
-]
-
 KernelName = Literal["rbf", "laplacian"]
 
 BLOCK_ROWS = 2048

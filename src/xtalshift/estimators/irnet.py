@@ -22,16 +22,6 @@ from xtalshift.nn.objectives.robust import GROUPED, Objective, RobustConfig, Rob
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.settings import ERMConfig, name_architecture, resolve_architecture
 
-__all__ = [
-    "AlignedRegressor",
-    "ERMArguments",
-    "HeteroscedasticRegressor",
-    "IRNetBase",
-    "IRNetRegressor",
-    "MCDropoutRegressor",
-    "RobustRegressor",
-]
-
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
 """Dropout of the named architectures where none is given."""
 

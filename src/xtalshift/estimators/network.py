@@ -30,8 +30,6 @@ from xtalshift.nn.irnet import IRNet, Parameters
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.training import Training, TrainResult, predict_rows, run_training
 
-__all__ = ["NetworkRegressor", "WeightsChoice"]
-
 WeightsChoice = Literal["best", "last", "ema"]
 
 EMBED_ROWS = 16_384

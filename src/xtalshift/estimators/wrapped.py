@@ -22,15 +22,6 @@ from xtalshift.importance.density_ratio import (
 )
 from xtalshift.importance.kernel_mean_matching import kmm_weights
 
-__all__ = [
-    "ImportanceWeightedRegressor",
-    "JointRegressor",
-    "Ratio",
-    "ResidualGPRegressor",
-    "TargetOnlyRegressor",
-    "WrappedRegressor",
-]
-
 Ratio = Literal["kmm", "ulsif", "classifier"]
 
 MIN_GP_LABELS = 5

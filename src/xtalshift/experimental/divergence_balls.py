@@ -18,14 +18,6 @@ from xtalshift.nn.objectives.robust import distribution
 from xtalshift.nn.rows import TrainingData, row_losses
 from xtalshift.nn.settings import ERMConfig
 
-__all__ = [
-    "DivergenceBallConfig",
-    "DivergenceBallRegressor",
-    "DivergenceBallTraining",
-    "chi2_weights",
-    "kl_weights",
-]
-
 Ball = Literal["chi2", "kl"]
 
 RADII: dict[str, float] = {"chi2": 0.1, "kl": 0.03}

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__: list[str] = []
-
 
 @register_method(
     "bilinear",
@@ -57,8 +55,7 @@ def _wasserstein(settings: MethodSettings, seed: int | None) -> Regressor:
 def _ball(objective: str, settings: MethodSettings, seed: int | None) -> Regressor:
     from xtalshift.experimental.divergence_balls import DivergenceBallRegressor
 
-    options: dict[str, Any] = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
-    return DivergenceBallRegressor(objective, **options)
+    return DivergenceBallRegressor(objective, **settings.erm_arguments(seed))
 
 
 _BALLS: dict[str, tuple[str, Range]] = {

@@ -30,8 +30,6 @@ from xtalshift.nn.training import (
     run_training,
 )
 
-__all__ = ["Anchors", "BilinearNetwork", "BilinearTransductionRegressor"]
-
 VALIDATION_ROWS = 512
 """So many validation rows choose the epoch; each takes as many predictions as it has anchors."""
 PREDICT_PAIRS = 16_384

@@ -15,8 +15,6 @@ from xtalshift.cal.step import Attack
 from xtalshift.cal.weights import CALState
 from xtalshift.nn.rows import Rows, TrainingData
 
-__all__ = ["ADAPTATION", "CONTROL", "attack_toward", "shift_weights"]
-
 MAX_TOWARD = 512
 """Unlabelled target rows that the attack looks at."""
 

@@ -12,8 +12,6 @@ from xtalshift.chem.formulas import Hydrates
 from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
 
-__all__ = ["CHUNK_ROWS", "composition_features"]
-
 CHUNK_ROWS = 8192
 """Rows at once; bounds the memory of temporaries (about 3 kB per row)."""
 

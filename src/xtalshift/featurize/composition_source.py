@@ -8,8 +8,6 @@ from typing import Any, Self
 from xtalshift.chem.compositions import Compositions
 from xtalshift.featurize.transformers import CompositionFeaturizer
 
-__all__ = ["CompositionSource"]
-
 
 @dataclass(frozen=True, eq=False)
 class CompositionSource:

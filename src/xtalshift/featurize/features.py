@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Features"]
-
 
 @dataclass(frozen=True, eq=False)
 class Features:

@@ -17,8 +17,6 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, load_elements
 from xtalshift.featurize.blocks import Block
 
-__all__ = ["MAGPIE", "MAGPIE_FEATURES", "UNKNOWN_CHARGE"]
-
 _NORMS = (0, 2, 3, 5, 7, 10)
 _STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 _VALENCE = MAGPIE_PROPERTIES.index("NsValence")  # followed by p, d and f

@@ -10,8 +10,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from xtalshift.errors import DataError
 
-__all__ = ["FeatureScaler"]
-
 
 class FeatureScaler(TransformerMixin, BaseEstimator):
     """Drop constant columns, fill missing values, standardise, clip.

@@ -16,8 +16,6 @@ from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.composition import composition_features
 from xtalshift.featurize.features import Features
 
-__all__ = ["CompositionFeaturizer", "Featurizer"]
-
 
 class Featurizer(TransformerMixin, BaseEstimator, ABC):
     """Compute the features of materials.

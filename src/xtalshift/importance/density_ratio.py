@@ -13,20 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
-__all__ = [
-    "FloatArray",
-    "Ratio",
-    "bound_weights",
-    "classifier_weights",
-    "effective_sample_size",
-    "fit_classifier",
-    "fit_ulsif",
-    "median_distance",
-    "principal_components",
-    "standardise",
-    "ulsif_weights",
-]
-
 FloatArray = NDArray[np.float64]
 Ratio = Callable[[FloatArray], FloatArray]
 """Rows of shape (k, d) -> p_target / p_source up to a common factor, shape (k,)."""

@@ -14,8 +14,6 @@ from xtalshift.importance.density_ratio import (
     median_distance,
 )
 
-__all__ = ["kmm_weights"]
-
 KMM_STEPS = 2000
 KMM_TOLERANCE = 1e-4
 NEIGHBOURS = 5

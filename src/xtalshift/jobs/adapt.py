@@ -22,8 +22,6 @@ from xtalshift.model.adaptation import require_network
 from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["Adapted", "Calibrated", "adapt", "calibrate"]
-
 MIN_LABELS = 5
 LABELS_PER_FOLD = 4
 """Fewer labels do not make intervals: a fold would hold out too few, or train on too few."""

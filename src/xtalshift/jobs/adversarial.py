@@ -13,8 +13,6 @@ from xtalshift.featurize import CompositionSource
 from xtalshift.model import FittedModel
 from xtalshift.model.inputs import Inputs
 
-__all__ = ["adversarial_table"]
-
 MOST_MOVED = 3
 
 

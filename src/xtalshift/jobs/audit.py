@@ -12,12 +12,11 @@ from xtalshift.errors import ConfigError, DataError, LeakageError, SplitError
 from xtalshift.jobs.split import SplitRows, make_splitter, open_rows, prepare_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
-from xtalshift.splits.audit.fold_audit import AuditSettings, SplitAudit, audit_split
+from xtalshift.splits.audit.findings import AuditSettings, SplitAudit
+from xtalshift.splits.audit.fold_audit import audit_split
 from xtalshift.splits.fold_files import check_formulas, read_folds, read_record
 from xtalshift.splits.split_spec import SplitRecord, SplitSpec
 from xtalshift.splits.splitter import check_whole
-
-__all__ = ["audit_file"]
 
 
 def audit_file(

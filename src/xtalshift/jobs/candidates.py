@@ -30,8 +30,6 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator
 
-__all__ = ["Kept", "Measured", "Pool", "Request", "read_measured"]
-
 FloatArray = NDArray[np.float64]
 Points = NDArray[np.float32]
 Mask = NDArray[np.bool_]

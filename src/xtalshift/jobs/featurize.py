@@ -20,8 +20,6 @@ from xtalshift.featurize.features import Features
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FeaturizeSettings", "feature_table", "iter_features"]
-
 
 @dataclass(frozen=True)
 class FeaturizeSettings:

@@ -18,8 +18,6 @@ from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import LEVEL
 
-__all__ = ["PredictionCounts", "predict", "predict_file"]
-
 CHUNK_ROWS = 20_000
 
 

@@ -42,8 +42,6 @@ from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.feature_space import embed
 
-__all__ = ["run", "spec_of"]
-
 CONFIG_FILE = "config.toml"
 MAP_FILE = "map.parquet"
 ID_SPLIT = "random"

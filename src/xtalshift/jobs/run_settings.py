@@ -13,8 +13,6 @@ from xtalshift.featurize.blocks import split_blocks
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["RunConfig", "SplitConfig", "check_saved"]
-
 Scheme = Literal["random", "covariate", "prior", "family", "relation"]
 
 

@@ -32,15 +32,6 @@ from xtalshift.splits.fold_files import OUTER
 from xtalshift.splits.schemes import build_scheme
 from xtalshift.splits.split_spec import SplitSpec
 
-__all__ = [
-    "FoldParts",
-    "SplitRows",
-    "iter_parts",
-    "make_splitter",
-    "open_rows",
-    "prepare_rows",
-]
-
 
 @dataclass(frozen=True)
 class SplitRows:

@@ -19,8 +19,6 @@ from xtalshift.model import FittedModel
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["Suggestions", "suggest"]
-
 CHUNK_ROWS = 20_000
 _UNUSED = ["n_clipped", "status", "reason"]
 _NOTHING = Measured()

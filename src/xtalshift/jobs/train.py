@@ -18,8 +18,6 @@ from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
 
-__all__ = ["Trained", "train"]
-
 MIN_ROWS = 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xtalshift import estimators
@@ -12,47 +13,28 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__: list[str] = []
-
 CLASSICAL: dict[str, Any] = {"family": "classical", "control": "dummy"}
 
 
-@register_method(
-    "dummy",
-    family="constant",
-    summary="predicts the mean of the training targets: the constant that every method must beat",
-    cost=0.0,
-    saved=True,
-)
-def _dummy(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return estimators.ConstantRegressor(random_state=seed)
+def _constant(statistic: str, settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
+    return estimators.ConstantRegressor(statistic, random_state=seed)
 
 
-@register_method(
-    "median", family="constant", summary="predicts the median of the training targets", cost=0.0
-)
-def _median(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return estimators.ConstantRegressor("median", random_state=seed)
+_CONSTANTS = {
+    "dummy": ("mean", "the mean of the training targets: the constant that every method must beat"),
+    "median": ("median", "the median of the training targets"),
+    "train-max": ("max", "the largest training target: the constant to beat on an upper tail"),
+    "train-min": ("min", "the smallest training target: the constant to beat on a lower tail"),
+}
 
-
-@register_method(
-    "train-max",
-    family="constant",
-    summary="predicts the largest training target: the constant to beat on an upper tail",
-    cost=0.0,
-)
-def _train_max(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return estimators.ConstantRegressor("max", random_state=seed)
-
-
-@register_method(
-    "train-min",
-    family="constant",
-    summary="predicts the smallest training target: the constant to beat on a lower tail",
-    cost=0.0,
-)
-def _train_min(settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
-    return estimators.ConstantRegressor("min", random_state=seed)
+for _name, (_statistic, _what) in _CONSTANTS.items():
+    register_method(
+        _name,
+        family="constant",
+        summary=f"predicts {_what}",
+        cost=0.0,
+        saved=_name == "dummy",
+    )(partial(_constant, _statistic))
 
 
 @register_method("nearest", **CLASSICAL, summary="target of the nearest training row", cost=0.2)

@@ -15,15 +15,13 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__ = ["build_cal"]
-
 ENSEMBLE = 5
 """Members of the deep ensemble, where the settings name no larger number."""
 
 
 def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, Any]:
     """Return the arguments of a network that cannot be an ensemble."""
-    options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
+    options = settings.erm_arguments(seed)
     if options.pop("n_members") > 1:
         raise ConfigError(f"method {name!r} has no ensemble: network.n_members must be 1")
     del options["bootstrap"]
@@ -40,9 +38,7 @@ def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, 
     space=RATES,
 )
 def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
-    return estimators.IRNetRegressor(
-        **settings.erm.model_dump(), **settings.network_arguments(seed)
-    )
+    return estimators.IRNetRegressor(**settings.erm_arguments(seed))
 
 
 @register_method(
@@ -56,9 +52,9 @@ def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
 )
 def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
     """Return a deep ensemble (Lakshminarayanan et al., NeurIPS 2017), trained as one model."""
-    options = settings.network_arguments(seed)
+    options = settings.erm_arguments(seed)
     options["n_members"] = max(ENSEMBLE, settings.network.n_members)
-    return estimators.IRNetRegressor(**settings.erm.model_dump(), **options)
+    return estimators.IRNetRegressor(**options)
 
 
 @register_method(
@@ -71,9 +67,7 @@ def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
     space=RATES,
 )
 def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
-    return estimators.HeteroscedasticRegressor(
-        **settings.erm.model_dump(), **settings.network_arguments(seed)
-    )
+    return estimators.HeteroscedasticRegressor(**settings.erm_arguments(seed))
 
 
 @register_method(
@@ -141,8 +135,7 @@ def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor
 
 
 def _robust(objective: str, settings: MethodSettings, seed: int | None) -> Regressor:
-    options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
-    return estimators.RobustRegressor(objective, **options)
+    return estimators.RobustRegressor(objective, **settings.erm_arguments(seed))
 
 
 _OBJECTIVES: dict[str, tuple[str, Range]] = {

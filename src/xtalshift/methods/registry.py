@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
-__all__ = [
-    "METHODS",
-    "Factory",
-    "Family",
-    "Method",
-    "TargetAccess",
-    "adapting_methods",
-    "build_method",
-    "override",
-    "register_method",
-    "saved_methods",
-]
-
 Factory = Callable[["MethodSettings", "int | None"], "Regressor"]
 Family = Literal[
     "constant", "classical", "network", "robust", "cal", "alignment", "importance", "target-only",

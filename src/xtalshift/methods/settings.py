@@ -10,8 +10,6 @@ from xtalshift.cal.settings import CALConfig
 from xtalshift.config import Settings
 from xtalshift.nn.settings import ERMConfig, resolve_architecture
 
-__all__ = ["LightGBMConfig", "MethodSettings", "NetworkConfig"]
-
 
 class NetworkConfig(Settings):
     """What all networks share.
@@ -72,6 +70,10 @@ class MethodSettings(Settings):
     erm: ERMConfig = ERMConfig()
     cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
     lightgbm: LightGBMConfig = LightGBMConfig()
+
+    def erm_arguments(self, seed: int | None) -> dict[str, Any]:
+        """Return the arguments of a network with plain training."""
+        return {**self.erm.model_dump(), **self.network_arguments(seed)}
 
     def network_arguments(self, seed: int | None) -> dict[str, Any]:
         """Return what all networks share, as arguments of their regressors."""

@@ -13,12 +13,9 @@ if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
     from xtalshift.methods.settings import MethodSettings
 
-__all__ = ["register_adaptation", "register_weighted"]
-
 
 def _aligned(alignment: str, settings: MethodSettings, seed: int | None) -> Regressor:
-    options = {**settings.erm.model_dump(), **settings.network_arguments(seed)}
-    return estimators.AlignedRegressor(alignment, **options)
+    return estimators.AlignedRegressor(alignment, **settings.erm_arguments(seed))
 
 
 _ALIGNMENTS: dict[str, tuple[str, float, Range]] = {
@@ -71,46 +68,31 @@ register_weighted("kmm", "by kernel mean matching", 2.6)
 register_weighted("classifier", "by a classifier of source against target rows", 1.0)
 
 
-TARGET_ONLY: dict[str, Any] = {"family": "target-only", "target_access": "labels"}
 ADAPTED: dict[str, Any] = {"family": "adaptation", "target_access": "labels"}
 
 
-@register_method(
-    "target-ridge",
-    **TARGET_ONLY,
-    summary="ridge regression on the target labels alone",
-    control="ridge",
-    cost=0.1,
-)
-def _target_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
-    estimator = METHODS["ridge"].build(settings, seed)
-    return estimators.TargetOnlyRegressor(estimator, random_state=seed)
+def _target_only(wrapped: str, settings: MethodSettings, seed: int | None) -> Regressor:
+    estimator = METHODS[wrapped].build(settings, seed)
+    # a process selects nothing: all labels train
+    return estimators.TargetOnlyRegressor(estimator, hold_out=wrapped != "gp", random_state=seed)
 
 
-@register_method(
-    "target-gp",
-    **TARGET_ONLY,
-    summary="Gaussian process on the target labels alone",
-    control="gp",
-    cost=0.2,
-)
-def _target_gp(settings: MethodSettings, seed: int | None) -> Regressor:
-    process = METHODS["gp"].build(settings, seed)
-    # the process selects nothing: all labels train
-    return estimators.TargetOnlyRegressor(process, hold_out=False, random_state=seed)
+_TARGET_ONLY: dict[str, tuple[str, float, dict[str, Range]]] = {
+    "ridge": ("ridge regression", 0.1, {}),
+    "gp": ("Gaussian process", 0.2, {}),
+    "lightgbm": ("gradient-boosted trees", 0.1, BOOSTING),
+}
 
-
-@register_method(
-    "target-lightgbm",
-    **TARGET_ONLY,
-    summary="gradient-boosted trees on the target labels alone",
-    control="lightgbm",
-    cost=0.1,
-    space=inner(BOOSTING),
-)
-def _target_lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
-    estimator = METHODS["lightgbm"].build(settings, seed)
-    return estimators.TargetOnlyRegressor(estimator, random_state=seed)
+for _name, (_what, _cost, _space) in _TARGET_ONLY.items():
+    register_method(
+        f"target-{_name}",
+        family="target-only",
+        target_access="labels",
+        summary=f"{_what} on the target labels alone",
+        control=_name,
+        cost=_cost,
+        space=inner(_space),
+    )(partial(_target_only, _name))
 
 
 @register_method(

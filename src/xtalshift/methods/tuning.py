@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ADAPTATION", "BOOSTING", "CAL", "CAL_EPS0", "RATES", "Range", "inner"]
-
 Range = tuple[Any, ...]
 """``(kind, low, high)`` of kind ``log``, ``float`` or ``int``, or ``("choice", a, b, ...)``."""
 

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError, DataError
 
-__all__ = ["Side", "as_pair", "as_vector", "check_level", "sign_of"]
-
 Side: TypeAlias = Literal["high", "low"]
 
 

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from xtalshift.errors import DataError
 from xtalshift.metrics.checks import as_vector, check_level
 
-__all__ = ["IntervalScores", "interval_scores"]
-
 
 class IntervalScores(NamedTuple):
     """Quality of central prediction intervals on one set of rows.

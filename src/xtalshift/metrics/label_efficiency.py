@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import DataError
 from xtalshift.metrics.checks import as_vector
 
-__all__ = ["forgetting", "label_efficiency"]
-
 
 def label_efficiency(
     budgets: ArrayLike,

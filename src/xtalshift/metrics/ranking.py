@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import Side, as_pair, as_vector, sign_of
 
-__all__ = ["TailScores", "extrapolative_precision", "spearman", "tail_scores"]
-
 
 class TailScores(NamedTuple):
     """How well predictions find the rows whose targets are extreme.

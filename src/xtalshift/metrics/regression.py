@@ -11,8 +11,6 @@ from xtalshift.errors import DataError
 from xtalshift.metrics.checks import as_pair
 from xtalshift.metrics.ranking import spearman
 
-__all__ = ["RegressionScores", "regression_scores"]
-
 
 class RegressionScores(NamedTuple):
     """Errors of one method on one set of rows.

@@ -15,21 +15,6 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
 from xtalshift.seeding import Seed, as_generator
 
-__all__ = [
-    "Comparison",
-    "Interval",
-    "PairedTest",
-    "average_ranks",
-    "bootstrap_mean",
-    "cliques",
-    "compare_all",
-    "correct_holm",
-    "critical_difference",
-    "friedman_p",
-    "paired_test",
-    "win_tie_loss",
-]
-
 FloatArray = NDArray[np.float64]
 
 _MIN_METHODS = 3  # of Friedman's test

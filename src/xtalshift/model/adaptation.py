@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor
     from xtalshift.estimators.network import NetworkRegressor
 
-__all__ = ["adapt", "require_network"]
-
 
 def adapt(
     model: FittedModel,

@@ -13,8 +13,6 @@ from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import calibrate_regressor
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
-__all__ = ["calibrate"]
-
 
 def calibrate(
     model: FittedModel,

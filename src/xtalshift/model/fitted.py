@@ -26,8 +26,6 @@ from xtalshift.uncertainty.conformal import LEVEL, Calibration
 if TYPE_CHECKING:
     from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
 
-__all__ = ["FittedModel"]
-
 FloatArray = NDArray[np.float64]
 _UNSCALED = ("none", "clip")
 

@@ -36,8 +36,6 @@ from xtalshift.splits import RandomSplit
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["FitRows", "draw_rows", "find_domain", "fit", "target_scale"]
-
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 

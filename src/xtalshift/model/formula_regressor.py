@@ -26,8 +26,6 @@ from xtalshift.seeding import as_generator
 from xtalshift.uncertainty.conformal import LEVEL, ScoreKind
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["FormulaRegressor"]
-
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):
     """Predict a property from chemical formulas; holds a `FittedModel`.

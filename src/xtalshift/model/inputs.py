@@ -15,8 +15,6 @@ from xtalshift.errors import DataError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["Inputs", "read_inputs"]
-
 
 @dataclass(frozen=True, eq=False)
 class Inputs:

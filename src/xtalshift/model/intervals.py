@@ -27,18 +27,6 @@ from xtalshift.uncertainty.conformal import (
     conformity_scores,
 )
 
-__all__ = [
-    "MIN_CALIBRATION",
-    "Scored",
-    "calibrate_regressor",
-    "cross_calibrate",
-    "fold_number",
-    "interval",
-    "join_scores",
-    "score_rows",
-    "spread",
-]
-
 FloatArray = NDArray[np.float64]
 
 MIN_CALIBRATION = 10
@@ -94,7 +82,6 @@ def cross_calibrate(
     groups: ArrayLike | None = None,
     n_folds: int = 5,
     random_state: int | None = None,
-    kind: ScoreKind | None = None,
     compositions: CompositionSource | None = None,
     families: NDArray[np.int64] | None = None,
     workers: int = 1,
@@ -121,7 +108,7 @@ def cross_calibrate(
         Folds, at least 2; as many as there are formulas where these are fewer.
     random_state : int, optional
         Draws the folds.
-    kind, families
+    families
         As in `calibrate_regressor`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
@@ -147,7 +134,7 @@ def cross_calibrate(
         _score_fold,
         list(split.split(features, targets, names)),
         workers=workers,
-        setup=partial(_Rows, clone(regressor), features, targets, names, compositions, kind),
+        setup=partial(_Rows, clone(regressor), features, targets, names, compositions),
         preload=(type(regressor).__module__,),
     )
     with progress.task("calibration", n_folds) as task, closing(outcomes):
@@ -167,7 +154,6 @@ class _Rows:
     y: FloatArray
     groups: NDArray[Any] | None
     compositions: CompositionSource | None
-    kind: ScoreKind | None
 
 
 def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
@@ -180,7 +166,7 @@ def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) 
         groups=None if rows.groups is None else rows.groups[train],
         origin=None if rows.compositions is None else rows.compositions.take(train),
     )
-    return score_rows(model, rows.X[out], rows.kind)
+    return score_rows(model, rows.X[out])
 
 
 def join_scores(

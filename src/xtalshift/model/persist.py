@@ -26,11 +26,6 @@ from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = [
-    "FORMAT_VERSION", "check_model_folder", "check_new_model", "copy_model", "load_model",
-    "save_model",
-]  # fmt: skip
-
 FORMAT = "xtalshift-model"
 FORMAT_VERSION = 4
 """4 since the name of the file of arrays holds its checksum."""

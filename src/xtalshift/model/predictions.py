@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["PREDICTED_COLUMNS", "Predictions"]
-
 FloatArray = NDArray[np.float64]
 TextArray = NDArray[np.object_]
 

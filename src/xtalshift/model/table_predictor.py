@@ -24,8 +24,6 @@ from xtalshift.uncertainty.conformal import LEVEL
 if TYPE_CHECKING:
     from xtalshift.uncertainty.weighted import ShiftWeights
 
-__all__ = ["IntervalKind", "TablePredictor", "learn_shift"]
-
 IntervalKind = Literal["plain", "family", "weighted"]
 
 SHIFT_ROWS = 5000
@@ -143,7 +141,7 @@ def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def learn_shift(
-    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path, seed: int = 0
+    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path
 ) -> ShiftWeights:
     """Return how the rows of a table differ from the calibration rows.
 
@@ -155,8 +153,6 @@ def learn_shift(
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
     source : Path
         What messages call the table.
-    seed : int
-        Draws the sample.
 
     Raises
     ------
@@ -165,7 +161,7 @@ def learn_shift(
     """
     from xtalshift.uncertainty.weighted import MIN_TARGET
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     model = predictor.model
     kept: NDArray[np.float64] | None = None
     keys = np.empty(0)
@@ -184,4 +180,4 @@ def learn_shift(
             f"{source} has {found} usable rows; weighted intervals need at least {MIN_TARGET} to "
             "tell how they differ from the training data. Use plain intervals"
         )
-    return model.weigh_shift(kept, seed=seed)
+    return model.weigh_shift(kept)

@@ -17,8 +17,6 @@ from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import ConfigError
 from xtalshift.nn.irnet import dropout_mask
 
-__all__ = ["AttentionNet", "element_properties", "find_tokens"]
-
 N_ELEMENTS = len(SYMBOLS) - 1
 FEED_FORWARD = 2
 """Width of the hidden layer between two attentions, in units of that of a token."""
@@ -77,8 +75,6 @@ class AttentionNet(nn.Module):
         Probability that a unit of what a layer adds to a token is zeroed.
     generator : torch.Generator
         Draws the initial parameters, on the CPU.
-    bf16 : bool, default False
-        Whether matrix products are in bfloat16.
 
     Raises
     ------
@@ -87,6 +83,7 @@ class AttentionNet(nn.Module):
     """
 
     members = None  # a single network, see `IRNet`
+    bf16 = False
     properties: Tensor
 
     def __init__(
@@ -97,8 +94,6 @@ class AttentionNet(nn.Module):
         n_heads: int,
         dropout: float,
         generator: torch.Generator,
-        *,
-        bf16: bool = False,
     ) -> None:
         super().__init__()
         if min(width, n_blocks, n_heads) < 1 or width % n_heads:
@@ -107,7 +102,6 @@ class AttentionNet(nn.Module):
                 "at least 1, and a width that the heads divide"
             )
         self.dropout = dropout
-        self.bf16 = bf16
         known = n_columns == N_ELEMENTS
         start = torch.zeros(n_columns, width)
         if not known:

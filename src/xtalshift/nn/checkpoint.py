@@ -18,8 +18,6 @@ from xtalshift.errors import DataError, TrainingError
 from xtalshift.files import remove_file, replace_file
 from xtalshift.jsonio import decode_json
 
-__all__ = ["Checkpoint", "State", "copy_state"]
-
 FORMAT = 1
 """Changes whenever the state of a training has other parts."""
 

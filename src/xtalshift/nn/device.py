@@ -12,8 +12,6 @@ from xtalshift.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["describe_device", "limit_threads", "resolve_device"]
-
 _threads: list[int] = []
 """The limit, if there is one; PyTorch gets it when it is loaded later."""
 

@@ -20,8 +20,6 @@ from xtalshift.nn.training import (
     update_ema,
 )
 
-__all__ = ["ERMTraining", "erm_step"]
-
 
 class ERMTraining(Training):
     """Minimise the mean loss over the training rows.

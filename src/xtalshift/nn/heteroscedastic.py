@@ -12,8 +12,6 @@ from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import Affine, IRNet
 from xtalshift.nn.rows import weighted_mean
 
-__all__ = ["BETA", "GaussianIRNet", "HeteroscedasticTraining", "beta_nll"]
-
 BETA = 0.5
 """Between 0, the likelihood, which gives up on rows it fits badly, and 1, the squared error."""
 
@@ -26,7 +24,7 @@ class GaussianIRNet(IRNet):
 
     Parameters
     ----------
-    n_features, widths, dropout, generator, bf16
+    n_features, widths, dropout, generator
         As in `IRNet`.
     """
 
@@ -36,10 +34,8 @@ class GaussianIRNet(IRNet):
         widths: Sequence[int],
         dropout: float,
         generator: torch.Generator | Sequence[torch.Generator],
-        *,
-        bf16: bool = False,
     ) -> None:
-        super().__init__(n_features, widths, dropout, generator, bf16=bf16)
+        super().__init__(n_features, widths, dropout, generator)
         self.scatter = Affine(widths[-1], 1, generator)
 
     def mean_and_std(

@@ -15,16 +15,6 @@ from torch import Tensor, nn
 
 from xtalshift.nn.settings import Layers
 
-__all__ = [
-    "Affine",
-    "IRNet",
-    "Parameters",
-    "copy_parameters",
-    "dropout_mask",
-    "select_parameters",
-    "thin_network",
-]
-
 Parameters = dict[str, Tensor]
 
 _LEVELS = 256  # dropout has this resolution
@@ -49,10 +39,11 @@ class IRNet(nn.Module):
         Draws the initial parameters: uniform in +-1/sqrt(fan in), on the CPU, so that they are
         the same on every device. A sequence makes an ensemble of as many members: every parameter
         has a leading axis, and member m starts where a single network of generator m would.
-    bf16 : bool, default False
-        Whether matrix products and what passes between layers are in bfloat16; parameters and their
-        gradients stay as they are.
     """
+
+    bf16 = False
+    """Whether matrix products and what passes between layers are in bfloat16; parameters and their
+    gradients stay as they are."""
 
     def __init__(
         self,
@@ -60,12 +51,9 @@ class IRNet(nn.Module):
         widths: Sequence[int],
         dropout: float,
         generator: torch.Generator | Sequence[torch.Generator],
-        *,
-        bf16: bool = False,
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.bf16 = bf16
         fan_ins = [n_features, *widths[:-1]]
         self.blocks = nn.ModuleList(
             _Block(a, b, generator) for a, b in zip(fan_ins, widths, strict=True)

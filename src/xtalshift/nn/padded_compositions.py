@@ -14,8 +14,6 @@ from xtalshift.chem import Compositions
 from xtalshift.chem.charge_neutrality import assign_states
 from xtalshift.errors import DataError
 
-__all__ = ["Slots", "join_slots", "pad_compositions"]
-
 
 @dataclass(frozen=True)
 class Slots:

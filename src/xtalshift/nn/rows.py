@@ -14,17 +14,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from xtalshift.nn.padded_compositions import Slots
 
-__all__ = [
-    "Rows",
-    "TrainingData",
-    "draw_batches",
-    "draw_order",
-    "iterate_batches",
-    "mean_loss",
-    "row_losses",
-    "weighted_mean",
-]
-
 
 @dataclass(frozen=True)
 class Rows:

@@ -11,8 +11,6 @@ from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
-__all__ = ["ARCHITECTURES", "ERMConfig", "Layers", "name_architecture", "resolve_architecture"]
-
 Layers = Literal["all", "first", "last"]
 """All layers, the first block, or the last layer."""
 

@@ -18,19 +18,6 @@ from xtalshift.nn.irnet import Parameters, copy_parameters
 from xtalshift.nn.rows import Rows, draw_order, mean_loss, weighted_mean
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = [
-    "LossLog",
-    "Selection",
-    "TrainResult",
-    "Training",
-    "cosine_rate",
-    "descend",
-    "make_adamw",
-    "predict_rows",
-    "run_training",
-    "update_ema",
-]
-
 PREDICT_ROWS = 16_384
 EXPLOSION = 1000.0
 """A loss so many times that of the mean prediction has exploded."""

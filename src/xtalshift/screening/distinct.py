@@ -10,8 +10,6 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.numbers import parse_numbers
 
-__all__ = ["SeenHashes", "hash_rows"]
-
 Hashes = NDArray[np.uint64]
 
 
@@ -30,17 +28,7 @@ class SeenHashes:
         return sum(map(len, self._runs))
 
     def add(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Add hashes.
-
-        Parameters
-        ----------
-        hashes : ndarray of uint64, shape (n,)
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-            True where a hash is neither in the set nor earlier in `hashes`.
-        """
+        """Add hashes, shape (n,); return which are neither in the set nor earlier in `hashes`."""
         values, first = np.unique(hashes, return_index=True)
         known = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:
@@ -60,25 +48,10 @@ class SeenHashes:
 def hash_rows(
     frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], hydrates: Hydrates
 ) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Return a hash for each row; equal materials have equal hashes.
+    """Return a hash for each row, and which rows have a valid formula, shapes (n,).
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame, n rows
-        Rows.
-    formula_col : str
-        Column of the formulas.
-    feature_cols : tuple of str
-        Columns whose values distinguish materials, such as a temperature.
-    hydrates : {"refuse", "expand"}
-        Reading of hydrates.
-
-    Returns
-    -------
-    hashes : ndarray of uint64, shape (n,)
-        Of the reduced formula and the values.
-    readable : ndarray of bool, shape (n,)
-        Rows with a valid formula; other rows repeat nothing.
+    Equal materials have equal hashes: of the reduced formula and of the values of `feature_cols`,
+    such as a temperature. Rows without a valid formula repeat nothing.
     """
     compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), hydrates=hydrates)
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)

@@ -32,18 +32,6 @@ from xtalshift.data.files import (
 from xtalshift.data.frames import csv_chunks, finish_frame, json_line
 from xtalshift.errors import DataError
 
-__all__ = [
-    "Block",
-    "FormulaSource",
-    "InputRecord",
-    "Inputs",
-    "Layout",
-    "Source",
-    "arrow_text",
-    "pack_table",
-    "read_bytes",
-]
-
 MAX_BYTES = 2**25
 """A block of text ends at this size even if it has fewer rows, so that long lines fit."""
 _HEAD_LINES = 1000
@@ -94,27 +82,11 @@ class Block:
         return f"chunk {self.number} (rows {self.first + 1:,} to {last:,}, {self.layout.source})"
 
     def parse(self, formula_col: str, others: Iterable[str]) -> tuple[pa.Table, pd.DataFrame]:
-        """Return the rows as a table.
+        """Return the rows with all columns, for the output, and the columns that the model needs.
 
-        Parameters
-        ----------
-        formula_col : str
-            Column of the formulas.
-        others : iterable of str
-            Further columns that the model needs.
-
-        Returns
-        -------
-        table : pyarrow.Table
-            All columns, for the output. Cells of CSV and JSON lines stay text, so that all blocks
-            have the same types; columns of Parquet keep theirs.
-        frame : pandas.DataFrame
-            The formulas (as text) and the other columns that the model needs.
-
-        Raises
-        ------
-        DataError
-            If the rows are malformed; the message names the block.
+        In the first cells of CSV and JSON lines stay text, so that all blocks have the same types,
+        and columns of Parquet keep theirs; in the second the formulas are text. Raises `DataError`,
+        which names the block, if the rows are malformed.
         """
         names = [formula_col, *others]
         try:
@@ -276,16 +248,10 @@ class Inputs:
         first: int = 0,
         start: tuple[int, int] = (0, 0),
     ) -> Iterator[Block]:
-        """Yield the rows in order.
+        """Yield the rows in order, in blocks of `chunk_rows`; the last of an input may have fewer.
 
-        Parameters
-        ----------
-        chunk_rows : int
-            Rows of a block; the last block of an input may have fewer.
-        limit : int, optional
-            Stop after this number of rows, counted from the first input on.
-        number, first, start
-            Number of the first block to yield, rows before it, and `Block.end` of the block before.
+        At most `limit` rows, counted from the first input on. `number`, `first` and `start` are the
+        number of the first block to yield, the rows before it, and `Block.end` of the block before.
         """
         for place in range(start[0], len(self.sources)):
             source = self.sources[place]

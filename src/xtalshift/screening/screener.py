@@ -23,8 +23,6 @@ from xtalshift.screening.inputs import Block, arrow_text, pack_table
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.top import pick
 
-__all__ = ["COUNTS", "ModelInfo", "Screened", "Screener", "arrow_column", "parquet_bytes"]
-
 COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped")
 """What is counted in every block."""
 _DUPLICATE = "an earlier row has the same reduced formula"
@@ -116,12 +114,9 @@ class Screener:
         )
 
     def screen(self, block: Block) -> Screened:
-        """Predict the rows of a block.
+        """Predict the rows of a block; an invalid formula becomes a row with a reason.
 
-        Raises
-        ------
-        DataError
-            If the block is malformed. An invalid formula becomes a row with a reason.
+        Raises `DataError` if the block is malformed.
         """
         settings = self.settings
         column = find_formula_column(block.layout.columns, settings.formula_col)
@@ -156,15 +151,7 @@ class Screener:
         return self.predictor.units()
 
     def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
-        """Return the columns of predictions; repeated rows have the status ``"duplicate"``.
-
-        Parameters
-        ----------
-        frame : pandas.DataFrame, n rows
-            The rows of `block`, see `Block.parse`.
-        block : Block
-            Where the rows come from, and which of them are repeated.
-        """
+        """Return the columns of predictions; repeated rows have the status ``"duplicate"``."""
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
         rows = frame if fresh.all() else frame[fresh].reset_index(drop=True)
         rows.attrs.update(frame.attrs)

@@ -9,8 +9,6 @@ from pydantic import Field, model_validator
 from xtalshift.config import Settings
 from xtalshift.metrics.checks import check_level
 
-__all__ = ["Keep", "Rank", "ScreenSettings", "TopSettings"]
-
 Rank = Literal["prediction", "probability", "lower", "upper", "uncertainty"]
 Keep = Literal["all", "ok", "top"]
 

@@ -25,8 +25,6 @@ from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
 
-__all__ = ["SUMMARY_FILE", "TOP_FILE", "Header", "ScreenStore", "ScreenSummary"]
-
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 KIND = "xtalshift-screen"
@@ -53,13 +51,7 @@ class Header:
 
     @classmethod
     def of(cls, model: Path, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
-        """Return the header of a screening with the model in a folder.
-
-        Raises
-        ------
-        ModelFormatError
-            If there is no model.
-        """
+        """Return the header of a screening; `ModelFormatError` if the folder `model` holds none."""
         if not (model / "model.json").exists():
             raise ModelFormatError(
                 f"{model} is not a saved model: there is no model.json. Name the folder that "
@@ -157,21 +149,9 @@ class ScreenStore:
     def open(cls, folder: Path, header: Header, *, overwrite: bool = False) -> Iterator[Self]:
         """Lock a folder, and read what is finished or begin.
 
-        Parameters
-        ----------
-        folder : Path
-            Created if it does not exist.
-        header : Header
-            Identifies the screening.
-        overwrite : bool
-            Remove an earlier screening.
-
-        Raises
-        ------
-        ConfigError
-            If another process writes there, or the folder holds another screening.
-        DataError
-            If the folder holds something else, or cannot be written.
+        Raises `ConfigError` if another process writes there or the folder holds another screening,
+        and `DataError` if it holds something else or cannot be written. `overwrite` removes an
+        earlier one.
         """
         with lock_folder(folder):
             store = cls(folder, header)
@@ -250,25 +230,10 @@ class ScreenStore:
         hashes: NDArray[np.uint64] | None = None,
         top: pa.Table | None = None,
     ) -> None:
-        """Write the next block.
+        """Write the next block, hashes of its new materials, and the best rows if they changed.
 
-        Parameters
-        ----------
-        screened : Screened
-            Its rows and counts.
-        end : tuple of (int, int)
-            Place in the inputs behind it.
-        seconds : float
-            Time spent on it.
-        hashes : ndarray of uint64, optional
-            Hashes of its new materials.
-        top : pyarrow.Table, optional
-            The best rows so far, if they changed.
-
-        Raises
-        ------
-        DataError
-            If the folder cannot be written, for instance because the disk is full.
+        `end` is the place in the inputs behind it, `seconds` the time spent on it. Raises
+        `DataError` if the folder cannot be written, for instance because the disk is full.
         """
         data = b"" if hashes is None else hashes.astype("<u8").tobytes()
         table = b""

@@ -31,8 +31,6 @@ from xtalshift.screening.settings import ScreenSettings, TopSettings
 from xtalshift.screening.store import Header, ScreenStore, ScreenSummary
 from xtalshift.screening.top import TOP_COLUMNS, TopTable, top_frame
 
-__all__ = ["screen"]
-
 
 def screen(
     model: str | Path,

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from xtalshift.screening.settings import TopSettings
 
-__all__ = ["TOP_COLUMNS", "TopTable", "best_rows", "pick", "top_frame"]
-
 _KEY = "xtalshift:key"
 
 TOP_COLUMNS = ("rank", "input_row", "probability", _KEY)
@@ -21,19 +19,7 @@ TOP_COLUMNS = ("rank", "input_row", "probability", _KEY)
 
 
 def best_rows(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[np.int64]:
-    """Return the numbers of the best rows, best first; of equal rows the earlier one first.
-
-    Parameters
-    ----------
-    columns : mapping of ndarray, each of shape (n,)
-        The columns of predictions.
-    top : TopSettings
-        Ranking.
-
-    Returns
-    -------
-    ndarray of int64, shape (at most k,)
-    """
+    """Return the numbers of the best rows, best first; of equal rows the earlier one first."""
     keys = sort_keys(columns, top)
     rows = np.flatnonzero(~np.isnan(keys))
     return rows[np.argsort(-keys[rows], kind="stable")[: top.k]]
@@ -90,13 +76,7 @@ class TopTable:
         self.table = table
 
     def add(self, best: pa.Table) -> bool:
-        """Add the rows of `pick`; a row that is in the table already is not added again.
-
-        Returns
-        -------
-        bool
-            Whether the table changed.
-        """
+        """Add the rows of `pick` that are not in the table yet; return whether it changed."""
         if not best.num_rows and self.table is not None:
             return False
         joined = best if self.table is None else pa.concat_tables([self.table, best])

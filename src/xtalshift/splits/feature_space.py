@@ -15,17 +15,6 @@ from sklearn.preprocessing import StandardScaler
 from xtalshift.errors import SplitError
 from xtalshift.splits.splitter import IntArray, Rows
 
-__all__ = [
-    "AGGLOMERATIVE_LIMIT",
-    "Clustering",
-    "Embedding",
-    "check_features",
-    "cluster_points",
-    "embed",
-    "isolation",
-    "locate_formulas",
-]
-
 Embedding = Literal["pca", "umap"]
 Clustering = Literal["kmeans", "agglomerative"]
 

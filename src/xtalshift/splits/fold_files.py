@@ -18,8 +18,6 @@ from xtalshift.splits.given_folds import PART_NAMES
 from xtalshift.splits.split_spec import SplitRecord
 from xtalshift.splits.splitter import Fold
 
-__all__ = ["METADATA_KEY", "OUTER", "check_formulas", "read_folds", "read_record"]
-
 METADATA_KEY = "xtalshift_split"
 """Key of the Parquet metadata that holds the `SplitRecord`."""
 

@@ -24,8 +24,6 @@ from xtalshift.splits.splitter import (
     check_whole,
 )
 
-__all__ = ["PART_NAMES", "ColumnSplit", "PredefinedSplit"]
-
 PART_NAMES: dict[str, str] = {
     "train": "train",
     "training": "train",

@@ -33,8 +33,6 @@ from xtalshift.splits.splitter import (
     group_numbers,
 )
 
-__all__ = ["FamilySplit", "GroupedSplit", "LOCOSplit", "LeaveOutSplit", "label_rows"]
-
 
 @SPLITTERS.register("family")
 @dataclass(eq=False, repr=False)

@@ -13,8 +13,6 @@ from xtalshift.seeding import Seed
 from xtalshift.splits.random_folds import RandomSplit
 from xtalshift.splits.splitter import Fold, Rows, Splitter
 
-__all__ = ["NestedFold", "add_validation", "nested_folds"]
-
 
 class NestedFold(NamedTuple):
     """An outer fold and the folds inside its training rows (row numbers of the whole table)."""

@@ -20,8 +20,6 @@ from xtalshift.splits.splitter import (
     check_share,
 )
 
-__all__ = ["DealtSplitter", "KFoldSplit", "RandomSplit", "StratifiedSplit", "fill_evenly"]
-
 
 @SPLITTERS.register("random")
 @dataclass(eq=False, repr=False)

@@ -22,8 +22,6 @@ from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.random_folds import DealtSplitter, fill_evenly
 from xtalshift.splits.splitter import SPLITTERS, BoolArray, Fold, IntArray, Region, Rows
 
-__all__ = ["RedundancySplit", "drop_near", "near_pairs", "thin"]
-
 _TOLERANCE = 1e-9  # two distances that are equal on paper differ by rounding
 MAX_PAIRS = 20_000_000
 """Most pairs of near formulas that are held, 0.3 GB."""

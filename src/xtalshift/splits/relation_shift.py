@@ -28,8 +28,6 @@ from xtalshift.splits.splitter import (
     read_flags,
 )
 
-__all__ = ["FoundRelationSplit", "GroupTest", "RelationSplit"]
-
 
 class GroupTest(NamedTuple):
     """The residual test of one group against the others that follow the common relation."""

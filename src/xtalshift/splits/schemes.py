@@ -26,8 +26,6 @@ from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
 from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
 
-__all__ = ["FeaturizeFormulas", "Scheme", "build_scheme", "list_schemes", "read_formulas"]
-
 
 class _Features(Protocol):
     """As `xtalshift.featurize.Features`."""
@@ -245,10 +243,7 @@ def _read_file(
 def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
     """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
-    Raises
-    ------
-    DataError
-        If the file cannot be read or holds no readable formula.
+    Raises `DataError` if the file cannot be read or holds no readable formula.
     """
     if name in list_datasets() and not Path(name).is_file():
         texts = load_dataset(name).formulas.tolist()

@@ -22,8 +22,6 @@ from xtalshift.splits.splitter import (
     take_top,
 )
 
-__all__ = ["CovariateSplit", "FarthestPointSplit", "SparseXSplit", "SparseYSplit"]
-
 Size = Literal["single", "cluster"]
 
 

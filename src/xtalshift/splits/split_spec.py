@@ -13,8 +13,6 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.jsonio import Plain
 from xtalshift.splits import SPLITTERS
 
-__all__ = ["SplitRecord", "SplitSpec"]
-
 
 class SplitSpec(Settings):
     """All settings of ``xtalshift split``."""

@@ -19,25 +19,6 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
 
-__all__ = [
-    "SPLITTERS",
-    "BoolArray",
-    "Fold",
-    "FromFile",
-    "HoldOut",
-    "IntArray",
-    "PerRow",
-    "Region",
-    "Rows",
-    "Splitter",
-    "as_formulas",
-    "check_share",
-    "check_whole",
-    "group_numbers",
-    "read_flags",
-    "take_top",
-]
-
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
 PerRow: TypeAlias = Mapping[str, Literal["flag", "number", "label"]]
@@ -462,10 +443,7 @@ def check_whole(fold: Fold, table: Rows, what: str) -> None:
 def group_numbers(groups: NDArray[Any]) -> tuple[IntArray, int]:
     """Return the number of each row's group, shape (n,), and how many groups there are.
 
-    Raises
-    ------
-    SplitError
-        If the groups cannot be sorted, such as texts beside None.
+    Raises `SplitError` if the groups cannot be sorted, such as texts beside None.
     """
     try:
         _, numbers = np.unique(groups, return_inverse=True)

@@ -13,8 +13,6 @@ from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.splits.splitter import Fold, IntArray, group_numbers
 
-__all__ = ["add_targets"]
-
 
 def add_targets(
     fold: Fold, groups: NDArray[Any], budgets: Sequence[int], random_state: Seed = None

@@ -28,8 +28,6 @@ from xtalshift.splits.splitter import (
     take_top,
 )
 
-__all__ = ["PropensitySplit"]
-
 _N_PARTS = 5
 
 

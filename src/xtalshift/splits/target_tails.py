@@ -25,8 +25,6 @@ from xtalshift.splits.splitter import (
     take_top,
 )
 
-__all__ = ["MatExSplit", "PriorSplit", "Tail"]
-
 Tail = Literal["high", "low", "both"]
 
 

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import SplitError
 from xtalshift.splits.splitter import SPLITTERS, PerRow, Region, Rows, Splitter, check_share
 
-__all__ = ["TimeSplit"]
-
 
 @SPLITTERS.register("time")
 @dataclass(eq=False, repr=False)

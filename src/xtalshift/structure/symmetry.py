@@ -15,8 +15,6 @@ import numpy.typing as npt
 from xtalshift.errors import ConfigError
 from xtalshift.progress import NO_PROGRESS, Progress
 
-__all__ = ["SYMMETRY_LABELS", "find_structure_column", "structure_labels"]
-
 StructureFormat: TypeAlias = Literal["cif", "poscar", "json"]
 
 SYMMETRY_LABELS: dict[str, str] = {
@@ -35,11 +33,14 @@ def find_structure_column(columns: Iterable[object]) -> str | None:
     return next((folded[name] for name in _COLUMN_NAMES if name in folded), None)
 
 
+SYMPREC = 0.1
+"""Tolerance for symmetry in Angstrom, that of the Materials Project for relaxed structures; smaller
+values find lower symmetries."""
+
+
 def structure_labels(
     texts: Iterable[object],
     *,
-    fmt: StructureFormat | None = None,
-    symprec: float = 0.1,
     progress: Progress = NO_PROGRESS,
 ) -> tuple[dict[str, npt.NDArray[np.object_]], npt.NDArray[np.object_]]:
     """Find the symmetry of each structure with spglib.
@@ -50,13 +51,7 @@ def structure_labels(
     Parameters
     ----------
     texts : iterable of object, length n
-        Contents of structure files; only the first structure of each is used.
-    fmt : {"cif", "poscar", "json"}, optional
-        Format of all texts ("json": a structure saved by pymatgen). By default it is guessed for
-        each text.
-    symprec : float, default 0.1
-        Tolerance for symmetry in Angstrom. The Materials Project uses 0.1 for relaxed structures;
-        smaller values find lower symmetries.
+        Contents of CIF or POSCAR files, or JSON of pymatgen; the first structure of each counts.
     progress : Progress
         Advances by one per row.
 
@@ -72,7 +67,7 @@ def structure_labels(
     ConfigError
         If pymatgen or spglib is not installed.
     """
-    analyse = _load_analysis(symprec)
+    analyse = _load_analysis()
     items = list(texts)
     labels = {name: np.full(len(items), "", dtype=object) for name in SYMMETRY_LABELS}
     reasons = np.full(len(items), "", dtype=object)
@@ -83,7 +78,7 @@ def structure_labels(
                 reasons[row] = "no structure: the cell is empty or holds no text"
             else:
                 if text not in known:
-                    known[text] = analyse(text, fmt or _guess_format(text))
+                    known[text] = analyse(text, _guess_format(text))
                 found = known[text]
                 if isinstance(found, str):
                     reasons[row] = found
@@ -119,7 +114,7 @@ def _guess_format(text: str) -> StructureFormat:
     )
 
 
-def _load_analysis(symprec: float) -> Callable[[str, StructureFormat], tuple[str, ...] | str]:
+def _load_analysis() -> Callable[[str, StructureFormat], tuple[str, ...] | str]:
     """Return the function from a text and its format to its labels, or to why it has none."""
     try:
         from pymatgen.core.structure import Structure
@@ -136,14 +131,14 @@ def _load_analysis(symprec: float) -> Callable[[str, StructureFormat], tuple[str
         except Exception as error:  # noqa: BLE001  # parsers raise whatever a broken file causes
             return f"no readable {fmt.upper()} structure: {_first_line(error)}"
         try:
-            analyzer = SpacegroupAnalyzer(structure, symprec=symprec)
+            analyzer = SpacegroupAnalyzer(structure, symprec=SYMPREC)
             return (
                 str(analyzer.get_crystal_system()),
                 str(analyzer.get_space_group_number()),
                 str(analyzer.get_point_group_symbol()),
             )
         except Exception as error:  # noqa: BLE001  # spglib gives up on overlapping atoms
-            return f"no symmetry found (symprec {symprec:g}): {_first_line(error)}"
+            return f"no symmetry found (symprec {SYMPREC:g}): {_first_line(error)}"
 
     return analyse
 

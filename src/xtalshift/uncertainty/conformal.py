@@ -21,16 +21,6 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
 
-__all__ = [
-    "LEVEL",
-    "ONE_SIGMA",
-    "Calibration",
-    "ScoreKind",
-    "ScoreOrigin",
-    "conformal_quantile",
-    "conformity_scores",
-]
-
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
 ScoreOrigin = Literal["held-out", "out-of-fold", "target"]

@@ -8,8 +8,6 @@ from pydantic import Field
 
 from xtalshift.config import Settings
 
-__all__ = ["IntervalConfig"]
-
 
 class IntervalConfig(Settings):
     """Which rows `train` calibrates prediction intervals on."""

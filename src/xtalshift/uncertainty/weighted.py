@@ -21,8 +21,6 @@ from xtalshift.importance.density_ratio import (
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.uncertainty.conformal import Calibration
 
-__all__ = ["MIN_EFFECTIVE", "MIN_TARGET", "RatioMethod", "ShiftWeights", "shift_weights"]
-
 RatioMethod = Literal["classifier", "ulsif"]
 
 MIN_TARGET = 50

@@ -82,14 +82,11 @@ def test_batches_by_hand(rule, aim, expected):
     assert choose_candidates(rule, ALL, 4, aim).rows.tolist() == expected
 
 
-def test_a_bound_counts_from_the_lowest_candidate_that_may_be_chosen():
+def test_a_bound_counts_from_the_lowest_candidate():
     found = choose_candidates("ucb", ALL, 2, Aim(kappa=0.0), diversity=0.0)
     assert found.rows.tolist() == [1, 2]
     assert found.score.tolist() == [3.0, 2.0]
     assert found.utility.tolist() == [7.0, 6.0]
-    exclude = np.array([False, False, False, True])
-    kept = choose_candidates("ucb", ALL, 2, Aim(kappa=0.0), diversity=0.0, exclude=exclude)
-    assert kept.utility.tolist() == [2.0, 1.0]
 
 
 def test_without_points_the_largest_scores_are_taken():
@@ -131,8 +128,6 @@ def test_bad_arguments_are_named():
         score_candidates("uncertanty", ALL)
     with pytest.raises(DataError, match=r"mean has shape \(3,\); expected one per candidate, 4"):
         score_candidates("random", dataclasses.replace(ALL, mean=MEAN[:3]))
-    with pytest.raises(DataError, match=r"exclude has shape \(2,\)"):
-        choose_candidates("ucb", ALL, 2, exclude=np.array([True, False]))
 
 
 @pytest.mark.parametrize(
@@ -197,9 +192,6 @@ def test_scores_that_count_come_first_and_the_optimistic_follow():
     assert found.decisive.tolist() == [True, True, False, False]
     costs = choose_candidates("expected-improvement", given_, 3, Aim(best=0.0), costs=[1, 1, 1, 99])
     assert costs.rows.tolist() == [0, 3, 1]
-    exclude = np.array([False, True, False, False])
-    rest = choose_candidates("expected-improvement", given_, 4, Aim(best=0.0), exclude=exclude)
-    assert rest.rows.tolist() == [0, 3, 2]
 
 
 def test_the_best_measured_value_depends_on_the_aim():

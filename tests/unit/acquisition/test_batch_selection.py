@@ -23,20 +23,18 @@ def tasks(draw):
     scores = draw(st.lists(few, min_size=n, max_size=n))
     places = draw(st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=n, max_size=n))
     costs = draw(st.lists(st.sampled_from([0.1, 0.3, 1.0]), min_size=n, max_size=n))
-    exclude = draw(st.lists(st.booleans(), min_size=n, max_size=n).filter(lambda e: not all(e)))
-    return np.array(scores), np.array(places, dtype=float), np.array(costs), np.array(exclude)
+    return np.array(scores), np.array(places, dtype=float), np.array(costs)
 
 
-def slow_batch(scores, points, n, *, diversity, radius, costs, budget, exclude):
+def slow_batch(scores, points, n, *, diversity, radius, costs, budget):
     """Choose as `select_batch` says it does, one candidate and one distance at a time."""
-    finite = [s for s, out in zip(scores, exclude, strict=True) if not out and s < math.inf]
-    top = 2 * max(finite, default=0) or 1.0
+    top = 2 * max((s for s in scores if s < math.inf), default=0) or 1.0
     chosen = []
     while len(chosen) < n:
         best = None
         for i in range(len(scores)):
             total = sum(costs[j] for j in chosen) + costs[i]
-            if exclude[i] or i in chosen or total > budget + 1e-7:
+            if i in chosen or total > budget + 1e-7:
                 continue
             worth = min(scores[i], top) / costs[i]
             near = min((math.dist(points[i], points[j]) for j in chosen), default=math.inf)
@@ -53,34 +51,33 @@ def slow_batch(scores, points, n, *, diversity, radius, costs, budget, exclude):
 
 @given(tasks(), st.integers(1, 14), st.sampled_from([0.0, 1.0, 2.0]), st.floats(0.2, 4))
 def test_greedy_choice_equals_the_slow_one(task, n, diversity, budget):
-    scores, points, costs, exclude = task
+    scores, points, costs = task
     settings = {"diversity": diversity, "radius": 1.7, "costs": costs, "budget": budget}
-    found = select_batch(scores, points, n, exclude=exclude, **settings)
-    expected = slow_batch(scores, points, n, exclude=exclude, **settings)
+    found = select_batch(scores, points, n, **settings)
+    expected = slow_batch(scores, points, n, **settings)
     assert found.rows.tolist() == expected
 
 
 @given(tasks(), st.integers(1, 14))
 def test_as_many_as_there_are_each_once_the_same_each_time(task, n):
-    scores, points, costs, exclude = task
-    found = select_batch(scores, points, n, exclude=exclude, costs=costs)
-    assert len(set(found.rows.tolist())) == len(found.rows) == min(n, int((~exclude).sum()))
-    assert not exclude[found.rows].any()
+    scores, points, costs = task
+    found = select_batch(scores, points, n, costs=costs)
+    assert len(set(found.rows.tolist())) == len(found.rows) == min(n, len(scores))
     assert found.score.tolist() == scores[found.rows].tolist()
-    again = select_batch(scores, points, n, exclude=exclude, costs=costs)
+    again = select_batch(scores, points, n, costs=costs)
     assert [a.tolist() for a in again] == [a.tolist() for a in found]
     # more of them begin with the same ones
-    more = select_batch(scores, points, n + 1, exclude=exclude, costs=costs)
+    more = select_batch(scores, points, n + 1, costs=costs)
     assert more.rows[:n].tolist() == found.rows.tolist()
 
 
 @given(tasks(), st.floats(0.05, 5))
 def test_the_budget_is_kept_and_nothing_affordable_is_left(task, budget):
-    scores, points, costs, exclude = task
-    rows = select_batch(scores, points, 99, exclude=exclude, costs=costs, budget=budget).rows
+    scores, points, costs = task
+    rows = select_batch(scores, points, 99, costs=costs, budget=budget).rows
     spent = math.fsum(costs[rows])
     assert spent <= budget * (1 + 1e-8)
-    left = ~exclude
+    left = np.ones(len(scores), dtype=bool)
     left[rows] = False
     assert not (costs[left] <= budget - spent - 1e-7).any()
 
@@ -166,22 +163,6 @@ def test_the_fallback_decides_where_no_score_does():
     assert double.decisive.tolist() == [True, False, True]
 
 
-def test_excluded_rows_may_hold_anything():
-    points = LINE.copy()
-    points[0] = np.nan
-    found = select_batch(
-        [np.nan, 1, 2, 3],
-        points,
-        9,
-        costs=[-1, 1, 1, 1],
-        known=[[3.0]],
-        exclude=np.array([True, False, False, False]),
-    )
-    # the row at the known place comes last; typical distances are those of the others
-    assert found.rows.tolist() == [2, 1, 3]
-    assert found.distance.tolist() == pytest.approx([2.0, 0.9, 0.0])
-
-
 def test_float32_points_give_the_same_batch_and_are_not_copied_as_a_whole():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(20_000, 8)).astype(np.float32)
@@ -197,14 +178,14 @@ def test_distances_of_doubles_are_zero_far_from_the_origin():
     points = np.random.default_rng(0).normal(size=(40, 5)) + 1e6
     found = select_batch(np.ones(40), points, 1, known=points[::-1])
     assert found.distance.tolist() == [0.0]
-    assert not batch_selection._nearest(points, points[::-1], np.arange(40)).any()
+    assert not batch_selection._nearest(points, points[::-1]).any()
     found = select_batch([1.0], [[0.0, 0.0]], 1, known=[[3.0, 4.0], [6.0, 8.0]])
     assert found.distance.tolist() == [5.0]
 
 
 def test_typical_distance_is_the_median_of_pairs_that_differ():
     def typical(points, rng=0):
-        return batch_selection._typical_distance(points, np.arange(len(points)), rng)
+        return batch_selection._typical_distance(points, rng)
 
     # pairs: 0.1 1 3 0.9 2.9 2
     assert typical(LINE) == pytest.approx(1.5)
@@ -223,13 +204,15 @@ def test_typical_distance_is_the_median_of_pairs_that_differ():
         ({"scores": [[1, 2]]}, r"scores have shape \(1, 2\)"),
         ({"fallback": [1, 2]}, r"fallback has shape \(2,\); expected \(4,\)"),
         ({"points": LINE[:3]}, r"points has shape \(3, 1\); expected \(4, d\)"),
-        ({"points": [[0, 0], [0, math.nan], [1, 1], [2, 2]]}, r"points\[1, 1\] is nan.*exclude"),
+        (
+            {"points": [[0, 0], [0, math.nan], [1, 1], [2, 2]]},
+            r"points\[1, 1\] is nan; expected a finite",
+        ),
         ({"known": [[0.0, 1.0]]}, r"points has shape \(4, 1\) and known \(1, 2\)"),
         ({"known": [[math.inf]]}, r"known\[0, 0\] is inf"),
         ({"costs": [1, 1, 0, 1]}, r"costs\[2\] is 0\.0; expected a finite cost above 0"),
         ({"costs": [1, 1]}, r"costs has shape \(2,\); expected \(4,\)"),
-        ({"exclude": [0, 1, 0, 0]}, r"exclude has shape \(4,\) and dtype int64.*bool"),
-        ({"exclude": np.ones(4, dtype=bool)}, "all 4 candidates are excluded"),
+        ({"scores": []}, r"scores have shape \(0,\); expected \(n,\) with n above 0"),
     ],
 )
 def test_bad_rows_are_named(change, message):

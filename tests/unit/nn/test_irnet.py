@@ -98,7 +98,8 @@ def test_members_have_their_own_dropout():
 def test_bfloat16_products_give_nearly_the_same_numbers(members):
     generators = [[seeded(m) for m in range(members)] if members else seeded() for _ in range(2)]
     exact = IRNet(145, (256, 64, 64), 0.0, generators[0])
-    fast = IRNet(145, (256, 64, 64), 0.0, generators[1], bf16=True)
+    fast = IRNet(145, (256, 64, 64), 0.0, generators[1])
+    fast.bf16 = True
     x = torch.randn(50, 145, generator=seeded(1))
     found, expected = fast(x), exact(x)
     assert found.dtype == torch.float32

@@ -15,8 +15,6 @@ from xtalshift.nn.rows import Rows, draw_batches, iterate_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import LossLog, cosine_rate, descend, update_ema
 
-__all__ = ["AlignedConfig", "AlignedTraining", "Alignment", "coral_loss", "mmd_loss"]
-
 Alignment = Literal["coral", "mmd"]
 
 STRENGTHS: dict[str, float] = {"coral": 10.0, "mmd": 1.0}

@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ["GroupWeights", "draw_balanced", "environment_risks", "vrex_loss"]
-
 
 def environment_risks(
     losses: Tensor, environments: Tensor, count: int, weights: Tensor | None = None

@@ -11,8 +11,6 @@ from xtalshift.nn.rows import Rows, draw_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import LossLog, Training, cosine_rate, descend, make_adamw, update_ema
 
-__all__ = ["JointTraining"]
-
 
 class JointTraining(Training):
     """Minimise a mixture of the mean losses over source and target rows.

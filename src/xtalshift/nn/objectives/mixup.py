@@ -12,8 +12,6 @@ from torch import Tensor
 
 from xtalshift.nn.rows import Rows
 
-__all__ = ["draw_beta", "draw_partners", "mix_rows"]
-
 FAR = 80.0
 """Probabilities below ``exp(-80)`` are made this: subnormal numbers are slow, and never drawn."""
 

@@ -23,16 +23,6 @@ from xtalshift.nn.objectives.mixup import draw_beta, draw_partners, mix_rows
 from xtalshift.nn.rows import Rows, mean_loss, row_losses
 from xtalshift.nn.settings import ERMConfig
 
-__all__ = [
-    "GROUPED",
-    "STRENGTHS",
-    "Objective",
-    "RobustConfig",
-    "RobustTraining",
-    "cvar_weights",
-    "distribution",
-]
-
 Objective = Literal["cvar", "group-dro", "v-rex", "c-mixup"]
 
 STRENGTHS: dict[str, float] = {

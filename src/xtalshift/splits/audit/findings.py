@@ -13,8 +13,6 @@ from pydantic import Field
 from xtalshift.config import Settings
 from xtalshift.jsonio import Plain, finite
 
-__all__ = ["AuditSettings", "Finding", "FoldAudit", "SplitAudit", "find", "label"]
-
 _N_EXAMPLES = 5
 
 
@@ -65,88 +63,66 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldAudit:
-    """The measures of one fold; one that could not be taken is None and explained in `missing`.
-
-    Attributes
-    ----------
-    name, note : str
-        As in `Fold`.
-    n_train, n_val, n_target, n_test, n_unused : int
-        Rows of each part, and of none.
-    train_share : float
-        Training rows over the rows of the table.
-    shared_formulas : int
-        Reduced formulas of test rows that are in another part too.
-    shared_examples : tuple of str
-        The first of them in alphabetical order.
-    val_shared_formulas : int
-        Formulas in both train and val.
-    formulas_in_two_parts : int
-        Formulas in more than one of all parts.
-    rows_on_both_sides : int
-        Rows in two parts.
-    distance_ratio, median_test, median_train : float, optional
-        See `distance_ratio`.
-    auc, auc_low, auc_high, ess, ess_share : float, optional
-        See `two_sample`; from the first row of each formula.
-    wasserstein, ks : float, optional
-        See `target_shift`.
-    dummy_mae : float, optional
-        Mean absolute error of the mean of the training targets, in the unit of the target.
-    dummy_over_random : float, optional
-        The same over its mean on random folds of the table.
-    unseen_elements : tuple of str, optional
-        Elements of test rows that no training row contains, most frequent first.
-    n_unseen : int, optional
-        Test rows with such an element.
-    relation_shift, relation_p, n_supported, share_supported : optional
-        See `compare_relation`; within a `SplitAudit` the p values are corrected for the number of
-        folds tested (Holm).
-    missing : dict of str
-        Measure -> why it is None; of measures taken together only the first is named.
-    labels : tuple of str
-        ``degenerate``, ``leak``, ``covariate``, ``prior``, ``relation``, ``interpolation``.
-    reasons : tuple of str
-        One sentence per finding, ``"label: measure and threshold"``.
-    crossed : tuple of str
-        The crossed thresholds, by their name in `AuditSettings`.
-    """
+    """The measures of one fold; one that could not be taken is None and explained in `missing`."""
 
     name: str
+    """As in `Fold`."""
     n_train: int
     n_val: int
     n_target: int
     n_test: int
     n_unused: int
+    """`n_train`, `n_val`, `n_target`, `n_test`, `n_unused`: rows of each part, and of none."""
     train_share: float
+    """Training rows over the rows of the table."""
     shared_formulas: int = 0
+    """Reduced formulas of test rows that are in another part too."""
     shared_examples: tuple[str, ...] = ()
+    """The first of them in alphabetical order."""
     val_shared_formulas: int = 0
+    """Formulas in both train and val."""
     formulas_in_two_parts: int = 0
+    """Formulas in more than one of all parts."""
     rows_on_both_sides: int = 0
+    """Rows in two parts."""
     distance_ratio: float | None = None
     median_test: float | None = None
     median_train: float | None = None
+    """`distance_ratio`, `median_test`, `median_train`: see `distance_ratio`."""
     auc: float | None = None
     auc_low: float | None = None
     auc_high: float | None = None
     ess: float | None = None
     ess_share: float | None = None
+    """`auc`, `auc_low`, `auc_high`, `ess`, `ess_share`: see `two_sample`; from the first row of
+    each formula."""
     wasserstein: float | None = None
     ks: float | None = None
+    """`wasserstein`, `ks`: see `target_shift`."""
     dummy_mae: float | None = None
+    """Mean absolute error of the mean of the training targets, in the unit of the target."""
     dummy_over_random: float | None = None
+    """The same over its mean on random folds of the table."""
     unseen_elements: tuple[str, ...] | None = None
+    """Elements of test rows that no training row contains, most frequent first."""
     n_unseen: int | None = None
+    """Test rows with such an element."""
     relation_shift: float | None = None
     relation_p: float | None = None
     n_supported: int | None = None
     share_supported: float | None = None
+    """`relation_shift`, `relation_p`, `n_supported`, `share_supported`: see `compare_relation`;
+    within a `SplitAudit` the p values are corrected for the number of folds tested (Holm)."""
     missing: dict[str, str] = field(default_factory=dict)
+    """Measure -> why it is None; of measures taken together only the first is named."""
     labels: tuple[str, ...] = ()
+    """``degenerate``, ``leak``, ``covariate``, ``prior``, ``relation``, ``interpolation``."""
     reasons: tuple[str, ...] = ()
+    """One sentence per finding, ``"label: measure and threshold"``."""
     crossed: tuple[str, ...] = ()
+    """The crossed thresholds, by their name in `AuditSettings`."""
     note: str = ""
+    """As in `Fold`."""
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,6 @@ from xtalshift.splits.audit.shift_measures import (
 from xtalshift.splits.feature_space import check_features
 from xtalshift.splits.splitter import Fold, IntArray, Rows
 
-__all__ = [
-    "AuditSettings",
-    "AuditTable",
-    "FoldAudit",
-    "SplitAudit",
-    "audit_fold",
-    "audit_split",
-    "compare_relation",
-]
-
 FloatArray = NDArray[np.float64]
 
 _MIN_CLASS = 10
@@ -64,20 +54,7 @@ class AuditTable:
 
     @classmethod
     def of(cls, rows: Rows, *, seed: int = 0) -> Self:
-        """Prepare a table.
-
-        Parameters
-        ----------
-        rows : Rows
-            Features (NaN is allowed), targets if there are any, and reduced formulas.
-        seed : int
-            Seed of the random folds for `random_mae`.
-
-        Raises
-        ------
-        SplitError
-            If there is no feature or one is infinite.
-        """
+        """Prepare a table; raise `SplitError` if there is no feature or one is infinite."""
         n_formulas = len(rows.names)
         compositions, reasons = rows.parsed_names
         bad = np.flatnonzero(reasons != "")
@@ -162,10 +139,7 @@ def audit_fold(
 ) -> FoldAudit:
     """Measure how far the test rows of one fold are from its training rows.
 
-    Raises
-    ------
-    SplitError
-        If the fold names a row that the table does not have.
+    Raises `SplitError` if the fold names a row that the table does not have.
     """
     settings = settings or AuditSettings()
     rows = np.concatenate(list(fold.parts.values())).astype(np.int64)

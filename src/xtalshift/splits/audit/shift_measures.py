@@ -15,19 +15,6 @@ from xtalshift.importance.density_ratio import effective_sample_size, standardis
 from xtalshift.seeding import derive_seed
 from xtalshift.splits.splitter import IntArray
 
-__all__ = [
-    "DistanceShift",
-    "ResidualTest",
-    "TwoSample",
-    "delong",
-    "distance_ratio",
-    "nearest",
-    "residual_test",
-    "sample",
-    "target_shift",
-    "two_sample",
-]
-
 FloatArray = NDArray[np.float64]
 
 _N_TREES = 200
@@ -35,6 +22,8 @@ _LEAF = 5
 """Both sides have the same total weight; a leaf has at least that of this many points of the
 smaller side."""
 _N_REGRESSION_TREES = 100
+_MIN_SUPPORTED = 20
+"""Fewest supported test rows, and fewest training rows near them, for a residual test."""
 
 
 class DistanceShift(NamedTuple):
@@ -156,18 +145,8 @@ def two_sample(
     probabilities p of a test point. Training points with the weights p / (1 - p) would follow the
     test distribution; their effective number is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
 
-    Parameters
-    ----------
-    train, test : ndarray of float, shapes (n, d) and (m, d)
-        Features, finite or NaN, one row per formula; at least about 10 points of each side.
-    n_max : int
-        Most points of either side that are used.
-    seed : int
-        Seed of the draw and of the trees.
-
-    Returns
-    -------
-    TwoSample
+    Points of shapes (n, d) and (m, d), one per formula, may hold NaN; at least about 10 of each
+    side are needed, and at most `n_max` of each are drawn.
     """
     sides = [
         points[sample(len(points), n_max, derive_seed(seed, name))]
@@ -280,7 +259,6 @@ def residual_test(
     *,
     n_max: int = 5000,
     seed: int,
-    min_supported: int = 20,
 ) -> ResidualTest:
     """Test whether P(y|x) differs where test and training rows have similar features.
 
@@ -303,18 +281,16 @@ def residual_test(
         Most rows of either side that are used.
     seed : int
         Seed of the draw and of the trees.
-    min_supported : int
-        Fewest supported test rows, and fewest training rows near them, for a test.
 
     Returns
     -------
     ResidualTest
     """
-    if min(len(y_train), len(y_test)) < min_supported:
+    if min(len(y_train), len(y_test)) < _MIN_SUPPORTED:
         return ResidualTest(
             False,
             f"{len(y_train)} training and {len(y_test)} test formulas with a target; at least "
-            f"{min_supported} of each are needed",
+            f"{_MIN_SUPPORTED} of each are needed",
             0,
             0.0,
         )
@@ -326,11 +302,11 @@ def residual_test(
     supported = distances <= np.quantile(own, 0.95)
     near = np.unique(neighbours[supported])  # one residual counts once
     found = (int(supported.sum()), float(supported.mean()))
-    if min(found[0], len(near)) < min_supported:
+    if min(found[0], len(near)) < _MIN_SUPPORTED:
         return ResidualTest(
             False,
             f"{found[0]} of {len(queries)} test formulas have training formulas nearby, and "
-            f"{len(near)} training formulas are nearest to these; at least {min_supported} of "
+            f"{len(near)} training formulas are nearest to these; at least {_MIN_SUPPORTED} of "
             "each are needed",
             *found,
         )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
-from xtalshift.splits.audit.fold_audit import AuditSettings, AuditTable, audit_fold, audit_split
+from xtalshift.splits.audit.findings import AuditSettings
+from xtalshift.splits.audit.fold_audit import AuditTable, audit_fold, audit_split
 from xtalshift.splits.splitter import Fold, Rows
 
 CHEAP = AuditSettings(classifier=False, relation=False)

@@ -7,7 +7,8 @@ import pytest
 from xtalshift.chem import parse_formulas
 from xtalshift.splits import MatExSplit
 from xtalshift.splits import fold_files as foldfile
-from xtalshift.splits.audit.fold_audit import AuditSettings, AuditTable, audit_fold, audit_split
+from xtalshift.splits.audit.findings import AuditSettings
+from xtalshift.splits.audit.fold_audit import AuditTable, audit_fold, audit_split
 from xtalshift.splits.splitter import Fold, Rows
 
 pytestmark = pytest.mark.shared_data

@@ -11,7 +11,7 @@ from torch import Tensor
 from xtalshift.chem.charge_neutrality import neutral_rows
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, SYMBOLS, load_elements
 from xtalshift.errors import FormulaError
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures
 from xtalshift.featurize.magpie import UNKNOWN_CHARGE
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.padded_compositions import Slots
@@ -48,7 +48,7 @@ class TorchFeatures:
 
     Parameters
     ----------
-    featurizer : CompositionFeaturizer
+    featurizer : CompositionFeatures
         Says which blocks, and what becomes of unknown properties.
     scaler : FeatureScaler, optional
         A fitted one; without it the features are not standardised.
@@ -65,9 +65,9 @@ class TorchFeatures:
     """
 
     def __init__(
-        self, featurizer: CompositionFeaturizer, scaler: FeatureScaler | None = None
+        self, featurizer: CompositionFeatures, scaler: FeatureScaler | None = None
     ) -> None:
-        names = featurizer.get_feature_names_out()
+        names = np.array(featurizer.names)
         kept = np.arange(len(names)) if scaler is None else np.flatnonzero(scaler.kept_)
         self.featurizer = featurizer
         self.scaler = scaler

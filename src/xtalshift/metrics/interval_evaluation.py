@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are loaded at first use
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from xtalshift.errors import DataError
 from xtalshift.metrics.checks import as_vector, check_level
@@ -123,5 +123,5 @@ def normal_interval(
     if (spread < 0).any():
         row = int(np.argmax(spread < 0))
         raise DataError(f"std[{row}] is {spread[row]}; expected a standard deviation of at least 0")
-    half = -float(ndtri((1.0 - level) / 2.0)) * spread
+    half = -float(scipy.special.ndtri((1.0 - level) / 2.0)) * spread
     return mean - half, mean + half

@@ -77,7 +77,7 @@ def adapt(
     start = model.regressor
     if not isinstance(start, NetworkRegressor):
         raise ConfigError(
-            f"only networks can be adapted, this model is a {type(start).__name__}; "
+            f"only networks can be adapted, this model is a {start.regressor_name}; "
             "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
         )
     regressor = TargetedCALRegressor(

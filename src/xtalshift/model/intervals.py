@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import (
     FLOOR,
     ONE_SIGMA,
@@ -22,6 +20,9 @@ from xtalshift.uncertainty.conformal import (
     ScoreOrigin,
     conformity_scores,
 )
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.base import Regressor
 
 __all__ = [
     "MIN_CALIBRATION",
@@ -42,7 +43,7 @@ MIN_CALIBRATION = 10
 
 
 def calibrate_regressor(
-    regressor: Regressor,
+    regressor: Predictor,
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -54,7 +55,7 @@ def calibrate_regressor(
 
     Parameters
     ----------
-    regressor : Regressor
+    regressor : Predictor
         Fitted.
     X : array_like of float, shape (n, d)
         Features.
@@ -130,6 +131,10 @@ def cross_calibrate(
     ConfigError
         If `n_folds` is below 2.
     """
+    from sklearn.base import clone  # here, because predictions need neither
+
+    from xtalshift.splits import KFoldSplit
+
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     _check_number(len(targets))
     names = None if groups is None else np.asarray(groups)
@@ -177,7 +182,7 @@ def join_scores(
     return Calibration(scores, kind, origin, floor, X.astype(np.float32), families)
 
 
-def score_rows(regressor: Regressor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
+def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
     """Return what a fitted regressor says of rows, shape (n, d), for scores of a kind."""
     if kind is None:
         if regressor.predict_quantiles(X[:1]) is not None:
@@ -250,11 +255,11 @@ class Scored:
         Its predictions.
     """
 
-    def __init__(self, regressor: Regressor, X: FloatArray, kind: ScoreKind) -> None:
+    def __init__(self, regressor: Predictor, X: FloatArray, kind: ScoreKind) -> None:
         self.kind = kind
         self.spread: FloatArray | None = None
         self.quantiles: tuple[FloatArray, FloatArray] | None = None
-        name = type(regressor).__name__
+        name = regressor.regressor_name
         if kind == "normalised":
             self.center, self.spread = regressor.predict_with_std(X)
             if self.spread is None:

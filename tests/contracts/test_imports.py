@@ -27,6 +27,7 @@ HEAVY = {
 }
 PARSER = {"typer", "pydantic"}
 TABLES = PARSER | {"numpy", "pandas", "pyarrow"}
+PREDICTION = PARSER | {"numpy", "scipy"}  # of SciPy its parts are loaded at first use
 SCIENCE = TABLES | {"scipy", "sklearn", "rich"}  # scikit-learn loads rich
 COMMANDS = {  # a command and the heavy packages that it may load
     "--version": PARSER,
@@ -38,10 +39,12 @@ COMMANDS = {  # a command and the heavy packages that it may load
     "featurize TABLE -o OUT.csv": TABLES,
     "split TABLE --scheme random -o OUT.parquet": SCIENCE,
     "split TABLE --scheme sparse-x -o OUT.csv": SCIENCE,
-    "predict RIDGE GaN LiFePO4 Fe2O3": SCIENCE,
-    "predict RIDGE TABLE -o OUT.csv": SCIENCE,
+    "predict CONSTANT GaN LiFePO4 Fe2O3": PREDICTION,
+    "predict RIDGE GaN LiFePO4 Fe2O3": PREDICTION,
+    "predict RIDGE GaN -o OUT.csv": TABLES | PREDICTION,
+    "predict RIDGE TABLE -o OUT.csv": TABLES | PREDICTION,
     "predict TREES GaN LiFePO4 Fe2O3": SCIENCE | {"lightgbm"},
-    "screen RIDGE TABLE -o OUT": SCIENCE,
+    "screen RIDGE TABLE -o OUT": TABLES | PREDICTION,
     "screen TREES TABLE -o OUT": SCIENCE | {"lightgbm"},
 }
 RUN = "import sys; from xtalshift.cli.main import main; main(sys.argv[1:])"
@@ -70,7 +73,7 @@ def table(tmp_path_factory):
 def models(table, tmp_path_factory):
     """Return one model of each kind that needs no torch."""
     folders = {}
-    for name, method in (("RIDGE", "ridge"), ("TREES", "lightgbm")):
+    for name, method in (("CONSTANT", "dummy"), ("RIDGE", "ridge"), ("TREES", "lightgbm")):
         folders[name] = str(tmp_path_factory.mktemp("models") / method)
         with pytest.raises(SystemExit) as stop:
             main(["train", str(table), "--target", "gap", "--method", method, "-o", folders[name],

@@ -116,6 +116,16 @@ def test_the_prompt_prints_a_table_that_a_pipe_can_read(model, xtalshift):
     assert table["status"].tolist() == ["ok", "error", "ok"]
 
 
+def test_the_prompt_prints_what_a_file_of_the_same_formulas_gets(model, tmp_path, xtalshift):
+    asked = ["GaN", "Na,Cl", 'Fe"2', "LiFePO4", "CsI"]
+    options = ("--explain", "--level", 0.999)  # so high that the bounds are infinite
+    outcome = xtalshift("predict", model, *asked, *options)
+    out = tmp_path / "out.csv"
+    assert xtalshift("predict", model, *asked, *options, "-o", out).code == 0
+    assert outcome.out == out.read_text()
+    assert ",-inf,inf," in outcome.out
+
+
 def test_the_prompt_on_a_terminal_is_for_the_eye(model, xtalshift, monkeypatch):
     monkeypatch.setattr("xtalshift.cli.predict._on_terminal", lambda: True)
     outcome = xtalshift("predict", model, "GaN", "Xx")
@@ -154,6 +164,7 @@ def test_what_the_prompt_refuses(model, table, tmp_path, xtalshift):
         ((table, "-o", tmp_path / "o.xlsx"), ".csv or .parquet"),
         ((table, "-o", table), "is the input"),
         (("GaN", "--with", "temperature=3"), "no such feature column"),
+        (("GaN", "--formula-col", "name"), "--formula-col is for a file"),
         ((table, "--with", "temperature=3", "-o", tmp_path / "o.csv"), "--with"),
     ]
     before = table.read_bytes()

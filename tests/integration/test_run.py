@@ -204,9 +204,9 @@ def failing(monkeypatch):
 def test_a_failed_method_is_a_record_and_is_tried_again(
     table, tmp_path, xtalshift, failing, monkeypatch
 ):
-    from xtalshift.estimators import REGRESSORS
+    from xtalshift.estimators import PREDICTORS
 
-    monkeypatch.setitem(REGRESSORS._items, "Failing", Failing)
+    monkeypatch.setitem(PREDICTORS._items, "Failing", Failing)
     command = ("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r", "--threads=1")
     outcome = xtalshift(*command, "--methods", "failing,ridge")
     assert outcome.code == 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.data import Dataset
-from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.predictors import Predictor
 from xtalshift.model import FittedModel
 from xtalshift.model.intervals import (
     MIN_CALIBRATION,
@@ -210,7 +210,7 @@ def _fill(
 
 
 def _finite_rows(
-    regressor: Regressor, X: FloatArray, rows: Rows, kind: ScoreKind
+    regressor: Predictor, X: FloatArray, rows: Rows, kind: ScoreKind
 ) -> tuple[Rows, Scored | None]:
     """Return the rows with finite predictions, and these."""
     if not rows.size:

@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.cluster import MiniBatchKMeans
 
 from xtalshift.cal.settings import Environments
 from xtalshift.chem.compositions import Compositions
@@ -63,6 +62,8 @@ def assign_environments(
         count = min(n_clusters, len(np.unique(x, axis=0)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # threads on Windows
+            from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
+
             found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed).fit(x)
         labels = np.asarray(found.labels_)
     elif kind == "families":

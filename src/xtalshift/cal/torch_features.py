@@ -11,7 +11,7 @@ from torch import Tensor
 from xtalshift.chem.charge_neutrality import neutral_rows
 from xtalshift.chem.elements import MAGPIE_PROPERTIES, SYMBOLS, load_elements
 from xtalshift.errors import ConfigError, FormulaError
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures
 from xtalshift.featurize.blocks import split_blocks
 from xtalshift.featurize.magpie import UNKNOWN_CHARGE
 from xtalshift.featurize.scale import FeatureScaler
@@ -48,7 +48,7 @@ class TorchFeatures:
 
     Parameters
     ----------
-    featurizer : CompositionFeaturizer
+    featurizer : CompositionFeatures
         Says which blocks, and what becomes of unknown properties.
     scaler : FeatureScaler, optional
         A fitted one; without it the features are not standardised.
@@ -65,7 +65,7 @@ class TorchFeatures:
     """
 
     def __init__(
-        self, featurizer: CompositionFeaturizer, scaler: FeatureScaler | None = None
+        self, featurizer: CompositionFeatures, scaler: FeatureScaler | None = None
     ) -> None:
         self.blocks = split_blocks(featurizer.blocks)
         for block in self.blocks:
@@ -74,7 +74,7 @@ class TorchFeatures:
                     f"features {featurizer.blocks!r}: the block {block!r} has no gradient, so "
                     f"compositions cannot be moved; use {' or '.join(_BLOCKS)}, or attack features"
                 )
-        names = featurizer.get_feature_names_out()
+        names = np.array(featurizer.names)
         kept = np.arange(len(names)) if scaler is None else np.flatnonzero(scaler.kept_)
         self.featurizer = featurizer
         self.scaler = scaler

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +17,6 @@ from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from xtalshift.jobs.predict import PredictionCounts
     from xtalshift.model import FittedModel
     from xtalshift.model.table_predictor import TablePredictor
@@ -107,31 +107,38 @@ def _predict_formulas(
     *,
     strict: bool,
 ) -> None:
-    import pandas as pd
+    from xtalshift.data.materials import Materials
 
     if predictor.intervals == "weighted":
         raise DataError(
             f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
             "50 rows of the new region. Use plain intervals"
         )
+    if predictor.formula_col is not None:
+        raise DataError("--formula-col is for a file; at the prompt there are formulas only")
     card = predictor.model.card
     conditions = _read_conditions(given, card.feature_cols)
-    table = pd.DataFrame({"formula": formulas})
-    inputs = table.assign(**dict(zip(card.feature_cols, conditions, strict=True)))
-    frame = predictor.predict(inputs, "the command line").drop(columns=list(card.feature_cols))
-    bad = frame[frame["status"] != "ok"]
-    if strict and len(bad):
-        raise FormulaError(f"{bad['formula'].iloc[0]}: {bad['reason'].iloc[0]}")
+    materials = Materials.parse(
+        formulas,
+        hydrates=predictor.model.featurizer.hydrates,
+        extra=[conditions] * len(formulas),
+        extra_names=card.feature_cols,
+    )
+    found = predictor.predict_materials(materials)
+    rows = found.rows()
+    bad = [row for row in rows if row["status"] != "ok"]
+    if strict and bad:
+        raise FormulaError(f"{bad[0]['formula']}: {bad[0]['reason']}")
     if out is not None:
         refuse_loss(out, "prediction")
-        write_frame(frame, out, predictor.units())
+        write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
     elif _on_terminal():
-        _print_table(frame, predictor)
+        _print_table(rows, predictor)
     else:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(_as_csv(rows), nl=False)
     if len(bad) == len(formulas):
-        raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad['reason'].iloc[0]}")
+        raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad[0]['reason']}")
 
 
 def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
@@ -162,13 +169,23 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _print_table(frame: pd.DataFrame, predictor: TablePredictor) -> None:
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    """Return the text that pandas, which takes half a second to load, would write."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if cell != cell else cell for name, cell in row.items()})  # noqa: PLR0124 - NaN
+    return text.getvalue()
+
+
+def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
     card, level, domain = predictor.model.card, predictor.level, predictor.model.domain
     limit = float("nan") if domain is None else domain.threshold_.threshold
     unit = f" ({card.unit})" if card.unit else ""
-    width = max(len("formula"), *frame["formula"].str.len())
+    width = max(len(text) for text in ("formula", *(row["formula"] for row in rows)))
     typer.echo(f"{'formula':<{width}}  {card.target_name}{unit}")
-    for row in frame.to_dict("records"):
+    for row in rows:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
             continue

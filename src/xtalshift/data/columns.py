@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -13,40 +11,10 @@ from xtalshift.data.files import find_formula_column, no_column
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError
-from xtalshift.registry import near_miss
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _TARGET_NAMES = ("target", "y")
-
-
-def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], source: str) -> None:
-    """Raise `DataError` if a table lacks a feature column of a model.
-
-    Parameters
-    ----------
-    wanted : iterable of str
-        Feature columns of the model.
-    columns : iterable of str
-        The columns of the table.
-    source : str
-        What the message calls the table.
-    """
-    names = [str(name) for name in columns]
-    for name in wanted:
-        if name not in names:
-            raise DataError(
-                f"the model needs a column {name!r}, which {source} has not"
-                f"{near_miss(name, names)}. There is: {', '.join(names)}"
-            )
-
-
-def check_new_columns(added: Iterable[str], columns: Iterable[object], source: str) -> None:
-    """Raise `DataError` if a table has a column of a name that is to be added to it."""
-    names = set(columns)
-    for name in added:
-        if name in names:
-            raise DataError(f"{source} has a column {name!r} already; rename it")
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[str]:

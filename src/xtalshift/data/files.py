@@ -135,6 +135,35 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
     )
 
 
+def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], source: str) -> None:
+    """Raise `DataError` if a table lacks a feature column of a model.
+
+    Parameters
+    ----------
+    wanted : iterable of str
+        Feature columns of the model.
+    columns : iterable of str
+        The columns of the table.
+    source : str
+        What the message calls the table.
+    """
+    names = [str(name) for name in columns]
+    for name in wanted:
+        if name not in names:
+            raise DataError(
+                f"the model needs a column {name!r}, which {source} has not"
+                f"{near_miss(name, names)}. There is: {', '.join(names)}"
+            )
+
+
+def check_new_columns(added: Iterable[str], columns: Iterable[object], source: str) -> None:
+    """Raise `DataError` if a table has a column of a name that is to be added to it."""
+    names = set(columns)
+    for name in added:
+        if name in names:
+            raise DataError(f"{source} has a column {name!r} already; rename it")
+
+
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     """Return the message for a column that does not exist; `there` replaces the list of `names`."""
     listed = there or f"Columns: {', '.join(names) or 'none'}"

@@ -8,12 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.domain.ood_score import Novelty
 from xtalshift.domain.reasons import decode_texts, encode_texts
-from xtalshift.splits.feature_space import cluster_points, embed
 
 FloatArray = NDArray[np.float64]
 
@@ -95,6 +93,8 @@ def choose_threshold(
     DomainThreshold
         0.9 without groups and rates, for fewer than 100 materials.
     """
+    from sklearn.metrics import roc_auc_score  # here and below where a threshold is learned
+
     generator = np.random.default_rng(random_state)
     numbers = np.arange(len(X)) if groups is None else np.unique(groups, return_inverse=True)[1]
     # whole formulas in random order, as many as fit
@@ -153,6 +153,8 @@ def _groups(
     X: FloatArray, contains: NDArray[np.bool_], random_state: int
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Yield names and masks, (n,), of clusters and elements that leave enough materials."""
+    from xtalshift.splits.feature_space import cluster_points, embed
+
     points = embed(X, 10)
     n_clusters = min(_N_CLUSTERS, len(np.unique(points, axis=0)))
     if n_clusters > 1:

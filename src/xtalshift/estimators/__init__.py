@@ -9,7 +9,6 @@ from xtalshift.lazy import lazy_names
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
     from xtalshift.estimators.attention import AttentionRegressor as AttentionRegressor
-    from xtalshift.estimators.base import REGRESSORS as REGRESSORS
     from xtalshift.estimators.base import Regressor as Regressor
     from xtalshift.estimators.baselines import ConstantRegressor as ConstantRegressor
     from xtalshift.estimators.baselines import LightGBMRegressor as LightGBMRegressor
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from xtalshift.estimators.irnet import IRNetRegressor as IRNetRegressor
     from xtalshift.estimators.irnet import MCDropoutRegressor as MCDropoutRegressor
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
+    from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
+    from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.wrapped import (
         ImportanceWeightedRegressor as ImportanceWeightedRegressor,
     )
@@ -58,10 +59,12 @@ HOMES = {
 }
 """Module of each class: trees and linear models must not load what networks need."""
 
-__all__ = ["REGRESSORS", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
+__all__ = ["PREDICTORS", "Predictor", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 __getattr__ = lazy_names(
     __name__,
-    HOMES | dict.fromkeys(("REGRESSORS", "Regressor"), "xtalshift.estimators.base"),
+    HOMES
+    | {"Regressor": "xtalshift.estimators.base"}
+    | dict.fromkeys(("PREDICTORS", "Predictor"), "xtalshift.estimators.predictors"),
 )

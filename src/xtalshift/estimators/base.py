@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,18 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from xtalshift.errors import ModelFormatError
-from xtalshift.estimators import HOMES
+from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.registry import Registry
-from xtalshift.seeding import Seed, as_generator
-from xtalshift.splits import RandomSplit
+from xtalshift.seeding import as_generator
 
-Arrays = dict[str, NDArray[Any]]
-Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-PREDICT_ROWS = 65_536
 MIN_ROWS_TO_SPLIT = 10
 
 
@@ -96,7 +88,7 @@ class FitData:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Regressor(RegressorMixin, BaseEstimator, ABC):
+class Regressor(RegressorMixin, BaseEstimator, Predictor):
     """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
     A subclass implements `_fit` and `_predict`; `_get_state` and `_set_state` too if its models can
@@ -109,9 +101,6 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
     random_state : int, Generator or None
         Seed.
     """
-
-    validation_fraction: float = 0.1
-    random_state: Seed = None
 
     uses: ClassVar[frozenset[str]] = frozenset()
     """Optional arguments of `fit` that this class uses."""
@@ -227,6 +216,8 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         """Return the training and the validation rows."""
         if len(rows.y) < MIN_ROWS_TO_SPLIT:
             return rows, rows
+        from xtalshift.splits import RandomSplit  # not needed where rows to select by are given
+
         split = RandomSplit(self.validation_fraction, rng)
         mask = split.held_out(rows.X, rows.y, groups)
         return rows.take(~mask), rows.take(mask)
@@ -243,94 +234,17 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
         features, targets = validate_data(self, X, y, **options)
         return Labelled(np.asarray(features), np.asarray(targets, dtype=np.float64), groups=labels)
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN means missing.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        """
-        checked = self._check_features(X)
-        return in_pieces(self._predict, checked)
-
     def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return features as checked by scikit-learn, which also knows their names."""
         check_is_fitted(self)
         return np.asarray(
             validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         )
 
-    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the usual prediction under ``""``, and those of other kept parameters by name.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-
-        Returns
-        -------
-        dict of ndarray of float64, shape (n,)
-        """
-        return {"": self.predict(X)}
-
-    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:  # noqa: ARG002
-        """Return the standard deviation that the method states for its predictions.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,), or None
-            None for methods that state none.
-        """
-        return None
-
-    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
-        """Return what `predict` and `predict_std` do; in one pass where that is possible."""
-        return self.predict(X), self.predict_std(X)
-
-    def predict_quantiles(self, X: ArrayLike) -> Pair | None:  # noqa: ARG002
-        """Return the lower and the upper quantile that the method predicts, shapes (n,), or None.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-        """
-        return None
-
     @property
     def needs_origin(self) -> bool:
         """Whether `fit` with these settings needs `origin`, the compositions."""
         return False
-
-    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row lie so far outside training that they are clipped.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-            0 for methods that do not standardise.
-        """
-        return np.zeros(len(np.asarray(X)), dtype=np.int64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -340,28 +254,6 @@ class Regressor(RegressorMixin, BaseEstimator, ABC):
     @abstractmethod
     def _fit(self, data: FitData) -> None:
         """Learn; set attributes that end in ``_``. Randomness comes from ``data.rng`` only."""
-
-    @abstractmethod
-    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return predictions of checked rows, shape (n,)."""
-
-    def _get_state(self) -> Arrays:
-        """Return everything learned as named arrays."""
-        raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
-
-    def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
-        """Restore what `_get_state` returned."""
-        raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
-
-
-def in_pieces(
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    X: NDArray[np.float64],
-    rows: int = PREDICT_ROWS,
-) -> NDArray[np.float64]:
-    """Return ``predict(X)``, shape (..., n), computed in pieces of so many rows."""
-    starts = range(0, len(X), rows)
-    return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
 
 
 def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -391,14 +283,3 @@ def _check_lengths(rows: Labelled) -> None:
     for name, length in lengths.items():
         if length not in {None, len(rows.y)}:
             raise ValueError(f"{name} has {length} rows, X has {len(rows.y)}")
-
-
-REGRESSORS: Registry[type[Regressor]] = Registry(
-    "regressor",
-    {
-        **HOMES,
-        "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
-        "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
-    },
-)
-"""Classes by name, so that a saved model finds its own; each is imported when it is looked up."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import Ridge
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import Arrays, FitData, Pair, Regressor
+from xtalshift.estimators.base import FitData, Regressor
+from xtalshift.estimators.predictors import (
+    ConstantPredictor,
+    LightGBMPredictor,
+    QuantileLightGBMPredictor,
+    RidgePredictor,
+    Statistic,
+)
 from xtalshift.featurize.scale import FeatureScaler
-
-Statistic = Literal["mean", "median", "max", "min"]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class ConstantRegressor(Regressor):
+class ConstantRegressor(ConstantPredictor, Regressor):
     """Predicts one number for every row; the mean is the dummy of all tables.
 
     Parameters
@@ -29,8 +32,6 @@ class ConstantRegressor(Regressor):
     validation_fraction, random_state
         As in `IRNetRegressor`; validation rows are not used.
     """
-
-    statistic: Statistic = field(default="mean", kw_only=False)
 
     def _fit(self, data: FitData) -> None:
         y, weights = data.train.y, data.train.weights
@@ -49,19 +50,9 @@ class ConstantRegressor(Regressor):
         else:
             self.value_ = float(getattr(np, self.statistic)(y))
 
-    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.full(len(X), self.value_)
-
-    def _get_state(self) -> Arrays:
-        return {"value": np.array([self.value_]), "n_features": np.array([self.n_features_in_])}
-
-    def _set_state(self, state: Arrays) -> None:
-        self.value_ = float(state["value"][0])
-        self.n_features_in_ = int(state["n_features"][0])
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RidgeRegressor(Regressor):
+class RidgeRegressor(RidgePredictor, Regressor):
     """Linear least squares with an L2 penalty that the validation rows choose.
 
     Parameters
@@ -73,13 +64,6 @@ class RidgeRegressor(Regressor):
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
-
-    alphas: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-    clip: float = 10.0
-
-    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row were clipped, shape (n,)."""
-        return self.scaler_.n_clipped(X)
 
     def _fit(self, data: FitData) -> None:
         train, validation = data.train, data.validation
@@ -94,25 +78,9 @@ class RidgeRegressor(Regressor):
                 best_error, self.alpha_ = error, float(alpha)
                 self.coef_, self.intercept_ = np.asarray(model.coef_), float(model.intercept_)
 
-    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.scaler_.transform(X) @ self.coef_ + self.intercept_)
-
-    def _get_state(self) -> Arrays:
-        return {
-            **self.scaler_.get_state(),
-            "coef": self.coef_,
-            "intercept_alpha": np.array([self.intercept_, self.alpha_]),
-        }
-
-    def _set_state(self, state: Arrays) -> None:
-        self.scaler_ = FeatureScaler(self.clip).set_state(state)
-        self.n_features_in_ = self.scaler_.n_features_in_
-        self.coef_ = state["coef"]
-        self.intercept_, self.alpha_ = (float(value) for value in state["intercept_alpha"])
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class LightGBMRegressor(Regressor):
+class LightGBMRegressor(LightGBMPredictor, Regressor):
     """Gradient-boosted trees, stopped on the validation rows; the same bits in every run.
 
     Parameters
@@ -130,12 +98,6 @@ class LightGBMRegressor(Regressor):
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
-
-    n_estimators: int = 2000
-    learning_rate: float = 0.05
-    num_leaves: int = 63
-    early_stopping: int = 50
-    threads: int = 1
 
     def _fit(self, data: FitData) -> None:
         seed = int(data.rng.integers(2**31 - 1))
@@ -177,26 +139,9 @@ class LightGBMRegressor(Regressor):
             )
         return str(booster.model_to_string(num_iteration=booster.best_iteration))
 
-    def _set_booster(self, text: str) -> None:
-        import lightgbm
-
-        # prediction is a text model too: what is saved is what predicts
-        self.model_text_ = text
-        self.booster_ = lightgbm.Booster(model_str=text)
-
-    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.booster_.predict(X, num_threads=self.threads), dtype=np.float64)
-
-    def _get_state(self) -> Arrays:
-        return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
-
-    def _set_state(self, state: Arrays) -> None:
-        self._set_booster(state["booster"].tobytes().decode())
-        self.n_features_in_ = self.booster_.num_feature()
-
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class QuantileLightGBMRegressor(LightGBMRegressor):
+class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
     """Three sets of trees: the median, which is the prediction, and a quantile on either side.
 
     Conformalised, the quantiles give intervals that hold (Romano, Patterson and Candes, NeurIPS
@@ -211,8 +156,6 @@ class QuantileLightGBMRegressor(LightGBMRegressor):
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
-
-    level: float = 0.9
 
     def _fit(self, data: FitData) -> None:
         if not 0 < self.level < 1:
@@ -231,31 +174,3 @@ class QuantileLightGBMRegressor(LightGBMRegressor):
                 for alpha in (rest, 1 - rest)
             ]
         )
-
-    def _set_sides(self, texts: list[str]) -> None:
-        import lightgbm
-
-        self.side_texts_ = texts
-        self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
-
-    def predict_quantiles(self, X: ArrayLike) -> Pair:
-        """Return the lower and the upper quantile, shapes (n,); where they cross: their mean."""
-        checked = self._check_features(X)
-        low, high = (
-            np.asarray(side.predict(checked, num_threads=self.threads), dtype=np.float64)
-            for side in self.sides_
-        )
-        crossed = low > high
-        middle = (low + high) / 2
-        return np.where(crossed, middle, low), np.where(crossed, middle, high)
-
-    def _get_state(self) -> Arrays:
-        sides: dict[str, NDArray[Any]] = {
-            f"side{number}": np.frombuffer(text.encode(), dtype=np.uint8)
-            for number, text in enumerate(self.side_texts_)
-        }
-        return {**super()._get_state(), **sides}
-
-    def _set_state(self, state: Arrays) -> None:
-        super()._set_state(state)
-        self._set_sides([state[f"side{number}"].tobytes().decode() for number in range(2)])

@@ -181,7 +181,7 @@ def check_composition_attack(
         )
     if regressor.n_members > 1:
         raise ConfigError("attack = 'composition' works for n_members = 1 only")
-    width = len(origin.featurizer.get_feature_names_out())
+    width = len(origin.featurizer.names)
     if width != regressor.n_features_in_:
         raise ConfigError(
             f"attack = 'composition' moves the {width} composition features, but X has "

@@ -21,7 +21,8 @@ from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
 from sklearn.neighbors import NearestNeighbors
 
 from xtalshift.errors import ConfigError, TrainingError
-from xtalshift.estimators.base import FitData, Labelled, Regressor, in_pieces, mean_and_scale
+from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
+from xtalshift.estimators.predictors import in_pieces
 from xtalshift.featurize.scale import FeatureScaler
 
 KernelName = Literal["rbf", "laplacian"]

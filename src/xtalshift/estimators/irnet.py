@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.cal.environments import assign_environments
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import FitData, in_pieces
+from xtalshift.estimators.base import FitData
 from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.estimators.predictors import in_pieces
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining
 from xtalshift.nn.irnet import IRNet, thin_network

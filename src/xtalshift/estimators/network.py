@@ -15,14 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import (
-    Arrays,
-    FitData,
-    Labelled,
-    Regressor,
-    in_pieces,
-    mean_and_scale,
-)
+from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
+from xtalshift.estimators.predictors import Arrays, in_pieces
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from xtalshift.featurize.composition import CompositionFeatures as CompositionFeatures
     from xtalshift.featurize.composition_source import CompositionSource as CompositionSource
     from xtalshift.featurize.features import Features as Features
     from xtalshift.featurize.transformers import CompositionFeaturizer as CompositionFeaturizer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 # name -> module; loaded at first use, because the features themselves need no scikit-learn
 _HOMES = {
+    "CompositionFeatures": "xtalshift.featurize.composition",
     "CompositionFeaturizer": "xtalshift.featurize.transformers",
     "CompositionSource": "xtalshift.featurize.composition_source",
     "Features": "xtalshift.featurize.features",

@@ -3,17 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
+from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
 
 CHUNK_ROWS = 8192
 """Rows at once; bounds the memory of temporaries (about 3 kB per row)."""
+
+
+@dataclass(eq=False, repr=False)
+class CompositionFeatures:
+    """Which features of compositions are meant, and how formulas are read.
+
+    This is what a saved model needs of `xtalshift.featurize.CompositionFeaturizer`, which explains
+    the settings: it loads without scikit-learn.
+    """
+
+    blocks: Blocks = "magpie"
+    impute_nan: bool = True
+    hydrates: Hydrates = "refuse"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order, length d."""
+        return self.featurize([]).names
+
+    def featurize(self, X: Any) -> Features:
+        """Compute the features of n formulas; a bad row gets a reason and raises nothing.
+
+        Parameters
+        ----------
+        X : Compositions or array-like of str, length n
+            The formulas; a table of one column is taken as that column.
+
+        Returns
+        -------
+        Features
+            One row per formula in the order of `X`.
+
+        Raises
+        ------
+        ConfigError
+            If a setting has an unknown value.
+        DataError
+            If `X` is one text or has more than one column.
+        """
+        return composition_features(
+            X if isinstance(X, Compositions) else _as_list(X),
+            self.blocks,
+            impute_nan=self.impute_nan,
+            hydrates=self.hydrates,
+        )
 
 
 def composition_features(
@@ -63,3 +110,16 @@ def composition_features(
             block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
         values[chunk][reasons[chunk] != ""] = np.nan
     return Features(values, names, reasons)
+
+
+def _as_list(X: Any) -> list[object]:
+    """Return one list of objects from a list, array, series or table of one column."""
+    if isinstance(X, list):
+        return X
+    if isinstance(X, str):
+        raise DataError(f"X is the single text {X!r}; give a list of formulas")
+    array = np.asarray(X, dtype=object)
+    if array.ndim > 2 or (array.ndim == 2 and array.shape[1] != 1):  # noqa: PLR2004
+        raise DataError(f"X has the shape {array.shape}; give one column of formulas")
+    items: list[object] = array.ravel().tolist()
+    return items

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from xtalshift.chem.compositions import Compositions
-from xtalshift.featurize.transformers import CompositionFeaturizer
+from xtalshift.featurize.composition import CompositionFeatures
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,12 +17,12 @@ class CompositionSource:
     ----------
     compositions : Compositions
         n rows.
-    featurizer : CompositionFeaturizer
+    featurizer : CompositionFeatures
         Its features are the first columns; others may follow.
     """
 
     compositions: Compositions
-    featurizer: CompositionFeaturizer
+    featurizer: CompositionFeatures
 
     def take(self, rows: Any) -> Self:
         """Return the rows that an index, slice or mask selects."""

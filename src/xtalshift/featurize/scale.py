@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from xtalshift.errors import DataError
 
 
-class FeatureScaler(TransformerMixin, BaseEstimator):
+class FeatureScaler:
     """Drop constant columns, fill missing values, standardise, clip.
 
     Out-of-distribution rows have features far outside the training range. `transform` moves a
@@ -37,15 +36,13 @@ class FeatureScaler(TransformerMixin, BaseEstimator):
     def __init__(self, clip: float = 10.0) -> None:
         self.clip = clip
 
-    def fit(self, X: ArrayLike, y: object = None) -> FeatureScaler:  # noqa: ARG002
+    def fit(self, X: ArrayLike) -> FeatureScaler:
         """Learn mean and standard deviation.
 
         Parameters
         ----------
         X : array_like of float, shape (n, d)
             Training features; NaN means missing.
-        y : object
-            Ignored.
 
         Raises
         ------

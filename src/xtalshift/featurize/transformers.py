@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from xtalshift.chem.compositions import Compositions
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.errors import DataError, FormulaError
-from xtalshift.featurize.blocks import Blocks
-from xtalshift.featurize.composition import composition_features
+from xtalshift.featurize.composition import CompositionFeatures
 from xtalshift.featurize.features import Features
 
 
@@ -88,8 +85,8 @@ class Featurizer(TransformerMixin, BaseEstimator, ABC):
         return tags
 
 
-class CompositionFeaturizer(Featurizer):
-    """Features of chemical formulas.
+class CompositionFeaturizer(CompositionFeatures, Featurizer):
+    """Features of chemical formulas, as a scikit-learn transformer.
 
     Parameters
     ----------
@@ -113,53 +110,3 @@ class CompositionFeaturizer(Featurizer):
     """
 
     bad_row_error = FormulaError
-
-    def __init__(
-        self,
-        blocks: Blocks = "magpie",
-        impute_nan: bool = True,  # noqa: FBT001, FBT002 - scikit-learn settings are plain
-        hydrates: Hydrates = "refuse",
-    ) -> None:
-        self.blocks = blocks
-        self.impute_nan = impute_nan
-        self.hydrates = hydrates
-
-    def featurize(self, X: Any) -> Features:
-        """Compute the features of n formulas; a bad row gets a reason and raises nothing.
-
-        Parameters
-        ----------
-        X : Compositions or array-like of str, length n
-            The formulas; a table of one column is taken as that column.
-
-        Returns
-        -------
-        Features
-            One row per formula in the order of `X`.
-
-        Raises
-        ------
-        ConfigError
-            If a setting has an unknown value.
-        DataError
-            If `X` is one text or has more than one column.
-        """
-        return composition_features(
-            X if isinstance(X, Compositions) else _as_list(X),
-            self.blocks,
-            impute_nan=self.impute_nan,
-            hydrates=self.hydrates,
-        )
-
-
-def _as_list(X: Any) -> list[object]:
-    """Return one list of objects from a list, array, series or table of one column."""
-    if isinstance(X, list):
-        return X
-    if isinstance(X, str):
-        raise DataError(f"X is the single text {X!r}; give a list of formulas")
-    array = np.asarray(X, dtype=object)
-    if array.ndim > 2 or (array.ndim == 2 and array.shape[1] != 1):  # noqa: PLR2004
-        raise DataError(f"X has the shape {array.shape}; give one column of formulas")
-    items: list[object] = array.ravel().tolist()
-    return items

@@ -1,13 +1,18 @@
 """A fitted model: what fits, adapts, calibrates and keeps it, and what it predicts."""
 
-from xtalshift.model.adaptation import adapt
-from xtalshift.model.calibration import calibrate
-from xtalshift.model.card import ModelCard
-from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, draw_rows, fit
-from xtalshift.model.formula_regressor import FormulaRegressor
-from xtalshift.model.persist import load_model, save_model
-from xtalshift.model.predictions import Predictions
+from typing import TYPE_CHECKING
+
+from xtalshift.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from xtalshift.model.adaptation import adapt
+    from xtalshift.model.calibration import calibrate
+    from xtalshift.model.card import ModelCard
+    from xtalshift.model.fitted import FittedModel
+    from xtalshift.model.fitting import FitRows, draw_rows, fit
+    from xtalshift.model.formula_regressor import FormulaRegressor
+    from xtalshift.model.persist import load_model, save_model
+    from xtalshift.model.predictions import Predictions
 
 __all__ = [
     "FitRows",
@@ -22,3 +27,21 @@ __all__ = [
     "load_model",
     "save_model",
 ]
+
+# name -> module; loaded at first use, because what predicts needs nothing of what fits
+_HOMES = {
+    "FitRows": "xtalshift.model.fitting",
+    "FittedModel": "xtalshift.model.fitted",
+    "FormulaRegressor": "xtalshift.model.formula_regressor",
+    "ModelCard": "xtalshift.model.card",
+    "Predictions": "xtalshift.model.predictions",
+    "adapt": "xtalshift.model.adaptation",
+    "calibrate": "xtalshift.model.calibration",
+    "draw_rows": "xtalshift.model.fitting",
+    "fit": "xtalshift.model.fitting",
+    "load_model": "xtalshift.model.persist",
+    "save_model": "xtalshift.model.persist",
+}
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

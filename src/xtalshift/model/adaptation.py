@@ -175,7 +175,7 @@ def require_network(model: FittedModel) -> NetworkRegressor:
     regressor = model.regressor
     if not isinstance(regressor, NetworkRegressor):
         raise ConfigError(
-            f"only networks can be adapted, this model is a {type(regressor).__name__}; "
+            f"only networks can be adapted, this model is a {regressor.regressor_name}; "
             "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
         )
     return regressor

@@ -16,8 +16,8 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, FormulaError, NotConformalizedError
-from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import CompositionFeaturizer, Features
+from xtalshift.estimators.predictors import Predictor
+from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import interval, score_rows, spread
 from xtalshift.model.predictions import Predictions
@@ -38,12 +38,12 @@ class FittedModel:
 
     Attributes
     ----------
-    featurizer : CompositionFeaturizer
-        From materials to features.
+    featurizer : CompositionFeatures
+        From materials to features; a `CompositionFeaturizer` in a model that was not loaded.
     scale : TargetTransform
         On which the regressor works.
-    regressor : Regressor
-        Fitted on features and transformed targets.
+    regressor : Predictor
+        From features to transformed targets: a fitted `Regressor`, or what a saved model has of it.
     card : ModelCard
         What the numbers mean.
     calibration : Calibration or None
@@ -61,9 +61,9 @@ class FittedModel:
     (1,)
     """
 
-    featurizer: CompositionFeaturizer
+    featurizer: CompositionFeatures
     scale: TargetTransform
-    regressor: Regressor
+    regressor: Predictor
     card: ModelCard
     calibration: Calibration | None = None
     domain: ApplicabilityDomain | None = None
@@ -71,7 +71,7 @@ class FittedModel:
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
-        return (*map(str, self.featurizer.get_feature_names_out()), *self.card.feature_cols)
+        return (*self.featurizer.names, *self.card.feature_cols)
 
     @property
     def one_width(self) -> bool:
@@ -81,10 +81,7 @@ class FittedModel:
 
     def with_hydrates(self, hydrates: Hydrates) -> Self:
         """Return the same model, which reads formulas such as ``CuSO4*5H2O`` in another way."""
-        made = self.featurizer
-        return replace(
-            self, featurizer=CompositionFeaturizer(made.blocks, made.impute_nan, hydrates)
-        )
+        return replace(self, featurizer=replace(self.featurizer, hydrates=hydrates))
 
     def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
         """Return formulas as materials, read as the model's own were.

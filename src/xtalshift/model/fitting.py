@@ -25,11 +25,12 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
-from xtalshift.featurize import CompositionFeaturizer, CompositionSource
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.card import ModelCard
+from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.intervals import MIN_CALIBRATION, calibrate_regressor, cross_calibrate
+from xtalshift.model.intervals import MIN_CALIBRATION, calibrate_regressor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -67,7 +68,7 @@ def fit(
     data: Dataset,
     method: str | Regressor = "erm",
     *,
-    features: str | CompositionFeaturizer = "magpie",
+    features: str | CompositionFeatures = "magpie",
     transform: str = "none",
     settings: MethodSettings | None = None,
     params: Mapping[str, Any] | None = None,
@@ -89,8 +90,9 @@ def fit(
         defaults: bad rows are dropped, rows of one material are averaged).
     method : str or Regressor
         Name of a method, see `xtalshift.methods.METHODS`, or an unfitted regressor on features.
-    features : str or CompositionFeaturizer
-        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`, or a featurizer.
+    features : str or CompositionFeatures
+        Names of blocks, see `xtalshift.featurize.CompositionFeaturizer`, or the featurizer of a
+        model.
     transform : str
         Change of scale of the target, see `xtalshift.data.TargetTransform`.
     settings : MethodSettings, optional
@@ -135,11 +137,9 @@ def fit(
         if rows is not None or X is not None:
             raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
         data = clean_table(data)
-    featurizer = (
-        features
-        if isinstance(features, CompositionFeaturizer)
-        else CompositionFeaturizer(features, hydrates=data.materials.hydrates)
-    )
+    if isinstance(features, str):
+        features = CompositionFeatures(features, hydrates=data.materials.hydrates)
+    featurizer = CompositionFeaturizer(features.blocks, features.impute_nan, features.hydrates)
     if X is None:
         X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
     intervals = intervals or IntervalConfig()
@@ -166,7 +166,7 @@ def fit(
         checkpoint=checkpoint,
         **_target_access(method, data, X, rows, scale),
     )
-    names = (*map(str, featurizer.get_feature_names_out()), *data.materials.extra_names)
+    names = (*featurizer.names, *data.materials.extra_names)
     if domain is True:
         domain = find_domain(data, X, rows, names, seed)
     return FittedModel(

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.estimators.base import Regressor
-from xtalshift.featurize import CompositionSource
-from xtalshift.parallel import map_here_first
-from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.splits import KFoldSplit
+from xtalshift.estimators.predictors import Predictor
 from xtalshift.uncertainty.conformal import (
     FLOOR,
     ONE_SIGMA,
@@ -34,7 +26,7 @@ MIN_CALIBRATION = 10
 
 
 def calibrate_regressor(
-    regressor: Regressor,
+    regressor: Predictor,
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -46,7 +38,7 @@ def calibrate_regressor(
 
     Parameters
     ----------
-    regressor : Regressor
+    regressor : Predictor
         Fitted.
     X : array_like of float, shape (n, d)
         Features.
@@ -68,105 +60,10 @@ def calibrate_regressor(
         If the regressor cannot have scores of this kind.
     """
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    _check_number(len(targets))
+    check_number(len(targets))
     everything = np.arange(len(targets))
     parts = [(everything, score_rows(regressor, features, kind))]
     return join_scores(parts, features, targets, origin=origin, families=families)
-
-
-def cross_calibrate(
-    regressor: Regressor,
-    X: ArrayLike,
-    y: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    n_folds: int = 5,
-    random_state: int | None = None,
-    compositions: CompositionSource | None = None,
-    families: NDArray[np.int64] | None = None,
-    workers: int = 1,
-    progress: Progress = NO_PROGRESS,
-) -> Calibration:
-    """Return conformity scores of all rows, each from a model of the other folds.
-
-    No row is lost for the calibration, at the price of `n_folds` further trainings: the way for
-    small data. The scores go around the prediction of the model of all rows, which is at least as
-    good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015; without the guarantee
-    of Barber et al., Ann. Stat. 49, 486, 2021, which needs the models of all folds to predict).
-
-    Parameters
-    ----------
-    regressor : Regressor
-        Cloned for each fold, fitted or not.
-    X : array_like of float, shape (n, d)
-        Features of all training and validation rows.
-    y : array_like of float, shape (n,)
-        Targets, on the scale of the regressor.
-    groups : array_like of str, shape (n,), optional
-        Reduced formulas: none stands in two folds.
-    n_folds : int, default 5
-        Folds, at least 2; as many as there are formulas where these are fewer.
-    random_state : int, optional
-        Draws the folds.
-    families
-        As in `calibrate_regressor`.
-    compositions : CompositionSource of n rows, optional
-        For regressors whose `fit` needs it.
-    workers : int, default 1
-        Most processes at once, see `xtalshift.parallel.map_here_first`.
-    progress : Progress
-        Told how far it is.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than 10 rows, or they are of one formula.
-    ConfigError
-        If `n_folds` is below 2.
-    """
-    features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    _check_number(len(targets))
-    names = None if groups is None else np.asarray(groups)
-    n_folds = fold_number(n_folds, len(targets) if names is None else len(np.unique(names)))
-    split = KFoldSplit(n_folds, random_state=random_state)
-    parts: list[tuple[NDArray[np.int64], Scored]] = []
-    outcomes = map_here_first(
-        _score_fold,
-        list(split.split(features, targets, names)),
-        workers=workers,
-        setup=partial(_Rows, clone(regressor), features, targets, names, compositions),
-        preload=(type(regressor).__module__,),
-    )
-    with progress.task("calibration", n_folds) as task, closing(outcomes):
-        for outcome in outcomes:
-            _, out = outcome.item
-            parts.append((out, outcome.value))
-            task.advance()
-    return join_scores(parts, features, targets, origin="out-of-fold", families=families)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What the folds of a cross-calibration share."""
-
-    regressor: Regressor
-    X: FloatArray
-    y: FloatArray
-    groups: NDArray[Any] | None
-    compositions: CompositionSource | None
-
-
-def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
-    """Return what a model of the training rows of a fold says of the others."""
-    train, out = fold
-    model = clone(rows.regressor)
-    model.fit(
-        rows.X[train],
-        rows.y[train],
-        groups=None if rows.groups is None else rows.groups[train],
-        origin=None if rows.compositions is None else rows.compositions.take(train),
-    )
-    return score_rows(model, rows.X[out])
 
 
 def join_scores(
@@ -196,7 +93,7 @@ def join_scores(
     return Calibration(scores, kind, origin, floor, X.astype(np.float32), families)
 
 
-def score_rows(regressor: Regressor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
+def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
     """Return what a fitted regressor says of rows, shape (n, d), for scores of a kind."""
     if kind is None:
         if regressor.predict_quantiles(X[:1]) is not None:
@@ -269,11 +166,11 @@ class Scored:
         Its predictions.
     """
 
-    def __init__(self, regressor: Regressor, X: FloatArray, kind: ScoreKind) -> None:
+    def __init__(self, regressor: Predictor, X: FloatArray, kind: ScoreKind) -> None:
         self.kind = kind
         self.spread: FloatArray | None = None
         self.quantiles: tuple[FloatArray, FloatArray] | None = None
-        name = type(regressor).__name__
+        name = regressor.regressor_name
         if kind == "normalised":
             self.center, self.spread = regressor.predict_with_std(X)
             if self.spread is None:
@@ -333,7 +230,8 @@ def fold_number(wanted: int, n_formulas: int) -> int:
     return min(wanted, n_formulas)
 
 
-def _check_number(n: int) -> None:
+def check_number(n: int) -> None:
+    """Raise `DataError` if there are too few rows for a calibration."""
     if n < MIN_CALIBRATION:
         raise DataError(
             f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed, and 9 bound "

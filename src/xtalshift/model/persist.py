@@ -14,15 +14,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, ModelFormatError
-from xtalshift.estimators.base import REGRESSORS, Regressor
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.featurize import CompositionFeatures
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json
 from xtalshift.model.card import ModelCard
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import target_scale
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -75,8 +75,8 @@ def save_model(model: FittedModel, folder: Path) -> Path:
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
         },
-        "feature_names": [str(name) for name in model.featurizer.get_feature_names_out()],
-        "regressor": {"class": type(regressor).__name__, "parameters": _plain(regressor)},
+        "feature_names": list(model.featurizer.names),
+        "regressor": {"class": regressor.regressor_name, "parameters": _plain(regressor)},
         "card": asdict(model.card),
         "calibration": None
         if calibration is None
@@ -164,9 +164,9 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     description, arrays = _read_files(folder)
     try:
         saved = description["regressor"]
-        regressor = REGRESSORS[saved["class"]](**saved["parameters"])
         if device is not None and "device" in saved["parameters"]:
-            regressor.set_params(device=device)
+            saved["parameters"]["device"] = device
+        regressor = PREDICTORS[saved["class"]](**saved["parameters"])
         state = load(arrays)
         regressor._set_state(state)  # noqa: SLF001
         card = description["card"]
@@ -174,8 +174,8 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         made, calibration = description["pipeline"], description["calibration"]
         transform = made.pop("transform")
         model = FittedModel(
-            CompositionFeaturizer(made.pop("features"), **made),
-            target_scale(regressor, transform),
+            CompositionFeatures(made.pop("features"), **made),
+            TargetTransform(transform),
             regressor,
             ModelCard(**card),
             None if calibration is None else Calibration.from_state(state, **calibration),
@@ -186,8 +186,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "
             f"{MODEL_FILE} was altered, or is of an incompatible version"
         ) from error
-    names = [str(name) for name in model.featurizer.get_feature_names_out()]
-    if names != description.get("feature_names"):
+    if list(model.featurizer.names) != description.get("feature_names"):
         raise ModelFormatError(
             f"{folder} was made with other features than this version computes; train it again"
         )
@@ -255,7 +254,7 @@ def _hash_description(description: Plain) -> str:
     return hash_text([json.dumps(description, sort_keys=True)])
 
 
-def _plain(regressor: Regressor) -> Plain:
+def _plain(regressor: Predictor) -> Plain:
     """Return the parameters as JSON values; what belongs to the machine is not."""
     parameters = regressor.get_params(deep=False)
     if not isinstance(parameters["random_state"], int | np.integer):

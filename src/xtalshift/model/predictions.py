@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 TextArray = NDArray[np.object_]
@@ -118,7 +120,15 @@ class Predictions:
             columns["explanation"] = self.explanation
         return columns
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the formula and all columns of each material as plain values."""
+        columns = {"formula": self.formula, **self.columns()}
+        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in cells]
+
     @property
     def frame(self) -> pd.DataFrame:
         """The formulas and all columns as a table, as ``xtalshift predict`` writes it."""
+        import pandas as pd  # a few predictions are printed without it
+
         return pd.DataFrame({"formula": self.formula, **self.columns()})

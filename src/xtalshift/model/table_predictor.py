@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.data import find_formula_column
-from xtalshift.data.columns import check_feature_columns, check_new_columns
+from xtalshift.data.files import (
+    check_feature_columns,
+    check_new_columns,
+    find_formula_column,
+)
 from xtalshift.data.materials import Materials
-from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
@@ -22,6 +23,8 @@ from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
 from xtalshift.uncertainty.conformal import LEVEL
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from xtalshift.uncertainty.weighted import ShiftWeights
 
 IntervalKind = Literal["plain", "family", "weighted"]
@@ -110,6 +113,8 @@ class TablePredictor:
         DataError
             If a column is missing.
         """
+        from xtalshift.data.numbers import parse_numbers  # pandas, which a table has loaded
+
         column = find_formula_column(frame.columns, self.formula_col)
         names = self.model.card.feature_cols
         check_feature_columns(names, frame.columns, source)

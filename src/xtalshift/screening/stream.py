@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
-from xtalshift.data.columns import check_feature_columns, check_new_columns
+from xtalshift.data.files import check_feature_columns, check_new_columns
 from xtalshift.errors import (
     ConfigError,
     DataError,

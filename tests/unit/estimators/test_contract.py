@@ -21,8 +21,7 @@ from sklearn.utils.estimator_checks import (
 
 from estimator_toys import MECHANISMS, NETWORKS, REGRESSORS, data, held_out, shorten, target_rows
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.base import REGRESSORS as CLASSES
-from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.predictors import PREDICTORS, Predictor
 from xtalshift.estimators.wrapped import WrappedRegressor
 
 REASON = "validation rows are drawn at random, so a weight is not a number of repeated rows"
@@ -144,29 +143,38 @@ def test_a_row_of_weight_0_does_not_count_and_weights_do(regressor):
 def test_what_is_saved_comes_back_with_the_same_bits(regressor):
     X, y = data(40)
     fitted = shorten(regressor, 2).fit(X, y, **target_rows(regressor))
-    empty = clone(fitted)
-    if type(fitted)._get_state is Regressor._get_state:
+    if type(fitted)._get_state is Predictor._get_state:
         with pytest.raises(ModelFormatError, match="cannot be saved"):
             fitted._get_state()
         with pytest.raises(ModelFormatError, match="cannot be read"):
-            empty._set_state({})
+            fitted._set_state({})
         return
+    # the fitted class, or the part of it that predicts
+    loaded = PREDICTORS[type(fitted).__name__](**fitted.get_params(deep=False))
+    assert isinstance(fitted, type(loaded))
+    assert loaded.regressor_name == type(fitted).__name__
+    assert loaded.get_params(deep=False) == fitted.get_params(deep=False)
     state = fitted._get_state()
     assert all(isinstance(value, np.ndarray) for value in state.values())
-    empty._set_state({name: value.copy() for name, value in state.items()})
-    np.testing.assert_array_equal(empty.predict(X), fitted.predict(X))
-    assert type(empty) is CLASSES[type(fitted).__name__]
-    spread = fitted.predict_std(X)
+    loaded._set_state({name: value.copy() for name, value in state.items()})
+    np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+    np.testing.assert_array_equal(loaded.n_clipped(X), fitted.n_clipped(X))
+    for wrong in (X[:, 1:], X[0], np.where(X > 2, np.inf, X)):
+        with pytest.raises(ValueError, match=r"shape|features|infinity|1D"):
+            loaded.predict(wrong)
+    spread, quantiles = fitted.predict_std(X), fitted.predict_quantiles(X)
     if spread is not None:
-        np.testing.assert_array_equal(empty.predict_std(X), spread)
+        np.testing.assert_array_equal(loaded.predict_std(X), spread)
+    if quantiles is not None:
+        np.testing.assert_array_equal(loaded.predict_quantiles(X), quantiles)
 
 
 def test_every_class_is_found_by_name():
-    for name in CLASSES:
-        found = CLASSES[name]
-        assert found.__name__ == name
-        assert issubclass(found, Regressor)
+    for name in PREDICTORS:
+        found = PREDICTORS[name]
+        assert found.__name__ in {name, name.replace("Regressor", "Predictor")}
+        assert issubclass(found, Predictor)
     own = {"OwnWeights": "ImportanceWeightedRegressor", "OwnTarget": "TargetOnlyRegressor"}
     shown = {type(one).__name__ for one in REGRESSORS.values()}
-    without = set(CLASSES) - {own.get(name, name) for name in shown}
+    without = set(PREDICTORS) - {own.get(name, name) for name in shown}
     assert not without, f"give REGRESSORS of tests/estimator_toys.py an example of {without}"

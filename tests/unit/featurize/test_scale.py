@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import DataError
@@ -89,12 +88,6 @@ def test_state_round_trip():
     np.testing.assert_array_equal(other.n_clipped(X), scaler.n_clipped(X))
     assert other.n_features_in_ == 4
     assert other.transform(X).shape == (20, 3)
-
-
-def test_clone_keeps_the_setting_only():
-    copy = clone(FeatureScaler(clip=2.0).fit([[0.0], [1.0]]))
-    assert copy.clip == 2.0
-    assert not hasattr(copy, "mean_")
 
 
 def test_a_feature_constant_in_training_is_counted_when_it_differs():

@@ -222,7 +222,7 @@ def test_facts_load_neither_networks_nor_arrays():
 def test_classical_methods_load_no_networks():
     loaded = loaded_by(
         "import numpy as np\n"
-        "from xtalshift.estimators.base import REGRESSORS\n"
+        "from xtalshift.estimators import PREDICTORS\n"
         "from xtalshift.methods import METHODS, MethodSettings, build_method\n"
         "from xtalshift.nn.device import limit_threads\n"
         "limit_threads(1)\n"
@@ -232,7 +232,7 @@ def test_classical_methods_load_no_networks():
         "        settings = MethodSettings.from_dict({'lightgbm': {'n_estimators': 9}})\n"
         "        model = build_method(name, settings, seed=0).fit(X, y)\n"
         "        model.predict(X)\n"
-        "        REGRESSORS[type(model).__name__](**model.get_params())\n"
+        "        PREDICTORS[type(model).__name__](**model.get_params())\n"
     )
     assert "sklearn" in loaded
     assert {name for name in loaded if name.partition(".")[0] in {"torch", "plotly"}} == set()

@@ -10,7 +10,7 @@ from xtalshift.estimators import ConstantRegressor, RidgeRegressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.registry import Method
-from xtalshift.model import FitRows, draw_rows, fit
+from xtalshift.model import FitRows, draw_rows, fit, load_model
 from xtalshift.model.fitting import target_scale
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -118,6 +118,14 @@ def test_targets_of_rows_that_neither_train_nor_select_are_not_looked_at(data):
     rows = FitRows(np.arange(20), np.arange(20, 30))
     options = {"transform": "log", "features": "fractions", "rows": rows, "intervals": NONE}
     one, two = (fit(table, "ridge", **options) for table in (data, other))
+    np.testing.assert_array_equal(one.regressor.coef_, two.regressor.coef_)
+
+
+def test_a_saved_model_lends_its_featurizer(data, tmp_path):
+    one = fit(data, "ridge", features="fractions", intervals=NONE)
+    saved = load_model(one.save(tmp_path / "model"))
+    two = fit(data, "ridge", features=saved.featurizer, intervals=NONE)
+    assert two.featurizer.transform(FORMULAS).shape == (len(FORMULAS), 118)
     np.testing.assert_array_equal(one.regressor.coef_, two.regressor.coef_)
 
 

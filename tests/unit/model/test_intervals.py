@@ -33,7 +33,8 @@ from xtalshift.estimators import (
 from xtalshift.estimators.base import Regressor
 from xtalshift.methods import MethodSettings
 from xtalshift.model import FormulaRegressor, adapt, calibrate, fit, load_model, save_model
-from xtalshift.model.intervals import calibrate_regressor, cross_calibrate, interval, score_rows
+from xtalshift.model.cross_calibration import cross_calibrate
+from xtalshift.model.intervals import calibrate_regressor, interval, score_rows
 from xtalshift.parallel import here_first
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.settings import IntervalConfig

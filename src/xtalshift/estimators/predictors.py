@@ -1,0 +1,311 @@
+"""What predicts: the part of a regressor that a saved model needs, without scikit-learn.
+
+To load scikit-learn takes longer than a prediction. Constants, ridge and LightGBM are therefore two
+classes each: here settings, what was learned and `predict`; in `xtalshift.estimators.baselines` the
+regressor, which adds `fit`. Networks are not divided: a saved one can be trained further.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators import HOMES
+from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.registry import Registry
+from xtalshift.seeding import Seed
+
+__all__ = [
+    "PREDICTORS",
+    "Arrays",
+    "ConstantPredictor",
+    "LightGBMPredictor",
+    "Pair",
+    "Predictor",
+    "QuantileLightGBMPredictor",
+    "RidgePredictor",
+    "Statistic",
+    "in_pieces",
+]
+
+Arrays = dict[str, NDArray[Any]]
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+Statistic = Literal["mean", "median", "max", "min"]
+
+PREDICT_ROWS = 65_536
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Predictor(ABC):
+    """Predicts from what was learned; the base of `Regressor`, which also learns.
+
+    A subclass implements `_predict`, and `_get_state` and `_set_state` if it can be saved.
+
+    Parameters
+    ----------
+    validation_fraction, random_state
+        As in `Regressor`, which uses them.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number d of the features.
+    """
+
+    validation_fraction: float = 0.1
+    random_state: Seed = None
+
+    n_features_in_: int = field(init=False)
+
+    @property
+    def regressor_name(self) -> str:
+        """Name of the class that was fitted: ``XPredictor`` is the part of ``XRegressor``."""
+        return type(self).__name__.replace("Predictor", "Regressor")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - as scikit-learn's
+        """Return the settings by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If there is another number of features, or one is infinite.
+        """
+        checked = self._check_features(X)
+        return in_pieces(self._predict, checked)
+
+    def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
+        features = np.asarray(X, dtype=np.float64)
+        if features.ndim != 2 or features.shape[1] != self.n_features_in_:  # noqa: PLR2004
+            raise ValueError(f"X has shape {features.shape}; expected (n, {self.n_features_in_})")
+        if np.isinf(features).any():
+            raise ValueError("X contains infinity")
+        return features
+
+    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Return the usual prediction under ``""``, and those of other kept parameters by name.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+
+        Returns
+        -------
+        dict of ndarray of float64, shape (n,)
+        """
+        return {"": self.predict(X)}
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:  # noqa: ARG002
+        """Return the standard deviation that the method states for its predictions.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            None for methods that state none.
+        """
+        return None
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return what `predict` and `predict_std` do; in one pass where that is possible."""
+        return self.predict(X), self.predict_std(X)
+
+    def predict_quantiles(self, X: ArrayLike) -> Pair | None:  # noqa: ARG002
+        """Return the lower and the upper quantile that the method predicts, shapes (n,), or None.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        return None
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row lie so far outside training that they are clipped.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            0 for methods that do not standardise.
+        """
+        return np.zeros(len(np.asarray(X)), dtype=np.int64)
+
+    @abstractmethod
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return predictions of checked rows, shape (n,)."""
+
+    def _get_state(self) -> Arrays:
+        """Return everything learned as named arrays."""
+        raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
+
+    def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
+        """Restore what `_get_state` returned."""
+        raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
+
+
+def in_pieces(
+    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    X: NDArray[np.float64],
+    rows: int = PREDICT_ROWS,
+) -> NDArray[np.float64]:
+    """Return ``predict(X)``, shape (..., n), computed in pieces of so many rows."""
+    starts = range(0, len(X), rows)
+    return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class ConstantPredictor(Predictor):
+    """One number for every row; settings as in `ConstantRegressor`."""
+
+    statistic: Statistic = field(default="mean", kw_only=False)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.full(len(X), self.value_)
+
+    def _get_state(self) -> Arrays:
+        return {"value": np.array([self.value_]), "n_features": np.array([self.n_features_in_])}
+
+    def _set_state(self, state: Arrays) -> None:
+        self.value_ = float(state["value"][0])
+        self.n_features_in_ = int(state["n_features"][0])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RidgePredictor(Predictor):
+    """A linear model of standardised features; settings as in `RidgeRegressor`."""
+
+    alphas: Sequence[float] = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+    clip: float = 10.0
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        return self.scaler_.n_clipped(X)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.scaler_.transform(X) @ self.coef_ + self.intercept_)
+
+    def _get_state(self) -> Arrays:
+        return {
+            **self.scaler_.get_state(),
+            "coef": self.coef_,
+            "intercept_alpha": np.array([self.intercept_, self.alpha_]),
+        }
+
+    def _set_state(self, state: Arrays) -> None:
+        self.scaler_ = FeatureScaler(self.clip).set_state(state)
+        self.n_features_in_ = self.scaler_.n_features_in_
+        self.coef_ = state["coef"]
+        self.intercept_, self.alpha_ = (float(value) for value in state["intercept_alpha"])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class LightGBMPredictor(Predictor):
+    """Gradient-boosted trees; settings as in `LightGBMRegressor`."""
+
+    n_estimators: int = 2000
+    learning_rate: float = 0.05
+    num_leaves: int = 63
+    early_stopping: int = 50
+    threads: int = 1
+
+    def _set_booster(self, text: str) -> None:
+        import lightgbm
+
+        # prediction is a text model too: what is saved is what predicts
+        self.model_text_ = text
+        self.booster_ = lightgbm.Booster(model_str=text)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(self.booster_.predict(X, num_threads=self.threads), dtype=np.float64)
+
+    def _get_state(self) -> Arrays:
+        return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
+
+    def _set_state(self, state: Arrays) -> None:
+        self._set_booster(state["booster"].tobytes().decode())
+        self.n_features_in_ = self.booster_.num_feature()
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class QuantileLightGBMPredictor(LightGBMPredictor):
+    """Trees for the median and both quantiles; settings as in `QuantileLightGBMRegressor`."""
+
+    level: float = 0.9
+
+    def _set_sides(self, texts: list[str]) -> None:
+        import lightgbm
+
+        self.side_texts_ = texts
+        self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
+
+    def predict_quantiles(self, X: ArrayLike) -> Pair:
+        """Return the lower and the upper quantile, shapes (n,); where they cross both are the mean.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        checked = self._check_features(X)
+        low, high = (
+            np.asarray(side.predict(checked, num_threads=self.threads), dtype=np.float64)
+            for side in self.sides_
+        )
+        crossed = low > high
+        middle = (low + high) / 2
+        return np.where(crossed, middle, low), np.where(crossed, middle, high)
+
+    def _get_state(self) -> Arrays:
+        sides: dict[str, NDArray[Any]] = {
+            f"side{number}": np.frombuffer(text.encode(), dtype=np.uint8)
+            for number, text in enumerate(self.side_texts_)
+        }
+        return {**super()._get_state(), **sides}
+
+    def _set_state(self, state: Arrays) -> None:
+        super()._set_state(state)
+        self._set_sides([state[f"side{number}"].tobytes().decode() for number in range(2)])
+
+
+PREDICTORS: Registry[type[Predictor]] = Registry(
+    "regressor",
+    {
+        **HOMES,
+        "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
+        "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
+        "ConstantRegressor": f"{__name__}:ConstantPredictor",
+        "LightGBMRegressor": f"{__name__}:LightGBMPredictor",
+        "QuantileLightGBMRegressor": f"{__name__}:QuantileLightGBMPredictor",
+        "RidgeRegressor": f"{__name__}:RidgePredictor",
+    },
+)
+"""What predicts, by the name of the class that was fitted, which a saved model keeps; each is
+imported when it is looked up."""

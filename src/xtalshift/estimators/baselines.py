@@ -1,4 +1,4 @@
-"""Cheap baselines that every table carries."""
+"""Cheap baselines for every table: constants, ridge regression, gradient-boosted trees."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Statistic = Literal["mean", "median", "max", "min"]
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConstantRegressor(Regressor):
-    """Predicts one number for every row; the mean is the dummy of all tables.
+    """Predicts the same number for every row; the mean is the dummy of all tables.
 
     Parameters
     ----------
     statistic : {"mean", "median", "max", "min"}, default "mean"
-        Of the training targets. The largest one is hard to beat on a tail: every held-out target
-        lies above it.
+        Statistic of the training targets. The largest target is hard to beat on an upper tail,
+        where every held-out target lies above it.
     validation_fraction, random_state
         As in `IRNetRegressor`; validation rows are not used.
     """
@@ -45,7 +45,7 @@ class ConstantRegressor(Regressor):
         elif self.statistic == "median":
             order = np.argsort(y)
             share = np.cumsum(np.ones(len(y)) if weights is None else weights[order])
-            # the middle of the two rows about half of the weight, as without weights
+            # the mean of the two rows around half of the weight, as without weights
             sides = [int(np.searchsorted(share, share[-1] / 2, side)) for side in ("left", "right")]
             self.value_ = float(y[order[sides]].mean())
         else:
@@ -64,7 +64,7 @@ class ConstantRegressor(Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class RidgeRegressor(Regressor):
-    """Linear least squares with an L2 penalty that the validation rows choose.
+    """Linear least squares with an L2 penalty that is chosen on validation rows.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class RidgeRegressor(Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class LightGBMRegressor(Regressor):
-    """Gradient-boosted trees, stopped on the validation rows; the same bits in every run.
+    """Gradient-boosted trees, stopped early on validation rows; the same bits in every run.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class LightGBMRegressor(Regressor):
     early_stopping : int, default 50
         Stop after this many trees without a better validation error.
     threads : int, default 1
-        Threads of the library; 0 means all cores.
+        Number of threads; 0 means all cores.
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
@@ -144,7 +144,7 @@ class LightGBMRegressor(Regressor):
         self._set_booster(self._boost(data, seed, {"objective": "regression_l1", "metric": "l1"}))
 
     def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
-        """Return the trees that minimise a loss, as the text of LightGBM."""
+        """Return the trees that minimise a loss, in LightGBM's text format."""
         import lightgbm
 
         train, validation = data.train, data.validation
@@ -182,7 +182,7 @@ class LightGBMRegressor(Regressor):
     def _set_booster(self, text: str) -> None:
         import lightgbm
 
-        # prediction is a text model too: what is saved is what predicts
+        # predictions come from the text that is saved, so that both are the same model
         self.model_text_ = text
         self.booster_ = lightgbm.Booster(model_str=text)
 
@@ -199,10 +199,10 @@ class LightGBMRegressor(Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class QuantileLightGBMRegressor(LightGBMRegressor):
-    """Three sets of trees: the median, which is the prediction, and a quantile on either side.
+    """Three sets of trees: for the median, which is the prediction, and a quantile on either side.
 
-    Conformalised, the quantiles give intervals that hold (Romano, Patterson and Candes, NeurIPS
-    2019); by themselves they are too narrow on new rows.
+    Without calibration the quantiles are too narrow on new rows; conformalised, they give intervals
+    with the stated coverage (Romano, Patterson and Candes, NeurIPS 2019).
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ class QuantileLightGBMRegressor(LightGBMRegressor):
         self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
 
     def predict_quantiles(self, X: ArrayLike) -> Pair:
-        """Return the lower and the upper quantile, shapes (n,); where they cross both are the mean.
+        """Return the lower and the upper quantile, shapes (n,), or their mean twice if they cross.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     score : ndarray of float64, shape (k,)
         Their scores as given.
     utility : ndarray of float64, shape (k,)
-        What decided: score (or fallback) times distance factor per cost.
+        What was maximised: score (or fallback) times distance factor, per cost.
     distance : ndarray of float64, shape (k,)
         Distance to the nearest known or previously chosen point; infinite if there was none.
     decisive : ndarray of bool, shape (k,)
@@ -70,11 +70,11 @@ def select_batch(
     nearest centre. With ``radius=inf`` it never saturates: equal scores then give farthest-first
     traversal (Gonzalez, 1985), unequal scores its weighted form.
 
-    The choice is deterministic; ties go by the order of rows. If no utility is above 0 (duplicates
-    of chosen candidates, scores of 0), `fallback` takes the place of the scores, and at last scores
-    per cost alone decide. Time is O(N k d), memory beside the arguments O(N). Under a budget the
-    greedy batch may be worth less than the best one (Khuller, Moss and Naor, Inf. Process. Lett.
-    70, 39 (1999)).
+    The choice is deterministic; the first of equal rows wins. If no utility is above 0 (duplicates
+    of chosen candidates, scores of 0), `fallback` replaces the scores; if that is of no use either,
+    the score per cost alone decides. Time is O(N k d), memory besides the arguments O(N). Under a
+    budget the greedy batch may be worth less than the best one (Khuller, Moss and Naor, Inf.
+    Process. Lett. 70, 39 (1999)).
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def select_batch(
     n : int
         Size of the batch; smaller if there are fewer candidates or the budget is spent.
     fallback : array_like of float, shape (N,), optional
-        Scores at least 0 of candidates whose score is 0.
+        Scores, at least 0, that rank the candidates whose score is 0.
     diversity : float
         Exponent of the factor, at least 0; 0 takes the largest scores per cost.
     radius : float, optional
-        Distance above which the factor is 1, above 0; by default the median distance of pairs.
+        Distance, above 0, from which on the factor is 1; by default the median distance of pairs.
     known : array_like of float, shape (m, d), optional
         Positions of measured materials, which act as candidates chosen before. Leave them out if
         the score depends on them already, as a standard deviation does.
@@ -101,7 +101,7 @@ def select_batch(
     exclude : array_like of bool, shape (N,), optional
         Candidates that must not be chosen (measured ones, duplicates); their values are ignored.
     rng : int, Generator or None
-        Draws the 1000 points of which the median distance is taken, from more.
+        Draws 1000 points for the median distance, if there are more.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def select_batch(
         If `n`, `diversity`, `radius` or `budget` is out of its range, or `points` or `costs` are
         missing where they are needed.
     DataError
-        If shapes do not fit, all candidates are excluded, or a value is refused; the message names
+        If shapes do not fit, all candidates are excluded, or a value is invalid; the message names
         the row.
 
     References
@@ -150,7 +150,7 @@ def select_batch(
         radius = _typical_distance(places, eligible, rng) if radius is None else radius
         if known is not None and len(others := _check_points("known", known)):
             nearest[eligible] = _nearest(places, others, eligible)
-    # sums of costs such as 0.1 are rounded
+    # a tolerance, because sums of costs such as 0.1 are rounded
     left = math.inf if budget is None else budget * (1 + 1e-9)
     rows: list[int] = []
     utilities, distances = [], []

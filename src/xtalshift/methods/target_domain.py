@@ -23,12 +23,12 @@ def _aligned(alignment: str, settings: MethodSettings, seed: int | None) -> Regr
 
 _ALIGNMENTS: dict[str, tuple[str, float, Range]] = {
     "coral": (
-        "network whose representations of both domains have like covariances",
+        "network whose representations of both domains have similar covariances",
         11.0,
         ("log", 1.0, 1e3),
     ),
     "mmd": (
-        "network whose representations of both domains have like distributions",
+        "network whose representations of both domains have similar distributions",
         19.0,
         ("log", 0.03, 3.0),
     ),
@@ -96,7 +96,7 @@ def _target_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
 )
 def _target_gp(settings: MethodSettings, seed: int | None) -> Regressor:
     process = METHODS["gp"].build(settings, seed)
-    # the process selects nothing: all labels train
+    # a Gaussian process needs no validation rows, so all labels train it
     return estimators.TargetOnlyRegressor(process, hold_out=False, random_state=seed)
 
 

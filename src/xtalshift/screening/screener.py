@@ -46,7 +46,7 @@ class ModelInfo:
     has_intervals, has_domain : bool
         Whether it was calibrated, and saved with its domain.
     one_width : bool
-        Whether its plain intervals have one width for all materials.
+        Whether its plain intervals all have the same width.
     """
 
     hydrates: Hydrates

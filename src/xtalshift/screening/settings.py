@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.metrics.checks import check_level
+from xtalshift.uncertainty.settings import LEVEL
 
 __all__ = ["Keep", "Rank", "ScreenSettings", "TopSettings"]
 
@@ -79,7 +80,7 @@ class ScreenSettings(Settings):
         Device of a network.
     """
 
-    level: float = 0.9
+    level: float = LEVEL
     intervals: Literal["plain", "family"] = "plain"
     formula_col: str | None = None
     hydrates: Literal["refuse", "expand"] | None = None

@@ -8,11 +8,14 @@ from pydantic import Field
 
 from xtalshift.config import Settings
 
-__all__ = ["IntervalConfig"]
+__all__ = ["LEVEL", "IntervalConfig"]
+
+LEVEL = 0.9
+"""Default level of prediction intervals; reports use it too."""
 
 
 class IntervalConfig(Settings):
-    """Which rows `train` calibrates prediction intervals on.
+    """The rows on which `train` calibrates prediction intervals.
 
     Attributes
     ----------
@@ -23,7 +26,7 @@ class IntervalConfig(Settings):
     share : float
         Share of held-out rows.
     folds : int
-        Folds of ``cross``, each one more training.
+        Number of folds of ``cross``; each takes one more training.
     small : int
         Number of rows below which ``auto`` is ``cross``.
     """

@@ -36,22 +36,22 @@ Inputs = Materials | Sequence[Any]
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A model that was fitted; nothing of it changes, `adapt` and `calibrate` return new ones.
+    """A fitted model. It never changes; `adapt` and `calibrate` return new ones.
 
     Attributes
     ----------
     featurizer : CompositionFeaturizer
-        From materials to features.
+        Computes features from materials.
     scale : TargetTransform
-        On which the regressor works.
+        Transform of the target to the scale of the regressor.
     regressor : Regressor
-        Fitted on features and transformed targets.
+        Regressor fitted on features and transformed targets.
     card : ModelCard
-        What the numbers mean.
+        Meaning of the numbers.
     calibration : Calibration or None
-        Conformity scores, from which intervals come.
+        Conformity scores, which define the intervals.
     domain : ApplicabilityDomain or None
-        What is near the training materials.
+        Domain of the training materials.
 
     Examples
     --------
@@ -82,14 +82,14 @@ class FittedModel:
         return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
     def with_hydrates(self, hydrates: Hydrates) -> Self:
-        """Return the same model, which reads formulas such as ``CuSO4*5H2O`` in another way."""
+        """Return the same model with another way to read formulas such as ``CuSO4*5H2O``."""
         made = self.featurizer
         return replace(
             self, featurizer=CompositionFeaturizer(made.blocks, made.impute_nan, hydrates)
         )
 
     def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
-        """Return formulas as materials, read as the model's own were.
+        """Return formulas as materials, read in the same way as the training formulas.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class FittedModel:
         return Materials.parse(X, hydrates=self.featurizer.hydrates, extra=extra)
 
     def featurize(self, materials: Materials) -> Features:
-        """Return the features of materials, with the extra columns beside them.
+        """Return the features of materials, followed by the extra columns.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class FittedModel:
         Returns
         -------
         Features
-            Of shape (n, d), with a reason per bad row.
+            Values of shape (n, d), and a reason for each bad row.
 
         Raises
         ------
@@ -130,7 +130,9 @@ class FittedModel:
         reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
         finite = np.isfinite(extra)
         for row in np.flatnonzero((reasons == "") & ~finite.all(axis=1)):
-            reasons[row] = f"column {names[int(np.argmin(finite[row]))]!r} is missing or no number"
+            reasons[row] = (
+                f"column {names[int(np.argmin(finite[row]))]!r} is missing or not a number"
+            )
         return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
 
     def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
@@ -166,22 +168,22 @@ class FittedModel:
         shift: ShiftWeights | None = None,
         explain: bool = False,
     ) -> Predictions:
-        """Predict materials; a row that cannot be predicted gets a reason, never an exception.
+        """Predict materials; a row that cannot be predicted gets a reason and raises no error.
 
         Parameters
         ----------
         X : Materials or sequence of str, length n
-            Formulas, or whatever a table holds in their place.
+            Materials or formulas; a missing or unreadable formula is a bad row.
         extra : array_like of float, shape (n, k), optional
             The extra feature columns of the model; rows with NaN are bad rows.
         level : float
-            Of the intervals, in (0, 1).
+            Level of the intervals, in (0, 1).
         by_family : bool
-            Whether each chemical family is calibrated by itself.
+            Whether each chemical family is calibrated separately.
         shift : ShiftWeights, optional
-            How the target domain differs from the calibration rows, see `weigh_shift`.
+            Weights for a target domain that differs from the calibration rows, see `weigh_shift`.
         explain : bool
-            Whether to say of each row which features are out of range and what is nearest.
+            Whether to explain for each row which features are out of range and what is nearest.
 
         Returns
         -------
@@ -236,7 +238,7 @@ class FittedModel:
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.
 
-        None is, for a model without a domain.
+        A model without a domain does not know, and returns False for all.
         """
         if self.domain is None:
             return np.zeros(len(X), dtype=np.bool_)
@@ -245,7 +247,7 @@ class FittedModel:
     def weigh_shift(
         self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
     ) -> ShiftWeights:
-        """Learn from unlabelled rows of a target domain how it differs from the calibration rows.
+        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
 
         Parameters
         ----------
@@ -267,7 +269,7 @@ class FittedModel:
 
         if self.calibration is None:
             raise NotConformalizedError(
-                "the model has no intervals: calibrate it with rows it was not trained on"
+                "the model has no intervals: calibrate it on rows that it was not trained on"
             )
         return shift_weights(self.calibration, X, method=method, random_state=seed)
 

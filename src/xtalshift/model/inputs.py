@@ -36,9 +36,9 @@ def read_inputs(
     settings : DataConfig
         Where the rows come from and how they become features and targets.
     progress : Progress
-        Receives downloads and what cleaning found.
+        Receives downloads and the findings of cleaning.
     flag : str, optional
-        Column that flags materials; a flagged row flags its formula, also if it is merged.
+        Column that flags materials; one flagged row flags its formula, also after merging.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def read_inputs(
         hydrates=settings.hydrates,
         progress=progress,
     )
-    # before any merging, so that a refused target is named by its row of the file
+    # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
     if flag is not None:
         table = _spread_flag(table, flag)
@@ -81,7 +81,7 @@ def read_inputs(
 def _featurize(
     data: Dataset, featurizer: CompositionFeaturizer, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
-    """Compute the features; the rare row that has none is dropped like any other bad row."""
+    """Compute the features; a row without features is rare, and dropped like any other bad row."""
     features = featurizer.featurize(data.materials.compositions)
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
@@ -117,7 +117,7 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
 
 
 def _spread_flag(table: Dataset, column: str) -> Dataset:
-    """Give every row of a formula the flag of any of its rows: merging keeps the first row's."""
+    """Flag every row of a formula if one of its rows is flagged: merging keeps the first row."""
     good = np.flatnonzero((table.groups != "") & np.isfinite(table.y))
     rows = table.take(good)
     spread = np.zeros(len(table), dtype=bool)

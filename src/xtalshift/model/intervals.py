@@ -1,4 +1,4 @@
-"""From a fitted regressor and rows it was not trained on to prediction intervals."""
+"""Prediction intervals from a fitted regressor and rows that it was not trained on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 MIN_CALIBRATION = 10
-"""Fewer rows bound nothing at the usual levels, and say little at any."""
+"""Smallest number of calibration rows; fewer give infinite intervals at the default level."""
 
 
 def calibrate_regressor(
@@ -55,16 +55,16 @@ def calibrate_regressor(
     Parameters
     ----------
     regressor : Regressor
-        Fitted.
+        A fitted regressor.
     X : array_like of float, shape (n, d)
         Features.
     y : array_like of float, shape (n,)
         Targets, on the scale of the regressor.
     kind : {"absolute", "normalised", "quantile"}, optional
         By default ``quantile`` for regressors that predict quantiles, ``normalised`` for those that
-        state a standard deviation, else ``absolute``.
+        predict a standard deviation, else ``absolute``.
     origin : {"held-out", "out-of-fold", "target"}
-        Which rows these are; kept with the scores.
+        Where the rows come from; saved with the scores.
     families : ndarray of int64, shape (n,), optional
         Chemical family of each row, see `xtalshift.chem.families.family_codes`.
 
@@ -97,23 +97,23 @@ def cross_calibrate(
 ) -> Calibration:
     """Return conformity scores of all rows, each from a model of the other folds.
 
-    No row is lost for the calibration, at the price of `n_folds` further trainings: the way for
-    small data. The scores go around the prediction of the model of all rows, which is at least as
-    good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015; without the guarantee
-    of Barber et al., Ann. Stat. 49, 486, 2021, which needs the models of all folds to predict).
+    This is for small data sets: calibration takes no rows from training, but `n_folds` further
+    trainings. Intervals are centred on the prediction of the model of all rows, which is at least
+    as good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). They lack the
+    guarantee of Barber et al. (Ann. Stat. 49, 486, 2021), which needs the models of all folds.
 
     Parameters
     ----------
     regressor : Regressor
-        Cloned for each fold, fitted or not.
+        A regressor, fitted or not, that is cloned for each fold.
     X : array_like of float, shape (n, d)
         Features of all training and validation rows.
     y : array_like of float, shape (n,)
         Targets, on the scale of the regressor.
     groups : array_like of str, shape (n,), optional
-        Reduced formulas: none stands in two folds.
+        Reduced formulas: none is in two folds.
     n_folds : int, default 5
-        Folds, at least 2; as many as there are formulas where these are fewer.
+        Number of folds, at least 2; reduced to the number of formulas if that is smaller.
     random_state : int, optional
         Draws the folds.
     kind, families
@@ -121,12 +121,12 @@ def cross_calibrate(
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
     progress : Progress
-        Told how far it is.
+        Reports the progress.
 
     Raises
     ------
     DataError
-        If there are fewer than 10 rows, or they are of one formula.
+        If there are fewer than 10 rows, or all have the same formula.
     ConfigError
         If `n_folds` is below 2.
     """
@@ -158,12 +158,12 @@ def join_scores(
     origin: ScoreOrigin,
     families: NDArray[np.int64] | None = None,
 ) -> Calibration:
-    """Return the calibration of rows that were forecast in parts, each by another model.
+    """Return the calibration of rows that were predicted in parts, each by another model.
 
     Parameters
     ----------
     parts : list of (rows, Scored)
-        Row numbers that together are 0 to n - 1, and what their model says of them.
+        Row numbers, together 0 to n - 1, and the forecast of the model of each part.
     X, y : ndarrays of float64, shapes (n, d) and (n,)
         All rows.
     origin, families
@@ -178,7 +178,7 @@ def join_scores(
 
 
 def score_rows(regressor: Regressor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
-    """Return what a fitted regressor says of rows, shape (n, d), for scores of a kind."""
+    """Return the forecast of a fitted regressor for rows of features, shape (n, d)."""
     if kind is None:
         if regressor.predict_quantiles(X[:1]) is not None:
             kind = "quantile"
@@ -200,9 +200,9 @@ def interval(
     Parameters
     ----------
     forecast : Scored
-        What the calibrated regressor says of m rows, in the kind of the calibration.
+        Forecast of the calibrated regressor for m rows, of the same kind as the calibration.
     calibration : Calibration
-        Its conformity scores.
+        Conformity scores of the regressor.
     level : float
         In (0, 1).
     families, weights
@@ -211,7 +211,7 @@ def interval(
     Returns
     -------
     lower, upper : ndarray of float64, shape (m,)
-        Infinite where the calibration bounds nothing.
+        Infinite if the calibration rows are too few for a bound.
     """
     half = calibration.half_widths(level, families=families, weights=weights)
     return forecast.bounds(np.broadcast_to(half, forecast.center.shape), calibration.floor)
@@ -227,7 +227,7 @@ def spread(
     forecast, calibration, **how
         As in `interval`.
     scale : TargetTransform
-        On which the regressor works.
+        Transform of the target to the scale of the regressor.
 
     Returns
     -------
@@ -235,19 +235,19 @@ def spread(
         In the unit of the target; NaN for predictions that overflow.
     """
     low, high = interval(forecast, calibration, ONE_SIGMA, **how)
-    if scale.name != "clip":  # which would cut off the spread with the values
+    if scale.name != "clip":  # clipping the bounds would reduce the standard deviation
         low, high = scale.inverse(low), scale.inverse(high)
     with np.errstate(invalid="ignore"):  # inf - inf, where the prediction overflows
         return np.asarray((high - low) / 2)
 
 
 class Scored:
-    """What a regressor says of some rows, as far as scores of a kind need it.
+    """Forecast of a regressor for some rows: predictions and what a kind of score needs with them.
 
     Attributes
     ----------
     center : ndarray of float64, shape (n,)
-        Its predictions.
+        Predictions.
     """
 
     def __init__(self, regressor: Regressor, X: FloatArray, kind: ScoreKind) -> None:
@@ -259,7 +259,7 @@ class Scored:
             self.center, self.spread = regressor.predict_with_std(X)
             if self.spread is None:
                 raise ConfigError(
-                    f"{name} states no standard deviation, so that scores cannot be normalised; "
+                    f"{name} predicts no standard deviation to normalise the scores; "
                     "use an ensemble (n_members above 1) or absolute scores"
                 )
             return
@@ -272,7 +272,7 @@ class Scored:
             raise ConfigError(f"score = {kind!r}; expected absolute, normalised or quantile")
 
     def floor(self) -> float:
-        """Return the least spread; the smallest positive number where members always agree."""
+        """Return the smallest spread allowed: a tiny positive number if members always agree."""
         if self.spread is None:
             return 0.0
         return max(FLOOR * float(np.median(self.spread)), float(np.finfo(float).tiny))
@@ -283,10 +283,10 @@ class Scored:
         return conformity_scores(y, self.center, spread=spread, quantiles=self.quantiles)
 
     def bounds(self, half: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
-        """Return the interval of each row for quantiles of the scores, shape (n,)."""
+        """Return the bounds of the interval of each row for score quantiles of shape (n,)."""
         if self.quantiles is not None:
             low, high = self.quantiles[0] - half, self.quantiles[1] + half
-            # quantiles that were too far apart may be moved past each other
+            # a negative quantile of the scores may move the bounds past each other
             middle = (self.quantiles[0] + self.quantiles[1]) / 2
             return np.minimum(low, middle), np.maximum(high, middle)
         if self.spread is not None:
@@ -295,7 +295,7 @@ class Scored:
 
 
 def fold_number(wanted: int, n_formulas: int) -> int:
-    """Return into how many folds so many formulas are dealt.
+    """Return the number of folds: `wanted`, or the number of formulas if that is smaller.
 
     Raises
     ------
@@ -308,8 +308,8 @@ def fold_number(wanted: int, n_formulas: int) -> int:
         raise ConfigError(f"{wanted} folds for intervals; give at least 2")
     if n_formulas < 2:  # noqa: PLR2004
         raise DataError(
-            "all rows are of one formula, so that no part of them can be held out for intervals; "
-            "add other materials, or do without intervals"
+            "all rows have the same formula, so that none can be held out for intervals; add "
+            "other materials, or train without intervals"
         )
     return min(wanted, n_formulas)
 
@@ -317,6 +317,6 @@ def fold_number(wanted: int, n_formulas: int) -> int:
 def _check_number(n: int) -> None:
     if n < MIN_CALIBRATION:
         raise DataError(
-            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed, and 9 bound "
-            "nothing above 90 %"
+            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed (9 give no "
+            "finite interval above 90 %)"
         )

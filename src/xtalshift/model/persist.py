@@ -1,4 +1,4 @@
-"""Saved models: a folder with JSON and safetensors. Nothing is ever unpickled."""
+"""Saved models: a folder with JSON and safetensors. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ARRAYS_FILE = "arrays.safetensors"
 
 
 def save_model(model: FittedModel, folder: Path) -> Path:
-    """Write a fitted model to `folder`, replacing a model that is there.
+    """Write a fitted model to `folder`, replacing a model that is already there.
 
     Parameters
     ----------
     model : FittedModel
     folder : Path
-        Made if it does not exist. The model appears in it at once, or not at all.
+        Made if it does not exist. The model is written completely or not at all.
 
     Returns
     -------
@@ -51,9 +51,9 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If the folder exists and holds something else than a model, or cannot be written.
+        If the folder exists and holds something other than a model, or cannot be written.
     OSError
-        If writing fails; a model that was there stays.
+        If writing fails; a model that was there is kept.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - "missing/../folder" is the folder
     check_model_folder(folder)
@@ -104,7 +104,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
+    """Raise `ModelFormatError` if `folder` has something other than a model or is not writable."""
     folder = Path(os.path.abspath(folder))  # noqa: PTH100
     files = {MODEL_FILE, ARRAYS_FILE}
     if folder.exists() and (
@@ -114,15 +114,17 @@ def check_model_folder(folder: Path) -> None:
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ModelFormatError(
-            f"cannot write {folder}: {parent} is no folder that can be written; choose another"
+            f"cannot write {folder}: {parent} is not a writable folder; choose another"
         )
 
 
 def check_new_model(model: Path, out: Path) -> None:
-    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
+    """Raise `ModelFormatError` if `out` is `model`, or a new model cannot be written there."""
     check_model_folder(out)
     if out.exists() and model.exists() and out.samefile(model):
-        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
+        raise ModelFormatError(
+            f"{out} is the model to start from, which is kept; choose another -o"
+        )
 
 
 def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
@@ -131,9 +133,9 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     Parameters
     ----------
     folder : Path or str
-        The model's folder.
+        Folder of the model.
     device : str, optional
-        Where a network is to predict; by default ``auto``.
+        Device on which a network predicts; by default ``auto``.
 
     Returns
     -------
@@ -178,12 +180,12 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFormatError(
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "
-            f"{MODEL_FILE} was altered, or is of an incompatible version"
+            f"{MODEL_FILE} was altered, or has an incompatible version"
         ) from error
     names = [str(name) for name in model.featurizer.get_feature_names_out()]
     if names != description.get("feature_names"):
         raise ModelFormatError(
-            f"{folder} was made with other features than this version computes; train it again"
+            f"{folder} was made with features that this version does not compute; train it again"
         )
     return model
 
@@ -226,7 +228,7 @@ def _hash_description(description: Plain) -> str:
 
 
 def _plain(regressor: Regressor) -> Plain:
-    """Return the parameters as JSON values; what belongs to the machine is not."""
+    """Return the parameters as JSON values, without those that belong to the machine."""
     parameters = regressor.get_params(deep=False)
     if not isinstance(parameters["random_state"], int | np.integer):
         parameters["random_state"] = None

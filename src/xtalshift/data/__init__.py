@@ -33,7 +33,7 @@ __all__ = [
     "table_from_frame",
 ]
 
-# name -> module; loaded at first use, because some commands need no pandas
+# module of each name, loaded at first use, because some commands need no pandas
 _HOMES = {
     "TRANSFORMS": "xtalshift.data.transform",
     "CleaningReport": "xtalshift.data.intake",

@@ -365,7 +365,7 @@ def test_intervals_of_any_model_become_those_of_a_region(
         shares.append(np.mean((low <= gaps) & (gaps <= high)))
         widths.append(f"{np.median(high - low):.4g}")
     assert shares[1] >= 0.9  # its own calibration rows
-    assert f"held {100 * shares[0]:.0f} % of them" in done.out
+    assert f"contained {100 * shares[0]:.0f} % of the labels" in done.out
     assert f"width was {widths[0]} eV and is {widths[1]} eV now" in done.out
     error = np.abs(predict(first, formulas) - gaps).mean()
     constant = np.abs(gaps - gaps.mean()).mean()

@@ -170,7 +170,7 @@ def test_a_name_that_is_taken_is_refused(model, tmp_path, xtalshift):
     source.write_text("formula,prediction\nGaN,1\n")
     outcome = xtalshift("predict", model, source, "-o", tmp_path / "o.csv")
     assert outcome.code == 1
-    assert "'prediction' already; rename it" in outcome.err
+    assert "already has a column 'prediction'; rename it" in outcome.err
     assert not (tmp_path / "o.csv").exists()
 
 

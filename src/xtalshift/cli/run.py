@@ -47,8 +47,8 @@ def run_command(
     splits: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated (default all): random,covariate,prior,family; relation joins "
-            "them where it is declared.",
+            help="Comma-separated (default all): random,covariate,prior,family; relation is added "
+            "if it is declared.",
             rich_help_panel=_SPLITS,
             metavar="NAMES",
         ),
@@ -67,7 +67,7 @@ def run_command(
     relation_flag: Annotated[
         str | None,
         typer.Option(
-            help="Column that flags materials of another relation.",
+            help="Column that flags materials with another relation of composition and target.",
             rich_help_panel=_SPLITS,
             metavar="COL",
         ),
@@ -75,19 +75,23 @@ def run_command(
     relation_file: Annotated[
         str | None,
         typer.Option(
-            help="File of formulas that follow another relation.",
+            help="File with the formulas of such materials.",
             rich_help_panel=_SPLITS,
             metavar="FILE",
         ),
     ] = None,
     separate: Annotated[
         bool | None,
-        typer.Option("--separate", help="Train once per split.", rich_help_panel=_SPLITS),
+        typer.Option(
+            "--separate",
+            help="Train once per split (default: once, without any of the held-out sets).",
+            rich_help_panel=_SPLITS,
+        ),
     ] = None,
     seed: options.Seed = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="How many seeds (default 1).", min=1, rich_help_panel="Training"),
+        typer.Option(help="Number of seeds (default 1).", min=1, rich_help_panel="Training"),
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -98,8 +102,8 @@ def run_command(
     """Compare methods on held-out materials like and unlike the training data.
 
     Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
-    writes results.json, predictions.parquet, report.html and the best model (by validation rows).
-    The same command continues a run that was interrupted.
+    writes results.json, predictions.parquet, report.html and the model with the smallest validation
+    error. The same command continues an interrupted run.
     """
     settings = options.build_config(
         config,
@@ -144,9 +148,10 @@ def run_command(
     print_coverage(report)
     print_cautions(report)
     if results["model"]:
-        typer.echo(f"Model:  {folder / 'model'} ({results['model']['method']}, by validation rows)")
+        method = results["model"]["method"]
+        typer.echo(f"Model:  {folder / 'model'} ({method}, smallest validation error)")
     typer.echo(f"Report: {page}")
     compared = [record for record in results["records"] if record["method"] != "dummy"]
     if compared and all(record["status"] == "failed" for record in compared):
-        typer.echo("Every method failed; the reasons stand above and in results.json", err=True)
+        typer.echo("Every method failed; see the reasons above and in results.json", err=True)
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The main job: methods compared in and out of distribution, as a canned benchmark."""
+"""The main job: a benchmark that compares methods in and out of distribution."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONFIG_FILE = "config.toml"
 MAP_FILE = "map.parquet"
 ID_SPLIT = "random"
 TABLE = "table"
-"""Name of the only table of the benchmark that a run is."""
+"""Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
     "summary.json", "benchmark.toml", "run.json", "audit.json",
@@ -62,16 +62,16 @@ def run(
         Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``. A task
         that finished in an earlier, interrupted run of the same configuration is not repeated.
     executor : Executor, optional
-        Where tasks run; by default one process per core, with one thread each.
+        Runs the tasks; by default one process per core, with one thread each.
     progress : Progress
-        Receives how far the job is.
+        Reports the progress of the job.
     overwrite : bool
-        Replace another run in the folder.
+        Whether to replace another run in the folder.
 
     Returns
     -------
     dict
-        What ``results.json`` holds.
+        Content of ``results.json``.
 
     Raises
     ------
@@ -108,12 +108,12 @@ def run(
 
 
 def spec_of(config: RunConfig) -> BenchmarkSpec:
-    """Return the benchmark that a run is.
+    """Return the specification of the benchmark that a run executes.
 
     Raises
     ------
     SplitError
-        If a relation shift is wanted that nothing declares.
+        If a relation shift is requested but not declared.
     """
     split = config.split
     splits = {
@@ -164,7 +164,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
     for scheme in split.active:
         if scheme not in params:
             raise SplitError(
-                "a relation shift is declared by the user: give --relation-flag COLUMN or "
+                "you must declare a relation shift: give --relation-flag COLUMN or "
                 "--relation-file FILE of formulas"
             )
         name = f"family:{split.family}" if scheme == "family" else scheme
@@ -173,7 +173,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
 
 
 def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]:
-    """Return what a run replaces in its folder; a run of the same configuration goes on.
+    """Return what a run replaces in its folder: nothing if it continues the same configuration.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
         If the folder holds another run or other files.
     """
     held = {item.name for item in out.iterdir()} if out.is_dir() else set()
-    # one that was killed before its first record has its settings only
+    # a run that was killed before its first record has only its settings
     ours = CONFIG_FILE in held and (RECORDS_FILE in held or held <= {CONFIG_FILE, LOCK_FILE})
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
@@ -195,21 +195,21 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
             )
         return []
     if held and not overwrite:
-        what = "a run of an earlier version" if earlier else "no run, and is not empty"
+        what = "holds a run of an earlier version" if earlier else "is not empty and holds no run"
         raise ConfigError(
-            f"{out} holds {what}; choose another --out, or give --overwrite to "
+            f"{out} {what}; choose another --out, or give --overwrite to "
             f"{'replace it' if earlier else 'add a run to it'}"
         )
     taken = sorted(held.intersection((*OUTPUT_FILES, *OUTPUT_FOLDERS)))
     if taken and not (ours or earlier):
         raise ConfigError(
-            f"{out} holds no run but {taken[0]!r}, which a run would replace; choose another --out"
+            f"{out} holds no run, but a run would replace {taken[0]!r}; choose another --out"
         )
     return taken
 
 
 def _begin_folder(out: Path, config: RunConfig, replaced: list[str]) -> None:
-    """Make the folder of a run, without what it replaces, and write its configuration.
+    """Make the folder of a run, remove what it replaces, and write its configuration.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def _history(record: TaskRecord, out: Path) -> Plain | None:
 
 
 def _save_best(done: BenchmarkRun, out: Path) -> Plain | None:
-    """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
+    """Copy the model with the smallest validation error to ``model/``; test rows do not matter."""
     target = out / MODEL_FOLDER
     shutil.rmtree(target, ignore_errors=True)
     usual = [

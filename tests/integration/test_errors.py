@@ -45,7 +45,7 @@ def run(xtalshift, table, tmp_path):
         (("--id-col", "idd"), ("'idd'", "did you mean 'id'")),
         (("--family", "Xx"), ("Xx",)),
         (("--splits", "relation"), ("--relation-flag", "--relation-file")),
-        (("--relation-flag", "temperature"), ("'temperature'", "no flag")),
+        (("--relation-flag", "temperature"), ("'temperature'", "not a flag")),
         (("--relation-file", "nowhere.csv"), ("nowhere.csv", "does not exist")),
         (("--config", "nowhere.toml"), ("nowhere.toml",)),
         (("--device", "cuda:77"), ("cuda:77",)),
@@ -105,7 +105,7 @@ def test_bad_rows_are_counted_and_the_first_is_named(run, table, tmp_path):
 def test_no_good_formula_at_all(run, tmp_path):
     source = tmp_path / "t.csv"
     source.write_text("formula,gap\nfoo,1\nbar,2\n")
-    fails(run(dataset=source), "rows of formulas.csv is usable", "row 1", "foo")
+    fails(run(dataset=source), "none of the 2 rows", "row 1", "foo")
 
 
 def test_too_few_rows_say_how_many_are_needed(run, tmp_path):

@@ -153,7 +153,7 @@ def test_conditions_of_the_model_are_read(warm_model, new, table, tmp_path, xtal
         (("--toward", "up"), ("--toward up", "high or low")),
         (("--between", "1.1"), ("--between 1.1", "two numbers")),
         (("--between", "2,1"), ("lower value first",)),
-        (("--between", "1,2", "--toward", "low"), ("two ends",)),
+        (("--between", "1,2", "--toward", "low"), ("two bounds",)),
         (("--cost-col", "prise"), ("'prise'", "did you mean 'price'")),
         (("--budget", "3"), ("--cost-col",)),
         (("--budget", "-3", "--cost-col", "price"), ("budget = -3",)),
@@ -185,7 +185,9 @@ def test_wrong_files(quantile_model, new, tmp_path, table, xtalshift):
           "no candidate", "2 rows: 2 unreadable", "row 1: ")  # fmt: skip
     assert not out.exists()
     bad.write_text("formula,prediction\nMgO,3\n")
-    fails(xtalshift("suggest", quantile_model, bad), "'prediction' already", "rename it")
+    fails(
+        xtalshift("suggest", quantile_model, bad), "already has a column 'prediction'", "rename it"
+    )
     outcome = xtalshift("suggest", quantile_model, new, "-n", "0")
     assert outcome.code == 2
 

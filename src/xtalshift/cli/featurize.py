@@ -27,13 +27,9 @@ def featurize_command(
     hydrates: Annotated[str, typer.Option(help="CuSO4*5H2O: refuse | expand.")] = "refuse",
     impute: Annotated[
         bool,
-        typer.Option(
-            "--impute/--no-impute", help="Replace a missing property by the mean over the elements."
-        ),
+        typer.Option("--impute/--no-impute", help="Mean over elements for missing properties."),
     ] = True,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop with an error at a bad row.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
 ) -> None:
     """Write formula, features, status and reason of every row, in order."""
     from concurrent.futures import Future, ThreadPoolExecutor

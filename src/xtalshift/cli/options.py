@@ -111,7 +111,7 @@ Hydrates = Annotated[
 ]
 Strict = Annotated[
     bool | None,
-    typer.Option("--strict", help="Stop with an error at an unusable row.", rich_help_panel=_DATA),
+    typer.Option("--strict", help="Fail at an unusable row.", rich_help_panel=_DATA),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed (default 0).", rich_help_panel=_TRAINING)]
 Device = Annotated[

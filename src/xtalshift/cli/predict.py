@@ -52,14 +52,10 @@ def predict_command(
     ] = "plain",
     explain: Annotated[
         bool,
-        typer.Option(
-            "--explain", help="Add which features are out of range and the nearest materials."
-        ),
+        typer.Option("--explain", help="Add features out of range and the nearest materials."),
     ] = False,
     hydrates: options.Hydrates = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop with an error at a bad row.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:

@@ -82,11 +82,7 @@ def run_command(
     ] = None,
     separate: Annotated[
         bool | None,
-        typer.Option(
-            "--separate",
-            help="Train once per split (default: once, without any of the held-out sets).",
-            rich_help_panel=_SPLITS,
-        ),
+        typer.Option("--separate", help="Train once per split.", rich_help_panel=_SPLITS),
     ] = None,
     seed: options.Seed = None,
     seeds: Annotated[

@@ -39,10 +39,7 @@ def screen_command(
     hydrates: options.Hydrates = None,
     level: options.Level = LEVEL,
     intervals: Annotated[
-        str | None,
-        typer.Option(
-            help="plain (default) | family: each chemical family is calibrated separately."
-        ),
+        str | None, typer.Option(help="plain (default) | family: calibrated by chemical family.")
     ] = None,
     distinct: Annotated[
         bool,

@@ -55,9 +55,7 @@ def split_command(
     ] = False,
     inner: Annotated[
         str | None,
-        typer.Option(
-            help="Scheme of an inner cross-validation for model selection.", metavar="NAME"
-        ),
+        typer.Option(help="Scheme of an inner cross-validation, for selection.", metavar="NAME"),
     ] = None,
     inner_param: Annotated[
         list[str] | None,
@@ -85,10 +83,7 @@ def split_command(
     ] = None,
     thin: Annotated[
         float | None,
-        typer.Option(
-            help="Before the split, thin the table so that no two compositions are nearer than "
-            "this distance."
-        ),
+        typer.Option(help="Before the split, thin the table to this composition distance."),
     ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,

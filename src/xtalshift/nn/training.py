@@ -316,10 +316,8 @@ def run_training(
                     ) from reason
                 restore(good)
                 training.step_scale = ROLLBACK_SCALE
-                progress.say(
-                    f"{name}: {reason}; the epoch is repeated with steps {ROLLBACK_SCALE:g} times "
-                    "as large"
-                )
+                how = f"repeated with steps {ROLLBACK_SCALE:g} times as large"
+                progress.say(f"{name}: {reason}; epoch {how}")
                 continue
             if training.may_select(epoch):
                 selection.update(epoch, error, training.model)

@@ -107,7 +107,7 @@ Duplicates = Annotated[
 ]
 Hydrates = Annotated[
     str | None,
-    typer.Option(help="CuSO4*5H2O: refuse (default) | expand.", rich_help_panel=_DATA),
+    typer.Option(help="Hydrates (CuSO4*5H2O): refuse (default) | expand.", rich_help_panel=_DATA),
 ]
 Strict = Annotated[
     bool | None,

@@ -30,7 +30,7 @@ def main(folder: str, *options: str) -> None:
         _print_variants(summary, splits)
     caps = [f"{m['name']} {m['row_cap']:,}" for m in sees.values() if m["row_cap"]]
     if caps:
-        print(f"\nAt most so many training rows: {', '.join(caps)}.")
+        print(f"\nLargest numbers of training rows: {', '.join(caps)}.")
 
 
 def _row(

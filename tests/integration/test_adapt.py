@@ -77,7 +77,7 @@ def test_from_train_over_adapt_to_predict(
     assert intervals.startswith("Intervals: calibrated on ")
     assert "labels of the new region" in intervals
     assert first == "targeted-cal: 30 target rows, 60 source rows replayed"
-    assert second.startswith("MAE on 6 held-out target rows, which chose the parameters: ")
+    assert second.startswith("MAE on 6 held-out target rows (which selected the parameters): ")
     assert last == f"Model: {tmp_path / 'adapted'}"
     assert second.count(" eV") == 2
     before, after = (float(second.split(" eV")[k].split()[-1]) for k in (0, 1))
@@ -168,7 +168,7 @@ def test_feature_columns_and_scale_are_those_of_the_model(adapt, table, labelled
     read(labelled)[["formula", "gap"]].to_csv(bare, index=False)
     fails(adapt(model=folder, data=bare), "'temperature'")
     fails(adapt("--method", "unlabelled-cal", "--source", table, "--source-target", "gap",
-                model=folder), "temperature", "formulas alone")  # fmt: skip
+                model=folder), "temperature", "without extra columns")  # fmt: skip
 
 
 def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
@@ -183,7 +183,7 @@ def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
     bad.write_text("formula\nXx2\n")
     unlabelled = ("--method", "unlabelled-cal", "--source", table, "--source-target", "gap")
     cases = [
-        (adapt(out=same), "is the model to begin with; choose another -o"),
+        (adapt(out=same), "is the model to start from, which is kept; choose another -o"),
         (adapt(out=foreign), "not a saved model; choose another"),
         (adapt(data=few), "few.csv has 4 usable labels; at least 5 are needed"),
         (adapt("--unit", "meV"), "are in meV, the model predicts eV; convert them"),
@@ -318,7 +318,7 @@ def test_too_few_labels_to_hold_any_out_are_not_called_held_out(adapt, tmp_path)
     outcome = adapt("--method", "fine-tune", data=few)
     assert outcome.code == 0, outcome.err
     second = outcome.out.splitlines()[1]
-    assert second.startswith("MAE on 6 fitted (too few labels to hold any out, no test of it) ")
+    assert second.startswith("MAE on 6 fitted target rows (too few to hold any out: no test): ")
     assert "Intervals: none" in outcome.out
 
 
@@ -327,7 +327,7 @@ def test_training_materials_as_labels_are_no_test_of_the_model(adapt, table, lab
     mixed = tmp_path / "mixed.csv"
     pd.concat([known, new]).to_csv(mixed, index=False)
     done = adapt("--method", "fine-tune", data=mixed)
-    assert "training materials of the model: they are no test of it" in done.err
+    assert "training materials of the model: its error there is too small" in done.err
     n = int(re.search(r"warning: (\d+) of the (\d+) labelled", done.err)[1])
     assert 0 < n <= 25  # some rows of the table are kept for validation and intervals
     model = load_model(tmp_path / "adapted")
@@ -366,8 +366,8 @@ def test_intervals_of_any_model_become_those_of_a_region(
         shares.append(np.mean((low <= gaps) & (gaps <= high)))
         widths.append(f"{np.median(high - low):.4g}")
     assert shares[1] >= 0.9  # its own calibration rows
-    assert f"held {100 * shares[0]:.0f} % of them" in done.out
-    assert f"width was {widths[0]} eV and is {widths[1]} eV now" in done.out
+    assert f"contained {100 * shares[0]:.0f} % of the labels" in done.out
+    assert f"width was {widths[0]} eV and is now {widths[1]} eV" in done.out
     error = np.abs(predict(first, formulas) - gaps).mean()
     constant = np.abs(gaps - gaps.mean()).mean()
     assert (
@@ -390,7 +390,7 @@ def test_what_calibrate_refuses(calibrate, network, labelled, table, tmp_path, x
     fails(calibrate(data=few), "9 rows to calibrate intervals; at least 10 are needed")
     fails(calibrate("--unit", "meV"), "are in meV, the model predicts eV")
     same = xtalshift("calibrate", network, labelled, "-o", network)
-    fails(same, "is the model to begin with; choose another -o")
+    fails(same, "is the model to start from, which is kept; choose another -o")
 
 
 def test_labels_in_another_unit_are_noticed(adapt, calibrate, labelled, tmp_path):
@@ -398,5 +398,5 @@ def test_labels_in_another_unit_are_noticed(adapt, calibrate, labelled, tmp_path
     read(labelled).assign(gap=lambda frame: frame["gap"] * 1000).to_csv(other, index=False)
     for done in (adapt("--method", "head-only", data=other), calibrate(data=other)):
         assert done.code == 0
-        assert "are they in the same unit? (--unit says which)" in done.err
+        assert "do they have the same unit? (state it with --unit)" in done.err
     assert "same unit" not in calibrate().err

@@ -210,7 +210,7 @@ def test_parts_of_the_work_are_merged(make_spec, tmp_path, xtalshift):
         assert outcome.code == 0
         assert "4 tasks, 0 of them done before" in outcome.err
     outcome = xtalshift("benchmark", spec, "--out", tmp_path / "1", "--merge", tmp_path / "2")
-    assert "4 records taken over" in outcome.err
+    assert "4 records added" in outcome.err
     assert "8 tasks, 8 of them done before" in outcome.err
     assert xtalshift("benchmark", spec, "--out", tmp_path / "whole").code == 0
     assert conclusions(tmp_path / "1") == conclusions(tmp_path / "whole")

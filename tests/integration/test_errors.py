@@ -46,7 +46,7 @@ def run(xtalshift, table, tmp_path):
         (("--id-col", "idd"), ("'idd'", "did you mean 'id'")),
         (("--family", "Xx"), ("Xx",)),
         (("--splits", "relation"), ("--relation-flag", "--relation-file")),
-        (("--relation-flag", "temperature"), ("'temperature'", "no flag")),
+        (("--relation-flag", "temperature"), ("'temperature'", "not a flag")),
         (("--relation-file", "nowhere.csv"), ("nowhere.csv", "does not exist")),
         (("--config", "nowhere.toml"), ("nowhere.toml",)),
         (("--device", "cuda:77"), ("cuda:77",)),
@@ -86,10 +86,10 @@ def test_files_that_cannot_be_used(run, tmp_path):
         "empty.csv": (b"", "is empty"),
         "binary.csv": (bytes(range(256)) * 4, "binary"),
         "header.csv": (b"formula,gap\n", "no rows"),
-        "photo.png": (b"\x89PNG", "no type that can be read"),
+        "photo.png": (b"\x89PNG", "a type that cannot be read"),
         "broken.json": (b'[{"formula": ', "not JSON"),
         "broken.parquet": (b"PAR1 and nothing", "broken.parquet"),
-        "blank.csv": (b"formula,gap\nNaCl,\nKCl,\n", "holds no number"),
+        "blank.csv": (b"formula,gap\nNaCl,\nKCl,\n", "has no number"),
         "names.csv": (b"material,gap\nNaCl,1\n", "no formula column"),
     }
     for name, (content, words) in cases.items():
@@ -113,7 +113,7 @@ def test_bad_rows_are_counted_and_the_first_is_named(run, table, tmp_path):
 def test_no_good_formula_at_all(run, tmp_path):
     source = tmp_path / "t.csv"
     source.write_text("formula,gap\nfoo,1\nbar,2\n")
-    fails(run(dataset=source), "no usable row", "row 1", "foo")
+    fails(run(dataset=source), "none of the 2 rows", "row 1", "foo")
 
 
 def test_too_few_rows_say_how_many_are_needed(run, tmp_path):

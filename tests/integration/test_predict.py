@@ -181,7 +181,7 @@ def test_a_name_that_is_taken_is_refused(model, tmp_path, xtalshift):
     source.write_text("formula,prediction\nGaN,1\n")
     outcome = xtalshift("predict", model, source, "-o", tmp_path / "o.csv")
     assert outcome.code == 1
-    assert "'prediction' already; rename it" in outcome.err
+    assert "already has a column 'prediction'; rename it" in outcome.err
     assert not (tmp_path / "o.csv").exists()
 
 
@@ -201,7 +201,7 @@ def test_a_table_that_is_no_earlier_output_is_kept(model, cells, table, tmp_path
     for inputs in ((cells,), ("GaN", "AlN")):
         done = xtalshift("predict", model, *inputs, "-o", other)
         assert done.code == 1
-        assert "has no column 'prediction', so it is no earlier output" in done.err
+        assert "has no column 'prediction', so it is not an earlier output" in done.err
     assert other.read_bytes() == table.read_bytes()
     out = tmp_path / "out.csv"
     for _ in range(2):

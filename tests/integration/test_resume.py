@@ -232,7 +232,7 @@ def test_a_leftover_of_other_settings_or_data_is_refused_with_the_remedy(
     assert refused.code == 1
     assert refused.err.splitlines()[-1] == (
         f"Error: {left} is the checkpoint of a training with other settings or data, "
-        "or of another version; delete it to start anew"
+        "or of another version; delete it to start again"
     )
     assert left.read_bytes() == content  # the one who mistyped can still continue
     assert not (tmp_path / "model").exists()
@@ -259,7 +259,7 @@ def test_a_damaged_leftover_is_refused_with_the_remedy(table, tmp_path, xtalshif
                         "--method", "erm", *quick)  # fmt: skip
     assert refused.code == 1
     assert refused.err.splitlines()[-1].startswith(f"Error: {left} is damaged (")
-    assert refused.err.splitlines()[-1].endswith("); delete it to start anew")
+    assert refused.err.splitlines()[-1].endswith("); delete it to start again")
 
 
 def test_a_run_of_other_settings_is_refused_and_begins_anew_with_overwrite(

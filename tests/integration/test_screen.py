@@ -155,7 +155,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
     path.write_text('{"formula": "GaN"}\n')
     done = xtalshift("screen", warm_model, path, "-o", out, "--workers", 1, "--overwrite")
     assert done.code == 1
-    assert "the model needs a column 'temperature', which the input has not" in done.err
+    assert "the model needs a column 'temperature', which the input does not have" in done.err
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
         (("--resume", "--overwrite"), "contradict each other"),
         (("--executor", "dask"), "Known: local, ray"),
         (("--level", "90"), "level=90.0: expected a share between 0 and 1"),
-        (("--top", 3, "--by", "uncertainty"), "have one width for all materials"),
+        (("--top", 3, "--by", "uncertainty"), "all have the same width"),
     ],
 )
 def test_options_that_do_not_fit(model, candidates, tmp_path, xtalshift, options, message):
@@ -196,4 +196,4 @@ def test_what_a_user_must_know_of_a_useless_result(model, tmp_path, xtalshift):
     assert (pd.read_parquet(out / "parts")["status"] == "error").all()
     done = xtalshift("screen", model, path, "-o", model)
     assert done.code == 1
-    assert f"{model} is a saved model; choose another -o" in done.err
+    assert f"{model} is a saved model, which is kept; choose another -o" in done.err

@@ -125,7 +125,7 @@ def test_a_network_is_to_be_adapted_next(table, tmp_path, xtalshift, new):
 def test_equal_intervals_are_a_warning(model, new, tmp_path, xtalshift):
     outs = [tmp_path / "a.csv", tmp_path / "b.csv"]
     outcome = xtalshift("suggest", model, new, "-n", 5, "-o", outs[0])
-    assert "warning: the intervals of this model have one width" in outcome.err
+    assert "warning: the intervals of this model all have the same width" in outcome.err
     assert "--set network.n_members=8" in outcome.err
     other = xtalshift("suggest", model, new, "-n", 5, "-o", outs[1], "--rule", "diversity")
     assert "warning" not in other.err
@@ -133,7 +133,7 @@ def test_equal_intervals_are_a_warning(model, new, tmp_path, xtalshift):
 
 
 def test_conditions_of_the_model_are_read(warm_model, new, table, tmp_path, xtalshift):
-    fails(xtalshift("suggest", warm_model, new), "'temperature'", "new.csv has not")
+    fails(xtalshift("suggest", warm_model, new), "'temperature'", "new.csv does not have")
     path = write_rows(tmp_path / "warm.csv", [(1, "NaCl", 0, 350), (2, "NaCl", 0, 700)])
     outcome = xtalshift("suggest", warm_model, path, "--rule", "random", "--measured", table)
     table_out = pd.read_csv(io.StringIO(outcome.out))
@@ -147,13 +147,13 @@ def test_conditions_of_the_model_are_read(warm_model, new, table, tmp_path, xtal
         (("--rule", "target"), ("needs --value",)),
         (("--rule", "probability"), ("--threshold X or --between A,B",)),
         (("--threshold", "1", "--between", "1,2"), ("either --threshold",)),
-        (("--value", "2", "--toward", "low"), ("does not look at --toward", "leave it out")),
-        (("--rule", "ucb", "--value", "2"), ("does not look at --value", "--rule target")),
+        (("--value", "2", "--toward", "low"), ("does not use --toward", "leave it out")),
+        (("--rule", "ucb", "--value", "2"), ("does not use --value", "--rule target")),
         (("--rule", "random", "--threshold", "2"), ("--threshold", "--rule probability")),
         (("--toward", "up"), ("--toward up", "high or low")),
         (("--between", "1.1"), ("--between 1.1", "two numbers")),
         (("--between", "2,1"), ("lower value first",)),
-        (("--between", "1,2", "--toward", "low"), ("two ends",)),
+        (("--between", "1,2", "--toward", "low"), ("two bounds",)),
         (("--cost-col", "prise"), ("'prise'", "did you mean 'price'")),
         (("--budget", "3"), ("--cost-col",)),
         (("--budget", "-3", "--cost-col", "price"), ("budget = -3",)),
@@ -185,7 +185,9 @@ def test_wrong_files(quantile_model, new, tmp_path, table, xtalshift):
           "no candidate", "2 rows: 2 unreadable", "row 1: ")  # fmt: skip
     assert not out.exists()
     bad.write_text("formula,prediction\nMgO,3\n")
-    fails(xtalshift("suggest", quantile_model, bad), "'prediction' already", "rename it")
+    fails(
+        xtalshift("suggest", quantile_model, bad), "already has a column 'prediction'", "rename it"
+    )
     outcome = xtalshift("suggest", quantile_model, new, "-n", "0")
     assert outcome.code == 2
 

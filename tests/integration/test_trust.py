@@ -17,7 +17,8 @@ from xtalshift.model import load_model
 from xtalshift.uncertainty.settings import IntervalConfig
 
 INTERVALS = {
-    "held-out": "Intervals: calibrated on 15 rows kept from training (absolute errors, mean {})",
+    "held-out": "Intervals: calibrated on 15 rows held out from training "
+    "(absolute errors, mean {})",
     "cross": "Intervals: calibrated on 150 rows, each predicted by a model trained without it "
     "(absolute errors, mean {})",
     "none": "Intervals: none",

@@ -189,7 +189,7 @@ def probability_within(mean: ArrayLike, std: ArrayLike, lower: float, upper: flo
     low, high = _number("lower", lower), _number("upper", upper)
     if not low < high:
         raise ConfigError(f"{lower=} and {upper=}: expected a window with lower < upper")
-    # in the left tail, where small probabilities keep their digits
+    # evaluated in the left tail, where small probabilities keep their digits
     mirrored = m < (low + high) / 2
     near = _ratio(np.where(mirrored, m - low, high - m), s)
     far = _ratio(np.where(mirrored, m - high, low - m), s)

@@ -20,7 +20,7 @@ from xtalshift.seeding import Seed, as_generator
 FloatArray = NDArray[np.float64]
 
 _NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal: about 3 standard deviations
-_OPTIMISM = 2.0  # standard deviations, of `shortfall`
+_OPTIMISM = 2.0  # standard deviations that `shortfall` subtracts
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ _MEANING = {
     "std": "standard deviations of the predictions: use a method that gives them",
     "points": "positions of the candidates",
     "best": "the best value measured so far",
-    "target": "the value wanted",
+    "target": "the wanted value",
 }
 
 
@@ -119,9 +119,9 @@ def register_rule(
 
 @register_rule("uncertainty", needs=("std",))
 def _uncertainty(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Look where the prediction is least certain: the standard deviation."""
+    """Look where the prediction is least certain: largest standard deviation."""
     (std,) = _present(given.std)
-    # kappa = 1 about 0 is the checked standard deviation
+    # with mean 0 and kappa = 1 this is the standard deviation, checked
     return acquisition.confidence_bound(np.zeros(given.n), std, 1.0)
 
 
@@ -145,7 +145,7 @@ def _target(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArra
     goal=lambda aim: aim.threshold if aim.window is None else sum(aim.window) / 2,
 )
 def _probability(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Take the probability to lie beyond a threshold or within a window."""
+    """Look for the highest probability of a value beyond a threshold or within a window."""
     mean, std = _present(given.mean, given.std)
     if (aim.threshold is None) == (aim.window is None):
         raise ConfigError("rule 'probability' needs either a threshold or a window")
@@ -157,20 +157,20 @@ def _probability(given: Candidates, aim: Aim, _rng: np.random.Generator) -> Floa
 
 @register_rule("ucb", needs=("mean", "std"), from_lowest=True)
 def _ucb(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Take the upper (or lower) confidence bound: kappa standard deviations off."""
+    """Look for the highest upper (or lowest lower) confidence bound, kappa deviations away."""
     mean, std = _present(given.mean, given.std)
     return acquisition.confidence_bound(mean, std, aim.kappa, aim.direction)
 
 
 @register_rule("random", diversity=0.0)
 def _random(given: Candidates, _aim: Aim, rng: np.random.Generator) -> FloatArray:
-    """Choose at random: the baseline of all other rules."""
+    """Choose at random: the baseline for all other rules."""
     return rng.random(given.n)
 
 
 @register_rule("diversity", needs=("points",), radius=float("inf"), uses_known=True)
 def _diversity(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Look farthest from all that is measured or chosen; needs no prediction."""
+    """Look farthest from everything measured or chosen so far; needs no prediction."""
     return np.ones(given.n)
 
 
@@ -184,7 +184,7 @@ def score_candidates(
     rule : str
         A name in `RULES`.
     candidates : Candidates
-        Their known quantities.
+        What is known about them.
     aim : Aim, optional
         What is wanted, by default high values.
     rng : int, Generator or None
@@ -202,7 +202,7 @@ def score_candidates(
     ConfigError
         If the rule needs something that is missing; the message names it.
     DataError
-        If a value is refused, or a shape does not fit the number of candidates.
+        If a value is invalid, or a shape does not fit the number of candidates.
     """
     found, wanted = RULES[rule], aim or Aim()
     for name in found.needs:
@@ -222,7 +222,7 @@ def score_candidates(
 
 
 def shortfall(rule: str, candidates: Candidates, aim: Aim, scores: ArrayLike) -> FloatArray:
-    """Return how far candidates of negligible score stay from the goal of a rule.
+    """Return how far candidates with a negligible score are from the goal of a rule.
 
     A score below 1e-3 of that of a prediction at the goal with the same standard deviation, that
     is, about 3 standard deviations from the goal, is negligible: scores such as 1e-44 rank
@@ -265,7 +265,7 @@ def choose_candidates(
 ) -> Batch:
     """Choose a batch by a rule.
 
-    Candidates of negligible score follow after all others, those with the smallest `shortfall`
+    Candidates with a negligible score follow after all others, those with the smallest `shortfall`
     first.
 
     Parameters
@@ -351,5 +351,5 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
 
 
 def _present(*values: Any) -> tuple[Any, ...]:
-    """Return values that `Rule.needs` has checked to be given, for the type checker."""
+    """Return values that are given, as `Rule.needs` says, for the type checker."""
     return values

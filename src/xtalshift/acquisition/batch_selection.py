@@ -59,11 +59,11 @@ def select_batch(
     nearest centre. With ``radius=inf`` it never saturates: equal scores then give farthest-first
     traversal (Gonzalez, 1985), unequal scores its weighted form.
 
-    The choice is deterministic; ties go by the order of rows. If no utility is above 0 (duplicates
-    of chosen candidates, scores of 0), `fallback` takes the place of the scores, and at last scores
-    per cost alone decide. Time is O(N k d), memory beside the arguments O(N). Under a budget the
-    greedy batch may be worth less than the best one (Khuller, Moss and Naor, Inf. Process. Lett.
-    70, 39 (1999)).
+    The choice is deterministic; the first of equal rows wins. If no utility is above 0 (duplicates
+    of chosen candidates, scores of 0), `fallback` replaces the scores; if that is of no use either,
+    the score per cost alone decides. Time is O(N k d), memory besides the arguments O(N). Under a
+    budget the greedy batch may be worth less than the best one (Khuller, Moss and Naor, Inf.
+    Process. Lett. 70, 39 (1999)).
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def select_batch(
     n : int
         Size of the batch; smaller if there are fewer candidates or the budget is spent.
     fallback : array_like of float, shape (N,), optional
-        Scores at least 0 of candidates whose score is 0.
+        Scores, at least 0, that rank the candidates whose score is 0.
     diversity : float
         Exponent of the factor, at least 0; 0 takes the largest scores per cost.
     radius : float, optional
-        Distance above which the factor is 1, above 0; by default the median distance of pairs.
+        Distance, above 0, from which on the factor is 1; by default the median distance of pairs.
     known : array_like of float, shape (m, d), optional
         Positions of measured materials, which act as candidates chosen before. Leave them out if
         the score depends on them already, as a standard deviation does.
@@ -88,7 +88,7 @@ def select_batch(
     budget : float, optional
         Largest total cost, in the unit of `costs`.
     rng : int, Generator or None
-        Draws the 1000 points of which the median distance is taken, from more.
+        Draws 1000 points for the median distance, if there are more.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the audit says of every split, so that it stands beside the numbers."""
+"""The audit of every split, to be shown with the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["audit_splits"]
 
 AUDIT_FILE = "audit.json"
 MAX_FULL = 12
-"""Splits of more folds are audited without the classifier and the test of the relation."""
+"""Splits with more folds are audited without the classifier and the residual test."""
 
 
 def audit_splits(
@@ -37,11 +37,11 @@ def audit_splits(
     shared : Shared
         Rows and folds.
     tables : dict of Table
-        By table.
+        Tables by name.
     folder : Path
-        Holds ``audit.json``; a split that was audited before is not audited again.
+        Folder of ``audit.json``; a split that was audited before is not audited again.
     progress : Progress
-        Receives how far the audit is.
+        Reports the progress of the audit.
 
     Returns
     -------
@@ -101,5 +101,5 @@ def _first_seed(shared: Shared) -> dict[str, list[FoldRows]]:
 
 
 def _as_fold(fold: FoldRows) -> Fold:
-    """Return the fold with the ID test rows in no part: they are of the training distribution."""
+    """Return the fold without the ID test rows, which follow the training distribution."""
     return Fold(fold.train, fold.test_rows, fold.val, fold.target, fold.name)

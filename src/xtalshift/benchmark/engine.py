@@ -41,24 +41,24 @@ LEADERBOARD_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a call of `run_benchmark` does, beside the specification.
+    """Options of `run_benchmark` that do not belong to the specification.
 
     Attributes
     ----------
     overwrite : bool
-        Replace the records in the folder.
+        Whether to replace the records in the folder.
     retry : bool
-        Begin failed tasks again.
+        Whether to run failed tasks again.
     limit_seconds : float, optional
-        After this time no further task is begun.
+        Time after which no further task is started.
     shard : (int, int)
-        ``(k, n)``: only every n-th task from the k-th (1 is the first) on, so that n machines share
-        the work; their stores are merged afterwards.
+        ``(k, n)``: run only every n-th task, starting with the k-th (from 1), so that n machines
+        share the work; their stores are merged afterwards.
     merge : tuple of Path
-        Folders of other stores, whose records are taken over first.
+        Folders of other stores, whose records are added first.
     keep : bool
-        Whether each task leaves its predictions, its model and its training history in ``tasks/``.
-        Folds with other rows are then another benchmark.
+        Whether each task saves its predictions, its model and its training history in ``tasks/``.
+        Folds with other rows then count as another benchmark.
     """
 
     overwrite: bool = False
@@ -71,18 +71,18 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """What a benchmark read and what became of its tasks.
+    """The tables, folds and records of a benchmark.
 
     Attributes
     ----------
     summary : BenchmarkSummary
         What ``summary.json`` holds.
     records : tuple of TaskRecord
-        Of the tasks that have one, in the order of the plan.
+        Records of the tasks that have one, in the order of the plan.
     shared : Shared
         Rows and folds.
     tables : dict of Table
-        By name.
+        Tables by name.
     """
 
     summary: BenchmarkSummary
@@ -105,17 +105,17 @@ def run_benchmark(
     Parameters
     ----------
     spec : BenchmarkSpec
-        What is compared.
+        What to compare.
     out : Path
         Folder of ``records.jsonl``, ``summary.json``, ``benchmark.toml`` and ``audit.json``.
     executor : Executor, optional
-        Where tasks run; by default one process per core, with one thread each.
+        Runs the tasks; by default one process per core, with one thread each.
     folder : Path
-        That of the specification, where its plugins lie.
+        Folder of the specification, where its plugins are.
     options : RunOptions
         What to do with records that are there, and which part to run.
     progress : Progress
-        Receives how far the benchmark is.
+        Reports the progress of the benchmark.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def run_locked(
 
 
 def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
-    """Write the specification and its plugins, such that it can be run from where it lies."""
+    """Write the specification and its plugins to a folder from which it can be run again."""
     names = []
     for name, text in plugins.items():
         names.append(Path(name).name)
@@ -198,7 +198,7 @@ def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
 
 
 def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGRESS) -> str:
-    """Return in one line how many tasks a benchmark has, see `run_benchmark`."""
+    """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
     plugins = read_plugins(spec.plugins, folder)
     load_plugins(plugins)
     spec = spec.check_methods()
@@ -226,7 +226,7 @@ def _execute(
     options: RunOptions,
     progress: Progress,
 ) -> None:
-    """Run tasks and store their records as they come."""
+    """Run tasks and store their records as they finish."""
     if not tasks:
         return
     if options.keep:
@@ -245,7 +245,7 @@ def _execute(
             work,
             limit.watch(tasks),
             setup=partial(prepare_worker, shared, context),
-            # a process per task: a task that needs much memory leaves none of it to the next
+            # a process per task, so that the memory of a task is free for the next
             policy=Policy(
                 fresh=True,
                 gpu=context.settings.device.startswith("cuda"),
@@ -271,8 +271,8 @@ def _execute(
                 progress.say(f"  so far, OOD error over the dummy's: {rank_so_far(done)}")
     if limit.skipped:
         progress.say(
-            f"The time limit is reached, {len(tasks) - len(done):,} tasks are left; the same "
-            "command continues"
+            f"The time limit is reached; {len(tasks) - len(done):,} tasks are left. Run the same "
+            "command to continue"
         )
 
 
@@ -284,7 +284,7 @@ class _Bar:
 
 
 class _TrainingBars:
-    """Shows how far the trainings of tasks in other processes are."""
+    """Shows the progress of trainings in other processes."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -299,7 +299,7 @@ class _TrainingBars:
             self._end(key)
 
     def show(self, task: Task, event: ProgressEvent) -> None:
-        """Show the state that a task sent."""
+        """Show an event that a task sent."""
         if event.text and event.text not in self._said:
             self._said.add(event.text)
             self._progress.say(event.text)
@@ -318,7 +318,7 @@ class _TrainingBars:
             shown.done = event.done
 
     def close(self, task: Task) -> None:
-        """Remove the bars of a task that is done."""
+        """Remove the bars of a finished task."""
         for key in [key for key in self._bars if key[0] == task.id]:
             self._end(key)
 
@@ -327,7 +327,7 @@ class _TrainingBars:
 
 
 class _TimeLimit:
-    """Hands on tasks until the time is over."""
+    """Yields tasks until the time is over."""
 
     def __init__(self, seconds: float | None) -> None:
         self._end = np.inf if seconds is None else time.monotonic() + seconds

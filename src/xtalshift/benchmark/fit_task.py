@@ -1,4 +1,4 @@
-"""Fit the method of a task on what it may see."""
+"""Fit the method of a task to the rows that it may see."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xtalshift.uncertainty.settings import IntervalConfig
 __all__ = ["find_domains", "fit_task"]
 
 MAX_UNLABELLED = 2000
-"""Target rows whose features methods without labels look at."""
+"""Largest number of target rows whose features a method without labels sees."""
 
 
 def fit_task(
@@ -44,21 +44,21 @@ def fit_task(
     Parameters
     ----------
     task : Task
-        Which method, features and budget.
+        Method, features and budget.
     params : mapping
-        Arguments of the regressor that are not the usual ones.
+        Arguments of the regressor that differ from the settings.
     problem : Problem
-        Rows.
+        The table.
     fold : FoldRows
-        Training, validation and target rows; labels of test rows are not looked at. A method sees
-        of the target domain what it declares: nothing, features of up to 2,000 held-out rows, or
+        Training, validation and target rows; labels of test rows are not used. A method sees only
+        its declared part of the target domain: nothing, features of up to 2,000 held-out rows, or
         features and labels of the first `budget` target rows.
     context : TaskContext
         Settings.
     labels : ndarray of int64, optional
-        Other rows instead of the first `budget` target rows.
+        Rows to use instead of the first `budget` target rows.
     calibrate : bool
-        Whether the model gets intervals from the ID test rows.
+        Whether to calibrate intervals on the ID test rows.
     domain : ApplicabilityDomain, optional
         See `find_domains`.
     progress, checkpoint
@@ -68,7 +68,7 @@ def fit_task(
     target = fold.target[:0]
     if sees == "features":
         rows = np.concatenate([fold.target, fold.test_rows])
-        # in random order: tables are sorted, and a method may look at the first rows only
+        # in random order, because tables are sorted and a method may use only the first rows
         draw = np.random.default_rng(derive_seed(fold.seed, "unlabelled"))
         target = draw.permutation(rows)[:MAX_UNLABELLED]
     elif sees == "labels":
@@ -94,7 +94,7 @@ def fit_task(
 def find_domains(
     shared: Shared, tasks: Iterable[Task], progress: Progress = NO_PROGRESS
 ) -> dict[tuple[str, Blocks], ApplicabilityDomain]:
-    """Return the domain of the training rows of each fold, which all its methods share."""
+    """Return the domain of the training rows of each fold, which all methods share."""
     wanted = list(dict.fromkeys((task.fold, task.features) for task in tasks))
     found = {}
     with progress.task("domain", len(wanted)) as bar:

@@ -1,4 +1,4 @@
-"""Methods of the user's own, from Python files."""
+"""The user's own methods, from Python files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
     names : tuple of str
         Python files, relative to `folder`.
     folder : Path
-        That of the specification.
+        Folder of the specification.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
 def load_plugins(sources: dict[str, str]) -> None:
     """Run plugins that have not run in this process, so that they register their methods.
 
-    The text is run, not a file: workers on other machines do not have it. A plugin that was edited
-    replaces what it registered before.
+    The source text is run instead of the file, which workers on other machines do not have. An
+    edited plugin replaces the methods that it registered before.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def load_plugins(sources: dict[str, str]) -> None:
     Raises
     ------
     ConfigError
-        If one fails.
+        If a plugin fails.
     """
     for name, text in sources.items():
         module_name = PLUGIN_PREFIX + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Read the tables, compute features, make the folds: once per benchmark."""
+"""Read the tables, compute features and make the folds, once per benchmark."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Table:
 
     @cached_property
     def rows(self) -> SplitRows:
-        """The same as splitters take them."""
+        """The rows in the form that splitters take."""
         return SplitRows.of(self.X, self.data.y, self.data.groups, self.data.materials.compositions)
 
 
@@ -65,7 +65,7 @@ def prepare_shared(
 
 
 def _say_tests(folds: dict[str, FoldRows], progress: Progress) -> None:
-    """Say what the first fold of a joint benchmark holds out."""
+    """Report what the first fold of a joint benchmark holds out."""
     for test in next(iter(folds.values())).tests:
         if test.role == "ood" or len(test.description):
             progress.say(
@@ -74,7 +74,7 @@ def _say_tests(folds: dict[str, FoldRows], progress: Progress) -> None:
 
 
 def wanted_features(spec: BenchmarkSpec) -> tuple[Blocks, ...]:
-    """Return all features that a method of a benchmark is run on, each once."""
+    """Return all features that methods of a benchmark use, each once."""
     wanted: list[Blocks] = []
     for entry in spec.methods:
         own = entry.features or METHODS[entry.method].features
@@ -93,13 +93,13 @@ def prepare_table(
     Parameters
     ----------
     name : str
-        Of the table in the benchmark.
+        Name of the table in the benchmark.
     settings : BenchmarkData
-        Where it comes from.
+        Settings of the table.
     features : tuple of str
         Blocks of `xtalshift.featurize.CompositionFeaturizer`.
     progress : Progress
-        Receives what happens.
+        Receives messages.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def prepare_table(
         data, space = data.take(rows), space[rows]
         progress.say(f"  {settings.sample:,} of them drawn at random, the same for every seed")
     low, high = np.quantile(data.y, [TAIL_SHARE, 1 - TAIL_SHARE])
-    # tasks need the other columns no more, and the description is that of the whole table
+    # tasks do not need the other columns, but the description is that of the whole table
     slim = replace(data, columns=pd.DataFrame())
     slim.__dict__["description"] = data.description
     problem = Problem(name, slim, settings, {}, (float(low), float(high)))
@@ -143,11 +143,11 @@ def make_folds(
     spec : BenchmarkSpec
         Settings.
     name : str
-        Of the table.
+        Name of the table.
     table : Table
         n rows.
     progress : Progress
-        Receives the budgets that a fold is too small for.
+        Receives the budgets for which a fold is too small.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _regions(
     seed: int,
     progress: Progress,
 ) -> tuple[list[Fold], str]:
-    """Return what a split holds out of a table, fold by fold, and in words."""
+    """Return the folds of a split of a table, and a description of what it holds out."""
     settings = spec.data[name].resolve()
     data = table.data
     splitter = build_scheme(
@@ -209,10 +209,10 @@ def _featurizer(settings: BenchmarkData) -> FeaturizeFormulas:
 def _joint_folds(
     spec: BenchmarkSpec, name: str, table: Table, progress: Progress
 ) -> Iterator[FoldRows]:
-    """Yield one fold per seed whose training rows are those that no split holds out.
+    """Yield one fold per seed, trained on the rows that no split holds out.
 
     This is the protocol of arXiv:2408.09297: one training serves all test sets. The ID test rows
-    are drawn from the rows that no split holds out, so that they follow the training distribution.
+    are drawn from the same rows, so that they follow the training distribution.
     """
     held_out = _held_out(spec, name, table, progress)
     groups = table.data.groups
@@ -252,7 +252,7 @@ def _joint_folds(
 def _held_out(
     spec: BenchmarkSpec, name: str, table: Table, progress: Progress
 ) -> dict[str, tuple[Rows, str]]:
-    """Return the rows that each split of a joint benchmark holds out, and what they are."""
+    """Return the rows that each split of a joint benchmark holds out, with a description."""
     held_out: dict[str, tuple[Rows, str]] = {}
     for split_name, split in _splits_of(spec, name):
         if split.is_id:
@@ -287,12 +287,14 @@ def _finish(
     if split.min_distance is not None:
         fold = drop_near(fold, groups, split.min_distance)
     wanted = spec.budgets if split.budgets is None else split.budgets
-    most = len(fold.target) or len(fold.test) - MIN_TEST_AFTER_LABELS  # the scheme may have labels
+    most = (
+        len(fold.target) or len(fold.test) - MIN_TEST_AFTER_LABELS
+    )  # the scheme may define labels
     budgets = tuple(sorted(budget for budget in set(wanted) if budget <= most))
     if len(budgets) < len(set(wanted)) and seed == spec.seed:
         progress.say(
-            f"  {name} fold {number} has {len(fold.target) or len(fold.test)} held-out rows: no "
-            f"{', '.join(str(b) for b in sorted(set(wanted) - set(budgets)))} target labels"
+            f"  {name} fold {number} has {len(fold.target) or len(fold.test)} held-out rows: too "
+            f"few for {', '.join(str(b) for b in sorted(set(wanted) - set(budgets)))} target labels"
         )
     if budgets and not len(fold.target):
         labels = derive_seed(seed, "target labels", name, number)
@@ -308,7 +310,7 @@ def _finish(
         fold = add_validation(fold, groups, share, derive_seed(seed, "validation", name, number))
     if not len(fold.val):
         raise SplitError(
-            "no validation rows: model selection would have to look at test rows; give "
+            "no validation rows, so that models would be selected on test rows; set "
             "validation_share"
         )
     rows = {

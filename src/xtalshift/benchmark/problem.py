@@ -1,4 +1,4 @@
-"""What all tasks share, prepared once: data sets with features, and the folds."""
+"""What all tasks share, prepared once: tables with features, and folds."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Problem:
     Attributes
     ----------
     name : str
-        In the specification.
+        Name in the specification.
     data : Dataset
         n clean rows.
     settings : DataConfig
-        How features and targets are made.
+        Settings of features and targets.
     X : dict of ndarray of float64, shape (n, d)
-        Features by their name; the extra feature columns are the last ones.
+        Features by name; extra feature columns come last.
     tails : (float, float)
-        Targets beyond which the 5 % lowest and highest lie.
+        The 5 % and 95 % quantiles of the targets, beyond which they count as extreme.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Problem:
         return np.unique(self.data.groups.astype(str), return_inverse=True)[1].astype(np.int64)
 
     def featurizer(self, features: Blocks) -> CompositionFeaturizer:
-        """Return what computes some of the features."""
+        """Return the featurizer of the given features."""
         return CompositionFeaturizer(features, self.settings.impute_nan, self.settings.hydrates)
 
     def describe(self) -> TableInfo:
@@ -79,7 +79,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class TestRows:
-    """Rows that a trained method is evaluated on, and what they are in words."""
+    """Rows that a trained method is evaluated on, with a description."""
 
     __test__ = False  # for pytest
 
@@ -96,19 +96,19 @@ class FoldRows:
     Attributes
     ----------
     data, split : str
-        Names in the specification; the split is ``all`` where one training serves every split.
+        Names in the specification; the split is ``all`` if one training serves all splits.
     fold, seed : int
-        Number of the fold; seed of all that is drawn.
+        Number of the fold; seed of all draws.
     name : str
         What is held out.
     tail : {"high", "low"}
-        Where extreme targets are sought.
+        The side on which targets count as extreme.
     budgets : tuple of int
-        Numbers of target labels that the fold has rows for.
+        Numbers of target labels for which the fold has enough rows.
     train, val, target : ndarray of int64
         Row numbers; `target` in the order of the budgets.
     tests : tuple of TestRows
-        At least one.
+        At least one set of test rows.
     """
 
     data: str
@@ -125,21 +125,21 @@ class FoldRows:
 
     @property
     def key(self) -> str:
-        """What distinguishes it from the other folds of a benchmark."""
+        """Text that identifies the fold in a benchmark."""
         return f"{self.data}/{self.split}/{self.fold}/{self.seed}"
 
     def describe_split(self, split: str) -> str:
-        """Return what a split holds out, in words."""
+        """Return a description of what a split holds out."""
         return next((t.description for t in self.tests if t.split == split and t.description), "")
 
     @property
     def id_rows(self) -> Rows:
-        """The ID test rows, which are those of every split of the fold."""
+        """The ID test rows, which all splits of the fold share."""
         return next((test.rows for test in self.tests if test.role == "id"), self.train[:0])
 
     @cached_property
     def test_rows(self) -> Rows:
-        """The held-out rows of all splits, each once; the ID test rows where there are no other."""
+        """The held-out rows of all splits, each once; the ID test rows if there are no others."""
         outside = [test.rows for test in self.tests if test.role == "ood"]
         return np.unique(np.concatenate(outside)) if outside else self.id_rows
 
@@ -161,13 +161,13 @@ class Shared:
     Attributes
     ----------
     problems : dict of Problem
-        By name.
+        Tables by name.
     folds : dict of FoldRows
-        By `FoldRows.key`.
+        Folds by `FoldRows.key`.
     plugins : dict of str
-        Source of each plugin, by file name.
+        Source of each plugin by file name.
     domains : dict of ApplicabilityDomain
-        By fold and features, for models that are kept.
+        Domains by fold and features, for models that are kept.
     """
 
     problems: dict[str, Problem]

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: records of tasks, and the names of files and columns."""
+"""The results of a benchmark: records of tasks, and the names of files and columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.json"
 SCHEMA_VERSION = 2
-"""Of ``results.json``: 2 since `run` is a benchmark; 1 had ``cleaning`` where 2 has ``intake``."""
+"""Version of ``results.json``: 2 since `run` is a benchmark; 1 had ``cleaning``, 2 ``intake``."""
 READABLE_VERSIONS = (1, 2)
 """Versions of ``results.json`` that can be reported."""
 
@@ -50,7 +50,7 @@ Role = Literal["id", "ood", "pool"]
 
 @dataclass(frozen=True)
 class Score:
-    """How one variant of a trained method did on one set of test rows; None where not measured.
+    """Scores of one variant of a trained method on one set of test rows; None if not measured.
 
     A set of test rows that could not be scored, because a prediction overflows, has a `reason` and
     no figures; the training is not to blame, so that the other sets keep theirs.
@@ -58,13 +58,13 @@ class Score:
     Attributes
     ----------
     variant : str
-        ``""``, or the name of other weights of the same training (``last``, ``ema``).
+        ``""``, or the name of other parameters of the same training (``last``, ``ema``).
     split : str
-        Whose test rows.
+        Split of the test rows.
     role : {"id", "ood", "pool"}
         Rows like the training rows, held-out rows, or both together (for the tail measures).
     n : int
-        Test rows.
+        Number of test rows.
     mae, rmse, r2, mae_over_dummy, rmse_over_dummy, spearman : float
         See `xtalshift.metrics.regression_scores`.
     dummy_mae, dummy_rmse : float
@@ -74,7 +74,7 @@ class Score:
     worst_family, worst_family_mae
         The chemical family with the largest error.
     coverage_90, median_width_90 : float
-        Share of the targets that the 90 % intervals contain, and the median width of these.
+        Coverage and median width of the 90 % intervals.
     n_tail, tail_recall, tail_precision, tail_enrichment : float
         See `xtalshift.metrics.tail_scores`.
     top30_precision, top30_precision_weighted : float
@@ -145,7 +145,7 @@ class MeanScore:
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """What became of one task: one training of one method and its scores.
+    """The result of one task: one training of one method and its scores.
 
     Attributes
     ----------
@@ -154,28 +154,28 @@ class TaskRecord:
     name, method, features : str
         Name in tables, key of `xtalshift.methods.METHODS`, features.
     data, split : str
-        Names in the specification; the split is ``all`` where one training serves all splits.
+        Names in the specification; the split is ``all`` if one training serves all splits.
     fold, seed, budget : int
         Number of the fold, seed, number of target labels.
     fold_name : str
         What the fold holds out.
     n_train, n_val, n_id, n_test : int
-        Rows.
+        Numbers of rows.
     status : {"ok", "failed"}
         With `reason` and `traceback` of a failure: of the training, or of every score.
     seconds, cpu_seconds, predict_seconds : float
-        Of training; processor time of the whole task, which other work on the machine hardly
-        changes; of prediction.
+        Time of training; processor time of the whole task, which other work on the machine hardly
+        changes; time of prediction.
     peak_mib : float
-        Memory of the task beyond that of the process before; None where it cannot be measured.
+        Rise of the memory of the process during the task; None if it cannot be measured.
     host : str
-        Where it ran.
+        Machine on which it ran.
     attempts : int
-        How often it was begun, after processes that died.
+        Number of starts, more than 1 if a process died.
     val_mae : float
         Mean absolute error on the validation rows.
     row_cap, n_used : int
-        Most rows that the method takes, and how many it took.
+        Largest number of training rows that the method takes, and how many it used.
     tuning : mapping
         See `xtalshift.benchmark.tune.tune`.
     best_epoch : int
@@ -231,7 +231,7 @@ class TaskRecord:
         return found
 
     def content(self) -> Self:
-        """Return the record without what may differ between two runs of the same task."""
+        """Return the record without the values that may differ between runs of the same task."""
         # a task may have another name in the tables of another benchmark
         return replace(
             self, name="", seconds=None, cpu_seconds=None, predict_seconds=None, peak_mib=None,
@@ -239,7 +239,7 @@ class TaskRecord:
         )  # fmt: skip
 
     def to_plain(self) -> Plain:
-        """Return the values that JSON holds, those that are unset left out."""
+        """Return plain values for JSON, without those that are None."""
         plain = _set_values(asdict(self))
         plain["results"] = [_set_values(asdict(score)) for score in self.results]
         return plain

@@ -1,4 +1,4 @@
-"""Intervals and domain of the test rows of a fold, and whether the intervals hold."""
+"""Intervals and domain of the test rows of a fold, for interval evaluation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 MIN_ID_ROWS = 2 * MIN_CALIBRATION
-"""Fewer ID test rows have no two halves that could calibrate each other."""
+"""Smallest number of ID test rows that can be split into halves that calibrate each other."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowIntervals:
-    """Intervals and domain of every row of a table; NaN where there are none.
+    """Intervals and domain of every row of a table; NaN for rows without.
 
-    **Which rows calibrate.** OOD rows have intervals calibrated on all ID test rows, as the saved
-    model has for new materials. The ID test rows are dealt into two halves of whole formulas, each
-    calibrated on the other, so that no row decides its own interval.
+    **Calibration rows.** Intervals of OOD rows are calibrated on all ID test rows, like those of
+    the saved model for new materials. The ID test rows are divided into two halves of whole
+    formulas, each calibrated on the other, so that no row calibrates its own interval.
 
     Attributes
     ----------
@@ -49,10 +49,10 @@ class RowIntervals:
     needed_level : ndarray of float64, shape (n,)
         1 minus the conformal p-value, see `needed_levels`.
     ood_score : ndarray of float64, shape (n,)
-        Share of held-out source rows that are nearer to the training rows, in [0, 1]. The ID test
-        rows are among them, so that their scores are spread evenly.
+        1 - conformal p-value: the share of held-out source rows that are less novel, in [0, 1]. The
+        ID test rows are among these rows, so that their scores are spread evenly.
     in_domain : ndarray of float64, shape (n,)
-        1 where the score is at most the threshold and every element occurs in training, else 0.
+        1 if the score is at most the threshold and every element occurs in training, else 0.
     """
 
     lower: FloatArray
@@ -64,19 +64,19 @@ class RowIntervals:
 
     @classmethod
     def empty(cls, n: int) -> RowIntervals:
-        """Return n rows without intervals and domain."""
+        """Return n rows without intervals or domain."""
         return cls(*(np.full(n, np.nan) for _ in range(6)))
 
     def coverage(self, rows: Rows) -> tuple[float | None, float | None]:
-        """Return the share of targets in their 90 % interval, and the median width of these.
+        """Return coverage and median width of the 90 % intervals of rows.
 
-        None where there are no intervals. An interval without bounds contains every target and
-        counts as infinitely wide; the median width is None where it is infinite.
+        Both are None without intervals. An infinite interval contains every target; the median
+        width is None if it is infinite.
         """
         needed = self.needed_level[rows]
         if not len(rows) or np.isnan(needed).any():
             return None, None
-        with np.errstate(invalid="ignore"):  # both bounds of a prediction that overflows
+        with np.errstate(invalid="ignore"):  # inf - inf, for a prediction that overflows
             width = self.upper[rows] - self.lower[rows]
         width[np.isnan(width)] = np.inf
         median = float(np.median(width))
@@ -86,24 +86,24 @@ class RowIntervals:
 def needed_levels(scores: FloatArray, calibration: FloatArray) -> FloatArray:
     """Return 1 minus the conformal p-value: intervals of every higher level contain the target.
 
-    With c of n calibration scores below that of the row, the interval of a level contains the
+    If c of n calibration scores are below that of the row, the interval of a level contains the
     target if and only if its quantile, the ``ceil((n + 1) level)``-th smallest score, is at least
-    the ``c + 1``-th, that is if the level is above ``c / (n + 1)``. Rows that are exchangeable with
-    the calibration rows are spread evenly over it, so that the share of rows below a level is
-    exactly the coverage of the intervals of that level.
+    the ``c + 1``-th, that is, if the level is above ``c / (n + 1)``. So the share of rows with a
+    needed level below some level is the coverage of the intervals of that level. For rows that are
+    exchangeable with the calibration rows, needed levels are spread evenly.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (m,)
         Conformity scores of rows, see `xtalshift.uncertainty.conformal.conformity_scores`, on the
-        scale on which the regressor works.
+        scale of the regressor.
     calibration : ndarray of float64, shape (n,)
-        Those of the calibration rows.
+        Conformity scores of the calibration rows.
 
     Returns
     -------
     ndarray of float64, shape (m,)
-        In [0, 1]; 1 where no finite interval contains the target.
+        Needed levels in [0, 1]; 1 if no finite interval contains the target.
 
     Examples
     --------
@@ -116,19 +116,19 @@ def needed_levels(scores: FloatArray, calibration: FloatArray) -> FloatArray:
 
 
 def halve(groups: NDArray[np.object_], seed: int) -> tuple[Rows, Rows] | None:
-    """Deal rows into two random halves that share no formula.
+    """Divide rows into two random halves that share no formula.
 
     Parameters
     ----------
     groups : ndarray of str, shape (n,)
         Reduced formulas.
     seed : int
-        Decides which.
+        Seed of the division.
 
     Returns
     -------
     (ndarray of int64, ndarray of int64) or None
-        Row numbers, together 0 to n - 1; None where a half would have fewer than 10.
+        Row numbers, together 0 to n - 1; None if a half would have fewer than 10.
     """
     if len(groups) < MIN_ID_ROWS or len(np.unique(groups)) < 2:  # noqa: PLR2004 - two halves
         return None
@@ -144,23 +144,23 @@ def evaluate_intervals(
 ) -> RowIntervals:
     """Return intervals and domain of the test rows of a fold.
 
-    Validation rows have chosen the parameters of the model; they neither calibrate nor count.
+    Validation rows are left out, because they selected the parameters of the model.
 
     Parameters
     ----------
     model : FittedModel
-        Calibrated on all ID test rows, with or without a domain.
+        Model calibrated on all ID test rows, with or without a domain.
     data : Dataset
         n clean rows.
     X : ndarray of float64, shape (n, d)
         Their features.
     fold : FoldRows
-        Whose test rows.
+        Fold with the test rows.
 
     Returns
     -------
     RowIntervals
-        Of all n rows; without intervals where there are fewer than 20 ID test rows.
+        All n rows; without intervals if there are fewer than 20 ID test rows.
     """
     found = RowIntervals.empty(len(data))
     inside = fold.id_rows
@@ -198,7 +198,9 @@ def _fill(
     rows: Rows,
     calibration: Calibration,
 ) -> None:
-    found.needed_level[rows] = 1.0  # no interval contains a target without a finite prediction
+    found.needed_level[rows] = (
+        1.0  # without a finite prediction no finite interval contains the target
+    )
     rows, forecast = _finite_rows(model.regressor, X, rows, calibration.kind)
     if forecast is None:
         return
@@ -212,7 +214,7 @@ def _fill(
 def _finite_rows(
     regressor: Predictor, X: FloatArray, rows: Rows, kind: ScoreKind
 ) -> tuple[Rows, Scored | None]:
-    """Return the rows with finite predictions, and these."""
+    """Return the rows with finite predictions, and their forecast."""
     if not rows.size:
         return rows, None
     forecast = score_rows(regressor, X[rows], kind)

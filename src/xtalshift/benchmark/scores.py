@@ -43,11 +43,11 @@ def evaluate(
     problem : Problem
         n rows.
     fold : FoldRows
-        Which of them train, select and test.
+        Training, validation and test rows.
     variants : dict of ndarray of float64, shape (n,)
         Predictions in the unit of the target by variant, NaN for training rows.
     intervals : RowIntervals
-        Of the variant ``""``.
+        Intervals of the variant ``""``.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def evaluate(
     found: list[Score] = []
     for variant, values in variants.items():
         if variant and not np.isfinite(values[tested]).all():
-            continue  # an overflow of other parameters does not spoil the usual ones
-        known: Score | None = None  # the ID test rows are those of every split
+            continue  # an overflow of the last or averaged parameters does not matter
+        known: Score | None = None  # all splits share the ID test rows
         for test in fold.tests:
             if test.role == "id" and known is not None:
                 found.append(replace(known, split=test.split))
@@ -111,7 +111,7 @@ def _errors(problem: Problem, values: Floats, train_mean: float, rows: Rows) -> 
     )
     return {
         **regression_scores(y, z, train_mean=train_mean)._asdict(),
-        # beside the ratio, which is undefined where the constant makes no error
+        # in addition to the ratio, which is undefined if the constant has no error
         "dummy_mae": float(np.mean(np.abs(y - train_mean))),
         "dummy_rmse": float(np.sqrt(np.mean((y - train_mean) ** 2))),
         "mae_low": low,

@@ -1,4 +1,4 @@
-"""The settings of a benchmark, as a TOML file holds them."""
+"""The settings of a benchmark, which a TOML file holds."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ KnownBlocks = Annotated[Blocks, AfterValidator(_check_blocks)]
 
 
 class BenchmarkData(DataConfig):
-    """One table; `features` are those that splits and audits look at.
+    """One table; splits and audits use its `features`.
 
     Attributes
     ----------
     sample : int, optional
-        So many rows are drawn at random once, the same for every seed.
+        Number of rows to draw at random, the same for every seed; by default all.
     flag : str, optional
-        Column of flags; a flagged row flags its formula before rows of one formula are merged.
+        Column of flags; one flagged row flags its formula, also after merging.
     """
 
     features: KnownBlocks = "magpie"
@@ -61,7 +61,7 @@ class BenchmarkData(DataConfig):
     flag: str | None = None
 
     def resolve(self) -> Self:
-        """Return the same with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
+        """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
 
         Raises
         ------
@@ -73,9 +73,9 @@ class BenchmarkData(DataConfig):
         folder = os.environ.get(DATA_FOLDER)
         if not folder:
             raise ConfigError(
-                f"{self.dataset} lies in the folder of tables that the environment variable "
-                f"{DATA_FOLDER} names, and it is not set; set it, or name another file or data set "
-                "with --set data.NAME.dataset=..."
+                f"{self.dataset} needs the environment variable {DATA_FOLDER}, which is not set; "
+                "set it to the folder of the tables, or name another file or data set with --set "
+                "data.NAME.dataset=..."
             )
         path = folder.rstrip("/") + self.dataset.removeprefix(f"${DATA_FOLDER}")
         return self.model_copy(update={"dataset": path})
@@ -89,17 +89,15 @@ class BenchmarkSplit(Settings):
     scheme, params
         As in `xtalshift.splits.split_spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
     data : list of str
-        Names of the tables it is for; empty: all.
+        Names of the tables that it applies to; empty: all.
     max_folds : int, optional
-        Only the first so many folds.
-    budgets : list of int, optional
-        Instead of those of the benchmark.
-    validation_share, id_share : float, optional
-        Instead of those of the benchmark.
+        Largest number of folds; the first ones are used.
+    budgets, validation_share, id_share : optional
+        Replace those of the benchmark.
     min_distance : float, optional
-        Training rows within this composition distance of a test row are left out.
+        Training rows within this composition distance of a test row are removed.
     tail : {"high", "low"}
-        The side on which extreme targets are sought.
+        The side on which targets count as extreme.
     """
 
     scheme: str
@@ -124,7 +122,7 @@ class BenchmarkSplit(Settings):
         return SPLITTERS[self.scheme].role == "id"
 
     def resolve(self) -> Self:
-        """Return the same with ``$XTALSHIFT_DATA`` in parameters replaced by that folder."""
+        """Return the settings with ``$XTALSHIFT_DATA`` in parameters replaced by that folder."""
         params = {
             key: BenchmarkData(dataset=value).resolve().dataset
             if isinstance(value, str) and value.startswith(f"${DATA_FOLDER}")
@@ -135,19 +133,18 @@ class BenchmarkSplit(Settings):
 
 
 class MethodEntry(Settings):
-    """One row of the tables.
+    """One method of a benchmark, which is one row of its tables.
 
     Attributes
     ----------
     name : str
-        In tables.
+        Name in tables.
     method : str
-        Key of `xtalshift.estimators.METHODS`.
+        Key of `xtalshift.methods.METHODS`.
     features : str, optional
-        Features that it is run on; by default those that the method needs, else all of the
-        benchmark.
+        Features to use; by default those that the method needs, else all of the benchmark.
     params : dict
-        Arguments of its regressor, see `xtalshift.methods.registry.override`.
+        Arguments of the regressor, see `xtalshift.methods.registry.override`.
     """
 
     name: str
@@ -168,12 +165,12 @@ class MethodEntry(Settings):
 
 
 class TuningConfig(Settings):
-    """Choice of arguments by validation error, with the same budget for every method.
+    """Choice of arguments by validation error, with the same number of trials for every method.
 
     Attributes
     ----------
     trials : int
-        Trainings per task, of which the first has the usual settings; 0: no tuning.
+        Trainings per task, the first with the default arguments; 0: no tuning.
     """
 
     trials: int = Field(default=0, ge=0)
@@ -189,33 +186,34 @@ class BenchmarkSpec(MethodSettings):
     data : dict of BenchmarkData
         Tables by name.
     features : list of str
-        Features on which methods are run that name none.
+        Features of all methods that do not name their own.
     splits : dict of BenchmarkSplit
         Splits by name.
     methods : list of MethodEntry
         Names such as ``"ridge"`` and ``"ridge@fractions"``, or tables with ``name``, ``method``,
-        ``features`` and ``params``. The dummy is always among them.
+        ``features`` and ``params``. The dummy is always added.
     seeds : int
-        How many; each draws its own ID test rows, validation rows, target labels, and random split.
+        Number of seeds; each draws its own ID test rows, validation rows, target labels and random
+        splits.
     seed : int
-        The first.
+        The first seed.
     budgets : list of int
         Numbers of target labels; methods that use labels run once for each.
     id_share : float
         Share of the training rows that become ID test rows.
     validation_share : float
-        Share of the rest for model selection, where the scheme has no validation rows.
+        Share of the remaining rows for model selection, if the scheme has no validation rows.
     joint : bool
-        Train once on the rows that no split holds out, instead of once per split (the protocol of
-        arXiv:2408.09297); the ID test rows are then those of every split.
+        Whether to train once on the rows outside all held-out sets, instead of once per split (the
+        protocol of arXiv:2408.09297); all splits then share the ID test rows.
     id_name : str
         Name of the ID test rows in a joint benchmark.
     audit : bool
-        Whether splits are audited.
+        Whether to audit the splits.
     plugins : list of str
-        Python files that register methods of your own, relative to the specification.
+        Python files that register your own methods, relative to the specification.
     tuning : TuningConfig
-        Off by default; methods with nothing to tune are trained as they are.
+        Tuning, off by default; methods with nothing to tune are trained once.
     """
 
     title: str = ""
@@ -248,31 +246,31 @@ class BenchmarkSpec(MethodSettings):
                 if data not in self.data:
                     hint = near_miss(data, self.data)
                     raise ValueError(
-                        f"split {name!r} is for data {data!r}, which is not there{hint}"
+                        f"split {name!r} is for the table {data!r}, which does not exist{hint}"
                     )
         return self
 
     def check_methods(self) -> Self:
-        """Return the same with the dummy first, once plugins have registered their methods.
+        """Return the settings with the dummy first; call it after plugins registered their methods.
 
         Raises
         ------
         NotFoundError
-            If a method is unknown; the message lists those there are.
+            If a method is unknown; the message lists all methods.
         ConfigError
-            If a method uses target labels and there are no budgets, or does not take the features.
+            If a method uses target labels and there are no budgets, or it cannot use the features.
         """
         for entry in self.methods:
             method = METHODS[entry.method]
             budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
             if method.target_access == "labels" and not budgets:
                 raise ConfigError(
-                    f"method {entry.name!r} uses target labels, and there are no budgets; add "
+                    f"method {entry.name!r} uses target labels, but there are no budgets; add "
                     "budgets = [64], or leave the method out"
                 )
             if entry.features and method.features not in {None, entry.features}:
                 raise ConfigError(
-                    f"method {entry.name!r} works on {method.features}, not on {entry.features}"
+                    f"method {entry.name!r} needs features {method.features}, not {entry.features}"
                 )
         if any(entry.method == "dummy" for entry in self.methods):
             return self
@@ -291,7 +289,7 @@ def canonical_specs() -> dict[str, str]:
 
 
 def read_spec(name: str) -> tuple[dict[str, Any], Path]:
-    """Return the plain values of a specification, and the folder that its plugins lie in.
+    """Return the plain values of a specification, and the folder of its plugins.
 
     Parameters
     ----------

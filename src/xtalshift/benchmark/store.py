@@ -1,4 +1,4 @@
-"""Records of tasks in a file that is only ever appended to."""
+"""Records of tasks in an append-only file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _REMEDY = "remove the line to repeat its task, or give --overwrite to begin anew
 class RecordStore:
     """The records of a benchmark.
 
-    The first line is a header (versions, hashes of the data, threads); each other line is the
-    record of a task. A record is appended by one write; what a killed process left of a line is cut
-    off. A later record of a task replaces an earlier one.
+    The first line is a header (versions, hashes of the data, threads); every other line is the
+    record of a task. A record is appended by one write, and a line that a killed process left
+    unfinished is cut off. A later record of a task replaces an earlier one.
 
     Attributes
     ----------
@@ -53,9 +53,9 @@ class RecordStore:
         folder : Path
             Made if it does not exist.
         header : dict
-            What records must have in common to be compared.
+            Values that must agree for records to be comparable.
         overwrite : bool
-            Remove what is there.
+            Whether to remove existing records.
 
         Raises
         ------
@@ -84,12 +84,12 @@ class RecordStore:
         _append(self.path, plain)
 
     def merge(self, folder: Path) -> int:
-        """Append the records of another store that this one lacks; return how many.
+        """Append the records of another store that this one lacks; return their number.
 
         Raises
         ------
         ConfigError
-            If its header differs, or a task has other results there.
+            If its header differs, or a task has different results there.
         DataError
             If it cannot be read.
         """
@@ -104,7 +104,7 @@ class RecordStore:
             elif record.ok and mine.content() != record.content():
                 raise ConfigError(
                     f"task {task} ({record.name}, {record.split}, seed {record.seed}) has "
-                    f"other results in {path} than in {self.path}; the machines do not agree. "
+                    f"different results in {path} and {self.path}: the machines do not agree. "
                     "Nothing was merged"
                 )
         for record in new:
@@ -120,12 +120,12 @@ def read_records(path: Path) -> tuple[Plain, dict[str, TaskRecord]]:
     header : dict
         The first line.
     records : dict of TaskRecord
-        The last record of each task by its id; a last line that is not finished does not count.
+        The last record of each task by id; an unfinished last line does not count.
 
     Raises
     ------
     DataError
-        If it is missing, no store, or damaged before its last line.
+        If the file is missing, not a store, or damaged before its last line.
     """
     try:
         lines = list(_lines(path))
@@ -168,7 +168,7 @@ def _append(path: Path, values: Plain) -> None:
 
 
 def _is_begun(path: Path) -> bool:
-    """Return whether a file holds a header; raise if it is no store at all."""
+    """Return whether a file has a header; raise if it is not a store."""
     if not path.exists():
         return False
     start = json.dumps({"kind": KIND}, separators=(",", ":"))[:-1].encode()
@@ -186,7 +186,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _check_header(found: Plain, wanted: Plain, path: Path, remedy: str) -> None:
-    """Raise unless records may stand side by side; a table that only one has is no difference."""
+    """Raise unless records are comparable; a table that only one of them has does not matter."""
     here, there = dict(wanted), dict(found)
     common = here.get("data", {}).keys() & there.get("data", {}).keys()
     for header in (here, there):

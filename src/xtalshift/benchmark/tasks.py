@@ -1,4 +1,4 @@
-"""The tasks of a benchmark, each with an id that depends on its content only."""
+"""The tasks of a benchmark, each with an id that depends only on its content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from xtalshift.nn.device import resolve_device
 __all__ = ["Task", "TaskContext", "plan_tasks"]
 
 ID_VERSION = 3
-"""Raised where the same settings would give other numbers, so that old records are not reused."""
+"""Raise it when the same settings give other numbers than before, so that old records are not
+reused."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Task:
     Attributes
     ----------
     id : str
-        Hash of everything that its numbers depend on, but for versions and hardware.
+        Hash of everything that its numbers depend on, except versions and hardware.
     fold : str
         Key of `Shared.folds`.
     name, method, features : str
         Name in tables, key of `METHODS`, features.
     params : dict
-        Arguments of the regressor that are not the usual ones.
+        Arguments of the regressor that differ from the settings.
     budget : int
         Number of target labels; 0 for methods that use none.
     """
@@ -57,17 +58,17 @@ class Task:
 
 
 class TaskContext(Settings):
-    """What all tasks of a benchmark have in common beside the rows.
+    """What all tasks of a benchmark share besides the rows.
 
     Attributes
     ----------
     settings : MethodSettings
-        Of all methods.
+        Settings of all methods.
     trials : int
         See `TuningConfig`.
     keep : Path, optional
-        Folder in which each task leaves its predictions, its model and its training history, and
-        from which a training that was stopped goes on.
+        Folder in which each task saves its predictions, its model and its training history, and
+        from which an interrupted training continues.
     """
 
     settings: MethodSettings
@@ -76,30 +77,30 @@ class TaskContext(Settings):
 
     @classmethod
     def of(cls, spec: BenchmarkSpec, keep: Path | None = None) -> Self:
-        """Return the common part of a specification; the device is that of this process."""
+        """Return the common part of a specification, with the device of this process."""
         values = {name: getattr(spec, name) for name in MethodSettings.model_fields}
-        # `auto` would be another device on another machine, and with it another network
+        # `auto` could be another device, and so another network, on another machine
         values["device"] = str(resolve_device(spec.device))
         settings = MethodSettings(**values)
         return cls(settings=settings, trials=spec.tuning.trials, keep=keep)
 
 
 def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
-    """Return all tasks, those of the first seed first, so that early results compare all methods.
+    """Return all tasks, seed by seed, so that early results compare all methods.
 
-    Those of a seed begin with the longest, so that no worker waits for one at the end.
+    Within a seed the longest tasks come first, so that no worker waits for one at the end.
 
     Parameters
     ----------
     spec : BenchmarkSpec
-        With the dummy, see `BenchmarkSpec.check_methods`.
+        Specification with the dummy, see `BenchmarkSpec.check_methods`.
     shared : Shared
-        The folds.
+        Rows and folds.
     """
     _refuse_doubles(spec)
     context = TaskContext.of(spec)
     hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
-    # the same on every fold
+    # these are the same on every fold
     content = {
         entry.name: (_arguments(entry, context), _source(entry.method)) for entry in spec.methods
     }
@@ -116,7 +117,7 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
 
 
 def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, Blocks]]:
-    """Yield the features of a method, each with its name in tables."""
+    """Yield the features of a method, each with the name in tables."""
     own = entry.features or METHODS[entry.method].features
     if own or len(spec.features) == 1:
         yield entry.name, own or spec.features[0]
@@ -159,15 +160,15 @@ def _refuse_doubles(spec: BenchmarkSpec) -> None:
     names = [name for entry in spec.methods for name, _ in _features(entry, spec)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ConfigError(f"two methods are called {min(twice)!r}; give them different names")
+        raise ConfigError(f"two methods have the name {min(twice)!r}; give them different names")
 
 
 def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
-    """Return all arguments of the regressor of a method but those that change no number."""
+    """Return the arguments of the regressor of a method, except those that change no number."""
     try:
         regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
     except ConfigError:
-        raise  # a wrong argument is known before anything runs
+        raise  # a wrong argument is reported before anything runs
     except Exception as error:  # noqa: BLE001 - the task will fail, and say so in its record
         return {"failed": repr(error)}
     return {
@@ -178,15 +179,15 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
 
 
 def _source(name: str) -> str:
-    """Return what tells the code of a method that is not ours: it may change between two runs."""
+    """Return text that identifies the code of a user's method, which may change between runs."""
     method = METHODS[name]
     package = method.module.partition(".")[0]
     if package == "xtalshift":
         return ""
     if package.startswith(PLUGIN_PREFIX):
-        return package  # holds the hash of the file
+        return package  # its name has the hash of the file
     try:
         text = inspect.getsource(sys.modules[method.module])
-    except (OSError, TypeError, KeyError):  # typed in, there is no file
+    except (OSError, TypeError, KeyError):  # typed at a prompt, so there is no file
         return method.module
     return hashlib.sha256(text.encode()).hexdigest()

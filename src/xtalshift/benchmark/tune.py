@@ -21,13 +21,14 @@ MIN_LABELS = 10
 
 
 def tune(task: Task, problem: Problem, fold: FoldRows, context: TaskContext) -> tuple[Plain, Plain]:
-    """Return the arguments with the smallest error on rows for selection, and how they were found.
+    """Return the arguments with the smallest error on selection rows, and a report of the search.
 
-    These are the validation rows; for a method that uses target labels a fifth of the labels, which
-    it is then not given (with fewer than 10 labels the validation rows).
+    Selection rows are the validation rows. For a method that uses target labels they are a fifth of
+    the labels, which are then not used for training (with fewer than 10 labels, the validation
+    rows).
 
-    The first trial has the usual arguments, so that tuning never loses to them on the validation
-    rows. A method without a `space` is trained as it is.
+    The first trial has the default arguments, so tuning is never worse on the selection rows. A
+    method without a `space` is not tuned.
 
     Trials run one after the other in this process: each one is chosen by those before it, and the
     tasks of a benchmark take all cores already.
@@ -35,16 +36,17 @@ def tune(task: Task, problem: Problem, fold: FoldRows, context: TaskContext) -> 
     Parameters
     ----------
     task : Task
-        Method, features, budget and the arguments that are fixed.
+        Method, features, budget and fixed arguments.
     problem, fold, context
         As in `xtalshift.benchmark.fit_task.fit_task`.
 
     Returns
     -------
     params : dict
-        Arguments, the fixed ones among them.
+        Arguments, including the fixed ones.
     report : dict
-        ``trials``, ``failed``, ``params`` and ``val_mae`` of the best, and ``usual_val_mae``.
+        ``trials``, ``failed``, ``params`` and ``val_mae`` of the best trial, and ``usual_val_mae``
+        of the default arguments.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def tune(task: Task, problem: Problem, fold: FoldRows, context: TaskContext) -> 
         params = {**task.params, **{k: _suggest(trial, k, v) for k, v in space.items()}}
         try:
             found = _error(task, params, problem, fold, context)
-        except Exception:  # noqa: BLE001 - arguments that do not work are a bad choice, no more
+        except Exception:  # noqa: BLE001 - arguments that do not work are just a bad choice
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             failed += 1
             continue
@@ -92,7 +94,7 @@ def _suggest(trial: Any, name: str, choices: tuple[Any, ...]) -> Any:
 def _error(
     task: Task, params: Plain, problem: Problem, fold: FoldRows, context: TaskContext
 ) -> float:
-    """Return the mean absolute error on rows for selection, infinite if it is no number."""
+    """Return the mean absolute error on the selection rows, infinite if it is not finite."""
     train, rows = None, fold.val
     if METHODS[task.method].target_access == "labels":
         labels = fold.target[: task.budget]

@@ -1,4 +1,4 @@
-"""Run one task: fit a method on the rows of a fold, and score it."""
+"""Run one task: fit a method to the rows of a fold, and score it."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ MODEL_FOLDER = "model"
 
 
 def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
-    """Return what the tasks of a worker share, once their plugins are loaded."""
+    """Load the plugins and return what the tasks of a worker share."""
     load_plugins(shared.plugins)
     return shared, context
 
 
 def work(state: tuple[Shared, TaskContext], task: Task) -> TaskRecord:
-    """Return the record of a task; the function of a worker."""
+    """Run a task in a worker and return its record."""
     return run_task(task, *state, EmitProgress())
 
 
 def task_folder(keep: Path, task_id: str) -> Path:
-    """Return where a task leaves its predictions and model."""
+    """Return the folder in which a task saves its predictions and model."""
     return keep / "tasks" / task_id
 
 
 def run_task(
     task: Task, shared: Shared, context: TaskContext, progress: Progress = NO_PROGRESS
 ) -> TaskRecord:
-    """Return the record of a task; a failure is a record too.
+    """Run a task and return its record; a failure is a record too.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def run_task(
     context : TaskContext
         Settings.
     progress : Progress
-        Receives how far the training is.
+        Reports the progress of the training.
     """
     record = describe_task(task, shared)
     memory = _PeakMemory()
@@ -101,7 +101,7 @@ def run_task(
 
 
 def describe_task(task: Task, shared: Shared) -> TaskRecord:
-    """Return what a record says of its task, whatever becomes of it."""
+    """Return a record that describes its task but has no results yet."""
     fold = shared.folds[task.fold]
     return TaskRecord(
         id=task.id,
@@ -122,7 +122,7 @@ def describe_task(task: Task, shared: Shared) -> TaskRecord:
 
 
 def outcome_record(outcome: Outcome[Task, TaskRecord], shared: Shared) -> TaskRecord:
-    """Return the record of a task that a worker has finished, or died of."""
+    """Return the record of a task that a worker has finished, or that killed the worker."""
     if outcome.error is None:
         return replace(outcome.value, attempts=outcome.attempts)
     return replace(
@@ -188,7 +188,7 @@ def _run(
 
 
 def _spread(values: NDArray[np.float64], rows: NDArray[np.int64], n: int) -> NDArray[np.float64]:
-    """Return values by row number of a table of n rows, NaN where there is none."""
+    """Return values by row number of a table of n rows, NaN for the other rows."""
     spread = np.full(n, np.nan)
     spread[rows] = values
     return spread
@@ -213,7 +213,7 @@ def _predictions(
             if not variant and (test.split, test.role) in failed:
                 continue
             if test.role == "id" and test.split != fold.tests[0].split:
-                continue  # the ID rows of the other splits are those of the first
+                continue  # all splits have the same ID rows
             rows = test.rows
             frame = pd.DataFrame(
                 {
@@ -228,24 +228,24 @@ def _predictions(
                     **{column: getattr(said, column)[rows] for column in TRUST_COLUMNS},
                 }
             )
-            # true, false or missing, where float would say 1.0
+            # true, false or missing instead of 1.0
             parts.append(frame.astype({"in_domain": "boolean"}))
     return pd.concat(parts, ignore_index=True)
 
 
 class _PeakMemory:
-    """How far the memory of this process rises from now on."""
+    """Measures by how much the memory of this process rises from now on."""
 
     def __init__(self) -> None:
         self._start = None
-        try:  # Linux: the peak is counted anew, so that earlier tasks of a process do not count
+        try:  # Linux: reset the peak, so that earlier tasks of the process do not count
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
             self._start = _read_status("VmRSS")
         except OSError:
             self._first = peak_memory_mib()
 
     def rise(self) -> float | None:
-        """Return MiB."""
+        """Return the rise in MiB, None if it is unknown."""
         if self._start is not None:
             return round(_read_status("VmHWM") - self._start, 1)
         last = peak_memory_mib()

@@ -25,7 +25,8 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry, near_miss
 
 FEATURES_ONLY = {"attack": "features", "environments": "random"}
-"""Settings of CAL that an adaptation cannot change: it knows neither compositions nor families."""
+"""Settings of CAL that an adaptation cannot change, because it has neither compositions nor
+families."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Adaptation:
     ----------
     build : callable
         Takes the model, source rows (or None), target rows, an `AdaptConfig` and a generator;
-        returns the training at its start.
+        returns a training that has not started.
     uses_labels : bool
-        Whether it trains on target labels; if not, source rows choose the parameters.
+        Whether it trains on target labels; if not, source rows select the parameters.
     needs_source : bool
-        Whether it cannot do without source rows.
+        Whether it needs source rows.
     attacks : bool
         Whether rows may move.
     fixed : mapping
@@ -57,28 +58,28 @@ class Adaptation:
 class AdaptConfig(Settings):
     """Settings of adaptation.
 
-    All methods take as many steps on target rows, to within an epoch.
+    All methods take the same number of steps on target rows, to within an epoch.
 
     Attributes
     ----------
     method : str
         ``targeted-cal``: CAL steps on target labels, each with `replay` steps on source rows.
-        ``targeted-cal-eps0``: the same, and no row moves.
-        ``joint``: one loss of source and target rows. ``fine-tune``: target labels only;
-        ``l2-sp``: with a pull toward the source model; ``head-only``: of the last layer only.
-        Others: see `ADAPTATIONS`.
+        ``targeted-cal-eps0``: the same, but no row moves.
+        ``joint``: one loss over source and target rows. ``fine-tune``: target labels only;
+        ``l2-sp``: the same with a pull toward the source model; ``head-only``: the last layer only.
+        For others see `ADAPTATIONS`.
     steps : int
         Steps on target rows.
     patience : int
-        Stop after this many epochs without a better validation error. An epoch is a pass over the
-        target labels, with source rows at least ten steps.
+        Stop after this many epochs without a better validation error. An epoch is one pass over
+        the target labels; with source rows it has at least ten steps.
     batch_size, learning_rate, weight_decay, ema_decay
         As in ERM; the learning rate falls to 0.
     l2_sp : float
-        Strength of the pull of ``l2-sp``: rate at which parameters return to the source model,
+        Strength of the pull of ``l2-sp``: the rate at which parameters return to the source model,
         relative to the learning rate.
     replay : float
-        Steps on source rows per step on target labels; for none give no source rows.
+        Steps on source rows per step on target labels. For no replay, give no source rows.
     target_share : float
         Weight of the target rows in ``joint``.
     cal : dict
@@ -159,9 +160,9 @@ def adapt_network(
     Parameters
     ----------
     model : torch.nn.Module
-        At the parameters of the source training; changed in place.
+        Network with the parameters of the source training; changed in place.
     source : Rows or None
-        Labelled source rows to replay; None where there are none.
+        Labelled source rows to replay, if any.
     target : Rows
         Rows of the target domain; methods that use no labels ignore their targets.
     validation : Rows
@@ -174,12 +175,12 @@ def adapt_network(
     progress : Progress
         Reports each epoch.
     checkpoint : Checkpoint, optional
-        Where a killed adaptation goes on.
+        From where a killed adaptation continues.
 
     Returns
     -------
     TrainResult
-        All methods keep ``"best"`` on the validation rows, ``"last"`` and ``"ema"``.
+        Parameters ``"best"`` (on the validation rows), ``"last"`` and ``"ema"``, for all methods.
 
     Raises
     ------
@@ -214,7 +215,7 @@ def _targeted(
     generator: torch.Generator,
 ) -> CALTraining:
     batches = steps_per_epoch(target, config)
-    if source is None:  # an epoch has an ERM and a CAL step on each batch of target labels
+    if source is None:  # an epoch takes one ERM and one CAL step on each batch of target labels
         cal = config.cal_config(2 * batches).model_copy(update={"replay": 0.0})
     else:
         cal = config.cal_config(max(batches, TARGET_STEPS))

@@ -21,9 +21,9 @@ class Attacked:
     Attributes
     ----------
     rows : Rows
-        ``x_adv`` in place of ``x``, detached; everything else as it was.
+        ``x_adv`` in place of ``x``, detached; everything else unchanged.
     path : Tensor, shape (..., n, d)
-        ``sum_{t<T} (x_t - x)``, what the unrolled weight gradient needs.
+        ``sum_{t<T} (x_t - x)``, which the unrolled weight gradient needs.
     start_loss : Tensor, shape ()
         Mean loss of the rows that the attack started from.
     """
@@ -79,7 +79,7 @@ def attack(
     Attacked
     """
     start = rows.x
-    if not config.attacks:  # the control: the same recipe, and no row moves
+    if not config.attacks:  # the control: the same recipe, but no row moves
         with torch.no_grad():
             loss = mean_loss(model(start), rows.y, rows.weights)
         return Attacked(rows, torch.zeros_like(start), loss)
@@ -109,18 +109,18 @@ def attack_objective_gradient(
     model : torch.nn.Module
         Called as ``model(x)``.
     rows : Rows
-        Where the attack started.
+        Rows that the attack started from.
     x_adv : Tensor, shape (..., n, d)
-        Where it is.
+        Their current position.
     state : CALState
         The transport cost.
 
     Returns
     -------
     loss : Tensor, shape ()
-        Without the transport cost.
+        Mean loss, without the transport cost.
     gradient : Tensor, shape (..., n, d)
-        With it.
+        Gradient of the objective, with the transport cost.
     """
     leaf = x_adv.detach().requires_grad_()
     loss = mean_loss(model(leaf), rows.y, rows.weights)
@@ -137,7 +137,7 @@ def _direction(
     config: CALConfig,
     pull: Tensor | None,
 ) -> Tensor:
-    """Return the step `number` in units of the step size."""
+    """Return step number `number` in units of the step size."""
     if config.attack_method == "adam":
         return _adam_direction(gradient, moments, number, config.attack_betas)
     if config.attack_method == "ascent":
@@ -153,7 +153,7 @@ def _direction(
 def _adam_direction(
     gradient: Tensor, moments: tuple[Tensor, Tensor], number: int, betas: tuple[float, float]
 ) -> Tensor:
-    """Return a bias-corrected Adam step (Kingma and Ba, arXiv:1412.6980); moments in place."""
+    """Return a bias-corrected Adam step (Kingma and Ba, arXiv:1412.6980); update the moments."""
     first, second = moments
     beta1, beta2 = betas
     first.lerp_(gradient, 1.0 - beta1)
@@ -166,8 +166,8 @@ def ball_norm(displacement: Tensor, weights: Tensor, ball: Ball) -> Tensor:
     """Return the size of each row's displacement in the norm of a ball.
 
     ``linf``: ``max_j |d_j|``; ``l2``: ``sqrt(mean_j d_j^2)``; ``weighted-l2``:
-    ``sqrt(sum_j w_j d_j^2 / sum_j w_j)``. The two last are root mean squares over the features, so
-    that a radius means the same for any number of them.
+    ``sqrt(sum_j w_j d_j^2 / sum_j w_j)``. The last two are root mean squares over the features, so
+    a radius means the same for any number of features.
 
     Parameters
     ----------
@@ -193,7 +193,8 @@ def ball_norm(displacement: Tensor, weights: Tensor, ball: Ball) -> Tensor:
 def project(displacement: Tensor, weights: Tensor, ball: Ball, epsilon: float) -> Tensor:
     """Return the displacement pulled back into the ball of radius `epsilon`.
 
-    Features are clamped for ``linf``; rows are shortened for the others, which keeps the direction.
+    For ``linf`` each feature is clamped; for the others the displacement is shortened, which keeps
+    its direction.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def steepest_direction(gradient: Tensor, weights: Tensor, ball: Ball) -> Tensor:
     Parameters
     ----------
     gradient : Tensor, shape (..., n, d)
-        Of the function.
+        Gradient of the function.
     weights : Tensor, shape (..., d)
         Covariate weights.
     ball : {"none", "linf", "l2", "weighted-l2"}
@@ -235,12 +236,12 @@ def steepest_direction(gradient: Tensor, weights: Tensor, ball: Ball) -> Tensor:
     Tensor, shape (..., n, d)
         0 where the gradient of a row is 0.
     """
-    # a gradient that is not a number must show in the loss, not pass for a row that stays
+    # a NaN gradient must show in the loss; it must not look like a row that stays
     if ball == "linf":
         return torch.where(gradient.isnan(), gradient, gradient.sign())
     if ball == "weighted-l2":
         gradient = gradient / weights.unsqueeze(-2)
     size = ball_norm(gradient, weights, "weighted-l2" if ball == "weighted-l2" else "l2")
     size = size.unsqueeze(-1)
-    # not a floor under the size: gradients of a mean over many rows are small numbers
+    # no floor under the size: the gradient of a mean over many rows is small
     return torch.where(size == 0, torch.zeros_like(gradient), gradient / size)

@@ -23,13 +23,13 @@ from xtalshift.nn.padded_compositions import Slots, pad_compositions
 from xtalshift.nn.rows import Rows, mean_loss, row_losses
 
 MIN_FRACTION = 1e-3
-"""No fraction falls below this (or below where it starts, if that is less)."""
+"""Lower limit of a fraction (or its starting value, if that is less)."""
 
 Within = Callable[[Tensor], Tensor]
 """Displacements in feature space (m, d) -> whether each is allowed, bool (m,), for any m."""
 
 _CHUNK = 4096  # candidates evaluated at once
-_BISECTIONS = 6  # a row that is pulled back reaches its budget to within 1/64 of its way
+_BISECTIONS = 6  # a row that is pulled back ends within 1/64 of its path from the budget
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class CompositionAttack:
     """Adversarial compositions.
 
     ``c_adv = argmax_c' l(f(phi(c')), y) - gamma * sum_j w_j (phi(c')_j - x_j)^2``: the inner
-    problem of arXiv:2408.09297 with the features ``phi`` of a composition ``c'`` in the
-    place of free features, solved for each row by itself (sample weights play no part):
+    problem of arXiv:2408.09297 with the features ``phi`` of a composition ``c'`` instead of free
+    features, solved for each row separately (sample weights do not matter):
 
     1. substitution: of all replacements of one element by a similar one
        (`chem.element_similarity.similar_elements`) the one with the largest objective, if that is
        an increase and the budget allows it; `substitutions` times, no element twice;
     2. fractions: `steps` steps of steepest ascent along the simplex, projected on the bounds
-       (Rosen's gradient projection); a step that leaves the budget of the features is pulled back
-       toward the start; one that does not raise the objective is undone, and the next
-       is half as long.
+       (Rosen's gradient projection). A step that leaves the budget of the features is pulled back
+       toward the start. A step that does not raise the objective is undone, and the next one is
+       half as long.
 
     ============ ============================ ===========
     symbol       variable                     shape
@@ -62,18 +62,19 @@ class CompositionAttack:
     features : TorchFeatures
         ``phi``; ``rows.x`` are its values.
     steps : int
-        Steps of the fractions.
+        Number of steps of the fractions.
     step_size : float
         Euclidean length of the first step, in atomic fractions.
     fraction_budget : float
-        Largest change of any atomic fraction after substitution; 0 switches the whole attack off.
+        Largest change of any atomic fraction after substitution; 0 disables the whole attack.
     charge_neutral : bool
-        Where a neutral assignment of oxidation states is known, keep it: fractions move only where
-        the total charge stays, and an element is replaced only by one that can have its state.
+        Where a neutral assignment of oxidation states is known, keep it: fractions move only along
+        directions that keep the total charge, and an element is replaced only by one that can have
+        its oxidation state.
     substitutions : int
-        Elements of a row that may be replaced.
+        Number of elements of a row that may be replaced.
     neighbours : int
-        Candidates for each.
+        Number of candidates for each.
 
     Raises
     ------
@@ -82,12 +83,12 @@ class CompositionAttack:
 
     Notes
     -----
-    The number of atoms and, within one slot, the support stay: no fraction falls below
-    `MIN_FRACTION` (or below where it started, if that is less).
+    The number of atoms and the number of elements of a row do not change: no fraction falls below
+    `MIN_FRACTION` (or below its starting value, if that is less).
 
-    ``compound possible`` of a substituted composition is computed; while fractions move it is
-    held. With `charge_neutral` and a known assignment that is also exact; otherwise amounts that
-    cancel exactly are an accident that any move would end.
+    ``compound possible`` is computed after a substitution and held fixed while fractions move. That
+    is exact with `charge_neutral` and a known assignment; otherwise almost any move would end an
+    exact cancellation of charges.
     """
 
     features: TorchFeatures
@@ -127,17 +128,17 @@ class CompositionAttack:
         gamma : float
             Factor of the transport cost.
         within : callable
-            Whether displacements are allowed (see `Within`); that of an adversarial row always is.
+            Decides which displacements are allowed (see `Within`); those of the result always are.
         generator : torch.Generator, optional
-            Dropout is on if given, with other masks in each evaluation.
+            If given, dropout is on, with a new mask in each evaluation.
 
         Returns
         -------
         x_adv : Tensor, shape (n, d)
-            Detached. ``phi`` of the compositions; rows that did not move are those of `rows`,
-            bit for bit.
+            Detached features ``phi`` of the adversarial compositions; rows that did not move are
+            those of `rows`, bit for bit.
         compositions : Slots
-            Where they come from. Their charges are NaN where fractions left neutrality.
+            Adversarial compositions; charges are NaN where the fractions are no longer neutral.
 
         Raises
         ------
@@ -187,7 +188,7 @@ class CompositionAttack:
         return point
 
     def _try(self, slots: Slots, trials: Trials, goal: _Goal) -> Tensor:
-        """Return the objective of each trial, shape (m,); minus infinity: not allowed."""
+        """Return the objective of each trial, shape (m,); minus infinity if it is not allowed."""
         possible, unknown = self._possible(slots, trials)
         x = self.features(trials.rows_of(slots), possible)
         allowed = goal.within(x - goal.x[trials.row]) & ~unknown
@@ -204,7 +205,7 @@ class CompositionAttack:
         return possible, unknown
 
     def _move(self, point: _Point, goal: _Goal) -> _Point:
-        """Move the fractions; an iterate is kept only if it is better than all before."""
+        """Move the fractions; keep an iterate only if it is better than all before."""
         phi = self.features.fix(point.slots, point.possible)
         total = point.slots.amounts.sum(dim=1, keepdim=True)
         start = point.slots.fractions
@@ -241,7 +242,7 @@ class CompositionAttack:
 
 @dataclass(frozen=True)
 class _Point:
-    """Where an attack stands: compositions (n, k), ``compound possible`` (n,), features (n, d)."""
+    """State of an attack: compositions (n, k), ``compound possible`` (n,), features (n, d)."""
 
     slots: Slots
     possible: Tensor
@@ -269,7 +270,7 @@ class _Iterate(NamedTuple):
 
 @dataclass(frozen=True)
 class _Goal:
-    """The objective of each row and what bounds it; names as in `CompositionAttack.__call__`."""
+    """The objective of each row and its budget; names as in `CompositionAttack.__call__`."""
 
     model: nn.Module
     x: Tensor
@@ -280,7 +281,7 @@ class _Goal:
     generator: torch.Generator | None
 
     def value(self, x_adv: Tensor, row: Tensor | None = None) -> Tensor:
-        """Return the objective of each adversarial row, of the rows `row` (None: all)."""
+        """Return the objective of each adversarial row; `row` are the rows they come from."""
         x, y = (self.x, self.y) if row is None else (self.x[row], self.y[row])
         cost = ((x_adv - x).square() * self.weights).sum(dim=1)
         return row_losses(self.model(x_adv, self.generator), y) - self.gamma * cost
@@ -306,7 +307,7 @@ class _Goal:
     def _pull_back(
         self, features: Callable[..., Tensor], start: Tensor, fractions: Tensor, row: Tensor
     ) -> Tensor:
-        """Return the farthest points found on the way from the start that are allowed."""
+        """Return the farthest allowed points found on the path from the start."""
         start, way, x = start[row], (fractions - start)[row], self.x[row]
         near, far = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
         for _ in range(_BISECTIONS):
@@ -318,9 +319,9 @@ class _Goal:
 
 @dataclass(frozen=True)
 class _Space:
-    """Where fractions may be: between bounds, with a constant sum and a constant total charge.
+    """Allowed fractions: between bounds, with a constant sum and a constant total charge.
 
-    All of shape (n, k); `charges` are 0 where the charge does not matter.
+    All fields have shape (n, k); `charges` are 0 where the charge does not matter.
     """
 
     lower: Tensor
@@ -360,7 +361,7 @@ class _Space:
 
 
 def _centre(values: Tensor, free: Tensor) -> Tensor:
-    """Return `values` less their mean over the free elements, 0 elsewhere; shapes (n, k)."""
+    """Return `values` minus their mean over the free elements, 0 elsewhere; shapes (n, k)."""
     values = torch.where(free, values, 0.0)
     mean = values.sum(dim=1, keepdim=True) / free.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.where(free, values - mean, 0.0)
@@ -370,8 +371,8 @@ def _centre(values: Tensor, free: Tensor) -> Tensor:
 class Trials:
     """m replacements of one element in one row; all fields of shape (m,).
 
-    `place` numbers the trials of a row; `keeps_charge` says that the assigned states stay, so that
-    the row is certainly neutral.
+    `place` numbers the trials of a row; `keeps_charge` says whether the new element can have the
+    assigned oxidation state, so that the row remains neutral.
     """
 
     row: Tensor
@@ -394,7 +395,7 @@ class Trials:
         )
 
     def split(self, size: int) -> list[Trials]:
-        """Return them in pieces of `size`."""
+        """Return the trials in pieces of `size`."""
         return [self.take(slice(at, at + size)) for at in range(0, len(self), size)]
 
     def rows_of(self, slots: Slots) -> Slots:
@@ -405,7 +406,7 @@ class Trials:
         )
 
     def apply(self, slots: Slots) -> Slots:
-        """Return all rows with these replacements, at most one a row, and the charges they have."""
+        """Return all rows with these replacements, at most one per row, and their charges."""
         elements, charges = slots.elements.clone(), slots.charges.clone()
         elements[self.row, self.slot] = self.element
         done = Slots(elements, slots.amounts, charges)
@@ -430,7 +431,7 @@ def list_trials(
     middle = states.shape[1] // 2
     state = torch.where(known, slots.charges, 0.0).round().to(torch.int64) + middle
     alone = (slots.elements > 0).sum(dim=1, keepdim=True) == 1
-    # a pure element has the state 0, which no table of common states holds
+    # a pure element has the state 0, which is in no table of common states
     asked = torch.where(known & charge_neutral & ~alone, state, states.shape[1])
     candidates = table[asked, slots.elements]  # (n, k, neighbours)
     present = (candidates[..., None] == slots.elements[:, None, None, :]).any(dim=3)
@@ -467,8 +468,8 @@ def attack_compositions(features: TorchFeatures) -> Attack:
     Returns
     -------
     callable
-        For `xtalshift.cal.step`. Its rows have ``compositions``. The path of the weight gradient is
-        the last displacement: the unrolled formula is exact for features that move freely only.
+        An `Attack` for `xtalshift.cal.step`, on rows with ``compositions``. Its ``path`` is the
+        last displacement, since the unrolled weight gradient is exact only for free features.
     """
 
     def attacker(model: nn.Module, rows: Rows, state: CALState, config: CALConfig) -> Attacked:

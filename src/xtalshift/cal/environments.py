@@ -27,7 +27,7 @@ def assign_environments(
     ``random`` draws new groups in every batch, as published: each is a sample of the same
     distribution, so the stability loss does not measure stability. ``clusters`` are k-means
     clusters of the standardised features, ``families`` those of `xtalshift.chem.families`,
-    ``given`` are labels of the user.
+    ``given`` are the user's labels.
 
     Parameters
     ----------

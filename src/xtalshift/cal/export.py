@@ -1,4 +1,4 @@
-"""Adversarial compositions as a table that people can read."""
+"""Adversarial compositions as a readable table."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ def adversarial_frame(
     displacement_rms: ArrayLike,
     formulas: Sequence[str] | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Put n adversarial rows beside those they came from.
+    """Return a table of n adversarial rows next to the rows that they came from.
 
     Parameters
     ----------
     start : Compositions
         The rows before the attack.
     adversarial : Slots
-        The rows after it, elements in the same slots.
+        The rows after the attack, with elements in the same slots.
     target, prediction, adversarial_prediction : array_like of float, shape (n,)
         In the unit of the target.
     displacement_rms : array_like of float, shape (n,)
         Root mean square of ``x_adv - x`` over the features, in standard deviations.
     formulas : sequence of str, length n, optional
-        Texts of `start`; without them they are written like the adversarial ones.
+        Formulas of `start`; by default they are written like the adversarial ones.
 
     Returns
     -------
     dict of ndarray, shape (n,) each
         Columns ``formula``, ``adversarial_formula`` (see `write_formulas`),
-        ``max_fraction_change`` (of a slot: an element that is only substituted did not change),
+        ``max_fraction_change`` (per slot: a substitution alone is no change),
         ``substituted`` (such as ``"Na->K, Cl->Br"``, empty for none), ``target``,
         ``prediction``, ``adversarial_prediction``, ``displacement_rms``.
 
     Raises
     ------
     DataError
-        If the lengths differ, or a row has another number of elements after the attack.
+        If the lengths differ, or the attack changed the number of elements of a row.
     """
     after = adversarial.to_compositions()
     if not np.array_equal(start.starts, after.starts):
@@ -80,17 +80,17 @@ def adversarial_frame(
 
 
 def write_formulas(compositions: Compositions) -> NDArray[np.object_]:
-    """Write compositions as formulas that `parse_formula` reads, amounts as they are.
+    """Write compositions as formulas that `parse_formula` reads, without reducing the amounts.
 
-    Elements stand in order of electronegativity; amounts have four decimals at most, and four
-    significant digits if they are too small for that.
+    Elements are in order of electronegativity. Amounts have at most four decimals; smaller ones
+    have four significant digits.
 
     Returns
     -------
     ndarray of object, shape (n,)
     """
     formulas = np.empty(len(compositions), dtype=object)
-    # unknown electronegativities last, then by symbol, as reduced formulas have it
+    # unknown electronegativities last, then by symbol, as in reduced formulas
     x = np.nan_to_num(load_elements().electronegativity, nan=np.inf)
     rank = np.argsort(np.lexsort((np.array(SYMBOLS), x)))
     for row in range(len(compositions)):

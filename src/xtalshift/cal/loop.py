@@ -1,4 +1,4 @@
-"""The CAL training: warm-up, ranking, ERM and CAL steps in turn, selection."""
+"""CAL training: warm-up, ranking of rows, alternating ERM and CAL steps, selection."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from xtalshift.nn.training import (
 )
 
 TARGET_STEPS = 10
-"""With replay an epoch has at least so many CAL steps, however few target labels there are."""
+"""Smallest number of CAL steps of an epoch with replay, however few target labels there are."""
 
 
 class CALTraining(Training):
@@ -46,22 +46,22 @@ class CALTraining(Training):
     model : torch.nn.Module
         Trained in place.
     data : TrainingData
-        Source rows; CAL steps are taken on the target rows if there are any, else on the source
-        rows that partial sampling leaves.
+        Source rows; CAL steps use the target rows if there are any, else the source rows that
+        partial sampling keeps.
     config : CALConfig
         Settings.
     generator : torch.Generator
         Draws batches, environments and dropout.
     sample : Tensor of int64, shape (members, n), optional
-        Bootstrap of each member of an ensemble.
+        Bootstrap sample of each member of an ensemble.
     attacker : callable
         The attack.
 
     Notes
     -----
-    The best parameters are chosen among the epochs that attacked: those of the warm-up are plain
-    training. The record of an epoch holds the size of its attack, so that an attack that does
-    nothing shows.
+    The best parameters are chosen among the epochs that attacked, because the warm-up is plain
+    training. The record of each epoch gives the size of its attack, so an attack that does nothing
+    can be seen.
     """
 
     name = "CAL"
@@ -86,11 +86,11 @@ class CALTraining(Training):
         self.hard = torch.empty(0, dtype=torch.int64, device=self.rows.y.device)
 
     def extras(self) -> Parameters:
-        """Return the transport cost at the end."""
+        """Return the current transport cost."""
         return {"weights": self.cal.weights, "gamma": self.cal.gamma}
 
     def may_select(self, epoch: int) -> bool:
-        """Return whether `epoch` is past the warm-up: parameters of plain training are not CAL."""
+        """Return whether `epoch` is past the warm-up, which is plain training, not CAL."""
         return epoch >= self.config.warmup_epochs or self.config.epochs <= self.config.warmup_epochs
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class CALTraining(Training):
         attacking = epoch >= config.warmup_epochs
         self._rank(epoch)
         dropout = self.generator if epoch < config.dropout_epochs else None
-        # after a rollback the steps on adversarial rows are smaller too
+        # after a rollback, steps on adversarial rows are smaller too
         rate = config.theta_learning_rate * self.step_scale
         stepping = config.model_copy(update={"theta_learning_rate": rate})
         log = LossLog(self.loss_limit)
@@ -159,7 +159,7 @@ class CALTraining(Training):
         self.cal = CALState(own["weights"], own["frozen"], own["gamma"], own["steps"])
 
     def _rank(self, epoch: int) -> None:
-        """Choose the hardest rows anew, every ``resample_every`` epochs."""
+        """Choose the hardest rows, every ``resample_every`` epochs."""
         since = epoch - self.config.warmup_epochs
         if since >= 0 and since % self.config.resample_every == 0:
             count = self.config.hard_rows(len(self.rows))
@@ -189,7 +189,7 @@ class CALTraining(Training):
             yield batch, cal[first:last]
 
     def _replay(self, target: Rows) -> Iterator[tuple[Rows | None, list[Rows]]]:
-        """Yield CAL batches of target labels, `replay` source batches before each."""
+        """Yield CAL batches of target labels, with `replay` source batches before each."""
         config = self.config
         steps = max(math.ceil(len(target) / config.batch_size), TARGET_STEPS)
         count = math.ceil(steps * config.replay)
@@ -219,7 +219,7 @@ class CALTraining(Training):
             update_ema(self.ema, self.model, config.ema_decay)
 
     def _summarise(self, reports: list[StepReport], losses: dict[str, float]) -> dict[str, Any]:
-        """Return what the attacks of an epoch did, so that one that does nothing shows."""
+        """Return what the attacks of an epoch did, for its record."""
         if not reports:
             return {}
         members = self.members or 1
@@ -253,15 +253,15 @@ def select_hardest(
     model : torch.nn.Module
         Evaluated without dropout.
     rows : Rows
-        All source rows; every one is ranked.
+        All source rows; each is ranked.
     count : int
-        Rows wanted; all are returned if there are fewer.
+        Number of rows to return; all rows if there are fewer.
     sample : Tensor of int64, shape (members, n), optional
-        Bootstrap of each member of an ensemble; rows are chosen from it.
+        Bootstrap sample of each member of an ensemble; rows are chosen from it.
 
     Returns
     -------
-    Tensor of int64, shape (min(count, n),); of an ensemble (members, min(count, n))
+    Tensor of int64, shape (min(count, n),); for an ensemble (members, min(count, n))
     """
     predictions = predict_rows(model, rows.x)
     losses = row_losses(predictions, rows.y.expand_as(predictions))

@@ -47,7 +47,7 @@ _PAPER: dict[str, Any] = {
     "weight_rule": "published",
     "weight_every": 1,
     "weight_init": 100.0,
-    # of other rules than the published one
+    # for rules other than the published one
     "weight_floor": 1.0,
     "delta": 20.0,
     "gamma_init": 0.01,
@@ -129,7 +129,7 @@ Ball = Literal["none", "linf", "l2", "weighted-l2"]
 
 
 class CALConfig(Settings):
-    """Settings of CAL; those not given are the preset's.
+    """Settings of CAL; those not given have the values of the preset.
 
     Attributes
     ----------
@@ -140,8 +140,8 @@ class CALConfig(Settings):
     learning_rate, weight_decay, schedule
         Of the ERM steps (AdamW); ``cosine`` falls to 0 along half a cosine over all epochs.
     dropout_epochs : int
-        Parameter steps have dropout before this epoch; attack, stability loss and mixed derivative
-        never have any.
+        Parameter steps use dropout before this epoch; attack, stability loss and mixed derivative
+        never do.
     warmup_epochs : int
         Epochs of plain training on all rows before the first attack.
     resample_every : int
@@ -171,7 +171,8 @@ class CALConfig(Settings):
     charge_neutral : bool
         Composition attack: keep the charge of the assigned oxidation states.
     substitutions, neighbours : int
-        Composition attack: elements of a row that may be replaced, and by how many nearest ones.
+        Composition attack: how many elements of a row may be replaced, and among how many of the
+        most similar elements the replacement is chosen.
     theta_steps : int
         Parameter steps on adversarial rows per batch; 0: no CAL steps at all.
     theta_optimizer : {"fresh", "shared"}

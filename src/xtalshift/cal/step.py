@@ -28,15 +28,15 @@ Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
 
 
 class StepReport(NamedTuple):
-    """What one step did, as tensors on the device (reading them would make it wait).
+    """What one step did, as tensors on the device (reading them would make the device wait).
 
     Attributes
     ----------
     loss : Tensor, shape ()
         Mean loss of the adversarial rows in the last parameter step.
     loss_gain : Tensor, shape (), or None
-        Loss of the adversarial rows minus loss of the rows they started from, same parameters, no
-        dropout; None where it was not measured.
+        Loss of the adversarial rows minus that of the rows they started from, at the same
+        parameters and without dropout; None if it was not measured.
     displacement_rms, displacement_max : Tensor, shape ()
         Size of ``x_adv - x`` over rows and features, in standard deviations.
     """
@@ -59,7 +59,7 @@ def step(
     attacker: Attack = attack,
     measure: bool = False,
 ) -> tuple[CALState, StepReport]:
-    """Take one CAL step on a batch; the model moves in place, the new state is returned.
+    """Take one CAL step on a batch: change the model in place and return the new state.
 
     ============ ============================ =======================
     symbol       variable                     shape
@@ -81,22 +81,22 @@ def step(
     config : CALConfig
         Settings.
     epoch : int
-        From 0; decides ``a = alpha / sqrt(epoch + 1)`` and whether parameter steps have dropout.
+        From 0; decides ``a = alpha / sqrt(epoch + 1)`` and whether parameter steps use dropout.
     generator : torch.Generator
         Draws random environments and dropout.
     optimizer : torch.optim.Optimizer, optional
-        Of the ERM steps, for ``theta_optimizer = "shared"``.
+        Optimizer of the ERM steps, for ``theta_optimizer = "shared"``.
     attacker : callable
         The attack.
     measure : bool
-        Whether the loss gain is measured although no update of the weights is due.
+        Whether to measure the loss gain even if no update of the weights is due.
 
     Returns
     -------
     state : CALState
         Transport cost after the step.
     report : StepReport
-        Of the last attack.
+        Report on the last attack.
     """
     if config.theta_optimizer == "fresh" or optimizer is None:
         # as published; its near-sign steps are larger than those of the ERM steps
@@ -129,7 +129,7 @@ def _published(
     optimizer: torch.optim.Optimizer,
     attacker: Attack,
 ) -> Walk:
-    """Take the theta steps with ``g`` from before them; without dropout ``A`` shares their pass."""
+    """Take the theta steps with ``g`` from before; without dropout the same pass gives ``A``."""
     dropout = generator if epoch < config.dropout_epochs else None
     direction = _outer_gradient(model, rows, config, epoch, generator)
     total = torch.zeros_like(rows.x)
@@ -163,7 +163,7 @@ def _unrolled(
     learns: bool,
     measure: bool,
 ) -> Walk:
-    """Take the theta steps, then ``g`` after them and each step's ``A`` at its own theta."""
+    """Take the theta steps, then compute ``g`` after them and ``A`` of each at its own theta."""
     dropout = generator if epoch < config.dropout_epochs else None
     visited = []
     for _ in range(config.theta_steps):
@@ -189,7 +189,7 @@ def _unrolled(
 def _outer_gradient(
     model: nn.Module, rows: Rows, config: CALConfig, epoch: int, generator: torch.Generator
 ) -> list[Tensor]:
-    """Return ``g`` at the present theta."""
+    """Return ``g`` at the current theta."""
     if rows.environments is None:
         count = min(config.n_environments, len(rows))
         members = getattr(model, "members", None)
@@ -204,9 +204,9 @@ def _outer_gradient(
 def random_environments(
     n_rows: int, count: int, generator: torch.Generator, members: int | None = None
 ) -> Tensor:
-    """Return a random environment for each row, numbered from 0, sizes equal to within one row.
+    """Return a random environment for each row, from 0, with sizes that differ by at most one row.
 
-    `count` is at most `n_rows`, so that none is empty.
+    `count` must be at most `n_rows`, so that no environment is empty.
     """
-    # an order is a permutation, so its values modulo the count are balanced random numbers
+    # the values of a random permutation modulo the count are balanced random numbers
     return draw_order(n_rows, members, generator) % count

@@ -24,7 +24,7 @@ _VALENCE = MAGPIE_PROPERTIES.index("NsValence")  # followed by p, d and f
 
 @dataclass(frozen=True)
 class _Tables:
-    """Elemental properties and the scaling on one device in one precision.
+    """Elemental properties and scaling, on one device in one precision.
 
     Unknown properties are 0 in `magpie` and `characters`, and marked in `unknown`.
     """
@@ -41,10 +41,10 @@ class _Tables:
 class TorchFeatures:
     """Features of `CompositionFeaturizer`, standardised like `FeatureScaler.transform`.
 
-    Equal to both up to rounding, and differentiable in ``slots.amounts`` almost everywhere; where
-    a feature has a kink (equal properties in the mean deviation) or steps (the most frequent
-    element), the gradient is that of one side, always finite. ``compound possible`` is a yes or no
-    about whole states: it has no gradient and is an argument.
+    The values equal those of both up to rounding, and are differentiable in ``slots.amounts``
+    almost everywhere. Where a feature has a kink (equal properties in the mean deviation) or a step
+    (the most frequent element), the gradient is that of one side, always finite. ``compound
+    possible`` is 0 or 1 and has no gradient, so it is an argument.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class TorchFeatures:
         slots : Slots
             n compositions, at least one element in each.
         possible : Tensor, shape (n,), optional
-            ``compound possible``, 0 or 1; without it `possible` decides, which leaves the device.
+            ``compound possible``, 0 or 1; by default the method `possible` computes it, on the CPU.
 
         Returns
         -------
@@ -107,12 +107,12 @@ class TorchFeatures:
         return self.fix(slots, possible)(slots.amounts)
 
     def possible(self, slots: Slots) -> Tensor:
-        """Return ``compound possible`` of real compositions, shape (n,); 0 if the features lack it.
+        """Return ``compound possible`` of compositions, shape (n,); 0 if it is not a feature.
 
         Raises
         ------
         FormulaError
-            If it is too costly to decide, as `CompositionFeaturizer` does.
+            If it is too costly to decide, as in `CompositionFeaturizer`.
         """
         neutral, unknown = self.try_possible(slots)
         if unknown.any():
@@ -129,7 +129,7 @@ class TorchFeatures:
         return torch.from_numpy(neutral).to(slots.amounts), torch.from_numpy(unknown).to(at)
 
     def read_possible(self, x: Tensor) -> Tensor:
-        """Return ``compound possible`` of features that were made before; shapes (n, d), (n,)."""
+        """Return ``compound possible``, shape (n,), from existing features, shape (n, d)."""
         if self._possible_column is None:
             return torch.zeros_like(x[:, 0])
         no, yes = 0.0, 1.0
@@ -147,7 +147,7 @@ class TorchFeatures:
         Parameters
         ----------
         slots : Slots
-            n compositions; their amounts do not matter.
+            n compositions; their amounts are not used.
         possible : Tensor, shape (n,)
             ``compound possible``, 0 or 1.
         """
@@ -219,7 +219,7 @@ class FixedElements:
     blocks : tuple of str
         Blocks of features in order.
     clip : float or None
-        Of the scaler.
+        Clipping limit of the scaler.
     tables : _Tables
         Element properties and scaling.
     elements, present : Tensor, shape (n, k)
@@ -268,7 +268,7 @@ class FixedElements:
         return values.clamp(-self.clip, self.clip)  # type: ignore[operator]
 
     def take(self, row: Tensor) -> FixedElements:
-        """Return the same for some rows, int64 of shape (m,)."""
+        """Return the features of some rows, int64 of shape (m,)."""
         unknown = self.unknown is not None and self.unknown_pair is not None
         names = ["elements", "present", "properties", "low", "high", "pairs", "possible"]
         names += ["unknown", "unknown_pair"] if unknown else []

@@ -18,7 +18,7 @@ from xtalshift.nn.settings import Layers
 
 @dataclass(frozen=True)
 class CALState:
-    """Transport cost of the attack. Leading axes are the members of an ensemble.
+    """Transport cost of the attack. A leading axis counts the members of an ensemble.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ def init(
     n_features : int
         Number of features ``d``.
     config : CALConfig
-        Gives the initial weights and gamma.
+        Has the initial weights and gamma.
     like : Tensor
-        Decides device and precision.
+        Tensor whose device and precision are used.
     members : int, optional
         Size of an ensemble.
     """
@@ -74,7 +74,7 @@ def stability_loss(
     environments : Tensor of int64, shape (..., n)
         Environment of each row, numbered from 0.
     n_environments : int
-        How many there are; those without a row here do not count.
+        Number of environments; those without a row in the batch do not count.
     spread : float
         ``a = alpha / sqrt(epoch + 1)``.
 
@@ -82,14 +82,14 @@ def stability_loss(
     -------
     Tensor, shape (...)
     """
-    # a product, not index_add: that sums in no fixed order on a GPU
+    # a product instead of index_add, which sums in no fixed order on a GPU
     members = F.one_hot(environments, n_environments).to(losses.dtype)
     sizes = members.sum(dim=-2)
     present = sizes > 0
     means = (losses.unsqueeze(-2) @ members).squeeze(-2) / sizes.clamp_min(1.0)
     largest = means.masked_fill(~present, -torch.inf).amax(dim=-1)
     smallest = means.masked_fill(~present, torch.inf).amin(dim=-1)
-    # of one environment largest and smallest are the same, and cancel
+    # with one environment, largest and smallest are equal and cancel
     return (means * present).sum(dim=-1) + spread * (largest - smallest)
 
 
@@ -101,9 +101,9 @@ def stability_gradient(
     spread: float,
     layers: Layers = "all",
 ) -> list[Tensor]:
-    """Return ``g = dR / dtheta``, one tensor per parameter of `layers`; else as `stability_loss`.
+    """Return ``g = dR / dtheta`` without dropout, one tensor per parameter of `layers`.
 
-    Dropout is off.
+    The other arguments are those of `stability_loss`.
     """
     losses = row_losses(model(rows.x), rows.y)
     if rows.weights is not None:
@@ -126,7 +126,7 @@ def mixed_derivative(
     Parameters
     ----------
     model : torch.nn.Module
-        At the current theta.
+        Model at the current theta.
     adversarial : Rows
         Adversarial features with their targets.
     direction : sequence of Tensor
@@ -134,7 +134,7 @@ def mixed_derivative(
     layers : {"all", "first", "last"}
         Layers that the inner product is over.
     at : dict of Tensor, optional
-        An earlier theta to use in place of the current one.
+        An earlier theta to use instead of the current one.
 
     Returns
     -------
@@ -167,13 +167,13 @@ def weight_gradient(
     """Return the derivative of ``R`` in the covariate weights.
 
     ``published``: ``dR/dw_j = sum_i (-rho A_ij) (-2 gamma eta (x_adv - x)_ij)`` with ``A`` summed
-    over the theta steps and the displacement of the last one. It is not the exact derivative of
-    anything (``docs/science/cal.md``).
+    over the theta steps and the displacement of the last one. This is not an exact derivative
+    (``docs/science/cal.md``).
 
     ``unrolled``: ``dR/dw_j = sum_k sum_i (-rho A^k_ij) (-2 gamma eta / n) sum_{t<T} (x^k_t -
-    x)_ij``, plain ascent on the mean penalty followed step by step; ``A^k`` belongs to theta step k
-    and to ``g`` after all of them. Exact for two attack steps of plain ascent inside the ball and
-    one plain parameter step of length rho.
+    x)_ij``, from plain ascent on the mean penalty unrolled step by step; ``A^k`` is taken at theta
+    step k, with ``g`` from after the last one. It is exact for two attack steps of plain ascent
+    inside the ball and one plain parameter step of length rho.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def weight_gradient(
     gamma : Tensor, shape (...)
         Penalty factor of the attack.
     config : CALConfig
-        Gives ``rho``, ``eta = attack_step_size`` and the rule.
+        Has ``rho``, ``eta = attack_step_size`` and the rule.
 
     Returns
     -------
@@ -195,16 +195,16 @@ def weight_gradient(
 
 
 def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALState:
-    """Return the state after ``w -= delta / max_j |dR/dw_j| * dR/dw``; frozen weights stay.
+    """Return the state after ``w -= delta / max_j |dR/dw_j| * dR/dw``, except for frozen weights.
 
     Parameters
     ----------
     state : CALState
-        Before the step.
+        State before the step.
     gradient : Tensor, shape (..., d)
-        ``dR/dw``; where it is all 0 the weights stay.
+        ``dR/dw``; if it is 0 everywhere, the weights do not change.
     config : CALConfig
-        Gives ``delta`` and, for the rule ``unrolled``, the floor that no weight falls below.
+        Has ``delta`` and, for the rule ``unrolled``, the lowest value of a weight.
     """
     largest = gradient.abs().amax(dim=-1, keepdim=True)
     # compared on the device: reading a number would make a GPU wait
@@ -218,9 +218,9 @@ def update_weights(state: CALState, gradient: Tensor, config: CALConfig) -> CALS
 def close_epoch(state: CALState, config: CALConfig) -> CALState:
     """Return the state after an epoch.
 
-    ``published``: a weight below 0 becomes 1 for good, and ``gamma = 1/min w``. A weight of
-    exactly 0 counts as below: 100 less five times 20 is common, and gamma would be infinite. The
-    other rules change nothing.
+    ``published``: a weight below 0 is set to 1 and frozen, and ``gamma = 1/min w``. A weight of
+    exactly 0 is treated in the same way: it is common (100 less five times 20), and gamma would be
+    infinite. The other rules change nothing.
     """
     if config.weight_rule != "published":
         return state

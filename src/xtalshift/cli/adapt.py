@@ -1,4 +1,4 @@
-"""``xtalshift adapt``: a trained model for a new region, from a few labels there."""
+"""``xtalshift adapt``: adapt a trained network to a new region with a few labels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def adapt_command(
     source: Annotated[
         str | None,
         typer.Option(
-            help="File (or data set) the model was trained on: replayed, so that it is not "
-            "forgotten.",
+            help="File (or data set) the model was trained on; its rows are replayed so that the "
+            "network does not forget them.",
             metavar="FILE",
         ),
     ] = None,
@@ -43,8 +43,8 @@ def adapt_command(
     calibration_folds: Annotated[
         int,
         typer.Option(
-            help="Further adaptations, each without a part of the labels, for the intervals of the "
-            "new region; 0: no intervals.",
+            help="Number of further adaptations, each without a part of the labels, to calibrate "
+            "the intervals of the new region; 0: no intervals.",
             min=0,
         ),
     ] = 5,
@@ -61,9 +61,9 @@ def adapt_command(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Adapt a model to a new region, and say how the error on labels held out there changed.
+    """Adapt a network to a new region, and print its error there before and after.
 
-    A fifth of the labels is held out to choose the parameters.
+    A fifth of the labels is held out to select the parameters and to measure this error.
     """
     from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
@@ -105,11 +105,13 @@ def adapt_command(
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     shown = f" {unit}" if unit and not scaled else ""
-    # too few labels to hold any out: all of them served as both
+    # with too few labels to hold any out, all of them served for both
     uses_labels = ADAPTATIONS[config.method].uses_labels
     held_out = adapted.n_validation < adapted.n_target or not uses_labels
-    apart = "held-out " if held_out else "fitted (too few labels to hold any out, no test of it) "
-    chose = ", which chose the parameters" if held_out else ""
+    apart = "held-out " if held_out else "fitted "
+    chose = (
+        " (which selected the parameters)" if held_out else " (too few to hold any out: no test)"
+    )
     kind = "target" if uses_labels else "source"
     typer.echo(
         f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "
@@ -118,7 +120,7 @@ def adapt_command(
     )
     if kind == "target" and adapted.after > adapted.before:
         typer.echo(
-            "warning: the adaptation made it worse there; keep the first model, or try --method "
+            "warning: the adaptation increased the error; keep the first model, or try --method "
             "head-only, a smaller --set learning_rate=1e-4 or more labels"
         )
     typer.echo(options.describe_intervals(adapted.model))

@@ -1,4 +1,4 @@
-"""``xtalshift audit``: how far out of distribution a split is."""
+"""``xtalshift audit``: measure how far out of distribution a split is."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def audit_command(
     ] = None,
     scheme: Annotated[
         str | None,
-        typer.Option(help="One scheme of a file with a column scheme.", metavar="NAME"),
+        typer.Option(help="Only this scheme of a file with several.", metavar="NAME"),
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Leave out the classifier and the residual test."),
+        typer.Option("--quick", help="Omit the classifier and the residual test."),
     ] = False,
     assign: Annotated[
         list[str] | None,
@@ -51,7 +51,7 @@ def audit_command(
 
     Measures sizes, formulas in two parts, distances to the training rows, how well a classifier
     separates test from training rows, the shift of the target, the error of a constant, unseen
-    elements and, where training rows are near, whether the residuals of a model differ.
+    elements, and whether the residuals of a model differ for test rows near training rows.
     """
     from xtalshift.cli.audit_table import print_audit
     from xtalshift.data.settings import DataConfig

@@ -33,7 +33,7 @@ def print_audit(audit: SplitAudit) -> None:
         Column(_COLUMNS[0], no_wrap=True, max_width=28, overflow="ellipsis"),
         *[Column(name, justify="right") for name in _COLUMNS[1:-1]],
         Column(_COLUMNS[-1], overflow="fold"),
-        box=SIMPLE_HEAD,  # every border costs a narrow terminal a digit
+        box=SIMPLE_HEAD,  # borders would take space from the digits on a narrow terminal
         padding=(0, 1, 0, 0),
     )
     folds = audit.folds
@@ -54,14 +54,14 @@ def print_audit(audit: SplitAudit) -> None:
     blind = sum("interpolation" in fold.labels and fold.auc is None for fold in folds)
     if blind:
         console.print(
-            f"{blind} labelled interpolation without a classifier: a shift is not excluded",
+            f"{blind} labelled interpolation without a classifier: a shift cannot be excluded",
             soft_wrap=True,
         )
     if len(folds) > 1:
         console.print(
-            "A fold can have several labels; -o DIR writes a page with the reasons. AUC: of test "
-            "against train; distance: test to train over train to train; ESS: effective number of "
-            "training formulas for the test region",
+            "A fold can have several labels; -o DIR writes a page with the reasons. AUC: "
+            "classifier of test against training rows; distance: test to train over train to "
+            "train; ESS: effective number of training formulas for the test region",
             soft_wrap=True,
         )
     if audit.random_mae is not None and audit.dummy_mae is not None:

@@ -1,4 +1,4 @@
-"""``xtalshift benchmark``: compare methods on many splits, resumable, on any number of machines."""
+"""``xtalshift benchmark``: compare methods on many splits, on one or many machines."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def benchmark_command(
         typer.Option(help="Comma-separated, instead of those of the benchmark.", metavar="NAMES"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="How many seeds, instead of its own number.", min=1)
+        int | None, typer.Option(help="Number of seeds, instead of that of the benchmark.", min=1)
     ] = None,
     show: Annotated[
         bool, typer.Option("--list", help="List the benchmarks and methods, and exit.")
     ] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say how many tasks there are, and exit.")
+        bool, typer.Option("--plan", help="Print the number of tasks, and exit.")
     ] = False,
     executor: options.Executor = "local",
     address: options.Address = None,
@@ -55,7 +55,7 @@ def benchmark_command(
     limit_time: Annotated[
         float | None,
         typer.Option(
-            help="Begin no task after this time.",
+            help="Start no task after this time.",
             min=0,
             rich_help_panel=options.RUN,
             metavar="MINUTES",
@@ -70,23 +70,23 @@ def benchmark_command(
     merge: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Take over the records of another folder (repeatable).",
+            help="Add the records of another folder (repeatable).",
             rich_help_panel=options.RUN,
             metavar="DIR",
         ),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Begin failed tasks again.", rich_help_panel=options.RUN)
+        bool, typer.Option("--retry", help="Run failed tasks again.", rich_help_panel=options.RUN)
     ] = False,
     resume: options.Resume = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the records in the folder.")
     ] = False,
 ) -> None:
-    """Compare methods on data x features x splits x seeds x label budgets.
+    """Compare methods on tables, features, splits, seeds and numbers of target labels.
 
-    Appends one record per task to records.jsonl, so that the same command continues after any
-    interruption, and writes summary.json and report.html. A task that fails is a record.
+    Appends one record per task (also per failed task) to records.jsonl, so that the same command
+    continues after any interruption, and writes summary.json and report.html.
     """
     if show or spec is None:
         _list()
@@ -161,4 +161,4 @@ def _list() -> None:
         ]
         typer.echo(f"  {what}: {', '.join(names)}")
     typer.echo("  * experimental: behind its control in every benchmark so far")
-    typer.echo("\nAny of them on other features: ridge@fractions, ridge@magpie+fractions")
+    typer.echo("\nTo use other features: ridge@fractions, ridge@magpie+fractions")

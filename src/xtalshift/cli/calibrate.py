@@ -1,4 +1,4 @@
-"""``xtalshift calibrate``: the intervals of any model for a new region, from labels there."""
+"""``xtalshift calibrate``: calibrate the intervals of a model on labels of a new region."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def calibrate_command(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Make the intervals of a model those of a new region, and say what the former ones held.
+    """Calibrate the intervals of a model on labels of a new region; predictions do not change.
 
-    The predictions stay as they are; `adapt` changes those of networks too. The labels should be
-    a random sample of the region, at least 10.
+    Give at least 10 labels that are a random sample of the region. For networks, `adapt` improves
+    the predictions too.
     """
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
@@ -55,8 +55,8 @@ def calibrate_command(
     before, after = found.widths
     if found.before is not None:
         typer.echo(
-            f"The 90 % intervals of the model held {100 * found.before:.0f} % of them; their "
-            f"median width was {before:.4g}{name} and is {after:.4g}{name} now"
+            f"The former 90 % intervals contained {100 * found.before:.0f} % of the labels; the "
+            f"median width was {before:.4g}{name} and is now {after:.4g}{name}"
         )
     else:
         typer.echo(f"Median width of the 90 % intervals: {after:.4g}{name}")

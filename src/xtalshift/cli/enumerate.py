@@ -1,4 +1,4 @@
-"""``xtalshift enumerate``: candidate formulas for screening."""
+"""``xtalshift enumerate``: write candidate formulas for screening."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from xtalshift.data.writers import open_writer
 
 RULES = ("smact",)
 MANY = 1_000_000_000
-"""From so many compositions on, the command says what makes them fewer."""
-PER_HOUR = 3_600_000_000  # a million a second; most are faster
+"""From this number of compositions on, the command tells how to reduce it."""
+PER_HOUR = 3_600_000_000  # a million per second; usually it is faster
 
 
 def enumerate_command(
@@ -24,31 +24,34 @@ def enumerate_command(
         str,
         typer.Option(help="Symbols and classes: Li,Mg,halogens,rare_earth.", metavar="NAMES"),
     ],
-    max_atoms: Annotated[int, typer.Option(help="Most atoms of a reduced formula.")],
-    min_elements: Annotated[int, typer.Option(help="Fewest elements of a formula.")] = 2,
-    max_elements: Annotated[int, typer.Option(help="Most elements of a formula.")] = 4,
+    max_atoms: Annotated[int, typer.Option(help="Largest number of atoms in a reduced formula.")],
+    min_elements: Annotated[int, typer.Option(help="Smallest number of elements.")] = 2,
+    max_elements: Annotated[int, typer.Option(help="Largest number of elements.")] = 4,
     must_contain: Annotated[
         str | None,
-        typer.Option(help="Elements of each formula; of a class, one or more.", metavar="NAMES"),
+        typer.Option(
+            help="Elements that every formula contains (one or more of a class).", metavar="NAMES"
+        ),
     ] = None,
     charge_neutral: Annotated[
         bool | None,
         typer.Option(
             "--charge-neutral/--no-charge-neutral",
-            help="Only what is neutral with common oxidation states (default, unless --rules).",
+            help="Only formulas that common oxidation states make neutral (default, unless "
+            "--rules).",
         ),
     ] = None,
     electronegativity: Annotated[
         bool,
         typer.Option(
             "--electronegativity",
-            help="Only what is neutral with cations less electronegative than anions.",
+            help="Only formulas that are neutral with cations less electronegative than anions.",
         ),
     ] = False,
     rules: Annotated[
         str | None,
         typer.Option(
-            help="smact: what SMACT accepts, by its own oxidation states; alloys too "
+            help="smact: formulas that SMACT accepts with its own oxidation states, alloys too "
             "(pip install 'xtalshift[smact]')."
         ),
     ] = None,
@@ -57,10 +60,10 @@ def enumerate_command(
         typer.Option("--out", "-o", help=".csv or .parquet file (default: CSV to the screen)."),
     ] = None,
 ) -> None:
-    """Write every composition of some elements up to a size, one reduced formula a row.
+    """Write every composition of given elements up to a size, one reduced formula per row.
 
-    Each composition comes once and always in the same order, in constant memory. `xtalshift
-    predict` reads the file.
+    Each composition is written once, always in the same order and with constant memory. `xtalshift
+    predict` and `screen` read the file.
     """
     from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
     from xtalshift.errors import ConfigError, DataError
@@ -85,7 +88,7 @@ def enumerate_command(
         accept=accept,
     )
     progress = make_progress()
-    progress.say(f"{total:,} compositions to look at{_advise(total)}")
+    progress.say(f"{total:,} compositions to check{_advise(total)}")
     written = 0
     with _open(out) as write, progress.task("enumerate", total) as task:
         for block in blocks:
@@ -104,7 +107,7 @@ def enumerate_command(
 
 @contextmanager
 def _open(out: Path | None) -> Iterator[Callable[[list[str]], None]]:
-    """Return what writes formulas to a file or, as CSV, to standard output."""
+    """Return a function that writes formulas to a file or, as CSV, to standard output."""
     if out is None:
         typer.echo("formula")
         yield lambda formulas: typer.echo("\n".join(formulas))
@@ -119,6 +122,6 @@ def _advise(total: int) -> str:
     if total < MANY:
         return ""
     return (
-        f", up to {total / PER_HOUR:,.1f} hours; fewer elements, a lower "
-        "--max-elements or --max-atoms, or --must-contain make them fewer"
+        f", up to {total / PER_HOUR:,.1f} hours; to reduce the number, give fewer elements, a "
+        "lower --max-elements or --max-atoms, or --must-contain"
     )

@@ -1,4 +1,4 @@
-"""``xtalshift featurize``: formulas to features."""
+"""``xtalshift featurize``: compute features of formulas."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def featurize_command(
     hydrates: Annotated[str, typer.Option(help="CuSO4*5H2O: refuse | expand.")] = "refuse",
     impute: Annotated[
         bool,
-        typer.Option("--impute/--no-impute", help="Mean of the elements for a missing property."),
+        typer.Option("--impute/--no-impute", help="Mean over elements for missing properties."),
     ] = True,
-    strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
 ) -> None:
-    """Write one column per feature, and formula, status and reason, for every row in order."""
+    """Write formula, features, status and reason of every row, in order."""
     from concurrent.futures import Future, ThreadPoolExecutor
     from importlib import import_module
     from itertools import islice

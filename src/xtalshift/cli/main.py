@@ -30,8 +30,8 @@ def _build(arguments: Sequence[str]) -> typer.Typer:
     """Return the parser with the command that is asked for, or with all of them."""
     app = typer.Typer(
         name="xtalshift",
-        help="Predict properties of materials unlike the training data, and say how far to trust "
-        "them.",
+        help="Predict properties of materials unlike the training data, and estimate how far to "
+        "trust each prediction.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -52,7 +52,7 @@ def _build(arguments: Sequence[str]) -> typer.Typer:
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere).")
+        bool, typer.Option("--debug", help="Show the traceback of an error (at any place).")
     ] = False,
 ) -> None:
     del debug  # `main` removes it from the arguments, wherever it is

@@ -51,7 +51,7 @@ Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_
 FeatureCols = Annotated[
     str | None,
     typer.Option(
-        help="Extra numeric columns as features, comma-separated (temperature,pressure).",
+        help="Extra numeric columns to use as features, comma-separated (temperature,pressure).",
         rich_help_panel=_DATA,
         metavar="COLS",
     ),
@@ -63,23 +63,24 @@ Features = Annotated[
 Transform = Annotated[
     str | None,
     typer.Option(
-        help="Of the target: none (default) | log | log1p | asinh | clip.", rich_help_panel=_DATA
+        help="Transform of the target: none (default) | log | log1p | asinh | clip.",
+        rich_help_panel=_DATA,
     ),
 ]
 Duplicates = Annotated[
     str | None,
     typer.Option(
-        help="Rows of one formula: mean (default) | median | lowest | highest | keep.",
+        help="Rows with the same formula: mean (default) | median | lowest | highest | keep.",
         rich_help_panel=_DATA,
     ),
 ]
 Hydrates = Annotated[
     str | None,
-    typer.Option(help="CuSO4*5H2O: refuse (default) | expand.", rich_help_panel=_DATA),
+    typer.Option(help="Hydrates (CuSO4*5H2O): refuse (default) | expand.", rich_help_panel=_DATA),
 ]
 Strict = Annotated[
     bool | None,
-    typer.Option("--strict", help="Make an unusable row an error.", rich_help_panel=_DATA),
+    typer.Option("--strict", help="Fail at an unusable row.", rich_help_panel=_DATA),
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed (default 0).", rich_help_panel=_TRAINING)]
 Device = Annotated[
@@ -96,14 +97,14 @@ Executor = Annotated[str, typer.Option(help="local | ray.", rich_help_panel=RUN,
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Ray cluster: auto, HOST:PORT; by default one on this machine.", rich_help_panel=RUN
+        help="Ray cluster: auto or HOST:PORT (default: Ray on this machine).", rich_help_panel=RUN
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Continue, as the same command does anyway; an error if there is nothing.",
+        help="Continue (the same command always does); an error if there is nothing to continue.",
         rich_help_panel=RUN,
     ),
 ]
@@ -124,18 +125,18 @@ def build_config(
 def build_settings(
     kind: type[S], file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
 ) -> S:
-    """Merge a file, ``--set`` and flags; the later win.
+    """Merge a file, ``--set`` and flags, in this order; later values win.
 
     Parameters
     ----------
     kind : type of Settings
-        What to build.
+        Class of the settings.
     file : Path, optional
         TOML file.
     assignments : list of str, optional
         ``name=value`` texts.
     flags : dict
-        Dotted setting -> value; None means not given.
+        Value of each setting (dotted name); None if not given.
 
     Raises
     ------
@@ -170,7 +171,7 @@ def one_table(table: str | None, dataset: str | None) -> str | None:
         If both are given and differ.
     """
     if table is not None and dataset is not None and table != dataset:
-        raise ConfigError(f"two tables are named, {table} and --dataset {dataset}; give one")
+        raise ConfigError(f"two tables are given, {table} and --dataset {dataset}; give one")
     return table if table is not None else dataset
 
 
@@ -192,7 +193,7 @@ def read_labelled(
     unit: str | None = None,
     **cleaning: Any,
 ) -> DataConfig:
-    """Return what a file of labels is, from the options that describe it; None is the default."""
+    """Return the settings of a file of labels, from its options; None means the default."""
     from xtalshift.data.settings import DataConfig
 
     given = {name: value for name, value in cleaning.items() if value is not None}
@@ -206,7 +207,7 @@ def read_numbers(text: str | None) -> list[int] | None:
     Raises
     ------
     ConfigError
-        If a part is no whole number.
+        If a part is not a whole number.
     """
     names = split_names(text)
     if names is None:
@@ -225,14 +226,14 @@ def split_names(text: str | None) -> list[str] | None:
 
 
 def describe_intervals(model: FittedModel) -> str:
-    """Return what the intervals of a model come from, in one line."""
+    """Return in one line how the intervals of a model were calibrated."""
     calibration = model.calibration
     if calibration is None:
         return "Intervals: none"
     rows = {
-        "held-out": "rows kept from training",
+        "held-out": "rows held out from training",
         "out-of-fold": "rows, each predicted by a model trained without it",
-        "target": "labels of the new region, each predicted by a model that has not seen it",
+        "target": "labels of the new region, each predicted by a model trained without it",
     }[calibration.origin]
     error = ""
     if calibration.kind == "absolute" and model.scale.name == "none":

@@ -1,4 +1,4 @@
-"""``xtalshift predict``: a saved model on a file of any length, or on formulas at the prompt."""
+"""``xtalshift predict``: predict a file of any length, or formulas at the prompt."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.jobs.predict import PredictionCounts
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from xtalshift.model.table_predictor import TablePredictor
 
 ENOUGH = 0.8
-"""Share of the calibration rows that is no cause for a warning, however few they are."""
+"""Share of the calibration rows that needs no warning, however few they are."""
 
 
 def predict_command(
@@ -36,23 +37,23 @@ def predict_command(
     formula_col: options.FormulaCol = None,
     given: Annotated[
         list[str] | None,
-        typer.Option("--with", help="Feature column of formulas: temperature=300.", metavar="N=V"),
+        typer.Option("--with", help="Feature column for formulas: temperature=300.", metavar="N=V"),
     ] = None,
-    level: options.Level = 0.9,
+    level: options.Level = LEVEL,
     intervals: Annotated[
         str,
         typer.Option(
-            help="plain; family: each chemical family calibrated by itself; weighted: calibration "
-            "rows count by how much they are like the rows of IN.",
+            help="plain; family: each chemical family is calibrated separately; weighted: "
+            "calibration rows are weighted by their similarity to the rows of IN.",
             metavar="NAME",
         ),
     ] = "plain",
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Say what is out of range and which materials are near."),
+        typer.Option("--explain", help="Add features out of range and the nearest materials."),
     ] = False,
     hydrates: options.Hydrates = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Make a bad row an error.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
@@ -60,11 +61,11 @@ def predict_command(
     from xtalshift.model import load_model
 
     loaded = load_model(model, device=device)
-    if threads is not None:  # after loading: only libraries that are there can be limited
+    if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
-    if hydrates is not None:  # else as the model was trained
+    if hydrates is not None:  # by default as in training
         if hydrates not in ("refuse", "expand"):
             raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
         loaded = loaded.with_hydrates(hydrates)  # type: ignore[arg-type]
@@ -84,12 +85,12 @@ def predict_command(
     if out is None:
         if not Path(files[0]).exists():
             raise DataError(f"{files[0]} is neither a file nor a formula")
-        raise DataError("a file of predictions needs a place: -o OUT.csv or -o OUT.parquet")
+        raise DataError("name the file for the predictions: -o OUT.csv or -o OUT.parquet")
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
 def _is_file(text: str, model: FittedModel) -> bool:
-    """Say whether a text names a file, there or missing, rather than a formula."""
+    """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
     _, reasons, _ = parse_formulas([text], hydrates=model.featurizer.hydrates)
@@ -153,7 +154,7 @@ def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
     missing = [name for name in columns if name not in values]
     if missing:
         raise DataError(
-            f"the model needs {', '.join(missing)} beside the formula: give --with "
+            f"the model needs {', '.join(missing)} besides the formula: give --with "
             f"{missing[0]}=VALUE"
         )
     numbers = []
@@ -196,7 +197,7 @@ def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
 
 
 def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
-    """Return what to know beside a prediction: interval, domain, nearest material."""
+    """Return what to show after a prediction: interval, domain, nearest material."""
     text = ""
     if row["lower"] == row["lower"]:  # not NaN
         text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
@@ -234,8 +235,9 @@ def _say_weights(counts: PredictionCounts) -> None:
     )
     if size < min(MIN_EFFECTIVE, ENOUGH * rows):
         typer.echo(
-            f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data is like these "
-            "rows, so the intervals may not hold; measure some of them and adapt the model",
+            f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data resembles "
+            "these rows, so the intervals may contain too few of the true values; measure some of "
+            "the rows and calibrate or adapt the model",
             err=True,
         )
 
@@ -253,8 +255,8 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
             else ""
         )
         lines.append(
-            f"{counts.outside:,} rows are outside the domain of the model (in_domain): what it "
-            f"learned may not hold there{elements}"
+            f"{counts.outside:,} rows are outside the domain of the model (in_domain), where its "
+            f"predictions and intervals may be wrong{elements}"
         )
     if counts.unbounded:
         lines.append(f"{counts.unbounded:,} rows have no finite {100 * level:g} % interval")

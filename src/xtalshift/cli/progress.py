@@ -1,4 +1,4 @@
-"""Two listeners: bars on a terminal, plain lines elsewhere."""
+"""Progress: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PLAIN_SECONDS = 10.0
 
 
 def make_progress() -> Progress:
-    """Return bars if standard error is a terminal, else plain lines; both write there."""
+    """Return bars if standard error is a terminal, else plain lines; both go to standard error."""
     return _TerminalProgress() if sys.stderr.isatty() else _PlainProgress()
 
 
 class _TerminalProgress:
-    """One display with a bar for each task that is under way, several at once."""
+    """One display with a bar for each running task."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -85,7 +85,7 @@ class _PlainProgress:
 
 
 class _PlainTask:
-    """Says where it is at most every ten seconds, so that a log stays readable."""
+    """Reports at most every ten seconds, so that a log stays readable."""
 
     def __init__(self, name: str, total: int | None) -> None:
         self._name = name

@@ -47,8 +47,8 @@ def run_command(
     splits: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated (default all): random,covariate,prior,family; relation joins "
-            "them where it is declared.",
+            help="Comma-separated (default all): random,covariate,prior,family; relation is added "
+            "if it is declared.",
             rich_help_panel=_SPLITS,
             metavar="NAMES",
         ),
@@ -67,7 +67,7 @@ def run_command(
     relation_flag: Annotated[
         str | None,
         typer.Option(
-            help="Column that flags materials of another relation.",
+            help="Column that flags materials with another relation of composition and target.",
             rich_help_panel=_SPLITS,
             metavar="COL",
         ),
@@ -75,7 +75,7 @@ def run_command(
     relation_file: Annotated[
         str | None,
         typer.Option(
-            help="File of formulas that follow another relation.",
+            help="File with the formulas of such materials.",
             rich_help_panel=_SPLITS,
             metavar="FILE",
         ),
@@ -87,7 +87,7 @@ def run_command(
     seed: options.Seed = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="How many seeds (default 1).", min=1, rich_help_panel="Training"),
+        typer.Option(help="Number of seeds (default 1).", min=1, rich_help_panel="Training"),
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -98,8 +98,8 @@ def run_command(
     """Compare methods on held-out materials like and unlike the training data.
 
     Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
-    writes results.json, predictions.parquet, report.html and the best model (by validation rows).
-    The same command continues a run that was interrupted.
+    writes results.json, predictions.parquet, report.html and the model with the smallest validation
+    error. The same command continues an interrupted run.
     """
     settings = options.build_config(
         config,

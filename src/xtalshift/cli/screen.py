@@ -1,4 +1,4 @@
-"""``xtalshift screen``: millions of formulas through a saved model, on any number of cores."""
+"""``xtalshift screen``: predict millions of formulas with a saved model, on many cores."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.parallel import make_executor
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.screening.inputs import FormulaSource
@@ -34,7 +35,7 @@ def screen_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", metavar="DIR")],
     formula_col: options.FormulaCol = None,
     hydrates: options.Hydrates = None,
-    level: options.Level = 0.9,
+    level: options.Level = LEVEL,
     intervals: Annotated[
         str | None, typer.Option(help="plain (default) | family: calibrated by chemical family.")
     ] = None,
@@ -42,7 +43,7 @@ def screen_command(
         bool,
         typer.Option(
             "--distinct",
-            help="Predict each reduced formula once; 8 to 20 bytes of memory for each.",
+            help="Predict each reduced formula once; takes 8 to 20 bytes of memory per formula.",
         ),
     ] = False,
     keep: Annotated[
@@ -69,7 +70,7 @@ def screen_command(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="By the probability to lie above it (below it with --lowest).",
+            help="Rank by the probability to be above Y (below Y with --lowest).",
             rich_help_panel=_TOP,
             metavar="Y",
         ),
@@ -80,7 +81,7 @@ def screen_command(
     ] = False,
     max_ood: Annotated[
         float | None,
-        typer.Option(help="Only rows of at most this OOD score.", rich_help_panel=_TOP),
+        typer.Option(help="Only rows with at most this OOD score.", rich_help_panel=_TOP),
     ] = None,
     workers: Annotated[
         int | None,
@@ -97,7 +98,7 @@ def screen_command(
     chunk_rows: Annotated[
         int | None,
         typer.Option(
-            help="Rows at once, and of one part (default 20,000).", rich_help_panel=options.RUN
+            help="Rows per chunk and per part (default 20,000).", rich_help_panel=options.RUN
         ),
     ] = None,
     device: options.Device = None,
@@ -110,8 +111,8 @@ def screen_command(
 ) -> None:
     """Predict files of any length with a saved model, and list the best rows.
 
-    DIR gets parts/*.parquet with all rows in order, top.csv and screen.json. The same command
-    continues after any interruption, to the same bytes.
+    Writes parts/*.parquet with all rows in order, top.csv and screen.json to DIR. The same command
+    continues after any interruption; the files are then the same, byte for byte.
     """
     from xtalshift.screening.settings import ScreenSettings
 
@@ -140,7 +141,7 @@ def screen_command(
     }
     settings = options.merge_settings(ScreenSettings, {}, None, flags)
     if (out / "model.json").exists():
-        raise ConfigError(f"{out} is a saved model; choose another -o, it is kept")
+        raise ConfigError(f"{out} is a saved model, which is kept; choose another -o")
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
@@ -166,7 +167,7 @@ def screen_command(
 
 def _check_inputs(inputs: list[str]) -> list[str]:
     if STDIN in inputs and len(inputs) > 1:
-        raise DataError("- (standard input) goes alone; name files, or pipe formulas")
+        raise DataError("- (standard input) cannot be combined with files; give one or the other")
     return inputs
 
 

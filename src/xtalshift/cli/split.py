@@ -1,4 +1,4 @@
-"""``xtalshift split``: which rows a scheme trains on and which it holds out."""
+"""``xtalshift split``: split a table by a scheme."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def split_command(
     ] = False,
     inner: Annotated[
         str | None,
-        typer.Option(help="Scheme of an inner cross-validation for model choice.", metavar="NAME"),
+        typer.Option(help="Scheme of an inner cross-validation, for selection.", metavar="NAME"),
     ] = None,
     inner_param: Annotated[
         list[str] | None,
@@ -75,13 +75,13 @@ def split_command(
     min_distance: Annotated[
         float | None,
         typer.Option(
-            help="Leave out training rows within this composition distance (share of atoms that "
+            help="Remove training rows within this composition distance (share of atoms that "
             "differ) of a test row."
         ),
     ] = None,
     thin: Annotated[
         float | None,
-        typer.Option(help="Thin the table to this composition distance before the split."),
+        typer.Option(help="Before the split, thin the table to this composition distance."),
     ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
@@ -94,8 +94,8 @@ def split_command(
 ) -> None:
     """Write id, formula, fold and part (train, val, target, test) of every row, fold by fold.
 
-    No reduced formula is in two parts, unless a published protocol (matex) or you allow it
-    (-p whole_formulas=false). `xtalshift audit` measures how far out of distribution the held-out
+    No reduced formula is in two parts, except in a published protocol (matex) or with
+    -p whole_formulas=false. `xtalshift audit` measures how far out of distribution the held-out
     rows are.
     """
     del schemes

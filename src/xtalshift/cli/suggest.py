@@ -1,4 +1,4 @@
-"""``xtalshift suggest``: which candidates to measure next."""
+"""``xtalshift suggest``: suggest which candidates to measure next."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
 from xtalshift.errors import ConfigError
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ _USES = {
     "random": (),
     "diversity": (),
 }
-"""Options of the aim that a rule looks at; rules of extensions may take any."""
+"""Options of the aim that each rule uses; rules of extensions may use any."""
 
 
 def suggest_command(
@@ -38,7 +39,7 @@ def suggest_command(
     candidates: Annotated[
         Path, typer.Argument(metavar="CANDIDATES", help="File of formulas that can be measured.")
     ],
-    n: Annotated[int, typer.Option("-n", help="How many to suggest.", min=1, metavar="N")] = 50,
+    n: Annotated[int, typer.Option("-n", help="Number of suggestions.", min=1, metavar="N")] = 50,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help=".csv or .parquet file.", metavar="OUT")
     ] = None,
@@ -57,12 +58,12 @@ def suggest_command(
     ] = None,
     value: Annotated[
         float | None,
-        typer.Option(help="The value wanted.", rich_help_panel=_AIM, metavar="X"),
+        typer.Option(help="The wanted value.", rich_help_panel=_AIM, metavar="X"),
     ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Values from here on are good (up to here with --toward low).",
+            help="Values of at least X are good (at most X with --toward low).",
             rich_help_panel=_AIM,
             metavar="X",
         ),
@@ -70,14 +71,14 @@ def suggest_command(
     between: Annotated[
         str | None,
         typer.Option(
-            help="Values between two are good: 1.1,1.6.", rich_help_panel=_AIM, metavar="A,B"
+            help="Values between A and B are good: 1.1,1.6.", rich_help_panel=_AIM, metavar="A,B"
         ),
     ] = None,
     measured: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File of materials that are measured; the table the model was trained on is one, "
-            "as the model does not know the rows it kept for validation. Repeatable.",
+            help="File of measured materials. Give the table the model was trained on, because the "
+            "model does not know the rows held out from training. Repeatable.",
             metavar="FILE",
         ),
     ] = None,
@@ -87,28 +88,28 @@ def suggest_command(
     diversity: Annotated[
         float | None,
         typer.Option(
-            help="How much those suggested shall differ from each other: 0 (not at all), 1 "
-            "(default), more.",
+            help="How much the suggestions should differ from each other: 0 (may be alike), 1 "
+            "(default), or more.",
             metavar="X",
         ),
     ] = None,
     cost_col: Annotated[
-        str | None, typer.Option(help="Column of what each measurement costs.", metavar="COL")
+        str | None, typer.Option(help="Column with the cost of each measurement.", metavar="COL")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Largest total cost, in its unit.", metavar="X")
+        float | None, typer.Option(help="Largest total cost, in the unit of costs.", metavar="X")
     ] = None,
-    level: options.Level = 0.9,
+    level: options.Level = LEVEL,
     formula_col: options.FormulaCol = None,
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Choose which candidates to measure next, one batch that does not repeat itself.
+    """Suggest which candidates to measure next, as one batch without near-duplicates.
 
-    Materials that the model was trained on are left out. To find extreme values the rules pay; to
-    improve a model no rule was shown to beat chance (docs/science/suggest.md), and what helps
-    most is to give only candidates of the family of interest.
+    Materials that the model was trained on are left out. In our tests (docs/science/suggest.md) the
+    rules found more extreme values than random choice did, but none was shown to improve the model
+    more. To improve a model, give only candidates of the family of interest.
     """
     rule = rule or _default_rule(toward, value, threshold, between)
     given = {
@@ -120,7 +121,7 @@ def suggest_command(
     _check_aim(rule, {name for name, text in given.items() if text is not None})
     aim = _read_aim(toward, value, threshold, between)
     if budget is not None and cost_col is None:
-        raise ConfigError("--budget needs --cost-col: say what each candidate costs")
+        raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
@@ -128,7 +129,7 @@ def suggest_command(
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
     predictor = TablePredictor(load_model(model, device=device), level, formula_col=formula_col)
-    if threads is not None:  # after loading: only libraries that are there can be limited
+    if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
@@ -169,25 +170,25 @@ def _default_rule(
 
 
 def _check_aim(rule: str, given: set[str]) -> None:
-    """Refuse options that the rule does not look at, and ask for those it needs."""
+    """Refuse options that the rule does not use, and require those that it needs."""
     from xtalshift.acquisition.acquisition_rules import RULES
 
-    RULES[rule]  # an unknown name says which there are
+    RULES[rule]  # the error for an unknown name lists all rules
     unused = sorted(given - set(_USES.get(rule, given)))
     if unused:
         fit = [name for name, used in _USES.items() if set(unused) <= set(used)]
         raise ConfigError(
-            f"--rule {rule} does not look at {' and '.join(unused)}; leave it out"
+            f"--rule {rule} does not use {' and '.join(unused)}; leave it out"
             + (f", or use --rule {' or '.join(fit)}" if fit else "")
         )
     if rule == "target" and "--value" not in given:
-        raise ConfigError("--rule target needs --value X: the value wanted")
+        raise ConfigError("--rule target needs --value X, the wanted value")
     if rule == "probability" and len(given - {"--toward"}) != 1:
         raise ConfigError(
-            "--rule probability needs either --threshold X or --between A,B: which values are good"
+            "--rule probability needs the good values: either --threshold X or --between A,B"
         )
     if {"--between", "--toward"} <= given:
-        raise ConfigError("--between has two ends: leave out --toward")
+        raise ConfigError("--between has two bounds, so --toward has no meaning; leave it out")
 
 
 def _read_aim(
@@ -230,7 +231,7 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
     table.add_column("nearest known")
     table.add_column("domain")
     for formula, row in zip(formulas, chosen.to_dict("records"), strict=True):
-        # not bounded by a model without intervals
+        # empty for a model without intervals
         bounds = "" if row["lower"] != row["lower"] else f"{row['lower']:.3g} to {row['upper']:.3g}"
         near = row["nearest_formula"]
         table.add_row(
@@ -252,8 +253,8 @@ def _next_step(predictor: TablePredictor, model: Path) -> str:
     source = card.source or "TRAINED_ON"
     if isinstance(predictor.model.regressor, NetworkRegressor):
         return (
-            f"Next: measure them, write column {card.target_name!r}, then: xtalshift adapt {model} "
-            f"measured.csv -o MODEL2 --source {source}"
+            f"Next: measure them, add a column {card.target_name!r} with the values, then: "
+            f"xtalshift adapt {model} measured.csv -o MODEL2 --source {source}"
         )
     return (
         f"Next: measure them, add the rows to {source} and train again (xtalshift adapt is for "

@@ -59,7 +59,7 @@ def print_coverage(report: RunReport) -> None:
 
 
 def print_cautions(report: RunReport) -> None:
-    """Print what limits the conclusions of a run, as its page lists it."""
+    """Print the cautions of a run that its page lists."""
     if report.cautions:
         console = Console(highlight=False)
         _say(console, "Before you rely on these numbers:")
@@ -68,7 +68,7 @@ def print_cautions(report: RunReport) -> None:
 
 
 def print_leaderboard(summary: BenchmarkSummary) -> None:
-    """Print methods in the order of their average rank, per label budget, and what failed."""
+    """Print the methods by average rank for each number of target labels, and the failures."""
     splits = [split for split in summary.splits if split.role == "ood"] or list(summary.splits)
     several = len({split.data for split in splits}) > 1
     heads = [
@@ -125,7 +125,7 @@ def _open_table(first: Sequence[str], heads: Sequence[str]) -> tuple[Console, Ta
         *(Column(name, justify="right") for name in first[1:]),
         *(Column(escape(head), justify="right", overflow="fold") for head in heads),
         Column("s", justify="right"),
-        box=SIMPLE_HEAD,  # every border costs a narrow terminal a digit
+        box=SIMPLE_HEAD,  # borders would take space from the digits on a narrow terminal
         padding=(0, 1, 0, 0),
     )
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""``xtalshift train``: a model of all rows."""
+"""``xtalshift train``: train a model on a table."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def train_command(
     intervals: Annotated[
         str | None,
         typer.Option(
-            help="Prediction intervals from: auto | held-out (a tenth of the rows) | cross (5 "
-            "further trainings, auto below 1,000 rows) | none.",
+            help="How to calibrate prediction intervals: held-out (a tenth of the rows) | cross (5 "
+            "further trainings) | none | auto (default: cross below 1,000 rows, else held-out).",
             metavar="NAME",
         ),
     ] = None,
     split: Annotated[
         Path | None,
         typer.Option(
-            help="File that 'xtalshift split' wrote: only its training rows train, and its "
-            "validation rows select.",
+            help="File that 'xtalshift split' wrote: train on its training rows and select on its "
+            "validation rows only.",
             metavar="FILE",
         ),
     ] = None,
@@ -47,7 +47,7 @@ def train_command(
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
-            help="Write what the attack of cal makes of the training rows (.csv or .parquet).",
+            help="Write the training rows after the attack of cal (.csv or .parquet).",
             metavar="FILE",
         ),
     ] = None,
@@ -66,9 +66,10 @@ def train_command(
     device: options.Device = None,
     threads: options.Threads = None,
 ) -> None:
-    """Train one method on all rows and save it.
+    """Train one method on a table and save the model.
 
-    A tenth of the rows chooses the parameters, and another one calibrates prediction intervals.
+    A tenth of the rows is held out to select the parameters, another tenth to calibrate prediction
+    intervals.
     """
     settings = options.build_config(
         config,
@@ -100,11 +101,11 @@ def train_command(
         refuse_input(Path(source), save_adversarial)
         if save_adversarial.resolve().is_relative_to(out.resolve()):
             raise ConfigError(
-                f"{save_adversarial} lies in the model's folder {out}; choose another"
+                f"{save_adversarial} is in the folder of the model, {out}; choose another place"
             )
         if not method.startswith("cal"):
             raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
-    # a hidden file beside the model: the same command goes on after a kill
+    # a hidden file next to the model: after a kill, the same command continues
     place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
     checkpoint = place.with_name(f".{place.name}.checkpoint")
     # opened first, so that a bad place is found before the training
@@ -125,7 +126,7 @@ def train_command(
     unit = trained.model.card.unit
     typer.echo(
         f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
-        f"(the mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "
+        f"(training mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "
         f"{trained.n_validation:,} validation rows "
         "(materials like the training data)"
     )

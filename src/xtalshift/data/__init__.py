@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xtalshift.data.transform import TRANSFORMS as TRANSFORMS
     from xtalshift.data.transform import TargetTransform as TargetTransform
 
-# name -> module; loaded at first use, because some commands need no pandas
+# module of each name, loaded at first use, because some commands need no pandas
 _HOMES = {
     "TRANSFORMS": "xtalshift.data.transform",
     "CleaningReport": "xtalshift.data.intake",

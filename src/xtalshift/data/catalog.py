@@ -12,7 +12,7 @@ from xtalshift.errors import DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
 
-if TYPE_CHECKING:  # pandas and httpx are loaded with a table, not with its description
+if TYPE_CHECKING:  # pandas and httpx are needed only to load a table
     import pandas as pd
 
     from xtalshift.chem.formulas import Hydrates
@@ -26,21 +26,21 @@ class DatasetEntry(Settings):
 
     name: str
     title: str
-    """What it holds, in one line."""
+    """Content, in one line."""
     url: str = ""
     """Where to download it; empty for a file of this package."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     file_type: str
     formula: str
-    """Column of the formula; a structure is read as its formula."""
+    """Column of formulas; a structure is read as its formula."""
     id: str = ""
-    """Column of the ids, empty for row numbers."""
+    """Column of ids; empty for row numbers."""
     target: str
     """The default target column."""
     columns: tuple[str, ...]
     units: dict[str, str]
-    """Column -> unit, where one is known; "1" is a plain number."""
+    """Known units by column; "1" means dimensionless."""
     conditions: str
     licence: str
     citation: str
@@ -108,7 +108,7 @@ def load_dataset(
     Parameters
     ----------
     name : str
-        A name of the catalogue, such as ``"ricci_seebeck"``, which needs no network.
+        A name of the catalogue, such as ``"ricci_seebeck"``, which needs no download.
     target : str, optional
         Target column; by default that of the catalogue.
     unit : str
@@ -130,7 +130,7 @@ def load_dataset(
     FetchError
         If the file cannot be downloaded or is damaged.
     DataError
-        If the target column does not exist, or the number of rows differs from the catalogue's.
+        If the target column does not exist, or the number of rows is not that of the catalogue.
     """
     from xtalshift.data.columns import table_from_frame
     from xtalshift.data.frames import read_frame
@@ -167,9 +167,9 @@ def _catalogue() -> Registry[DatasetEntry]:
 def _join_decimals(frame: pd.DataFrame) -> pd.DataFrame:
     """Replace the columns ``x.digits`` and ``x.exponent`` of a table of the package by ``x``.
 
-    Published decimals compress better as two whole numbers than as doubles. Digits are below 2**53
-    and powers of ten below 1e22, so both are exact as doubles, the one product or quotient is the
-    only rounding, and the result is the double nearest to the decimal.
+    Published decimals compress better as two integers than as doubles. Digits are below 2**53 and
+    powers of ten below 1e22, so both are exact as doubles; the product or quotient is the only
+    rounding, and the result is the double nearest to the decimal.
     """
     import numpy as np
     import pandas as pd

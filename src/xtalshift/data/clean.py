@@ -1,4 +1,4 @@
-"""Cleaning with a report: what was dropped or merged, and how far repeated rows scatter."""
+"""Cleaning with a report: what was dropped or merged, and how much repeated rows differ."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def clean_table(
     Parameters
     ----------
     table : Dataset
-        As read; with targets.
+        A data set with targets.
     duplicates : str
-        What becomes of rows with equal reduced formula and equal feature columns: ``"keep"`` all,
-        or one row with the ``"mean"``, ``"median"``, ``"lowest"`` or ``"highest"`` target and the
-        id, formula and extra columns of the first.
+        Rule for rows with equal reduced formula and equal feature columns: ``"keep"`` all, or merge
+        them into one row with the ``"mean"``, ``"median"``, ``"lowest"`` or ``"highest"`` target
+        and the id, formula and extra columns of the first.
     strict : bool
-        Raise at the first unusable row instead of dropping it.
+        Whether to raise at the first unusable row instead of dropping it.
     feature_cols : sequence of str
-        Extra columns that serve as features (temperature, doping): a row without them is unusable,
-        and two rows that differ in them are not duplicates.
+        Extra columns to use as features (temperature, doping): a row without them is unusable, and
+        rows that differ in them are not duplicates.
 
     Returns
     -------
     Dataset
-        Usable rows in the order of first appearance. `intake` says what was dropped and merged; the
-        feature columns are in ``materials.extra``.
+        Usable rows in the order of first appearance. `intake` reports what was dropped and merged;
+        the feature columns are in ``materials.extra``.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def clean_table(
 def _find_faults(
     table: Dataset, targets: FloatArray, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
-    """Return the features (n, k) and per row (kind, value, reason) of the first fault or blanks."""
+    """Return features (n, k) and, per row, (kind, value, reason) of the first fault or blanks."""
     faults = [("", "", "")] * len(table)
     given = {name: table.parse_column(name) for name in feature_cols}
     if not given:  # features that came with the materials, not from columns
@@ -135,7 +135,7 @@ def _find_faults(
     columns.reverse()
     problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
     columns.append(("target", problems))
-    # the last writer wins, so that a wrong formula is named before a wrong target
+    # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
             kind, _, value = problems[row].partition(": ")
@@ -146,7 +146,7 @@ def _find_faults(
 
 
 def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tuple[Finding, ...]:
-    """Group (row, kind, value, reason) by kind, most frequent first."""
+    """Group (row, kind, value, reason) by kind, the most frequent kind first."""
     counts: dict[str, int] = {}
     examples: dict[str, list[Example]] = {}
     for row, kind, value, reason in rows:
@@ -169,11 +169,7 @@ def _number_groups(groups: ObjectArray, features: FloatArray) -> tuple[IntArray,
 
 
 def _scatter(codes: IntArray, targets: FloatArray) -> dict[str, Any]:
-    """Return how far rows of one group lie apart, as `CleaningReport` defines it.
-
-    ``duplicate_scatter`` describes the repeated rows (around their group's mean); ``error_floor``
-    bounds the mean absolute error over all rows (around the group's median, which minimises it).
-    """
+    """Return how much rows of one group differ, with the fields of `CleaningReport`."""
     sizes = np.bincount(codes)
     repeated = sizes[codes] > 1
     grouped = pd.Series(targets).groupby(codes)
@@ -196,4 +192,4 @@ def _nothing_left(table: Dataset, dropped: tuple[Finding, ...]) -> str:
         f"{finding.examples[0].reason})"
         for finding in dropped
     )
-    return f"no usable row is left of the {len(table)} of {where}: {causes}"
+    return f"none of the {len(table)} rows of {where} is usable: {causes}"

@@ -1,4 +1,4 @@
-"""Which column is what: formula, target, id; and the table made of them."""
+"""The roles of columns (formula, target, id), and the data set made of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TARGET_NAMES = ("target", "y")
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of numbers that can be a target (no ids, no row numbers)."""
+    """Return the numeric columns that can be a target (no ids, no row numbers)."""
     excluded = {*_ID_NAMES, *_ROW_NUMBERS}
     return [
         str(name)
@@ -28,12 +28,12 @@ def numeric_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def guess_target(frame: pd.DataFrame) -> str:
-    """Return the column called ``target``, or the only column of numbers.
+    """Return the column named ``target``, or the only numeric column.
 
     Raises
     ------
     DataError
-        If there is no or more than one candidate; the message lists them.
+        If there is no candidate or more than one; the message lists them.
     """
     numeric = numeric_columns(frame)
     named = [name for name in numeric if name.casefold() in _TARGET_NAMES]
@@ -42,7 +42,7 @@ def guess_target(frame: pd.DataFrame) -> str:
         return candidates[0]
     if not candidates:
         columns = ", ".join(str(name) for name in frame.columns)
-        raise DataError(f"no column of numbers to use as the target; there is: {columns}")
+        raise DataError(f"no numeric column to use as the target; there is: {columns}")
     raise DataError(f"more than one column can be the target, name one: {', '.join(candidates)}")
 
 
@@ -66,10 +66,10 @@ def table_from_frame(
     target : str or None
         Column to predict; None for rows without one.
     formula_col, id_col : str, optional
-        By default the usual names, for ids only if none is blank or repeated; without an id column
-        the ids are the row numbers from 1.
+        By default columns with the usual names, for ids only if none is blank or repeated; without
+        an id column the ids are row numbers from 1.
     unit, source, conditions : str
-        Kept in the data set.
+        As in `Dataset`.
     hydrates : {"refuse", "expand"}
         See `xtalshift.chem.formulas.parse_formula`.
 
@@ -81,7 +81,7 @@ def table_from_frame(
     Raises
     ------
     DataError
-        If a column does not exist or the target holds no number.
+        If a column does not exist or the target column has no number.
     """
     names = [str(column) for column in frame.columns]
     formula = find_formula_column(names, formula_col)
@@ -98,13 +98,13 @@ def table_from_frame(
                 no_column("target column", target, names, f"Columns of numbers: {numeric}")
             )
         if target == formula:
-            raise DataError(f"column {target!r} holds the formulas, it cannot be the target")
+            raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
         targets, problems = parse_numbers(frame[target])
         if len(frame) and not np.isfinite(targets).any():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
-                f"target column {target!r} of {source or 'the table'} holds no number (row 1: "
-                f"{problems[0]}); columns of numbers: {numeric}"
+                f"target column {target!r} of {source or 'the table'} has no number (row 1: "
+                f"{problems[0]}); numeric columns: {numeric}"
             )
     others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
     return Dataset(

@@ -38,24 +38,24 @@ class DatasetDescription:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Materials with a target; never changed in place, `take` and cleaning return new ones.
+    """Materials with a target. It never changes; `take` and cleaning return new data sets.
 
     Parameters
     ----------
     materials : Materials
         n rows.
     targets : ndarray of float64, shape (n,), or None
-        The property in `unit`; NaN where a cell holds no number. None for rows to predict.
+        The property in `unit`; NaN if a cell is not a number. None for rows to predict.
     columns : pandas.DataFrame
         The other columns, n rows (by default none).
     target_name, unit, source, conditions : str
-        What the target is, its unit (``""``: unknown), the file or catalogue name, and the state
-        (temperature, doping) it is for.
+        Name of the target, its unit (``""``: unknown), the file or catalogue name, and the
+        conditions (temperature, doping) it is for.
     problems : ndarray of str, shape (n,), or None
-        Why a target is unusable, as `xtalshift.data.numbers.parse_numbers` words it; None if
-        every target is a number or no reader was involved.
+        Why a target is unusable, in the words of `xtalshift.data.numbers.parse_numbers`; None if
+        every target is a number or the data were not read from a file.
     intake : CleaningReport or None
-        What cleaning dropped and merged; None as long as the data set is as read.
+        What cleaning dropped and merged; None before cleaning.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class Dataset:
         for name in ("targets", "columns", "problems"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
-                raise DataError(f"{name} has {len(values)} rows, there are {n} formulas")
+                raise DataError(f"{name} has {len(values)} rows, but there are {n} formulas")
 
     @classmethod
     def of(
@@ -206,7 +206,7 @@ class Dataset:
         DataError
             If the column does not exist or a cell is empty.
         SplitError
-            If a cell is no flag; the message names formula and id.
+            If a cell is not a flag; the message names formula and id.
         """
         if column in self.columns.columns and self.columns[column].dtype == bool:
             return np.asarray(self.columns[column], dtype=bool)
@@ -220,7 +220,7 @@ class Dataset:
         if bad.size:
             raise SplitError(
                 f"column {column!r}, {self.formulas[bad[0]]} (id {self.ids[bad[0]]}): "
-                f"{values[bad[0]]:g} is no flag; use 0 and 1, or true and false"
+                f"{values[bad[0]]:g} is not a flag; use 0 and 1, or true and false"
             )
         return np.asarray(values == 1, dtype=bool)
 

@@ -1,10 +1,10 @@
-"""Downloads that end in a verified file or a clear error.
+"""Downloads that end with a verified file or a clear error.
 
-pooch (1.9) does not replace this module. It deletes a partial download and starts again at byte 0;
-it has no lock, so two processes download the same file twice; it repeats a request for a missing
-file (HTTP 404) as often as one to an overloaded server; requests undoes the server's
-``Content-Encoding``, so the checksum may be compared with other bytes than the published ones; and
-its errors do not say where to put a file that was downloaded by hand.
+We do not use pooch (1.9) because it deletes a partial download and starts again at byte 0; it has
+no lock, so two processes download the same file twice; it retries a missing file (HTTP 404) as
+often as an overloaded server; the library requests undoes the server's ``Content-Encoding``, so the
+checksum may be compared with bytes other than the published ones; and its errors do not say where
+to put a file that was downloaded by hand.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HTTP_SERVER_ERROR = 500
 
 
 class _RetryableError(Exception):
-    """An attempt failed, but another one may succeed."""
+    """A failed attempt; another one may succeed."""
 
 
 def cache_folder() -> Path:
@@ -58,12 +58,12 @@ def fetch(
     """Download the file at `url` to `destination`, unless it is there with this checksum.
 
     The bytes go to ``destination + ".part"``, where an interrupted download resumes. The file is
-    verified and then renamed in one step. Processes that want the same file wait for each other.
+    verified and then renamed in one step. Processes that need the same file wait for each other.
 
     Parameters
     ----------
     url, sha256 : str
-        Where the file is, and its SHA-256 in hexadecimal.
+        Address of the file, and its SHA-256 in hexadecimal.
     destination : Path
         Path of the file. If it exists with the right checksum, nothing is downloaded.
     progress : Progress

@@ -1,4 +1,4 @@
-"""What is known of a table file before it is parsed: type, encoding, separator, columns."""
+"""Properties of a table file that are found before parsing: type, encoding, separator, columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
 FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
-"""Column names (any case) that mean the formula, best first; their cells always stay text."""
+"""Names (any case) of formula columns, best first; their cells always remain text."""
 
 READABLE = "CSV, TSV, Parquet, JSON or JSON lines; all but Parquet also with .gz"
 _SEPARATORS = ",;\t"
@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 
 
 def file_kind(path: Path) -> str:
-    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; refuse what cannot be read."""
+    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; raise if the type cannot be read."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
@@ -40,7 +40,7 @@ def file_kind(path: Path) -> str:
     kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
     kind = kinds.get(last)
     if kind is None or (packed and kind == "parquet"):
-        raise DataError(f"{path} is of no type that can be read; readable are {READABLE}")
+        raise DataError(f"{path} has a type that cannot be read; readable are {READABLE}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
@@ -52,7 +52,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open with the encoding found by reading the file once; refuse what is no text."""
+    """Open a text file with the encoding that `text_encoding` finds."""
     encoding = text_encoding(path)
     if path.suffix.lower() == ".gz":
         return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
@@ -60,7 +60,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def text_encoding(path: Path) -> str:
-    """Return the encoding of a text file, found by reading it once; refuse what is no text."""
+    """Return the encoding of a text file, found by reading it once; raise if it is binary."""
     with open_bytes(path) as stream:
         block = stream.read(_BLOCK)
         if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -78,7 +78,7 @@ def text_encoding(path: Path) -> str:
 
 
 def find_separator(stream: IO[str]) -> str:
-    """Return what separates the cells of an open CSV, which stays where it is."""
+    """Return the separator of the cells of an open CSV, without moving its position."""
     start = stream.tell()
     header = ""
     while not header.strip():
@@ -93,7 +93,7 @@ def find_separator(stream: IO[str]) -> str:
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:
-    """Raise `DataError` if two columns have one name."""
+    """Raise `DataError` if two columns have the same name."""
     counts = Counter(str(column).strip() for column in columns)
     repeated = [name for name, count in counts.items() if count > 1 and name]
     if repeated:

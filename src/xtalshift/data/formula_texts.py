@@ -1,4 +1,4 @@
-"""The formulas of a table file, and no other column; CSV and Parquet without pandas."""
+"""Read only the formulas of a table file; CSV and Parquet without pandas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def iter_formulas(
     chunk_rows : int
         Rows per piece; the last one may be shorter.
     formula_col : str, optional
-        Column; by default the first of `FORMULA_NAMES` that exists.
+        Name of the column; by default the first of `FORMULA_NAMES` that exists.
 
     Yields
     ------
@@ -62,8 +62,8 @@ def iter_formulas(
 
 
 def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:
-    """Yield the cells of the formula column; a short row ends in blank cells."""
-    csv.field_size_limit(2**31 - 1)  # other cells may hold whole structures
+    """Yield the cells of the formula column; missing cells of a short row are blank."""
+    csv.field_size_limit(2**31 - 1)  # other cells may contain whole structures
     rows = csv.reader(chain(stream, (_END,)), delimiter=find_separator(stream))
     header = next(row for row in rows if "".join(row).strip())
     names = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(header)]

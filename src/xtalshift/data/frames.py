@@ -1,4 +1,4 @@
-"""Files of tables to data frames, whole or in chunks, with formula text exactly as written."""
+"""Read table files as data frames, whole or in chunks, with formulas exactly as written."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
         matminer); text formats may end in .gz. pymatgen structures and compositions in JSON are
         read as their formula.
     text_columns : sequence of str
-        Columns to keep as text beside those of `FORMULA_NAMES`, such as a column of ids.
+        Columns to keep as text besides those of `FORMULA_NAMES`, such as a column of ids.
 
     Returns
     -------
     pandas.DataFrame
-        A CSV column becomes numbers if every cell is a number or blank and none is an integer with
-        leading zeros; other cells are unchanged, and an empty one is ``""``. Formula columns are
+        A CSV column becomes numeric if every cell is a number or blank and none is an integer with
+        leading zeros; other cells are unchanged, and empty ones are ``""``. Formula columns are
         text: ``"NaN"`` is sodium nitride.
 
     Raises
@@ -67,7 +67,7 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
 def iter_frames(
     path: str | Path, chunk_rows: int, *, text_columns: Sequence[str] = ()
 ) -> Iterator[pd.DataFrame]:
-    """Read a file in pieces, in flat memory for CSV, Parquet and JSON lines.
+    """Read a file in pieces, with constant memory for CSV, Parquet and JSON lines.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ def iter_frames(
     Yields
     ------
     pandas.DataFrame
-        At least one piece (a table without rows has one empty piece); the index runs on through
-        the file. Every cell of a CSV stays text, so that all pieces have the same types and a cell
-        can be written back as it was; `frame.attrs["decimal_comma"]` is true where such text is
-        to be parsed with a decimal comma (`xtalshift.data.numbers.parse_numbers`).
+        At least one piece (a table without rows has one empty piece); the index continues through
+        the file. Cells of a CSV remain text, so that all pieces have the same types and a cell can
+        be written back unchanged; `frame.attrs["decimal_comma"]` is true if such text has decimal
+        commas (`xtalshift.data.numbers.parse_numbers`).
 
     Raises
     ------
@@ -126,13 +126,13 @@ def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
 
 
 def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
-    """Yield pieces of text cells, at least one; None reads all at once."""
+    """Yield pieces of text cells, at least one; with `chunk_rows` None, all rows at once."""
     with pd.read_csv(
         stream, sep=separator, dtype=str, keep_default_na=False, index_col=False, iterator=True
     ) as reader:
         while True:
             with warnings.catch_warnings():
-                # a row longer than the header would only warn and lose its last cells
+                # else a row longer than the header would lose its last cells with only a warning
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 try:
                     frame = reader.read(chunk_rows)
@@ -177,7 +177,7 @@ def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
 
 
 def json_line(number: int, line: str) -> Plain:
-    """Return one line of JSON lines as a row; `number` is for the message."""
+    """Return one line of JSON lines as a row; messages name it by `number`."""
     try:
         row = json.loads(line, object_hook=_collapse)
     except json.JSONDecodeError as error:
@@ -205,11 +205,11 @@ def _json_frame(path: Path) -> pd.DataFrame:
         }
         if all(isinstance(cells, list) for cells in columns.values()):
             return pd.DataFrame(columns)
-    raise DataError("its JSON is no table; expected a list of rows or an object of columns")
+    raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
 
 
 def _collapse(node: Plain) -> Any:
-    """Turn a pymatgen structure or composition into formula text while the JSON is parsed."""
+    """Replace a pymatgen structure or composition by its formula while JSON is parsed."""
     kind = node.get("@class")
     if kind in {"Structure", "Composition"}:
         amounts: Counter[str] = Counter()

@@ -21,7 +21,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Finding:
-    """A kind of finding, how many rows it concerns, and up to five of them."""
+    """A kind of finding, the number of rows it concerns, and up to five examples."""
 
     kind: str
     count: int
@@ -35,22 +35,23 @@ class CleaningReport:
     Attributes
     ----------
     rows_read, rows_kept : int
-        Before cleaning, and after dropping and merging.
+        Numbers of rows before cleaning, and after dropping and merging.
     dropped : tuple of Finding
-        Rows left out, by kind of reason; a row counts once, formula before target before features.
+        Rows left out, by kind of reason. A row counts once, for its first fault in the order
+        formula, target, features.
     notes : tuple of Finding
-        Rows kept although their formula was read in a way worth knowing (D counted as H).
+        Rows kept with a remark on how their formula was read (D counted as H).
     duplicates : str
-        The rule for rows of equal reduced formula (and equal feature columns).
+        The rule for rows with equal reduced formula (and equal feature columns).
     duplicate_groups, duplicate_rows, rows_merged : int
         Groups of at least two rows, the rows in them, and the rows that merging removed.
     duplicate_scatter : float or None
         Mean absolute deviation from the group *mean*, over the rows of those groups only, in the
-        unit of the target: how far repeated rows lie apart. None if there are none.
+        unit of the target: how much repeated rows differ. None if there are none.
     error_floor : float
-        Mean absolute deviation from the group *median*, over all usable rows before merging, where
-        a row without a double deviates by 0: no function of formula and feature columns has a
-        smaller mean absolute error on these rows, since the median minimises it in each group.
+        Mean absolute deviation from the group *median*, over all usable rows before merging (0 for
+        a row without a duplicate). No function of formula and feature columns has a smaller mean
+        absolute error on these rows, since the median minimises it in each group.
     zero_share : float
         Share of the kept targets that are exactly 0.
     unit : str
@@ -72,7 +73,7 @@ class CleaningReport:
 
     @property
     def rows_dropped(self) -> int:
-        """Rows left out as unusable."""
+        """Number of rows left out as unusable."""
         return sum(finding.count for finding in self.dropped)
 
     @property
@@ -82,14 +83,14 @@ class CleaningReport:
 
     @property
     def remedy(self) -> str:
-        """What to do about a zero-inflated target; empty if it is none."""
+        """Advice for a zero-inflated target, else an empty text."""
         if not self.zero_inflated:
             return ""
         return (
-            f"{self.zero_share:.0%} of the targets are exactly 0. A regression blurs zeros and "
-            "values together: keep only the non-zero rows if zero means 'not of this kind' "
-            "(a metal's gap), or set the transform (--transform) to 'clip' or 'log1p' so that "
-            "predictions cannot be negative, and read the errors of zero and non-zero rows apart."
+            f"{self.zero_share:.0%} of the targets are exactly 0, and a regression cannot separate "
+            "zeros from small values: keep only the non-zero rows if zero means 'not of this kind' "
+            "(the gap of a metal), or set the transform (--transform) to 'clip' or 'log1p' so that "
+            "predictions cannot be negative, and evaluate zero and non-zero rows separately."
         )
 
     def to_dict(self) -> Plain:

@@ -18,7 +18,7 @@ from xtalshift.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """n materials; `parse` makes them, `take` selects some.
+    """n materials; `parse` makes them from formulas, `take` selects rows.
 
     Attributes
     ----------
@@ -27,8 +27,8 @@ class Materials:
     compositions : Compositions
         n rows; those of unreadable formulas are empty.
     reasons, notes : ndarray of str, shape (n,)
-        Why a formula cannot be read (``""`` for readable ones), and how it was read where that is
-        worth knowing.
+        Why a formula cannot be read (``""`` for readable ones), and a remark on how it was read, if
+        there is one.
     ids : ndarray of str, shape (n,)
         One text per row.
     extra : ndarray of float64, shape (n, k)
@@ -58,12 +58,12 @@ class Materials:
         extra: ArrayLike | None = None,
         extra_names: Sequence[str] | None = None,
     ) -> Self:
-        """Read formulas; an unreadable one gets a reason, never an exception.
+        """Read formulas; an unreadable one gets a reason and raises no error.
 
         Parameters
         ----------
         formulas : sequence, length n
-            Formula texts, or whatever a table holds in their place.
+            Formulas as text; other cells of a table are allowed and unreadable.
         hydrates : {"refuse", "expand"}
             See `xtalshift.chem.formulas.parse_formula`.
         ids : sequence, length n, optional
@@ -83,7 +83,7 @@ class Materials:
         columns = as_columns(extra, n)
         names = as_text(np.arange(1, n + 1) if ids is None else ids)
         if len(names) != n:
-            raise DataError(f"there are {len(names)} ids for {n} formulas; they must agree")
+            raise DataError(f"there are {len(names)} ids for {n} formulas; give one id per formula")
         labels = [f"x{k}" for k in range(columns.shape[1])] if extra_names is None else extra_names
         return cls(
             as_text(formulas),
@@ -121,7 +121,7 @@ class Materials:
             self.extra_names,
             self.hydrates,
         )
-        for name in ("groups", "families"):  # derived once, also for parts
+        for name in ("groups", "families"):  # not computed again for a part
             if name in self.__dict__:
                 taken.__dict__[name] = self.__dict__[name][rows]
         return taken
@@ -133,7 +133,7 @@ def as_columns(extra: ArrayLike | None, n: int) -> NDArray[np.float64]:
     Raises
     ------
     DataError
-        If the shape is another one.
+        If the shape is different.
     """
     columns = np.empty((n, 0)) if extra is None else np.asarray(extra, dtype=np.float64)
     if columns.ndim != 2 or len(columns) != n:  # noqa: PLR2004 - a matrix

@@ -1,4 +1,4 @@
-"""Cells to numbers, with the reason where a cell is none."""
+"""Read cells as numbers, with a reason for each cell that is not a number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 BLANKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-", "?"})
-"""Cell texts (lower case) that mean "no value" in a column of numbers."""
+"""Cell texts (lower case) that mean "no value" in a numeric column."""
 
 _COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
 
@@ -26,12 +26,12 @@ def parse_numbers(
     cells : pandas.Series or numpy.ndarray of shape (n,)
         Numbers, booleans, or text such as ``" 1.5 "``.
     decimal_comma : bool
-        Whether the text ``"1,5"`` is 1.5, as in a file with semicolons between the cells.
+        Whether the text ``"1,5"`` means 1.5, as in files with semicolons between the cells.
 
     Returns
     -------
     values : numpy.ndarray of shape (n,)
-        float64; NaN where there is no number. Text is rounded to the nearest float, as Python does.
+        float64; NaN if a cell is not a number. Text is rounded to the nearest float, as in Python.
     problems : numpy.ndarray of shape (n,)
         ``""`` for a finite number, else ``"missing"``, ``"infinite"`` or
         ``"not a number: 'text'"``.
@@ -58,7 +58,7 @@ def _from_text(series: pd.Series, problems: npt.NDArray[np.object_]) -> npt.NDAr
     missing = (series.isna() | text.str.lower().isin(BLANKS)).to_numpy(dtype=bool)
     readable = pd.to_numeric(text, errors="coerce").notna().to_numpy(dtype=bool) & ~missing
     values = np.full(len(series), np.nan)
-    # Python's float() rounds exactly; pandas' own parser may be one unit in the last place off
+    # Python's float() rounds exactly; the parser of pandas may be off by one unit in the last place
     values[readable] = text[readable].to_numpy(dtype=object).astype(np.float64)
     problems[missing] = "missing"
     wrong = ~readable & ~missing

@@ -1,4 +1,4 @@
-"""The way in: a file or a data set by name, as a `Dataset`."""
+"""Read a file, or a data set by name, as a `Dataset`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def read_table(
     Parameters
     ----------
     path_or_name : str or Path
-        A file that exists, else a name such as ``"ricci_seebeck"``.
+        An existing file, or a name such as ``"ricci_seebeck"``.
     target : str, optional
-        Column to predict; by default the data set's own, or the only column of numbers of a file.
+        Column to predict; by default that of the data set, or the only numeric column of a file.
     formula_col, id_col : str, optional
-        Columns of a file; by default the usual names.
+        Columns of a file; by default those with a usual name.
     unit : str
-        Unit of the target, where the catalogue does not know it.
+        Unit of the target, if the catalogue does not know it.
     hydrates : {"refuse", "expand"}
         See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
@@ -49,7 +49,8 @@ def read_table(
     Returns
     -------
     Dataset
-        As read: nothing is dropped, a cell that is no number is NaN with its reason in `problems`.
+        All rows: nothing is dropped, and a cell that is not a number is NaN with a reason in
+        `problems`.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def read_table(
     path, name = Path(path_or_name), str(path_or_name)
     if name in list_datasets() and not path.is_file():
         if formula_col is not None or id_col is not None:
-            raise ConfigError(f"the columns of {name} are known: leave out formula and id column")
+            raise ConfigError(f"the columns of {name} are known: omit formula and id column")
         return load_dataset(name, target=target, unit=unit, hydrates=hydrates, progress=progress)
     if not path.exists():
         hint = near_miss(name, list_datasets())

@@ -1,4 +1,4 @@
-"""Which rows a command works on, and how they become features and targets."""
+"""The settings of a table: its rows, features and targets."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from xtalshift.config import Settings
 
 
 class DataConfig(Settings):
-    """Where the rows come from and how they become features and targets.
+    """Where the rows come from and how features and targets are made.
 
     Attributes
     ----------
     dataset : str
         Name in the catalogue, or a file.
     target, formula_col, id_col : str, optional
-        Columns; the target of a data set of the catalogue is known.
+        Names of columns; a data set of the catalogue has a default target.
     unit : str
         Unit of the target of a file.
     feature_cols : list of str
-        Extra numeric columns that are features (temperature, pressure, doping).
+        Extra numeric columns to use as features (temperature, pressure, doping).
     features : str
         Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`.
     impute_nan : bool
         Whether an element without a tabulated property gets the mean over the elements.
     transform : str
-        Change of scale of the target: ``none``, ``log``, ``log1p``, ``asinh`` or ``clip``.
+        Transform of the target: ``none``, ``log``, ``log1p``, ``asinh`` or ``clip``.
     duplicates : str
         ``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
         ``highest`` target.

@@ -1,4 +1,4 @@
-"""The change of scale of a target before training, undone after prediction."""
+"""Transforms of the target before training, inverted after prediction."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ TRANSFORMS = tuple(_SCALES)
 
 @dataclass(frozen=True)
 class TargetTransform:
-    """A monotonic change of scale, chosen by name.
+    """A monotonic transform of the target, chosen by name.
 
     Parameters
     ----------
     name : str
-        ``"none"``; ``"log"`` (positive targets over decades); ``"log1p"`` (also zeros);
-        ``"asinh"`` (both signs over decades); ``"clip"`` (no change in training, predictions
+        ``"none"``; ``"log"`` (positive targets that span decades); ``"log1p"`` (also zeros);
+        ``"asinh"`` (both signs, spanning decades); ``"clip"`` (no change in training, predictions
         below 0 become 0).
 
     Raises
@@ -108,7 +108,7 @@ class TargetTransform:
         return scale.forward(values)
 
     def inverse(self, z: npt.ArrayLike) -> FloatArray:
-        """Return values on the scale of training back in the unit of the target.
+        """Return values on the scale of training, transformed back to the unit of the target.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class TargetTransform:
         Returns
         -------
         numpy.ndarray of shape (n,)
-            A new array; infinite where the value overflows (a prediction far off the data).
+            A new array; infinite if a value overflows (a prediction far outside the data).
         """
         with np.errstate(over="ignore"):
             return _SCALES[self.name].inverse(np.asarray(z, dtype=np.float64))

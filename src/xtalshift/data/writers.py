@@ -1,4 +1,4 @@
-"""Tables to files: whole or in pieces, appearing at once or not at all."""
+"""Write tables to files, whole or in pieces; a file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def refuse_input(source: Path, out: Path) -> None:
 
 
 def refuse_loss(out: Path, column: str) -> None:
-    """Raise `DataError` if `out` is a table without `column`: no earlier output of the command."""
-    from xtalshift.data.frames import iter_frames  # pandas, which not all that write need
+    """Raise `DataError` if `out` has no `column`, so is not an earlier output of the command."""
+    from xtalshift.data.frames import iter_frames  # loads pandas, which some commands do not need
 
     if not out.is_file() or out.stat().st_size == 0:
         return
@@ -35,7 +35,7 @@ def refuse_loss(out: Path, column: str) -> None:
         ours = False
     if not ours:
         raise DataError(
-            f"{out} exists and has no column {column!r}, so it is no earlier output of this "
+            f"{out} exists and has no column {column!r}, so it is not an earlier output of this "
             "command; choose another place, or remove it first"
         )
 
@@ -50,16 +50,17 @@ def write_frame(
 
 @contextmanager
 def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[FrameWriter]:
-    """Open a file for a table that comes in pieces.
+    """Open a file for a table that is written in pieces.
 
-    The file gets its name when all is written; an error or interrupt leaves what was there.
+    The file gets its name once it is complete; an error or interrupt leaves an earlier file as it
+    was.
 
     Parameters
     ----------
     path : Path
         Ends in ``.csv`` or ``.parquet``.
     units : mapping, optional
-        Unit of columns by name, kept as ``unit`` in the metadata of the column (Parquet only).
+        Units by column name, kept as ``unit`` in the metadata of the column (Parquet only).
 
     Raises
     ------
@@ -68,7 +69,7 @@ def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[
     """
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
-        raise DataError(f"{path}: the output is written as {' or '.join(WRITABLE)}")
+        raise DataError(f"{path}: the name of an output file must end in {' or '.join(WRITABLE)}")
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file in it")
     with replacing(path) as part:
@@ -97,7 +98,7 @@ class FrameWriter:
         DataError
             If a column changes its type between pieces (Parquet only), or the disk is full.
         """
-        import pyarrow as pa  # here and below in the thread that writes
+        import pyarrow as pa  # imported here and below in the thread that writes
 
         with explained(self._path):
             if self._path.suffix.lower() == ".parquet":
@@ -109,7 +110,7 @@ class FrameWriter:
         self._rows += max(1, len(frame))
 
     def describe(self, key: str, text: str) -> None:
-        """Keep a text about the table in the file's metadata (Parquet only); rows come before."""
+        """Keep a text in the metadata of the file (Parquet only), after the first rows."""
         if self._sink is not None:
             self._sink.add_key_value_metadata({key: text})
 
@@ -150,7 +151,7 @@ class FrameWriter:
 
 
 def _repeating(table: pa.Table) -> list[str]:
-    """Return the columns that share values; a dictionary of others costs time and space."""
+    """Return the columns with repeated values; for others a dictionary costs time and space."""
     head = table.slice(0, 256)
     return [
         field.name

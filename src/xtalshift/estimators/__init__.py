@@ -57,7 +57,7 @@ HOMES = {
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",
 }
-"""Module of each class: trees and linear models must not load what networks need."""
+"""Module of each class, so that trees and linear models do not load PyTorch."""
 
 __all__ = ["PREDICTORS", "Predictor", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
 

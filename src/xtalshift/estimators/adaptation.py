@@ -31,8 +31,8 @@ TARGET_LABELS = "target labels (y_target)"
 class TargetedCALRegressor(IRNetBase):
     """IRNet trained on source rows, then adapted to a target domain (arXiv:2408.09297).
 
-    `fit` does both; `adapt` starts from a network that is fitted already. Without target rows `fit`
-    is plain training.
+    `fit` does both; `adapt` starts from a fitted network. Without target rows, `fit` is plain
+    training.
 
     Parameters
     ----------
@@ -44,20 +44,20 @@ class TargetedCALRegressor(IRNetBase):
     source : mapping, optional
         Values of `xtalshift.nn.ERMConfig` for the training on source rows.
     architecture, dropout, n_members, bootstrap, weights, clip, bf16, device
-        As in `IRNetRegressor`; ``best`` is by the validation rows of the target labels.
+        As in `IRNetRegressor`; ``best`` has the smallest error on held-out target labels.
     validation_fraction : float, default 0.2
-        Share of the target labels, and of the source rows where `fit` is given no validation rows,
-        that is held out for selection.
+        Share of the target labels that is held out for selection; also of the source rows if `fit`
+        is given no validation rows.
     random_state : int, Generator or None
         Seed.
 
     Attributes
     ----------
     start_val_mae_, val_mae_, dummy_val_mae_ : float
-        Error on the validation rows before and after the adaptation, and of the mean of the labels
-        that are trained on. With fewer than 10 labels all of them are trained on and validate.
+        Error on the validation rows before and after the adaptation, and of the mean of the
+        training labels. With fewer than 10 labels, all of them serve as both.
     n_validation_ : int
-        Their number.
+        Number of validation rows.
     """
 
     method: str = field(default="targeted-cal", kw_only=False)
@@ -79,9 +79,9 @@ class TargetedCALRegressor(IRNetBase):
         source_groups: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
     ) -> Self:
-        """Adapt a fitted network; it stays as it is.
+        """Adapt a fitted network, which does not change.
 
-        Architecture, scaling, members and the parameters to start from are those of `model`.
+        Architecture, scaling, members and initial parameters are those of `model`.
 
         Parameters
         ----------
@@ -90,9 +90,9 @@ class TargetedCALRegressor(IRNetBase):
         X_target : array_like of float, shape (k, d)
             Features of the target domain.
         y_target : array_like of float, shape (k,), optional
-            Target labels; methods that use no labels need none.
+            Target labels, for methods that use them.
         X, y : array_like of float, shapes (n, d) and (n,), optional
-            Labelled source rows to replay. Without them only the target labels are trained on.
+            Labelled source rows to replay. Without them, only target labels are used.
         groups : array_like of str, shape (k,), optional
             Reduced formulas of the target labels: no formula is in both training and validation.
         source_groups : array_like of str, shape (n,), optional
@@ -127,7 +127,7 @@ class TargetedCALRegressor(IRNetBase):
         self.n_features_in_ = model.n_features_in_
         for name in ("scaler_", "target_mean_", "target_scale_", "widths_", "dropout_"):
             setattr(self, name, getattr(model, name))
-        # a second head, which heteroscedastic models have, stays behind
+        # without the second head that heteroscedastic models have
         own = self._network([torch.Generator()] * model.n_members).state_dict()
         start = model.states_[model.weights]
         self.states_ = {self.weights: {name: start[name] for name in own}}
@@ -163,7 +163,7 @@ class TargetedCALRegressor(IRNetBase):
         rng: np.random.Generator,
         progress: Progress,
     ) -> None:
-        """Go on from the parameters in `states_`."""
+        """Continue from the parameters in `states_`."""
         config = self._config()
         if source is not None and not ADAPTATIONS[config.method].uses_labels:
             source, validation = self._hold_out(source, source.groups, rng)
@@ -196,7 +196,7 @@ class TargetedCALRegressor(IRNetBase):
 
 
 def _leave_out(source: Labelled | None, validation: Labelled) -> Labelled | None:
-    """Return the source rows whose formula is not among the validation rows; None if all are."""
+    """Return the source rows with formulas that no validation row has; None if there are none."""
     if source is None or source.groups is None or validation.groups is None:
         return source
     kept = source.take(~np.isin(source.groups, validation.groups))

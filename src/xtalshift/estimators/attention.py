@@ -25,26 +25,26 @@ from xtalshift.nn.settings import ERMConfig
 class AttentionRegressor(ERMArguments, NetworkRegressor):
     """Transformer over the elements of a composition, on a table of fractions.
 
-    The columns of ``X`` are elements, as those of ``CompositionFeaturizer("fractions")``; they are
-    not standardised. With 118 columns the elements also have their properties, see
-    `xtalshift.nn.AttentionNet`, which says what becomes of other tables than fractions.
+    The columns of ``X`` are elements, as in ``CompositionFeaturizer("fractions")``; they are not
+    standardised. With 118 columns the network also sees elemental properties. For tables other than
+    fractions see `xtalshift.nn.attention.AttentionNet`.
 
     Parameters
     ----------
     width : int, default 64
-        Of the vector of an element.
+        Width of the vector of an element.
     n_blocks, n_heads : int, default 2 and 4
-        Transformer blocks, and heads of each attention.
+        Number of transformer blocks, and of heads per attention.
     dropout : float, default 0.1
-        Probability that a unit of what a layer adds is zeroed.
+        Probability that a unit of the output of a layer is zeroed.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
         As in `xtalshift.nn.ERMConfig`.
     weights : {"best", "last", "ema"}, default "best"
         Parameters that `predict` uses; best is by validation error.
     validation_fraction : float, default 0.1
-        Share of the rows held out where `fit` is given no validation rows.
+        Share of the rows held out if `fit` is given no validation rows.
     clip : float, default 10
-        Entries are clipped at +- this number; fractions are not affected. Missing ones become 0.
+        Entries are clipped at +- this number, which does not affect fractions. Missing ones are 0.
     bf16, device
         As in `IRNetRegressor`.
     random_state : int, Generator or None
@@ -76,7 +76,7 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
             self.dropout_,
             generators[0],
         )
-        return cast("IRNet", net)  # has all of it that is used: members, bf16, embed, head
+        return cast("IRNet", net)  # has every attribute that is used: members, bf16, embed, head
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         training = ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
@@ -85,7 +85,7 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
 
 
 def _unscaled(n_columns: int, clip: float) -> FeatureScaler:
-    """Return a scaling that keeps every column as it is, but for gaps and numbers beyond `clip`."""
+    """Return a scaler that only fills in missing numbers and clips those beyond `clip`."""
     return FeatureScaler(clip).set_state(
         {
             "scaler.kept": np.ones(n_columns, dtype=bool),

@@ -1,4 +1,4 @@
-"""The one shape of all regressors: scikit-learn's, plus validation rows and persistence."""
+"""The interface of all regressors: that of scikit-learn, plus validation rows and persistence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIN_ROWS_TO_SPLIT = 10
 
 @dataclass(frozen=True)
 class Labelled:
-    """Checked rows.
+    """Labelled rows that have been checked.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class Labelled:
     weights : ndarray of float64, shape (n,), or None
         Sample weights.
     environments : ndarray, shape (n,), or None
-        Labels of the environments of the rows.
+        Label of the environment of each row.
     origin : CompositionSource of n rows, or None
-        What the features were computed from.
+        Compositions that the features were computed from.
     groups : ndarray of str, shape (n,), or None
         Reduced formulas.
     """
@@ -61,14 +61,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class FitData:
-    """Everything that a regressor may learn from, and where it reports.
+    """Everything that a regressor may learn from, and where it reports progress.
 
     Attributes
     ----------
     train : Labelled
         Rows to fit.
     validation : Labelled
-        Rows to choose by.
+        Rows for model selection.
     target : Labelled or None
         Rows of the target domain.
     rng : numpy.random.Generator
@@ -76,7 +76,7 @@ class FitData:
     progress : Progress
         Reports the progress of the training.
     checkpoint : Path or None
-        File that a long training keeps.
+        File in which a long training keeps its state.
     """
 
     train: Labelled
@@ -91,13 +91,13 @@ class FitData:
 class Regressor(RegressorMixin, BaseEstimator, Predictor):
     """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
-    A subclass implements `_fit` and `_predict`; `_get_state` and `_set_state` too if its models can
-    be saved. Its settings are fields of a dataclass, or it has an ``__init__`` of its own.
+    A subclass implements `_fit` and `_predict`, and also `_get_state` and `_set_state` if its
+    models can be saved. Its settings are fields of a dataclass or arguments of its ``__init__``.
 
     Parameters
     ----------
     validation_fraction : float, default 0.1
-        Share of the rows held out where `fit` is given no validation rows.
+        Share of the rows held out if `fit` is given no validation rows.
     random_state : int, Generator or None
         Seed.
     """
@@ -134,7 +134,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             Weight of each row in the loss.
         groups : array_like of str, shape (n,), optional
             Reduced formulas: no formula is in both the training and the validation rows. Not needed
-            where `X_val` is given.
+            with `X_val`.
         X_val, y_val : array_like of float, shapes (m, d) and (m,), optional
             Validation rows; without them a random `validation_fraction` of the rows is held out
             (with fewer than 10 rows all of them serve as both).
@@ -142,8 +142,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             Rows of the target domain, for methods that use them; without `y_target` they have no
             labels.
         val_weight : array_like of float, shape (m,), optional
-            Weight of each validation row in the error that selects. Rows that are held out of `X`
-            keep their `sample_weight`.
+            Weight of each validation row in the error that selects the model. Rows held out from
+            `X` keep their `sample_weight`.
         environments : array_like, shape (n,), optional
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : CompositionSource of n rows, optional
@@ -151,8 +151,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         progress : Progress
             Reports the progress of the training.
         checkpoint : Path, optional
-            File in which a network keeps where its training is: a fit that was killed goes on
-            there. The same settings and data are needed; the file is removed at the end.
+            File in which a network saves its training, so that a killed fit with the same settings
+            and data continues; it is removed at the end.
 
         Returns
         -------
@@ -225,7 +225,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
     def _check_rows(
         self, X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None = None
     ) -> Labelled:
-        """Return further rows in the shape of those of `fit`; without `y` its entries are NaN."""
+        """Return further rows, checked against those of `fit`; without `y` the targets are NaN."""
         labels = None if groups is None else np.asarray(groups)
         options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": False}
         if y is None:
@@ -269,7 +269,7 @@ def _drop_weightless(rows: Labelled) -> Labelled:
 
 
 def mean_and_scale(rows: Labelled) -> tuple[float, float]:
-    """Return the (weighted) mean and standard deviation of targets, 1 where they do not vary."""
+    """Return (weighted) mean and standard deviation of the targets; 1 for a deviation of 0."""
     mean = float(np.average(rows.y, weights=rows.weights))
     variance = np.average((rows.y - mean) ** 2, weights=rows.weights)
     return mean, float(np.sqrt(variance)) or 1.0

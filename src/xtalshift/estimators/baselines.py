@@ -1,4 +1,4 @@
-"""Cheap baselines that every table carries."""
+"""Cheap baselines for every table: constants, ridge regression, gradient-boosted trees."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ConstantRegressor(ConstantPredictor, Regressor):
     Parameters
     ----------
     statistic : {"mean", "median", "max", "min"}, default "mean"
-        Of the training targets. The largest one is hard to beat on a tail: every held-out target
-        lies above it.
+        Statistic of the training targets. The largest target is hard to beat on an upper tail,
+        where every held-out target lies above it.
     validation_fraction, random_state
         As in `IRNetRegressor`; validation rows are not used.
     """
@@ -44,7 +44,7 @@ class ConstantRegressor(ConstantPredictor, Regressor):
         elif self.statistic == "median":
             order = np.argsort(y)
             share = np.cumsum(np.ones(len(y)) if weights is None else weights[order])
-            # the middle of the two rows about half of the weight, as without weights
+            # the mean of the two rows around half of the weight, as without weights
             sides = [int(np.searchsorted(share, share[-1] / 2, side)) for side in ("left", "right")]
             self.value_ = float(y[order[sides]].mean())
         else:
@@ -94,7 +94,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
     early_stopping : int, default 50
         Stop after this many trees without a better validation error.
     threads : int, default 1
-        Threads of the library; 0 means all cores.
+        Number of threads; 0 means all cores.
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
@@ -104,7 +104,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         self._set_booster(self._boost(data, seed, {"objective": "regression_l1", "metric": "l1"}))
 
     def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
-        """Return the trees that minimise a loss, as the text of LightGBM."""
+        """Return the trees that minimise a loss, in LightGBM's text format."""
         import lightgbm
 
         train, validation = data.train, data.validation
@@ -144,8 +144,8 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
 class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
     """Three sets of trees: the median, which is the prediction, and a quantile on either side.
 
-    Conformalised, the quantiles give intervals that hold (Romano, Patterson and Candes, NeurIPS
-    2019); by themselves they are too narrow on new rows.
+    Without calibration the quantiles are too narrow on new rows; conformalised, they give intervals
+    with the stated coverage (Romano, Patterson and Candes, NeurIPS 2019).
 
     Parameters
     ----------

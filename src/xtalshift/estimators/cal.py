@@ -63,7 +63,7 @@ class CALRegressor(IRNetBase):
 
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
         config, origin = self._config(), data.train.origin
-        # of the features that an attack on compositions moves
+        # only an attack on compositions needs the featurizer
         self.featurizer_ = origin.featurizer if origin and config.attack == "composition" else None
         return add_origin(self, super()._source_rows(data, device), data, config)
 
@@ -76,7 +76,7 @@ class CALRegressor(IRNetBase):
     def attack_rows(
         self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None
     ) -> AdversarialRows:
-        """Attack labelled rows with the fitted model, at the transport cost it learned.
+        """Attack labelled rows of the fitted model, at the transport cost that it learned.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class CALRegressor(IRNetBase):
         Raises
         ------
         ConfigError
-            If compositions are to be attacked and there are none, or for an ensemble.
+            If compositions are needed and not given, or for an ensemble.
         """
         check_is_fitted(self)
         if self.n_members > 1:
@@ -135,11 +135,11 @@ class AdversarialRows:
     Attributes
     ----------
     displacement : ndarray of float64, shape (n, d_kept)
-        ``x_adv - x`` in standard deviations, of the features that vary.
+        ``x_adv - x`` in standard deviations, for the features that vary.
     prediction, adversarial_prediction : ndarray of float64, shape (n,)
-        Before and after, in the unit of the target.
+        Predictions before and after the attack, in the unit of the target.
     compositions : Slots of n rows, or None
-        After, where compositions were attacked.
+        Compositions after the attack, if compositions were attacked.
     """
 
     displacement: NDArray[np.float64]
@@ -173,7 +173,7 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
 def check_composition_attack(
     origin: CompositionSource | None, regressor: NetworkRegressor
 ) -> CompositionSource:
-    """Return `origin`, or raise `ConfigError` where compositions cannot be attacked."""
+    """Return `origin`, or raise `ConfigError` if compositions cannot be attacked."""
     if origin is None:
         raise ConfigError(
             "attack = 'composition' needs formulas: give origin=CompositionSource(...) to fit, use "

@@ -1,4 +1,4 @@
-"""Well-kept models of scikit-learn, on standardised features and targets."""
+"""Models of scikit-learn on standardised features and targets."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from xtalshift.featurize.scale import FeatureScaler
 KernelName = Literal["rbf", "laplacian"]
 
 BLOCK_ROWS = 2048
-"""Rows predicted at once: a row takes a number per training row."""
+"""Rows predicted at once; each takes one number per training row in memory."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ScaledRegressor(Regressor):
-    """Standardises features and targets and caps the rows; a subclass learns from the result.
+    """Standardises features and targets and limits the rows; a subclass learns from the result.
 
     Parameters
     ----------
     max_rows : int, optional
-        At most so many training rows are used, drawn without replacement; all if None.
+        Largest number of training rows, drawn without replacement; all if None.
     clip : float
         Features are clipped at this many standard deviations; a missing one becomes the mean.
     validation_fraction, random_state
@@ -47,11 +47,11 @@ class ScaledRegressor(Regressor):
     Attributes
     ----------
     n_rows_used_ : int
-        Training rows that were used.
+        Number of training rows used.
     scaler_ : FeatureScaler
         Scaling of the features.
     target_mean_, target_scale_ : float
-        (Weighted) mean and standard deviation of the targets that were used.
+        (Weighted) mean and standard deviation of their targets.
     """
 
     max_rows: int | None = None
@@ -95,7 +95,7 @@ class ScaledRegressor(Regressor):
         predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
         X: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return ``predict`` of the standardised rows, a block at a time."""
+        """Return ``predict`` of the standardised rows, block by block."""
         return in_pieces(lambda block: predict(self.scaler_.transform(block)), X, BLOCK_ROWS)
 
 
@@ -105,7 +105,7 @@ def check_count(name: str, value: int | None, most: int) -> int:
     Raises
     ------
     ConfigError
-        If it is not positive.
+        If the value is not positive.
     """
     if value is None:
         return most
@@ -121,7 +121,7 @@ class NeighborsRegressor(ScaledRegressor):
     Parameters
     ----------
     n_neighbors : int, default 1
-        Nearest rows, by Euclidean distance of the standardised features.
+        Number of nearest rows, by Euclidean distance of the standardised features.
     max_rows, clip, validation_fraction, random_state
         As in `ScaledRegressor`; validation rows are not used.
     """
@@ -131,7 +131,7 @@ class NeighborsRegressor(ScaledRegressor):
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
         count = check_count("n_neighbors", self.n_neighbors, len(train.y))
-        # not KNeighborsRegressor, which knows no sample weights
+        # not KNeighborsRegressor, which takes no sample weights
         self.neighbors_ = NearestNeighbors(n_neighbors=count).fit(train.X)
         self.targets_ = train.y
         self.weights_ = np.ones(len(train.y)) if train.weights is None else train.weights
@@ -143,13 +143,13 @@ class NeighborsRegressor(ScaledRegressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class KernelRidgeRegressor(ScaledRegressor):
-    """Kernel ridge regression; the validation rows choose kernel, width and penalty.
+    """Kernel ridge regression with kernel, width and penalty chosen on validation rows.
 
-    The coefficients solve ``(K + alpha I) c = y``; with sample weights ``w`` the problem
+    The coefficients solve ``(K + alpha I) c = y``; with sample weights ``w`` they minimise
     ``sum_i w_i (y_i - f(x_i))^2 + alpha |f|^2`` (Rasmussen and Williams, Gaussian Processes for
     Machine Learning, 2006, section 6.2). ``K`` is ``exp(-gamma r^2)`` of the Euclidean distance
-    (``rbf``) or ``exp(-gamma r)`` of the Manhattan distance (``laplacian``, which Rupp, Int. J.
-    Quantum Chem. 115, 1058 (2015), reviews for molecules).
+    (``rbf``) or ``exp(-gamma r)`` of the Manhattan distance (``laplacian``; Rupp, Int. J. Quantum
+    Chem. 115, 1058 (2015), reviews it for molecules).
 
     Parameters
     ----------
@@ -158,16 +158,17 @@ class KernelRidgeRegressor(ScaledRegressor):
     alphas : sequence of float
         Penalties to choose from by (weighted) validation MAE.
     gammas : sequence of float
-        Inverse widths to choose from, in units of one over the number of features that vary.
+        Inverse widths to choose from, divided by the number of features that vary.
     max_rows : int, optional, default 5000
-        Time grows with its third power, memory with the second: 0.8 GB at 5000.
+        As in `ScaledRegressor`. Time grows with its third power, memory with the second: 0.8 GB at
+        5000.
     clip, validation_fraction, random_state
         As in `ScaledRegressor`.
 
     Attributes
     ----------
     kernel_, alpha_, gamma_ : str, float, float
-        What was chosen; `gamma_` in absolute terms.
+        Chosen values; `gamma_` is not divided any more.
     dual_coef_ : ndarray of float64, shape (n_rows_used_,)
         Coefficients of the training rows, for standardised targets.
     rows_ : ndarray of float64, shape (n_rows_used_, d)
@@ -203,7 +204,9 @@ class KernelRidgeRegressor(ScaledRegressor):
                             self.kernel_, self.gamma_, self.alpha_ = name, gamma, float(alpha)
                     task.advance(val_mae=best_error * self.target_scale_)
         if not np.isfinite(best_error):
-            raise TrainingError(f"no penalty of alphas = {self.alphas} is large enough to solve")
+            raise TrainingError(
+                f"no penalty of alphas = {self.alphas} is large enough for a solution"
+            )
         self.rows_ = train.X
 
     def _check_grid(self, kernels: Sequence[str]) -> None:
@@ -223,16 +226,16 @@ class KernelRidgeRegressor(ScaledRegressor):
 class GPRegressor(ScaledRegressor):
     """Gaussian process with an isotropic RBF kernel and noise.
 
-    Signal variance, length and noise maximise the marginal likelihood of some rows (Rasmussen and
-    Williams, 2006, equation 5.8); the prediction is conditioned on more of them (2.25, 2.26). A
-    sample weight ``w``, 1 in the mean, divides the noise variance of its row.
+    Signal variance, length scale and noise maximise the marginal likelihood of a part of the rows
+    (Rasmussen and Williams, 2006, equation 5.8); predictions are conditioned on more of them (2.25,
+    2.26). A sample weight ``w``, 1 on average, divides the noise variance of its row.
 
     Parameters
     ----------
     max_rows : int, optional, default 2000
-        Rows to condition on.
+        Largest number of rows to condition on.
     hyper_rows : int, default 500
-        At most so many of them choose the hyperparameters, without their weights.
+        Largest number of those rows that the hyperparameters are fitted to, without weights.
     clip, validation_fraction, random_state
         As in `ScaledRegressor`; validation rows are not used.
 
@@ -270,7 +273,7 @@ class GPRegressor(ScaledRegressor):
 
     def _std_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         with warnings.catch_warnings():
-            # at a training row rounding may leave a negative variance
+            # at a training row, rounding may give a negative variance
             warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
             signal = self.process_.predict(X, return_std=True)[1]
         return np.asarray(np.sqrt(np.square(signal) + self.noise_))
@@ -285,14 +288,14 @@ class ForestRegressor(ScaledRegressor):
     n_estimators : int, default 300
         Number of trees.
     max_features : float, int or str, default 1/3
-        Features tried at each node, as in `sklearn.ensemble.ExtraTreesRegressor`; a third is the
-        advice of Breiman's forests for regression.
+        Features tried at each node, as in `sklearn.ensemble.ExtraTreesRegressor`; a third is
+        Breiman's advice for regression forests.
     min_samples_leaf : int, default 1
-        Rows per leaf.
+        Smallest number of rows per leaf.
     threads : int, default 1
-        Of the training; 0 means all cores.
+        Threads of the training; 0 means all cores.
     max_rows : int, optional
-        Trees of single rows take some 150 bytes per row and tree.
+        As in `ScaledRegressor`. Leaves of single rows take some 150 bytes per row and tree.
     clip, validation_fraction, random_state
         As in `ScaledRegressor`; validation rows are not used.
     """
@@ -311,7 +314,7 @@ class ForestRegressor(ScaledRegressor):
             n_jobs=self.threads or -1,
             random_state=int(data.rng.integers(2**31 - 1)),
         ).fit(train.X, train.y, sample_weight=train.weights)
-        # threads would add up the trees in another order, and round otherwise, each time
+        # several threads would add up the trees in changing order, with other rounding errors
         self.forest_.set_params(n_jobs=1)
 
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -360,7 +363,7 @@ def solve_kernel(
 
 
 def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
-    """Return the kernel ``variance * RBF + noise`` of largest marginal likelihood.
+    """Return the kernel ``variance * RBF + noise`` with the largest marginal likelihood.
 
     Parameters
     ----------
@@ -377,7 +380,7 @@ def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
     signal = ConstantKernel(1.0, (1e-3, 1e3)) * RBF(length, (1e-2 * length, 1e2 * length))
     model = GaussianProcessRegressor(signal + WhiteKernel(0.1, (1e-6, 10.0)))
     with warnings.catch_warnings():
-        # a flat likelihood, or one that is largest at a bound (data without noise), is not a
-        # failure: the kernel is the best one found in any case
+        # not a failure if the likelihood is flat or largest at a bound (data without noise): the
+        # kernel is the best one found
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y).kernel_

@@ -1,4 +1,4 @@
-"""IRNets, plainly trained and for other objectives, as scikit-learn regressors."""
+"""IRNets as scikit-learn regressors: plain training and other objectives."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.settings import ERMConfig, name_architecture, resolve_architecture
 
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
-"""Dropout of the named architectures where none is given."""
+"""Default dropout of the named architectures."""
 
 _PIECE = 16_384
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class IRNetBase(NetworkRegressor):
-    """An `IRNet`; a subclass says how it is trained.
+    """An `IRNet`; a subclass defines its training.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class IRNetBase(NetworkRegressor):
     n_members : int, default 1
         Size of an ensemble that is trained as one model; `predict` returns its mean.
     bootstrap : bool, default False
-        Whether each member of an ensemble has its own sample of the rows, with replacement.
+        Whether each member of an ensemble gets its own sample of the rows, with replacement.
     weights, validation_fraction, clip, bf16, device, random_state
         As in `NetworkRegressor`.
     """
@@ -91,14 +91,10 @@ class IRNetRegressor(ERMArguments, IRNetBase):
 
     Parameters
     ----------
-    architecture : str or sequence of int, default "auto"
-        ``"irnet3"``, ``"irnet-cpu"``, widths, or ``"auto"`` by device.
-    dropout : float, optional
-        Default: 0.5 for ``irnet3``, 0.1 for ``irnet-cpu``, 0 for widths.
+    architecture, dropout, n_members, bootstrap
+        As in `IRNetBase`.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
         As in `xtalshift.nn.settings.ERMConfig`.
-    n_members, bootstrap
-        Ensemble, as in `IRNetBase`.
     weights, validation_fraction, clip, bf16, device, random_state
         As in `NetworkRegressor`.
     """
@@ -113,10 +109,10 @@ class IRNetRegressor(ERMArguments, IRNetBase):
 class HeteroscedasticRegressor(IRNetRegressor):
     """IRNet with a second output: the standard deviation of each target.
 
-    Trained by the weighted likelihood of `xtalshift.nn.heteroscedastic.beta_nll`. The scatter is
-    that of the training targets (noise, polymorphs of one formula); it says little of materials
-    unlike them, for which members of an ensemble (`n_members`) may disagree: their variance is
-    added (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
+    The loss is `xtalshift.nn.heteroscedastic.beta_nll`. The standard deviation describes the
+    training targets (noise, polymorphs of one formula) and says little about materials unlike them.
+    There the members of an ensemble (`n_members`) may disagree; their variance is added
+    (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
 
     Parameters
     ----------
@@ -136,7 +132,7 @@ class HeteroscedasticRegressor(IRNetRegressor):
         return np.asarray(self.predict_with_std(X)[1])
 
     def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
-        """Return what both heads say, shapes (n,), in the unit of the target."""
+        """Return mean and standard deviation, shapes (n,), in the unit of the target."""
         mean, std = in_pieces(self._both_heads, self._check_features(X), _PIECE)
         return mean * self.target_scale_ + self.target_mean_, std * self.target_scale_
 
@@ -151,15 +147,16 @@ class HeteroscedasticRegressor(IRNetRegressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MCDropoutRegressor(IRNetRegressor):
-    """IRNet whose spread is that of networks thinned by dropout (Gal and Ghahramani, ICML 2016).
+    """IRNet with a standard deviation from Monte Carlo dropout (Gal and Ghahramani, ICML 2016).
 
-    The prediction is that of the whole network. It trains faster than an ensemble, predicts with
-    as many passes, and its standard deviation is mostly less informative.
+    The prediction is that of the network without dropout, and the standard deviation that of
+    networks thinned by dropout. Training takes less time than for an ensemble and prediction as
+    many passes; the standard deviation is usually less informative.
 
     Parameters
     ----------
     n_samples : int, default 16
-        Thinned networks, the same for all rows, see `xtalshift.nn.dropout_ensemble.thin_network`.
+        Number of thinned networks, the same for all rows, see `xtalshift.nn.irnet.thin_network`.
     architecture, dropout, epochs, patience, batch_size, learning_rate, weight_decay, ema_decay,
     weights, validation_fraction, clip, bf16, device, random_state
         As in `IRNetRegressor`; dropout must not be 0, and is 0.1 by default for widths.
@@ -172,13 +169,13 @@ class MCDropoutRegressor(IRNetRegressor):
 
     def _check_settings(self) -> None:
         super()._check_settings()
-        if self.n_samples < 2:  # noqa: PLR2004 - one has no spread
+        if self.n_samples < 2:  # noqa: PLR2004 - one network has no standard deviation
             raise ConfigError(f"n_samples = {self.n_samples}; expected at least 2")
 
     def _resolve_dropout(self, device: torch.device) -> float:
         if self.dropout == 0:
             raise ConfigError(
-                "dropout = 0: without dropout all networks agree; set 0.1, for instance"
+                "dropout = 0: without dropout the standard deviation is 0; set 0.1, for example"
             )
         return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
 
@@ -201,31 +198,29 @@ class MCDropoutRegressor(IRNetRegressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class RobustRegressor(IRNetRegressor):
-    """IRNet trained for another objective than the mean loss, at about the same cost.
+    """IRNet trained with an objective other than the mean loss, at about the same cost.
 
     Parameters
     ----------
     objective : {"cvar", "group-dro", "v-rex", "c-mixup"}, default "cvar"
-        What is minimised, see `xtalshift.nn.objectives.robust.RobustConfig`.
+        Objective to minimise, see `xtalshift.nn.objectives.robust.RobustConfig`.
     strength : float, optional
-        Its number: the share of the rows (``cvar``), the step of the weights (``group-dro``), the
-        factor of the variance (``v-rex``), the width in standard deviations of the target
-        (``c-mixup``). Default: that of the objective.
+        Number of the objective, as in `RobustConfig`.
     n_environments : int, default 8
-        Of ``group-dro`` and ``v-rex`` where `fit` is given none: k-means clusters of the
+        Environments of ``group-dro`` and ``v-rex`` if `fit` is given none: k-means clusters of the
         standardised features.
     architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
         As in `IRNetRegressor`.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
-        As in `xtalshift.nn.ERMConfig`; the best parameters are those with the lowest (mean)
-        validation error in any case.
+        As in `xtalshift.nn.settings.ERMConfig`; for all objectives the best parameters are those
+        with the lowest (mean) validation error.
     random_state : int, Generator or None
         Seed of the initial parameters, batches, environments and dropout.
 
     Attributes
     ----------
     extras_ : dict of Tensor
-        Of ``group-dro``: ``"group_weights"``, shape (environments,) or (members, environments), in
+        For ``group-dro``: ``"group_weights"``, shape (environments,) or (members, environments), in
         the order of the sorted labels.
     """
 
@@ -258,19 +253,16 @@ class RobustRegressor(IRNetRegressor):
 class AlignedRegressor(IRNetRegressor):
     """IRNet trained on labelled source rows and aligned with unlabelled rows of a target domain.
 
-    Without ``X_target`` in `fit` it is plain training, that of `IRNetRegressor` to the bit.
+    Without ``X_target`` in `fit` the training is that of `IRNetRegressor`, to the bit.
 
     Parameters
     ----------
-    alignment : {"coral", "mmd"}, default "coral"
-        What of the representations is made alike, see `AlignedConfig` in
-        `xtalshift.nn.objectives.alignment`.
-    strength : float, optional
-        Factor of its loss beside the mean loss of the source rows. Default: that of the alignment.
+    alignment, strength
+        As in `xtalshift.nn.objectives.alignment.AlignedConfig`.
     architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
-        As in `IRNetRegressor`; ``best`` is by the validation rows, which are source rows.
+        As in `IRNetRegressor`; ``best`` has the smallest error on validation rows of the source.
     epochs, patience, batch_size, learning_rate, weight_decay, ema_decay
-        As in `xtalshift.nn.ERMConfig`; a step has a batch of each domain.
+        As in `xtalshift.nn.settings.ERMConfig`; a step takes a batch of each domain.
     random_state : int, Generator or None
         Seed of the initial parameters, batches and dropout.
     """

@@ -32,19 +32,19 @@ T = TypeVar("T", bound=Settings)
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class NetworkRegressor(Regressor):
-    """A network on standardised features and targets; a subclass says which and how it is trained.
+    """A network on standardised features and targets; a subclass defines it and its training.
 
     Parameters
     ----------
     weights : {"best", "last", "ema"}, default "best"
         Parameters that `predict` uses; best is by validation error.
     validation_fraction : float, default 0.1
-        Share of the rows held out where `fit` is given no validation rows.
+        Share of the rows held out if `fit` is given no validation rows.
     clip : float, default 10
         Features are clipped at this many standard deviations.
     bf16 : bool, default False
-        Whether matrix products of the training are in bfloat16: faster where the hardware has it.
-        Predictions are in double precision in any case.
+        Whether training computes matrix products in bfloat16, which is faster on hardware that has
+        it. Predictions are always in double precision.
     device : str, default "auto"
         ``"auto"``, ``"cpu"``, ``"cuda"`` ...
     random_state : int, Generator or None
@@ -64,9 +64,9 @@ class NetworkRegressor(Regressor):
         Parameters ``"best"``, ``"last"`` and ``"ema"``, on the CPU; those of an ensemble have a
         leading axis.
     extras_ : dict of Tensor
-        What else was learned: ``"weights"`` and ``"gamma"``, the transport cost of CAL.
+        Other things learned: ``"weights"`` and ``"gamma"``, the transport cost of CAL.
     history_ : list of dict
-        One record per epoch; errors in units of the target.
+        One record per epoch; ``val_mae`` is in the unit of the target.
     best_epoch_ : int
         Epoch with the lowest validation error.
     """
@@ -100,10 +100,10 @@ class NetworkRegressor(Regressor):
         generator: torch.Generator,
         sample: torch.Tensor | None,
     ) -> Training:
-        """Return the training of `model`, at its start; it has a `config` and a `name`."""
+        """Return the training of `model`, not yet started; it has a `config` and a `name`."""
 
     def _values_of(self, settings: type[T]) -> T:
-        """Return settings whose values are arguments of this regressor."""
+        """Return settings with the values of the arguments of this regressor."""
         return settings.from_dict({name: getattr(self, name) for name in settings.model_fields})
 
     def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -122,7 +122,7 @@ class NetworkRegressor(Regressor):
         return in_pieces(partial(self._predict_with, self.weights), checked)
 
     def embed(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the representation that the last layer sees, of the parameters `predict` uses.
+        """Return the input of the last layer, for the parameters that `predict` uses.
 
         Parameters
         ----------
@@ -140,9 +140,9 @@ class NetworkRegressor(Regressor):
         return torch.cat(pieces, dim=-2).cpu().numpy().astype(np.float64)
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the usual prediction under ``""``, and those of the last and EMA parameters.
+        """Return the prediction of `predict` under ``""``, and those of ``last`` and ``ema``.
 
-        The parameters of `weights` are under ``""`` only.
+        The parameters named by `weights` are under ``""`` only.
         """
         others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
         checked = self._check_features(X)
@@ -152,7 +152,7 @@ class NetworkRegressor(Regressor):
         }
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
-        """Return the standard deviation of an ensemble's members, shape (n,); None for one."""
+        """Return the standard deviation of the members, shape (n,); None for a single network."""
         return None if self.n_members == 1 else self.predict_with_std(X)[1]
 
     def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
@@ -189,7 +189,7 @@ class NetworkRegressor(Regressor):
             raise ConfigError(f"n_members = {self.n_members}; expected at least 1")
 
     def _run(self, model: IRNet, rows: TrainingData, data: FitData, seed: int) -> None:
-        """Train `model` and keep what it becomes."""
+        """Train `model` and keep the result."""
         device = rows.train.y.device
         sample = None
         if self.bootstrap and model.members is not None:
@@ -225,8 +225,8 @@ class NetworkRegressor(Regressor):
         self.history_ = [{**item, "val_mae": item["val_mae"] * scale} for item in result.history]
 
     def _fingerprint(self, data: FitData, seed: int) -> str:
-        """Return what tells this training from any other one."""
-        # the seed says more than random_state: the repr of a generator is another one each time
+        """Return a hash that identifies this training."""
+        # the seed instead of random_state, because the repr of a generator changes
         without = {"random_state", "device"}
         settings = {k: v for k, v in self.get_params().items() if k not in without}
         device = resolve_device(self.device).type
@@ -242,7 +242,7 @@ class NetworkRegressor(Regressor):
         return digest.hexdigest()
 
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
-        """Return the training rows; a subclass adds what its training needs."""
+        """Return the training rows; a subclass may add what its training needs."""
         return self._rows(data.train, device)
 
     def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
@@ -275,13 +275,13 @@ class NetworkRegressor(Regressor):
     def _predictor(self, state: Parameters, X: NDArray[np.float64]) -> tuple[IRNet, torch.Tensor]:
         """Return the network that predicts and its input, both on the device."""
         device = resolve_device(self.device)
-        # in double precision a row has the same prediction alone and in a batch, to rounding
+        # in double precision, a row has the same prediction alone and in a batch, up to rounding
         dtype = torch.float32 if device.type == "mps" else torch.float64
         x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
         return self._build(state).to(device, dtype), x
 
     def _build(self, state: Parameters) -> IRNet:
-        """Return the network with given parameters, whose shape tells the number of members."""
+        """Return the network with given parameters; their shape gives the number of members."""
         members = len(state["head.bias"]) if state["head.bias"].ndim > 1 else 1
         model = self._network([torch.Generator()] * members)
         model.load_state_dict(state, strict=True)
@@ -320,4 +320,6 @@ class NetworkRegressor(Regressor):
                 choice, _, parameter = rest.partition(".")
                 self.states_[choice][parameter] = torch.from_numpy(value)
         for parameters in self.states_.values():
-            self._build(parameters)  # refuses missing, extra and misshapen parameters
+            self._build(
+                parameters
+            )  # refuses parameters that are missing, unknown or of another shape

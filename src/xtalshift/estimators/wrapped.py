@@ -1,4 +1,4 @@
-"""Regressors around another one: importance weights, target labels, a process on the errors."""
+"""Regressors that wrap another one: importance weights, target labels, process on the errors."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class WrappedRegressor(Regressor):
         validation: Labelled,
         target: Labelled | None = None,
     ) -> None:
-        """Fit a clone of `estimator`; its validation rows are given, so that it holds out none."""
+        """Fit a clone of `estimator` with given validation rows, so that it holds out none."""
         labels: dict[str, Any] = {}
         if target is not None:
             labels = {"X_target": target.X, "y_target": target.y}
-        # the generator itself: with the same rows the clone is what `estimator` alone would be
+        # the generator itself: with the same rows, the clone equals `estimator` fitted alone
         self.estimator_ = clone(self.estimator).set_params(random_state=data.rng)
         self.estimator_.fit(
             train.X,
@@ -70,11 +70,11 @@ class WrappedRegressor(Regressor):
         return self.estimator_.predict(X)
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the predictions of all parameters that the inner regressor keeps, by name."""
+        """Return the predictions of all sets of parameters of the inner regressor, by name."""
         return self.estimator_.predict_variants(self._check_features(X))
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
-        """Return the standard deviation that the inner regressor states, shape (n,), or None."""
+        """Return the standard deviation that the inner regressor predicts, shape (n,), or None."""
         return self.estimator_.predict_std(self._check_features(X))
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
@@ -84,20 +84,20 @@ class WrappedRegressor(Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ImportanceWeightedRegressor(WrappedRegressor):
-    """Fits source rows with the weights that make their features look like the target's.
+    """Fits source rows with weights that make their features resemble those of the target domain.
 
     Under covariate shift, where p(y | x) is the same in both domains, the source error weighted by
     ``p_target(x) / p_source(x)`` is the target error (Shimodaira, J. Stat. Plan. Inference 90, 227,
-    2000). Validation rows are weighted too, so that selection is for the target domain; their
-    ratio is found apart, because they may be drawn in another way than the training rows. Without
-    target rows the fit is that of `estimator`.
+    2000). Validation rows are weighted too, so that selection is for the target domain. Their ratio
+    is estimated separately, because they may be drawn in another way than the training rows.
+    Without target rows the fit is that of `estimator`.
 
     Parameters
     ----------
     estimator : Regressor
-        What is fitted; it must take sample weights.
+        Regressor to fit; it must take sample weights.
     ratio : {"kmm", "ulsif", "classifier"}, default "kmm"
-        How the weights are found, see `kmm_weights`, `ulsif_weights`, `classifier_weights` in
+        How the weights are estimated, see `kmm_weights`, `ulsif_weights`, `classifier_weights` in
         `xtalshift.importance`. The first two use at most 10 principal components.
     max_weight : float, default 20
         Largest weight, at least 1; the mean is 1.
@@ -107,11 +107,11 @@ class ImportanceWeightedRegressor(WrappedRegressor):
     Attributes
     ----------
     weights_ : ndarray of float64, shape (n_train,)
-        Importance of the training rows, without the `sample_weight` that they are multiplied by.
+        Importance of the training rows, not yet multiplied by `sample_weight`.
     effective_sample_size_ : float
-        How many training rows of equal weight are worth as much.
+        Number of training rows of equal weight that would give the same variance of a mean.
     estimator_ : Regressor
-        Fitted with the weights.
+        The regressor, fitted with the weights.
     """
 
     uses = frozenset({"X_target"})
@@ -128,7 +128,7 @@ class ImportanceWeightedRegressor(WrappedRegressor):
         train, validation = data.train, data.validation
         self.weights_ = np.ones(len(train.y))
         if data.target is not None:
-            rng = data.rng.spawn(1)[0]  # the inner regressor draws as it would alone
+            rng = data.rng.spawn(1)[0]  # the draws of the inner regressor do not change
             self.weights_ = self._importance(train, data.target, rng)
             selection = self._importance(validation, data.target, rng)
             train, validation = _multiply(train, self.weights_), _multiply(validation, selection)
@@ -139,7 +139,7 @@ class ImportanceWeightedRegressor(WrappedRegressor):
         self, rows: Labelled, target: Labelled, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Return the weights of some source rows, shape (n,), mean 1."""
-        # by both domains together: a feature that varies only between them tells them apart
+        # scaled by both domains: a feature that differs only between them tells them apart
         (points,) = standardise(np.concatenate([rows.X, target.X]))
         sides = points[: len(rows.y)], points[len(rows.y) :]
         bound = float(self.max_weight)
@@ -158,16 +158,16 @@ def _multiply(rows: Labelled, weights: NDArray[np.float64]) -> Labelled:
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TargetOnlyRegressor(WrappedRegressor):
-    """Fits the target labels alone: the difference to other methods shows what source rows add.
+    """Fits the target labels alone; comparison with other methods shows what source rows add.
 
     Parameters
     ----------
     estimator : Regressor
-        What is fitted.
+        Regressor to fit.
     hold_out : bool, default True
-        Whether some target labels are held out for selection, for the validation rows of `fit`
-        belong to the source. Where not, for an `estimator` that selects nothing, and with fewer
-        than 10 labels, all of them serve as both.
+        Whether some target labels are held out for selection, since the validation rows of `fit`
+        are source rows. If False (for an `estimator` that selects nothing), or with fewer than 10
+        labels, all labels serve for both training and selection.
     validation_fraction : float, default 0.2
         Share of the target labels that is held out.
     random_state : int, Generator or None
@@ -176,7 +176,7 @@ class TargetOnlyRegressor(WrappedRegressor):
     Attributes
     ----------
     estimator_ : Regressor
-        Fitted on the target labels.
+        The regressor, fitted on the target labels.
     """
 
     uses = frozenset({"X_target", "y_target"})
@@ -197,28 +197,28 @@ class TargetOnlyRegressor(WrappedRegressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class JointRegressor(WrappedRegressor):
-    """Fits source rows and target labels together, with a fixed share of the weight for the labels.
+    """Fits source rows and target labels together; the labels have a fixed share of the weight.
 
     Without target labels the fit is that of `estimator`.
 
     Parameters
     ----------
     estimator : Regressor
-        What is fitted; it must take sample weights.
+        Regressor to fit; it must take sample weights.
     target_share : float, default 0.5
         Share of the target labels in the total weight, in (0, 1].
     validation_fraction : float, default 0.2
-        Share of the target labels that is held out. They have the same share in the error that
-        selects as the others in training, beside the validation rows of the source: alone, a
-        dozen labels stop boosting after a tree or two. With fewer than 10 labels all of them are
-        trained on, and the source selects.
+        Share of the target labels that is held out. Together with the validation rows of the
+        source they select the model, with the weight `target_share`: a dozen labels alone would
+        stop boosting after a tree or two. With fewer than 10 labels, all of them are trained on and
+        only source rows select.
     random_state : int, Generator or None
         Seed; it replaces that of `estimator`.
 
     Attributes
     ----------
     estimator_ : Regressor
-        Fitted on both.
+        The regressor, fitted on both.
     """
 
     uses = frozenset({"X_target", "y_target"})
@@ -240,7 +240,7 @@ class JointRegressor(WrappedRegressor):
         self._fit_inner(data, train, validation)
 
     def _join(self, source: Labelled, target: Labelled) -> Labelled:
-        """Return the rows of both with weights, 1 in the mean."""
+        """Return the rows of both with weights of mean 1."""
         weights = np.ones(len(source.y)) if source.weights is None else source.weights
         n, share = len(source.y) + len(target.y), self.target_share
         return Labelled(
@@ -257,34 +257,33 @@ class JointRegressor(WrappedRegressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ResidualGPRegressor(WrappedRegressor):
-    """Adds to a network a Gaussian process on its errors at the target labels.
+    """Corrects a network by a Gaussian process on its errors at the target labels.
 
-    The process (`GPRegressor`: RBF and noise) lives in the representation that the last layer of
-    the network sees; far from all labels the correction is the mean error. With fewer than 5
-    labels, or if the representation does not tell them apart, there is only this constant, and
-    without labels nothing is added.
+    The process (`GPRegressor`: RBF and noise) takes the input of the last layer of the network;
+    far from all labels the correction is the mean error. With fewer than 5 labels, or if that
+    representation is the same for all, the correction is this constant; without labels it is 0.
 
     Parameters
     ----------
     estimator : NetworkRegressor
-        Network of source rows (`IRNetRegressor`), or one that learns from target labels itself
-        (`TargetedCALRegressor`): then a random half of them, rounded up, adapts the network and the
-        other half gives the errors.
+        Network for source rows (`IRNetRegressor`), or one that itself learns from target labels
+        (`TargetedCALRegressor`): then a random half of the labels, rounded up, adapts the network
+        and the other half gives the errors.
     max_labels : int, default 2000
-        At most so many labels, drawn at random, enter the process.
+        Largest number of labels, drawn at random, that the process uses.
     validation_fraction, random_state
         As in `IRNetRegressor`; `random_state` replaces that of `estimator`.
 
     Attributes
     ----------
     estimator_ : NetworkRegressor
-        Fitted.
+        The fitted network.
     gp_ : GPRegressor or None
-        Fitted on the errors; None where the constant is added.
+        Process fitted on the errors; None if the correction is a constant.
     shift_ : float
         Mean error at the labels, target minus prediction.
     n_residuals_ : int
-        Labels that gave errors.
+        Number of labels that gave errors.
     """
 
     uses = frozenset({"X_target", "y_target"})
@@ -301,8 +300,8 @@ class ResidualGPRegressor(WrappedRegressor):
         rng = _own_draws(data)
         tuning = None
         if calibration is not None and "y_target" in self.estimator.uses:
-            # errors at labels that tuned the network are too small, and errors of a cross-fit
-            # belong to other networks with other representations: each label has one role
+            # each label has one role: errors at labels that tuned the network are too small, and
+            # errors of a cross-fit belong to networks with other representations
             order, n_errors = rng.permutation(len(calibration.y)), len(calibration.y) // 2
             tuning = calibration.take(order[n_errors:])
             calibration = calibration.take(order[:n_errors])
@@ -322,7 +321,7 @@ class ResidualGPRegressor(WrappedRegressor):
         self.gp_ = process.fit(points, errors, X_val=points, y_val=errors)  # it selects nothing
 
     def _embed(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the representation, shape (n, width), of an ensemble those of all members."""
+        """Return the representation, shape (n, width); for an ensemble, those of all members."""
         assert isinstance(self.estimator_, NetworkRegressor)
         points = self.estimator_.embed(X)
         members = points.reshape(-1, *points.shape[-2:])
@@ -333,11 +332,11 @@ class ResidualGPRegressor(WrappedRegressor):
         return np.asarray(self.estimator_.predict(X) + correction)
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the prediction under ``""``: the errors are those of one set of parameters."""
+        """Return the prediction under ``""`` only: the errors belong to one set of parameters."""
         return {"": self.predict(X)}
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
-        """Return the standard deviation that the process states, shape (n,); None without one."""
+        """Return the standard deviation of the process, shape (n,); None without a process."""
         checked = self._check_features(X)
         return None if self.gp_ is None else self.gp_.predict_std(self._embed(checked))
 
@@ -345,10 +344,10 @@ class ResidualGPRegressor(WrappedRegressor):
 def _target_labels(regressor: Regressor, data: FitData) -> Labelled | None:
     """Return the target rows, which must have labels; None if there are none."""
     if data.target is not None and np.isnan(data.target.y).any():
-        raise ConfigError(f"{type(regressor).__name__} needs y_target beside X_target")
+        raise ConfigError(f"{type(regressor).__name__} needs y_target as well as X_target")
     return data.target
 
 
 def _own_draws(data: FitData) -> np.random.Generator:
-    """Return a generator of its own, so that the inner regressor draws as it would alone."""
+    """Return a separate generator, so that the draws of the inner regressor do not change."""
     return data.rng.spawn(1)[0]

@@ -49,8 +49,8 @@ def effective_sample_size(weights: NDArray[np.float64]) -> float:
 def standardise(train: FloatArray, *others: FloatArray) -> tuple[FloatArray, ...]:
     """Scale columns by the mean and standard deviation of the training points.
 
-    Unlike scikit-learn's ``StandardScaler`` it drops constant columns, which would change the draws
-    of trees, and puts missing values at the mean.
+    Unlike scikit-learn's ``StandardScaler``, it drops constant columns (trees draw columns at
+    random, and would draw these too) and replaces missing values by the mean.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ def standardise(train: FloatArray, *others: FloatArray) -> tuple[FloatArray, ...
     Returns
     -------
     tuple of ndarray of float64, shapes (n, k) and (m, k)
-        Columns that are constant in `train` (or all NaN) are dropped, and if none is left there
-        is one of zeros; NaN becomes 0, the mean.
+        Columns that are constant in `train` (or all NaN) are dropped; if no column is left, the
+        result is one column of zeros. NaN becomes 0, the mean.
     """
     known = np.isfinite(train)
     counts = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, train, 0.0).sum(axis=0) / counts
     deviation = np.sqrt((np.where(known, train - mean, 0.0) ** 2).sum(axis=0) / counts)
-    # a column of equal numbers may miss 0 by a rounding error
+    # the deviation of equal numbers may differ from 0 by rounding
     kept = deviation > 1e-12 * np.abs(mean)
     if not kept.any():
         return tuple(np.zeros((len(points), 1)) for points in (train, *others))
@@ -84,9 +84,9 @@ def principal_components(
 ) -> tuple[FloatArray, FloatArray]:
     """Project rows on the leading principal components of both domains together.
 
-    In the 145 dimensions of composition features all distances are about the same, so that a
-    kernel cannot separate materials. A direction of small variance is lost, even if the domains
-    differ in it.
+    In the 145 dimensions of composition features all distances are about the same, so a kernel
+    cannot tell materials apart. Directions of small variance are lost, even if the domains differ
+    in them.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def fit_ulsif(
     lambdas : sequence of float
         Penalties to choose from.
     max_rows : int, default 10000
-        Most rows of either side that are fitted.
+        Largest number of rows of either domain in the fit.
     rng : numpy.random.Generator
         Draws samples, centres and folds.
 
@@ -195,7 +195,7 @@ def fit_ulsif(
 def _left_out_error(
     source: FloatArray, target: FloatArray, lambdas: Sequence[float], fold: int, n_folds: int
 ) -> FloatArray:
-    """Return J of each penalty on the rows of a fold; a single fold is fitted and scored itself."""
+    """Return J for each penalty on the rows of a fold; a single fold is both fitted and scored."""
     out = [np.arange(len(kernels)) % n_folds == fold for kernels in (source, target)]
     kept = out if n_folds == 1 else [~rows for rows in out]
     alpha = _fit_ratio(source[kept[0]], target[kept[1]], lambdas)
@@ -224,8 +224,8 @@ def classifier_weights(
 
     Logistic regression (Bickel, Brueckner and Scheffer, JMLR 10, 2137, 2009): its odds are smooth
     in x, whereas trees separate most domains so well that a few rows at the border get all the
-    weight. The penalty with the least cross-entropy on the rows left out is taken; nested folds for
-    this one number would change little.
+    weight. The penalty with the smallest cross-entropy on the rows left out is used; nested folds
+    would change little for a single number.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def classifier_weights(
     bound : float
         Largest weight, more than 1.
     folds : int, default 5
-        Folds of the cross-fit, at most the rows of the smaller domain. If a domain has one row,
+        Number of folds, at most the number of rows of the smaller domain. If a domain has one row,
         the classifier with the strongest penalty is trained on all rows instead.
     penalties : sequence of float
         Inverse strengths C to choose from.
@@ -307,7 +307,7 @@ def fit_classifier(
     model.fit(np.concatenate([source, target]), np.repeat([False, True], [n, m]))
 
     def ratio(rows: FloatArray) -> FloatArray:
-        # the exponential must not overflow for a row that is clearly of one side
+        # clipped: the exponential must not overflow for a row far inside one domain
         return np.asarray(np.exp(np.clip(model.decision_function(rows), -LOG_BOUND, LOG_BOUND)))
 
     return ratio

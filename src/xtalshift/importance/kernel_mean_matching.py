@@ -28,12 +28,12 @@ def kmm_weights(
     max_rows: int = 2000,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Return weights with which the source rows have the kernel mean of the target rows.
+    """Return weights that give the source rows the kernel mean of the target rows.
 
     Kernel mean matching (Huang et al., NeurIPS 2006, equation 12): minimise
     ``b'Kb / 2 - kappa'b`` with ``K_ij = k(x_i, x_j)`` and ``kappa_i = n/m sum_j k(x_i, x'_j)``,
     where ``0 <= b_i <= bound`` and ``|mean(b) - 1| <= bound / sqrt(n)`` (Gretton et al., Dataset
-    Shift in Machine Learning, 2009), but at most 1/2, since the result is scaled to mean 1.
+    Shift in Machine Learning, 2009). The slack is at most 1/2, as the result is scaled to mean 1.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def kmm_weights(
         Width of the kernel ``exp(-gamma |x - x'|^2)``; by default ``1 / (2 median^2)`` with the
         median of the pairwise distances.
     max_rows : int, default 2000
-        Most source rows in the problem, a random sample; each other row gets the mean weight of
-        the 5 nearest of them.
+        Largest number of source rows in the problem, a random sample; any other row gets the mean
+        weight of the 5 sampled rows nearest to it.
     rng : numpy.random.Generator
         Draws samples.
 
@@ -81,11 +81,11 @@ def _match_means(kernel: FloatArray, kappa: FloatArray, bound: float, slack: flo
     """Minimise ``b'Kb / 2 - kappa'b`` over the box where the mean is 1 to within `slack`.
 
     Accelerated projected gradient (Beck and Teboulle, SIAM J. Imaging Sci. 2, 183, 2009) with
-    restarts (O'Donoghue and Candes, Found. Comput. Math. 15, 715, 2015). Own code because it is
-    100 times faster than SLSQP of SciPy (300 rows: 0.15 against 32 s).
+    restarts (O'Donoghue and Candes, Found. Comput. Math. 15, 715, 2015): 100 times faster than
+    SciPy's SLSQP (300 rows: 0.15 against 32 s).
     """
     n = len(kappa)
-    rate = 1.0 / kernel.sum(axis=1).max()  # no eigenvalue exceeds the largest sum of a row
+    rate = 1.0 / kernel.sum(axis=1).max()  # no eigenvalue exceeds the largest row sum
     weights = ahead = np.ones(n)
     momentum = 1.0
     for _ in range(KMM_STEPS):

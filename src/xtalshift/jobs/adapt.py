@@ -1,4 +1,4 @@
-"""Adapt a saved model, or its intervals alone, to the rows of a file."""
+"""Adapt a saved model, or only its intervals, to the rows of a file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from xtalshift.progress import NO_PROGRESS, Progress
 
 MIN_LABELS = 5
 LABELS_PER_FOLD = 4
-"""Fewer labels do not make intervals: a fold would hold out too few, or train on too few."""
+"""Smallest number of labels per fold for intervals."""
 
-_OTHER_UNIT = 20.0  # times the largest training value: rather another unit than another region
+_OTHER_UNIT = 20.0  # values this many times the largest training value suggest another unit
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """An adapted model and how well it fits rows that it was not fitted to.
+    """An adapted model and its error on rows that it was not fitted to.
 
     Attributes
     ----------
     model : FittedModel
-        Adapted.
+        The adapted model.
     n_target, n_source, n_validation : int
-        Target rows, source rows that were replayed, validation rows among them.
+        Numbers of target rows, of replayed source rows, and of validation rows among them.
     before, after, constant : float
-        Mean absolute error on the validation rows: of the model before and after, and of the mean
-        of the rows adapted to. They chose the parameters, so `after` is slightly optimistic. For a
-        transformed target in units of the transformed scale.
+        Mean absolute error on the validation rows: of the model before and after the adaptation,
+        and of the mean of the training labels. These rows selected the parameters, so `after` is
+        slightly optimistic. For a transformed target, on the transformed scale.
     """
 
     model: FittedModel
@@ -70,27 +70,28 @@ def adapt(
     Parameters
     ----------
     model : FittedModel
-        A fitted network; it stays as it is.
+        A fitted network, which does not change.
     target : DataConfig
-        Rows of the target domain; how features and targets are made is the model's.
+        Rows of the target domain; features and targets are made as for the model.
     config : AdaptConfig
         Method and settings.
     source : DataConfig, optional
         Source rows to replay.
     calibration_folds : int
-        Further adaptations, each without a part of the labels, that give the intervals of the new
-        region; 0 for none. With fewer than four labels per fold there are none.
+        Number of further adaptations, each without a part of the labels, that calibrate the
+        intervals of the new region; 0 for no intervals. Fewer than four labels per fold give no
+        intervals.
     seed : int
         Of validation rows, batches and dropout.
     workers : int
         Most processes at once for the further adaptations.
     progress : Progress
-        Told how far the adaptation is.
+        Reports the progress of the adaptation.
 
     Raises
     ------
     ConfigError
-        If the model is no network or the method needs rows that are missing.
+        If the model is not a network or the method needs rows that are missing.
     DataError
         If the rows cannot be used, or their unit is not the model's.
     """
@@ -132,21 +133,21 @@ def adapt(
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model with intervals of its labels, and how it had done on them.
+    """A model calibrated on labels of a new region, and its evaluation on them.
 
     Attributes
     ----------
     model : FittedModel
         The same model with another calibration.
     n : int
-        Labels that calibrate.
+        Number of labels for calibration.
     mae, constant : float
-        Mean absolute error on them, of the model and of the mean of all labels, in the unit of the
-        target.
+        Mean absolute error on these labels, of the model and of the mean of all labels, in the unit
+        of the target.
     before : float or None
-        Share of them that the 90 % intervals of the model held; None if it had none.
+        Coverage of the labels by the previous 90 % intervals; None if the model had none.
     widths : (float or None, float)
-        Median width of its 90 % intervals before and after, in the unit of the target.
+        Median width of the 90 % intervals before and after, in the unit of the target.
     """
 
     model: FittedModel
@@ -160,19 +161,19 @@ class Calibrated:
 def calibrate(
     model: FittedModel, target: DataConfig, progress: Progress = NO_PROGRESS
 ) -> Calibrated:
-    """Calibrate the intervals of any model on the labels of a new region; its predictions stay.
+    """Calibrate the intervals of a model on labels of a new region; its predictions do not change.
 
-    Intervals of the new region then hold what they promise for rows that the labels are a random
+    The intervals then have the stated coverage for the population that the labels are a random
     sample of. Labels of training materials do not count.
 
     Parameters
     ----------
     model : FittedModel
-        A fitted model; it stays as it is.
+        A fitted model, which does not change.
     target : DataConfig
-        Labels; how features and targets are made is the model's.
+        Labels; features and targets are made as for the model.
     progress : Progress
-        Told what is left out.
+        Receives what is left out.
 
     Raises
     ------
@@ -199,7 +200,7 @@ def calibrate(
 
 
 def _possible_folds(model: FittedModel, labels: Dataset, folds: int, progress: Progress) -> int:
-    """Return `folds`, or 0 where the labels are too few for intervals, and say so."""
+    """Return `folds`, or 0 with a message if the labels are too few for intervals."""
     known = int(_known(model, labels, progress).sum())
     n, n_formulas = len(labels) - known, len(np.unique(labels.groups))
     needed = LABELS_PER_FOLD * folds
@@ -207,25 +208,25 @@ def _possible_folds(model: FittedModel, labels: Dataset, folds: int, progress: P
         return folds
     progress.say(
         f"No intervals: {n} labels{' of other materials' if known else ''}, {n_formulas} formulas; "
-        f"{folds} folds need {needed} labels, and as many formulas as folds"
+        f"{folds} folds need at least {needed} labels and {folds} formulas"
     )
     return 0
 
 
 def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[np.bool_]:
-    """Return which labels are of training materials of the model, and say how many."""
+    """Return which labels belong to training materials of the model, and report their number."""
     known = model.was_trained_on(model.features_of(labels.materials))
     if known.any():
         progress.say(
             f"warning: {known.sum():,} of the {len(labels):,} labelled materials are training "
-            "materials of the model: they are no test of it (its error there is too small) and do "
-            "not count for the intervals"
+            "materials of the model: its error there is too small to test it, and they are not "
+            "used for the intervals"
         )
     return known
 
 
 def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
-    """Return clean labelled rows, made as the model's were."""
+    """Return clean labelled rows, made as the training rows of the model were."""
     card, featurizer = model.card, model.featurizer
     made: dict[str, str | bool | Sequence[str]] = {
         "features": featurizer.blocks,
@@ -247,8 +248,8 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
         found = float(np.abs(labels.y).max(initial=0.0))
         if found > _OTHER_UNIT * largest > 0:
             progress.say(
-                f"warning: values of {data.dataset} reach {found:g}, those that the model was "
-                f"trained on {largest:g}; are they in the same unit? (--unit says which)"
+                f"warning: values of {data.dataset} reach {found:g}, training values of the model "
+                f"{largest:g}; do they have the same unit? (state it with --unit)"
             )
     return labels
 
@@ -263,8 +264,8 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
     """Return the readable materials of a file without labels, each once."""
     if model.card.feature_cols:
         raise ConfigError(
-            f"the model needs {', '.join(model.card.feature_cols)} beside the formula; adapting "
-            "without labels works for models of formulas alone"
+            f"the model needs {', '.join(model.card.feature_cols)} besides the formula; adapting "
+            "without labels works only for models without extra columns"
         )
     frame = read_frame(Path(data.dataset))
     column = find_formula_column([str(name) for name in frame.columns], data.formula_col)

@@ -1,4 +1,4 @@
-"""What an attack makes of real rows, as a table to look at."""
+"""Real rows after an attack, as a readable table."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64
     Parameters
     ----------
     model : FittedModel
-        Its regressor is a `CALRegressor`.
+        Model whose regressor is a `CALRegressor`.
     inputs : Inputs
         The table and its features.
     rows : ndarray of int64, shape (n,)
-        Which rows.
+        Rows to attack.
 
     Returns
     -------

@@ -32,16 +32,16 @@ def audit_file(
     Parameters
     ----------
     data : DataConfig
-        The table that the folds were made for. Without a target the measures of the target are
-        missing; rows without a target do not enter them.
+        The table that the folds were made for. Without a target, the measures of the target are
+        missing; rows without a target are left out of them.
     path : Path
         A file for `xtalshift.splits.fold_files.read_folds`.
     settings : AuditSettings
-        Thresholds and samples.
+        Thresholds and sample sizes.
     scheme : str, optional
         Only this scheme of a file with several.
     progress : Progress
-        Listener.
+        Receives messages.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def audit_file(
     if record is not None:
         _check_record(record, path, data, progress)
     else:
-        progress.say(f"  {path.name} does not state the rule of its folds, so none is checked")
+        progress.say(f"  {path.name} does not state the rule of its folds, so it is not checked")
     if changed:
         raise SplitError(changed)
     if len(rows.good) < len(table):
@@ -94,7 +94,7 @@ def audit_file(
 def _check_record(record: SplitRecord, path: Path, data: DataConfig, progress: Progress) -> None:
     """Raise `LeakageError` if a fold breaks the rule that its file states.
 
-    The rows are those of the split: with its target and columns, not those of the audit.
+    The rows are read with the target and columns of the split, not those of the audit.
     """
     spec = record.spec
     spec = spec.model_copy(update={"data": spec.data.model_copy(update={"dataset": data.dataset})})
@@ -129,5 +129,5 @@ def _check_rule(spec: SplitSpec, rows: SplitRows, folds: list[Fold], progress: P
             raise LeakageError(
                 f"the split holds out {splitter.describe()}{which}, but {found.size} such rows "
                 f"train, such as {table.formulas[row]} (id {table.ids[row]}); the table "
-                "or the file was changed after the split, make it again"
+                "or the file was changed after the split; make the split again"
             )

@@ -1,4 +1,4 @@
-"""A table of candidates, read piece by piece; what can be measured is kept."""
+"""A table of candidates, read piece by piece; those that can be measured are kept."""
 
 from __future__ import annotations
 
@@ -35,33 +35,33 @@ Points = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 MOST = 200_000
-"""Candidates that are kept to choose from: points of 116 MB (145 features), about 1 GB in all."""
+"""Largest number of candidates to choose from: 116 MB of points (145 features), 1 GB in all."""
 
 ADDED = ("rank", "score", "utility")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted.
+    """What to suggest.
 
     Attributes
     ----------
     n : int
-        Candidates.
+        Number of candidates.
     rule : str
         A name in `xtalshift.acquisition.acquisition_rules.RULES`.
     aim : Aim
-        Which values are good; its `best` is found in the training and measured values if missing.
+        Which values are good; a missing `best` is taken from the training and measured values.
     cost_col : str, optional
-        Column of what each measurement costs, above 0, in any unit.
+        Column with the cost of each measurement, above 0, in any unit.
     budget : float, optional
         Largest total cost.
     diversity : float, optional
-        As in `xtalshift.acquisition.batch_selection.select_batch`; by default the rule's own.
+        As in `xtalshift.acquisition.batch_selection.select_batch`; by default that of the rule.
     in_domain_only : bool
         Whether to leave out candidates outside the domain of the model.
     seed : int
-        Of rules that draw.
+        Seed of rules that draw at random.
     """
 
     n: int
@@ -74,12 +74,12 @@ class Request:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        RULES[self.rule]  # an unknown name says which there are
+        RULES[self.rule]  # the error for an unknown name lists all rules
         if self.n < 1:
             raise ConfigError(f"n = {self.n}: expected at least 1 candidate")
         if self.budget is not None and self.cost_col is None:
             raise ConfigError(
-                f"budget = {self.budget:g} needs a column that says what each candidate costs"
+                f"budget = {self.budget:g} needs a column with the cost of each candidate"
             )
         if self.budget is not None and not 0 < self.budget < np.inf:
             raise ConfigError(f"budget = {self.budget:g}: expected a finite total cost above 0")
@@ -89,7 +89,7 @@ class Request:
     @property
     def needs_std(self) -> bool:
         """Whether the rule needs standard deviations of predictions."""
-        # uncertainty takes half an interval too, but a model that has one has the other
+        # `uncertainty` may also use half an interval, but a model has either both or neither
         return self.rule == "uncertainty" or "std" in RULES[self.rule].needs
 
 
@@ -99,11 +99,11 @@ class Measured(NamedTuple):
     Attributes
     ----------
     keys : frozenset of str
-        One of each material and its conditions.
+        One key per material and conditions.
     points : ndarray of float32, shape (m, d), or None
         Their standardised features.
     targets : ndarray of float64, shape (k,)
-        The values that are known of them, in the unit of the model.
+        Their known values, in the unit of the model.
     """
 
     keys: frozenset[str] = frozenset()
@@ -119,11 +119,11 @@ def read_measured(
     Parameters
     ----------
     predictor : TablePredictor
-        The model; its target column is read where a file has it, in the unit of the model.
+        The model; its target column is read if a file has it, in the unit of the model.
     paths : sequence of Path
         Files with a column of formulas, and the feature columns of the model.
     progress : Progress
-        Told what was found.
+        Receives what was found.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def read_measured(
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():
-            raise DataError(f"{path} has no material that can be read. Row 1: {reasons[0]}")
+            raise DataError(f"{path} has no readable material. Row 1: {reasons[0]}")
         keys.update(_keys(materials.take(good)))
         if model.domain is not None:
             points.append(_points(model, features.values[good]))
@@ -160,16 +160,16 @@ def read_measured(
 
 @dataclass(eq=False)
 class Kept:
-    """Some candidates.
+    """Candidates that are kept.
 
     Attributes
     ----------
     frame : pandas.DataFrame, n rows
         Input columns and predictions.
     worth : ndarray of float64, shape (n,)
-        What decides which are kept where there are too many.
+        Decides which candidates are kept if there are too many.
     costs : ndarray of float64, shape (n,), or None
-        Of their measurements.
+        Costs of their measurements.
     points : ndarray of float32, shape (n, d), or None
         Standardised features.
     """
@@ -180,7 +180,7 @@ class Kept:
     points: Points | None
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Return some rows, in that order."""
+        """Return the given rows, in that order."""
         return type(self)(
             self.frame.iloc[rows],
             self.worth[rows],
@@ -190,7 +190,7 @@ class Kept:
 
     @classmethod
     def join(cls, parts: list[Self]) -> Self:
-        """Return several as one."""
+        """Return several parts as one."""
 
         def stack(arrays: list[Any]) -> Any:
             return None if arrays[0] is None else np.concatenate(arrays)
@@ -203,7 +203,7 @@ class Kept:
         )
 
     def described(self, model: FittedModel, known: Points | None = None) -> Candidates:
-        """Return them as rules want them."""
+        """Return the candidates in the form that rules take."""
         mean, std = (self.frame[name].to_numpy(dtype=np.float64) for name in ("prediction", "std"))
         found = Candidates(len(mean), mean, points=self.points, known=known)
         if model.calibration is None:
@@ -219,11 +219,11 @@ class Pool:
     predictor : TablePredictor
         The model.
     source : str
-        What messages call the table.
+        Name of the table in messages.
     request : Request
-        What is wanted; its `aim` is complete.
+        What to suggest; its `aim` is complete.
     measured : Measured
-        What to leave out.
+        Materials to leave out.
     """
 
     def __init__(
@@ -245,11 +245,11 @@ class Pool:
         self._with_points = wanted and predictor.model.domain is not None
 
     def add(self, frame: pd.DataFrame) -> None:
-        """Predict the new materials of a piece and take those that can be measured."""
+        """Predict the new materials of a piece and keep those that can be measured."""
         model = self._predictor.model
         for name in ADDED:
             if name in frame.columns:
-                raise DataError(f"{self._source} has a column {name!r} already; rename it")
+                raise DataError(f"{self._source} already has a column {name!r}; rename it")
         materials = self._predictor.read(frame, self._source)
         keys = _keys(materials)
         new = self._is_new(keys)
@@ -269,7 +269,7 @@ class Pool:
         self._pieces.append(piece)
         self._found += len(rows)
         self._kept += len(rows)
-        if self._kept > MOST + MOST // 4:  # now and then, as every time copies all
+        if self._kept > MOST + MOST // 4:  # not every time, because it copies everything
             self._shrink()
 
     def close(self, progress: Progress) -> Kept:
@@ -291,7 +291,7 @@ class Pool:
                 else f" (their points take {piece.points.nbytes / 1e6:.0f} MB)"
             )
             by = "distance" if "points" in self._rule.needs else "score"
-            progress.say(f"The best {MOST:,} of them by {by} are kept to choose from{size}")
+            progress.say(f"Suggestions are chosen from the best {MOST:,} of them by {by}{size}")
         return piece
 
     def _is_new(self, keys: NDArray[np.object_]) -> Mask:
@@ -319,7 +319,7 @@ class Pool:
             self._first_bad = f"row {frame.index[row] + 1}: {frame['reason'].iloc[row]}"
         leave_out("unreadable", bad)
         near = frame["nearest_distance"].to_numpy() < SAME
-        # other conditions (a temperature) make it another measurement
+        # under other conditions (a temperature) it is another measurement
         same = np.array([key.partition("|")[0] for key in keys.tolist()], dtype=object)
         leave_out("in the training set", near & (frame["nearest_formula"].to_numpy() == same))
         leave_out("measured", [key in self._measured.keys for key in keys.tolist()])
@@ -353,33 +353,35 @@ class Pool:
         return parse_numbers(frame[name], decimal_comma=comma)
 
     def _worth(self, piece: Kept) -> FloatArray:
-        """Return what decides which candidates are kept."""
+        """Return the number that decides which candidates are kept."""
         if "points" in self._rule.needs:
-            # the score is 1 for all; farthest-first choice takes from the far ones
+            # all scores are 1; the farthest-first choice takes far candidates
             return np.asarray(piece.frame["nearest_distance"], dtype=np.float64)
         rule, aim = self._request.rule, self._request.aim
         given = piece.described(self._predictor.model)
         scores = score_candidates(rule, given, aim, rng=self._rng)
         missing = shortfall(rule, given, aim, scores)
-        return np.where(missing > 0, -missing, scores)  # negligible scores come after all others
+        return np.where(
+            missing > 0, -missing, scores
+        )  # candidates with a negligible score come last
 
     def _shrink(self) -> None:
         piece = Kept.join(self._pieces)
         if len(piece.worth) > MOST:
             worth = piece.worth
-            behind = (worth < 0) & (not self._rule.from_lowest)  # of negligible score
+            behind = (worth < 0) & (not self._rule.from_lowest)  # those with a negligible score
             relative = behind | self._rule.from_lowest
             merit = np.where(relative, worth - worth.min(), worth)
             merit /= 1.0 if piece.costs is None else piece.costs
             best = np.lexsort((-merit, behind))[:MOST]
             if relative.any() and worth.argmin() not in best:
-                best[-1] = worth.argmin()  # a batch counts from the lowest one
+                best[-1] = worth.argmin()  # a batch counts scores from the lowest one
             piece = piece.take(np.sort(best))
         self._pieces, self._kept = [piece], len(piece.worth)
 
 
 def _keys(materials: Materials) -> NDArray[np.object_]:
-    """Return a text per row, equal where material and conditions are; empty if unreadable."""
+    """Return a text per row, equal if material and conditions are equal; empty if unreadable."""
     keys = materials.groups.copy()
     if materials.extra_names:
         for row in np.flatnonzero(keys != ""):
@@ -388,8 +390,8 @@ def _keys(materials: Materials) -> NDArray[np.object_]:
 
 
 def _points(model: FittedModel, X: FloatArray) -> Points:
-    """Return where rows of features lie, as the domain of the model measures distances."""
+    """Return rows of features scaled as the domain of the model measures distances."""
     assert model.domain is not None
     scaler = model.domain.novelty_.reference.scaler
-    with np.errstate(over="ignore"):  # what overflows is clipped
+    with np.errstate(over="ignore"):  # overflows are clipped
         return scaler.transform(X).astype(np.float32)

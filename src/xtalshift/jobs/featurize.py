@@ -1,4 +1,4 @@
-"""Formulas of a file to a table of features, piece by piece."""
+"""Compute a table of features from a file of formulas, piece by piece."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeaturizeSettings:
-    """How a file of formulas becomes features.
+    """Settings for the features of a file of formulas.
 
     Attributes
     ----------
     blocks, impute_nan, hydrates
         See `xtalshift.featurize.CompositionFeaturizer`.
     formula_col : str, optional
-        Column of the formulas; by default the usual names.
+        Column of the formulas; by default a column with a usual name.
     strict : bool
         Whether a bad row is an error.
     """
@@ -52,12 +52,12 @@ def iter_features(
     source : Path
         As `xtalshift.data.frames.read_frame` takes it.
     settings : FeaturizeSettings
-        Features, and how formulas are read.
+        Settings of features and formulas.
 
     Yields
     ------
     formulas : list of str, length n
-        As written.
+        Formulas as written.
     features : Features
         n rows; the columns of the values are contiguous.
 
@@ -102,7 +102,7 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
     """
     import pyarrow as pa  # in the thread that writes
 
-    # from buffers, because pyarrow.array imports pandas, which takes longer than all this
+    # from buffers, because pyarrow.array would import pandas, which takes longer than all of this
     def numbers(values: NDArray[np.float64]) -> pa.Array:
         known = ~np.isnan(values)
         valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))

@@ -28,18 +28,18 @@ def predict(
     *,
     level: float = LEVEL,
 ) -> Predictions:
-    """Predict materials with a model or a saved one.
+    """Predict materials with a model.
 
     Parameters
     ----------
     model : FittedModel, Path or str
-        A model, or the folder of one.
+        A model, or the folder of a saved one.
     materials : Materials or sequence of str, length n
         Formulas.
     extra : array_like of float, shape (n, k), optional
         The extra feature columns of the model.
     level : float
-        Of the intervals, in (0, 1).
+        Level of the intervals, in (0, 1).
 
     Returns
     -------
@@ -62,13 +62,13 @@ class PredictionCounts:
     Attributes
     ----------
     rows, bad, judged, outside, new_elements, clipped, unbounded : int
-        Rows; without a prediction; with a domain; outside the domain; with elements that no
-        training material has; with features far outside the training range; without a finite
-        interval.
+        Numbers of rows: all; without a prediction; with an OOD score; outside the domain; with
+        elements that no training material has; with features far outside the training range;
+        without a finite interval.
     first : str
         The first bad row and its reason.
     effective_sample_size, calibration_rows : float, int
-        Of weighted intervals; NaN and 0 for others.
+        Values for weighted intervals; NaN and 0 for others.
     """
 
     rows: int = 0
@@ -106,20 +106,20 @@ def predict_file(
     on_weights: Callable[[PredictionCounts], None] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> PredictionCounts:
-    """Write the rows of a file in order, with the columns of predictions beside theirs.
+    """Write the rows of a file, in order, with the columns of predictions added.
 
     Parameters
     ----------
     predictor : TablePredictor
-        The model and the kind of intervals; weighted intervals are learned from the file.
+        The model and the kind of intervals; weights for intervals are estimated from the file.
     source, out : Path
-        Input, and a .csv or .parquet file that appears when all is written.
+        Input, and a .csv or .parquet file that appears once it is complete.
     strict : bool
         Whether a bad row is an error.
     on_weights : callable, optional
         Called once the weights of weighted intervals are known, before the predictions.
     progress : Progress
-        Receives the rows that are done.
+        Reports the number of rows done.
 
     Raises
     ------

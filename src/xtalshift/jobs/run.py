@@ -1,4 +1,4 @@
-"""The main job: methods compared in and out of distribution, as a canned benchmark."""
+"""The main job: a benchmark that compares methods in and out of distribution."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CONFIG_FILE = "config.toml"
 MAP_FILE = "map.parquet"
 ID_SPLIT = "random"
 TABLE = "table"
-"""Name of the only table of the benchmark that a run is."""
+"""Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
     "summary.json", "benchmark.toml", "run.json", "audit.json",
@@ -72,11 +72,11 @@ def run(
         Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``. A task
         that finished in an earlier, interrupted run of the same configuration is not repeated.
     executor : Executor, optional
-        Where tasks run; by default one process per core, with one thread each.
+        Runs the tasks; by default one process per core, with one thread each.
     progress : Progress
-        Receives how far the job is.
+        Reports the progress of the job.
     overwrite : bool
-        Replace another run in the folder.
+        Whether to replace another run in the folder.
 
     Returns
     -------
@@ -119,12 +119,12 @@ def run(
 
 
 def spec_of(config: RunConfig) -> BenchmarkSpec:
-    """Return the benchmark that a run is.
+    """Return the specification of the benchmark that a run executes.
 
     Raises
     ------
     SplitError
-        If a relation shift is wanted that nothing declares.
+        If a relation shift is requested but not declared.
     """
     split = config.split
     splits = {
@@ -175,7 +175,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
     for scheme in split.active:
         if scheme not in params:
             raise SplitError(
-                "a relation shift is declared by the user: give --relation-flag COLUMN or "
+                "you must declare a relation shift: give --relation-flag COLUMN or "
                 "--relation-file FILE of formulas"
             )
         name = f"family:{split.family}" if scheme == "family" else scheme
@@ -184,7 +184,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
 
 
 def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]:
-    """Return what a run replaces in its folder; a run of the same configuration goes on.
+    """Return what a run replaces in its folder: nothing if it continues the same configuration.
 
     Raises
     ------
@@ -206,15 +206,15 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
             )
         return []
     if held and not overwrite:
-        what = "a run of an earlier version" if earlier else "no run, and is not empty"
+        what = "holds a run of an earlier version" if earlier else "is not empty and holds no run"
         raise ConfigError(
-            f"{out} holds {what}; choose another --out, or give --overwrite to "
+            f"{out} {what}; choose another --out, or give --overwrite to "
             f"{'replace it' if earlier else 'add a run to it'}"
         )
     taken = sorted(held.intersection((*OUTPUT_FILES, *OUTPUT_FOLDERS)))
     if taken and not (ours or earlier):
         raise ConfigError(
-            f"{out} holds no run but {taken[0]!r}, which a run would replace; choose another --out"
+            f"{out} holds no run, but a run would replace {taken[0]!r}; choose another --out"
         )
     return taken
 

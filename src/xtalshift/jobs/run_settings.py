@@ -24,9 +24,9 @@ class SplitConfig(Settings):
     schemes : list of str
         ``random``, ``covariate``, ``prior``, ``family``, ``relation``.
     separate : bool
-        Train once per split instead of once for all of them.
+        Whether to train once per split instead of once for all of them.
     random_share : float
-        Share of the rows that no OOD set holds, drawn at random as ID test set.
+        Share of the rows outside all OOD sets, drawn at random as ID test set.
     validation_share : float
         Share of the remaining rows used for model selection.
     covariate_share, n_neighbors, n_components, embedding
@@ -36,9 +36,9 @@ class SplitConfig(Settings):
     family : str
         Element (or several joined by ``+``) of the held-out family.
     relation_flag : str, optional
-        Column that is true for materials of another relation.
+        Column that is true for materials that follow another relation.
     relation_file : str, optional
-        File of formulas that follow another relation.
+        File with the formulas of materials that follow another relation.
     """
 
     schemes: tuple[Scheme, ...] = ("random", "covariate", "prior", "family")
@@ -57,7 +57,7 @@ class SplitConfig(Settings):
 
     @property
     def active(self) -> tuple[Scheme, ...]:
-        """The schemes, with ``relation`` where one is declared, and ``random`` first."""
+        """The schemes with ``random`` first, and with ``relation`` if one is declared."""
         declared = self.relation_flag is not None or self.relation_file is not None
         wanted = {"random", *self.schemes, *(["relation"] if declared else [])}
         order: tuple[Scheme, ...] = ("random", "covariate", "prior", "family", "relation")
@@ -73,13 +73,13 @@ class RunConfig(MethodSettings):
         The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
         initial parameters. The shifted test sets are the same for all.
     methods : list of str
-        Names of `xtalshift.estimators.saved_methods`; the dummy is always among them.
+        Names of `xtalshift.methods.saved_methods`; the dummy is always added.
     data : DataConfig
-        Rows.
+        Settings of the table.
     split : SplitConfig
-        Held-out sets.
+        Settings of the held-out sets.
     intervals : IntervalConfig
-        Of the model of ``xtalshift train``; that of `run` has its ID test rows for them.
+        Intervals of the model of ``xtalshift train``; `run` calibrates on its ID test rows.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -115,7 +115,7 @@ def check_saved(name: str) -> None:
     Raises
     ------
     NotFoundError
-        If there is no such method; the message lists those there are.
+        If there is no such method; the message lists all methods.
     ConfigError
         If only `benchmark` offers it.
     """

@@ -40,13 +40,13 @@ class SplitRows:
     Attributes
     ----------
     table : Dataset
-        All N rows as read.
+        All N rows of the table.
     good : ndarray of int64, shape (n,)
         Numbers of the usable rows.
     reasons : ndarray of object, shape (N,)
         Why a row cannot be used; ``""`` for usable rows.
     usable : Rows
-        Their features (d = 0 where nothing needs them), targets, reduced formulas and compositions.
+        Their features (d = 0 if nothing needs them), targets, reduced formulas and compositions.
     thinned : ndarray of bool, shape (N,), or None
         Rows that are unused because a kept material is too similar.
     """
@@ -59,7 +59,7 @@ class SplitRows:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """The place of each row of the table among the usable ones, -1 for the others."""
+        """Number of each row of the table among the usable ones, -1 for the others."""
         places = np.full(len(self.table), -1, dtype=np.int64)
         places[self.good] = np.arange(len(self.good))
         return places
@@ -76,9 +76,9 @@ class FoldParts:
     frame : pandas.DataFrame
         Every row of the table in its order: ``id``, ``formula``, ``fold``, ``part`` (``train``,
         ``val``, ``target``, ``test`` or empty), ``fold_name``, ``status`` (``ok``, ``unused`` or
-        ``error``), ``reason``; with budgets ``budget`` (the smallest that has the row, else 0);
-        with an inner cross-validation ``inner`` (its fold, -1 for the outer fold) and the rows
-        of the inner folds below those of the outer one.
+        ``error``), ``reason``; with budgets ``budget`` (the smallest that contains the row, else
+        0); with an inner cross-validation ``inner`` (number of the inner fold, -1 for the outer
+        fold), and the rows of the inner folds below those of the outer one.
     """
 
     fold: Fold
@@ -88,8 +88,8 @@ class FoldParts:
 def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> SplitRows:
     """Find the usable rows of a table.
 
-    A row is usable if its formula can be read and it has the features and the target that are in
-    `needs` (``"X"``, ``"y"``).
+    A row is usable if its formula can be read and it has features (if ``"X"`` is in `needs`) and a
+    target (if ``"y"`` is).
 
     Raises
     ------
@@ -176,11 +176,11 @@ def iter_parts(
     Parameters
     ----------
     table : Dataset
-        As read.
+        The table, not cleaned.
     spec : SplitSpec
         Settings.
     progress : Progress
-        Listener to the analysis of structures and to thinning.
+        Reports the analysis of structures and the thinning.
 
     Raises
     ------
@@ -190,8 +190,8 @@ def iter_parts(
     ids, counts = np.unique(table.ids.astype(str), return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"id {str(ids[np.argmax(counts > 1)])!r} is in several rows, so their parts could not "
-            "be distinguished; name a column of unique ids, or none to count the rows"
+            f"id {str(ids[np.argmax(counts > 1)])!r} is in several rows, so their parts cannot be "
+            "distinguished; name a column of unique ids, or none to use row numbers"
         )
     needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
     rows = open_rows(table, spec, needs, progress)

@@ -1,4 +1,4 @@
-"""Which candidates of a table to measure next."""
+"""Suggest which candidates of a table to measure next."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8
 
 
 class Suggestions(NamedTuple):
-    """Chosen rows, and the rule that decided: not always the one that was asked for."""
+    """Chosen rows, and the rule that decided, which may differ from the requested one."""
 
     frame: pd.DataFrame
     rule: str
@@ -42,28 +42,28 @@ def suggest(
 ) -> Suggestions:
     """Choose the candidates that are to be measured next.
 
-    Left out are unreadable rows, repeated materials (the first row counts), materials that the
-    model was trained on, and measured ones. A file is read once, piece by piece; beside the
-    best 200,000 candidates (by score per cost; by distance from the training materials for
-    ``diversity``) memory holds the reduced formulas that were seen, some 100 bytes each.
+    Unreadable rows, repeated materials (the first row counts), training materials of the model and
+    measured materials are left out. A file is read once, piece by piece. Memory holds the best
+    200,000 candidates (by score per cost, or by distance from the training materials for
+    ``diversity``) and all reduced formulas so far, some 100 bytes each.
 
     Parameters
     ----------
     model : FittedModel or TablePredictor
-        The model; a predictor also says where the formulas stand, and the level of the intervals.
+        The model; a predictor also has the formula column and the level of the intervals.
     candidates : Path, str, pandas.DataFrame or sequence of str
         A file, a table, or formulas.
     request : Request or int
-        What is wanted; a number of candidates for those whose prediction is least certain.
+        What to suggest; a number n means the n candidates with the least certain predictions.
     measured : Measured
-        See `read_measured`; counts as known where the rule looks at what is known.
+        See `read_measured`. Rules that keep their distance from known materials use them too.
     progress : Progress
-        Receives what was left out, and what is doubtful about the choice.
+        Receives what was left out, and warnings about the choice.
 
     Returns
     -------
     Suggestions
-        The rule that decided, and in order of choice: rank, the input columns, predictions, the
+        The rule that decided, and the rows in order of choice: rank, input columns, predictions,
         score of the rule, and the utility that decided (score times distance factor, per cost).
         Fewer than `n` rows if there are fewer candidates or the budget is spent.
 
@@ -117,7 +117,7 @@ def suggest(
 def _pieces(
     candidates: Path | str | pd.DataFrame | Sequence[str], predictor: TablePredictor
 ) -> tuple[str, Iterable[pd.DataFrame]]:
-    """Return what messages call a table of candidates, and its pieces with a running index."""
+    """Return the name of a table of candidates in messages, and its pieces (running index)."""
     if isinstance(candidates, pd.DataFrame):
         return "the table", [candidates.reset_index(drop=True)]
     if not isinstance(candidates, Path | str):
@@ -129,27 +129,27 @@ def _pieces(
 def _settle(
     model: FittedModel, request: Request, measured: Measured, progress: Progress
 ) -> Request:
-    """Return the request with all that follows from the model, or say why it cannot be met."""
+    """Return the request completed by what the model knows, or raise if it cannot be met."""
     rule, calibration, domain = request.rule, model.calibration, model.domain
     if request.needs_std:
         if calibration is None:
             raise NotConformalizedError(
-                f"rule {rule!r} needs the uncertainty of predictions, and the model was saved "
+                f"rule {rule!r} needs the uncertainty of predictions, but the model was saved "
                 "without intervals; train it again (not with --intervals none), or use rule "
                 "diversity or random"
             )
         if model.one_width:
-            text = "warning: the intervals of this model have one width for all materials, so "
+            text = "warning: the intervals of this model all have the same width, so "
             if rule == "uncertainty":
                 text += "the distance from the training materials decides instead of uncertainty"
                 request = replace(request, rule="diversity")
             else:
                 text += f"rule {rule!r} follows the prediction alone"
-            progress.say(f"{text}. For another uncertainty train with {_REMEDY}")
+            progress.say(f"{text}. For an uncertainty of each material, train with {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
-        raise ConfigError(f"rule {rule!r} needs a model that knows its training materials")
+        raise ConfigError(f"rule {rule!r} needs a model saved with its domain (training materials)")
     origin, adapted = model.card.provenance, False
-    while "adapted_from" in origin:  # the domain then has the labels too
+    while "adapted_from" in origin:  # its domain has the labels too
         origin, adapted = origin["adapted_from"], True
     rows = origin.get("data", {}).get("materials", 0)
     if not measured.keys and domain is not None and rows > len(domain.formulas_):
@@ -167,15 +167,15 @@ def _settle(
         progress.say(f"Best value known so far: {best:g}{unit}")
         if best == aim.target:
             raise ConfigError(
-                f"a material with {aim.target:g}{unit} is known, nothing can come nearer; to find "
-                "more of them use rule probability with a window around the value (--between A,B)"
+                f"a material with {aim.target:g}{unit} is already known; to find more of them use "
+                "rule probability with a window around the value (--between A,B)"
             )
         request = replace(request, aim=replace(aim, best=best))
     return request
 
 
 def _known(model: FittedModel, request: Request, measured: Measured) -> Points | None:
-    """Return where the measured materials lie, for rules that look at them."""
+    """Return the positions of the measured materials, for rules that use them."""
     if model.domain is None or not RULES[request.rule].uses_known:
         return None
     known = model.domain.novelty_.reference.index.unsorted()
@@ -183,7 +183,7 @@ def _known(model: FittedModel, request: Request, measured: Measured) -> Points |
 
 
 def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Progress) -> None:
-    """Say what a reader of the table should know."""
+    """Report what a reader of the table should know."""
     n, there = len(batch.rows), len(candidates.frame)
     if n < request.n:
         why = "there are no more candidates" if n == there else "the budget is spent"
@@ -193,7 +193,8 @@ def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Prog
         progress.say(f"Total cost: {candidates.costs[batch.rows].sum():g}{of}")
     if not batch.decisive.all():
         progress.say(
-            f"warning: {int(batch.decisive.sum()):,} of {n:,} suggestions have a fair chance to be "
-            "what is wanted. The predictions of the others are about 3 standard deviations or more "
-            "from it; they are ordered by that distance less 2 standard deviations, not by score"
+            f"warning: only {int(batch.decisive.sum()):,} of {n:,} suggestions have a fair chance "
+            "to reach the goal. The predictions of the others are about 3 standard deviations or "
+            "more from it; they are ordered by that distance minus 2 standard deviations, not by "
+            "score"
         )

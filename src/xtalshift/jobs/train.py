@@ -1,4 +1,4 @@
-"""Train one method on a table, as a model that can be saved and used."""
+"""Train one method on a table."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Trained:
     Attributes
     ----------
     model : FittedModel
-        As trained.
+        The trained model.
     n_train, n_validation : int
-        Rows.
+        Numbers of rows.
     val_mae, val_mae_dummy : float
-        Mean absolute error on the validation rows, of the model and of the training mean. The rows
-        chose the parameters, so the first is slightly optimistic; both hold for materials like the
-        training data only.
+        Mean absolute error on the validation rows, of the model and of the training mean. These
+        rows selected the parameters, so the first is slightly optimistic; both are valid only for
+        materials like the training data.
     adversarial : pandas.DataFrame or None
-        The training rows after the attack, where asked for.
+        The training rows after the attack, if requested.
     """
 
     model: FittedModel
@@ -69,16 +69,17 @@ def train(
     method : str
         Name of a method whose models can be saved.
     split : Path, optional
-        File that ``xtalshift split`` wrote: its training rows train, its validation rows select,
-        and the others are left out. By default all rows are used, and a tenth of them selects.
+        File that ``xtalshift split`` wrote. The model is fitted to its training rows and selected
+        on its validation rows; other rows are not used. By default all rows are used, a tenth of
+        them for selection.
     fold : int
-        Which fold of that file.
+        Number of the fold in that file.
     progress : Progress
-        Receives how far training is.
+        Reports the progress of the training.
     checkpoint : Path, optional
         File in which a long training keeps its state; removed at its end.
     attack : bool
-        Whether the fitted model attacks its training rows, see `adversarial_table`.
+        Whether to attack the training rows with the fitted model, see `adversarial_table`.
 
     Raises
     ------

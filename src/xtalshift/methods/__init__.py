@@ -33,9 +33,9 @@ __all__ = [
     "saved_methods",
 ]
 
-# by name: experimental methods use this package, which knows no more of them than this
+# by name, because the experimental methods import this package
 import_module("xtalshift.experimental.methods")
 
 
-# every command reads the facts of methods, few need their settings
+# every command reads the facts about methods; few need their settings
 __getattr__ = lazy_names(__name__, {"MethodSettings": "xtalshift.methods.settings"})

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from xtalshift.methods.settings import MethodSettings
 
 ENSEMBLE = 5
-"""Members of the deep ensemble, where the settings name no larger number."""
+"""Members of the deep ensemble, unless the settings ask for more."""
 
 
 def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, Any]:
     """Return the arguments of a network that cannot be an ensemble."""
     options = settings.erm_arguments(seed)
     if options.pop("n_members") > 1:
-        raise ConfigError(f"method {name!r} has no ensemble: network.n_members must be 1")
+        raise ConfigError(f"method {name!r} cannot be an ensemble: network.n_members must be 1")
     del options["bootstrap"]
     return options
 
@@ -44,7 +44,7 @@ def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
 @register_method(
     "ensemble",
     family="network",
-    summary="mean of five networks that start apart (deep ensemble)",
+    summary="mean of five networks with different initial parameters (deep ensemble)",
     control="erm",
     cost=24.0,
     saved=True,
@@ -73,7 +73,7 @@ def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
 @register_method(
     "mc-dropout",
     family="network",
-    summary="network whose standard deviation is that of networks thinned by dropout",
+    summary="network whose standard deviation comes from dropout at prediction time",
     control="erm",
     cost=7.5,
     saved=True,
@@ -101,7 +101,7 @@ def _attention(settings: MethodSettings, seed: int | None) -> Regressor:
 
 
 def build_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> Regressor:
-    """Return the regressor of CAL with some settings."""
+    """Return a CAL regressor with the given settings."""
     options = config.model_dump()
     return estimators.CALRegressor(
         options.pop("preset"), options, **settings.network_arguments(seed)
@@ -111,7 +111,7 @@ def build_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> 
 @register_method(
     "cal",
     family="cal",
-    summary="the same network, crystal adversarial learning",
+    summary="the same network, trained by crystal adversarial learning",
     control="cal-eps0",
     cost=10.5,
     saved=True,
@@ -141,7 +141,7 @@ def _robust(objective: str, settings: MethodSettings, seed: int | None) -> Regre
 _OBJECTIVES: dict[str, tuple[str, Range]] = {
     "cvar": ("mean loss of the worst half of each batch", ("float", 0.2, 1.0)),
     "group-dro": ("loss of the worst cluster of materials", ("log", 1e-3, 0.3)),
-    "v-rex": ("mean loss and its variance between clusters of materials", ("log", 0.1, 30.0)),
+    "v-rex": ("mean loss plus its variance between clusters of materials", ("log", 0.1, 30.0)),
     "c-mixup": ("trained on mixtures of materials with similar targets", ("log", 0.01, 1.0)),
 }
 

@@ -1,4 +1,4 @@
-"""The registry of methods: what a table compares and the command line trains, with its facts."""
+"""The registry of methods: what tables compare and commands train, and the facts about each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TargetAccess = Literal["source", "features", "labels"]
 
 @dataclass(frozen=True)
 class Method:
-    """A way to predict, as tables compare it, and all facts about it.
+    """A prediction method and all facts about it.
 
     Attributes
     ----------
@@ -36,18 +36,18 @@ class Method:
         Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``cal``,
         ``alignment``, ``importance``, ``target-only``, ``adaptation``.
     target_access : str
-        What the method gets of the target domain beside source rows: nothing (``source``),
-        ``features`` of its rows, or ``labels`` of some.
+        What the method sees of the target domain besides source rows: nothing (``source``), the
+        ``features`` of its rows, or the ``labels`` of some of them.
     summary : str
         What it is, in one line.
     control : str, optional
         Method that lacks the one ingredient that this method adds. None for constants.
     starts_from : str, optional
-        Method whose fitted network this one adapts, so that the change of its source error can be
-        measured.
+        Method whose fitted network this one adapts; the change of the source error is measured
+        against it.
     cost : float
-        Rough processor seconds of a training on 6,000 rows of 145 features; a scheduler may begin
-        with the longest.
+        Rough processor seconds to train on 6,000 rows of 145 features; a scheduler may start the
+        longest first.
     saved : bool
         Whether `run` and `train` offer it; its fitted model can be saved then.
     adapts : bool
@@ -56,7 +56,7 @@ class Method:
         Whether it belongs to `xtalshift.experimental`: it was behind its control in every
         benchmark.
     features : str, optional
-        Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; any if None.
+        Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; None means any.
     space : mapping
         Arguments that tuning may choose: name -> range (see `xtalshift.methods.tuning.Range`).
         Names as in `override`.
@@ -77,7 +77,7 @@ class Method:
 
     @property
     def module(self) -> str:
-        """The module that the function comes from, also if arguments of it are fixed."""
+        """The module that defines `build`, also where `build` is a partial."""
         build: Any = self.build
         while isinstance(build, partial):
             build = build.func
@@ -85,7 +85,7 @@ class Method:
 
 
 METHODS: Registry[Method] = Registry("method")
-"""All methods, in the order of tables."""
+"""All methods, in the order in which tables list them."""
 
 
 def register_method(name: str, **facts: Any) -> Callable[[Factory], Factory]:
@@ -94,7 +94,7 @@ def register_method(name: str, **facts: Any) -> Callable[[Factory], Factory]:
     Parameters
     ----------
     name : str
-        Of the method, in tables and on the command line.
+        Name of the method in tables and on the command line.
     **facts
         The other attributes of `Method`.
 
@@ -139,7 +139,7 @@ def build_method(
     seed : int, optional
         Its only source of randomness.
     params : mapping, optional
-        Arguments of the regressor that are others than usual, see `override`.
+        Arguments of the regressor that differ from the settings, see `override`.
 
     Raises
     ------
@@ -160,8 +160,8 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
         Changed in place.
     params : mapping
         Name -> value, as in ``set_params``: ``estimator__alpha`` is an argument of an inner
-        estimator. A mapping adds to an argument that is a mapping (the settings of CAL);
-        ``settings.epsilon`` is one entry of it.
+        estimator. A mapping is merged into an argument that is a mapping (the settings of CAL);
+        ``settings.epsilon`` sets one entry of it.
 
     Raises
     ------

@@ -12,20 +12,20 @@ from xtalshift.nn.settings import ERMConfig, resolve_architecture
 
 
 class NetworkConfig(Settings):
-    """What all networks share.
+    """Settings that all networks share.
 
     Attributes
     ----------
     architecture : str or list of int
         ``auto``, ``irnet3``, ``irnet-cpu`` or widths.
     dropout : float, optional
-        By architecture if not given.
+        By default that of the architecture.
     n_members, bootstrap
-        Ensemble trained as one model, see `IRNetRegressor`.
+        The ensemble that is trained as one model, see `IRNetRegressor`.
     clip : float
-        Standard deviations at which features are clipped.
+        Number of standard deviations at which features are clipped.
     bf16 : bool
-        Matrix products of the training in bfloat16.
+        Whether training computes matrix products in bfloat16.
     """
 
     architecture: str | tuple[int, ...] = "auto"
@@ -38,7 +38,7 @@ class NetworkConfig(Settings):
     @field_validator("architecture")
     @classmethod
     def _known(cls, value: str | tuple[int, ...]) -> str | tuple[int, ...]:
-        resolve_architecture(value)  # raises with the names
+        resolve_architecture(value)  # the error lists the names
         return value
 
 
@@ -57,9 +57,9 @@ class MethodSettings(Settings):
     Attributes
     ----------
     device : str
-        Of the networks.
+        Device of the networks.
     threads : int
-        Of the trees; 0 means all cores. (The command line limits PyTorch to as many.)
+        Threads of the trees; 0 means all cores. (The command line gives PyTorch the same number.)
     cal : CALConfig
         By default the preset ``cal``.
     """
@@ -76,5 +76,5 @@ class MethodSettings(Settings):
         return {**self.erm.model_dump(), **self.network_arguments(seed)}
 
     def network_arguments(self, seed: int | None) -> dict[str, Any]:
-        """Return what all networks share, as arguments of their regressors."""
+        """Return the settings that all networks share, as arguments of their regressors."""
         return {**self.network.model_dump(), "device": self.device, "random_state": seed}

@@ -20,12 +20,12 @@ def _aligned(alignment: str, settings: MethodSettings, seed: int | None) -> Regr
 
 _ALIGNMENTS: dict[str, tuple[str, float, Range]] = {
     "coral": (
-        "network whose representations of both domains have like covariances",
+        "network whose representations of both domains have similar covariances",
         11.0,
         ("log", 1.0, 1e3),
     ),
     "mmd": (
-        "network whose representations of both domains have like distributions",
+        "network whose representations of both domains have similar distributions",
         19.0,
         ("log", 0.03, 3.0),
     ),

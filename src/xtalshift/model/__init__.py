@@ -1,4 +1,4 @@
-"""A fitted model: what fits, adapts, calibrates and keeps it, and what it predicts."""
+"""Fitted models: to fit, adapt, calibrate, save and load them, and their predictions."""
 
 from typing import TYPE_CHECKING
 

@@ -46,28 +46,28 @@ def adapt(
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> FittedModel:
-    """Return the model adapted to a target domain; the given one stays as it is.
+    """Return the model adapted to a target domain; the given model does not change.
 
     Parameters
     ----------
     model : FittedModel
         A fitted network.
     labels : Dataset
-        Materials of the target domain; only the ``unlabelled-cal`` methods do without targets. A
-        data set as read is cleaned first, as by `fit`.
+        Materials of the target domain; only the ``unlabelled-cal`` methods need no targets. A data
+        set that has not been cleaned is cleaned first, as in `fit`.
     source : Dataset, optional
-        Labelled source rows to replay, so that what was learned from them is not forgotten.
+        Labelled source rows to replay, so that the network does not forget them.
     method, settings
         As in `xtalshift.estimators.TargetedCALRegressor`.
     calibration_folds : int, default 0
-        Further adaptations, each without one part of the labels; the errors there give the
-        intervals of the target domain. 0 for none.
+        Number of further adaptations, each without one part of the labels; the errors on these
+        parts calibrate the intervals of the target domain. 0 for no intervals.
     seed : int, optional
         Of validation rows, batches and dropout.
     workers : int, default 1
         Most processes at once for the further adaptations; as in `fit`.
     progress : Progress
-        Receives how far the adaptation is.
+        Reports the progress of the adaptation.
 
     Raises
     ------
@@ -105,10 +105,10 @@ def adapt(
             "y": model.scale.forward(source.y),
             "source_groups": source.groups,
         }
-    # training materials of the first model do not show its error in the new region
+    # errors on training materials of the first model do not show its error in the new region
     fresh = np.flatnonzero(~model.was_trained_on(X))
     folds = 0
-    if calibration_folds and y is not None:  # checked before the work, not after it
+    if calibration_folds and y is not None:  # checked before the training, not after it
         folds = fold_number(calibration_folds, len(np.unique(groups)))
         if len(fresh) < max(MIN_CALIBRATION, 2 * folds):
             seen = len(y) - len(fresh)
@@ -204,12 +204,12 @@ def _score_fold(rows: _Rows, out: NDArray[np.int64]) -> Scored:
 
 
 def _cleaned(data: Dataset) -> Dataset:
-    """Return a labelled data set without bad rows, also if it is as read."""
+    """Return the data set, cleaned if it has targets and has not been cleaned."""
     return clean_table(data) if data.intake is None and data.targets is not None else data
 
 
 def _without(replay: dict[str, NDArray[Any]], groups: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return source rows without those of some formulas: a fold must not replay its own rows."""
+    """Return source rows without some formulas: a fold must not replay its held-out rows."""
     if not replay:
         return replay
     kept = ~np.isin(replay["source_groups"], groups)

@@ -1,4 +1,4 @@
-"""Give a fitted model intervals of other rows; its predictions stay."""
+"""Calibrate the intervals of a fitted model on other rows; its predictions do not change."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ def calibrate(
     Parameters
     ----------
     model : FittedModel
-        It stays as it is.
+        A fitted model, which does not change.
     labels : Dataset
-        At least 10 materials, none of them a training material. Intervals then hold for materials
-        that these are a random sample of. A data set as read is cleaned first, as by `fit`.
+        At least 10 materials, none of them a training material. The intervals are valid for the
+        population that these are a random sample of. `fit` describes how a data set is cleaned.
     kind : {"absolute", "normalised", "quantile"}, optional
         Kind of the conformity scores; by default what the regressor supports, see
         `xtalshift.model.intervals.calibrate_regressor`.
     origin : {"target", "held-out"}
-        Whether the labels are of a target domain, or like the training rows.
+        Whether the labels are from a target domain, or from the same distribution as the training
+        rows.
 
     Raises
     ------
@@ -54,8 +55,8 @@ def calibrate(
     if known.size:
         raise LeakageError(
             f"row {known[0] + 1}, {labels.formulas[known[0]]}, is a training material "
-            f"({known.size} of {len(X)} rows are): its error says how well the model fits, not how "
-            "well it predicts. Give other rows"
+            f"({known.size} of {len(X)} rows are): its error shows how well the model fits, not "
+            "how well it predicts. Use other rows"
         )
     calibration = calibrate_regressor(
         model.regressor,

@@ -1,4 +1,4 @@
-"""What the numbers of a model mean."""
+"""The model card: the meaning of the numbers of a model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the numbers of a model mean, saved with it.
+    """The meaning of the numbers of a model, saved with it.
 
     Attributes
     ----------
     target_name, unit, conditions, source : str
-        What is predicted, in which unit, in which state, and where the labels came from.
+        Name, unit and conditions of the target, and where the labels come from.
     feature_cols : tuple of str
         Names of the extra numeric columns, in order.
     provenance : mapping

@@ -34,7 +34,7 @@ Inputs = Materials | Sequence[Any]
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A model that was fitted; nothing of it changes, `adapt` and `calibrate` return new ones.
+    """A fitted model. It never changes; `adapt` and `calibrate` return new ones.
 
     Attributes
     ----------
@@ -45,11 +45,11 @@ class FittedModel:
     regressor : Predictor
         From features to transformed targets: a fitted `Regressor`, or what a saved model has of it.
     card : ModelCard
-        What the numbers mean.
+        Meaning of the numbers.
     calibration : Calibration or None
-        Conformity scores, from which intervals come.
+        Conformity scores, which define the intervals.
     domain : ApplicabilityDomain or None
-        What is near the training materials.
+        Domain of the training materials.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class FittedModel:
         return replace(self, featurizer=replace(self.featurizer, hydrates=hydrates))
 
     def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
-        """Return formulas as materials, read as the model's own were.
+        """Return formulas as materials, read in the same way as the training formulas.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class FittedModel:
         return Materials.parse(X, hydrates=self.featurizer.hydrates, extra=extra)
 
     def featurize(self, materials: Materials) -> Features:
-        """Return the features of materials, with the extra columns beside them.
+        """Return the features of materials, followed by the extra columns.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class FittedModel:
         Returns
         -------
         Features
-            Of shape (n, d), with a reason per bad row.
+            Values of shape (n, d), and a reason for each bad row.
 
         Raises
         ------
@@ -125,7 +125,9 @@ class FittedModel:
         reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
         finite = np.isfinite(extra)
         for row in np.flatnonzero((reasons == "") & ~finite.all(axis=1)):
-            reasons[row] = f"column {names[int(np.argmin(finite[row]))]!r} is missing or no number"
+            reasons[row] = (
+                f"column {names[int(np.argmin(finite[row]))]!r} is missing or not a number"
+            )
         return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
 
     def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
@@ -161,22 +163,22 @@ class FittedModel:
         shift: ShiftWeights | None = None,
         explain: bool = False,
     ) -> Predictions:
-        """Predict materials; a row that cannot be predicted gets a reason, never an exception.
+        """Predict materials; a row that cannot be predicted gets a reason and raises no error.
 
         Parameters
         ----------
         X : Materials or sequence of str, length n
-            Formulas, or whatever a table holds in their place.
+            Materials or formulas; a missing or unreadable formula is a bad row.
         extra : array_like of float, shape (n, k), optional
             The extra feature columns of the model; rows with NaN are bad rows.
         level : float
-            Of the intervals, in (0, 1).
+            Level of the intervals, in (0, 1).
         by_family : bool
-            Whether each chemical family is calibrated by itself.
+            Whether each chemical family is calibrated separately.
         shift : ShiftWeights, optional
-            How the target domain differs from the calibration rows, see `weigh_shift`.
+            Weights for a target domain that differs from the calibration rows, see `weigh_shift`.
         explain : bool
-            Whether to say of each row which features are out of range and what is nearest.
+            Whether to explain for each row which features are out of range and what is nearest.
 
         Returns
         -------
@@ -231,7 +233,7 @@ class FittedModel:
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.
 
-        None is, for a model without a domain.
+        A model without a domain does not know, and returns False for all.
         """
         if self.domain is None:
             return np.zeros(len(X), dtype=np.bool_)
@@ -240,7 +242,7 @@ class FittedModel:
     def weigh_shift(
         self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
     ) -> ShiftWeights:
-        """Learn from unlabelled rows of a target domain how it differs from the calibration rows.
+        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
 
         Parameters
         ----------
@@ -262,7 +264,7 @@ class FittedModel:
 
         if self.calibration is None:
             raise NotConformalizedError(
-                "the model has no intervals: calibrate it with rows it was not trained on"
+                "the model has no intervals: calibrate it on rows that it was not trained on"
             )
         return shift_weights(self.calibration, X, method=method, random_state=seed)
 

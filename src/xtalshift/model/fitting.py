@@ -1,8 +1,8 @@
-"""Fit a model: the one way from a data set to a `FittedModel`.
+"""Fit a model: the only way from a data set to a `FittedModel`.
 
-Seeds: the regressor draws from ``derive_seed(seed, "method")``, whichever method it is, so that a
-method and its control start from the same parameters; validation rows, calibration rows, folds and
-the domain have streams of their own. The same table, rows, method, settings and seed give the same
+Seeds: the regressor of every method draws from ``derive_seed(seed, "method")``, so that a method
+and its control start from the same parameters. Validation rows, calibration rows, folds and the
+domain have streams of their own. The same table, rows, method, settings and seed give the same
 model from every command and from Python.
 """
 
@@ -46,16 +46,16 @@ _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True, eq=False)
 class FitRows:
-    """Which rows of a data set do what in a fit; row numbers.
+    """The role of the rows of a data set in a fit, as row numbers.
 
     Attributes
     ----------
     train, validation : ndarray of int64
-        Rows to fit, and rows to select by.
+        Rows to fit, and rows for model selection.
     calibration : ndarray of int64
-        Rows that neither fitted nor selected; intervals come from their errors.
+        Rows used for neither; their errors calibrate the intervals.
     target : ndarray of int64
-        Rows of the target domain, for methods that look at its features or labels.
+        Rows of the target domain, for methods that see its features or labels.
     """
 
     train: Rows
@@ -101,14 +101,14 @@ def fit(
         Arguments of the regressor that differ from those settings, see
         `xtalshift.methods.registry.override`.
     intervals : IntervalConfig, optional
-        Where prediction intervals come from: a tenth of the rows, or with fewer than 1,000 rows
-        five further fits.
+        How prediction intervals are calibrated; by default on a tenth of the rows, or with fewer
+        than 1,000 rows by five further fits.
     rows : FitRows, optional
-        Which rows do what; by default `draw_rows` draws them.
+        Role of each row; by default `draw_rows` draws them.
     X : ndarray of float64, shape (n, d), optional
-        Features of all rows of a cleaned data set, where they have been computed.
+        Features of all rows of a cleaned data set, if they are already computed.
     domain : ApplicabilityDomain or bool
-        The domain of these training rows where it is known; False for none.
+        The domain of these training rows, if it is known; False for none.
     seed : int
         Of everything that is drawn.
     workers : int, default 1
@@ -116,7 +116,7 @@ def fit(
         are started only where they save time. No result depends on it. A script that gives more
         than 1 needs ``if __name__ == "__main__":`` around its work.
     progress : Progress
-        Receives how far the training is.
+        Reports the progress of the training.
     checkpoint : Path, optional
         File in which a long training keeps its state; removed at the end.
 
@@ -127,7 +127,8 @@ def fit(
     Raises
     ------
     DataError
-        If there are no targets, no usable rows, or a target is outside the domain of the transform.
+        If there are no targets or no usable rows, or a target is outside the domain of the
+        transform.
     FormulaError
         If a formula has no features.
     ConfigError
@@ -187,18 +188,18 @@ def draw_rows(
     seed: int = 0,
     within: Rows | None = None,
 ) -> FitRows:
-    """Draw validation rows, and rows for intervals where these are held out.
+    """Draw validation rows, and calibration rows if intervals need held-out rows.
 
     Parameters
     ----------
     groups : ndarray of str, shape (n,)
-        Reduced formulas; none stands in two parts.
+        Reduced formulas; none is in two parts.
     intervals : IntervalConfig, optional
-        None for no rows.
+        Settings of the intervals; None for no calibration rows.
     validation_share : float
-        Share of the rows that select.
+        Share of the rows for model selection.
     seed : int
-        Of the draws.
+        Seed of the draws.
     within : ndarray of int64, optional
         Rows to draw from; by default all.
 
@@ -223,14 +224,14 @@ def draw_rows(
 
 
 def target_scale(regressor: Regressor, name: str) -> TargetTransform:
-    """Return the scale that a regressor trains on; a constant is one in the unit of the target."""
+    """Return the scale that a regressor trains on; constants always use the unit of the target."""
     return TargetTransform("none" if isinstance(regressor, ConstantRegressor) else name)
 
 
 def find_domain(
     data: Dataset, X: FloatArray, rows: FitRows, feature_names: tuple[str, ...], seed: int
 ) -> ApplicabilityDomain:
-    """Return what the training rows cover; scores are shares of validation and calibration rows."""
+    """Return the domain of the training rows; validation and calibration rows define its scores."""
     aside = np.setdiff1d(np.concatenate([rows.validation, rows.calibration]), rows.train)
     return ApplicabilityDomain.fit(
         X[rows.train],
@@ -261,7 +262,7 @@ def _target_access(
         return {}
     if not len(rows.target):
         raise ConfigError(
-            f"method {method!r} looks at {sees} of the target domain; give rows of it, or choose a "
+            f"method {method!r} needs {sees} of the target domain; give rows of it, or choose a "
             "method that needs none"
         )
     given = {"X_target": X[rows.target]}
@@ -282,7 +283,7 @@ def _calibrate(
     workers: int,
     progress: Progress,
 ) -> Calibration | None:
-    """Return conformity scores of rows that did not fit, or None where there are too few."""
+    """Return conformity scores of rows that were not fitted, or None if there are too few."""
     how = "held-out" if len(rows.calibration) else intervals.how(len(data))
     if how == "none":
         return None
@@ -291,7 +292,7 @@ def _calibrate(
         used = np.union1d(rows.train, rows.validation)
     if len(used) < MIN_CALIBRATION:
         progress.say(
-            f"No intervals: {len(used)} rows to calibrate on, {MIN_CALIBRATION} are needed"
+            f"No intervals: {len(used)} rows for calibration, at least {MIN_CALIBRATION} are needed"
         )
         return None
     groups = data.groups[used]
@@ -299,7 +300,7 @@ def _calibrate(
     if how == "held-out":
         return calibrate_regressor(regressor, X[used], z, families=families)
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
-        progress.say("No intervals: all rows are of one formula")
+        progress.say("No intervals: all rows have the same formula")
         return None
     return cross_calibrate(
         clone(regressor),

@@ -1,4 +1,4 @@
-"""The scikit-learn face of a model: formulas in, values out."""
+"""A scikit-learn regressor that takes formulas."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     hydrates : {"refuse", "expand"}, default "refuse"
         How formulas such as ``CuSO4*5H2O`` are read.
     random_state : int, optional
-        Seed of everything that is drawn.
+        Seed of all random draws.
 
     Attributes
     ----------
     model_ : FittedModel
-        What `fit` and `conformalize` made.
+        The model that `fit` and `conformalize` made.
 
     Examples
     --------
@@ -93,13 +93,13 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str, length n
-            Formulas. No reduced formula stands in both training and validation rows.
+            Formulas. No reduced formula is in both training and validation rows.
         y : array_like of float, shape (n,)
             Targets.
         extra : array_like of float, shape (n, k), optional
             Further features such as temperature.
         progress : Progress
-            Receives how far training is.
+            Reports the progress of the training.
 
         Returns
         -------
@@ -124,9 +124,9 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         workers: int = 1,
         progress: Progress = NO_PROGRESS,
     ) -> Self:
-        """Fit on all rows, and calibrate on the same ones by `n_folds` further fits.
+        """Fit on all rows, and calibrate on the same rows by `n_folds` further fits.
 
-        For small data, see `xtalshift.model.intervals.cross_calibrate`.
+        This is for small data sets, see `xtalshift.model.intervals.cross_calibrate`.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of str, length n
-            Formulas, none of them of a training material.
+            Formulas, none of which is a training material.
         y : array_like of float, shape (n,)
             Targets.
         extra : array_like of float, shape (n, k), optional
@@ -213,7 +213,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return prediction intervals.
 
-        A share `level` of them contains the target, for rows like those of the calibration.
+        They contain a share `level` of the targets, for rows like those of the calibration.
 
         Parameters
         ----------
@@ -225,7 +225,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         lower, upper : ndarray of float64, shape (n,)
-            In the unit of the target; infinite where the calibration rows are too few for a bound.
+            In the unit of the target; infinite if the calibration rows are too few for a bound.
 
         Raises
         ------

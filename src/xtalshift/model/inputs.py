@@ -35,9 +35,9 @@ def read_inputs(
     settings : DataConfig
         Where the rows come from and how they become features and targets.
     progress : Progress
-        Receives downloads and what cleaning found.
+        Receives downloads and the findings of cleaning.
     flag : str, optional
-        Column that flags materials; a flagged row flags its formula, also if it is merged.
+        Column that flags materials; one flagged row flags its formula, also after merging.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def read_inputs(
 def _featurize(
     data: Dataset, featurizer: CompositionFeaturizer, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
-    """Compute the features; the rare row that has none is dropped like any other bad row."""
+    """Compute the features; a row without features is rare, and dropped like any other bad row."""
     features = featurizer.featurize(data.materials.compositions)
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
@@ -108,7 +108,7 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
 
 
 def _spread_flag(table: Dataset, column: str) -> Dataset:
-    """Give every row of a formula the flag of any of its rows: merging keeps the first row's."""
+    """Flag every row of a formula if one of its rows is flagged: merging keeps the first row."""
     good = np.flatnonzero((table.groups != "") & np.isfinite(table.y))
     rows = table.take(good)
     spread = np.zeros(len(table), dtype=bool)

@@ -1,4 +1,4 @@
-"""From a fitted regressor and rows it was not trained on to prediction intervals."""
+"""Prediction intervals from a fitted regressor and rows that it was not trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xtalshift.uncertainty.conformal import (
 FloatArray = NDArray[np.float64]
 
 MIN_CALIBRATION = 10
-"""Fewer rows bound nothing at the usual levels, and say little at any."""
+"""Smallest number of calibration rows; fewer give infinite intervals at the default level."""
 
 
 def calibrate_regressor(
@@ -46,9 +46,9 @@ def calibrate_regressor(
         Targets, on the scale of the regressor.
     kind : {"absolute", "normalised", "quantile"}, optional
         By default ``quantile`` for regressors that predict quantiles, ``normalised`` for those that
-        state a standard deviation, else ``absolute``.
+        predict a standard deviation, else ``absolute``.
     origin : {"held-out", "out-of-fold", "target"}
-        Which rows these are; kept with the scores.
+        Where the rows come from; saved with the scores.
     families : ndarray of int64, shape (n,), optional
         Chemical family of each row, see `xtalshift.chem.families.family_codes`.
 
@@ -74,12 +74,12 @@ def join_scores(
     origin: ScoreOrigin,
     families: NDArray[np.int64] | None = None,
 ) -> Calibration:
-    """Return the calibration of rows that were forecast in parts, each by another model.
+    """Return the calibration of rows that were predicted in parts, each by another model.
 
     Parameters
     ----------
     parts : list of (rows, Scored)
-        Row numbers that together are 0 to n - 1, and what their model says of them.
+        Row numbers, together 0 to n - 1, and the forecast of the model of each part.
     X, y : ndarrays of float64, shapes (n, d) and (n,)
         All rows.
     origin, families
@@ -116,9 +116,9 @@ def interval(
     Parameters
     ----------
     forecast : Scored
-        What the calibrated regressor says of m rows, in the kind of the calibration.
+        Forecast of the calibrated regressor for m rows, of the same kind as the calibration.
     calibration : Calibration
-        Its conformity scores.
+        Conformity scores of the regressor.
     level : float
         In (0, 1).
     families, weights
@@ -127,7 +127,7 @@ def interval(
     Returns
     -------
     lower, upper : ndarray of float64, shape (m,)
-        Infinite where the calibration bounds nothing.
+        Infinite if the calibration rows are too few for a bound.
     """
     half = calibration.half_widths(level, families=families, weights=weights)
     return forecast.bounds(np.broadcast_to(half, forecast.center.shape), calibration.floor)
@@ -143,7 +143,7 @@ def spread(
     forecast, calibration, **how
         As in `interval`.
     scale : TargetTransform
-        On which the regressor works.
+        Transform of the target to the scale of the regressor.
 
     Returns
     -------
@@ -151,19 +151,19 @@ def spread(
         In the unit of the target; NaN for predictions that overflow.
     """
     low, high = interval(forecast, calibration, ONE_SIGMA, **how)
-    if scale.name != "clip":  # which would cut off the spread with the values
+    if scale.name != "clip":  # clipping the bounds would reduce the standard deviation
         low, high = scale.inverse(low), scale.inverse(high)
     with np.errstate(invalid="ignore"):  # inf - inf, where the prediction overflows
         return np.asarray((high - low) / 2)
 
 
 class Scored:
-    """What a regressor says of some rows, as far as scores of a kind need it.
+    """Forecast of a regressor for some rows: predictions and what a kind of score needs with them.
 
     Attributes
     ----------
     center : ndarray of float64, shape (n,)
-        Its predictions.
+        Predictions.
     """
 
     def __init__(self, regressor: Predictor, X: FloatArray, kind: ScoreKind) -> None:
@@ -175,7 +175,7 @@ class Scored:
             self.center, self.spread = regressor.predict_with_std(X)
             if self.spread is None:
                 raise ConfigError(
-                    f"{name} states no standard deviation, so that scores cannot be normalised; "
+                    f"{name} predicts no standard deviation to normalise the scores; "
                     "use an ensemble (n_members above 1) or absolute scores"
                 )
             return
@@ -188,7 +188,7 @@ class Scored:
             raise ConfigError(f"score = {kind!r}; expected absolute, normalised or quantile")
 
     def floor(self) -> float:
-        """Return the least spread; the smallest positive number where members always agree."""
+        """Return the smallest spread allowed: a tiny positive number if members always agree."""
         if self.spread is None:
             return 0.0
         return max(FLOOR * float(np.median(self.spread)), float(np.finfo(float).tiny))
@@ -199,10 +199,10 @@ class Scored:
         return conformity_scores(y, self.center, spread=spread, quantiles=self.quantiles)
 
     def bounds(self, half: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
-        """Return the interval of each row for quantiles of the scores, shape (n,)."""
+        """Return the bounds of the interval of each row for score quantiles of shape (n,)."""
         if self.quantiles is not None:
             low, high = self.quantiles[0] - half, self.quantiles[1] + half
-            # quantiles that were too far apart may be moved past each other
+            # a negative quantile of the scores may move the bounds past each other
             middle = (self.quantiles[0] + self.quantiles[1]) / 2
             return np.minimum(low, middle), np.maximum(high, middle)
         if self.spread is not None:
@@ -211,7 +211,7 @@ class Scored:
 
 
 def fold_number(wanted: int, n_formulas: int) -> int:
-    """Return into how many folds so many formulas are dealt.
+    """Return the number of folds: `wanted`, or the number of formulas if that is smaller.
 
     Raises
     ------
@@ -224,8 +224,8 @@ def fold_number(wanted: int, n_formulas: int) -> int:
         raise ConfigError(f"{wanted} folds for intervals; give at least 2")
     if n_formulas < 2:  # noqa: PLR2004
         raise DataError(
-            "all rows are of one formula, so that no part of them can be held out for intervals; "
-            "add other materials, or do without intervals"
+            "all rows have the same formula, so that none can be held out for intervals; add "
+            "other materials, or train without intervals"
         )
     return min(wanted, n_formulas)
 
@@ -234,6 +234,6 @@ def check_number(n: int) -> None:
     """Raise `DataError` if there are too few rows for a calibration."""
     if n < MIN_CALIBRATION:
         raise DataError(
-            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed, and 9 bound "
-            "nothing above 90 %"
+            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed (9 give no "
+            "finite interval above 90 %)"
         )

@@ -1,4 +1,4 @@
-"""Saved models: a folder with JSON and safetensors. Nothing is ever unpickled."""
+"""Saved models: a folder with JSON and safetensors. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|ar
 
 
 def save_model(model: FittedModel, folder: Path) -> Path:
-    """Write a fitted model to `folder`, replacing a model that is there.
+    """Write a fitted model to `folder`, replacing a model that is already there.
 
     Parameters
     ----------
@@ -129,15 +129,17 @@ def check_model_folder(folder: Path) -> None:
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ModelFormatError(
-            f"cannot write {folder}: {parent} is no folder that can be written; choose another"
+            f"cannot write {folder}: {parent} is not a writable folder; choose another"
         )
 
 
 def check_new_model(model: Path, out: Path) -> None:
-    """Raise `ModelFormatError` if `out` is `model`, or no place for the model made of it."""
+    """Raise `ModelFormatError` if `out` is `model`, or a new model cannot be written there."""
     check_model_folder(out)
     if out.exists() and model.exists() and out.samefile(model):
-        raise ModelFormatError(f"{out} is the model to begin with; choose another -o, it is kept")
+        raise ModelFormatError(
+            f"{out} is the model to start from, which is kept; choose another -o"
+        )
 
 
 def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
@@ -146,9 +148,9 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     Parameters
     ----------
     folder : Path or str
-        The model's folder.
+        Folder of the model.
     device : str, optional
-        Where a network is to predict; by default ``auto``.
+        Device on which a network predicts; by default ``auto``.
 
     Returns
     -------
@@ -184,11 +186,11 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFormatError(
             f"{folder} cannot be restored ({type(error).__name__}: {error}); "
-            f"{MODEL_FILE} was altered, or is of an incompatible version"
+            f"{MODEL_FILE} was altered, or has an incompatible version"
         ) from error
     if list(model.featurizer.names) != description.get("feature_names"):
         raise ModelFormatError(
-            f"{folder} was made with other features than this version computes; train it again"
+            f"{folder} was made with features that this version does not compute; train it again"
         )
     return model
 

@@ -1,4 +1,4 @@
-"""Predictions: value, interval, domain, and the reason where a row has none."""
+"""Predictions: value, interval and domain of each row, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ class Predictions:
     Attributes
     ----------
     formula : ndarray of str, shape (n,)
-        As asked for.
+        Formulas as given.
     prediction : ndarray of float64, shape (n,)
         In the unit of the target.
     lower, upper : ndarray of float64, shape (n,)
-        Prediction interval in the unit of the target; infinite where the calibration rows are too
-        few for a bound, NaN for a model without calibration.
+        Prediction interval in the unit of the target; infinite if the calibration rows are too few
+        for a bound, NaN for a model without calibration.
     std : ndarray of float64, shape (n,)
         Half the width of the 68.27 % interval, in the unit of the target.
     ood_score : ndarray of float64, shape (n,)
-        Share of held-out source rows that are nearer to the training rows; NaN for a model without
-        domain.
+        1 - conformal p-value: the share of held-out source rows that are less novel; NaN for a
+        model without a domain.
     in_domain : ndarray of bool, shape (n,)
-        False also for bad rows.
+        Whether the material is in the domain; False for bad rows too.
     unseen_elements : ndarray of str, shape (n,)
-        Symbols that no training material has, joined by spaces.
+        Symbols of elements that no training material has, joined by spaces.
     nearest_formula : ndarray of str, shape (n,)
         The nearest training material.
     nearest_distance : ndarray of float64, shape (n,)
@@ -60,11 +60,11 @@ class Predictions:
     nearest_target : ndarray of float64, shape (n,)
         Its value, in the unit of the target.
     n_clipped : ndarray of int64, shape (n,)
-        Features that lay so far outside the training range that they were clipped.
+        Number of features so far outside the training range that they were clipped.
     reason : ndarray of str, shape (n,)
         Empty for good rows.
     explanation : ndarray of str, shape (n,), or None
-        Why a material is near or far, where asked for.
+        Why a material is in or out of the domain, if requested.
     """
 
     formula: TextArray
@@ -84,7 +84,7 @@ class Predictions:
 
     @classmethod
     def empty(cls, formulas: TextArray, reasons: TextArray, *, explain: bool) -> Predictions:
-        """Return predictions of which nothing is filled in yet."""
+        """Return predictions with nothing filled in yet."""
         n = len(formulas)
 
         def numbers() -> FloatArray:
@@ -111,7 +111,7 @@ class Predictions:
         )
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns of an output table, in order: `PREDICTED_COLUMNS`, then reasons."""
+        """Return the columns of the output table: `PREDICTED_COLUMNS`, then ``explanation``."""
         status = np.where(self.reason == "", "ok", "error").astype(object)
         columns = {
             name: status if name == "status" else getattr(self, name) for name in PREDICTED_COLUMNS

@@ -1,4 +1,4 @@
-"""Predictions of the rows of a table, of any length, piece by piece."""
+"""Predictions for the rows of a table of any length, piece by piece."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ SHIFT_ROWS = 5000
 
 @dataclass(frozen=True)
 class TablePredictor:
-    """A model and how its predictions are wanted; a table goes in, a longer one comes out.
+    """A model and settings for its predictions; adds the columns of predictions to a table.
 
     Attributes
     ----------
     model : FittedModel
-        What predicts.
+        Model that predicts.
     level : float
-        Of the intervals, in (0, 1).
+        Level of the intervals, in (0, 1).
     intervals : {"plain", "family", "weighted"}
-        As calibrated; each chemical family by itself; or calibration rows weighted by how much they
-        are like the rows to predict, which needs `shift`.
+        All calibration rows together; each chemical family separately; or calibration rows weighted
+        by their similarity to the rows to predict, which needs `shift`.
     explain : bool
         Whether to add a column of reasons.
     formula_col : str, optional
@@ -73,14 +73,14 @@ class TablePredictor:
             )
 
     def predict(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
-        """Return the rows of `frame` in order with the columns of predictions beside theirs.
+        """Return the rows of `frame`, in order, with the columns of predictions added.
 
         Parameters
         ----------
         frame : pandas.DataFrame, n rows
-            With a column of formulas, and the feature columns of the model.
+            Table with a column of formulas and the feature columns of the model.
         source : str
-            What messages call the table.
+            Name of the table in messages.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class TablePredictor:
 
 
 def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the output of ``xtalshift split`` without its status, which predictions replace."""
+    """Return a table without the status of ``xtalshift split``; predictions have their own."""
     if {"fold", "part", "status", "reason"} <= set(frame.columns):
         attrs = frame.attrs
         frame = frame.drop(columns=["status", "reason"])
@@ -153,7 +153,7 @@ def learn_shift(
     Parameters
     ----------
     predictor : TablePredictor
-        The model, and where the formulas stand.
+        The model and its settings.
     frames : iterable of pandas.DataFrame
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
     source : Path
@@ -173,7 +173,7 @@ def learn_shift(
     for frame in frames:
         features = model.featurize(predictor.read(frame, str(source)))
         rows, good = features.values, features.reasons == ""
-        # the rows of smallest random key are a uniform sample of all that went by
+        # the rows with the smallest random keys are a uniform sample of all rows so far
         rows, drawn = rows[good], rng.random(int(np.sum(good)))
         pooled = rows if kept is None else np.concatenate([kept, rows])
         keys = np.concatenate([keys, drawn])
@@ -183,6 +183,6 @@ def learn_shift(
         found = 0 if kept is None else len(kept)
         raise DataError(
             f"{source} has {found} usable rows; weighted intervals need at least {MIN_TARGET} to "
-            "tell how they differ from the training data. Use plain intervals"
+            "estimate how they differ from the training data. Use plain intervals"
         )
     return model.weigh_shift(kept)

@@ -1,7 +1,7 @@
 """A network on compositions: attention between elements.
 
-In the spirit of CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021) and Roost (Goodall and Lee,
-Nature Communications 11, 6280, 2020): a composition is a set of elements with their fractions.
+As in CrabNet (Wang et al., npj Comput. Mater. 7, 77, 2021) and Roost (Goodall and Lee, Nature
+Communications 11, 6280, 2020), a composition is a set of elements with their fractions.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from xtalshift.nn.irnet import dropout_mask
 
 N_ELEMENTS = len(SYMBOLS) - 1
 FEED_FORWARD = 2
-"""Width of the hidden layer between two attentions, in units of that of a token."""
+"""Width of the hidden layer between two attentions, relative to that of a token."""
 ENTRY_FEATURES = 3
 OWN_SHARE = 0.3
-"""Factor of the learned vector of an element beside its properties."""
+"""Factor of the learned vector of an element, which is added to its properties."""
 SMALLEST = 1e-4
-"""Fractions below this one are not told apart."""
+"""Fractions below this one look the same to the network."""
 MOST_SLOTS = 2**16
-"""Slots of one pass without gradient: bounds the memory of prediction."""
+"""Largest number of slots in one pass without gradient; limits the memory of prediction."""
 
 
 def find_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the columns of each row that are not 0, in the order of the size of their entries.
+    """Return the columns of each row that are not 0, ordered by the size of their entries.
 
     Parameters
     ----------
@@ -50,36 +50,36 @@ def find_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class AttentionNet(nn.Module):
-    """Tokens of elements, pre-norm transformer blocks, a mean by fraction, a small head.
+    """Tokens of elements, pre-norm transformer blocks, a mean weighted by fraction, a small head.
 
-    A token is an entry of the table that is not 0: the sum of what its column is (a learned vector;
-    with 118 columns also a linear map of elemental properties) and of a learned function of the
-    entry. Columns are a set: their order has no meaning, nor has the number of empty slots. The
-    vectors of 118 columns start at 0 and count 0.3, so that an element
-    without training rows is described by its properties alone.
+    A token is an entry of the table that is not 0. It is the sum of a vector of its column (a
+    learned one; with 118 columns also a linear map of elemental properties) and a learned function
+    of the entry. The order of columns and the number of empty slots do not matter. The learned
+    vectors of 118 columns start at 0 and count 0.3, so that an element without training rows is
+    described by its properties alone.
 
-    Any numbers are accepted: entries count by ``|x| / sum |x|``, and their sign and size are seen
-    by the learned function. A row without entries has one token, a learned vector of its own.
+    Any numbers are accepted: an entry has the weight ``|x| / sum |x|``, and the learned function
+    sees its sign and size. A row without entries has a single token, another learned vector.
 
-    Dropout is on exactly when `forward` is given a generator, as in `IRNet`.
+    Dropout is on if, and only if, `forward` is given a generator, as in `IRNet`.
 
     Parameters
     ----------
     n_columns : int
-        Columns of the table.
+        Number of columns of the table.
     width : int
-        Of a token.
+        Width of a token.
     n_blocks, n_heads : int
-        Blocks, and heads of each attention.
+        Number of blocks, and of heads per attention.
     dropout : float
-        Probability that a unit of what a layer adds to a token is zeroed.
+        Probability that a unit of the output of a layer is zeroed before it is added to a token.
     generator : torch.Generator
         Draws the initial parameters, on the CPU.
 
     Raises
     ------
     ConfigError
-        If the heads do not divide the width.
+        If the number of heads does not divide the width.
     """
 
     members = None  # a single network, see `IRNet`
@@ -99,7 +99,7 @@ class AttentionNet(nn.Module):
         if min(width, n_blocks, n_heads) < 1 or width % n_heads:
             raise ConfigError(
                 f"width = {width}, n_blocks = {n_blocks}, n_heads = {n_heads}; expected numbers of "
-                "at least 1, and a width that the heads divide"
+                "at least 1, and a width that n_heads divides"
             )
         self.dropout = dropout
         known = n_columns == N_ELEMENTS
@@ -138,7 +138,7 @@ class AttentionNet(nn.Module):
             return self.head(self.embed(x, generator)).squeeze(-1).to(x.dtype)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the head sees, shape (n, width).
+        """Return the input of the head, shape (n, width).
 
         Parameters
         ----------
@@ -153,11 +153,11 @@ class AttentionNet(nn.Module):
         return torch.cat([self._embed(*part, generator) for part in parts])
 
     def _embed(self, columns: Tensor, values: Tensor, generator: torch.Generator | None) -> Tensor:
-        empty = values[:, :1] == 0  # of such rows the first slot is the token
+        empty = values[:, :1] == 0  # in such rows the first slot is the token
         first = torch.arange(values.shape[1], device=values.device) == 0
         alone = empty & first
         mask = (values != 0) | alone
-        # everything but attention is per token: empty slots cost nothing
+        # all layers but attention act on single tokens, so empty slots cost nothing
         places = mask.flatten().nonzero().squeeze(-1)
         tokens = self._tokens(columns.flatten()[places], values.flatten()[places])
         tokens = torch.where(alone.flatten()[places].unsqueeze(-1), self.empty, tokens)
@@ -181,7 +181,7 @@ class AttentionNet(nn.Module):
 def element_properties() -> Tensor:
     """Return the elemental properties of `MAGPIE_PROPERTIES`, shape (118, 22).
 
-    In standard deviations over the elements; unknown ones are the mean, 0.
+    They are standardised over the elements; unknown ones are 0, the mean.
     """
     table = load_elements(impute_nan=True).magpie[1:]
     scaled = (table - table.mean(axis=0)) / table.std(axis=0)
@@ -189,7 +189,7 @@ def element_properties() -> Tensor:
 
 
 def _describe(values: Tensor) -> Tensor:
-    """Return an entry, its root and its logarithm, all with its sign, shape (..., 3)."""
+    """Return each entry, its root and its logarithm, all with its sign, shape (..., 3)."""
     size, sign = values.abs(), values.sign()
     decades = 1.0 - size.clamp_min(SMALLEST).log10() / math.log10(SMALLEST)
     return torch.stack([values, sign * size.sqrt(), sign * decades], dim=-1)

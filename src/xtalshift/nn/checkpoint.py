@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that a killed one goes on where it was."""
+"""The state of a training on disk, so that a killed training can continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xtalshift.files import remove_file, replace_file
 from xtalshift.jsonio import decode_json
 
 FORMAT = 1
-"""Changes whenever the state of a training has other parts."""
+"""Changes whenever the state of a training gets other parts."""
 
 State = dict[str, Any]
 """Nested dictionaries and lists of tensors and plain JSON values."""
@@ -27,14 +27,14 @@ State = dict[str, Any]
 
 @dataclass
 class Checkpoint:
-    """One file that holds the state of one training; nothing in it is ever unpickled.
+    """A file that holds the state of one training; nothing in it is unpickled.
 
     Parameters
     ----------
     path : Path
-        The file; it is replaced in one step, so that a kill leaves the old one or the new one.
+        The file; it is replaced in one step, so that a kill leaves either the old or the new one.
     key : str
-        Identifies the training (settings and data); a file of another one is refused.
+        Identifies the training (settings and data); the file of another training is refused.
     seconds : float, default 20
         `save` writes at most this often.
     """
@@ -62,7 +62,7 @@ class Checkpoint:
                 if (description["format"], description["key"]) != (FORMAT, self.key):
                     raise TrainingError(
                         f"{self.path} is the checkpoint of a training with other settings or data, "
-                        "or of another version; delete it to start anew"
+                        "or of another version; delete it to start again"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             state: State = _insert(description["state"], tensors, device)
@@ -70,12 +70,12 @@ class Checkpoint:
             raise TrainingError(str(error)) from error
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise TrainingError(
-                f"{self.path} is damaged ({error}); delete it to start anew"
+                f"{self.path} is damaged ({error}); delete it to start again"
             ) from error
         return state
 
     def save(self, state: State) -> None:
-        """Write `state` if the last writing is long enough ago."""
+        """Write `state` if the last one was written long enough ago."""
         if time.monotonic() - self._written < self.seconds:
             return
         tensors: dict[str, Tensor] = {}
@@ -117,6 +117,6 @@ def _insert(value: Any, tensors: dict[str, Tensor], device: torch.device | None)
         return value
     if "tensor" in value:
         tensor = tensors[value["tensor"]]
-        # what lay on the CPU beside a GPU (a generator's state) goes back there
+        # what was on the CPU (the state of a generator) stays there
         return tensor if device is None or value["device"] == "cpu" else tensor.to(device)
     return {key: _insert(item, tensors, device) for key, item in value["items"]}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _threads: list[int] = []
-"""The limit, if there is one; PyTorch gets it when it is loaded later."""
+"""The limit, if one is set; PyTorch gets it when it is loaded."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -57,7 +57,7 @@ def describe_device(device: torch.device) -> str:
 def limit_threads(threads: int) -> None:
     """Limit the threads of tensors and linear algebra; results depend on their number.
 
-    PyTorch is not loaded for it: `resolve_device`, which every network calls, passes the limit on.
+    This does not load PyTorch: `resolve_device`, which every network calls, passes the limit on.
     """
     _threads[:] = [threads]
     threadpool_limits(threads)

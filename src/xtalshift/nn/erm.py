@@ -35,11 +35,11 @@ class ERMTraining(Training):
     generator : torch.Generator
         Draws batches and dropout.
     sample : Tensor of int64, shape (members, n), optional
-        Bootstrap of each member of an ensemble.
+        Bootstrap sample of each member of an ensemble.
     layers : {"all", "first", "last"}
-        What is trained; the rest stays as it is.
+        Layers that are trained; the others do not change.
     l2_sp : float, default 0
-        Factor of ``sum (theta - theta_0)^2 / 2``, the pull toward the parameters at the start (Li,
+        Factor of ``sum (theta - theta_0)^2 / 2``, the pull toward the initial parameters (Li,
         Grandvalet and Davoine, arXiv:1802.01483, without their term for new layers).
     """
 
@@ -85,7 +85,7 @@ class ERMTraining(Training):
 
     @torch.no_grad()
     def _pull(self) -> None:
-        """Step toward the parameters of the start, apart from the gradient as AdamW's decay is."""
+        """Step toward the initial parameters, apart from the gradient (as AdamW decays weights)."""
         share = self.l2_sp * self.optimizer.param_groups[0]["lr"]
         for name, value in self.model.named_parameters():
             if name in self.anchor:

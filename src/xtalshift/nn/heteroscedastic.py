@@ -13,14 +13,14 @@ from xtalshift.nn.irnet import Affine, IRNet
 from xtalshift.nn.rows import weighted_mean
 
 BETA = 0.5
-"""Between 0, the likelihood, which gives up on rows it fits badly, and 1, the squared error."""
+"""0 is the plain likelihood, which neglects rows it fits badly; 1 resembles the squared error."""
 
 LEAST_STD = 1e-3
-"""Of standardised targets; without it the likelihood of repeated rows has no bound."""
+"""Smallest standard deviation (standardised); without it the likelihood has no upper bound."""
 
 
 class GaussianIRNet(IRNet):
-    """An `IRNet` with a second head for the standard deviation; called, it returns the mean.
+    """An `IRNet` with a second head for the standard deviation; `forward` returns the mean.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class GaussianIRNet(IRNet):
     def mean_and_std(
         self, x: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of standardised targets, shapes as of `forward`.
+        """Return mean and standard deviation of standardised targets, each shaped as in `forward`.
 
         Parameters
         ----------
@@ -55,10 +55,10 @@ class GaussianIRNet(IRNet):
 
 
 def beta_nll(mean: Tensor, std: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the weighted Gaussian likelihood of Seitzer et al. (ICLR 2022, equation 5).
+    """Return the beta-weighted negative Gaussian log-likelihood (Seitzer et al., ICLR 2022, eq. 5).
 
-    ``std^(2 beta) (log std + (y - mean)^2 / (2 std^2))`` with a factor that has no gradient, so
-    that rows with a large scatter count as much for the mean as in a squared error of root std.
+    ``std^(2 beta) (log std + (y - mean)^2 / (2 std^2))``; the first factor has no gradient, so that
+    rows with a large standard deviation are not neglected in the fit of the mean.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def beta_nll(mean: Tensor, std: Tensor, targets: Tensor, weights: Tensor | None 
     Returns
     -------
     Tensor
-        A scalar; of an ensemble the sum over members.
+        A scalar; for an ensemble the sum over members.
     """
     likelihood = torch.log(std) + (targets - mean).square() / (2 * std.square())
     return weighted_mean(std.detach() ** (2 * BETA) * likelihood, weights).sum()
 
 
 class HeteroscedasticTraining(ERMTraining):
-    """`ERMTraining` with `beta_nll` in place of the smooth L1 loss."""
+    """`ERMTraining` with `beta_nll` instead of the smooth L1 loss."""
 
     name = "heteroscedastic"
 

@@ -17,20 +17,20 @@ from xtalshift.nn.settings import Layers
 
 Parameters = dict[str, Tensor]
 
-_LEVELS = 256  # dropout has this resolution
+_LEVELS = 256  # resolution of the dropout probability
 
 
 class IRNet(nn.Module):
     """Blocks ``h <- ReLU(Dropout(Norm(W h))) + S h``, then a linear head.
 
-    ``S`` is a matrix, and the identity where the widths are equal; ``Norm`` is a layer norm.
-    Dropout is on exactly when `forward` is given a generator: its state is an argument, not a mode
-    of the module.
+    ``S`` is a matrix, or the identity where the widths are equal; ``Norm`` is a layer norm. Dropout
+    is on if, and only if, `forward` is given a generator: it is an argument, not a mode of the
+    module.
 
     Parameters
     ----------
     n_features : int
-        Input features.
+        Number of input features.
     widths : sequence of int
         Output width of each block.
     dropout : float
@@ -71,7 +71,7 @@ class IRNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (n, n_features)
-            Standardised features; of an ensemble (members, n, n_features), or (n, n_features) if
+            Standardised features; for an ensemble (members, n, n_features), or (n, n_features) if
             all members get the same rows.
         generator : torch.Generator, optional
             Source of the dropout masks, on the device of `x`; without it there is no dropout.
@@ -89,7 +89,7 @@ class IRNet(nn.Module):
         return self.head(self.embed(x, generator)).squeeze(-1)  # type: ignore[no-any-return]
 
     def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the head sees, shape (..., n, width of the last block).
+        """Return the input of the head, shape (..., n, width of the last block).
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ Generators = torch.Generator | Sequence[torch.Generator]
 
 
 def _draw(shape: tuple[int, ...], bound: float, generator: Generators) -> nn.Parameter:
-    """Return uniform numbers in +-bound; of a sequence of generators with a leading axis."""
+    """Return uniform numbers in +-bound, with a leading axis for a sequence of generators."""
     if isinstance(generator, torch.Generator):
         return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
     parts = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generator]
@@ -113,14 +113,14 @@ def _draw(shape: tuple[int, ...], bound: float, generator: Generators) -> nn.Par
 
 
 def _add_product(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``start + x W`` in one pass; with a leading member axis one product per member."""
+    """Return ``start + x W`` in one pass, for each member if there is a member axis."""
     if weight.ndim == 2:  # noqa: PLR2004 - no member axis
         return torch.addmm(start, x, weight)
     return torch.baddbmm(start, x.expand(len(weight), *x.shape[-2:]), weight)
 
 
 class Affine(nn.Module):
-    """``x W + b``, W of shape (..., fan_in, fan_out): gradients then need no transposed copy."""
+    """``x W + b``; with W of shape (..., fan_in, fan_out) gradients need no transposed copy."""
 
     def __init__(self, fan_in: int, fan_out: int, generator: Generators) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class _Block(nn.Module):
     def __init__(self, fan_in: int, width: int, generator: Generators) -> None:
         super().__init__()
         self.main = Affine(fan_in, width, generator)
-        # without a bias: the next layer has one
+        # no bias, because the next layer has one
         bound = 1.0 / math.sqrt(fan_in)
         self.skip = None if fan_in == width else _draw((fan_in, width), bound, generator)
         self.gain = nn.Parameter(torch.ones_like(self.main.bias))
@@ -157,8 +157,8 @@ class _Block(nn.Module):
 
 
 def dropout_mask(h: Tensor, p: float, generator: torch.Generator) -> Tensor:
-    """Return a mask of 0 and ``1 / (1 - p)``, of the shape of `h`."""
-    # One 64-bit draw makes eight masks of 1/256 resolution: on a CPU drawing is the slow part.
+    """Return a mask of 0 and ``1 / (1 - p)`` with the shape of `h`."""
+    # one 64-bit draw gives eight entries of resolution 1/256: on a CPU, drawing is the slow part
     draws = torch.empty((h.numel() + 7) // 8, dtype=torch.int64, device=h.device)
     draws.random_(-(2**63), None, generator=generator)
     dropped = _dropped_levels(p)
@@ -185,11 +185,11 @@ def copy_parameters(model: nn.Module) -> Parameters:
 def thin_network(
     state: Parameters, dropout: float, n_samples: int, generator: torch.Generator
 ) -> Parameters:
-    """Return an ensemble of networks that each lack a random share of their units.
+    """Return an ensemble of copies of a network, each without a random share of its units.
 
-    Monte Carlo dropout (Gal and Ghahramani, ICML 2016) draws new masks for every row; here all rows
-    see the same masks, so that a prediction does not depend on the rows beside it. A unit is
-    dropped after the norm of its block, so that a mask can be multiplied into gain and shift.
+    Monte Carlo dropout (Gal and Ghahramani, ICML 2016) draws new masks for every row. Here all rows
+    share the masks, so a prediction does not depend on the other rows of a batch. A unit is dropped
+    after the norm of its block, so a mask can be multiplied into gain and shift.
 
     Parameters
     ----------
@@ -198,14 +198,14 @@ def thin_network(
     dropout : float
         Probability that a unit is dropped, to the nearest 1/256.
     n_samples : int
-        Networks s to draw.
+        Number s of networks.
     generator : torch.Generator
-        On the CPU.
+        Draws the masks, on the CPU.
 
     Returns
     -------
     dict of Tensor
-        Of an ensemble: each with a leading axis of s.
+        Parameters of an ensemble, each with a leading axis of length s.
     """
     dropped = _dropped_levels(dropout)
     scale = _LEVELS / (_LEVELS - dropped)

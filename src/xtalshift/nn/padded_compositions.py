@@ -1,4 +1,4 @@
-"""Compositions as padded tensors: what an attack on compositions moves."""
+"""Compositions as padded tensors, for attacks on compositions."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Slots:
         return ~self.charges.isnan().any(dim=-1)
 
     def take(self, indices: Tensor) -> Slots:
-        """Return the rows `indices` (integers, or a mask of shape (n,)); the width k stays."""
+        """Return the rows `indices` (integers, or a mask of shape (n,)), with the same width k."""
         return Slots(self.elements[indices], self.amounts[indices], self.charges[indices])
 
     def to_compositions(self) -> Compositions:
         """Return the same rows, elements in the order of the slots, without the empty slots.
 
-        Amounts of less than double precision become the shortest decimals that they stand for, so
+        Amounts of less than double precision become the shortest decimals that round to them, so
         that 0.1 stays 0.1.
         """
         elements = self.elements.cpu().numpy()
@@ -74,9 +74,9 @@ def pad_compositions(
     compositions : Compositions
         n rows, none of them invalid; k is the largest number of elements.
     dtype : torch.dtype
-        Of amounts and charges.
+        Type of amounts and charges.
     device : torch.device or str
-        Where the tensors live.
+        Device of the tensors.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labelled rows on a device: their batches, their order in training, their losses."""
+"""Labelled rows on a device: batches, order in training, losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Rows:
     Attributes
     ----------
     x : Tensor, shape (..., n, d)
-        Standardised features; leading axes are the members of an ensemble.
+        Standardised features; a leading axis counts the members of an ensemble.
     y : Tensor, shape (..., n)
         Standardised targets.
     weights : Tensor, shape (..., n), or None
@@ -30,7 +30,7 @@ class Rows:
     environments : Tensor of int64, shape (..., n), or None
         Environment of each row, numbered from 0.
     compositions : Slots of n rows, or None
-        What the features were computed from.
+        Compositions that the features were computed from.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Rows:
         return self.y.shape[-1]
 
     def take(self, indices: Tensor) -> Self:
-        """Return the rows `indices`, shape (..., k); leading axes are members of an ensemble."""
+        """Return the rows `indices`, shape (..., k), with a leading axis for an ensemble."""
         return type(self)(*(_take(getattr(self, item.name), indices) for item in fields(self)))
 
 
@@ -69,14 +69,14 @@ def _take(value: Any, indices: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training loop may see.
+    """The rows that a training loop may see.
 
     Attributes
     ----------
     train : Rows
         Source rows.
     validation : Rows
-        For model selection.
+        Rows for model selection.
     target : Rows, optional
         Target labels of targeted training.
     """
@@ -87,7 +87,7 @@ class TrainingData:
 
 
 def iterate_batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Yield consecutive pieces of `order`; the last one may be smaller, and no row is lost.
+    """Yield consecutive pieces of `order` without losing a row; the last piece may be smaller.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def iterate_batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def draw_order(n: int, members: int | None, generator: torch.Generator) -> Tensor:
-    """Return a random order of n rows, shape (n,); of an ensemble one each, (members, n)."""
+    """Return a random order of n rows, shape (n,), or one per member, shape (members, n)."""
     device = generator.device
     if members is None:
         return torch.randperm(n, generator=generator, device=device)
@@ -115,14 +115,14 @@ def draw_order(n: int, members: int | None, generator: torch.Generator) -> Tenso
 def draw_batches(
     rows: Rows, batch_size: int, count: int, members: int | None, generator: torch.Generator
 ) -> list[Rows]:
-    """Return `count` random batches in which every row is equally often, to within one.
+    """Return `count` random batches in which the counts of any two rows differ by at most one.
 
     Parameters
     ----------
     rows : Rows
         n rows; a batch has at most n.
     batch_size, count : int
-        Rows of a batch; number of batches.
+        Number of rows per batch; number of batches.
     members : int, optional
         Size of an ensemble, each with its own order.
     generator : torch.Generator
@@ -182,8 +182,8 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
 def mean_loss(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the (weighted) mean of `row_losses`, a scalar tensor.
 
-    For an ensemble it is the sum of the members' means: each member's parameters then get the
-    gradient of its own mean.
+    For an ensemble it is the sum of the members' means, so that the parameters of each member get
+    the gradient of its own mean.
 
     Parameters
     ----------

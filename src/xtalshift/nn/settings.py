@@ -22,7 +22,7 @@ ARCHITECTURES: dict[str, tuple[int, ...]] = {
 
 
 def name_architecture(name: str, device: str) -> str:
-    """Return `name`, or for ``"auto"`` the architecture that suits the type of device."""
+    """Return `name`, or for ``"auto"`` the default architecture of the type of device."""
     if name != "auto":
         return name
     return "irnet-cpu" if device == "cpu" else "irnet3"
@@ -34,7 +34,7 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
     Parameters
     ----------
     name : str or sequence of int
-        A key of `ARCHITECTURES`, ``"auto"``, or the widths themselves.
+        A key of `ARCHITECTURES`, ``"auto"``, or widths.
     device : str
         Type of device, such as ``"cpu"`` or ``"cuda"``; it decides what ``"auto"`` means.
 
@@ -70,9 +70,9 @@ class ERMConfig(Settings):
     batch_size : int
         Rows per step.
     learning_rate, weight_decay : float
-        Of AdamW; the learning rate falls to 0 along half a cosine over `epochs`.
+        Settings of AdamW; the learning rate falls to 0 along half a cosine over `epochs`.
     ema_decay : float
-        Per step.
+        Decay per step of the moving average of the parameters (EMA).
     """
 
     epochs: int = Field(default=80, ge=1)

@@ -1,4 +1,4 @@
-"""What every training shares: epochs, selection, safety, checkpoints."""
+"""What all trainings share: epochs, selection, rollback of a diverged epoch, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from xtalshift.progress import NO_PROGRESS, Progress
 
 PREDICT_ROWS = 16_384
 EXPLOSION = 1000.0
-"""A loss so many times that of the mean prediction has exploded."""
+"""A loss has exploded if it is more than this many times that of the mean prediction."""
 ROLLBACK_SCALE = 0.1
 
 
 @dataclass
 class TrainResult:
-    """What training leaves behind.
+    """The result of a training.
 
     Attributes
     ----------
     states : dict of dict of Tensor
         Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``.
     best_epoch : int
-        Epoch of ``"best"``, from 0; of an ensemble the latest.
+        Epoch of ``"best"``, from 0; for an ensemble that of the last member.
     history : list of dict
-        One record per epoch with plain numbers; of an ensemble the means.
+        One record of plain numbers per epoch; for an ensemble the means over members.
     extras : dict of Tensor
-        What else was learned, such as the covariate weights of CAL.
+        Other things that were learned, such as the covariate weights of CAL.
     """
 
     states: dict[str, Parameters]
@@ -47,27 +47,27 @@ class TrainResult:
 
 
 class Schedule(Protocol):
-    """What the settings of every training have."""
+    """The settings that every training has."""
 
     epochs: int
     patience: int
 
 
 class Training(ABC):
-    """A model in training. A subclass says what an epoch is, and what it carries on.
+    """A model in training. A subclass defines an epoch, and the state that one passes to the next.
 
     Parameters
     ----------
     model : torch.nn.Module
         Trained in place; called as ``model(x, generator)``.
     optimizer : torch.optim.Optimizer
-        Of (some of) its parameters.
+        Optimizer of (some of) its parameters.
     rows : Rows
-        Training rows, for the size of a loss that has exploded.
+        Training rows; they also define when a loss has exploded.
     generator : torch.Generator
-        On the device of the model; the only source of randomness.
+        The only source of randomness, on the device of the model.
     sample : Tensor of int64, shape (members, n), optional
-        Bootstrap of each member of an ensemble.
+        Bootstrap sample of each member of an ensemble.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Training(ABC):
         """
 
     def extras(self) -> Parameters:
-        """Return what was learned beside the parameters, by name."""
+        """Return what was learned besides the parameters, by name."""
         return {}
 
     def may_select(self, epoch: int) -> bool:  # noqa: ARG002
@@ -119,7 +119,7 @@ class Training(ABC):
         return True
 
     def shuffled(self) -> Tensor:
-        """Return the numbers of all rows (of each member's sample) in a random order."""
+        """Return the numbers of all rows (for an ensemble, of each sample) in a random order."""
         order = draw_order(len(self.rows), self.members, self.generator)
         return order if self.sample is None else self.sample.gather(-1, order)
 
@@ -150,9 +150,9 @@ class Training(ABC):
 
 @dataclass
 class LossLog:
-    """The losses of an epoch's batches, kept on the device until the epoch is over.
+    """The losses of the batches of an epoch, kept on the device until the epoch is over.
 
-    Reading each loss would make a GPU wait; checked together, the first bad one is still named.
+    Reading each loss would make a GPU wait. Checking them together still finds the first bad one.
     """
 
     limit: float
@@ -161,7 +161,7 @@ class LossLog:
     _order: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, part: str, loss: Tensor, n_rows: int) -> None:
-        """Note the mean loss of a batch, shape (), in a part of the algorithm."""
+        """Add the mean loss of a batch, shape (), in a part of the algorithm."""
         losses = self._losses.setdefault(part, [])
         self._order.append((part, len(losses)))
         losses.append(loss.detach())
@@ -173,8 +173,8 @@ class LossLog:
         Raises
         ------
         TrainingError
-            If a loss is not finite or above the limit; epoch, batch (of its part) and part of the
-            first one are named.
+            If a loss is not finite or above the limit; the message names epoch, batch (of its
+            part) and part of the first one.
         """
         values = {
             part: (torch.stack(losses) / members).double().cpu()
@@ -194,7 +194,7 @@ class LossLog:
 
 @dataclass
 class Selection:
-    """Keeps the best parameters by validation error, per member, and says when to stop."""
+    """Keeps the parameters with the best validation error, per member, and decides when to stop."""
 
     patience: int
     best_error: Tensor | None = None
@@ -202,7 +202,7 @@ class Selection:
     best: Parameters = field(default_factory=dict)
 
     def update(self, epoch: int, error: Tensor, model: nn.Module) -> None:
-        """Note the validation error of `epoch`, shape () or (members,); keep what is better."""
+        """Keep the parameters if the validation error of `epoch`, () or (members,), is better."""
         if self.best_error is None or self.best_epoch is None:
             self.best = copy_parameters(model)
             self.best_error, self.best_epoch = error.clone(), torch.full_like(error, epoch)
@@ -221,7 +221,7 @@ class Selection:
         return self.best_epoch is not None and bool(epoch - self.best_epoch.max() >= self.patience)
 
     def get_state(self) -> State:
-        """Return everything kept (not copied)."""
+        """Return everything that is kept (not copied)."""
         return {"error": self.best_error, "epoch": self.best_epoch, "best": self.best}
 
     def set_state(self, state: State) -> None:
@@ -242,17 +242,17 @@ def run_training(
 ) -> TrainResult:
     """Run epochs until the last one or until patience is over.
 
-    A loss that is not finite or explodes undoes its epoch once and goes on with steps a tenth as
-    large; the second time it is an error.
+    If a loss is not finite or explodes, the epoch is undone once, and training continues with steps
+    a tenth as large; the second time is an error.
 
     Parameters
     ----------
     training : Training
-        At its start; a checkpoint puts it where it was.
+        A training at its start; a checkpoint restores its state.
     validation : Rows
-        For selection and early stopping.
+        Rows for selection and early stopping.
     epochs, patience : int
-        Most epochs; epochs without a better validation error before it stops.
+        Largest number of epochs; epochs without a better validation error before it stops.
     name : str
         Name of the progress line.
     progress : Progress
@@ -297,13 +297,14 @@ def run_training(
             except TrainingError as reason:
                 if training.step_scale < 1.0:
                     raise TrainingError(
-                        f"{reason}, for the second time although the steps were made "
+                        f"{reason}, for the second time although the steps were now "
                         f"{ROLLBACK_SCALE:g} times as large; use a smaller learning_rate, or check "
                         "the targets and features for outliers"
                     ) from reason
                 restore(good)
                 training.step_scale = ROLLBACK_SCALE
-                progress.say(f"{name}: {reason}; epoch undone, steps now {ROLLBACK_SCALE:g} times")
+                how = f"repeated with steps {ROLLBACK_SCALE:g} times as large"
+                progress.say(f"{name}: {reason}; epoch {how}")
                 continue
             if training.may_select(epoch):
                 selection.update(epoch, error, training.model)
@@ -314,7 +315,9 @@ def run_training(
                 try:
                     checkpoint.save(state())
                 except (OSError, SafetensorError) as reason:  # a full disk must not end a training
-                    progress.say(f"{name}: no checkpoint could be written ({reason}); going on")
+                    progress.say(
+                        f"{name}: cannot write a checkpoint ({reason}); training continues"
+                    )
                     unwritable = True
     states = {"best": selection.best, "last": copy_parameters(training.model), "ema": training.ema}
     latest = -1 if selection.best_epoch is None else int(selection.best_epoch.max())
@@ -332,12 +335,14 @@ def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> 
     Raises
     ------
     TrainingError
-        If it is not finite or the predictions are above `limit` in the mean: what the last step of
-        an epoch broke would otherwise show in the next epoch only, too late to be undone.
+        If it is not finite or the mean size of the predictions is above `limit`. Otherwise damage
+        by the last step of an epoch would show only in the next epoch, too late to be undone.
     """
     predictions = predict_rows(model, rows.x)
     error = weighted_mean((predictions - rows.y).abs(), rows.weights)
-    size = weighted_mean(predictions.abs(), rows.weights)  # a target may well be far out
+    size = weighted_mean(
+        predictions.abs(), rows.weights
+    )  # not of the errors: a target may be far out
     if not bool((torch.isfinite(error) & (size <= limit)).all()):
         worst = float(error.max())
         raise TrainingError(f"the validation error became {worst:.3g} in epoch {epoch}")
@@ -346,7 +351,7 @@ def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> 
 
 @torch.no_grad()
 def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
-    """Return predictions without dropout in pieces of bounded memory, shape (..., n)."""
+    """Return predictions without dropout, shape (..., n), computed in pieces to bound memory."""
     return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=-1)
 
 

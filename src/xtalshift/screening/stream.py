@@ -245,7 +245,7 @@ def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> N
         )
     if top.by == "uncertainty" and info.one_width and settings.intervals == "plain":
         raise ConfigError(
-            "--by uncertainty: the intervals of this model have one width for all materials; train "
+            "--by uncertainty: the intervals of this model all have the same width; train "
             "with --method lightgbm-quantile or ensemble, or give --intervals family"
         )
     if (top.in_domain or top.max_ood is not None) and not info.has_domain:

@@ -20,19 +20,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
+from xtalshift.uncertainty.settings import LEVEL
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
 ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
 
-LEVEL = 0.9
-"""Default level of intervals, and the level of those that are reported."""
 
 ONE_SIGMA = 0.6827
-"""Level of the interval whose half width is the ``std`` of a prediction."""
+"""Level of the interval whose half width is reported as the ``std`` of a prediction."""
 
 FLOOR = 0.1
-"""Least spread as a share of the median spread: members may agree by chance."""
+"""Smallest spread, as a share of the median spread: ensemble members may agree by chance."""
 
 _ROUNDING = 1e-12
 
@@ -50,8 +49,8 @@ def conformal_quantile(
     Algorithmic Learning in a Random World, 2005), valid if the new row is exchangeable with the
     calibration rows. With weights it is the smallest score at which the cumulative weight reaches
     `level` times the total weight, that of the new row included (Tibshirani et al., NeurIPS 2019,
-    equation 7), valid under covariate shift if the weights are ``p_target(x) / p_source(x)``. No
-    quantile of NumPy or SciPy includes the weight of the new row.
+    equation 7), valid under covariate shift if the weights are ``p_target(x) / p_source(x)``. NumPy
+    and SciPy have no quantile that includes the weight of the new row.
 
     Parameters
     ----------
@@ -105,12 +104,12 @@ def conformity_scores(
     spread: ArrayLike | None = None,
     quantiles: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> FloatArray:
-    """Return the conformity scores of predictions: errors on the scale of the intervals.
+    """Return the conformity score of each prediction: its error on the scale of the interval.
 
     Parameters
     ----------
     targets, predictions : array_like of float, shape (n,)
-        In one unit.
+        In the same unit.
     spread : array_like of float, shape (n,), optional
         Positive; the score is ``|y - f| / spread`` (Papadopoulos et al., ECML 2002), so that the
         width of an interval is proportional to the spread.
@@ -186,7 +185,7 @@ class Calibration:
         if weights is not None:
             raise ConfigError("intervals are weighted or by family, not both; choose one")
         if self.families is None:
-            raise ConfigError("the calibration rows have no families; conformalize the model anew")
+            raise ConfigError("the calibration rows have no families; conformalize the model again")
         needed = int(np.ceil(1.0 / (1.0 - level) - _ROUNDING)) - 1  # for a finite bound
         size = int(max(self.families.max(initial=0), families.max(initial=0))) + 1
         counts = np.bincount(self.families, minlength=size)
@@ -220,7 +219,7 @@ class Calibration:
     def from_state(
         cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: ScoreOrigin
     ) -> Self:
-        """Return a calibration from saved arrays; the names of `get_state`, others are ignored."""
+        """Return a calibration from the arrays of `get_state`; other arrays are ignored."""
         return cls(
             state["calibration.scores"],
             kind,

@@ -27,14 +27,14 @@ MIN_TARGET = 50
 """Fewest rows of the target domain for a density ratio."""
 
 MIN_EFFECTIVE = 100.0
-"""Effective number of calibration rows below which `predict` warns of weighted intervals."""
+"""Effective number of calibration rows below which `predict` warns about weighted intervals."""
 
 MAX_ROWS = 5000
 ULSIF_COMPONENTS = 10
 CLASSIFIER_COMPONENTS = 30
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Inverse strengths, up to nearly no penalty: a strong penalty would hide that domains are far
-apart."""
+"""Inverse strengths of the penalty. The largest are nearly no penalty, because a strong one would
+hide that the domains are far apart."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def shift_weights(
     if method not in get_args(RatioMethod):
         raise ConfigError(f"ratio = {method!r}; expected {', '.join(get_args(RatioMethod))}")
     if calibration.X is None:
-        raise DataError("the calibration rows have no features; conformalize the model anew")
+        raise DataError("the calibration rows have no features; conformalize the model again")
     if len(X_target) < MIN_TARGET:
         raise DataError(
             f"{len(X_target)} rows of the target domain; weighted intervals need at least "
@@ -99,7 +99,7 @@ def shift_weights(
     target = X_target
     if len(target) > MAX_ROWS:
         target = target[np.sort(rng.choice(len(target), MAX_ROWS, replace=False))]
-    # scaled by both sides: a feature that varies only between them separates them
+    # scaled by both domains: a feature that differs only between them tells them apart
     pooled = np.concatenate([source, target])
     scaler = FeatureScaler().fit(pooled)
     scaled = scaler.transform(pooled)

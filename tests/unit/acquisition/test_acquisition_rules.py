@@ -111,7 +111,7 @@ def test_costs_and_budget_are_handed_on():
     [
         ("expected-improvement", {"std": None}, Aim(best=1.0), "needs std: .*use a method"),
         ("expected-improvement", {}, Aim(), "needs best: the best value measured"),
-        ("target", {}, Aim(best=1.0), "needs target: the value wanted"),
+        ("target", {}, Aim(best=1.0), "needs target: the wanted value"),
         ("probability", {}, Aim(), "either a threshold or a window"),
         ("probability", {}, Aim(threshold=1.0, window=(0, 1)), "either a threshold or a window"),
         ("uncertainty", {"std": None}, Aim(), "needs std"),

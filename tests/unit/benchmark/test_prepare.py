@@ -174,7 +174,7 @@ def test_target_labels_and_budgets(prepare):
 
     splits = {"prior": SHIFTS["prior"]}
     problem, (fold,) = prepare(progress=Listener(), joint=False, splits=splits, budgets=[4, 8, 99])
-    assert said[-1] == "  prior fold 0 has 21 held-out rows: no 99 target labels"
+    assert said[-1] == "  prior fold 0 has 21 held-out rows: too few for 99 target labels"
     assert fold.budgets == (4, 8)
     assert len(fold.target) == 8
     assert not formulas_of(problem, fold.target) & formulas_of(problem, fold.test_rows)
@@ -248,5 +248,7 @@ def test_too_few_rows_are_left(prepare, tmp_path):
 
 def test_a_split_without_validation_rows_is_refused(prepare):
     split = {"prior": {"scheme": "prior", "validation_share": 0.0}}
-    with pytest.raises(SplitError, match="no validation rows: model selection would have to look"):
+    with pytest.raises(
+        SplitError, match="no validation rows, so that models would be selected on test rows"
+    ):
         prepare(splits=split, joint=False)

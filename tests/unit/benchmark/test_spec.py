@@ -53,7 +53,10 @@ def test_methods_are_read_from_text():
         ({"data": {}}, "data"),
         ({"data": {"a": {"features": "magpi"}}}, "did you mean 'magpie'"),
         ({"splits": {"s": {"scheme": "priorr"}}}, "did you mean 'prior'"),
-        ({"splits": {"s": {"scheme": "prior", "data": ["b"]}}}, "data 'b', which is not there"),
+        (
+            {"splits": {"s": {"scheme": "prior", "data": ["b"]}}},
+            "the table 'b', which does not exist",
+        ),
         ({"budgets": [0]}, "at least 1"),
         ({"splits": {"s": {"scheme": "prior", "budgets": [-5]}}}, "at least 1"),
         ({"budgts": [1]}, "did you mean 'budgets'"),
@@ -68,8 +71,8 @@ def test_wrong_settings_are_named(changes, message):
     ("method", "message"),
     [
         ("rigde", "did you mean 'ridge'"),
-        ("fine-tune", "uses target labels, and there are no budgets"),
-        ("attention@magpie", "works on fractions, not on magpie"),
+        ("fine-tune", "uses target labels, but there are no budgets"),
+        ("attention@magpie", "needs features fractions, not magpie"),
     ],
 )
 def test_methods_that_do_not_fit_are_named(method, message):
@@ -80,7 +83,9 @@ def test_methods_that_do_not_fit_are_named(method, message):
 def test_the_folder_of_tables(monkeypatch):
     data = BenchmarkData(dataset="$XTALSHIFT_DATA/matex/x.parquet")
     monkeypatch.delenv("XTALSHIFT_DATA", raising=False)
-    with pytest.raises(ConfigError, match="XTALSHIFT_DATA names, and it is not set"):
+    with pytest.raises(
+        ConfigError, match="the environment variable XTALSHIFT_DATA, which is not set"
+    ):
         data.resolve()
     monkeypatch.setenv("XTALSHIFT_DATA", "/tables/")
     assert data.resolve().dataset == "/tables/matex/x.parquet"

@@ -75,9 +75,9 @@ def test_settings_of_other_methods_do_not_change_an_id(spec, shared):
 
 def test_two_methods_of_one_name_are_refused(spec, shared):
     names = ["ridge", {"name": "ridge@fractions", "method": "gp", "features": "fractions"}]
-    with pytest.raises(ConfigError, match="two methods are called 'ridge@fractions'"):
+    with pytest.raises(ConfigError, match="two methods have the name 'ridge@fractions'"):
         plan_tasks(spec(names, features=["magpie", "fractions"]), shared)
-    with pytest.raises(ConfigError, match="two methods are called 'dummy'"):
+    with pytest.raises(ConfigError, match="two methods have the name 'dummy'"):
         plan_tasks(spec([{"name": "dummy", "method": "median"}]), shared)
 
 

@@ -276,7 +276,7 @@ def test_a_loss_that_explodes_once_is_undone_and_steps_are_smaller(monkeypatch):
     monkeypatch.setattr(type(NO_PROGRESS), "say", lambda _, text: said.append(text))
     result = run_training(training, rows, epochs=4, patience=9, name="CAL")
     reason = "the loss became nan in epoch 1, batch 0 (ERM)"
-    assert said == [f"CAL: {reason}; epoch undone, steps now 0.1 times"]
+    assert said == [f"CAL: {reason}; epoch repeated with steps 0.1 times as large"]
     assert training.step_scale == pytest.approx(0.1)
     assert [record["epoch"] for record in result.history] == [0, 1, 2, 3]
     assert all(math.isfinite(record["train_loss"]) for record in result.history)

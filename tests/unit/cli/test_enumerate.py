@@ -30,7 +30,7 @@ def test_a_table_of_one_column_goes_to_the_screen(run):
     done = run(*LI_FE_O)
     assert done.code == 0
     assert done.out.split() == ["formula", "Li2O", "FeO", "Fe2O3", "LiFeO2", "Li2FeO2"]
-    assert done.err.splitlines() == ["37 compositions to look at", "5 formulas"]
+    assert done.err.splitlines() == ["37 compositions to check", "5 formulas"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -100,7 +100,7 @@ def test_missing_smact_names_the_remedy(run, monkeypatch):
         (["--elements", "Li,O", "--max-atoms", "1"], "allow 2 atoms or more"),
         ([*LI_FE_O, "--must-contain", "F"], "must contain F, which is not among the elements"),
         ([*LI_FE_O, "--rules", "smat"], "no rules 'smat'; there are: smact"),
-        ([*LI_FE_O, "-o", "c.xlsx"], "c.xlsx: the output is written as .csv or .parquet"),
+        ([*LI_FE_O, "-o", "c.xlsx"], "an output file must end in .csv or .parquet"),
     ],
 )
 def test_errors_are_one_line_with_the_remedy(run, arguments, message):
@@ -121,4 +121,4 @@ def test_nothing_found_is_an_error_and_leaves_no_file(run, tmp_path):
 
 def test_very_many_are_not_refused_but_advised():
     assert command._advise(10**9 - 1) == ""
-    assert command._advise(72 * 10**8).startswith(", up to 2.0 hours; fewer elements")
+    assert command._advise(72 * 10**8).startswith(", up to 2.0 hours; to reduce the number")

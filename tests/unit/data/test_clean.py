@@ -140,7 +140,7 @@ def test_strict_stops_at_the_first_bad_row():
 
 
 def test_nothing_left_says_why():
-    with pytest.raises(DataError, match=r"no usable row is left of the 2 .*1 x unparsable"):
+    with pytest.raises(DataError, match=r"none of the 2 rows .*1 x unparsable"):
         clean_table(table_of(["Zz", "Fe"], [1, np.nan]))
     with pytest.raises(DataError, match="has no rows"):
         clean_table(table_of([], []))

@@ -47,7 +47,7 @@ def test_is_frozen_and_does_not_share_the_callers_targets():
 @pytest.mark.parametrize("name", ["targets", "columns", "problems"])
 def test_lengths_must_agree(name):
     wrong = pd.DataFrame({"T": [1]}) if name == "columns" else np.array([1.0])
-    with pytest.raises(DataError, match=f"{name} has 1 rows, there are 3 formulas"):
+    with pytest.raises(DataError, match=f"{name} has 1 rows, but there are 3 formulas"):
         make(**{name: wrong})
 
 
@@ -124,7 +124,7 @@ def test_flags_are_read_from_words_and_numbers(cells):
 
 def test_flags_refuse_other_values_and_empty_cells():
     table = make(columns=pd.DataFrame({"polar": [1, 2, 0], "gaps": [1, None, 0]}))
-    with pytest.raises(SplitError, match=r"column 'polar', Fe2O3 \(id b\): 2 is no flag"):
+    with pytest.raises(SplitError, match=r"column 'polar', Fe2O3 \(id b\): 2 is not a flag"):
         table.flags("polar")
     with pytest.raises(DataError, match=r"column 'gaps', row 2 \(id b\): missing"):
         table.flags("gaps")

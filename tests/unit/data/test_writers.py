@@ -66,7 +66,9 @@ def test_a_column_that_changes_its_type_is_named(tmp_path):
 
 
 def test_unknown_types_and_places(tmp_path):
-    with pytest.raises(DataError, match=r"t\.xlsx: the output is written as \.csv or \.parquet"):
+    with pytest.raises(
+        DataError, match=r"t\.xlsx: the name of an output file must end in \.csv or \.parquet"
+    ):
         write_frame(FRAME, tmp_path / "t.xlsx")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="choose another place"):

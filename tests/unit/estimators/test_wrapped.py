@@ -402,7 +402,7 @@ def test_what_is_refused_of_target_labels(source):
         only.fit(*source)
     for model in (only, JointRegressor(RidgeRegressor()), ResidualGPRegressor(network())):
         name = type(model).__name__
-        with pytest.raises(ConfigError, match=f"{name} needs y_target beside X_target"):
+        with pytest.raises(ConfigError, match=f"{name} needs y_target as well as X_target"):
             model.fit(*source, X_target=target["X_target"])
     with pytest.raises(ConfigError, match="only networks have a representation, not a RidgeRegr"):
         ResidualGPRegressor(RidgeRegressor()).fit(*source)

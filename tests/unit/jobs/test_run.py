@@ -288,9 +288,9 @@ def test_only_the_same_run_goes_on_in_a_folder(configure, tmp_path):
 @pytest.mark.parametrize(
     ("names", "overwrite", "message"),
     [
-        (["notes.txt"], False, "holds no run, and is not empty; .* to add a run to it"),
+        (["notes.txt"], False, "is not empty and holds no run; .* to add a run to it"),
         (["config.toml", "run.json"], False, "holds a run of an earlier version; .*replace it"),
-        (["results.json"], True, "holds no run but 'results.json', which a run would replace"),
+        (["results.json"], True, "holds no run, but a run would replace 'results.json'"),
     ],
 )
 def test_folders_of_something_else(configure, tmp_path, names, overwrite, message):

@@ -174,13 +174,13 @@ def test_target_and_probability(model):
     scores = acquisition.target_improvement(every.prediction, every.std, 9.7, 9.4)
     order = np.argsort(-scores, kind="stable")[:3]
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in order]
-    with pytest.raises(ConfigError, match=r"with 9.4 is known.*--between"):
+    with pytest.raises(ConfigError, match=r"with 9.4 is already known.*--between"):
         ask(model, FORMULAS, rule="target", aim=Aim(target=9.4))
     chosen, _ = ask(model, FORMULAS, rule="probability", aim=Aim(window=(9.0, 11.0)), diversity=0.0)
     scores = acquisition.probability_within(every.prediction, every.std, 9.0, 11.0)
     assert chosen["formula"].tolist() == [FORMULAS[row] for row in np.argsort(-scores)[:3]]
     _, said = ask(model, ["RbF"], n=1, rule="probability", aim=Aim(threshold=1e9))
-    assert "warning: 0 of 1 suggestions have a fair chance to be what is wanted" in said
+    assert "warning: only 0 of 1 suggestions have a fair chance to reach the goal" in said
 
 
 def test_tiny_scores_do_not_decide():
@@ -205,7 +205,7 @@ def test_one_width_for_all_is_said_and_distance_decides():
     chosen, said = ask(model, FORMULAS)
     distance, _ = ask(model, FORMULAS, rule="diversity")
     pd.testing.assert_frame_equal(chosen, distance)
-    assert "warning: the intervals of this model have one width" in said
+    assert "warning: the intervals of this model all have the same width" in said
     assert "--set network.n_members=8" in said
     _, said = ask(model, FORMULAS, rule="ucb")
     assert "rule 'ucb' follows the prediction alone" in said
@@ -284,11 +284,11 @@ def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch, in_pi
     aim = Aim(threshold=1e9)  # so that all probabilities are 0
     options = {"n": 4, "rule": rule, "aim": aim, "cost_col": cost_col, "diversity": 0.0}
     whole, said = ask(model, many(), **options)
-    assert "kept" not in said
+    assert "are chosen from the best" not in said
     monkeypatch.setattr(candidates, "MOST", 20)
     few, said = ask(model, in_pieces(many(), 7), **options)
     pd.testing.assert_frame_equal(whole, few, rtol=1e-12)
-    assert "The best 20 of them by score are kept" in said
+    assert "Suggestions are chosen from the best 20 of them by score" in said
     assert "their points take" not in said
 
 
@@ -298,7 +298,8 @@ def test_of_too_many_the_farthest_are_kept(model, monkeypatch, in_pieces):
     far = np.sort(model.predict(many()["formula"].tolist()).nearest_distance)[::-1][:20]
     np.testing.assert_allclose(np.sort(chosen["nearest_distance"])[::-1], far, rtol=1e-6)
     assert (
-        "The best 20 of them by distance are kept to choose from (their points take 0 MB)" in said
+        "Suggestions are chosen from the best 20 of them by distance (their points take 0 MB)"
+        in said
     )
 
 
@@ -330,7 +331,7 @@ def test_nothing_to_choose_from(model):
 
 
 def test_columns_that_are_taken_or_missing(model):
-    with pytest.raises(DataError, match="'score' already; rename it"):
+    with pytest.raises(DataError, match="already has a column 'score'; rename it"):
         ask(model, pd.DataFrame({"formula": FORMULAS, "score": 1}))
     with pytest.raises(DataError, match=r"no column of costs 'prise' \(did you mean 'price'"):
         ask(model, pd.DataFrame({"formula": FORMULAS, "price": 1}), cost_col="prise")
@@ -366,6 +367,6 @@ def test_measured_files(model, tmp_path):
     np.testing.assert_allclose(found.points, expected, rtol=1e-6)
     assert "2 of 3 rows are measured materials, 1 with a value (target)" in listener.text
     assert "b.csv: 1 of 1 rows are measured materials; no column 'target'" in listener.text
-    with pytest.raises(DataError, match=r"c.csv has no material that can be read. Row 1: .*Xx"):
+    with pytest.raises(DataError, match=r"c.csv has no readable material. Row 1: .*Xx"):
         read_measured(TablePredictor(model), [bad])
     assert read_measured(TablePredictor(model), []).keys == frozenset()

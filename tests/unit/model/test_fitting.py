@@ -107,7 +107,7 @@ def test_a_method_sees_of_the_target_domain_what_it_declares(data, spy, sees):
         np.testing.assert_array_equal(Spy.seen.target.y, GAPS[30:])
     else:
         assert np.isnan(Spy.seen.target.y).all()
-    with pytest.raises(ConfigError, match=f"'spy' looks at {sees} of the target domain"):
+    with pytest.raises(ConfigError, match=f"'spy' needs {sees} of the target domain"):
         fit(data, "spy", features="fractions", intervals=NONE)
 
 
@@ -186,13 +186,13 @@ def test_intervals_follow_from_the_number_of_rows(data):
 
     few = fit(data.take(slice(9)), "dummy", features="fractions", progress=Listener())
     assert few.calibration is None
-    assert said == ["No intervals: 9 rows to calibrate on, 10 are needed"]
+    assert said == ["No intervals: 9 rows for calibration, at least 10 are needed"]
     same = Dataset.of(["NaCl"] * 12, np.arange(12.0), extra=np.arange(12.0)[:, None])
     rows = FitRows(np.arange(10), np.arange(10, 12))
     same = clean_table(same, duplicates="keep")
     one = fit(same, "dummy", features="fractions", rows=rows, progress=Listener())
     assert one.calibration is None
-    assert said[1:] == ["No intervals: all rows are of one formula"]
+    assert said[1:] == ["No intervals: all rows have the same formula"]
 
 
 def test_a_constant_is_one_in_the_unit_of_the_target():

@@ -124,7 +124,7 @@ def test_extra_features_are_used_and_their_number_is_checked():
     with pytest.raises(DataError, match=r"shape \(1, 1\), expected \(2, k\)"):
         model.predict(["NaCl", "KCl"], [[300.0]])
     result = model.model_.predict(["NaCl", "NaCl"], np.array([[np.nan], [300.0]]))
-    assert result.reason.tolist() == ["column 'x0' is missing or no number", ""]
+    assert result.reason.tolist() == ["column 'x0' is missing or not a number", ""]
     assert result.prediction[1] == low
 
 
@@ -153,7 +153,7 @@ def test_what_is_not_possible():
         FormulaRegressor("rigde").fit(FORMULAS, share_of("Ga"))
     with pytest.raises(ConfigError, match="did you mean 'log'"):
         FormulaRegressor("ridge", transform="logg").fit(FORMULAS, share_of("Ga"))
-    with pytest.raises(DataError, match="targets has 39 rows, there are 40 formulas"):
+    with pytest.raises(DataError, match="targets has 39 rows, but there are 40 formulas"):
         FormulaRegressor("ridge").fit(FORMULAS, share_of("Ga")[:-1])
 
 

@@ -145,7 +145,7 @@ class TestFlags:
     def test_a_value_that_is_no_flag(self, read):
         flags = [0] * 180
         flags[1] = 2
-        message = r"column 'flag', Li3F \(id 2\): 2 is no flag; use 0 and 1, or true and false"
+        message = r"column 'flag', Li3F \(id 2\): 2 is not a flag; use 0 and 1, or true and false"
         with pytest.raises(SplitError, match=message):
             read(columns={"flag": flags}, flag_column="flag")
 

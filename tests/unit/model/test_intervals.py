@@ -155,7 +155,7 @@ def test_lightgbm_quantiles_hold_about_what_they_say_and_come_back():
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("normalised", "states no standard deviation"), ("quantile", "predicts no quantiles"),
+    [("normalised", "predicts no standard deviation"), ("quantile", "predicts no quantiles"),
      ("other", "expected absolute, normalised or quantile")],
 )  # fmt: skip
 def test_scores_that_a_regressor_cannot_have(kind, text):
@@ -299,7 +299,7 @@ class TestFormulas:
         model = FormulaRegressor("ridge", random_state=0)
         model.fit_conformalize(formulas.tolist(), np.arange(24.0), conditions)
         assert len(model.model_.calibration) == 24
-        with pytest.raises(DataError, match="all rows are of one formula"):
+        with pytest.raises(DataError, match="all rows have the same formula"):
             cross_calibrate(Line(), X[:12], Y[:12], groups=["NaCl"] * 12)
         with pytest.raises(ConfigError, match="1 folds for intervals; give at least 2"):
             cross_calibrate(Line(), X[:12], Y[:12], n_folds=1)

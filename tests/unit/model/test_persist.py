@@ -171,7 +171,7 @@ DAMAGE = {
     ),
     "other features": (
         lambda f: rewrite(f, lambda d: d["feature_names"].pop()),
-        "other features",
+        "features that this version does not compute",
     ),
 }
 
@@ -193,7 +193,7 @@ def test_a_foreign_folder_is_neither_read_nor_replaced(tmp_path):
     for place in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(ModelFormatError, match="not a saved model"):
             save_model(model, place)
-    with pytest.raises(ModelFormatError, match="no folder that can be written"):
+    with pytest.raises(ModelFormatError, match="is not a writable folder"):
         save_model(model, tmp_path / "notes.txt" / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -223,7 +223,9 @@ def test_save_is_a_method_too(saved, tmp_path):
 
 
 def test_the_model_to_begin_with_is_kept(saved, tmp_path):
-    with pytest.raises(ModelFormatError, match="is the model to begin with; choose another -o"):
+    with pytest.raises(
+        ModelFormatError, match="is the model to start from, which is kept; choose another -o"
+    ):
         check_new_model(saved, saved.parent / "." / saved.name)
     check_new_model(saved, tmp_path / "other")
     with pytest.raises(ModelFormatError, match="not a saved model"):

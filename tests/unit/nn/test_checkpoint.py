@@ -143,7 +143,7 @@ def test_the_file_of_another_training_is_refused_and_kept(file):
     message = refusal(file, "other")
     assert message == (
         f"{file} is the checkpoint of a training with other settings or data, "
-        "or of another version; delete it to start anew"
+        "or of another version; delete it to start again"
     )
     assert file.read_bytes() == before
 
@@ -151,7 +151,7 @@ def test_the_file_of_another_training_is_refused_and_kept(file):
 def assert_damaged(path):
     message = refusal(path)
     assert message.startswith(f"{path} is damaged (")
-    assert message.endswith("); delete it to start anew")
+    assert message.endswith("); delete it to start again")
 
 
 def test_a_file_truncated_anywhere_is_refused(file):

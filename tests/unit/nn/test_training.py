@@ -205,7 +205,7 @@ def test_one_bad_epoch_is_undone_to_the_bit_and_repeated_with_small_steps(fault,
     vars(model).update(fault)
     training, said = watched(ERMTraining)(model, ROWS, ERM, seeded()), Said()
     result = run(training, progress=said)
-    assert said.lines == [f"T: {reason}; epoch undone, steps now 0.1 times"]
+    assert said.lines == [f"T: {reason}; epoch repeated with steps 0.1 times as large"]
     assert [epoch for epoch, _ in training.starts] == [0, 1, 2, 2, 3, 4, 5]
     before, again = states_of_repeated_epoch(training)
     assert_same(again, before)
@@ -263,7 +263,7 @@ def test_a_bad_attack_is_undone_with_all_that_cal_learned():
     run(training, progress=said)
     (line,) = said.lines
     assert "the loss became nan in epoch" in line
-    assert "(CAL); epoch undone" in line
+    assert "(CAL); epoch repeated" in line
     before, again = states_of_repeated_epoch(training)
     assert_same(again, before)
     assert before["cal"]["steps"] > 0

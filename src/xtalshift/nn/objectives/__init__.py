@@ -1,1 +1,1 @@
-"""Training objectives beside plain training: alignment, robust, worst case, mixtures."""
+"""Training objectives besides the plain mean loss: alignment, worst cases, mixtures, joint."""

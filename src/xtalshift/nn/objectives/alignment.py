@@ -1,4 +1,4 @@
-"""Training that makes source and target rows look alike to the last layer."""
+"""Training that makes the representations of source and target rows similar."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from xtalshift.nn.training import LossLog, cosine_rate, descend, update_ema
 Alignment = Literal["coral", "mmd"]
 
 STRENGTHS: dict[str, float] = {"coral": 10.0, "mmd": 1.0}
-"""The strength of each alignment where none is given."""
+"""Default strength of each alignment."""
 
 KERNELS = 5
-"""Gaussian kernels of the MMD: the squared widths are 4, 2, 1, 1/2, 1/4 times the median."""
+"""Number of Gaussian kernels of the MMD; squared widths: 4, 2, 1, 1/2, 1/4 times the median."""
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (...)
-        0 where a sample has one row only, and so no covariance.
+        0 if a sample has only one row and therefore no covariance.
     """
     if min(source.shape[-2], target.shape[-2]) < 2:  # noqa: PLR2004
         return source.new_zeros(source.shape[:-2])
@@ -55,10 +55,10 @@ def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
     """Return the squared maximum mean discrepancy of two samples.
 
     The biased estimate, which is never negative (eq. 5 of Gretton et al., JMLR 13, 723, 2012):
-    ``mean k(s, s') + mean k(t, t') - 2 mean k(s, t)`` over all pairs, those of a row with itself
-    too. The kernel is the mean of five Gaussians ``exp(-r^2 / (2 h))``; ``h`` is 4, 2, 1, 1/2 and
-    1/4 times the median of ``r^2`` over the pairs of different rows of both samples (the lower one
-    of an even number; held in the gradient), so the value does not depend on the scale.
+    ``mean k(s, s') + mean k(t, t') - 2 mean k(s, t)`` over all pairs, including a row with itself.
+    The kernel is the mean of five Gaussians ``exp(-r^2 / (2 h))``; ``h`` is 4, 2, 1, 1/2 and 1/4
+    times the median of ``r^2`` over the pairs of different rows of both samples (the lower median,
+    constant in the gradient), so the value does not depend on the scale.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
     """
     n, m = source.shape[-2], target.shape[-2]
     rows = torch.cat([source, target], dim=-2)
-    rows = rows - rows.mean(dim=-2, keepdim=True)  # or the products of large numbers cancel
+    rows = rows - rows.mean(dim=-2, keepdim=True)  # else products of large numbers cancel
     squares = rows.square().sum(dim=-1)
     product = rows @ rows.mT
     distances = (squares.unsqueeze(-1) + squares.unsqueeze(-2) - 2.0 * product).clamp_min(0)
@@ -80,7 +80,7 @@ def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
     with torch.no_grad():
         median = distances[..., first, second].median(dim=-1).values
         median = median.clamp_min(torch.finfo(rows.dtype).tiny)[..., None, None]
-    # a Gaussian of half the squared width is the square of the wider one
+    # a Gaussian with half the squared width is the square of the wider one
     kernel = torch.exp(distances / (-8.0 * median))
     total = kernel
     for _ in range(KERNELS - 1):
@@ -95,12 +95,12 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"coral": coral_loss, "
 
 
 class AlignedConfig(ERMConfig):
-    """Settings of training with alignment; those of `ERMConfig` mean what they mean there.
+    """Settings of training with alignment, in addition to those of `ERMConfig`.
 
     Attributes
     ----------
     alignment : {"coral", "mmd"}
-        Second moments (`coral_loss`), or whole distributions (`mmd_loss`).
+        Alignment of second moments (`coral_loss`) or of whole distributions (`mmd_loss`).
     strength : float, optional
         Factor of that loss. Default: see `STRENGTHS`.
     """
@@ -110,23 +110,23 @@ class AlignedConfig(ERMConfig):
 
     @property
     def number(self) -> float:
-        """The strength, or the usual one of the alignment."""
+        """The strength, or the default one of the alignment."""
         return STRENGTHS[self.alignment] if self.strength is None else self.strength
 
 
 class AlignedTraining(ERMTraining):
     """Minimise the mean loss plus a distance between the representations of two domains.
 
-    Every step has a batch of source rows and one of as many target rows; both have dropout.
+    Every step takes one batch of source rows and one of target rows, both with dropout.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Trained in place; its ``embed`` gives what its ``head`` sees.
+        Trained in place; its ``embed`` returns the input of its ``head``.
     rows, generator, sample
         As in `ERMTraining`.
     target : Rows
-        Rows of the target domain; of them only the features are used.
+        Rows of the target domain; only their features are used.
     config : AlignedConfig
         Settings.
     """

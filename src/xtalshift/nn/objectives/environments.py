@@ -1,6 +1,6 @@
 """Risks of environments, and objectives that compare them.
 
-Leading axes are the members of an ensemble.
+A leading axis counts the members of an ensemble.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def environment_risks(
     Parameters
     ----------
     losses : Tensor, shape (..., n)
-        One per row.
+        Loss of each row.
     environments : Tensor of int64, shape (..., n)
-        In [0, count).
+        Environment of each row, in [0, count).
     count : int
         Number of environments.
     weights : Tensor, shape (..., n), optional
@@ -33,11 +33,11 @@ def environment_risks(
     Returns
     -------
     risks : Tensor, shape (..., count)
-        0 where there are no rows.
+        Mean losses; 0 where there are no rows.
     present : Tensor of bool, shape (..., count)
-        Whether there are any.
+        Whether there are rows.
     """
-    # a product instead of a sum by index, which a GPU adds up in another order each time
+    # a product instead of a sum by index, which a GPU adds in a different order each time
     member = F.one_hot(environments, count).to(losses.dtype)
     shares = torch.ones_like(losses) if weights is None else weights
     mass = (shares.unsqueeze(-2) @ member).squeeze(-2)
@@ -55,14 +55,14 @@ class GroupWeights:
     Attributes
     ----------
     log : Tensor, shape (..., groups)
-        Logarithm of ``q``, which has the sum 1.
+        Logarithm of ``q``, which sums to 1.
     """
 
     log: Tensor
 
     @classmethod
     def uniform(cls, count: int, members: int | None, like: Tensor) -> Self:
-        """Return equal weights, of the type and on the device of `like`."""
+        """Return equal weights with the type and device of `like`."""
         shape = (count,) if members is None else (members, count)
         return cls(like.new_full(shape, -math.log(count)))
 
@@ -73,15 +73,15 @@ class GroupWeights:
 
     @torch.no_grad()
     def update(self, risks: Tensor, present: Tensor, step: float) -> GroupWeights:
-        """Return the weights after a step; a group without rows is taken to have no loss."""
+        """Return the weights after a step; a group without rows counts as a loss of 0."""
         return GroupWeights((self.log + step * risks * present).log_softmax(dim=-1))
 
 
 def vrex_loss(risks: Tensor, present: Tensor, factor: float) -> Tensor:
     """Return the mean of the environments' risks plus `factor` times their variance, shape (...).
 
-    V-REx (Krueger et al., ICML 2021, arXiv:2003.00688), whose sum of the risks is a mean here: what
-    `factor` does then does not depend on the number of environments.
+    V-REx (Krueger et al., ICML 2021, arXiv:2003.00688) with the mean of the risks instead of their
+    sum, so that the effect of `factor` does not depend on the number of environments.
 
     Parameters
     ----------
@@ -97,19 +97,19 @@ def vrex_loss(risks: Tensor, present: Tensor, factor: float) -> Tensor:
 
 
 def draw_balanced(environments: Tensor, generator: torch.Generator) -> Tensor:
-    """Return n row numbers, drawn such that every environment is equally likely.
+    """Return n row numbers, drawn so that all environments are equally likely.
 
     Parameters
     ----------
     environments : Tensor of int64, shape (..., n)
-        In [0, number of environments).
+        Environment of each row, in [0, number of environments).
     generator : torch.Generator
         On the same device.
 
     Returns
     -------
     Tensor of int64, shape (..., n)
-        With replacement; within an environment all rows are equally likely.
+        Drawn with replacement; within an environment all rows are equally likely.
     """
     ones = torch.ones_like(environments, dtype=torch.float32)
     size = (*environments.shape[:-1], int(environments.max()) + 1)

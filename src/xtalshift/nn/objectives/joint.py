@@ -13,9 +13,10 @@ from xtalshift.nn.training import LossLog, Training, cosine_rate, descend, make_
 
 
 class JointTraining(Training):
-    """Minimise a mixture of the mean losses over source and target rows.
+    """Minimise a weighted sum of the mean losses over source and target rows.
 
-    Every step has one batch of each. An epoch is a number of steps, since the target rows are few.
+    Every step takes one batch of each. An epoch is a fixed number of steps, since target rows are
+    few.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class JointTraining(Training):
     generator : torch.Generator
         Draws batches and dropout.
     target_share : float
-        Weight of the target loss, the rest is the source loss.
+        Weight of the target loss; the source loss has the rest.
     steps : int
         Steps per epoch.
     """

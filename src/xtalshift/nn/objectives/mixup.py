@@ -13,7 +13,7 @@ from torch import Tensor
 from xtalshift.nn.rows import Rows
 
 FAR = 80.0
-"""Probabilities below ``exp(-80)`` are made this: subnormal numbers are slow, and never drawn."""
+"""``exp(-80)`` is the smallest probability: subnormal numbers would be slow, and never drawn."""
 
 
 @torch.no_grad()
@@ -24,10 +24,9 @@ def draw_partners(
     generator: torch.Generator,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Return a row of the pool for each target, likelier the nearer its own target is.
+    """Return a random row of the pool for each target, preferably one with a similar target.
 
-    The sampling of C-Mixup: with a probability proportional to
-    ``exp(-(y_i - y_j)^2 / (2 width^2))``.
+    As in C-Mixup, the probability is proportional to ``exp(-(y_i - y_j)^2 / (2 width^2))``.
 
     Parameters
     ----------
@@ -45,12 +44,12 @@ def draw_partners(
     Returns
     -------
     Tensor of int64, shape (..., b)
-        In [0, p).
+        Row numbers in [0, p).
     """
     scores = (targets.unsqueeze(-1) - pool.unsqueeze(-2)).div_(width * math.sqrt(2.0)).square_()
     if weights is not None:
         scores = scores.masked_fill_(weights.unsqueeze(-2) == 0, math.inf)
-    # relative to the nearest one, or a target far from all others would have no partner
+    # relative to the nearest one; else a target far from all others would have no partner
     scores = scores.sub_(scores.amin(dim=-1, keepdim=True)).clamp_max_(FAR).neg_().exp_()
     if weights is not None:
         scores.mul_(weights.unsqueeze(-2))
@@ -70,9 +69,9 @@ def draw_beta(shape: int, size: torch.Size, like: Tensor, generator: torch.Gener
     shape : int
         At least 1; 1 is uniform.
     size : torch.Size
-        Of the result.
+        Size of the result.
     like : Tensor
-        Gives type and device.
+        Tensor whose type and device are used.
     generator : torch.Generator
         On that device.
     """
@@ -82,7 +81,7 @@ def draw_beta(shape: int, size: torch.Size, like: Tensor, generator: torch.Gener
 
 
 def mix_rows(rows: Rows, partners: Rows, share: Tensor) -> Rows:
-    """Return ``share * rows + (1 - share) * partners`` of features and targets.
+    """Return ``share * rows + (1 - share) * partners``, for features and targets.
 
     Parameters
     ----------

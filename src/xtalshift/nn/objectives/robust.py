@@ -31,34 +31,34 @@ STRENGTHS: dict[str, float] = {
     "v-rex": 1.0,
     "c-mixup": 0.3,
 }
-"""The number of each objective where none is given."""
+"""Default strength of each objective."""
 
 GROUPED = frozenset({"group-dro", "v-rex"})
 """Objectives that need the environment of each row."""
 
 PENALTY_FROM = 0.1
-"""Share of the epochs before V-REx has its penalty."""
+"""V-REx: share of the epochs that have no penalty yet."""
 POOL = 1024
-"""C-Mixup: most rows, beside those of the batch, among which a partner is sought."""
+"""C-Mixup: largest number of rows, besides the batch, among which a partner is drawn."""
 MIX_SHAPE = 2
 """C-Mixup: the shares are drawn from Beta(2, 2)."""
 
 
 class RobustConfig(ERMConfig):
-    """Settings of robust training; those of `ERMConfig` mean what they mean there.
+    """Settings of robust training, in addition to those of `ERMConfig`.
 
     Attributes
     ----------
     objective : str
         - ``cvar``: mean loss of the worst rows of a batch (`cvar_weights`);
         - ``group-dro``: loss of the worst environment (`GroupWeights`);
-        - ``v-rex``: mean over the environments and variance between them (`vrex_loss`), the
-          variance after the first tenth of the epochs;
+        - ``v-rex``: mean over the environments plus the variance between them (`vrex_loss`), the
+          variance only after the first tenth of the epochs;
         - ``c-mixup``: mean loss over mixtures of rows with similar targets (`draw_partners`).
     strength : float, optional
-        The number of the objective: the share of the rows (``cvar``), the step of the weights
-        (``group-dro``), the factor of the variance (``v-rex``) or the width in standard deviations
-        of the target (``c-mixup``). Default: see `STRENGTHS`.
+        The share of the rows (``cvar``), the step of the weights (``group-dro``), the factor of the
+        variance (``v-rex``) or the width in standard deviations of the target (``c-mixup``).
+        Default: see `STRENGTHS`.
     """
 
     objective: Objective = "cvar"
@@ -66,7 +66,7 @@ class RobustConfig(ERMConfig):
 
     @property
     def number(self) -> float:
-        """The strength, or the usual one of the objective."""
+        """The strength, or the default one of the objective."""
         return STRENGTHS[self.objective] if self.strength is None else self.strength
 
     @model_validator(mode="after")
@@ -82,15 +82,15 @@ class RobustConfig(ERMConfig):
 
 
 class RobustTraining(ERMTraining):
-    """Minimise one of the objectives of `RobustConfig`, otherwise as `ERMTraining` does.
+    """Minimise one of the objectives of `RobustConfig`, otherwise like `ERMTraining`.
 
     Parameters
     ----------
     model, generator, sample
         As in `ERMTraining`.
     rows : Rows
-        Training rows, with environments where the objective needs them. The batches then have as
-        many rows of each environment, in the mean.
+        Training rows, with environments if the objective needs them. Batches then have, on average,
+        the same number of rows of each environment.
     config : RobustConfig
         Settings.
 
@@ -123,7 +123,7 @@ class RobustTraining(ERMTraining):
         self.penalty_from = int(PENALTY_FROM * config.epochs) if name == "v-rex" else 0
 
     def shuffled(self) -> Tensor:
-        """Return row numbers in a random order, as many of each environment if those matter."""
+        """Return row numbers in a random order, balanced by environment if there are any."""
         if self.environments is None:
             return super().shuffled()
         if self.members is None:
@@ -133,7 +133,7 @@ class RobustTraining(ERMTraining):
         return sample.gather(-1, draw_balanced(self.environments[sample], self.generator))
 
     def loss(self, indices: Tensor, epoch: int) -> Tensor:
-        """Return the objective of some rows, shape (); it moves the weights of environments."""
+        """Return the objective of some rows, shape (); group DRO also updates its weights."""
         config, batch = self.config, self.rows.take(indices)
         if config.objective == "c-mixup":
             batch = self._mix(batch, indices)
@@ -160,17 +160,17 @@ class RobustTraining(ERMTraining):
         return mix_rows(batch, rows.take(partners), share)
 
     def _candidates(self, indices: Tensor) -> Tensor:
-        """Return the numbers of all rows, or of many and those of a batch, (k,) or (members, k)."""
+        """Return row numbers of possible partners, shape (k,) or (members, k)."""
         n = len(self.rows)
         if n <= POOL:
             return torch.arange(n, device=indices.device) if self.sample is None else self.sample
         drawn = torch.randint(n, (POOL,), device=indices.device, generator=self.generator)
         drawn = drawn if self.sample is None else self.sample[:, drawn]
-        # with itself among the candidates a row far from all others is not mixed with them
+        # a row is among its own candidates, so that one far from all others is not mixed with them
         return torch.cat([drawn.expand(*indices.shape[:-1], -1), indices], dim=-1)
 
     def may_select(self, epoch: int) -> bool:
-        """Return whether the objective was the whole one in `epoch`."""
+        """Return whether the objective was complete in `epoch`."""
         return epoch >= self.penalty_from
 
     def extras(self) -> Parameters:
@@ -189,16 +189,16 @@ class RobustTraining(ERMTraining):
 
 @torch.no_grad()
 def cvar_weights(losses: Tensor, share: float, base: Tensor | None = None) -> Tensor:
-    """Return the weights whose mean is that of the worst `share` of the rows.
+    """Return weights with which the weighted mean is that of the worst `share` of the rows.
 
     The conditional value at risk of a batch (Levy et al., NeurIPS 2020, arXiv:2010.05893):
     ``max_q sum q_i l_i`` over ``0 <= q_i <= p_i / share``. The row at the boundary counts in part,
-    so that it holds for every share.
+    so that any share is possible.
 
     Parameters
     ----------
     losses : Tensor, shape (..., n)
-        ``l``, one per row.
+        Losses ``l`` of the rows.
     share : float
         In (0, 1]; 1 is the mean.
     base : Tensor, shape (..., n), optional
@@ -207,8 +207,8 @@ def cvar_weights(losses: Tensor, share: float, base: Tensor | None = None) -> Te
     Returns
     -------
     Tensor, shape (..., n)
-        ``q``, not negative, of sum 1. The gradient of ``sum q_i l_i`` with ``q`` held is that of
-        the worst case (Danskin's theorem).
+        ``q``, not negative, with sum 1. The gradient of ``sum q_i l_i`` at constant ``q`` is that
+        of the worst case (Danskin's theorem).
     """
     p = distribution(losses, base)
     order = losses.argsort(dim=-1, descending=True)

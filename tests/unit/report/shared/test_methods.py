@@ -4,7 +4,7 @@ from xtalshift.cal.settings import CALConfig
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.report.shared.methods import describe_gap, method_note, other_recipe
 
-NETWORK = "the same network, crystal adversarial learning"
+NETWORK = "the same network, trained by crystal adversarial learning"
 
 
 def settings(*, erm=None, **cal):

@@ -15,16 +15,6 @@ from xtalshift.errors import ConfigError, DataError
 if sys.platform != "win32":  # there, what a killed writer left stays
     import fcntl
 
-__all__ = [
-    "LOCK_FILE",
-    "explained",
-    "hold_folder",
-    "lock_folder",
-    "remove_file",
-    "replace_file",
-    "replacing",
-]
-
 LOCK_FILE = ".lock"
 _LONGEST = 50
 """Letters of a name that its temporary file keeps: names have 255 bytes, letters up to four."""

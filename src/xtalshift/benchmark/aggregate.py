@@ -13,8 +13,6 @@ from xtalshift.benchmark.summary_records import FoldError, LabelCurve, SummaryCe
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
 
-__all__ = ["Key", "Run", "Runs", "label_of"]
-
 Key = tuple[str, str, str, str, int]
 """Data, split, method, variant, label budget."""
 

@@ -17,8 +17,6 @@ from xtalshift.splits import Fold
 from xtalshift.splits.audit.findings import AuditSettings
 from xtalshift.splits.audit.fold_audit import audit_split
 
-__all__ = ["audit_splits"]
-
 AUDIT_FILE = "audit.json"
 MAX_FULL = 12
 """Splits with more folds are audited without the classifier and the residual test."""

@@ -21,8 +21,6 @@ from xtalshift.metrics import (
     win_tie_loss,
 )
 
-__all__ = ["compare_scenarios"]
-
 LEVEL = 0.05
 MIN_BLOCKS = 6
 """Fewest folds over which seeds are averaged before a test: 5 pairs cannot reach p = 0.05."""

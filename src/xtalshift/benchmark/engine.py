@@ -33,8 +33,6 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance, hash_text
 
-__all__ = ["BenchmarkRun", "RunOptions", "count_tasks", "run_benchmark", "run_locked"]
-
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
 

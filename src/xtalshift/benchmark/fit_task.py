@@ -20,8 +20,6 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
 
-__all__ = ["find_domains", "fit_task"]
-
 MAX_UNLABELLED = 2000
 """Largest number of target rows whose features a method without labels sees."""
 

@@ -11,8 +11,6 @@ from types import ModuleType
 from xtalshift.errors import ConfigError
 from xtalshift.methods import METHODS
 
-__all__ = ["PLUGIN_PREFIX", "load_plugins", "read_plugins"]
-
 PLUGIN_PREFIX = "xtalshift_plugin_"
 
 

@@ -27,8 +27,6 @@ from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, dro
 from xtalshift.splits import Rows as SplitRows
 from xtalshift.splits.schemes import FeaturizeFormulas, build_scheme
 
-__all__ = ["MIN_TRAIN_ROWS", "Table", "make_folds", "prepare_shared", "prepare_table"]
-
 MIN_TRAIN_ROWS = 20
 MIN_TEST_AFTER_LABELS = 10
 

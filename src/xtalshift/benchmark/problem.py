@@ -19,8 +19,6 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 
-__all__ = ["FoldRows", "Problem", "Shared", "TestRows"]
-
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 

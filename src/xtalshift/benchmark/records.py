@@ -8,24 +8,6 @@ from typing import Any, Literal, Self
 
 from xtalshift.jsonio import Plain, parse
 
-__all__ = [
-    "COVERAGE_COLUMNS",
-    "HISTORY_FILE",
-    "JOINT",
-    "KIND",
-    "PREDICTIONS_FILE",
-    "READABLE_VERSIONS",
-    "RESULTS_FILE",
-    "SCHEMA_VERSION",
-    "SUMMARY_FILE",
-    "SUMMARY_VERSION",
-    "TRUST_COLUMNS",
-    "MeanScore",
-    "Role",
-    "Score",
-    "TaskRecord",
-]
-
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.json"

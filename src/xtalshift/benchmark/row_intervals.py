@@ -21,9 +21,8 @@ from xtalshift.model.intervals import (
 )
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
-from xtalshift.uncertainty.conformal import LEVEL, Calibration, ScoreKind
-
-__all__ = ["MIN_ID_ROWS", "RowIntervals", "evaluate_intervals", "halve", "needed_levels"]
+from xtalshift.uncertainty.conformal import Calibration, ScoreKind
+from xtalshift.uncertainty.settings import LEVEL
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]

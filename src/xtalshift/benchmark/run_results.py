@@ -12,10 +12,6 @@ from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain, parse, read_object
 from xtalshift.provenance import Provenance
 
-__all__ = [
-    "History", "Model", "Record", "RunProvenance", "RunResults", "Split", "read_results",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True)
 class Record:

@@ -22,8 +22,6 @@ from xtalshift.metrics import (
     tail_scores,
 )
 
-__all__ = ["TAIL_SHARE", "evaluate"]
-
 TAIL_SHARE = 0.05
 """Share of the rows of a table whose targets count as extreme (the share of MatEx)."""
 MIN_FAMILY_ROWS = 20

@@ -17,16 +17,6 @@ from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
 
-__all__ = [
-    "BenchmarkData",
-    "BenchmarkSpec",
-    "BenchmarkSplit",
-    "MethodEntry",
-    "TuningConfig",
-    "canonical_specs",
-    "read_spec",
-]
-
 DATA_FOLDER = "XTALSHIFT_DATA"
 
 

@@ -14,8 +14,6 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.files import explained
 from xtalshift.jsonio import Plain, decode_json, finite
 
-__all__ = ["RECORDS_FILE", "RecordStore", "read_records"]
-
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 2

@@ -22,8 +22,6 @@ from xtalshift.benchmark.summary_records import (
 from xtalshift.methods import METHODS
 from xtalshift.provenance import Provenance
 
-__all__ = ["rank_so_far", "summarise"]
-
 _N_SHOWN = 6
 
 

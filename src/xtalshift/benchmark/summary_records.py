@@ -12,12 +12,6 @@ from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain, parse, read_object
 from xtalshift.provenance import Provenance
 
-__all__ = [
-    "BenchmarkSummary", "Comparison", "FailedTask", "FoldError", "FoldLabels", "KnownSpec",
-    "LabelCurve", "MethodInfo", "RankedMethod", "RowCounts", "Scenario", "SplitAudit",
-    "SplitInfo", "SummaryCell", "TableInfo", "read_summary",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class RowCounts:

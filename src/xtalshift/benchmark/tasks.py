@@ -23,8 +23,6 @@ from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device
 
-__all__ = ["Task", "TaskContext", "plan_tasks"]
-
 ID_VERSION = 3
 """Raise it when the same settings give other numbers than before, so that old records are not
 reused."""

@@ -15,8 +15,6 @@ from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
 from xtalshift.seeding import derive_seed
 
-__all__ = ["tune"]
-
 MIN_LABELS = 10
 
 

@@ -34,16 +34,6 @@ from xtalshift.parallel import EmitProgress, Outcome
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import peak_memory_mib
 
-__all__ = [
-    "MODEL_FOLDER",
-    "describe_task",
-    "outcome_record",
-    "prepare_worker",
-    "run_task",
-    "task_folder",
-    "work",
-]
-
 MODEL_FOLDER = "model"
 
 

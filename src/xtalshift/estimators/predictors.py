@@ -21,19 +21,6 @@ from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.seeding import Seed
 
-__all__ = [
-    "PREDICTORS",
-    "Arrays",
-    "ConstantPredictor",
-    "LightGBMPredictor",
-    "Pair",
-    "Predictor",
-    "QuantileLightGBMPredictor",
-    "RidgePredictor",
-    "Statistic",
-    "in_pieces",
-]
-
 Arrays = dict[str, NDArray[Any]]
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 Statistic = Literal["mean", "median", "max", "min"]

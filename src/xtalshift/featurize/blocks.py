@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from xtalshift.chem.compositions import Compositions
 
-__all__ = ["BLOCKS", "Block", "Blocks", "split_blocks"]
-
 Blocks: TypeAlias = str
 """Names of `BLOCKS`, joined by ``+``."""
 

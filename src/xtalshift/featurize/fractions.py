@@ -9,8 +9,6 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.featurize.blocks import Block
 
-__all__ = ["FRACTIONS"]
-
 
 def _fill(
     compositions: Compositions,

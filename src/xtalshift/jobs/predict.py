@@ -16,7 +16,7 @@ from xtalshift.errors import FormulaError
 from xtalshift.model import FittedModel, Predictions, load_model
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.uncertainty.conformal import LEVEL
+from xtalshift.uncertainty.settings import LEVEL
 
 CHUNK_ROWS = 20_000
 

@@ -21,7 +21,8 @@ from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import interval, score_rows, spread
 from xtalshift.model.predictions import Predictions
-from xtalshift.uncertainty.conformal import LEVEL, Calibration
+from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights

@@ -23,8 +23,8 @@ from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import fit
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
-from xtalshift.uncertainty.conformal import LEVEL, ScoreKind
-from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.uncertainty.conformal import ScoreKind
+from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
 
 
 class FormulaRegressor(RegressorMixin, BaseEstimator):

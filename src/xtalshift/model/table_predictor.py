@@ -20,7 +20,7 @@ from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
-from xtalshift.uncertainty.conformal import LEVEL
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd

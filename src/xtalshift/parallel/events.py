@@ -9,8 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["EmitProgress", "ProgressEvent", "emit", "listening"]
-
 INTERVAL = 0.2
 """Seconds between two events of a worker; those in between are dropped."""
 

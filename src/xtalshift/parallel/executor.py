@@ -20,18 +20,6 @@ from xtalshift.errors import WorkerDiedError
 from xtalshift.parallel.events import listening
 from xtalshift.parallel.threads import limited_threads
 
-__all__ = [
-    "LONG_LIVED",
-    "Executor",
-    "InProcessExecutor",
-    "Job",
-    "Outcome",
-    "Policy",
-    "Reply",
-    "Workers",
-    "portable",
-]
-
 ATTEMPTS = 2
 """How often an item is tried whose worker dies."""
 _END = object()

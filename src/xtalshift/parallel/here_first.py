@@ -9,8 +9,6 @@ from typing import TypeVar
 
 from xtalshift.parallel.executor import InProcessExecutor, Outcome, Policy, Setup
 
-__all__ = ["map_here_first"]
-
 START_SECONDS = 4.0
 """Processor seconds until new processes have loaded PyTorch and begin."""
 

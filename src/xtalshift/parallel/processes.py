@@ -33,8 +33,6 @@ from xtalshift.parallel.executor import (
 )
 from xtalshift.parallel.threads import limited_threads, thread_environment
 
-__all__ = ["ProcessExecutor"]
-
 _AHEAD = 2  # jobs at a long-lived worker, so that it never waits for this process
 _ALIGNMENT = 64
 _SOCKET_NAME, _SOCKET_PATH = 40, 100  # characters

@@ -21,8 +21,6 @@ from xtalshift.parallel.executor import (
 )
 from xtalshift.parallel.threads import limited_threads
 
-__all__ = ["RayExecutor"]
-
 PROBE_SECONDS = 10.0
 _STATE: dict[str, tuple[Any, ...]] = {}  # in a worker: the state of the job it works for
 

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.metrics.checks import check_level
-from xtalshift.uncertainty.settings import LEVEL
 
 Rank = Literal["prediction", "probability", "lower", "upper", "uncertainty"]
 Keep = Literal["all", "ok", "top"]

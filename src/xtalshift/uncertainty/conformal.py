@@ -20,7 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics.checks import as_vector, check_level
-from xtalshift.uncertainty.settings import LEVEL
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]

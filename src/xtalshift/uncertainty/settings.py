@@ -8,6 +8,9 @@ from pydantic import Field
 
 from xtalshift.config import Settings
 
+LEVEL = 0.9
+"""Default level of prediction intervals; reports use it too."""
+
 
 class IntervalConfig(Settings):
     """Which rows `train` calibrates prediction intervals on."""

@@ -19,8 +19,6 @@ from xtalshift.report.shared.figures import (
 )
 from xtalshift.report.shared.text import format_number
 
-__all__ = ["draw_split"]
-
 _HEIGHT = 320
 _LARGEST = 20
 """Diameter in pixels of the fold with most test rows."""

@@ -17,8 +17,6 @@ from xtalshift.report.shared.figures import FOLD_KINDS, number_panels
 from xtalshift.report.shared.html import render_page
 from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
-__all__ = ["render_audit", "write_audit"]
-
 
 def write_audit(audits: Sequence[SplitAudit], out: Path) -> Path:
     """Write the audits of one table into a folder.

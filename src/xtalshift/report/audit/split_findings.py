@@ -12,8 +12,6 @@ from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.text import format_percent, join_words
 from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit
 
-__all__ = ["NotMeasured", "ShownFold", "ShownSplit", "describe_split"]
-
 _SHIFTS = ("covariate", "prior", "relation")
 """Labels of a fold out of distribution."""
 _SHIFTED = (*_SHIFTS, "several")

@@ -29,8 +29,6 @@ from xtalshift.report.shared.text import format_number
 if TYPE_CHECKING:
     from xtalshift.report.benchmark.benchmark_page import BenchmarkReport
 
-__all__ = ["KINDS", "build_benchmark_figures", "curve_styles", "draw_ranks"]
-
 KINDS = {
     "constant": Kind("constant", "#6c757d", "x"),
     "classical": Kind("classical", "#009e73", "square"),

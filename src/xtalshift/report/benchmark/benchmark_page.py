@@ -34,8 +34,6 @@ from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
 from xtalshift.report.shared.text import Caution, list_facts
 
-__all__ = ["BenchmarkReport", "build_benchmark_report", "render_benchmark"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:

@@ -16,8 +16,6 @@ from xtalshift.report.shared.text import (
     plural,
 )
 
-__all__ = ["BoardText", "describe_board", "list_cautions", "write_verdict"]
-
 NETWORKS = ("network", "robust", "cal")
 _MOSTLY = 0.6
 _AUDIT = {

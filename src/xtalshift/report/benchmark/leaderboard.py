@@ -20,11 +20,6 @@ from xtalshift.benchmark.summary_records import (
     SummaryCell,
 )
 
-__all__ = [
-    "Board", "Cells", "CurvePanel", "FoldPanel", "FoldRow", "MethodCurve", "Place", "Row",
-    "build_board", "list_curves", "list_folds", "list_places",
-]  # fmt: skip
-
 _N_REASONS = 4
 _SLACK = 1.0 + 1e-9
 _NOISE = 1e-9

@@ -12,11 +12,6 @@ from xtalshift.benchmark.run_results import History
 from xtalshift.report.shared.figures import INK, Figure, Panel, draw_level, make_layout, scale_axis
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
-__all__ = [
-    "ATTACK_COLUMNS", "AttackSize", "Curve", "attack_cautions", "attack_curves", "attack_sizes",
-    "describe_attack", "draw_attacks", "training_curves",
-]  # fmt: skip
-
 NO_OP_DISPLACEMENT = 0.01
 """Root mean square in standard deviations of a feature; rows that move less hardly change."""
 

@@ -27,8 +27,6 @@ from xtalshift.report.shared.methods import DUMMY, method_colours
 if TYPE_CHECKING:
     from xtalshift.report.run.run_page import RunReport
 
-__all__ = ["ROLE_COLOURS", "build_figures"]
-
 ROLE_COLOURS = {"id": "#5aa3b5", "ood": "#8e2a7f", "train": "#9aa3ab"}
 """Colour of the rows of one kind in every figure; no method has one of these."""
 

@@ -47,8 +47,6 @@ from xtalshift.report.shared.interval_evaluation import (
 from xtalshift.report.shared.methods import DUMMY, describe_gap, method_colours, method_note
 from xtalshift.report.shared.text import Caution, list_facts
 
-__all__ = ["MethodRow", "RunReport", "build_run_report", "render_run"]
-
 _CONTROL = "cal-eps0"
 
 

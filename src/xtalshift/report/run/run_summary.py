@@ -12,8 +12,6 @@ from xtalshift.benchmark.run_results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
 from xtalshift.report.shared.methods import DUMMY
 
-__all__ = ["Cell", "Column", "Pair", "RunSummary", "list_columns", "list_failures"]
-
 _MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds"]
 _ENOUGH_SEEDS = 3
 _LABELS = {

@@ -10,8 +10,6 @@ from xtalshift.report.run.run_summary import Column
 from xtalshift.report.shared.methods import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
 
-__all__ = ["intake_cautions", "score_cautions", "write_verdict"]
-
 _FEW_ROWS = 50
 _MANY_DROPPED = 0.05
 _CLOSE = 0.05

@@ -9,11 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = [
-    "POINTS_PER_PANEL", "Histogram", "PointPanel", "Points", "histograms", "map_panels",
-    "parity_panels", "spread_rows",
-]  # fmt: skip
-
 POINTS_PER_PANEL = 1_500
 """Most points in one panel, ID and OOD together."""
 

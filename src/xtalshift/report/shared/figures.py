@@ -7,12 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
-__all__ = [
-    "BAD", "FOLD_KINDS", "INK", "SOFT", "Figure", "Kind", "Panel", "draw_diagonal",
-    "draw_level", "escape", "make_layout", "number_panels", "place_labels", "scale_axis",
-    "shorten",
-]  # fmt: skip
-
 Figure: TypeAlias = dict[str, object]
 """A trace, a layout or a part of one, as Plotly takes it."""
 

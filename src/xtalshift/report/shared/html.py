@@ -14,8 +14,6 @@ from xtalshift.jsonio import to_json
 from xtalshift.report.shared import text as words
 from xtalshift.report.shared.figures import Panel
 
-__all__ = ["render_page"]
-
 
 def render_page(template: str, panels: Iterable[Panel], **values: object) -> str:
     """Return a page with its figures and Plotly inside; its policy forbids it to load anything.

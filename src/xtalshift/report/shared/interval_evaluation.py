@@ -23,12 +23,7 @@ from xtalshift.report.shared.figures import (
 )
 from xtalshift.report.shared.methods import DUMMY
 from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
-from xtalshift.uncertainty.conformal import LEVEL
-
-__all__ = [
-    "EDGES", "LEVELS", "IntervalEvaluation", "SplitStyle", "describe_intervals",
-    "draw_intervals", "evaluate_intervals", "falls_short", "interval_caution", "split_styles",
-]  # fmt: skip
+from xtalshift.uncertainty.settings import LEVEL
 
 LEVELS = [percent / 100 for percent in range(1, 100)]
 """Levels at which nominal and observed coverage are compared."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
 
-__all__ = ["DUMMY", "describe_gap", "method_colours", "method_note", "other_recipe"]
-
 DUMMY = "dummy"
 """Method that predicts the mean of the training targets."""
 _VARIANT_NOTES = {

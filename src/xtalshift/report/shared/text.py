@@ -10,12 +10,6 @@ from typing import Literal
 from xtalshift.jsonio import Plain
 from xtalshift.provenance import Provenance
 
-__all__ = [
-    "Caution", "format_count", "format_number", "format_p", "format_percent", "format_ratio",
-    "format_seconds", "format_spread", "join_some", "join_words", "list_facts",
-    "plural",
-]  # fmt: skip
-
 _PLAIN_LIMIT = 1e6
 _THREE_DIGITS = 100.0
 _SMALLEST_PLAIN = 1e-3

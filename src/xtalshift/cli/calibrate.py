@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.parallel import count_cores
+from xtalshift.parallel import count_cores, limited_threads
 
 
 def calibrate_command(
@@ -39,13 +39,11 @@ def calibrate_command(
     from xtalshift.model.persist import check_new_model
 
     check_new_model(model, out)
-    from xtalshift.nn.device import limit_threads
-
-    limit_threads(threads or count_cores())
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )
-    found = calibrate(load_model(model, device=device), rows, make_progress())
+    with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
+        found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
     name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(

@@ -39,54 +39,36 @@ LEADERBOARD_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of `run_benchmark` that do not belong to the specification.
-
-    Attributes
-    ----------
-    overwrite : bool
-        Whether to replace the records in the folder.
-    retry : bool
-        Whether to run failed tasks again.
-    limit_seconds : float, optional
-        Time after which no further task is started.
-    shard : (int, int)
-        ``(k, n)``: run only every n-th task, starting with the k-th (from 1), so that n machines
-        share the work; their stores are merged afterwards.
-    merge : tuple of Path
-        Folders of other stores, whose records are added first.
-    keep : bool
-        Whether each task saves its predictions, its model and its training history in ``tasks/``.
-        Folds with other rows then count as another benchmark.
-    """
+    """Options of `run_benchmark` that do not belong to the specification."""
 
     overwrite: bool = False
+    """Whether to replace the records in the folder."""
     retry: bool = False
+    """Whether to run failed tasks again."""
     limit_seconds: float | None = None
+    """Time after which no further task is started."""
     shard: tuple[int, int] = (1, 1)
+    """``(k, n)``: run only every n-th task, starting with the k-th (from 1), so that n machines
+    share the work; their stores are merged afterwards."""
     merge: tuple[Path, ...] = ()
+    """Folders of other stores, whose records are added first."""
     keep: bool = False
+    """Whether each task saves its predictions, its model and its training history in ``tasks/``.
+    Folds with other rows then count as another benchmark."""
 
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """The tables, folds and records of a benchmark.
-
-    Attributes
-    ----------
-    summary : BenchmarkSummary
-        What ``summary.json`` holds.
-    records : tuple of TaskRecord
-        Records of the tasks that have one, in the order of the plan.
-    shared : Shared
-        Rows and folds.
-    tables : dict of Table
-        Tables by name.
-    """
+    """The tables, folds and records of a benchmark."""
 
     summary: BenchmarkSummary
+    """What ``summary.json`` holds."""
     records: tuple[TaskRecord, ...]
+    """Records of the tasks that have one, in the order of the plan."""
     shared: Shared
+    """Rows and folds."""
     tables: dict[str, Table]
+    """Tables by name."""
 
 
 def run_benchmark(

@@ -25,27 +25,18 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One table; its features may be read-only and shared with other processes.
-
-    Attributes
-    ----------
-    name : str
-        Name in the specification.
-    data : Dataset
-        n clean rows.
-    settings : DataConfig
-        Settings of features and targets.
-    X : dict of ndarray of float64, shape (n, d)
-        Features by name; extra feature columns come last.
-    tails : (float, float)
-        The 5 % and 95 % quantiles of the targets, beyond which they count as extreme.
-    """
+    """One table; its features may be read-only and shared with other processes."""
 
     name: str
+    """Name in the specification."""
     data: Dataset
+    """n clean rows."""
     settings: DataConfig
+    """Settings of features and targets."""
     X: Mapping[Blocks, FloatArray]
+    """Shape (n, d). Features by name; extra feature columns come last."""
     tails: tuple[float, float]
+    """The 5 % and 95 % quantiles of the targets, beyond which they count as extreme."""
 
     @cached_property
     def formula_numbers(self) -> Rows:
@@ -89,37 +80,27 @@ class TestRows:
 
 @dataclass(frozen=True, eq=False)
 class FoldRows:
-    """The rows of one fold for one seed.
-
-    Attributes
-    ----------
-    data, split : str
-        Names in the specification; the split is ``all`` if one training serves all splits.
-    fold, seed : int
-        Number of the fold; seed of all draws.
-    name : str
-        What is held out.
-    tail : {"high", "low"}
-        The side on which targets count as extreme.
-    budgets : tuple of int
-        Numbers of target labels for which the fold has enough rows.
-    train, val, target : ndarray of int64
-        Row numbers; `target` in the order of the budgets.
-    tests : tuple of TestRows
-        At least one set of test rows.
-    """
+    """The rows of one fold for one seed."""
 
     data: str
     split: str
+    """`data`, `split`: names in the specification; the split is ``all`` if one training serves all
+    splits."""
     fold: int
     seed: int
+    """`fold`, `seed`: number of the fold; seed of all draws."""
     name: str
+    """What is held out."""
     tail: Literal["high", "low"]
+    """The side on which targets count as extreme."""
     budgets: tuple[int, ...]
+    """Numbers of target labels for which the fold has enough rows."""
     train: Rows = field(repr=False)
     val: Rows = field(repr=False)
     target: Rows = field(repr=False)
+    """`train`, `val`, `target`: row numbers; `target` in the order of the budgets."""
     tests: tuple[TestRows, ...] = field(repr=False)
+    """At least one set of test rows."""
 
     @property
     def key(self) -> str:
@@ -154,21 +135,13 @@ class FoldRows:
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """All tables and folds of a benchmark.
-
-    Attributes
-    ----------
-    problems : dict of Problem
-        Tables by name.
-    folds : dict of FoldRows
-        Folds by `FoldRows.key`.
-    plugins : dict of str
-        Source of each plugin by file name.
-    domains : dict of ApplicabilityDomain
-        Domains by fold and features, for models that are kept.
-    """
+    """All tables and folds of a benchmark."""
 
     problems: dict[str, Problem]
+    """Tables by name."""
     folds: dict[str, FoldRows]
+    """Folds by `FoldRows.key`."""
     plugins: dict[str, str]
+    """Source of each plugin by file name."""
     domains: dict[tuple[str, Blocks], ApplicabilityDomain] = field(default_factory=dict)
+    """Domains by fold and features, for models that are kept."""

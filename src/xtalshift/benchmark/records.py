@@ -36,60 +36,48 @@ class Score:
 
     A set of test rows that could not be scored, because a prediction overflows, has a `reason` and
     no figures; the training is not to blame, so that the other sets keep theirs.
-
-    Attributes
-    ----------
-    variant : str
-        ``""``, or the name of other parameters of the same training (``last``, ``ema``).
-    split : str
-        Split of the test rows.
-    role : {"id", "ood", "pool"}
-        Rows like the training rows, held-out rows, or both together (for the tail measures).
-    n : int
-        Number of test rows.
-    mae, rmse, r2, mae_over_dummy, rmse_over_dummy, spearman : float
-        See `xtalshift.metrics.regression_scores`.
-    dummy_mae, dummy_rmse : float
-        Errors of the training mean.
-    mae_low, mae_high : float
-        Bootstrap interval of the mean absolute error over formulas.
-    worst_family, worst_family_mae
-        The chemical family with the largest error.
-    coverage_90, median_width_90 : float
-        Coverage and median width of the 90 % intervals.
-    n_tail, tail_recall, tail_precision, tail_enrichment : float
-        See `xtalshift.metrics.tail_scores`.
-    top30_precision, top30_precision_weighted : float
-        See `xtalshift.metrics.extrapolative_precision`.
-    reason : str
-        Why there are no figures.
     """
 
     variant: str
+    """``""``, or the name of other parameters of the same training (``last``, ``ema``)."""
     split: str
+    """Split of the test rows."""
     role: Role
+    """Rows like the training rows, held-out rows, or both together (for the tail measures)."""
     n: int
+    """Number of test rows."""
     mae: float | None = None
     rmse: float | None = None
     r2: float | None = None
     mae_over_dummy: float | None = None
     rmse_over_dummy: float | None = None
     spearman: float | None = None
+    """`mae`, `rmse`, `r2`, `mae_over_dummy`, `rmse_over_dummy`, `spearman`: see
+    `xtalshift.metrics.regression_scores`."""
     dummy_mae: float | None = None
     dummy_rmse: float | None = None
+    """`dummy_mae`, `dummy_rmse`: errors of the training mean."""
     mae_low: float | None = None
     mae_high: float | None = None
+    """`mae_low`, `mae_high`: bootstrap interval of the mean absolute error over formulas."""
     worst_family: str | None = None
     worst_family_mae: float | None = None
+    """`worst_family`, `worst_family_mae`: the chemical family with the largest error."""
     coverage_90: float | None = None
     median_width_90: float | None = None
+    """`coverage_90`, `median_width_90`: coverage and median width of the 90 % intervals."""
     n_tail: int | None = None
     tail_recall: float | None = None
     tail_precision: float | None = None
     tail_enrichment: float | None = None
+    """`n_tail`, `tail_recall`, `tail_precision`, `tail_enrichment`: see
+    `xtalshift.metrics.tail_scores`."""
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
+    """`top30_precision`, `top30_precision_weighted`: see
+    `xtalshift.metrics.extrapolative_precision`."""
     reason: str | None = None
+    """Why there are no figures."""
 
     @property
     def ok(self) -> bool:

@@ -38,28 +38,21 @@ class RowIntervals:
     **Calibration rows.** Intervals of OOD rows are calibrated on all ID test rows, like those of
     the saved model for new materials. The ID test rows are divided into two halves of whole
     formulas, each calibrated on the other, so that no row calibrates its own interval.
-
-    Attributes
-    ----------
-    lower, upper : ndarray of float64, shape (n,)
-        Interval of level 0.9, in the unit of the target.
-    std : ndarray of float64, shape (n,)
-        Half the width of the 68.27 % interval, in the unit of the target.
-    needed_level : ndarray of float64, shape (n,)
-        1 minus the conformal p-value, see `needed_levels`.
-    ood_score : ndarray of float64, shape (n,)
-        1 - conformal p-value: the share of held-out source rows that are less novel, in [0, 1]. The
-        ID test rows are among these rows, so that their scores are spread evenly.
-    in_domain : ndarray of float64, shape (n,)
-        1 if the score is at most the threshold and every element occurs in training, else 0.
     """
 
     lower: FloatArray
     upper: FloatArray
+    """Shape (n,). `lower`, `upper`: interval of level 0.9, in the unit of the target."""
     std: FloatArray
+    """Shape (n,). Half the width of the 68.27 % interval, in the unit of the target."""
     needed_level: FloatArray
+    """Shape (n,). 1 minus the conformal p-value, see `needed_levels`."""
     ood_score: FloatArray
+    """Shape (n,). 1 - conformal p-value: the share of held-out source rows that are less novel, in
+    [0, 1]. The ID test rows are among these rows, so that their scores are spread evenly."""
     in_domain: FloatArray
+    """Shape (n,). 1 if the score is at most the threshold and every element occurs in training,
+    else 0."""
 
     @classmethod
     def empty(cls, n: int) -> RowIntervals:

@@ -36,19 +36,13 @@ KnownBlocks = Annotated[Blocks, AfterValidator(_check_blocks)]
 
 
 class BenchmarkData(DataConfig):
-    """One table; splits and audits use its `features`.
-
-    Attributes
-    ----------
-    sample : int, optional
-        Number of rows to draw at random, the same for every seed; by default all.
-    flag : str, optional
-        Column of flags; one flagged row flags its formula, also after merging.
-    """
+    """One table; splits and audits use its `features`."""
 
     features: KnownBlocks = "magpie"
     sample: int | None = Field(default=None, ge=50)
+    """Number of rows to draw at random, the same for every seed; by default all."""
     flag: str | None = None
+    """Column of flags; one flagged row flags its formula, also after merging."""
 
     def resolve(self) -> Self:
         """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
@@ -72,33 +66,24 @@ class BenchmarkData(DataConfig):
 
 
 class BenchmarkSplit(Settings):
-    """How rows are held out.
-
-    Attributes
-    ----------
-    scheme, params
-        As in `xtalshift.splits.split_spec.SplitSpec`. Files may start with ``$XTALSHIFT_DATA``.
-    data : list of str
-        Names of the tables that it applies to; empty: all.
-    max_folds : int, optional
-        Largest number of folds; the first ones are used.
-    budgets, validation_share, id_share : optional
-        Replace those of the benchmark.
-    min_distance : float, optional
-        Training rows within this composition distance of a test row are removed.
-    tail : {"high", "low"}
-        The side on which targets count as extreme.
-    """
+    """How rows are held out."""
 
     scheme: str
     params: dict[str, Any] = Field(default_factory=dict)
+    """`scheme`, `params`: as in `xtalshift.splits.split_spec.SplitSpec`. Files may start with
+    ``$XTALSHIFT_DATA``."""
     data: tuple[str, ...] = ()
+    """Names of the tables that it applies to; empty: all."""
     max_folds: int | None = Field(default=None, ge=1)
+    """Largest number of folds; the first ones are used."""
     budgets: Budgets | None = None
     validation_share: float | None = Field(default=None, ge=0, lt=1)
     id_share: float | None = Field(default=None, ge=0, lt=1)
+    """`budgets`, `validation_share`, `id_share`: replace those of the benchmark."""
     min_distance: float | None = Field(default=None, gt=0, le=1)
+    """Training rows within this composition distance of a test row are removed."""
     tail: Literal["high", "low"] = "high"
+    """The side on which targets count as extreme."""
 
     @field_validator("scheme")
     @classmethod
@@ -123,24 +108,16 @@ class BenchmarkSplit(Settings):
 
 
 class MethodEntry(Settings):
-    """One method of a benchmark, which is one row of its tables.
-
-    Attributes
-    ----------
-    name : str
-        Name in tables.
-    method : str
-        Key of `xtalshift.methods.METHODS`.
-    features : str, optional
-        Features to use; by default those that the method needs, else all of the benchmark.
-    params : dict
-        Arguments of the regressor, see `xtalshift.methods.registry.override`.
-    """
+    """One method of a benchmark, which is one row of its tables."""
 
     name: str
+    """Name in tables."""
     method: str
+    """Key of `xtalshift.methods.METHODS`."""
     features: KnownBlocks | None = None
+    """Features to use; by default those that the method needs, else all of the benchmark."""
     params: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the regressor, see `xtalshift.methods.registry.override`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -155,72 +132,48 @@ class MethodEntry(Settings):
 
 
 class TuningConfig(Settings):
-    """Choice of arguments by validation error, with the same number of trials for every method.
-
-    Attributes
-    ----------
-    trials : int
-        Trainings per task, the first with the default arguments; 0: no tuning.
-    """
+    """Choice of arguments by validation error, with the same number of trials for every method."""
 
     trials: int = Field(default=0, ge=0)
+    """Trainings per task, the first with the default arguments; 0: no tuning."""
 
 
 class BenchmarkSpec(MethodSettings):
-    """All settings of ``xtalshift benchmark``.
-
-    Attributes
-    ----------
-    title : str
-        One line for the report.
-    data : dict of BenchmarkData
-        Tables by name.
-    features : list of str
-        Features of all methods that do not name their own.
-    splits : dict of BenchmarkSplit
-        Splits by name.
-    methods : list of MethodEntry
-        Names such as ``"ridge"`` and ``"ridge@fractions"``, or tables with ``name``, ``method``,
-        ``features`` and ``params``. The dummy is always added.
-    seeds : int
-        Number of seeds; each draws its own ID test rows, validation rows, target labels and random
-        splits.
-    seed : int
-        The first seed.
-    budgets : list of int
-        Numbers of target labels; methods that use labels run once for each.
-    id_share : float
-        Share of the training rows that become ID test rows.
-    validation_share : float
-        Share of the remaining rows for model selection, if the scheme has no validation rows.
-    joint : bool
-        Whether to train once on the rows outside all held-out sets, instead of once per split (the
-        protocol of arXiv:2408.09297); all splits then share the ID test rows.
-    id_name : str
-        Name of the ID test rows in a joint benchmark.
-    audit : bool
-        Whether to audit the splits.
-    plugins : list of str
-        Python files that register your own methods, relative to the specification.
-    tuning : TuningConfig
-        Tuning, off by default; methods with nothing to tune are trained once.
-    """
+    """All settings of ``xtalshift benchmark``."""
 
     title: str = ""
+    """One line for the report."""
     data: dict[str, BenchmarkData] = Field(min_length=1)
+    """Tables by name."""
     features: tuple[KnownBlocks, ...] = Field(default=("magpie",), min_length=1)
+    """Features of all methods that do not name their own."""
     splits: dict[str, BenchmarkSplit] = Field(default_factory=dict)
+    """Splits by name."""
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    """Names such as ``"ridge"`` and ``"ridge@fractions"``, or tables with ``name``, ``method``,
+    ``features`` and ``params``. The dummy is always added."""
     seeds: int = Field(default=3, ge=1)
+    """Number of seeds; each draws its own ID test rows, validation rows, target labels and random
+    splits."""
     seed: int = Field(default=0, ge=0)
+    """The first seed."""
     budgets: Budgets = ()
+    """Numbers of target labels; methods that use labels run once for each."""
     id_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training rows that become ID test rows."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the remaining rows for model selection, if the scheme has no validation rows."""
     joint: bool = False
+    """Whether to train once on the rows outside all held-out sets, instead of once per split (the
+    protocol of arXiv:2408.09297); all splits then share the ID test rows."""
     id_name: str = "random"
+    """Name of the ID test rows in a joint benchmark."""
     audit: bool = True
+    """Whether to audit the splits."""
     plugins: tuple[str, ...] = ()
+    """Python files that register your own methods, relative to the specification."""
     tuning: TuningConfig = TuningConfig()
+    """Tuning, off by default; methods with nothing to tune are trained once."""
 
     @property
     def all_seeds(self) -> range:

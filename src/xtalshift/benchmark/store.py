@@ -27,20 +27,14 @@ class RecordStore:
     The first line is a header (versions, hashes of the data, threads); every other line is the
     record of a task. A record is appended by one write, and a line that a killed process left
     unfinished is cut off. A later record of a task replaces an earlier one.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    header : dict
-        Plain values.
-    records : dict of TaskRecord
-        By task id.
     """
 
     path: Path
+    """The file."""
     header: Plain
+    """Plain values."""
     records: dict[str, TaskRecord]
+    """By task id."""
 
     @classmethod
     def open(cls, folder: Path, header: Plain, *, overwrite: bool = False) -> Self:

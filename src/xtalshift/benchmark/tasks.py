@@ -30,48 +30,32 @@ reused."""
 
 @dataclass(frozen=True)
 class Task:
-    """One training of one method and its evaluation.
-
-    Attributes
-    ----------
-    id : str
-        Hash of everything that its numbers depend on, except versions and hardware.
-    fold : str
-        Key of `Shared.folds`.
-    name, method, features : str
-        Name in tables, key of `METHODS`, features.
-    params : dict
-        Arguments of the regressor that differ from the settings.
-    budget : int
-        Number of target labels; 0 for methods that use none.
-    """
+    """One training of one method and its evaluation."""
 
     id: str
+    """Hash of everything that its numbers depend on, except versions and hardware."""
     fold: str
+    """Key of `Shared.folds`."""
     name: str
     method: str
     features: Blocks
+    """`name`, `method`, `features`: name in tables, key of `METHODS`, features."""
     params: Plain
+    """Arguments of the regressor that differ from the settings."""
     budget: int
+    """Number of target labels; 0 for methods that use none."""
 
 
 class TaskContext(Settings):
-    """What all tasks of a benchmark share besides the rows.
-
-    Attributes
-    ----------
-    settings : MethodSettings
-        Settings of all methods.
-    trials : int
-        See `TuningConfig`.
-    keep : Path, optional
-        Folder in which each task saves its predictions, its model and its training history, and
-        from which an interrupted training continues.
-    """
+    """What all tasks of a benchmark share besides the rows."""
 
     settings: MethodSettings
+    """Settings of all methods."""
     trials: int = 0
+    """See `TuningConfig`."""
     keep: Path | None = None
+    """Folder in which each task saves its predictions, its model and its training history, and from
+    which an interrupted training continues."""
 
     @classmethod
     def of(cls, spec: BenchmarkSpec, keep: Path | None = None) -> Self:

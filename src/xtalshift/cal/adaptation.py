@@ -31,72 +31,52 @@ families."""
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A way to adapt a trained network.
-
-    Attributes
-    ----------
-    build : callable
-        Takes the model, source rows (or None), target rows, an `AdaptConfig` and a generator;
-        returns a training that has not started.
-    uses_labels : bool
-        Whether it trains on target labels; if not, source rows select the parameters.
-    needs_source : bool
-        Whether it needs source rows.
-    attacks : bool
-        Whether rows may move.
-    fixed : mapping
-        Settings of `CALConfig` that must keep a value.
-    """
+    """A way to adapt a trained network."""
 
     build: Callable[[nn.Module, Rows | None, Rows, AdaptConfig, torch.Generator], Training]
+    """Takes the model, source rows (or None), target rows, an `AdaptConfig` and a generator;
+    returns a training that has not started."""
     uses_labels: bool = True
+    """Whether it trains on target labels; if not, source rows select the parameters."""
     needs_source: bool = False
+    """Whether it needs source rows."""
     attacks: bool = True
+    """Whether rows may move."""
     fixed: Mapping[str, str] = field(default_factory=lambda: FEATURES_ONLY)
+    """Settings of `CALConfig` that must keep a value."""
 
 
 class AdaptConfig(Settings):
     """Settings of adaptation.
 
     All methods take the same number of steps on target rows, to within an epoch.
-
-    Attributes
-    ----------
-    method : str
-        ``targeted-cal``: CAL steps on target labels, each with `replay` steps on source rows.
-        ``targeted-cal-eps0``: the same, but no row moves.
-        ``joint``: one loss over source and target rows. ``fine-tune``: target labels only;
-        ``l2-sp``: the same with a pull toward the source model; ``head-only``: the last layer only.
-        For others see `ADAPTATIONS`.
-    steps : int
-        Steps on target rows.
-    patience : int
-        Stop after this many epochs without a better validation error. An epoch is one pass over
-        the target labels; with source rows it has at least ten steps.
-    batch_size, learning_rate, weight_decay, ema_decay
-        As in ERM; the learning rate falls to 0.
-    l2_sp : float
-        Strength of the pull of ``l2-sp``: the rate at which parameters return to the source model,
-        relative to the learning rate.
-    replay : float
-        Steps on source rows per step on target labels. For no replay, give no source rows.
-    target_share : float
-        Weight of the target rows in ``joint``.
-    cal : dict
-        Settings of `CALConfig` that override the preset ``cal-targeted``.
     """
 
     method: str = "targeted-cal"
+    """``targeted-cal``: CAL steps on target labels, each with `replay` steps on source rows.
+    ``targeted-cal-eps0``: the same, but no row moves. ``joint``: one loss over source and target
+    rows. ``fine-tune``: target labels only; ``l2-sp``: the same with a pull toward the source
+    model; ``head-only``: the last layer only. For others see `ADAPTATIONS`."""
     steps: int = Field(default=400, ge=1)
+    """Steps on target rows."""
     patience: int = Field(default=1000, ge=1)
+    """Stop after this many epochs without a better validation error. An epoch is one pass over the
+    target labels; with source rows it has at least ten steps."""
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     ema_decay: float = Field(default=0.98, ge=0, lt=1)
+    """`batch_size`, `learning_rate`, `weight_decay`, `ema_decay`: as in ERM; the learning rate
+    falls to 0."""
     l2_sp: float = Field(default=1.0, ge=0)
+    """Strength of the pull of ``l2-sp``: the rate at which parameters return to the source model,
+    relative to the learning rate."""
     replay: float = Field(default=1.0, gt=0)
+    """Steps on source rows per step on target labels. For no replay, give no source rows."""
     target_share: float = Field(default=0.5, gt=0, le=1)
+    """Weight of the target rows in ``joint``."""
     cal: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `CALConfig` that override the preset ``cal-targeted``."""
 
     @field_validator("method")
     @classmethod

@@ -16,21 +16,14 @@ ADAM_EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Attacked:
-    """Adversarial rows.
-
-    Attributes
-    ----------
-    rows : Rows
-        ``x_adv`` in place of ``x``, detached; everything else unchanged.
-    path : Tensor, shape (..., n, d)
-        ``sum_{t<T} (x_t - x)``, which the unrolled weight gradient needs.
-    start_loss : Tensor, shape ()
-        Mean loss of the rows that the attack started from.
-    """
+    """Adversarial rows."""
 
     rows: Rows
+    """``x_adv`` in place of ``x``, detached; everything else unchanged."""
     path: Tensor
+    """Shape (..., n, d). ``sum_{t<T} (x_t - x)``, which the unrolled weight gradient needs."""
     start_loss: Tensor
+    """Shape (). Mean loss of the rows that the attack started from."""
 
 
 def attack(

@@ -129,124 +129,92 @@ Ball = Literal["none", "linf", "l2", "weighted-l2"]
 
 
 class CALConfig(Settings):
-    """Settings of CAL; those not given have the values of the preset.
-
-    Attributes
-    ----------
-    preset : str
-        Key of `PRESETS`.
-    epochs, patience, batch_size
-        As in ERM.
-    learning_rate, weight_decay, schedule
-        Of the ERM steps (AdamW); ``cosine`` falls to 0 along half a cosine over all epochs.
-    dropout_epochs : int
-        Parameter steps use dropout before this epoch; attack, stability loss and mixed derivative
-        never do.
-    warmup_epochs : int
-        Epochs of plain training on all rows before the first attack.
-    resample_every : int
-        Epochs between two rankings of all rows by loss.
-    partial_batches : int
-        Partial sampling: number of hardest batches that are used; 0: not by number.
-    partial_fraction : float
-        The same as a share of the rows; 1: all rows, no partial sampling.
-    erm_rows : {"hardest", "all"}
-        Rows of the ERM steps after the warm-up. With ``all`` the CAL steps on the hardest rows are
-        spread evenly over the epoch.
-    attack : {"features", "composition"}
-        What moves: standardised features, each on its own, or the composition that they are
-        computed from.
-    attack_method : {"adam", "ascent", "steepest"}
-        Ascent steps: Adam-like; plain gradient; normalised per row to `attack_step_size` in the
-        norm of the ball.
-    attack_steps, attack_step_size, attack_betas
-        Number, size (standard deviations of a feature; of a fraction in a composition attack) and
-        moments (``adam`` only) of the steps.
-    ball : {"none", "linf", "l2", "weighted-l2"}
-        Hard budget of a row's displacement, see `xtalshift.cal.budget`.
-    epsilon : float
-        Its radius in standard deviations (without a ball unused); 0: no attack, the control.
-    fraction_budget : float
-        Composition attack: largest change of an element's atomic fraction.
-    charge_neutral : bool
-        Composition attack: keep the charge of the assigned oxidation states.
-    substitutions, neighbours : int
-        Composition attack: how many elements of a row may be replaced, and among how many of the
-        most similar elements the replacement is chosen.
-    theta_steps : int
-        Parameter steps on adversarial rows per batch; 0: no CAL steps at all.
-    theta_optimizer : {"fresh", "shared"}
-        An Adam that starts anew in every CAL step, or the one of the ERM steps.
-    theta_learning_rate : float
-        Of the fresh Adam.
-    weight_rule : {"published", "unrolled", "fixed"}
-        How the covariate weights ``w`` are learned, see `xtalshift.cal.weights`; ``fixed`` is
-        Wasserstein distributionally robust optimisation.
-    weight_every : int
-        CAL steps between two updates of ``w``.
-    weight_init, weight_floor, delta
-        First value, lowest value (``unrolled``) and largest change of a weight per update.
-    gamma_init : float
-        Factor of the transport cost; ``published`` replaces it by ``1 / min w`` after an epoch.
-    rho : float
-        Step that the outer gradient assumes for the parameters.
-    outer_layers : {"all", "first", "last"}
-        Layers through which the outer gradient goes.
-    alpha : float
-        Extra weight of the worst environment, divided by ``sqrt(epoch + 1)``.
-    environments : {"random", "clusters", "families", "given"}
-        Groups of rows in the stability loss, see `xtalshift.cal.environments`.
-    n_environments : int
-        How many, for ``random`` and ``clusters``.
-    ema_decay, ema_start, ema_every
-        Average of the parameters, once per ``epoch`` or ``step``, from epoch `ema_start` on.
-    replay : float
-        Targeted training only: ERM steps on source rows per CAL step on target labels; 0: as many
-        as the ordinary epoch has.
-    """
+    """Settings of CAL; those not given have the values of the preset."""
 
     preset: str = "cal"
+    """Key of `PRESETS`."""
     epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    """`epochs`, `patience`, `batch_size`: as in ERM."""
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     schedule: Literal["constant", "cosine"]
+    """`learning_rate`, `weight_decay`, `schedule`: of the ERM steps (AdamW); ``cosine`` falls to 0
+    along half a cosine over all epochs."""
     dropout_epochs: int = Field(ge=0)
+    """Parameter steps use dropout before this epoch; attack, stability loss and mixed derivative
+    never do."""
     warmup_epochs: int = Field(ge=0)
+    """Epochs of plain training on all rows before the first attack."""
     resample_every: int = Field(ge=1)
+    """Epochs between two rankings of all rows by loss."""
     partial_batches: int = Field(ge=0)
+    """Partial sampling: number of hardest batches that are used; 0: not by number."""
     partial_fraction: float = Field(gt=0, le=1)
+    """The same as a share of the rows; 1: all rows, no partial sampling."""
     erm_rows: Literal["hardest", "all"]
+    """Rows of the ERM steps after the warm-up. With ``all`` the CAL steps on the hardest rows are
+    spread evenly over the epoch."""
     attack: Literal["features", "composition"]
+    """What moves: standardised features, each on its own, or the composition that they are computed
+    from."""
     attack_method: Literal["adam", "ascent", "steepest"]
+    """Ascent steps: Adam-like; plain gradient; normalised per row to `attack_step_size` in the norm
+    of the ball."""
     attack_steps: int = Field(ge=1)
     attack_step_size: float = Field(gt=0)
     attack_betas: tuple[float, float]
+    """`attack_steps`, `attack_step_size`, `attack_betas`: number, size (standard deviations of a
+    feature; of a fraction in a composition attack) and moments (``adam`` only) of the steps."""
     ball: Ball
+    """Hard budget of a row's displacement, see `xtalshift.cal.budget`."""
     epsilon: float = Field(ge=0)
+    """Its radius in standard deviations (without a ball unused); 0: no attack, the control."""
     fraction_budget: float = Field(ge=0, lt=1)
+    """Composition attack: largest change of an element's atomic fraction."""
     charge_neutral: bool
+    """Composition attack: keep the charge of the assigned oxidation states."""
     substitutions: int = Field(ge=0)
     neighbours: int = Field(ge=1)
+    """`substitutions`, `neighbours`: composition attack: how many elements of a row may be
+    replaced, and among how many of the most similar elements the replacement is chosen."""
     theta_steps: int = Field(ge=0)
+    """Parameter steps on adversarial rows per batch; 0: no CAL steps at all."""
     theta_optimizer: Literal["fresh", "shared"]
+    """An Adam that starts anew in every CAL step, or the one of the ERM steps."""
     theta_learning_rate: float = Field(gt=0)
+    """Of the fresh Adam."""
     weight_rule: Literal["published", "unrolled", "fixed"]
+    """How the covariate weights ``w`` are learned, see `xtalshift.cal.weights`; ``fixed`` is
+    Wasserstein distributionally robust optimisation."""
     weight_every: int = Field(ge=1)
+    """CAL steps between two updates of ``w``."""
     weight_init: float = Field(gt=0)
     weight_floor: float = Field(gt=0)
     delta: float = Field(ge=0)
+    """`weight_init`, `weight_floor`, `delta`: first value, lowest value (``unrolled``) and largest
+    change of a weight per update."""
     gamma_init: float = Field(ge=0)
+    """Factor of the transport cost; ``published`` replaces it by ``1 / min w`` after an epoch."""
     rho: float
+    """Step that the outer gradient assumes for the parameters."""
     outer_layers: Layers
+    """Layers through which the outer gradient goes."""
     alpha: float = Field(ge=0)
+    """Extra weight of the worst environment, divided by ``sqrt(epoch + 1)``."""
     environments: Environments
+    """Groups of rows in the stability loss, see `xtalshift.cal.environments`."""
     n_environments: int = Field(ge=1)
+    """How many, for ``random`` and ``clusters``."""
     ema_decay: float = Field(ge=0, lt=1)
     ema_start: int = Field(ge=0)
     ema_every: Literal["epoch", "step"]
+    """`ema_decay`, `ema_start`, `ema_every`: average of the parameters, once per ``epoch`` or
+    ``step``, from epoch `ema_start` on."""
     replay: float = Field(ge=0)
+    """Targeted training only: ERM steps on source rows per CAL step on target labels; 0: as many as
+    the ordinary epoch has."""
 
     @property
     def attacks(self) -> bool:

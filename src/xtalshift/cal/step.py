@@ -28,23 +28,17 @@ Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
 
 
 class StepReport(NamedTuple):
-    """What one step did, as tensors on the device (reading them would make the device wait).
-
-    Attributes
-    ----------
-    loss : Tensor, shape ()
-        Mean loss of the adversarial rows in the last parameter step.
-    loss_gain : Tensor, shape (), or None
-        Loss of the adversarial rows minus that of the rows they started from, at the same
-        parameters and without dropout; None if it was not measured.
-    displacement_rms, displacement_max : Tensor, shape ()
-        Size of ``x_adv - x`` over rows and features, in standard deviations.
-    """
+    """What one step did, as tensors on the device (reading them would make the device wait)."""
 
     loss: Tensor
+    """Shape (). Mean loss of the adversarial rows in the last parameter step."""
     loss_gain: Tensor | None
+    """Shape (). Loss of the adversarial rows minus that of the rows they started from, at the same
+    parameters and without dropout; None if it was not measured."""
     displacement_rms: Tensor
     displacement_max: Tensor
+    """Shape (). `displacement_rms`, `displacement_max`: size of ``x_adv - x`` over rows and
+    features, in standard deviations."""
 
 
 def step(

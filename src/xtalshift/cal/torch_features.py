@@ -212,42 +212,30 @@ class TorchFeatures:
 
 @dataclass(frozen=True)
 class FixedElements:
-    """The features of rows whose elements are fixed; made by `TorchFeatures.fix`.
-
-    Attributes
-    ----------
-    blocks : tuple of str
-        Blocks of features in order.
-    clip : float or None
-        Clipping limit of the scaler.
-    tables : _Tables
-        Element properties and scaling.
-    elements, present : Tensor, shape (n, k)
-        Atomic numbers, and whether a slot is filled.
-    properties, unknown : Tensor, shape (n, k, 22)
-        Elemental properties (0 where unknown), and which are unknown (None: none).
-    low, high : Tensor, shape (n, 22)
-        Smallest and largest property of each row.
-    pairs : Tensor, shape (n, k, k)
-        Ionic characters.
-    unknown_pair : Tensor, shape (n,), or None
-        Rows with an unknown ionic character.
-    possible : Tensor, shape (n,)
-        ``compound possible``.
-    """
+    """The features of rows whose elements are fixed; made by `TorchFeatures.fix`."""
 
     blocks: tuple[str, ...]
+    """Blocks of features in order."""
     clip: float | None
+    """Clipping limit of the scaler."""
     tables: _Tables
+    """Element properties and scaling."""
     elements: Tensor
     present: Tensor
+    """Shape (n, k). `elements`, `present`: atomic numbers, and whether a slot is filled."""
     properties: Tensor
     unknown: Tensor | None
+    """Shape (n, k, 22). `properties`, `unknown`: elemental properties (0 where unknown), and which
+    are unknown (None: none)."""
     low: Tensor
     high: Tensor
+    """Shape (n, 22). `low`, `high`: smallest and largest property of each row."""
     pairs: Tensor
+    """Shape (n, k, k). Ionic characters."""
     unknown_pair: Tensor | None
+    """Shape (n,). Rows with an unknown ionic character."""
     possible: Tensor
+    """Shape (n,). ``compound possible``."""
 
     def __call__(self, amounts: Tensor) -> Tensor:
         """Return the features, shape (n, d), for amounts of shape (n, k), 0 in empty slots."""

@@ -18,24 +18,16 @@ from xtalshift.nn.settings import Layers
 
 @dataclass(frozen=True)
 class CALState:
-    """Transport cost of the attack. A leading axis counts the members of an ensemble.
-
-    Attributes
-    ----------
-    weights : Tensor, shape (..., d)
-        Covariate weights ``w``: the cost of moving each feature.
-    frozen : Tensor of bool, shape (..., d)
-        Weights that are no longer learned.
-    gamma : Tensor, shape (...)
-        Factor of the transport cost in the attack's objective.
-    steps : int
-        CAL steps so far.
-    """
+    """Transport cost of the attack. A leading axis counts the members of an ensemble."""
 
     weights: Tensor
+    """Shape (..., d). Covariate weights ``w``: the cost of moving each feature."""
     frozen: Tensor
+    """Shape (..., d). Weights that are no longer learned."""
     gamma: Tensor
+    """Shape (...). Factor of the transport cost in the attack's objective."""
     steps: int = 0
+    """CAL steps so far."""
 
 
 def init(

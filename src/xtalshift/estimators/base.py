@@ -22,30 +22,20 @@ MIN_ROWS_TO_SPLIT = 10
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled rows that have been checked.
-
-    Attributes
-    ----------
-    X : ndarray of float64, shape (n, d)
-        Features; NaN means missing.
-    y : ndarray of float64, shape (n,)
-        Targets; NaN for rows without a label.
-    weights : ndarray of float64, shape (n,), or None
-        Sample weights.
-    environments : ndarray, shape (n,), or None
-        Label of the environment of each row.
-    origin : CompositionSource of n rows, or None
-        Compositions that the features were computed from.
-    groups : ndarray of str, shape (n,), or None
-        Reduced formulas.
-    """
+    """Labelled rows that have been checked."""
 
     X: NDArray[np.float64]
+    """Shape (n, d). Features; NaN means missing."""
     y: NDArray[np.float64]
+    """Shape (n,). Targets; NaN for rows without a label."""
     weights: NDArray[np.float64] | None = None
+    """Shape (n,). Sample weights."""
     environments: NDArray[Any] | None = None
+    """Shape (n,). Label of the environment of each row."""
     origin: CompositionSource | None = None
+    """N rows. Compositions that the features were computed from."""
     groups: NDArray[Any] | None = None
+    """Shape (n,). Reduced formulas."""
 
     def take(self, rows: NDArray[Any]) -> Labelled:
         """Return the rows that an index or mask selects."""
@@ -61,30 +51,20 @@ class Labelled:
 
 @dataclass(frozen=True)
 class FitData:
-    """Everything that a regressor may learn from, and where it reports progress.
-
-    Attributes
-    ----------
-    train : Labelled
-        Rows to fit.
-    validation : Labelled
-        Rows for model selection.
-    target : Labelled or None
-        Rows of the target domain.
-    rng : numpy.random.Generator
-        The only source of randomness.
-    progress : Progress
-        Reports the progress of the training.
-    checkpoint : Path or None
-        File in which a long training keeps its state.
-    """
+    """Everything that a regressor may learn from, and where it reports progress."""
 
     train: Labelled
+    """Rows to fit."""
     validation: Labelled
+    """Rows for model selection."""
     target: Labelled | None
+    """Rows of the target domain."""
     rng: np.random.Generator
+    """The only source of randomness."""
     progress: Progress = NO_PROGRESS
+    """Reports the progress of the training."""
     checkpoint: Path | None = None
+    """File in which a long training keeps its state."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

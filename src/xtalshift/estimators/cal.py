@@ -130,22 +130,16 @@ class CALRegressor(IRNetBase):
 
 @dataclass(frozen=True)
 class AdversarialRows:
-    """Labelled rows after an attack.
-
-    Attributes
-    ----------
-    displacement : ndarray of float64, shape (n, d_kept)
-        ``x_adv - x`` in standard deviations, for the features that vary.
-    prediction, adversarial_prediction : ndarray of float64, shape (n,)
-        Predictions before and after the attack, in the unit of the target.
-    compositions : Slots of n rows, or None
-        Compositions after the attack, if compositions were attacked.
-    """
+    """Labelled rows after an attack."""
 
     displacement: NDArray[np.float64]
+    """Shape (n, d_kept). ``x_adv - x`` in standard deviations, for the features that vary."""
     prediction: NDArray[np.float64]
     adversarial_prediction: NDArray[np.float64]
+    """Shape (n,). `prediction`, `adversarial_prediction`: predictions before and after the attack,
+    in the unit of the target."""
     compositions: Slots | None
+    """N rows. Compositions after the attack, if compositions were attacked."""
 
 
 def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: CALConfig) -> Rows:

@@ -31,15 +31,11 @@ class WrappedRegressor(Regressor):
     """Base of regressors that fit a clone of another one and predict with it.
 
     A subclass implements `_fit`, which calls `_fit_inner` with other rows or weights.
-
-    Attributes
-    ----------
-    estimator_ : Regressor
-        The fitted clone.
     """
 
     estimator: Regressor
     estimator_: Regressor
+    """The fitted clone."""
 
     def _fit_inner(
         self,

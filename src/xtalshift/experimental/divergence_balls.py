@@ -142,18 +142,12 @@ def _tiny(values: Tensor) -> float:
 
 
 class DivergenceBallConfig(ERMConfig):
-    """Settings of training in a ball; those of `ERMConfig` mean what they mean there.
-
-    Attributes
-    ----------
-    objective : {"chi2", "kl"}
-        Kind of ball (`chi2_weights`, `kl_weights`).
-    strength : float, optional
-        Its radius. Default: see `RADII`.
-    """
+    """Settings of training in a ball; those of `ERMConfig` mean what they mean there."""
 
     objective: Ball = "chi2"
+    """Kind of ball (`chi2_weights`, `kl_weights`)."""
     strength: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Its radius. Default: see `RADII`."""
 
 
 class DivergenceBallTraining(ERMTraining):

@@ -97,18 +97,12 @@ def _layers(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Anchors:
-    """Training rows that predictions may start from, and differences seen in training.
-
-    Attributes
-    ----------
-    rows : ndarray of float64, shape (c, d)
-        The candidates.
-    differences : ndarray of float64, shape (s, d)
-        Differences of random pairs of training rows.
-    """
+    """Training rows that predictions may start from, and differences seen in training."""
 
     rows: NDArray[np.float64]
+    """Shape (c, d). The candidates."""
     differences: NDArray[np.float64]
+    """Shape (s, d). Differences of random pairs of training rows."""
 
     @classmethod
     def draw(

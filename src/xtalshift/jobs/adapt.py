@@ -31,27 +31,22 @@ _OTHER_UNIT = 20.0  # values this many times the largest training value suggest 
 
 @dataclass(frozen=True)
 class Adapted:
-    """An adapted model and its error on rows that it was not fitted to.
-
-    Attributes
-    ----------
-    model : FittedModel
-        The adapted model.
-    n_target, n_source, n_validation : int
-        Numbers of target rows, of replayed source rows, and of validation rows among them.
-    before, after, constant : float
-        Mean absolute error on the validation rows: of the model before and after the adaptation,
-        and of the mean of the training labels. These rows selected the parameters, so `after` is
-        slightly optimistic. For a transformed target, on the transformed scale.
-    """
+    """An adapted model and its error on rows that it was not fitted to."""
 
     model: FittedModel
+    """The adapted model."""
     n_target: int
     n_source: int
     n_validation: int
+    """`n_target`, `n_source`, `n_validation`: numbers of target rows, of replayed source rows, and
+    of validation rows among them."""
     before: float
     after: float
     constant: float
+    """`before`, `after`, `constant`: mean absolute error on the validation rows: of the model
+    before and after the adaptation, and of the mean of the training labels. These rows selected the
+    parameters, so `after` is slightly optimistic. For a transformed target, on the transformed
+    scale."""
 
 
 def adapt(
@@ -133,29 +128,20 @@ def adapt(
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model calibrated on labels of a new region, and its evaluation on them.
-
-    Attributes
-    ----------
-    model : FittedModel
-        The same model with another calibration.
-    n : int
-        Number of labels for calibration.
-    mae, constant : float
-        Mean absolute error on these labels, of the model and of the mean of all labels, in the unit
-        of the target.
-    before : float or None
-        Coverage of the labels by the previous 90 % intervals; None if the model had none.
-    widths : (float or None, float)
-        Median width of the 90 % intervals before and after, in the unit of the target.
-    """
+    """A model calibrated on labels of a new region, and its evaluation on them."""
 
     model: FittedModel
+    """The same model with another calibration."""
     n: int
+    """Number of labels for calibration."""
     mae: float
     constant: float
+    """`mae`, `constant`: mean absolute error on these labels, of the model and of the mean of all
+    labels, in the unit of the target."""
     before: float | None
+    """Coverage of the labels by the previous 90 % intervals; None if the model had none."""
     widths: tuple[float | None, float]
+    """Median width of the 90 % intervals before and after, in the unit of the target."""
 
 
 def calibrate(

@@ -42,36 +42,24 @@ ADDED = ("rank", "score", "utility")
 
 @dataclass(frozen=True)
 class Request:
-    """What to suggest.
-
-    Attributes
-    ----------
-    n : int
-        Number of candidates.
-    rule : str
-        A name in `xtalshift.acquisition.acquisition_rules.RULES`.
-    aim : Aim
-        Which values are good; a missing `best` is taken from the training and measured values.
-    cost_col : str, optional
-        Column with the cost of each measurement, above 0, in any unit.
-    budget : float, optional
-        Largest total cost.
-    diversity : float, optional
-        As in `xtalshift.acquisition.batch_selection.select_batch`; by default that of the rule.
-    in_domain_only : bool
-        Whether to leave out candidates outside the domain of the model.
-    seed : int
-        Seed of rules that draw at random.
-    """
+    """What to suggest."""
 
     n: int
+    """Number of candidates."""
     rule: str = "uncertainty"
+    """A name in `xtalshift.acquisition.acquisition_rules.RULES`."""
     aim: Aim = field(default_factory=Aim)
+    """Which values are good; a missing `best` is taken from the training and measured values."""
     cost_col: str | None = None
+    """Column with the cost of each measurement, above 0, in any unit."""
     budget: float | None = None
+    """Largest total cost."""
     diversity: float | None = None
+    """As in `xtalshift.acquisition.batch_selection.select_batch`; by default that of the rule."""
     in_domain_only: bool = False
+    """Whether to leave out candidates outside the domain of the model."""
     seed: int = 0
+    """Seed of rules that draw at random."""
 
     def __post_init__(self) -> None:
         RULES[self.rule]  # the error for an unknown name lists all rules
@@ -94,21 +82,14 @@ class Request:
 
 
 class Measured(NamedTuple):
-    """Materials that need no measurement.
-
-    Attributes
-    ----------
-    keys : frozenset of str
-        One key per material and conditions.
-    points : ndarray of float32, shape (m, d), or None
-        Their standardised features.
-    targets : ndarray of float64, shape (k,)
-        Their known values, in the unit of the model.
-    """
+    """Materials that need no measurement."""
 
     keys: frozenset[str] = frozenset()
+    """One key per material and conditions."""
     points: Points | None = None
+    """Shape (m, d). Their standardised features."""
     targets: FloatArray = np.empty(0)
+    """Shape (k,). Their known values, in the unit of the model."""
 
 
 def read_measured(
@@ -160,24 +141,16 @@ def read_measured(
 
 @dataclass(eq=False)
 class Kept:
-    """Candidates that are kept.
-
-    Attributes
-    ----------
-    frame : pandas.DataFrame, n rows
-        Input columns and predictions.
-    worth : ndarray of float64, shape (n,)
-        Decides which candidates are kept if there are too many.
-    costs : ndarray of float64, shape (n,), or None
-        Costs of their measurements.
-    points : ndarray of float32, shape (n, d), or None
-        Standardised features.
-    """
+    """Candidates that are kept."""
 
     frame: pd.DataFrame
+    """N rows. Input columns and predictions."""
     worth: FloatArray
+    """Shape (n,). Decides which candidates are kept if there are too many."""
     costs: FloatArray | None
+    """Shape (n,). Costs of their measurements."""
     points: Points | None
+    """Shape (n, d). Standardised features."""
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Return the given rows, in that order."""

@@ -23,23 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeaturizeSettings:
-    """Settings for the features of a file of formulas.
-
-    Attributes
-    ----------
-    blocks, impute_nan, hydrates
-        See `xtalshift.featurize.CompositionFeaturizer`.
-    formula_col : str, optional
-        Column of the formulas; by default a column with a usual name.
-    strict : bool
-        Whether a bad row is an error.
-    """
+    """Settings for the features of a file of formulas."""
 
     blocks: Blocks = "magpie"
     impute_nan: bool = True
     hydrates: Hydrates = "refuse"
+    """`blocks`, `impute_nan`, `hydrates`: see `xtalshift.featurize.CompositionFeaturizer`."""
     formula_col: str | None = None
+    """Column of the formulas; by default a column with a usual name."""
     strict: bool = False
+    """Whether a bad row is an error."""
 
 
 def iter_features(

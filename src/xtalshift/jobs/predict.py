@@ -57,19 +57,7 @@ def predict(
 
 @dataclass
 class PredictionCounts:
-    """How many rows were predicted, and how many need attention.
-
-    Attributes
-    ----------
-    rows, bad, judged, outside, new_elements, clipped, unbounded : int
-        Numbers of rows: all; without a prediction; with an OOD score; outside the domain; with
-        elements that no training material has; with features far outside the training range;
-        without a finite interval.
-    first : str
-        The first bad row and its reason.
-    effective_sample_size, calibration_rows : float, int
-        Values for weighted intervals; NaN and 0 for others.
-    """
+    """How many rows were predicted, and how many need attention."""
 
     rows: int = 0
     bad: int = 0
@@ -78,9 +66,15 @@ class PredictionCounts:
     new_elements: int = 0
     clipped: int = 0
     unbounded: int = 0
+    """`rows`, `bad`, `judged`, `outside`, `new_elements`, `clipped`, `unbounded`: numbers of rows:
+    all; without a prediction; with an OOD score; outside the domain; with elements that no training
+    material has; with features far outside the training range; without a finite interval."""
     first: str = ""
+    """The first bad row and its reason."""
     effective_sample_size: float = float("nan")
     calibration_rows: int = 0
+    """`effective_sample_size`, `calibration_rows`: values for weighted intervals; NaN and 0 for
+    others."""
 
     def add(self, frame: pd.DataFrame) -> None:
         """Count the rows of a piece of the output."""

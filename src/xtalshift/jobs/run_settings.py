@@ -17,43 +17,31 @@ Scheme = Literal["random", "covariate", "prior", "family", "relation"]
 
 
 class SplitConfig(Settings):
-    """Which rows are held out, and how.
-
-    Attributes
-    ----------
-    schemes : list of str
-        ``random``, ``covariate``, ``prior``, ``family``, ``relation``.
-    separate : bool
-        Whether to train once per split instead of once for all of them.
-    random_share : float
-        Share of the rows outside all OOD sets, drawn at random as ID test set.
-    validation_share : float
-        Share of the remaining rows used for model selection.
-    covariate_share, n_neighbors, n_components, embedding
-        As in `xtalshift.splits.CovariateSplit`.
-    tail, prior_share
-        As in `xtalshift.splits.PriorSplit`.
-    family : str
-        Element (or several joined by ``+``) of the held-out family.
-    relation_flag : str, optional
-        Column that is true for materials that follow another relation.
-    relation_file : str, optional
-        File with the formulas of materials that follow another relation.
-    """
+    """Which rows are held out, and how."""
 
     schemes: tuple[Scheme, ...] = ("random", "covariate", "prior", "family")
+    """``random``, ``covariate``, ``prior``, ``family``, ``relation``."""
     separate: bool = False
+    """Whether to train once per split instead of once for all of them."""
     random_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the rows outside all OOD sets, drawn at random as ID test set."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the remaining rows used for model selection."""
     covariate_share: float = Field(default=0.1, gt=0, lt=1)
     n_neighbors: int = Field(default=10, ge=1)
     n_components: int = Field(default=10, ge=1)
     embedding: Literal["pca", "umap"] = "pca"
+    """`covariate_share`, `n_neighbors`, `n_components`, `embedding`: as in
+    `xtalshift.splits.CovariateSplit`."""
     tail: Literal["high", "low", "both"] = "high"
     prior_share: float = Field(default=0.1, gt=0, lt=1)
+    """`tail`, `prior_share`: as in `xtalshift.splits.PriorSplit`."""
     family: str = "F"
+    """Element (or several joined by ``+``) of the held-out family."""
     relation_flag: str | None = None
+    """Column that is true for materials that follow another relation."""
     relation_file: str | None = None
+    """File with the formulas of materials that follow another relation."""
 
     @property
     def active(self) -> tuple[Scheme, ...]:
@@ -65,29 +53,20 @@ class SplitConfig(Settings):
 
 
 class RunConfig(MethodSettings):
-    """All settings of ``xtalshift run``.
-
-    Attributes
-    ----------
-    seed, n_seeds : int
-        The seeds are ``seed, seed + 1, ...``; each draws its own random split, validation rows and
-        initial parameters. The shifted test sets are the same for all.
-    methods : list of str
-        Names of `xtalshift.methods.saved_methods`; the dummy is always added.
-    data : DataConfig
-        Settings of the table.
-    split : SplitConfig
-        Settings of the held-out sets.
-    intervals : IntervalConfig
-        Intervals of the model of ``xtalshift train``; `run` calibrates on its ID test rows.
-    """
+    """All settings of ``xtalshift run``."""
 
     seed: int = Field(default=0, ge=0)
     n_seeds: int = Field(default=1, ge=1)
+    """`seed`, `n_seeds`: the seeds are ``seed, seed + 1, ...``; each draws its own random split,
+    validation rows and initial parameters. The shifted test sets are the same for all."""
     methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")
+    """Names of `xtalshift.methods.saved_methods`; the dummy is always added."""
     data: DataConfig = DataConfig()
+    """Settings of the table."""
     split: SplitConfig = SplitConfig()
+    """Settings of the held-out sets."""
     intervals: IntervalConfig = IntervalConfig()
+    """Intervals of the model of ``xtalshift train``; `run` calibrates on its ID test rows."""
 
     @field_validator("methods")
     @classmethod

@@ -35,27 +35,18 @@ from xtalshift.splits.split_spec import SplitSpec
 
 @dataclass(frozen=True)
 class SplitRows:
-    """The rows of a table that a split can use.
-
-    Attributes
-    ----------
-    table : Dataset
-        All N rows of the table.
-    good : ndarray of int64, shape (n,)
-        Numbers of the usable rows.
-    reasons : ndarray of object, shape (N,)
-        Why a row cannot be used; ``""`` for usable rows.
-    usable : Rows
-        Their features (d = 0 if nothing needs them), targets, reduced formulas and compositions.
-    thinned : ndarray of bool, shape (N,), or None
-        Rows that are unused because a kept material is too similar.
-    """
+    """The rows of a table that a split can use."""
 
     table: Dataset
+    """All N rows of the table."""
     good: NDArray[np.int64]
+    """Shape (n,). Numbers of the usable rows."""
     reasons: NDArray[np.object_]
+    """Shape (N,). Why a row cannot be used; ``""`` for usable rows."""
     usable: Rows
+    """Their features (d = 0 if nothing needs them), targets, reduced formulas and compositions."""
     thinned: NDArray[np.bool_] | None = None
+    """Shape (N,). Rows that are unused because a kept material is too similar."""
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -67,22 +58,16 @@ class SplitRows:
 
 @dataclass(frozen=True)
 class FoldParts:
-    """One fold: its rows, and the same as a table.
-
-    Attributes
-    ----------
-    fold : Fold
-        Row numbers among the usable rows.
-    frame : pandas.DataFrame
-        Every row of the table in its order: ``id``, ``formula``, ``fold``, ``part`` (``train``,
-        ``val``, ``target``, ``test`` or empty), ``fold_name``, ``status`` (``ok``, ``unused`` or
-        ``error``), ``reason``; with budgets ``budget`` (the smallest that contains the row, else
-        0); with an inner cross-validation ``inner`` (number of the inner fold, -1 for the outer
-        fold), and the rows of the inner folds below those of the outer one.
-    """
+    """One fold: its rows, and the same as a table."""
 
     fold: Fold
+    """Row numbers among the usable rows."""
     frame: pd.DataFrame
+    """Every row of the table in its order: ``id``, ``formula``, ``fold``, ``part`` (``train``,
+    ``val``, ``target``, ``test`` or empty), ``fold_name``, ``status`` (``ok``, ``unused`` or
+    ``error``), ``reason``; with budgets ``budget`` (the smallest that contains the row, else 0);
+    with an inner cross-validation ``inner`` (number of the inner fold, -1 for the outer fold), and
+    the rows of the inner folds below those of the outer one."""
 
 
 def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> SplitRows:

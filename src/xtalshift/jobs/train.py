@@ -23,28 +23,20 @@ MIN_ROWS = 10
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and its error on rows that it was not fitted to.
-
-    Attributes
-    ----------
-    model : FittedModel
-        The trained model.
-    n_train, n_validation : int
-        Numbers of rows.
-    val_mae, val_mae_dummy : float
-        Mean absolute error on the validation rows, of the model and of the training mean. These
-        rows selected the parameters, so the first is slightly optimistic; both are valid only for
-        materials like the training data.
-    adversarial : pandas.DataFrame or None
-        The training rows after the attack, if requested.
-    """
+    """A model and its error on rows that it was not fitted to."""
 
     model: FittedModel
+    """The trained model."""
     n_train: int
     n_validation: int
+    """`n_train`, `n_validation`: numbers of rows."""
     val_mae: float
     val_mae_dummy: float
+    """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
+    the training mean. These rows selected the parameters, so the first is slightly optimistic; both
+    are valid only for materials like the training data."""
     adversarial: pd.DataFrame | None = None
+    """The training rows after the attack, if requested."""
 
 
 def train(

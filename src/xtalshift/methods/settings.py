@@ -12,28 +12,19 @@ from xtalshift.nn.settings import ERMConfig, resolve_architecture
 
 
 class NetworkConfig(Settings):
-    """Settings that all networks share.
-
-    Attributes
-    ----------
-    architecture : str or list of int
-        ``auto``, ``irnet3``, ``irnet-cpu`` or widths.
-    dropout : float, optional
-        By default that of the architecture.
-    n_members, bootstrap
-        The ensemble that is trained as one model, see `IRNetRegressor`.
-    clip : float
-        Number of standard deviations at which features are clipped.
-    bf16 : bool
-        Whether training computes matrix products in bfloat16.
-    """
+    """Settings that all networks share."""
 
     architecture: str | tuple[int, ...] = "auto"
+    """``auto``, ``irnet3``, ``irnet-cpu`` or widths."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
+    """By default that of the architecture."""
     n_members: int = Field(default=1, ge=1)
     bootstrap: bool = False
+    """`n_members`, `bootstrap`: the ensemble that is trained as one model, see `IRNetRegressor`."""
     clip: float = Field(default=10.0, gt=0)
+    """Number of standard deviations at which features are clipped."""
     bf16: bool = False
+    """Whether training computes matrix products in bfloat16."""
 
     @field_validator("architecture")
     @classmethod

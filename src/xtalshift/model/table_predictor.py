@@ -34,31 +34,21 @@ SHIFT_ROWS = 5000
 
 @dataclass(frozen=True)
 class TablePredictor:
-    """A model and settings for its predictions; adds the columns of predictions to a table.
-
-    Attributes
-    ----------
-    model : FittedModel
-        Model that predicts.
-    level : float
-        Level of the intervals, in (0, 1).
-    intervals : {"plain", "family", "weighted"}
-        All calibration rows together; each chemical family separately; or calibration rows weighted
-        by their similarity to the rows to predict, which needs `shift`.
-    explain : bool
-        Whether to add a column of reasons.
-    formula_col : str, optional
-        Column of the formulas; by default found by its name.
-    shift : ShiftWeights, optional
-        See `learn_shift`.
-    """
+    """A model and settings for its predictions; adds the columns of predictions to a table."""
 
     model: FittedModel
+    """Model that predicts."""
     level: float = LEVEL
+    """Level of the intervals, in (0, 1)."""
     intervals: IntervalKind = "plain"
+    """All calibration rows together; each chemical family separately; or calibration rows weighted
+    by their similarity to the rows to predict, which needs `shift`."""
     explain: bool = False
+    """Whether to add a column of reasons."""
     formula_col: str | None = None
+    """Column of the formulas; by default found by its name."""
     shift: ShiftWeights | None = None
+    """See `learn_shift`."""
 
     def __post_init__(self) -> None:
         check_level(self.level)

@@ -17,22 +17,16 @@ from xtalshift.errors import DataError
 
 @dataclass(frozen=True)
 class Slots:
-    """n compositions of at most k elements on one device; `take` may add leading axes.
-
-    Attributes
-    ----------
-    elements : Tensor of int64, shape (n, k)
-        Atomic numbers, each once in a row; 0 is an empty slot.
-    amounts : Tensor, shape (n, k)
-        Atoms per formula as written; 0 in empty slots.
-    charges : Tensor, shape (n, k)
-        Oxidation state of each slot by `xtalshift.chem.charge_neutrality.assign_states`: NaN in all
-        filled slots of a row without a neutral assignment; 0 in empty slots.
-    """
+    """n compositions of at most k elements on one device; `take` may add leading axes."""
 
     elements: Tensor
+    """Shape (n, k). Atomic numbers, each once in a row; 0 is an empty slot."""
     amounts: Tensor
+    """Shape (n, k). Atoms per formula as written; 0 in empty slots."""
     charges: Tensor
+    """Shape (n, k). Oxidation state of each slot by
+    `xtalshift.chem.charge_neutrality.assign_states`: NaN in all filled slots of a row without a
+    neutral assignment; 0 in empty slots."""
 
     def __len__(self) -> int:
         return self.elements.shape[-2]

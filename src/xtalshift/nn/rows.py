@@ -69,21 +69,14 @@ def _take(value: Any, indices: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows that a training loop may see.
-
-    Attributes
-    ----------
-    train : Rows
-        Source rows.
-    validation : Rows
-        Rows for model selection.
-    target : Rows, optional
-        Target labels of targeted training.
-    """
+    """The rows that a training loop may see."""
 
     train: Rows
+    """Source rows."""
     validation: Rows
+    """Rows for model selection."""
     target: Rows | None = None
+    """Target labels of targeted training."""
 
 
 def iterate_batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -59,25 +59,17 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
 
 
 class ERMConfig(Settings):
-    """Settings of plain training.
-
-    Attributes
-    ----------
-    epochs : int
-        Largest number of passes over the training rows.
-    patience : int
-        Stop after this many epochs without a better validation error.
-    batch_size : int
-        Rows per step.
-    learning_rate, weight_decay : float
-        Settings of AdamW; the learning rate falls to 0 along half a cosine over `epochs`.
-    ema_decay : float
-        Decay per step of the moving average of the parameters (EMA).
-    """
+    """Settings of plain training."""
 
     epochs: int = Field(default=80, ge=1)
+    """Largest number of passes over the training rows."""
     patience: int = Field(default=80, ge=1)
+    """Stop after this many epochs without a better validation error."""
     batch_size: int = Field(default=256, ge=1)
+    """Rows per step."""
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
+    """`learning_rate`, `weight_decay`: settings of AdamW; the learning rate falls to 0 along half a
+    cosine over `epochs`."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Decay per step of the moving average of the parameters (EMA)."""

@@ -26,24 +26,16 @@ ROLLBACK_SCALE = 0.1
 
 @dataclass
 class TrainResult:
-    """The result of a training.
-
-    Attributes
-    ----------
-    states : dict of dict of Tensor
-        Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``.
-    best_epoch : int
-        Epoch of ``"best"``, from 0; for an ensemble that of the last member.
-    history : list of dict
-        One record of plain numbers per epoch; for an ensemble the means over members.
-    extras : dict of Tensor
-        Other things that were learned, such as the covariate weights of CAL.
-    """
+    """The result of a training."""
 
     states: dict[str, Parameters]
+    """Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``."""
     best_epoch: int
+    """Epoch of ``"best"``, from 0; for an ensemble that of the last member."""
     history: list[dict[str, Any]]
+    """One record of plain numbers per epoch; for an ensemble the means over members."""
     extras: Parameters = field(default_factory=dict)
+    """Other things that were learned, such as the covariate weights of CAL."""
 
 
 class Schedule(Protocol):
@@ -68,17 +60,12 @@ class Training(ABC):
         The only source of randomness, on the device of the model.
     sample : Tensor of int64, shape (members, n), optional
         Bootstrap sample of each member of an ensemble.
-
-    Attributes
-    ----------
-    name : str
-        Name of the training in messages.
-    config : Schedule
-        Its settings.
     """
 
     name: str
+    """Name of the training in messages."""
     config: Schedule
+    """Its settings."""
 
     def __init__(
         self,

@@ -43,18 +43,13 @@ class ProcessExecutor(Executor):
     """Processes of this machine.
 
     They end when this process dies, and leave Ctrl-C to it.
-
-    Attributes
-    ----------
-    threads : int
-        Threads of each.
-    workers : int
-        Processes at once. A single long-lived worker is this process itself: another one would
-        only cost memory and time.
     """
 
     threads: int = 1
+    """Threads of each."""
     workers: int = 1
+    """Processes at once. A single long-lived worker is this process itself: another one would only
+    cost memory and time."""
 
     def open(self, setup: Setup | None = None, policy: Policy = LONG_LIVED) -> Workers:
         """Return workers; see `Executor.open`."""

@@ -31,21 +31,15 @@ class RayExecutor(Executor):
 
     The setup is put into the object store once. Ray copies it once to each machine, where all
     processes read its arrays from the same memory.
-
-    Attributes
-    ----------
-    threads : int
-        Threads, and reserved processors, of each task.
-    workers : int, optional
-        Most tasks at once; by default as many as there are processors.
-    address : str, optional
-        Address of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default a
-        cluster is started on this machine and stopped at the end.
     """
 
     threads: int = 1
+    """Threads, and reserved processors, of each task."""
     workers: int | None = None
+    """Most tasks at once; by default as many as there are processors."""
     address: str | None = None
+    """Address of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default a
+    cluster is started on this machine and stopped at the end."""
     shares_files = False
 
     def open(self, setup: Setup | None = None, policy: Policy = LONG_LIVED) -> Workers:

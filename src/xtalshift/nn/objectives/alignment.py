@@ -95,18 +95,12 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"coral": coral_loss, "
 
 
 class AlignedConfig(ERMConfig):
-    """Settings of training with alignment, in addition to those of `ERMConfig`.
-
-    Attributes
-    ----------
-    alignment : {"coral", "mmd"}
-        Alignment of second moments (`coral_loss`) or of whole distributions (`mmd_loss`).
-    strength : float, optional
-        Factor of that loss. Default: see `STRENGTHS`.
-    """
+    """Settings of training with alignment, in addition to those of `ERMConfig`."""
 
     alignment: Alignment = "coral"
+    """Alignment of second moments (`coral_loss`) or of whole distributions (`mmd_loss`)."""
     strength: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Factor of that loss. Default: see `STRENGTHS`."""
 
     @property
     def number(self) -> float:

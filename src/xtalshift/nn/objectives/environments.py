@@ -51,14 +51,10 @@ class GroupWeights:
 
     Group DRO, algorithm 1 of Sagawa et al., ICLR 2020 (arXiv:1911.08731):
     ``q_g <- q_g exp(step * l_g) / sum``, an ascent of ``sum q_g l_g``.
-
-    Attributes
-    ----------
-    log : Tensor, shape (..., groups)
-        Logarithm of ``q``, which sums to 1.
     """
 
     log: Tensor
+    """Shape (..., groups). Logarithm of ``q``, which sums to 1."""
 
     @classmethod
     def uniform(cls, count: int, members: int | None, like: Tensor) -> Self:

@@ -45,24 +45,17 @@ MIX_SHAPE = 2
 
 
 class RobustConfig(ERMConfig):
-    """Settings of robust training, in addition to those of `ERMConfig`.
-
-    Attributes
-    ----------
-    objective : str
-        - ``cvar``: mean loss of the worst rows of a batch (`cvar_weights`);
-        - ``group-dro``: loss of the worst environment (`GroupWeights`);
-        - ``v-rex``: mean over the environments plus the variance between them (`vrex_loss`), the
-          variance only after the first tenth of the epochs;
-        - ``c-mixup``: mean loss over mixtures of rows with similar targets (`draw_partners`).
-    strength : float, optional
-        The share of the rows (``cvar``), the step of the weights (``group-dro``), the factor of the
-        variance (``v-rex``) or the width in standard deviations of the target (``c-mixup``).
-        Default: see `STRENGTHS`.
-    """
+    """Settings of robust training, in addition to those of `ERMConfig`."""
 
     objective: Objective = "cvar"
+    """- ``cvar``: mean loss of the worst rows of a batch (`cvar_weights`); - ``group-dro``: loss of
+    the worst environment (`GroupWeights`); - ``v-rex``: mean over the environments plus the
+    variance between them (`vrex_loss`), the variance only after the first tenth of the epochs; -
+    ``c-mixup``: mean loss over mixtures of rows with similar targets (`draw_partners`)."""
     strength: float | None = None
+    """The share of the rows (``cvar``), the step of the weights (``group-dro``), the factor of the
+    variance (``v-rex``) or the width in standard deviations of the target (``c-mixup``). Default:
+    see `STRENGTHS`."""
 
     @property
     def number(self) -> float:

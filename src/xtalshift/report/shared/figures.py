@@ -38,24 +38,17 @@ FOLD_KINDS = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A small figure with a title and a note above it.
-
-    Attributes
-    ----------
-    data, layout : list of Figure, Figure
-        As Plotly takes them.
-    id : str
-        Of the div; set by `number_panels`.
-    index : int
-        Position among the panels of its section, before those without data are left out.
-    """
+    """A small figure with a title and a note above it."""
 
     title: str
     note: str
     data: list[Figure]
     layout: Figure
+    """`data`, `layout`: as Plotly takes them."""
     id: str = ""
+    """Of the div; set by `number_panels`."""
     index: int = 0
+    """Position among the panels of its section, before those without data are left out."""
 
 
 def number_panels(sections: Mapping[str, Iterable[Panel | None]]) -> dict[str, list[Panel]]:

@@ -22,18 +22,12 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True)
 class Caution:
-    """One limit of the conclusions.
-
-    Attributes
-    ----------
-    level : str
-        ``"stop"``: do not rely on the numbers. ``"care"``: read this before you use them.
-    text : str
-        One or two sentences.
-    """
+    """One limit of the conclusions."""
 
     level: Literal["stop", "care"]
+    """``"stop"``: do not rely on the numbers. ``"care"``: read this before you use them."""
     text: str
+    """One or two sentences."""
 
 
 def format_number(value: float | None) -> str:

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from xtalshift.data.fetch import cache_folder, fetch, hash_file
+from xtalshift.data.fetch import cache_folder, fetch
 from xtalshift.errors import FetchError
+from xtalshift.provenance import hash_file
 
 BODY = bytes(range(256)) * 2000  # more than one packet
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -4,7 +4,7 @@
 copy of the source, runs the tests that execute the changed line and writes one line of JSON per
 mutant to ``runs/mutants/mutants.jsonl``. A mutant that no test notices is either equivalent to the
 source or a missing assertion. A run that was stopped goes on where it was; ``--again`` runs the
-survivors once more. It takes one core; delete the folder after larger changes.
+survivors once more. It takes one core. Another source is another sample: delete the folder then.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
     for name in wanted:
         if name not in names:
             raise DataError(
-                f"the model needs a column {name!r}, which {source} has not"
+                f"the model needs a column {name!r}, which {source} does not have"
                 f"{near_miss(name, names)}. There is: {', '.join(names)}"
             )
 
@@ -161,7 +161,7 @@ def check_new_columns(added: Iterable[str], columns: Iterable[object], source: s
     names = set(columns)
     for name in added:
         if name in names:
-            raise DataError(f"{source} has a column {name!r} already; rename it")
+            raise DataError(f"{source} already has a column {name!r}; rename it")
 
 
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:

@@ -225,9 +225,8 @@ class Exploding(RidgeRegressor):
 def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypatch):
     method = Method(lambda settings, seed: Exploding(random_state=seed), saved=True)
     monkeypatch.setitem(METHODS._items, "exploding", method)
-    monkeypatch.setattr(
-        "xtalshift.benchmark.worker.save_model", lambda model, folder: folder.mkdir()
-    )
+    monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: None)
+    monkeypatch.setattr("xtalshift.jobs.run.copy_model", lambda source, folder: None)
     config = configure(
         {"family": "Li"}, {"feature_cols": ["alkali"], "transform": "log"},
         {"alkali": [float(formula.startswith("Li")) for formula in FORMULAS]},

@@ -153,7 +153,7 @@ def run_locked(
     store = RecordStore.open(out, header, overwrite=options.overwrite)
     _keep_spec(spec, plugins, out)
     for other in options.merge:
-        progress.say(f"{store.merge(other):,} records taken over from {other}")
+        progress.say(f"{store.merge(other):,} records added from {other}")
     audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
     everything = plan_tasks(spec, shared)
     tasks = everything[options.shard[0] - 1 :: options.shard[1]]

@@ -255,3 +255,17 @@ def test_missing_smact_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "smact", None)
     with pytest.raises(ConfigError, match=r"pip install 'xtalshift\[smact\]'"):
         load_smact_rules()
+
+
+def test_elements_of_one_electronegativity_have_a_key_of_their_own():
+    cu_si, mg_si, amounts = (29, 14), (12, 14), np.array([[2], [1]])
+    assert not charge_neutrality.ORDERED.holds(cu_si, amounts)[0]  # both have 1.90
+    assert charge_neutrality.ORDERED.holds(mg_si, amounts)[0]
+    assert charge_neutrality.ORDERED.key(cu_si) != charge_neutrality.ORDERED.key(mg_si)
+
+
+def test_one_half_of_too_many_sums_gives_up(monkeypatch):
+    z, amounts = np.array([11, 19, 9, 26], dtype=np.uint8), np.ones(4)
+    assert charge_neutrality._meet_in_the_middle(z, amounts) is not None
+    monkeypatch.setattr(charge_neutrality, "MAX_SUMS", 1)  # iron has several, in one half
+    assert charge_neutrality._meet_in_the_middle(z, amounts) is None

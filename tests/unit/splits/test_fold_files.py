@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.fold_files import read_folds, read_record
+from xtalshift.splits.fold_files import check_formulas, read_folds, read_record
 
 IDS = np.array([f"m{row}" for row in range(6)], object)
 PARTS = ["train", "Train", "valid", "ood", "test", ""]
@@ -75,3 +75,21 @@ def test_a_file_of_something_else(tmp_path):
     pd.DataFrame({"formula": ["LiF"], "part": ["test"]}).to_csv(path, index=False)
     with pytest.raises(SplitError, match="has no column 'id'; folds have the columns id, part"):
         read_folds(path, IDS)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 1, 2, 3])
+def test_formulas_that_differ_are_told_and_many_are_refused(tmp_path, n_wrong):
+    ids = np.array([f"m{row}" for row in range(20)], object)
+    formulas = np.array([f"Li{row + 1}O" for row in range(20)], object)
+    stored = formulas.copy()
+    stored[:n_wrong] = "NaCl"
+    stored[19] = "O2Li40"  # another spelling of Li20O
+    path = tmp_path / "split.csv"
+    pd.DataFrame({"id": ids, "formula": stored}).to_csv(path, index=False)
+    said = f"{n_wrong} of 20 formulas in split.csv are not those of the table, such as id m0: NaCl"
+    if n_wrong > 2:
+        with pytest.raises(SplitError, match=said):
+            check_formulas(path, ids, formulas)
+    else:
+        text = check_formulas(path, ids, formulas)
+        assert text.startswith(said) if n_wrong else text == ""

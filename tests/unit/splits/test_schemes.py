@@ -3,8 +3,14 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+
+from xtalshift.data import Dataset
+from xtalshift.errors import DataError
 from xtalshift.splits import SPLITTERS
-from xtalshift.splits.schemes import list_schemes
+from xtalshift.splits.schemes import _read_times, list_schemes
 
 TOOL = Path(__file__).parents[3] / "tools" / "scheme_table.py"
 
@@ -24,3 +30,15 @@ def test_the_table_in_the_documentation_is_up_to_date():
     page = tool["PAGE"].read_text(encoding="utf-8")
     assert page.count(tool["BEGIN"]) == page.count(tool["END"]) == 1
     assert tool["replace_table"](page) == page, "run python tools/scheme_table.py"
+
+
+@pytest.mark.parametrize("cells", [["2020", "2021-05-31", "x"], [2020, 2021, "x"]])
+def test_a_time_that_is_none_is_named(cells):
+    table = Dataset.of(["Fe", "Co", "Ni"], columns=pd.DataFrame({"year": cells}))
+    with pytest.raises(DataError, match=r"column 'year', row 3 .*'x' is neither .*; 1 of 3 rows"):
+        _read_times(table, "year")
+
+
+def test_years_and_dates_stand_in_one_column():
+    table = Dataset.of(["Fe", "Co"], columns=pd.DataFrame({"year": ["2020", "2019-05-31"]}))
+    assert np.argsort(_read_times(table, "year")).tolist() == [1, 0]

@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test test-newest test-oldest lint format clean
+.PHONY: install run test test-newest test-oldest mutants lint format clean
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed
@@ -38,6 +38,10 @@ test-newest test-oldest: test-%: .venv-%/.installed
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --prefer-binary \
 		-c .venv-$*/constraints.txt -e ".[test]"
 	touch $@
+
+# Can the tests fail? Changes the source 300 times and lists the changes that no test notices.
+mutants: install
+	$(BIN)/python tools/mutation_run.py
 
 format: install
 	$(BIN)/ruff check --fix .

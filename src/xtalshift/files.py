@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import sys
@@ -133,10 +134,9 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another "
-            "place"
-        ) from error
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = f"{'free some space or ' if full else ''}choose another place"
+        raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 
 def _open_temporary(path: Path) -> tuple[Path, int]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 _PACKAGES = (
     "xtalshift",
@@ -76,6 +77,12 @@ def peak_memory_mib() -> float | None:
         return None
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(size / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def hash_text(lines: Iterable[str]) -> str:

@@ -131,7 +131,11 @@ def test_public_names_are_those_of_their_modules_and_show_in_dir():
     assert set(xtalshift.__all__) <= set(dir(xtalshift))
 
 
-BASE = dict.fromkeys(("REGRESSORS", "Regressor"), "xtalshift.estimators.base")
+BASE = {
+    "PREDICTORS": "xtalshift.estimators.predictors",
+    "Predictor": "xtalshift.estimators.predictors",
+    "Regressor": "xtalshift.estimators.base",
+}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_wrong_target(run):
 
 
 def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, tmp_path):
-    fails(run(target="gapp"), "no target column 'gapp'; did you mean 'gap'? Columns of numbers: ")
+    fails(run(target="gapp"), "no target column 'gapp' (did you mean 'gap'?). Columns of numbers: ")
     fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
     named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
     fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")
@@ -135,9 +135,9 @@ def test_places_that_cannot_be_written(xtalshift, table, tmp_path, model):
     file = tmp_path / "file"
     file.write_text("")
     command = ("run", "--dataset", table, "--target", "gap", "--methods", "dummy", "--out")
-    fails(xtalshift(*command, file), str(file), "--out")
-    fails(xtalshift(*command, file / "below"), str(file), "--out")
-    fails(xtalshift(*command, "/proc/none/x"), "/proc/none/x", "--out")
+    fails(xtalshift(*command, file), str(file), "choose another place")
+    fails(xtalshift(*command, file / "below"), str(file), "choose another place")
+    fails(xtalshift(*command, "/proc/none/x"), "/proc/none/x", "choose another place")
     fails(xtalshift("train", table, "--target", "gap", "-o", file), str(file))
     fails(xtalshift("train", table, "--target", "gap", "-o", file / "below"), str(file))
     fails(xtalshift("predict", model, table, "-o", file / "x.csv"), str(file))

@@ -23,7 +23,13 @@ from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
-from xtalshift.benchmark.worker import outcome_record, prepare_worker, work
+from xtalshift.benchmark.worker import (
+    hash_files,
+    outcome_record,
+    prepare_worker,
+    task_folder,
+    work,
+)
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
@@ -151,7 +157,7 @@ def run_locked(
     audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
     everything = plan_tasks(spec, shared)
     tasks = everything[options.shard[0] - 1 :: options.shard[1]]
-    open_tasks = [task for task in tasks if _is_open(task, store, retry=options.retry)]
+    open_tasks = [task for task in tasks if _is_open(task, store, options)]
     progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
     try:
         _execute(executor, open_tasks, shared, spec, store, options, progress)
@@ -192,9 +198,12 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     )
 
 
-def _is_open(task: Task, store: RecordStore, *, retry: bool) -> bool:
+def _is_open(task: Task, store: RecordStore, options: RunOptions) -> bool:
+    """Return whether a task is to be run: it has no record, or its files are gone or altered."""
     record = store.records.get(task.id)
-    return record is None or (retry and not record.ok)
+    if record is None or not record.ok:
+        return record is None or options.retry
+    return options.keep and record.files != hash_files(task_folder(store.path.parent, task.id))
 
 
 def _execute(

@@ -150,6 +150,8 @@ class TaskRecord:
         See `xtalshift.benchmark.tune.tune`.
     best_epoch : int
         Epoch whose parameters were kept.
+    files : mapping
+        SHA-256 of the files that the task left, by their path in its folder; None if it left none.
     results : tuple of Score
         Empty after a failure.
     """
@@ -183,6 +185,7 @@ class TaskRecord:
     tuning: Mapping[str, Any] | None = None
     best_epoch: int | None = None
     results: tuple[Score, ...] = ()
+    files: Mapping[str, str] | None = None
 
     @property
     def ok(self) -> bool:
@@ -205,7 +208,7 @@ class TaskRecord:
         # a task may have another name in the tables of another benchmark
         return replace(
             self, name="", seconds=None, cpu_seconds=None, predict_seconds=None, peak_mib=None,
-            host="", attempts=1,
+            host="", attempts=1, files=None,
         )  # fmt: skip
 
     def to_plain(self) -> Plain:

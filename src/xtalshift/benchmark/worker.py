@@ -32,7 +32,7 @@ from xtalshift.jsonio import write_json
 from xtalshift.model import save_model
 from xtalshift.parallel import EmitProgress, Outcome
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.provenance import peak_memory_mib
+from xtalshift.provenance import hash_file, peak_memory_mib
 
 MODEL_FOLDER = "model"
 
@@ -46,6 +46,12 @@ def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskCo
 def work(state: tuple[Shared, TaskContext], task: Task) -> TaskRecord:
     """Run a task in a worker and return its record."""
     return run_task(task, *state, EmitProgress())
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in the folder of a task, by its path there."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
 
 
 def task_folder(keep: Path, task_id: str) -> Path:
@@ -174,6 +180,7 @@ def _run(
         n_used=getattr(model.regressor, "n_rows_used_", None),
         best_epoch=getattr(model.regressor, "best_epoch_", None),
         results=results,
+        files=None if folder is None else hash_files(folder),
     )
 
 

@@ -26,12 +26,10 @@ _EXAMPLES = (
 )
 _COMPARISONS = {"n_elements": "n_elements >= 4", "family": "family == oxide"}
 _JOINTS = ("and", "or", "not")
-_SPELLED = re.compile(  # longest first: "post-transition metal" contains "transition metal"
+_SPELLED = re.compile(
     r"\b(?:"
     + "|".join(
-        name.replace("_", r"[\s_-]+")
-        for name in sorted((*ELEMENT_CLASSES, "n_elements"), key=len, reverse=True)
-        if "_" in name
+        name.replace("_", r"[\s_-]+") for name in (*ELEMENT_CLASSES, "n_elements") if "_" in name
     )
     + ")",
     re.IGNORECASE,

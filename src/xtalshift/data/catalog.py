@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xtalshift.config import Settings
 from xtalshift.errors import DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.provenance import hash_file
 from xtalshift.registry import Registry
 
 if TYPE_CHECKING:  # pandas and httpx are needed only to load a table
@@ -80,7 +81,7 @@ def dataset_path(name: str, *, progress: Progress = NO_PROGRESS) -> Path:
     FetchError
         If it cannot be downloaded or does not match its checksum.
     """
-    from xtalshift.data.fetch import cache_folder, fetch, hash_file
+    from xtalshift.data.fetch import cache_folder, fetch
 
     entry = get_entry(name)
     if entry.url:

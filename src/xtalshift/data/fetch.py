@@ -9,7 +9,6 @@ to put a file that was downloaded by hand.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from filelock import FileLock
 
 from xtalshift.errors import FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.provenance import hash_file
 
 _RETRY_STATUS = frozenset({408, 425, 429})
 _TIMEOUT = 30.0  # seconds to wait for the server (not for the whole file)
@@ -38,12 +38,6 @@ def cache_folder() -> Path:
     """Return the folder of downloads: XTALSHIFT_CACHE, or the user's cache folder."""
     named = os.environ.get("XTALSHIFT_CACHE")
     return Path(named) if named else platformdirs.user_cache_path("xtalshift")
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(

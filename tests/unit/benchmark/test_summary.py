@@ -230,14 +230,14 @@ def test_a_split_without_figures_is_a_failure_and_in_no_mean(spec):
     overflow = Score("", "shift", "ood", 15, reason="the prediction of GaN is inf")
     partly = record("ridge", 1.0, seed=1, results=(overflow, result(3.0, "id", split="shift")))
     records = [record("dummy", 2.0), record("ridge", 1.0), partly]
-    found = summarise(spec(), make_shared(), records, 3, {}, {"versions": {}})
-    assert (found["n_done"], found["n_failed"]) == (3, 0)
-    (failure,) = found["failures"]
-    assert (failure["name"], failure["split"], failure["seed"]) == ("ridge", "shift", 1)
-    assert failure["reason"] == "the prediction of GaN is inf"
+    found = summarise(spec(), make_shared(), records, 3, {}, Provenance())
+    assert (found.n_done, found.n_failed) == (3, 0)
+    (failure,) = found.failures
+    assert (failure.name, failure.split, failure.seed) == ("ridge", "shift", 1)
+    assert failure.reason == "the prediction of GaN is inf"
     runs = Runs(records)
-    assert [cell_of(runs, "ridge", role)["n_runs"] for role in ("ood", "id")] == [1, 2]
-    assert cell_of(runs, "ridge", "id")["mae"] == (0.5 + 3.0) / 2
+    assert [cell_of(runs, "ridge", role).n_runs for role in ("ood", "id")] == [1, 2]
+    assert cell_of(runs, "ridge", "id").mae == (0.5 + 3.0) / 2
     assert rank_so_far([partly]) == "nothing yet"
 
 

@@ -348,3 +348,10 @@ def test_settings_of_the_cal_steps_are_those_of_adaptation_and_can_be_overridden
     assert (cal.attack_steps, cal.batch_size) == (3, 7)
     assert cal.attacks
     assert not tiny("targeted-cal-eps0").cal_config(6).attacks
+
+
+@pytest.mark.parametrize("name", ["steps", "patience", "batch_size"])
+def test_a_number_of_steps_or_rows_is_at_least_1(name):
+    assert getattr(AdaptConfig.from_dict({name: 1}), name) == 1
+    with pytest.raises(ConfigError, match=name):
+        AdaptConfig.from_dict({name: 0})

@@ -301,6 +301,24 @@ def test_no_trial_makes_an_element_twice():
     assert {symbol for row, symbol in found if row == 0} == {"Li", "Cs"}
 
 
+@pytest.mark.parametrize(
+    ("text", "states"), [("NaCl", [1, -1]), ("Fe2O3", [3, -2]), ("TiO2", [4, -2])]
+)
+def test_a_neutral_trial_is_a_neighbour_with_the_same_state(text, states):
+    slots = pad_compositions(parse_formulas([text])[0], dtype=torch.float64, device="cpu")
+    trials = list_trials(slots, torch.zeros_like(slots.elements, dtype=torch.bool), 3, True)
+    z = slots.elements[0].tolist()
+    expected = [
+        (slot, new)
+        for slot, state in enumerate(states)
+        for new in similar_elements(3, state)[z[slot]].tolist()
+        if new and new not in z
+    ]
+    assert list(zip(trials.slot.tolist(), trials.element.tolist(), strict=True)) == expected
+    assert {slot for slot, _ in expected} == {0, 1}
+    assert trials.keeps_charge.all()
+
+
 def test_rounding_is_no_direction():
     charges = torch.tensor([[1.0, 2.0, 5.0, -2.0]], dtype=torch.float64)
     space = _Space(torch.zeros_like(charges), torch.ones_like(charges), charges)

@@ -35,6 +35,12 @@ def blobs(n_each=20, seed=0):
     return (corners[corner] + rng.normal(size=(len(corner), 2))).astype(np.float32), corner
 
 
+def test_clusters_are_of_rows_however_few_features_there_are():
+    x = np.array([[0.0], [10.0], [0.0], [20.0], [10.0]], dtype=np.float32)
+    assert same_partition(assign("clusters", x, n_environments=3), x[:, 0])
+    assert same_partition(assign("clusters", x, n_environments=8), x[:, 0])
+
+
 def test_random_environments_are_left_to_each_batch():
     assert assign("random") is None
     assert assign("random", compositions=compositions(), given=np.arange(6)) is None

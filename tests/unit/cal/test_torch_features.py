@@ -112,6 +112,16 @@ def test_the_features_do_not_depend_on_the_width_or_the_other_rows(formulas):
     np.testing.assert_allclose(alone, features(pad(formulas[:20])), rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("impute_nan", [True, False])
+def test_some_rows_of_fixed_elements_are_those_rows(impute_nan):
+    features = TorchFeatures(CompositionFeaturizer(impute_nan=impute_nan))
+    slots, rows = pad(CORNERS), torch.tensor([5, 0, 2, 9, 5])
+    fixed = features.fix(slots, features.possible(slots))
+    found, expected = fixed.take(rows)(slots.amounts[rows]), fixed(slots.amounts)[rows]
+    np.testing.assert_array_equal(found, expected)
+    assert expected.isnan().any() == (not impute_nan)
+
+
 def test_compound_possible_is_computed_held_and_read(formulas):
     featurizer = CompositionFeaturizer()
     scaler = FeatureScaler(clip=1.0).fit(featurizer.transform(formulas))

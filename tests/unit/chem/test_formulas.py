@@ -197,3 +197,11 @@ def test_any_text_is_read_or_refused(text):
 def test_an_unknown_way_to_read_hydrates_is_refused():
     with pytest.raises(ConfigError, match="hydrates='add': use 'refuse' or 'expand'"):
         parse_formula("Fe", hydrates="add")
+
+
+@pytest.mark.parametrize(("length", "whole"), [(58, True), (59, False)])
+def test_a_long_formula_is_quoted_without_its_middle(length, whole):
+    text = "q" * length
+    with pytest.raises(FormulaError) as caught:
+        parse_formula(text)
+    assert (repr(text) in str(caught.value)) == whole

@@ -130,6 +130,7 @@ def test_report_is_plain_json():
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert values["dropped"][0]["examples"][0]["value"] == "Zz"
     assert values["duplicate_scatter"] == 1.0
+    assert (values["duplicate_groups"], values["duplicate_rows"]) == (1, 2)
     assert values["rows_dropped"] == 1
     assert values["zero_inflated"] is False
 

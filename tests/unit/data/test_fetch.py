@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from xtalshift.data.fetch import cache_folder, fetch, hash_file
+from xtalshift.data.fetch import cache_folder, fetch
 from xtalshift.errors import FetchError
+from xtalshift.provenance import hash_file
 
 BODY = bytes(range(256)) * 2000  # more than one packet
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -78,6 +79,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def unavailable(self):
         self.reply(503, b"busy")
+
+    def broken(self):
+        self.reply(500, b"broken")
 
     def too_many(self):
         self.reply(429, b"slow down")
@@ -201,8 +205,8 @@ def test_not_found_is_final_and_says_what_to_do(serve, sleep, tmp_path):
 
 
 def test_gives_up_after_the_retries(serve, sleep, tmp_path):
-    server = serve("unavailable")
-    with pytest.raises(FetchError, match="4 attempts, last: HTTP 503"):
+    server = serve("unavailable", "broken")
+    with pytest.raises(FetchError, match="4 attempts, last: HTTP 500"):
         fetch(server.url, SHA, tmp_path / "f", sleep=sleep, retries=3)
     assert len(server.seen) == 4
 

@@ -1,5 +1,6 @@
 """A run is a canned benchmark: which one, and what it writes."""
 
+import shutil
 from operator import attrgetter
 
 import numpy as np
@@ -224,9 +225,8 @@ class Exploding(RidgeRegressor):
 def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypatch):
     method = Method(lambda settings, seed: Exploding(random_state=seed), saved=True)
     monkeypatch.setitem(METHODS._items, "exploding", method)
-    monkeypatch.setattr(
-        "xtalshift.benchmark.worker.save_model", lambda model, folder: folder.mkdir()
-    )
+    monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: None)
+    monkeypatch.setattr("xtalshift.jobs.run.copy_model", lambda source, folder: None)
     config = configure(
         {"family": "Li"}, {"feature_cols": ["alkali"], "transform": "log"},
         {"alkali": [float(formula.startswith("Li")) for formula in FORMULAS]},
@@ -234,20 +234,20 @@ def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypa
     )  # fmt: skip
     out = tmp_path / "out"
     results = run(config, out, InProcessExecutor())
-    found = {(r["split"], r["role"]): r for r in results["records"] if r["method"] == "exploding"}
+    found = {(r.split, r.role): r for r in results.records if r.method == "exploding"}
     bad = found.pop(("family:Li", "ood"))
-    assert (bad["status"], bad["mae"], bad["n"]) == ("failed", None, 14)
-    assert bad["reason"] == "the prediction of Li2F is inf (14 of 14 rows)"
-    assert {key: r["status"] for key, r in found.items()} == {
+    assert (bad.status, bad.mae, bad.n) == ("failed", None, 14)
+    assert bad.reason == "the prediction of Li2F is inf (14 of 14 rows)"
+    assert {key: r.status for key, r in found.items()} == {
         ("random", "id"): "ok", ("prior", "id"): "ok", ("prior", "ood"): "ok",
         ("family:Li", "id"): "ok",
     }  # fmt: skip
-    assert all(r["mae"] > 0 for r in found.values())
+    assert all(r.mae > 0 for r in found.values())
     summary = read_json(out / "summary.json")
     assert (summary["n_done"], summary["n_failed"]) == (2, 0)
     (failure,) = summary["failures"]
     assert (failure["name"], failure["split"]) == ("exploding", "family:Li")
-    assert failure["reason"] == bad["reason"]
+    assert failure["reason"] == bad.reason
     report = build_run_report(out)
     (row,) = [row for row in report.rows if row.method == "exploding"]
     cells = {cell.split: (cell.mae is None, cell.failed) for cell in row.cells}
@@ -256,7 +256,7 @@ def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypa
     }  # fmt: skip
     text = read_text(read_page(out))
     assert "Some runs of exploding failed; the list of failures gives the reasons." in text
-    assert bad["reason"] in text
+    assert bad.reason in text
 
 
 def test_no_prediction_at_all(configure, tmp_path, monkeypatch):
@@ -283,6 +283,32 @@ def test_only_the_same_run_goes_on_in_a_folder(configure, tmp_path):
     assert {r.seed for r in replaced.records} == {1}
     assert (out / "notes.txt").read_text() == "mine"
     assert len(list((out / "tasks").iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["folder gone", "file gone", "file altered", "file added"])
+def test_a_task_whose_files_are_gone_or_altered_is_run_again(configure, tmp_path, damage):
+    out = tmp_path / "out"
+    config = configure(methods=["dummy", "ridge"])
+    before = run(config, out, InProcessExecutor())
+    whole = (out / "predictions.parquet").read_bytes()
+    task = next(r for r in read_records(out / RECORDS_FILE)[1].values() if r.name == "ridge")
+    folder = out / "tasks" / task.id
+    assert {"predictions.parquet", "history.json", "model/model.json"} < task.files.keys()
+    if damage == "folder gone":
+        shutil.rmtree(folder)
+    elif damage == "file gone":
+        next(folder.glob("model/arrays-*")).unlink()
+    elif damage == "file altered":
+        (folder / "predictions.parquet").write_bytes(b"PAR1")
+    else:
+        (folder / "model" / "other").write_bytes(b"")
+    seconds = {r.method: r.seconds for r in before.records}
+    again = run(config, out, InProcessExecutor())
+    assert [(r.method, r.mae) for r in again.records] == [(r.method, r.mae) for r in before.records]
+    changed = {r.method for r in again.records if r.seconds != seconds[r.method]}
+    assert changed == {"ridge"}
+    assert (out / "predictions.parquet").read_bytes() == whole
+    assert read_records(out / RECORDS_FILE)[1][task.id].files == task.files
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,13 @@ def test_extra_columns_stand_last_and_are_named_in_the_card():
     assert high - low == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.parametrize(("name", "expected"), [("gap", "gap"), ("", "target")])
+def test_the_card_says_what_the_target_is(name, expected):
+    data = Dataset.of(FORMULAS, GAPS, target_name=name, unit="eV", conditions="300 K")
+    card = fit(data, "dummy", features="fractions", intervals=NONE).card
+    assert (card.target_name, card.unit, card.conditions) == (expected, "eV", "300 K")
+
+
 def test_the_seed_of_the_regressor_is_that_of_every_method(data):
     settings = MethodSettings.from_dict({"lightgbm": {"n_estimators": 5}})
     for method in ("ridge", "lightgbm", "dummy"):

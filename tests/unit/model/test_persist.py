@@ -220,6 +220,7 @@ def test_saving_over_a_model_replaces_it_whole_or_not_at_all(saved, tmp_path, mo
 def test_save_is_a_method_too(saved, tmp_path):
     copy = load_model(saved).save(tmp_path / "deep" / "copy")
     assert (copy / "model.json").read_bytes() == (saved / "model.json").read_bytes()
+    assert copy.stat().st_mode & 0o777 == 0o755  # others may read it
 
 
 def test_the_model_to_begin_with_is_kept(saved, tmp_path):

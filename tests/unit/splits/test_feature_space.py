@@ -35,6 +35,11 @@ def test_agglomerative_clusters_of_too_many_points_are_refused_at_once():
         cluster_points(np.arange(20_001.0)[:, None], 3, "agglomerative")
 
 
+@pytest.mark.parametrize(("n_components", "shape"), [(2, (5, 2)), (9, (5, 3))])
+def test_features_that_never_vary_give_zeros_of_the_usual_shape(n_components, shape):
+    np.testing.assert_array_equal(embed(np.full((5, 3), 4.0), n_components), np.zeros(shape))
+
+
 def test_umap_is_called_with_the_seed_on_one_thread(monkeypatch):
     made = []
 

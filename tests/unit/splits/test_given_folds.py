@@ -31,6 +31,7 @@ class TestGiven:
         labels = np.arange(300)
         with pytest.raises(SplitError, match=r"300 different labels, .* at most 200"):
             list(ColumnSplit(labels).folds(np.zeros((300, 1))))
+        assert len(list(ColumnSplit(np.arange(200)).folds(np.zeros((200, 1))))) == 200
         with pytest.raises(SplitError, match="names the parts train, val, but no row is test"):
             list(ColumnSplit(["train"] * 6 + ["val"] * 2).folds(X, None, FORMULAS))
 
@@ -54,6 +55,7 @@ class TestGiven:
         (fold,) = PredefinedSplit([given], whole_formulas=False).folds(X, None, FORMULAS)
         assert fold.test.tolist() == [1]  # not row 4, the other Li2O
         assert fold.target.tolist() == [7, 2, 5]
+        assert PredefinedSplit([given, given]).get_n_splits() == 2
         (cut,) = PredefinedSplit([given]).restrict(np.array([0, 1, 3, 5])).given
         assert (cut.train.tolist(), cut.test.tolist(), cut.target.tolist()) == ([0, 2], [1], [3])
 

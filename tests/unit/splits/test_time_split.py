@@ -48,6 +48,7 @@ class TestTime:
             ((0.2,), [1.0] * 7, r"times has shape \(7,\)"),
             ((0.2,), [1.0] * 7 + [np.nan], r"times\[7\] is nan; every row needs a time"),
             ((0.3, 4), years, "4 test periods of 30% leave nothing .* n_folds from 1 to 3"),
+            ((0.5, 2), years, "2 test periods of 50% leave nothing .* n_folds from 1 to 1"),
             ((1.5,), years, "share of test rows is 1.5"),
         ],
     )

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 
 from reference.delong import slow_delong
 from xtalshift.splits.audit.shift_measures import (
+    _effective_share,
     delong,
     distance_ratio,
     nearest,
@@ -26,6 +27,13 @@ def normal(n, centre=0.0, seed=0):
     points = np.random.default_rng(seed).normal(size=(n, 4))
     points[:, 0] += centre
     return points
+
+
+@pytest.mark.parametrize(("is_test", "share"), [([0, 1], 0.1), ([0, 0, 1, 1], 1.0)])
+def test_the_effective_share_where_all_trees_agree(is_test, share):
+    votes = np.resize([0.0, 1.0], 10 * len(is_test))  # far apart, or without any relation
+    sides = np.resize(is_test, len(votes)).astype(bool)
+    assert _effective_share(votes, sides) == pytest.approx(share)
 
 
 class TestDistances:

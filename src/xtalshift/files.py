@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that one process at a time writes."""
+"""Files that are written completely or not at all, and folders that only one process may write."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 
 from xtalshift.errors import ConfigError, DataError
 
-if sys.platform != "win32":  # there, what a killed writer left stays
+if sys.platform != "win32":  # there, the files of killed writers are not removed
     import fcntl
 
 LOCK_FILE = ".lock"
 _LONGEST = 50
-"""Letters of a name that its temporary file keeps: names have 255 bytes, letters up to four."""
+"""Characters of a name that its temporary file keeps: names have up to 255 bytes, characters 4."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file that gets the name `path` when the block ends without an error.
 
-    An error, an interrupt or a kill leaves what was there. Writers of one file do not mix: each has
-    its own temporary file, and the last to finish wins. The bytes reach the disk before the name
-    does. What a killed writer left is removed by the next one.
+    After an error, an interrupt or a kill the earlier file is unchanged. Each writer of a file has
+    a temporary file of its own, and the last to finish wins. The content is on the disk before the
+    file gets its name. Temporary files of killed writers are removed by the next writer.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
             if path.exists():
                 part.chmod(path.stat().st_mode)
             os.fsync(descriptor)
-            if sys.platform == "win32":  # renames no open file
+            if sys.platform == "win32":  # it cannot rename an open file
                 os.close(descriptor)
                 descriptor = -1
             os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
@@ -71,7 +71,7 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, if there is one, with what killed writers of it left."""
+    """Remove a file, if it exists, and the temporary files that killed writers left."""
     path.unlink(missing_ok=True)
     if path.parent.is_dir():
         _remove_leftovers(path)
@@ -79,7 +79,7 @@ def remove_file(path: Path) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Let no other process write to an output folder; after an error no empty folder is left.
+    """Lock an output folder against other processes; after an error a new, empty one is removed.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     DataError
         If the folder cannot be written.
     """
-    from filelock import FileLock, Timeout  # asyncio, which most commands do not need
+    from filelock import FileLock, Timeout  # loads asyncio, which most commands do not need
 
     path = folder / LOCK_FILE
     with explained(folder):
@@ -116,7 +116,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Wait until no other process changes a folder, without a file of its own in it."""
+    """Wait until no other process writes to a folder, and lock it without a lock file."""
     if sys.platform == "win32":
         yield
         return
@@ -130,7 +130,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Raise `DataError` with the path and a remedy where the system refuses to write."""
+    """Turn a failure to write into a `DataError` with the path and a remedy."""
     try:
         yield
     except OSError as error:
@@ -140,7 +140,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _open_temporary(path: Path) -> tuple[Path, int]:
-    """Create a file beside `path` and keep it locked, which tells it from a leftover."""
+    """Create a file beside `path`; its lock distinguishes it from the file of a killed writer."""
     while True:
         part = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}.part")
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
@@ -149,7 +149,7 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return part, descriptor
-        os.close(descriptor)  # another writer took it for a leftover before it was locked
+        os.close(descriptor)  # another writer removed it before it was locked
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -159,7 +159,7 @@ def _remove_leftovers(path: Path) -> None:
     for left in path.parent.iterdir():
         if not (left.name.startswith(prefix) and left.suffix == ".part"):
             continue
-        with contextlib.suppress(OSError):  # locked: its writer lives
+        with contextlib.suppress(OSError):  # if it is locked, its writer is still running
             descriptor = os.open(left, os.O_RDWR)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""JSON files and typed records: written at once or not at all, null for non-finite numbers."""
+"""JSON files, with null for non-finite numbers, and typed records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Plain = dict[str, Any]
-"""An object as JSON holds it."""
+"""A JSON object."""
 
 T = TypeVar("T")
 _DEEPEST = 100
@@ -25,20 +25,20 @@ _REPEAT = "repeat the command that wrote it"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON as `replace_file` does, non-finite numbers as null."""
+    """Write a JSON file completely or not at all, with null for non-finite numbers."""
     text = json.dumps(finite(values), indent=1, ensure_ascii=False, allow_nan=False)
     replace_file(path, text + "\n")
 
 
 def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
-    """Decode JSON that may be damaged, or made to do harm.
+    """Decode JSON that may be damaged or malicious.
 
     Parameters
     ----------
     text : str or bytes
-        UTF-8.
+        The JSON; bytes are UTF-8.
     where, remedy : object, str
-        For the message: the file (and line), and what to do.
+        Used in the message: the file (and line), and what to do.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
 
 def read_json(path: Path) -> Any:
     """Return the values of a JSON file; `DataError` if it cannot be read or is damaged."""
-    again = "give --overwrite to begin anew"
+    again = "give --overwrite to start again"
     try:
         return decode_json(path.read_bytes(), path, again)
     except OSError as error:
@@ -72,7 +72,7 @@ def read_json(path: Path) -> Any:
 
 
 def finite(values: Any) -> Any:
-    """Return nested values as JSON can hold them: numbers that are not finite become None."""
+    """Return nested values for JSON, with None in place of numbers that are not finite."""
     if isinstance(values, float):
         return values if math.isfinite(values) else None
     if isinstance(values, dict):
@@ -116,7 +116,7 @@ def parse(kind: type[T], values: object, where: object, remedy: str = _REPEAT) -
     DataError
         If a key is missing or its value has the wrong type; the message names the first one.
     """
-    from pydantic import ValidationError  # half of the start-up of small commands
+    from pydantic import ValidationError  # half of the start-up time of small commands
 
     try:
         found: T = _adapter(kind).validate_python(values)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def parse(kind: type[T], values: object, where: object, remedy: str = _REPEAT) -
 
 
 def to_json(payload: DataclassInstance) -> Plain:
-    """Return a payload as JSON holds it: plain values, None for numbers that are not finite."""
+    """Return a payload as plain JSON values, with None for numbers that are not finite."""
     return dict(finite(asdict(payload)))
 
 

@@ -48,7 +48,7 @@ class Aim:
     best: float | None = None
     """Best value measured so far, see `best_measured`."""
     target: float | None = None
-    """The value wanted."""
+    """The wanted value."""
     threshold: float | None = None
     """Values at or beyond it are wanted."""
     window: tuple[float, float] | None = None
@@ -76,11 +76,11 @@ class Rule:
     uses_known: bool = False
     """Whether the batch keeps its distance from measured materials too."""
     from_lowest: bool = False
-    """Whether scores may be negative, so that a batch counts them from the lowest candidate."""
+    """Whether scores may be negative; a batch then counts them from the lowest candidate."""
     goal: Callable[[Aim], float | None] | None = None
     """Takes an `Aim`, returns the value of the target that the rule looks for. Scores that are
-    negligible beside that of a prediction at this value do not decide, see `shortfall`; the rule
-    needs ``mean`` and ``std``."""
+    negligible compared with that of a prediction at this value do not decide, see `shortfall`; the
+    rule needs ``mean`` and ``std``."""
 
 
 RULES: Registry[Rule] = Registry("rule")

@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     score: FloatArray
     """Shape (k,). Their scores as given."""
     utility: FloatArray
-    """Shape (k,). What decided: score (or fallback) times distance factor per cost."""
+    """Shape (k,). What was maximised: score (or fallback) times distance factor, per cost."""
     distance: FloatArray
     """Shape (k,). Distance to the nearest known or previously chosen point; infinite if there was
     none."""
@@ -101,7 +101,7 @@ def select_batch(
         If `n`, `diversity`, `radius` or `budget` is out of its range, or `points` or `costs` are
         missing where they are needed.
     DataError
-        If shapes do not fit, there is no candidate, or a value is refused; the message names the
+        If shapes do not fit, there is no candidate, or a value is invalid; the message names the
         row.
 
     References
@@ -135,7 +135,7 @@ def select_batch(
         radius = _typical_distance(places, rng) if radius is None else radius
         if known is not None and len(others := _check_points("known", known)):
             nearest = _nearest(places, others)
-    # sums of costs such as 0.1 are rounded
+    # a tolerance, because sums of costs such as 0.1 are rounded
     left = math.inf if budget is None else budget * (1 + 1e-9)
     free = np.ones(len(given), dtype=bool)
     rows: list[int] = []

@@ -24,9 +24,9 @@ POOL_MEASURES = (
     "top30_precision_weighted",
 )  # fmt: skip
 COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
-"""Facts of a task, the others are of its scores."""
+"""Measures of a task; all others are measures of its scores."""
 MIN_FOLDS = 5
-"""From so many folds on an interval is over folds, else over the formulas of the test rows."""
+"""Smallest number of folds for an interval over folds; otherwise it is over the test formulas."""
 
 
 def label_of(name: str, variant: str, budget: int) -> str:
@@ -52,7 +52,7 @@ class Run:
 
 
 class Runs:
-    """The results of all tasks, ordered by what is compared.
+    """The results of all tasks, grouped by method, split and role.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Runs:
         return self.roles.get((key, role), [])
 
     def names(self) -> list[Key]:
-        """Return everything that has results, each once."""
+        """Return the keys that have results."""
         return list(dict.fromkeys(key for key, _ in self.roles))
 
     def cells(self) -> tuple[SummaryCell, ...]:
@@ -84,7 +84,7 @@ class Runs:
         )
 
     def _beside(self, cell: SummaryCell) -> SummaryCell:
-        """Add the tail measures of an OOD cell, its gap to ID, and what was forgotten."""
+        """Add the measures that need other roles: tails, the gap of OOD to ID error, forgetting."""
         key = (cell.data, cell.split, cell.name, cell.variant, cell.budget)
         if cell.role == "ood" or not self.of(key, "ood"):
             pool = self.of(key, "pool")
@@ -97,7 +97,7 @@ class Runs:
         return replace(cell, forgetting=self._forgetting(key)) if cell.budget else cell
 
     def _forgetting(self, key: Key) -> float | None:
-        """Return how an adapted network's ID error differs from that of the network it was."""
+        """Return how much the ID error of a network rose when it was adapted."""
         runs = self.of(key, "id")
         task = runs[0].task
         start = METHODS[task.method].starts_from if task.method in METHODS else None
@@ -113,7 +113,7 @@ class Runs:
         return None
 
     def over_dummy(self, key: Key, role: str, tasks: Container[tuple[Any, ...]]) -> float | None:
-        """Return the mean error over the dummy's of one method on one split, over some tasks.
+        """Return the error of one method on one split relative to the dummy, over some tasks.
 
         Parameters
         ----------
@@ -136,7 +136,7 @@ class Runs:
         curves = []
         for (data, split, name, variant), found in points.items():
             budgets = sorted(found)
-            # small folds have no large budgets: a curve is over the folds that have all of them
+            # small folds lack the large budgets, so a curve uses the folds that have all budgets
             common = _in_common([found[budget] for budget in budgets])
             if not common[0]:
                 continue
@@ -157,7 +157,7 @@ class Runs:
         return tuple(replace(one, label_efficiency=_efficiency(one, curves)) for one in curves)
 
     def folds(self) -> tuple[FoldError, ...]:
-        """Return the mean over seeds of every fold, usual parameters only."""
+        """Return the mean error over seeds on every fold, only for the variant ``""``."""
         rows = []
         for (key, role), runs in self.roles.items():
             if role == "pool" or key[3]:
@@ -179,7 +179,7 @@ class Runs:
 
 
 def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
-    """Return the score of one method on one split without what other roles tell."""
+    """Return the scores of one method on one split, without the measures that need other roles."""
     data, split, name, variant, budget = key
     folds = _by_fold(runs)
     families = [run.score.worst_family for run in runs if run.score.worst_family]
@@ -225,10 +225,9 @@ def _over_seeds(runs: Sequence[Run], measure: str) -> tuple[float | None, float 
 
 
 def _over_dummy(runs: Sequence[Run], measure: str) -> tuple[float | None, float | None]:
-    """Return the mean error over the dummy's mean error, and its spread over seeds.
+    """Return the mean error divided by that of the dummy, and the spread of this ratio over seeds.
 
-    Not the mean of the ratios: a fold of one row in which the dummy is right by chance would decide
-    it.
+    A mean of ratios would be dominated by a fold of one row on which the dummy is right by chance.
     """
 
     def ratio(chosen: Sequence[Run]) -> float | None:
@@ -242,7 +241,7 @@ def _over_dummy(runs: Sequence[Run], measure: str) -> tuple[float | None, float 
 
 
 def _in_common(parts: Iterable[list[Run]]) -> list[list[Run]]:
-    """Return of each list of runs those whose fold and seed every list has."""
+    """Reduce each list of runs to the folds and seeds that all lists have."""
     lists = list(parts)
     places = [{(run.task.fold, run.task.seed) for run in runs} for runs in lists]
     common = set.intersection(*places)
@@ -269,7 +268,7 @@ def _interval(runs: Sequence[Run]) -> tuple[float | None, float | None]:
 
 
 def _efficiency(curve: LabelCurve, curves: Sequence[LabelCurve]) -> tuple[float | None, ...] | None:
-    """Return labels that the best target-only method needs for the same error, per label."""
+    """Return how many labels the best target-only method needs for the same error, per label."""
     others = [
         other
         for other in curves

@@ -44,7 +44,7 @@ def audit_splits(
     Returns
     -------
     dict of SplitAudit
-        By ``data/split``.
+        Audits by ``data/split``.
     """
     path = folder / AUDIT_FILE
     known = parse(dict[str, SplitAudit], read_json(path), path) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Ranks and tests: what may be called better."""
+"""Ranks and tests: which methods are significantly better."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from xtalshift.metrics import (
 
 LEVEL = 0.05
 MIN_BLOCKS = 6
-"""Fewest folds over which seeds are averaged before a test: 5 pairs cannot reach p = 0.05."""
+"""Smallest number of folds that are tested as means over seeds: 5 pairs cannot reach p = 0.05."""
 TIE = 0.005
-"""Errors within this share count as a tie in the win / tie / loss table."""
+"""Errors that differ by less than this share count as a tie in the win / tie / loss table."""
 
 
 def compare_scenarios(runs: Runs) -> tuple[Scenario, ...]:
     """Compare methods without target labels, and all methods at every label budget.
 
-    Only OOD test rows count, unless every split is a random one. A task is a fold of a split of a
-    table (and a seed, where there are fewer than 6 folds: seeds share OOD test rows, so that p
-    values are then too small rather than too large). Errors are over the dummy's; the usual
-    parameters of each method are compared, not its variants.
+    Only OOD test rows are used, unless every split is random. A task is a fold of a split of a
+    table. With fewer than 6 folds each seed of a fold is a task; the seeds share OOD test rows, so
+    that p values are then too small rather than too large. Errors are relative to the dummy.
+    Variants of a method (other parameters of the same training) are not compared.
 
     Parameters
     ----------
@@ -68,10 +68,10 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> Scenario | None:
     best = int(order[0])
     holm, shared = _against(errors, best)
     separated = holm < LEVEL
-    # with fewer tasks in common with the best no test could tell a method from it
+    # with fewer tasks in common with the best method no difference can be significant
     tested = (shared >= MIN_BLOCKS) & _beats_dummy(errors, names, means)
-    # nothing is bold where the test tells no method from the best, nor what is ahead on one split
-    # only, so that no test tells it from the dummy
+    # no method is bold if the test separates none from the best; nor is a method that no test
+    # separates from the dummy, because it is ahead on one split only
     bold = separated.any() & tested & ~separated
     return Scenario(
         budget=budget,
@@ -117,7 +117,7 @@ def _compare(runs: Runs, keys: list[Key], budget: int) -> Scenario | None:
 def _means(
     runs: Runs, names: list[tuple[str, int]], keys: list[Key], tasks: Container[tuple[Any, ...]]
 ) -> list[float]:
-    """Return the error over the dummy's of each method on some tasks, the mean over splits."""
+    """Return the error of each method relative to the dummy on some tasks, mean over splits."""
     role = _role(runs, keys)
     found: dict[tuple[str, int], list[float]] = {name: [] for name in names}
     for key in keys:
@@ -134,9 +134,9 @@ def _role(runs: Runs, keys: list[Key]) -> str:
 def _errors(
     runs: Runs, names: list[tuple[str, int]], keys: list[Key], budget: int
 ) -> tuple[NDArray[np.float64], str, set[tuple[Any, ...]]]:
-    """Return errors over the dummy's, shape (n, methods), what a row is, and the tasks in them.
+    """Return errors relative to the dummy, shape (n, methods), the unit of a row, and the tasks.
 
-    NaN where a task is missing.
+    The error of a missing task is NaN.
     """
     values: dict[tuple[Any, ...], dict[tuple[str, int], float]] = {}
     role = _role(runs, keys)
@@ -146,7 +146,7 @@ def _errors(
             if error is not None:
                 task = (key[0], key[1], run.task.fold, run.task.seed)
                 values.setdefault(task, {})[key[2], key[4]] = error
-    # a fold that has too few target rows for the budget is none of its tasks
+    # a fold with too few target rows for the budget is not one of its tasks
     values = {
         task: found
         for task, found in values.items()
@@ -159,7 +159,7 @@ def _errors(
     if len(blocks) < MIN_BLOCKS:
         return table, "fold and seed", set(values)
     where = {block: [i for i, task in enumerate(values) if task[:3] == block] for block in blocks}
-    # a block of which one seed is missing is missing
+    # the mean is NaN if one seed is missing
     blocked = np.array([table[rows].mean(axis=0) for rows in where.values()])
     return blocked, "fold", set(values)
 
@@ -167,7 +167,7 @@ def _errors(
 def _beats_dummy(
     errors: NDArray[np.float64], names: list[tuple[str, int]], means: list[float]
 ) -> NDArray[np.bool_]:
-    """Return which methods have a smaller mean error than the dummy, as a test says too."""
+    """Return which methods have a significantly smaller error than the dummy."""
     if ("dummy", 0) not in names:
         return np.ones(len(names), dtype=bool)
     holm, _ = _against(errors, names.index(("dummy", 0)))
@@ -177,9 +177,10 @@ def _beats_dummy(
 def _against(
     errors: NDArray[np.float64], best: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the Wilcoxon p of each method against the best one, Holm-corrected, and their tasks.
+    """Return the Holm-corrected Wilcoxon p of each method against the best, and their tasks.
 
-    p is NaN for the best one itself, and where there is no task of both.
+    The second array has the number of tasks with results of both methods. p is NaN for the best
+    method itself, and if there are no such tasks.
     """
     both = ~np.isnan(errors) & ~np.isnan(errors[:, [best]])
     raw = np.full(errors.shape[1], np.nan)

@@ -68,7 +68,7 @@ class BenchmarkRun:
     """The tables, folds and records of a benchmark."""
 
     summary: BenchmarkSummary
-    """What ``summary.json`` holds."""
+    """Content of ``summary.json``."""
     records: tuple[TaskRecord, ...]
     """Records of the tasks that have one, in the order of the plan."""
     shared: Shared
@@ -99,7 +99,7 @@ def run_benchmark(
     folder : Path
         Folder of the specification, where its plugins are.
     options : RunOptions
-        What to do with records that are there, and which part to run.
+        What to do with existing records, and which part to run.
     progress : Progress
         Reports the progress of the benchmark.
 
@@ -127,7 +127,7 @@ def run_locked(
     begin: Callable[[], None] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> BenchmarkRun:
-    """Do what `run_benchmark` does in a folder that the caller has locked.
+    """Run a benchmark as `run_benchmark` does, in a folder that the caller has locked.
 
     `begin` is called once tables and splits are known to be usable, before anything is written.
     """
@@ -161,9 +161,9 @@ def run_locked(
     progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
     try:
         _execute(executor, open_tasks, shared, spec, store, options, progress)
-    finally:  # also after Ctrl-C: the summary is of what there is
+    finally:  # also after Ctrl-C: summarise the finished tasks
         records = [
-            # a record may have been made under another name
+            # the record may come from a benchmark with another name for the method
             replace(store.records[task.id], name=task.name)
             for task in everything
             if task.id in store.records
@@ -257,7 +257,7 @@ def _execute(
                 )
             if time.monotonic() - said > LEADERBOARD_SECONDS:
                 said = time.monotonic()
-                progress.say(f"  so far, OOD error over the dummy's: {rank_so_far(done)}")
+                progress.say(f"  so far, OOD error relative to the dummy: {rank_so_far(done)}")
     if limit.skipped:
         progress.say(
             f"The time limit is reached; {len(tasks) - len(done):,} tasks are left. Run the same "
@@ -278,7 +278,7 @@ class _TrainingBars:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bars: dict[tuple[str, str], _Bar] = {}
-        self._said: set[str] = set()  # several tasks may say the same
+        self._said: set[str] = set()  # several tasks may send the same text
 
     def __enter__(self) -> Self:
         return self

@@ -48,7 +48,7 @@ class Problem:
         return CompositionFeaturizer(features, self.settings.impute_nan, self.settings.hydrates)
 
     def describe(self) -> TableInfo:
-        """Return what the table is, for the summary."""
+        """Return a description of the table, for the summary."""
         settings, intake = self.settings, self.data.intake
         assert intake is not None
         return TableInfo(

@@ -12,7 +12,7 @@ RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.json"
 SCHEMA_VERSION = 2
-"""Version of ``results.json``: 2 since `run` is a benchmark; 1 had ``cleaning``, 2 ``intake``."""
+"""Version of ``results.json``: 2 since `run` is a benchmark; ``intake`` was ``cleaning`` in 1."""
 READABLE_VERSIONS = (1, 2)
 """Versions of ``results.json`` that can be reported."""
 
@@ -21,7 +21,7 @@ SUMMARY_VERSION = 2
 KIND = "xtalshift-benchmark-summary"
 
 TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domain")
-"""Columns of ``predictions.parquet`` that say how far to trust a prediction."""
+"""Columns of ``predictions.parquet`` that show how far to trust a prediction."""
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
 JOINT = "all"
@@ -34,8 +34,8 @@ Role = Literal["id", "ood", "pool"]
 class Score:
     """Scores of one variant of a trained method on one set of test rows; None if not measured.
 
-    A set of test rows that could not be scored, because a prediction overflows, has a `reason` and
-    no figures; the training is not to blame, so that the other sets keep theirs.
+    A set of test rows that cannot be scored, because a prediction overflows, has a `reason` and no
+    figures. The training did not fail, so the other sets keep their figures.
     """
 
     variant: str
@@ -132,7 +132,7 @@ class TaskRecord:
     n_train, n_val, n_id, n_test : int
         Numbers of rows.
     status : {"ok", "failed"}
-        With `reason` and `traceback` of a failure: of the training, or of every score.
+        A failure (of the training, or of every score) also has `reason` and `traceback`.
     seconds, cpu_seconds, predict_seconds : float
         Time of training; processor time of the whole task, which other work on the machine hardly
         changes; time of prediction.
@@ -189,12 +189,12 @@ class TaskRecord:
 
     @property
     def ok(self) -> bool:
-        """Whether the task did not fail; some of its splits may have, see `failures`."""
+        """Whether the task succeeded; some of its splits may have failed, see `failures`."""
         return self.status == "ok"
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why there are no figures: of the task, or of single splits, by name of the split."""
+        """Reasons of failures by name of the split: of the whole task, or of single splits."""
         if not self.ok:
             return {self.split: self.reason}
         found: dict[str, str] = {}
@@ -219,7 +219,7 @@ class TaskRecord:
 
     @classmethod
     def from_plain(cls, values: object, where: object = "the record", remedy: str = "") -> Self:
-        """Return the record that `to_plain` wrote; names that it does not know are ignored.
+        """Return the record that `to_plain` wrote; unknown names are ignored.
 
         Raises
         ------

@@ -51,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True)
 class History:
-    """What one training recorded in each epoch."""
+    """Values that one training recorded in each epoch."""
 
     method: str
     split: str
@@ -80,7 +80,7 @@ class RunProvenance(Provenance):
 
 @dataclass(frozen=True, kw_only=True)
 class RunResults:
-    """All that ``results.json`` holds: at least one record and one split."""
+    """Content of ``results.json``, with at least one record and one split."""
 
     schema_version: int = SCHEMA_VERSION
     config: Plain = field(default_factory=dict)
@@ -93,7 +93,7 @@ class RunResults:
 
     @property
     def n_seeds(self) -> int:
-        """How many seeds have a record."""
+        """Number of seeds that have a record."""
         return len({record.seed for record in self.records})
 
     @property

@@ -51,9 +51,9 @@ def evaluate(
     -------
     tuple of Score
         The roles ``id`` and ``ood`` have errors with a bootstrap interval over formulas, the worst
-        chemical family and the coverage of intervals; ``pool`` (all test rows of a split, and the
-        validation rows where there are no ID test rows) says whether extreme materials are found.
-        Test rows with a prediction that overflows have a reason instead.
+        chemical family and the coverage of intervals. The role ``pool`` (all test rows of a split,
+        and the validation rows if there are no ID test rows) shows whether extreme materials are
+        found. Test rows with a prediction that overflows have a reason instead.
 
     Raises
     ------

@@ -251,7 +251,7 @@ def read_spec(name: str) -> tuple[dict[str, Any], Path]:
     if name not in known:
         hint = near_miss(name, known)
         raise ConfigError(
-            f"{name!r} is neither a TOML file nor a benchmark of the package{hint}. There is: "
+            f"{name!r} is neither a TOML file nor a benchmark of the package{hint}. Known: "
             f"{', '.join(known)}"
         )
     folder = resources.files("xtalshift.benchmark") / "specs"

@@ -17,7 +17,7 @@ from xtalshift.jsonio import Plain, decode_json, finite
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 2
-_REMEDY = "remove the line to repeat its task, or give --overwrite to begin anew"
+_REMEDY = "remove the line to repeat its task, or give --overwrite to start again"
 
 
 @dataclass
@@ -32,13 +32,13 @@ class RecordStore:
     path: Path
     """The file."""
     header: Plain
-    """Plain values."""
+    """Values of the first line."""
     records: dict[str, TaskRecord]
-    """By task id."""
+    """Records by task id."""
 
     @classmethod
     def open(cls, folder: Path, header: Plain, *, overwrite: bool = False) -> Self:
-        """Read the store of a folder, or begin one; the caller holds the lock of the folder.
+        """Read the store of a folder, or start a new one; the caller has locked the folder.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _check_header(found: Plain, wanted: Plain, path: Path, remedy: str) -> None:
-    """Raise unless records are comparable; a table that only one of them has does not matter."""
+    """Raise unless records are comparable; tables that only one of them has do not matter."""
     here, there = dict(wanted), dict(found)
     common = here.get("data", {}).keys() & there.get("data", {}).keys()
     for header in (here, there):

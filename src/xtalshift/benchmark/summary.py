@@ -1,4 +1,4 @@
-"""From records to what a reader may conclude: means, spreads, ranks and tests."""
+"""The summary of a benchmark: means, spreads, ranks and tests, from its records."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def summarise(
     shared : Shared
         Rows and folds.
     records : sequence of TaskRecord
-        Of the tasks that have one.
+        Records of the tasks that have one.
     n_tasks : int
-        Of the whole benchmark.
+        Number of tasks of the whole benchmark.
     audits : mapping of SplitAudit
         See `xtalshift.benchmark.audits.audit_splits`.
     provenance : Provenance
-        Of this process.
+        Provenance of this process.
 
     Returns
     -------
@@ -105,12 +105,12 @@ def _methods(records: Sequence[TaskRecord]) -> tuple[MethodInfo, ...]:
 def _splits(
     spec: BenchmarkSpec, shared: Shared, audits: Mapping[str, SplitAudit]
 ) -> tuple[SplitInfo, ...]:
-    """Return what each split of each table is: sizes, labels of the audit."""
+    """Return a description of each split of each table, with its sizes and its audit."""
     found: dict[tuple[str, str], list[tuple[FoldRows, TestRows]]] = {}
     for fold in shared.folds.values():
         for test in fold.tests:
             if test.role == "id" and len(fold.tests) > 1 and test.split in spec.splits:
-                continue  # beside the held-out rows of the same split
+                continue  # it is listed with the held-out rows of the same split
             found.setdefault((fold.data, test.split), []).append((fold, test))
     infos = []
     for (data, name), held_out in found.items():
@@ -131,7 +131,7 @@ def _splits(
 
 
 def _sizes(held_out: Sequence[tuple[FoldRows, TestRows]]) -> dict[str, tuple[int, int, int]]:
-    """Return the least, median and most rows of each part over folds and seeds."""
+    """Return the smallest, median and largest number of rows of each part over folds and seeds."""
     sizes: dict[str, list[int]] = {}
     for fold, test in held_out:
         inside = fold.id_rows if test.role == "ood" else fold.train[:0]

@@ -39,7 +39,7 @@ class TableInfo(DatasetDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo:
-    """A method, what it sees of the target domain, and its limit of rows if it took fewer."""
+    """A method, what it sees of the target domain, and its limit of training rows if it applied."""
 
     name: str
     method: str = ""
@@ -61,7 +61,7 @@ class FoldLabels:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """The audit of a split; it is `full` with the classifier and the residual test.
+    """The audit of a split; `full` if it includes the classifier and the residual test.
 
     `key` is a hash of everything that it depends on.
     """
@@ -74,7 +74,7 @@ class SplitAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitInfo:
-    """A split of a table; `sizes` are least, median and most rows of each part."""
+    """A split of a table; `sizes` are smallest, median and largest number of rows of each part."""
 
     data: str
     split: str
@@ -89,7 +89,7 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryCell(MeanScore):
-    """Score of a method (its `variant`: other weights) with a number of target labels.
+    """Scores of a method (or its `variant` with other parameters) for a number of target labels.
 
     Every ``_sd`` is over seeds. `mae_low` and `mae_high` are a 95 % interval; `n_runs` of the
     `runs` tasks have a result, and `n_test` is the median number of their test rows.
@@ -173,8 +173,8 @@ class Comparison:
 class Scenario:
     """Ranks and tests of the methods with one number of target labels (0: none).
 
-    A task is a `unit`; errors within the share `tie` are a tie. `wins` holds wins, ties and losses
-    of each method against each other one.
+    A task is a `unit`; errors that differ by less than the share `tie` are a tie. `wins` has wins,
+    ties and losses of each method against every other one.
     """
 
     budget: int
@@ -224,7 +224,7 @@ class FoldError:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedTask:
-    """A task that failed, or a split of one that finished."""
+    """A task that failed, or a failed split of a task that finished."""
 
     id: str = ""
     name: str
@@ -252,10 +252,10 @@ class KnownSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSummary:
-    """All that ``summary.json`` holds.
+    """Content of ``summary.json``.
 
     `cells` have means, spreads and intervals; `scenarios` ranks and tests, one without target
-    labels and one per number of them; `curves` the label efficiency; `folds` the error on each.
+    labels and one per number of labels; `curves` the label efficiency; `folds` the error per fold.
     """
 
     kind: str = KIND

@@ -199,9 +199,9 @@ def _predictions(
     intervals: RowIntervals,
     failed: set[tuple[str, Role]],
 ) -> pd.DataFrame:
-    """Return each test row once per variant and split; intervals are those of the usual weights.
+    """Return each test row once per variant and split; only the variant ``""`` has intervals.
 
-    The usual weights have no rows where they `failed`.
+    The variant ``""`` has no rows where it `failed`.
     """
     data, parts = problem.data, []
     for variant, values in variants.items():

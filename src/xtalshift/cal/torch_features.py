@@ -49,7 +49,7 @@ class TorchFeatures:
     Parameters
     ----------
     featurizer : CompositionFeatures
-        Says which blocks, and what becomes of unknown properties.
+        Its blocks of features and its treatment of unknown properties are used.
     scaler : FeatureScaler, optional
         A fitted one; without it the features are not standardised.
 

@@ -149,7 +149,7 @@ def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
         if name not in columns:
             raise DataError(
                 f"--with {name!r}: the model has no such feature column"
-                f"{near_miss(name, columns)}. There is: {', '.join(columns) or 'none'}"
+                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
             )
     missing = [name for name in columns if name not in values]
     if missing:

@@ -144,9 +144,10 @@ def run_command(
     print_coverage(report)
     print_cautions(report)
     if results.model:
-        typer.echo(f"Model:  {folder / 'model'} ({results.model.method}, by validation rows)")
+        method = results.model.method
+        typer.echo(f"Model:  {folder / 'model'} ({method}, smallest validation error)")
     typer.echo(f"Report: {page}")
     compared = [record for record in results.records if record.method != "dummy"]
     if compared and all(record.status == "failed" for record in compared):
-        typer.echo("Every method failed; the reasons stand above and in results.json", err=True)
+        typer.echo("Every method failed; see the reasons above and in results.json", err=True)
         raise typer.Exit(1)

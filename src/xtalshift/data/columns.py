@@ -42,7 +42,7 @@ def guess_target(frame: pd.DataFrame) -> str:
         return candidates[0]
     if not candidates:
         columns = ", ".join(str(name) for name in frame.columns)
-        raise DataError(f"no numeric column to use as the target; there is: {columns}")
+        raise DataError(f"no numeric column to use as the target. Columns: {columns}")
     raise DataError(f"more than one column can be the target, name one: {', '.join(candidates)}")
 
 

@@ -25,7 +25,7 @@ ObjectArray: TypeAlias = npt.NDArray[np.object_]
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetDescription:
-    """What identifies a data set; `materials` is its number of reduced formulas."""
+    """Values that identify a data set; `materials` is its number of reduced formulas."""
 
     source: str = ""
     sha256: str = ""
@@ -193,8 +193,8 @@ class Dataset:
         if name not in self.columns.columns:
             columns = [str(column) for column in self.columns.columns]
             raise DataError(
-                f"no column {name!r} beside formula and target{near_miss(name, columns)}. "
-                f"There is: {', '.join(columns) or 'none'}"
+                f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
+                f"Columns: {', '.join(columns) or 'none'}"
             )
         return parse_numbers(self.columns[name])
 
@@ -236,7 +236,7 @@ class Dataset:
 
     @cached_property
     def description(self) -> DatasetDescription:
-        """What identifies the data set, for provenance."""
+        """Values that identify the data set, for provenance."""
         return DatasetDescription(
             source=self.source,
             sha256=self.sha256(),

@@ -63,7 +63,7 @@ def fetch(
     progress : Progress
         Receives the number of bytes.
     retries : int
-        Attempts after the first one, 1, 2, 4, ... seconds apart.
+        Number of attempts after the first one, 1, 2, 4, ... seconds apart.
     sleep : callable
         Waits between attempts.
 

@@ -131,7 +131,7 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
         f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}. "
-        f"Name it; there is: {', '.join(names) or 'none'}"
+        f"Name the column of formulas. Columns: {', '.join(names) or 'none'}"
     )
 
 
@@ -145,19 +145,19 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
     columns : iterable of str
         The columns of the table.
     source : str
-        What the message calls the table.
+        Name of the table in the message.
     """
     names = [str(name) for name in columns]
     for name in wanted:
         if name not in names:
             raise DataError(
                 f"the model needs a column {name!r}, which {source} does not have"
-                f"{near_miss(name, names)}. There is: {', '.join(names)}"
+                f"{near_miss(name, names)}. Columns: {', '.join(names)}"
             )
 
 
 def check_new_columns(added: Iterable[str], columns: Iterable[object], source: str) -> None:
-    """Raise `DataError` if a table has a column of a name that is to be added to it."""
+    """Raise `DataError` if a table already has a column that is to be added."""
     names = set(columns)
     for name in added:
         if name in names:

@@ -18,7 +18,7 @@ from xtalshift.data.files import (
 )
 from xtalshift.errors import DataError
 
-_END = "\0"  # the last row, unless a quote is still open before it; no text file holds NUL
+_END = "\0"  # is read as the last row unless a quote is still open; no text file contains NUL
 
 
 def iter_formulas(

@@ -42,7 +42,7 @@ def read_table(
     hydrates : {"refuse", "expand"}
         See `xtalshift.chem.formulas.parse_formula`.
     progress : Progress
-        Hears about downloads.
+        Reports downloads.
     need_target : bool
         Whether a file without a clear target column is an error; if not, only `target` is read.
 

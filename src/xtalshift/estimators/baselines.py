@@ -22,7 +22,7 @@ from xtalshift.featurize.scale import FeatureScaler
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConstantRegressor(ConstantPredictor, Regressor):
-    """Predicts one number for every row; the mean is the dummy of all tables.
+    """Predicts the same number for every row; the mean is the dummy of all tables.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ConstantRegressor(ConstantPredictor, Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class RidgeRegressor(RidgePredictor, Regressor):
-    """Linear least squares with an L2 penalty that the validation rows choose.
+    """Linear least squares with an L2 penalty that is chosen on validation rows.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class RidgeRegressor(RidgePredictor, Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class LightGBMRegressor(LightGBMPredictor, Regressor):
-    """Gradient-boosted trees, stopped on the validation rows; the same bits in every run.
+    """Gradient-boosted trees, stopped early on validation rows; the same bits in every run.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
-    """Three sets of trees: the median, which is the prediction, and a quantile on either side.
+    """Three sets of trees: for the median, which is the prediction, and a quantile on either side.
 
     Without calibration the quantiles are too narrow on new rows; conformalised, they give intervals
     with the stated coverage (Romano, Patterson and Candes, NeurIPS 2019).

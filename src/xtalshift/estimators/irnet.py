@@ -180,7 +180,7 @@ class MCDropoutRegressor(IRNetRegressor):
         return super()._resolve_dropout(device) or DROPOUT["irnet-cpu"]
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the standard deviation of the thinned networks' predictions, shape (n,)."""
+        """Return the standard deviation over the thinned networks, shape (n,)."""
         return in_pieces(self._std, self._check_features(X), _PIECE)
 
     def _std(self, X: NDArray[np.float64]) -> NDArray[np.float64]:

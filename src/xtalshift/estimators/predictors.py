@@ -1,8 +1,9 @@
-"""What predicts: the part of a regressor that a saved model needs, without scikit-learn.
+"""Predictors: the part of a regressor that a saved model needs, without scikit-learn.
 
-To load scikit-learn takes longer than a prediction. Constants, ridge and LightGBM are therefore two
-classes each: here settings, what was learned and `predict`; in `xtalshift.estimators.baselines` the
-regressor, which adds `fit`. Networks are not divided: a saved one can be trained further.
+Loading scikit-learn takes longer than a prediction. Constants, ridge and LightGBM therefore have
+two classes each: a predictor here, with the settings, the learned values and `predict`, and a
+regressor in `xtalshift.estimators.baselines`, which adds `fit`. Networks have one class, because a
+saved network can be trained further.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ PREDICT_ROWS = 65_536
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Predictor(ABC):
-    """Predicts from what was learned; the base of `Regressor`, which also learns.
+    """Predicts with learned values; the base of `Regressor`, which also learns them.
 
-    A subclass implements `_predict`, and `_get_state` and `_set_state` if it can be saved.
+    A subclass implements `_predict`, and also `_get_state` and `_set_state` if it can be saved.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class Predictor(ABC):
         Raises
         ------
         ValueError
-            If there is another number of features, or one is infinite.
+            If the number of features is wrong, or a feature is infinite.
         """
         checked = self._check_features(X)
         return in_pieces(self._predict, checked)
@@ -88,7 +89,7 @@ class Predictor(ABC):
         return features
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the usual prediction under ``""``, and those of other kept parameters by name.
+        """Return the prediction of `predict` under ``""``, and others (such as ``ema``) by name.
 
         Parameters
         ----------
@@ -102,7 +103,7 @@ class Predictor(ABC):
         return {"": self.predict(X)}
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:  # noqa: ARG002
-        """Return the standard deviation that the method states for its predictions.
+        """Return the standard deviation that the method predicts.
 
         Parameters
         ----------
@@ -112,12 +113,12 @@ class Predictor(ABC):
         Returns
         -------
         ndarray of float64, shape (n,), or None
-            None for methods that state none.
+            None for methods that predict none.
         """
         return None
 
     def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
-        """Return what `predict` and `predict_std` do; in one pass where that is possible."""
+        """Return the results of `predict` and `predict_std`, from one pass where possible."""
         return self.predict(X), self.predict_std(X)
 
     def predict_quantiles(self, X: ArrayLike) -> Pair | None:  # noqa: ARG002
@@ -131,7 +132,7 @@ class Predictor(ABC):
         return None
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row lie so far outside training that they are clipped.
+        """Return how many features of each row are so far outside training that they are clipped.
 
         Parameters
         ----------
@@ -163,14 +164,14 @@ def in_pieces(
     X: NDArray[np.float64],
     rows: int = PREDICT_ROWS,
 ) -> NDArray[np.float64]:
-    """Return ``predict(X)``, shape (..., n), computed in pieces of so many rows."""
+    """Return ``predict(X)``, shape (..., n), computed in pieces of `rows` rows."""
     starts = range(0, len(X), rows)
     return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConstantPredictor(Predictor):
-    """One number for every row; settings as in `ConstantRegressor`."""
+    """Predicts the same number for every row; settings as in `ConstantRegressor`."""
 
     statistic: Statistic = field(default="mean", kw_only=False)
 
@@ -226,7 +227,7 @@ class LightGBMPredictor(Predictor):
     def _set_booster(self, text: str) -> None:
         import lightgbm
 
-        # prediction is a text model too: what is saved is what predicts
+        # predictions come from the text that is saved, so that both are the same model
         self.model_text_ = text
         self.booster_ = lightgbm.Booster(model_str=text)
 
@@ -254,7 +255,7 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
         self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
 
     def predict_quantiles(self, X: ArrayLike) -> Pair:
-        """Return the lower and the upper quantile, shapes (n,); where they cross both are the mean.
+        """Return the lower and the upper quantile, shapes (n,), or their mean twice if they cross.
 
         Parameters
         ----------
@@ -294,5 +295,5 @@ PREDICTORS: Registry[type[Predictor]] = Registry(
         "RidgeRegressor": f"{__name__}:RidgePredictor",
     },
 )
-"""What predicts, by the name of the class that was fitted, which a saved model keeps; each is
+"""Predictors by the name of the class that was fitted, which a saved model contains; each is
 imported when it is looked up."""

@@ -40,8 +40,9 @@ class Block:
     fill : callable
         ``fill(compositions, values, reasons, impute_nan=...)`` writes the features of n
         compositions to `values`, shape (n, d), and to `reasons`, shape (n,), why a row has none.
-        With `impute_nan` an unknown property of an element is its mean over the elements, otherwise
-        it makes a NaN. A row without elements may get any value: it has its reason already.
+        With `impute_nan` an unknown property of an element is replaced by its mean over the
+        elements, otherwise it makes the feature NaN. Rows without elements may get any value: they
+        already have a reason.
     """
 
     names: tuple[str, ...]
@@ -71,7 +72,7 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
         if name not in BLOCKS:
             raise ConfigError(
                 f"features {features!r}: unknown block {name!r}{near_miss(name, BLOCKS)}. "
-                f"There are: {', '.join(BLOCKS)}; several are joined by +"
+                f"Known: {', '.join(BLOCKS)}; join several with +"
             )
     if len(set(names)) < len(names):
         raise ConfigError(f"features {features!r}: a block is named twice")

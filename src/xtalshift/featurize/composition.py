@@ -1,4 +1,4 @@
-"""Features of compositions: one or several blocks, side by side."""
+"""Features of compositions, from one or several blocks."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
 
 CHUNK_ROWS = 8192
-"""Rows at once; bounds the memory of temporaries (about 3 kB per row)."""
+"""Rows computed at once; limits the memory of temporary arrays (about 3 kB per row)."""
 
 
 @dataclass(eq=False, repr=False)
 class CompositionFeatures:
-    """Which features of compositions are meant, and how formulas are read.
+    """Computes features of compositions, without scikit-learn.
 
-    This is what a saved model needs of `xtalshift.featurize.CompositionFeaturizer`, which explains
-    the settings: it loads without scikit-learn.
+    A saved model has this instead of `xtalshift.featurize.CompositionFeaturizer`, which describes
+    the settings.
     """
 
     blocks: Blocks = "magpie"
@@ -36,7 +36,7 @@ class CompositionFeatures:
         return self.featurize([]).names
 
     def featurize(self, X: Any) -> Features:
-        """Compute the features of n formulas; a bad row gets a reason and raises nothing.
+        """Compute the features of n formulas; a bad row gets a reason instead of an error.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class CompositionFeatures:
         ConfigError
             If a setting has an unknown value.
         DataError
-            If `X` is one text or has more than one column.
+            If `X` is a single text or has more than one column.
         """
         return composition_features(
             X if isinstance(X, Compositions) else _as_list(X),

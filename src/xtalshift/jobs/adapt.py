@@ -77,9 +77,9 @@ def adapt(
         intervals of the new region; 0 for no intervals. Fewer than four labels per fold give no
         intervals.
     seed : int
-        Of validation rows, batches and dropout.
+        Seed of validation rows, batches and dropout.
     workers : int
-        Most processes at once for the further adaptations.
+        Largest number of processes for the further adaptations.
     progress : Progress
         Reports the progress of the adaptation.
 

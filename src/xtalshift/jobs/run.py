@@ -81,7 +81,7 @@ def run(
     Returns
     -------
     RunResults
-        What ``results.json`` holds.
+        Content of ``results.json``.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
         If the folder holds another run or other files.
     """
     held = {item.name for item in out.iterdir()} - {LOCK_FILE}
-    # one that was killed before its first record has its settings only
+    # a run that was killed before its first record has only its settings
     ours = CONFIG_FILE in held and (RECORDS_FILE in held or held == {CONFIG_FILE})
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
@@ -290,7 +290,7 @@ def _history(task: TaskRecord, out: Path) -> History | None:
 
 
 def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
-    """Copy the model with the smallest validation error to ``model/``; test rows have no say."""
+    """Copy the model with the smallest validation error to ``model/``; test rows do not matter."""
     usual = [
         record
         for record in done.records

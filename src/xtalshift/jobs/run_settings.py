@@ -100,6 +100,6 @@ def check_saved(name: str) -> None:
     """
     if not METHODS[name].saved:
         raise ConfigError(
-            f"only `xtalshift benchmark` compares {name}; `run` and `train` offer "
+            f"`run` and `train` do not offer {name}, only `xtalshift benchmark` does; choose from: "
             f"{', '.join(saved_methods())}"
         )

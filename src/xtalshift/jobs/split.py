@@ -184,7 +184,7 @@ def iter_parts(
     inner = None
     if spec.inner is not None:
         inner = make_splitter(spec.inner, spec.inner_params, spec, rows, progress)
-    formulas = rows.usable.numbers  # compared faster than texts
+    formulas = rows.usable.numbers  # faster to compare than text
     for number, (fold, inside) in enumerate(_folds(rows.usable, outer, inner)):
         whole = fold
         if spec.min_distance is not None:

@@ -115,7 +115,7 @@ def train(
 
 
 def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -> FitRows:
-    """Return which rows do what: those of a split file, or drawn."""
+    """Return the role of each row, from a split file or drawn."""
     draw = partial(
         draw_rows,
         inputs.data.groups,

@@ -73,7 +73,7 @@ ADAPTED: dict[str, Any] = {"family": "adaptation", "target_access": "labels"}
 
 def _target_only(wrapped: str, settings: MethodSettings, seed: int | None) -> Regressor:
     estimator = METHODS[wrapped].build(settings, seed)
-    # a process selects nothing: all labels train
+    # a Gaussian process needs no validation rows, so all labels train it
     return estimators.TargetOnlyRegressor(estimator, hold_out=wrapped != "gp", random_state=seed)
 
 

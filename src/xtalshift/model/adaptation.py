@@ -63,9 +63,9 @@ def adapt(
         Number of further adaptations, each without one part of the labels; the errors on these
         parts calibrate the intervals of the target domain. 0 for no intervals.
     seed : int, optional
-        Of validation rows, batches and dropout.
+        Seed of validation rows, batches and dropout.
     workers : int, default 1
-        Most processes at once for the further adaptations; as in `fit`.
+        Largest number of processes for the further adaptations; as in `fit`.
     progress : Progress
         Reports the progress of the adaptation.
 
@@ -168,7 +168,7 @@ def require_network(model: FittedModel) -> NetworkRegressor:
     Raises
     ------
     ConfigError
-        If it is none, so that it cannot be adapted.
+        If the model is not a network, so that it cannot be adapted.
     """
     from xtalshift.estimators.network import NetworkRegressor
 
@@ -176,14 +176,14 @@ def require_network(model: FittedModel) -> NetworkRegressor:
     if not isinstance(regressor, NetworkRegressor):
         raise ConfigError(
             f"only networks can be adapted, this model is a {regressor.regressor_name}; "
-            "train one with method 'erm' or 'cal', or adapt its intervals alone (calibrate)"
+            "train one with method 'erm' or 'cal', or adapt only its intervals (calibrate)"
         )
     return regressor
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What the folds of the labels share."""
+    """Data that all folds of the labels share."""
 
     template: TargetedCALRegressor
     start: NetworkRegressor
@@ -195,7 +195,7 @@ class _Rows:
 
 
 def _score_fold(rows: _Rows, out: NDArray[np.int64]) -> Scored:
-    """Return what a network that was adapted without some labels says of the fresh among them."""
+    """Return the forecast of a network, adapted without some labels, for the fresh among them."""
     kept = np.setdiff1d(np.arange(len(rows.y)), out)
     regressor = clone(rows.template)
     apart = _without(rows.replay, rows.groups[out])

@@ -1,4 +1,4 @@
-"""Conformity scores from folds: no row is lost for the calibration."""
+"""Conformity scores from folds, so that calibration takes no rows from training."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def cross_calibrate(
 ) -> Calibration:
     """Return conformity scores of all rows, each from a model of the other folds.
 
-    No row is lost for the calibration, at the price of `n_folds` further trainings: the way for
-    small data. The scores go around the prediction of the model of all rows, which is at least as
-    good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015; without the guarantee
-    of Barber et al., Ann. Stat. 49, 486, 2021, which needs the models of all folds to predict).
+    This is for small data sets: calibration takes no rows from training, but `n_folds` further
+    trainings. Intervals are centred on the prediction of the model of all rows, which is at least
+    as good as those of the folds (Vovk, Ann. Math. Artif. Intell. 74, 9, 2015). They lack the
+    guarantee of Barber et al. (Ann. Stat. 49, 486, 2021), which needs the models of all folds.
 
     Parameters
     ----------
     regressor : Regressor
-        Cloned for each fold, fitted or not.
+        A regressor, fitted or not, that is cloned for each fold.
     X : array_like of float, shape (n, d)
         Features of all training and validation rows.
     y : array_like of float, shape (n,)
         Targets, on the scale of the regressor.
     groups : array_like of str, shape (n,), optional
-        Reduced formulas: none stands in two folds.
+        Reduced formulas: none is in two folds.
     n_folds : int, default 5
-        Folds, at least 2; as many as there are formulas where these are fewer.
+        Number of folds, at least 2; reduced to the number of formulas if that is smaller.
     random_state : int, optional
         Draws the folds.
     families
@@ -61,14 +61,14 @@ def cross_calibrate(
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
     workers : int, default 1
-        Most processes at once, see `xtalshift.parallel.map_here_first`.
+        Largest number of processes, see `xtalshift.parallel.map_here_first`.
     progress : Progress
-        Told how far it is.
+        Reports the progress.
 
     Raises
     ------
     DataError
-        If there are fewer than 10 rows, or they are of one formula.
+        If there are fewer than 10 rows, or all have the same formula.
     ConfigError
         If `n_folds` is below 2.
     """
@@ -95,7 +95,7 @@ def cross_calibrate(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What the folds of a cross-calibration share."""
+    """Data that all folds of a cross-calibration share."""
 
     regressor: Regressor
     X: FloatArray
@@ -105,7 +105,7 @@ class _Rows:
 
 
 def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
-    """Return what a model of the training rows of a fold says of the others."""
+    """Return the forecast of a model of the training rows of a fold for the other rows."""
     train, out = fold
     model = clone(rows.regressor)
     model.fit(

@@ -40,11 +40,12 @@ class FittedModel:
     Attributes
     ----------
     featurizer : CompositionFeatures
-        From materials to features; a `CompositionFeaturizer` in a model that was not loaded.
+        Computes features from materials; a `CompositionFeaturizer` unless the model was loaded.
     scale : TargetTransform
-        On which the regressor works.
+        Transform of the target to the scale of the regressor.
     regressor : Predictor
-        From features to transformed targets: a fitted `Regressor`, or what a saved model has of it.
+        Predicts transformed targets from features: a fitted `Regressor`, or the part of it that a
+        saved model has.
     card : ModelCard
         Meaning of the numbers.
     calibration : Calibration or None
@@ -81,7 +82,7 @@ class FittedModel:
         return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
     def with_hydrates(self, hydrates: Hydrates) -> Self:
-        """Return the same model, which reads formulas such as ``CuSO4*5H2O`` in another way."""
+        """Return the same model with another way to read formulas such as ``CuSO4*5H2O``."""
         return replace(self, featurizer=replace(self.featurizer, hydrates=hydrates))
 
     def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:

@@ -110,11 +110,11 @@ def fit(
     domain : ApplicabilityDomain or bool
         The domain of these training rows, if it is known; False for none.
     seed : int
-        Of everything that is drawn.
+        Seed of all random draws.
     workers : int, default 1
-        Most processes at once for the further fits of `intervals`, which have one thread each; they
-        are started only where they save time. No result depends on it. A script that gives more
-        than 1 needs ``if __name__ == "__main__":`` around its work.
+        Largest number of processes for the further fits of `intervals`, which have one thread each;
+        processes are started only if they save time. No result depends on it. A script that gives
+        more than 1 needs ``if __name__ == "__main__":`` around its work.
     progress : Progress
         Reports the progress of the training.
     checkpoint : Path, optional

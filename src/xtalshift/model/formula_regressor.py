@@ -133,7 +133,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         X, y, extra, progress
             As in `fit`.
         n_folds : int, default 5
-            Folds.
+            Number of folds.
         workers : int, default 1
             As in `xtalshift.fit`.
 

@@ -48,7 +48,7 @@ def read_inputs(
     """
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
-    # before any merging, so that a refused target is named by its row of the file
+    # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
     if flag is not None:
         table = _spread_flag(table, flag)

@@ -39,7 +39,7 @@ def calibrate_regressor(
     Parameters
     ----------
     regressor : Predictor
-        Fitted.
+        A fitted predictor.
     X : array_like of float, shape (n, d)
         Features.
     y : array_like of float, shape (n,)
@@ -94,7 +94,7 @@ def join_scores(
 
 
 def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
-    """Return what a fitted regressor says of rows, shape (n, d), for scores of a kind."""
+    """Return the forecast of a fitted regressor for rows of features, shape (n, d)."""
     if kind is None:
         if regressor.predict_quantiles(X[:1]) is not None:
             kind = "quantile"
@@ -158,7 +158,7 @@ def spread(
 
 
 class Scored:
-    """Forecast of a regressor for some rows: predictions and what a kind of score needs with them.
+    """Forecast of a regressor for some rows, with the spread or quantiles that its scores need.
 
     Attributes
     ----------

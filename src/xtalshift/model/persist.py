@@ -28,7 +28,7 @@ from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
 FORMAT_VERSION = 4
-"""4 since the name of the file of arrays holds its checksum."""
+"""Version 4: the name of the file of arrays contains its checksum."""
 READABLE_VERSIONS = (3, 4)
 MODEL_FILE = "model.json"
 _OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
@@ -42,8 +42,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     ----------
     model : FittedModel
     folder : Path
-        Made if it does not exist. At any instant it holds the model that was there or the new
-        one.
+        Made if it does not exist. At any time it holds either the earlier model or the new one.
 
     Returns
     -------
@@ -53,9 +52,9 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If the folder exists and holds something else than a model.
+        If the folder exists and holds something other than a model, or is not writable.
     DataError
-        If writing fails, for instance because the disk is full; a model that was there stays.
+        If writing fails, for instance because the disk is full; an earlier model is kept.
     """
     state = {name: value.copy() for name, value in model.regressor._get_state().items()}  # noqa: SLF001
     regressor = model.regressor
@@ -92,9 +91,10 @@ def copy_model(source: Path, folder: Path) -> Path:
 
 
 def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:
-    """Write a model such that the folder holds the old or the new one at any instant.
+    """Write a model so that the folder holds either the earlier or the new one at any time.
 
-    The description names the file of its arrays: a model is replaced when the description is.
+    The description determines the name of the file of arrays, so that replacing the description
+    replaces the model.
     """
     check_model_folder(folder)
     place = Path(os.path.realpath(folder))
@@ -114,13 +114,13 @@ def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:
 
 
 def _arrays_name(description: Plain) -> str:
-    if description["format_version"] == 3:  # noqa: PLR2004 - replaced its folder
+    if description["format_version"] == 3:  # noqa: PLR2004 - it replaced the whole folder
         return "arrays.safetensors"
     return f"arrays-{str(description.get('arrays_sha256'))[:16]}.safetensors"
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raise `ModelFormatError` if `folder` holds something else than a model or has no place."""
+    """Raise `ModelFormatError` if `folder` holds something other than a model or is read-only."""
     folder = Path(os.path.realpath(folder))
     if folder.exists() and not (
         folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
@@ -196,7 +196,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
 
 
 def _read_files(folder: Path) -> tuple[Plain, bytes]:
-    """Return the description of a model and its file of arrays, both as they were written."""
+    """Return the description of a model and its file of arrays, both of the same model."""
     description = _read_description(folder)
     while True:
         path = folder / _arrays_name(description)
@@ -246,7 +246,7 @@ def _read_description(folder: Path) -> Plain:
         )
     if description.pop("sha256", None) != _hash_description(description):
         raise ModelFormatError(
-            f"{path} was altered: its content does not have the checksum it states. "
+            f"{path} was altered: its content does not match its checksum. "
             "Save or copy the model again"
         )
     return description
@@ -257,7 +257,7 @@ def _hash_description(description: Plain) -> str:
 
 
 def _plain(regressor: Predictor) -> Plain:
-    """Return the parameters as JSON values; what belongs to the machine is not."""
+    """Return the parameters as JSON values, without those that belong to the machine."""
     parameters = regressor.get_params(deep=False)
     if not isinstance(parameters["random_state"], int | np.integer):
         parameters["random_state"] = None

@@ -147,7 +147,7 @@ def learn_shift(
     frames : iterable of pandas.DataFrame
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
     source : Path
-        What messages call the table.
+        Name of the table in messages.
 
     Raises
     ------

@@ -85,7 +85,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the file, when the training is done and its result is safe."""
+        """Delete the file, once the training is done and its result is safe."""
         remove_file(self.path)
 
 

@@ -37,13 +37,13 @@ class IRNet(nn.Module):
         Probability that a unit is zeroed, to the nearest 1/256.
     generator : torch.Generator or sequence of torch.Generator
         Draws the initial parameters: uniform in +-1/sqrt(fan in), on the CPU, so that they are
-        the same on every device. A sequence makes an ensemble of as many members: every parameter
-        has a leading axis, and member m starts where a single network of generator m would.
+        the same on every device. A sequence makes an ensemble with one member per generator: every
+        parameter has a leading axis, and member m starts as a single network of generator m would.
     """
 
     bf16 = False
-    """Whether matrix products and what passes between layers are in bfloat16; parameters and their
-    gradients stay as they are."""
+    """Whether matrix products and activations are in bfloat16; parameters and their gradients keep
+    their precision."""
 
     def __init__(
         self,

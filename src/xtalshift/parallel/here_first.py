@@ -1,4 +1,4 @@
-"""Work that begins in this process, and goes on in others where that saves time."""
+"""Work that starts in this process and continues in others if that saves time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from xtalshift.parallel.executor import InProcessExecutor, Outcome, Policy, Setup
 
 START_SECONDS = 4.0
-"""Processor seconds until new processes have loaded PyTorch and begin."""
+"""Seconds of processor time that new processes need to load PyTorch before they work."""
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -26,10 +26,10 @@ def map_here_first(
 ) -> Generator[Outcome[Item, Value]]:
     """Yield the outcome of each item in order, from this process or from new ones.
 
-    For a few items of like cost, of which nobody knows how long they take. The first one is worked
-    on in this process, which tells: in processor time, since other work on the machine delays a
-    start as much. The others follow it, or go to `workers` processes if these save more time than
-    they need to start. Everything has one thread, so that results are the same bits either way.
+    This is for a few items of similar but unknown cost. The first item is worked on in this process
+    and measured, in processor time, because other work on the machine delays the start of processes
+    as much. The other items follow here, or go to `workers` processes if that saves more time than
+    they need to start. All work has one thread, so that results are the same bits either way.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def map_here_first(
     items : sequence
         What to work on.
     workers : int
-        Most processes at once; with 1 all items are worked on in this process.
+        Largest number of processes; with 1 all items are worked on in this process.
     preload : tuple of str
         As in `Policy`.
 
     Yields
     ------
     Outcome
-        Of one item. Closing the generator stops what is running.
+        Outcome of one item. Closing the generator stops running work.
     """
     first, rest = items[:1], items[1:]
     with InProcessExecutor().open(setup) as here:

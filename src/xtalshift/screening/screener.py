@@ -43,7 +43,7 @@ class ModelInfo:
     has_domain: bool
     """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
-    """Whether its plain intervals have one width for all materials."""
+    """Whether its plain intervals all have the same width."""
 
 
 @dataclass(frozen=True)

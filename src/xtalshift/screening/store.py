@@ -29,7 +29,7 @@ SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 KIND = "xtalshift-screen"
 SCHEMA_VERSION = 2
-"""2 since the journal holds checksums."""
+"""Version 2 has checksums in the journal."""
 _PARTS, _STATE = "parts", "checkpoint"
 _PACKAGES = ("xtalshift", "numpy", "pandas", "pyarrow", "scikit-learn", "torch")
 _SHOWN = 3
@@ -38,14 +38,14 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True)
 class Header:
-    """What identifies a screening; one with another header is not continued."""
+    """Values that identify a screening; one with another header is not continued."""
 
     model_sha256: str
     """Hash of all files of the model."""
     inputs: list[InputRecord]
     """The inputs in order."""
     settings: ScreenSettings
-    """Settings."""
+    """Settings of the screening."""
     versions: dict[str, str]
     """Versions of the packages that the output depends on."""
 
@@ -86,7 +86,7 @@ class ScreenSummary:
     """Result of a screening, as in ``screen.json``."""
 
     counts: dict[str, int]
-    """Rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``."""
+    """Numbers of rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``."""
     chunks: int
     """Number of blocks."""
     seconds: float
@@ -105,31 +105,31 @@ class _Chunk:
     counts: dict[str, int]
     bytes: int  # of its part; 0 if it has none
     part_crc32: int
-    hashes: int
-    hashes_crc32: int  # of those of this block
-    top: int | None  # the last block that changed the table of the best rows, and that table
-    top_crc32: int
+    hashes: int  # number of hashes of this block
+    hashes_crc32: int
+    top: int | None  # the last block that changed the table of the best rows
+    top_crc32: int  # of this table
 
 
 class ScreenStore:
-    """The finished blocks of a screening; one process at a time writes.
+    """The finished blocks of a screening; only one process at a time can write.
 
     The first line of the journal is the header, and each other line is a finished block. A block
     counts as finished when its line is complete. Its part, its hashes and the table of the best
     rows are written before the line; if the process is killed in between, they are written again.
-    What a later session relies on is checked: hashes and best rows that are gone or altered are
-    refused, and with a part that is gone or altered everything is done again.
+    A later session checks the files that it relies on. If hashes or best rows are missing or
+    altered, it raises an error; if a part is, it starts again from the first block.
 
     Attributes
     ----------
     chunks, rows : int
-        Finished so far.
+        Numbers of finished blocks and of their rows.
     end : tuple of (int, int)
-        Place in the inputs behind them.
+        Position in the inputs after the finished blocks.
     seconds : float
-        Time spent on them.
+        Time spent on the finished blocks.
     counts : dict of int
-        Sums of their counts.
+        Sums of the counts of the finished blocks.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
@@ -147,11 +147,11 @@ class ScreenStore:
     @classmethod
     @contextmanager
     def open(cls, folder: Path, header: Header, *, overwrite: bool = False) -> Iterator[Self]:
-        """Lock a folder, and read what is finished or begin.
+        """Lock a folder, and read its finished blocks or start a new screening.
 
         Raises `ConfigError` if another process writes there or the folder holds another screening,
         and `DataError` if it holds something else or cannot be written. `overwrite` removes an
-        earlier one.
+        earlier screening.
         """
         with lock_folder(folder):
             store = cls(folder, header)
@@ -177,7 +177,7 @@ class ScreenStore:
         found = read_json(path)
         host = found.get("host") if isinstance(found, dict) else None
         values = {**found, **host} if isinstance(host, dict) else found
-        return parse(ScreenSummary, values, path, "give --overwrite to begin anew")
+        return parse(ScreenSummary, values, path, "give --overwrite to start again")
 
     def read_hashes(self) -> NDArray[np.uint64]:
         """Return the hashes of all finished blocks.
@@ -194,8 +194,8 @@ class ScreenStore:
             begin, end = end, end + 8 * number
             if zlib.crc32(content[begin:end]) != checksum or len(content) < end:
                 raise DataError(
-                    f"{path} is missing or was altered, so repeated materials cannot be told; give "
-                    "--overwrite to begin anew"
+                    f"{path} is missing or was altered, so repeated materials cannot be found; "
+                    "give --overwrite to start again"
                 )
         if len(content) > end:
             os.truncate(path, end)
@@ -216,8 +216,8 @@ class ScreenStore:
         content = path.read_bytes() if path.exists() else b""
         if zlib.crc32(content) != checksum:
             raise DataError(
-                f"{path} is missing or was altered, so the best rows cannot be told; give "
-                "--overwrite to begin anew"
+                f"{path} is missing or was altered, so the best rows are unknown; give "
+                "--overwrite to start again"
             )
         return pq.read_table(pa.BufferReader(content))
 
@@ -232,7 +232,7 @@ class ScreenStore:
     ) -> None:
         """Write the next block, hashes of its new materials, and the best rows if they changed.
 
-        `end` is the place in the inputs behind it, `seconds` the time spent on it. Raises
+        `end` is the position in the inputs after the block, `seconds` the time spent on it. Raises
         `DataError` if the folder cannot be written, for instance because the disk is full.
         """
         data = b"" if hashes is None else hashes.astype("<u8").tobytes()
@@ -294,7 +294,7 @@ class ScreenStore:
             self._journal.write_bytes(b"")
             self._append(self._header)
             return
-        again = "give --overwrite to begin anew"
+        again = "give --overwrite to start again"
         found, *records = (decode_json(line, self._journal, again) for line in lines)
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise DataError(f"{self._journal} is not the journal of a screening")
@@ -345,7 +345,7 @@ def _check_same(found: object, wanted: object, folder: Path) -> None:
         more = f" and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
         raise ConfigError(
             f"{folder} holds another screening ({'; '.join(differ[:_SHOWN])}{more}); choose "
-            "another -o DIR, or give --overwrite to begin anew"
+            "another -o DIR, or give --overwrite to start again"
         )
 
 

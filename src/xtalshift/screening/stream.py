@@ -60,7 +60,7 @@ def screen(
         Where the model runs; by default in this process. Its number of threads replaces that of the
         settings; otherwise the result does not depend on it.
     overwrite : bool
-        Begin anew.
+        Whether to replace an earlier screening.
     progress : Progress
         Receives the state of the work.
 
@@ -94,11 +94,11 @@ def screen(
         if store.chunks and not rows.repeatable:
             raise DataError(
                 f"{out} holds a screening of formulas that cannot be read again from the start; "
-                "give --overwrite to begin anew, or write the formulas to a file first"
+                "give --overwrite to start again, or write the formulas to a file first"
             )
         summary = store.summary
         if summary is not None:
-            progress.say(f"{out} is finished already; --overwrite begins anew")
+            progress.say(f"{out} is already finished; give --overwrite to start again")
             return summary
         with _open(executor, model, settings) as workers:
             (described,) = workers.map(_describe, [model])

@@ -66,14 +66,14 @@ def read_folds(
     if missing:
         raise SplitError(
             f"{path} has no column {missing[0]!r}; folds have the columns id, part (train, val, "
-            f"target, test) and fold. There is: {', '.join(map(str, frame.columns))}"
+            f"target, test) and fold. Columns: {', '.join(map(str, frame.columns))}"
         )
     if "inner" in frame:
         frame = frame[frame["inner"] == OUTER]
     schemes = frame["scheme"].astype(str) if "scheme" in frame else pd.Series("", frame.index)
     if scheme is not None and not (schemes == scheme).any():
         raise SplitError(
-            f"{path} has no scheme {scheme!r}; there is: {', '.join(schemes.unique()) or 'none'}"
+            f"{path} has no scheme {scheme!r}. Schemes: {', '.join(schemes.unique()) or 'none'}"
         )
     if scheme is not None:
         frame, schemes = frame[schemes == scheme], schemes[schemes == scheme]

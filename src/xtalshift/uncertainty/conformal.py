@@ -141,9 +141,9 @@ class Calibration:
     """Rows held out from training; training rows, each predicted by a model of the other folds; or
     labels of the target domain."""
     floor: float = 0.0
-    """Least spread, for ``normalised`` scores."""
+    """Smallest spread, for ``normalised`` scores."""
     X: NDArray[np.float32] | None = None
-    """Shape (n, d). Features, for density ratios."""
+    """Shape (n, d). Features, from which density ratios are estimated."""
     families: NDArray[np.int64] | None = None
     """Shape (n,). Chemical family of each row, for intervals by family."""
 

@@ -13,7 +13,7 @@ LEVEL = 0.9
 
 
 class IntervalConfig(Settings):
-    """Which rows `train` calibrates prediction intervals on."""
+    """The rows on which `train` calibrates prediction intervals."""
 
     method: Literal["auto", "held-out", "cross", "none"] = "auto"
     """``held-out``: a share of the rows that is not trained on; ``cross``: all rows, each predicted
@@ -22,7 +22,7 @@ class IntervalConfig(Settings):
     share: float = Field(default=0.1, gt=0, lt=1)
     """Share of held-out rows."""
     folds: int = Field(default=5, ge=2)
-    """Folds of ``cross``, each one more training."""
+    """Number of folds of ``cross``; each takes one more training."""
     small: int = Field(default=1000, ge=0)
     """Number of rows below which ``auto`` is ``cross``."""
 

@@ -30,7 +30,7 @@ def test_formula_column(columns, requested, found):
 
 
 def test_formula_column_not_found_lists_what_is_there():
-    with pytest.raises(DataError, match=r"did you mean 'Formulae'.*there is: Formulae, y"):
+    with pytest.raises(DataError, match=r"did you mean 'Formulae'.*Columns: Formulae, y"):
         find_formula_column(["Formulae", "y"])
     with pytest.raises(DataError, match=r"no formula column 'formla' \(did you mean 'formula'"):
         find_formula_column(["formula", "y"], "formla")

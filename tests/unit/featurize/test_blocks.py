@@ -47,7 +47,7 @@ def test_wrong_names_are_refused():
     assert split_blocks("magpie+fractions") == ("magpie", "fractions")
     with pytest.raises(ConfigError, match=r"unknown block 'magpy' \(did you mean 'magpie'"):
         split_blocks("fractions+magpy")
-    with pytest.raises(ConfigError, match=r"unknown block ''\. There are: magpie, fractions"):
+    with pytest.raises(ConfigError, match=r"unknown block ''\. Known: magpie, fractions"):
         split_blocks("")
     with pytest.raises(ConfigError, match="named twice"):
         split_blocks("magpie+magpie")

@@ -36,7 +36,7 @@ def test_folds_and_schemes_in_the_order_of_the_file(tmp_path):
         "b": ["fold 1"], "a": ["fold 0"]
     }  # fmt: skip
     assert list(read_folds(path, IDS, scheme="a")) == ["a"]
-    with pytest.raises(SplitError, match="has no scheme 'c'; there is: b, a"):
+    with pytest.raises(SplitError, match=r"has no scheme 'c'\. Schemes: b, a"):
         read_folds(path, IDS, scheme="c")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from xtalshift.nn.rows import (
     row_losses,
 )
 from xtalshift.nn.training import (
+    EpochRecord,
     LossLog,
     Training,
     cosine_rate,
@@ -93,7 +93,7 @@ class CALTraining(Training):
         """Return whether `epoch` is past the warm-up, which is plain training, not CAL."""
         return epoch >= self.config.warmup_epochs or self.config.epochs <= self.config.warmup_epochs
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Take the ERM and CAL steps of one epoch."""
         config = self.config
         attacking = epoch >= config.warmup_epochs
@@ -218,7 +218,7 @@ class CALTraining(Training):
         elif config.ema_every == "epoch":
             update_ema(self.ema, self.model, config.ema_decay)
 
-    def _summarise(self, reports: list[StepReport], losses: dict[str, float]) -> dict[str, Any]:
+    def _summarise(self, reports: list[StepReport], losses: dict[str, float]) -> EpochRecord:
         """Return what the attacks of an epoch did, for its record."""
         if not reports:
             return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -113,7 +114,7 @@ S = TypeVar("S", bound="Settings")
 
 
 def build_config(
-    file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
+    file: Path | None, assignments: list[str] | None, flags: Mapping[str, object]
 ) -> RunConfig:
     """Return the settings of a run, see `build_settings`; threads are all cores by default."""
     from xtalshift.jobs.run_settings import RunConfig
@@ -123,7 +124,7 @@ def build_config(
 
 
 def build_settings(
-    kind: type[S], file: Path | None, assignments: list[str] | None, flags: dict[str, Any]
+    kind: type[S], file: Path | None, assignments: list[str] | None, flags: Mapping[str, object]
 ) -> S:
     """Merge a file, ``--set`` and flags, in this order; later values win.
 
@@ -149,7 +150,10 @@ def build_settings(
 
 
 def merge_settings(
-    kind: type[S], values: dict[str, Any], assignments: list[str] | None, flags: dict[str, Any]
+    kind: type[S],
+    values: dict[str, Any],
+    assignments: list[str] | None,
+    flags: Mapping[str, object],
 ) -> S:
     """Merge plain values, ``--set`` and flags, see `build_settings`; `values` is changed."""
     from xtalshift.config import parse_assignment, set_nested

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -126,7 +126,7 @@ def screen_command(
     }
     if top is None and any(value is not None for value in best.values()):
         raise ConfigError("--by, --lowest, --threshold, --in-domain and --max-ood need --top K")
-    flags: dict[str, Any] = {
+    flags: dict[str, object] = {
         "formula_col": formula_col,
         "hydrates": hydrates,
         "level": level,

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.rows import Rows
 from xtalshift.nn.training import (
+    EpochRecord,
     LossLog,
     Training,
     cosine_rate,
@@ -179,7 +179,7 @@ class PairTraining(Training):
         self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
         self.learning_rate = learning_rate
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Take `steps` optimiser steps."""
         log = LossLog(self.loss_limit)
         device = self.rows.y.device

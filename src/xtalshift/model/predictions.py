@@ -120,7 +120,7 @@ class Predictions:
             columns["explanation"] = self.explanation
         return columns
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, object]]:
         """Return the formula and all columns of each material as plain values."""
         columns = {"formula": self.formula, **self.columns()}
         cells = zip(*(column.tolist() for column in columns.values()), strict=True)

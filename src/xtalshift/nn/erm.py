@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from xtalshift.nn.irnet import copy_parameters, select_parameters
 from xtalshift.nn.rows import Rows, iterate_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig, Layers
 from xtalshift.nn.training import (
+    EpochRecord,
     LossLog,
     Training,
     cosine_rate,
@@ -64,7 +64,7 @@ class ERMTraining(Training):
         self.anchor = copy_parameters(model) if l2_sp else {}
         self.l2_sp = l2_sp
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Take one step per batch of the shuffled rows."""
         config = self.config
         per_epoch = math.ceil(len(self.rows) / config.batch_size)

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +23,9 @@ EXPLOSION = 1000.0
 """A loss has exploded if it is more than this many times that of the mean prediction."""
 ROLLBACK_SCALE = 0.1
 
+EpochRecord: TypeAlias = dict[str, Any]
+"""Figures of one epoch by name, as JSON holds them; `phase` and the like are text."""
+
 
 @dataclass
 class TrainResult:
@@ -32,7 +35,7 @@ class TrainResult:
     """Parameters ``"best"`` (lowest validation error), ``"last"`` and ``"ema"``."""
     best_epoch: int
     """Epoch of ``"best"``, from 0; for an ensemble that of the last member."""
-    history: list[dict[str, Any]]
+    history: list[EpochRecord]
     """One record of plain numbers per epoch; for an ensemble the means over members."""
     extras: Parameters = field(default_factory=dict)
     """Other things that were learned, such as the covariate weights of CAL."""
@@ -88,7 +91,7 @@ class Training(ABC):
         self.loss_limit = EXPLOSION * max(float(dummy), 1.0)
 
     @abstractmethod
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Train for one epoch and return its record.
 
         Raises
@@ -257,7 +260,7 @@ def run_training(
         If the loss diverges twice; the message names epoch, batch and part.
     """
     selection = Selection(patience)
-    history: list[dict[str, Any]] = []
+    history: list[EpochRecord] = []
     unwritable = False
 
     def state() -> State:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.rows import Rows, draw_batches, iterate_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
-from xtalshift.nn.training import LossLog, cosine_rate, descend, update_ema
+from xtalshift.nn.training import EpochRecord, LossLog, cosine_rate, descend, update_ema
 
 Alignment = Literal["coral", "mmd"]
 
@@ -142,7 +142,7 @@ class AlignedTraining(ERMTraining):
         self.target = target
         self.bf16 = bool(getattr(model, "bf16", False))
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Take one step per batch of the shuffled source rows."""
         config, rows, members = self.config, self.rows, self.members
         count = math.ceil(len(rows) / config.batch_size)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
 from xtalshift.nn.rows import Rows, draw_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
-from xtalshift.nn.training import LossLog, Training, cosine_rate, descend, make_adamw, update_ema
+from xtalshift.nn.training import (
+    EpochRecord,
+    LossLog,
+    Training,
+    cosine_rate,
+    descend,
+    make_adamw,
+    update_ema,
+)
 
 
 class JointTraining(Training):
@@ -55,7 +61,7 @@ class JointTraining(Training):
         self.target_share = target_share
         self.steps = steps
 
-    def run_epoch(self, epoch: int) -> dict[str, Any]:
+    def run_epoch(self, epoch: int) -> EpochRecord:
         """Take the steps of one epoch."""
         config = self.config
         log = LossLog(self.loss_limit)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from xtalshift.config import Settings
 from xtalshift.metrics.checks import check_level
+from xtalshift.uncertainty.settings import LEVEL
 
 Rank = Literal["prediction", "probability", "lower", "upper", "uncertainty"]
 Keep = Literal["all", "ok", "top"]
@@ -40,7 +41,7 @@ class TopSettings(Settings):
 class ScreenSettings(Settings):
     """Everything that the result depends on, besides the model and the rows."""
 
-    level: float = 0.9
+    level: float = LEVEL
     """Coverage of the intervals."""
     intervals: Literal["plain", "family"] = "plain"
     """One calibration for all rows, or one for each chemical family."""

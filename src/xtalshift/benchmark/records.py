@@ -115,77 +115,59 @@ class MeanScore:
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """The result of one task: one training of one method and its scores.
-
-    Attributes
-    ----------
-    id : str
-        Hash of everything that its numbers depend on.
-    name, method, features : str
-        Name in tables, key of `xtalshift.methods.METHODS`, features.
-    data, split : str
-        Names in the specification; the split is ``all`` if one training serves all splits.
-    fold, seed, budget : int
-        Number of the fold, seed, number of target labels.
-    fold_name : str
-        What the fold holds out.
-    n_train, n_val, n_id, n_test : int
-        Numbers of rows.
-    status : {"ok", "failed"}
-        A failure (of the training, or of every score) also has `reason` and `traceback`.
-    seconds, cpu_seconds, predict_seconds : float
-        Time of training; processor time of the whole task, which other work on the machine hardly
-        changes; time of prediction.
-    peak_mib : float
-        Rise of the memory of the process during the task; None if it cannot be measured.
-    host : str
-        Machine on which it ran.
-    attempts : int
-        Number of starts, more than 1 if a process died.
-    val_mae : float
-        Mean absolute error on the validation rows.
-    row_cap, n_used : int
-        Largest number of training rows that the method takes, and how many it used.
-    tuning : mapping
-        See `xtalshift.benchmark.tune.tune`.
-    best_epoch : int
-        Epoch whose parameters were kept.
-    files : mapping
-        SHA-256 of the files that the task left, by their path in its folder; None if it left none.
-    results : tuple of Score
-        Empty after a failure.
-    """
+    """The result of one task: one training of one method and its scores."""
 
     id: str
+    """Hash of everything that its numbers depend on."""
     name: str
     method: str
     features: str
+    """`name`, `method`, `features`: name in tables, key of `xtalshift.methods.METHODS`, blocks of
+    features."""
     data: str
     split: str
+    """`data`, `split`: names in the specification; the split is ``all`` if one training serves all
+    splits."""
     fold: int
     fold_name: str
+    """`fold`, `fold_name`: number of the fold, and what it holds out."""
     seed: int
     budget: int
+    """`seed`, `budget`: seed, and number of target labels."""
     n_train: int
     n_val: int
     n_id: int
     n_test: int
+    """`n_train`, `n_val`, `n_id`, `n_test`: numbers of rows."""
     status: Literal["ok", "failed"] = "ok"
     reason: str = ""
     traceback: str = ""
+    """`status`, `reason`, `traceback`: of the training, or of every score."""
     seconds: float | None = None
     cpu_seconds: float | None = None
     predict_seconds: float | None = None
+    """`seconds`, `cpu_seconds`, `predict_seconds`: time of training; processor time of the whole
+    task, which other work on the machine hardly changes; time of prediction."""
     peak_mib: float | None = None
+    """Rise of the memory of the process during the task; None if it cannot be measured."""
     host: str = ""
+    """Machine on which it ran."""
     attempts: int = 1
+    """Number of starts, more than 1 if a process died."""
     val_mae: float | None = None
+    """Mean absolute error on the validation rows."""
     row_cap: int | None = None
     n_used: int | None = None
+    """`row_cap`, `n_used`: largest number of training rows that the method takes, and how many it
+    used."""
     tuning: Mapping[str, Any] | None = None
+    """See `xtalshift.benchmark.tune.tune`."""
     best_epoch: int | None = None
+    """Epoch whose parameters were kept."""
     results: tuple[Score, ...] = ()
+    """Empty after a failure."""
     files: Mapping[str, str] | None = None
+    """SHA-256 of the files that the task left, by path in its folder; None if it left none."""
 
     @property
     def ok(self) -> bool:

@@ -31,22 +31,15 @@ class _Fill(Protocol):
 
 @dataclass(frozen=True)
 class Block:
-    """Features that are computed together.
-
-    Attributes
-    ----------
-    names : tuple of str, length d
-        Names of the features, which no other block has.
-    fill : callable
-        ``fill(compositions, values, reasons, impute_nan=...)`` writes the features of n
-        compositions to `values`, shape (n, d), and to `reasons`, shape (n,), why a row has none.
-        With `impute_nan` an unknown property of an element is replaced by its mean over the
-        elements, otherwise it makes the feature NaN. Rows without elements may get any value: they
-        already have a reason.
-    """
+    """Features that are computed together."""
 
     names: tuple[str, ...]
+    """Names of the d features, which no other block has."""
     fill: _Fill
+    """``fill(compositions, values, reasons, impute_nan=...)`` writes the features of n compositions
+    to `values`, shape (n, d), and to `reasons`, shape (n,), why a row has none. With `impute_nan`
+    an unknown property of an element is replaced by its mean over the elements, otherwise it makes
+    the feature NaN. Rows without elements may get any value: they already have a reason."""
 
 
 BLOCKS: Registry[Block] = Registry(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from xtalshift.benchmark.records import PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
 from xtalshift.report.run.attacks import (
@@ -48,6 +50,10 @@ from xtalshift.report.shared.methods import DUMMY, describe_gap, method_colours,
 from xtalshift.report.shared.text import Caution, list_facts
 
 _CONTROL = "cal-eps0"
+_PREDICTION_TEXTS = ("method", "split", "role", "id", "formula")
+_PREDICTION_NUMBERS = ("seed", "target", "prediction")
+_MAP_TEXTS = ("id", "formula")
+_MAP_NUMBERS = ("target", "pc1", "pc2")
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,8 @@ def build_run_report(folder: Path) -> RunReport:
         If a file cannot be read, see `read_results`.
     """
     results = read_results(folder)
-    predictions = _read_table(folder / "predictions.parquet")
-    table = _read_table(folder / "map.parquet")
+    predictions = _read_table(folder / PREDICTIONS_FILE, _PREDICTION_TEXTS, _PREDICTION_NUMBERS)
+    table = _read_table(folder / "map.parquet", _MAP_TEXTS, _MAP_NUMBERS)
     summary = RunSummary(results.records)
     columns = list_columns(results.splits, summary)
     curves = training_curves(results.histories)
@@ -181,13 +187,22 @@ def render_run(report: RunReport) -> str:
     )
 
 
-def _read_table(path: Path) -> pd.DataFrame | None:
+def _read_table(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame | None:
+    """Return a table with columns of texts and of numbers; None if there is no file."""
     if not path.exists():
         return None
+    remedy = "delete it to report without it"
     try:
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-        raise DataError(f"cannot read {path}: {error}; delete it to report without it") from error
+        raise DataError(f"cannot read {path}: {error}; {remedy}") from error
+    for name in (*texts, *numbers):
+        if name not in frame:
+            raise DataError(f"{path} has no column {name!r}; {remedy}")
+    for name in (*numbers, *(name for name in TRUST_COLUMNS if name in frame)):
+        if not (is_numeric_dtype(frame[name]) or frame[name].isna().all()):
+            raise DataError(f"{path}: column {name!r} has cells that are no numbers; {remedy}")
+    return frame
 
 
 def _gains(summary: RunSummary, columns: Sequence[Column], gap: str) -> list[Gain]:

@@ -1,0 +1,5 @@
+"""``python -m xtalshift``."""
+
+from xtalshift.cli.main import main
+
+main()

@@ -46,6 +46,7 @@ def adapt_command(
             help="Number of further adaptations, each without a part of the labels, to calibrate "
             "the intervals of the new region; 0: no intervals.",
             min=0,
+            max=1000,
         ),
     ] = 5,
     assign: Annotated[

@@ -87,7 +87,9 @@ def run_command(
     seed: options.Seed = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Number of seeds (default 1).", min=1, rich_help_panel="Training"),
+        typer.Option(
+            help="Number of seeds (default 1).", min=1, max=1000, rich_help_panel="Training"
+        ),
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,

@@ -175,8 +175,12 @@ def _stdin() -> FormulaSource:
     from xtalshift.data.files import FORMULA_NAMES
     from xtalshift.screening.inputs import FormulaSource
 
+    stream = sys.stdin
+    if stream is None:
+        raise DataError("standard input is closed; write formulas to it, or name a file")
+
     def lines() -> Iterator[str]:
-        for number, line in enumerate(sys.stdin.buffer):
+        for number, line in enumerate(stream.buffer):
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if number or text.casefold() not in FORMULA_NAMES:  # the header of `enumerate`
                 yield text

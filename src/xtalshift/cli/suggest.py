@@ -12,7 +12,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -197,17 +197,15 @@ def _read_aim(
     from xtalshift.acquisition.acquisition_rules import Aim
 
     if toward not in {None, "high", "low"}:
-        raise ConfigError(f"--toward {toward}: expected high or low")
+        raise UsageError(f"--toward {toward}: expected high or low")
     window = None
     if between is not None:
         try:
             low, high = (float(text) for text in between.split(","))
         except ValueError:
-            raise ConfigError(
-                f"--between {between}: expected two numbers such as 1.1,1.6"
-            ) from None
+            raise UsageError(f"--between {between}: expected two numbers such as 1.1,1.6") from None
         if not low < high:
-            raise ConfigError(f"--between {between}: expected the lower value first")
+            raise UsageError(f"--between {between}: expected the lower value first")
         window = (low, high)
     return Aim("low" if toward == "low" else "high", None, value, threshold, window)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from xtalshift.parallel import count_cores
@@ -147,3 +149,116 @@ def test_messages_repeat_long_names_in_part(xtalshift, model, table, arguments):
     assert len(outcome.err) < 4_000
     assert "Error: " in outcome.err
     assert "bug in xtalshift" not in outcome.err
+
+
+@pytest.fixture
+def with_cells(table, tmp_path):
+    """Return a function that writes the table with other cells in one column."""
+
+    def write(column, cells):
+        frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+        values = frame[column].astype(float)
+        frame[column] = [cells(row, value) for row, value in enumerate(values)]
+        frame.to_csv(tmp_path / "cells.csv", index=False)
+        return tmp_path / "cells.csv"
+
+    return write
+
+
+def one(text):
+    return lambda row, value: text if row == 5 else value
+
+
+METHODS = ("ridge", "lightgbm", "lightgbm-quantile", "erm", "cal")
+BOUNDS = "(0, or 1e-30 to 1e+30 in size; use another unit)"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("text", ["1e160", "-1e308", "5e-324", str(10**40)])
+def test_a_target_out_of_range_drops_its_row(xtalshift, with_cells, tmp_path, quick, method, text):
+    source = with_cells("gap", one(text))
+    outcome = xtalshift(
+        "train", source, "-o", tmp_path / "m", "--target", "gap", "--method", method, *quick
+    )
+    assert outcome.code == 0, outcome.err
+    assert f"dropped 1: target out of range (row 6: out of range: {float(text):g} {BOUNDS}" in (
+        outcome.err
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-29, 1e29])
+def test_targets_at_the_bounds_of_the_range_are_learned(
+    xtalshift, with_cells, tmp_path, quick, method, scale
+):
+    errors = []
+    for factor in (1.0, scale):
+        source = with_cells("gap", lambda row, value, factor=factor: repr((value + 0.1) * factor))
+        outcome = xtalshift(
+            "train", source, "-o", tmp_path / "m", "--target", "gap", "--method", method, *quick
+        )
+        assert outcome.code == 0, outcome.err
+        error, dummy = re.search(r"MAE (\S+) \(training mean: (\S+)\)", outcome.out).groups()
+        errors.append(float(error) / float(dummy))
+    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+
+
+def test_all_values_out_of_range(xtalshift, with_cells, tmp_path):
+    train = ("-o", tmp_path / "m", "--target", "gap")
+    source = with_cells("gap", lambda _, value: repr(value * 1e200))
+    outcome = xtalshift("train", source, *train)
+    assert outcome.code == 1
+    assert "'gap' of cells.csv has no usable number (row 1: out of range" in outcome.err
+    source = with_cells("temperature", lambda _, value: repr(value * 1e200))
+    outcome = xtalshift("train", source, *train, "--feature-cols", "temperature")
+    assert outcome.code == 1
+    assert "60 x column 'temperature' out of range" in outcome.err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_all_targets_equal_but_for_the_last_digit_of_one(
+    xtalshift, with_cells, tmp_path, quick, method
+):
+    source = with_cells("gap", lambda row, _: "2.0000000000000004" if row == 0 else "2.0")
+    outcome = xtalshift(
+        "train", source, "-o", tmp_path / "m", "--target", "gap", "--method", method, *quick
+    )
+    assert outcome.code == 0, outcome.err
+    predicted = xtalshift("predict", tmp_path / "m", "GaN")
+    value = predicted.out.splitlines()[1].split(",")[1]
+    assert float(value) == pytest.approx(2.0)
+
+
+def test_a_feature_out_of_range_is_a_row_without_prediction(
+    xtalshift, warm_model, with_cells, tmp_path
+):
+    source = with_cells("temperature", one("1e300"))
+    outcome = xtalshift("predict", warm_model, source, "-o", tmp_path / "p.csv")
+    assert outcome.code == 0
+    assert "59 of 60 rows predicted" in outcome.out
+    assert "row 6: column 'temperature' is out of range" in outcome.out
+    outcome = xtalshift("predict", warm_model, "GaN", "--with", "temperature=1e300")
+    assert outcome.code == 1
+    assert "GaN: column 'temperature' is out of range" in outcome.err
+    outcome = xtalshift("screen", warm_model, source, "-o", tmp_path / "s", "--workers", "1")
+    assert outcome.code == 0
+    assert "59 of 60 rows predicted, 1 with an error" in outcome.out
+
+
+@pytest.mark.parametrize("text", ["1e160", "5e-324"])
+def test_labels_out_of_range_are_left_out(xtalshift, model, with_cells, tmp_path, text):
+    source = with_cells("gap", one(text))
+    outcome = xtalshift(
+        "run", "--dataset", source, "--target", "gap", "--methods", "ridge", "--splits", "random",
+        "--threads", "1", "-o", tmp_path / "r",
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert "1 dropped" in outcome.err
+    outcome = xtalshift("suggest", model, source, "--measured", source, "--toward", "high")
+    assert "59 with a value (gap)" in outcome.err
+    outcome = xtalshift("split", source, "--scheme", "prior", "--target", "gap", "-o",
+                        tmp_path / "s.csv")  # fmt: skip
+    assert outcome.code == 0
+    assert "unusable 1" in outcome.out
+    outcome = xtalshift("calibrate", model, source, "-o", tmp_path / "c", "--target", "gap")
+    assert "target out of range" in outcome.err

@@ -248,7 +248,7 @@ def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
         return cells
     values, problems = parse_numbers(cells, decimal_comma=decimal_comma)
     blank = cells.str.strip().str.lower().isin(BLANKS)
-    if blank.all() or not np.isin(problems, ["", "missing", "infinite"]).all():
+    if blank.all() or any(problem.startswith("not a number") for problem in problems):
         return cells
     if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
         return pd.Series(values.astype(np.int64), index=cells.index)

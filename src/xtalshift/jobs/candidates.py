@@ -22,6 +22,7 @@ from xtalshift.acquisition.acquisition_rules import (
 from xtalshift.data import read_frame
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError, UsageError
 from xtalshift.model import FittedModel
@@ -128,7 +129,7 @@ def read_measured(
         if name in frame.columns:
             comma = bool(frame.attrs.get("decimal_comma"))
             found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
-            values.append(found[np.isfinite(found)])
+            values.append(found[in_range(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
         else:
             progress.say(f"{text}; no column {name!r}, so their values are not known")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import xtalshift
+from xtalshift.data.spreadsheet import SAFE
 from xtalshift.errors import UsageError, XtalshiftError
 
 _WORD, _MESSAGE = 300, 3000
@@ -59,8 +60,16 @@ def _root(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (at any place).")
     ] = False,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe/--no-spreadsheet-safe",
+            help="Put an apostrophe before text of CSV output that a spreadsheet would run as a "
+            "formula (at any place). xtalshift reads it without.",
+        ),
+    ] = True,
 ) -> None:
-    del debug  # `main` removes it from the arguments, wherever it is
+    del debug, spreadsheet_safe  # `main` removes them from the arguments, wherever they are
     if version:
         typer.echo(f"xtalshift {xtalshift.__version__}")
 
@@ -75,8 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     _fill_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    sys.exit(_run([text for text in given if text != "--debug"], debug=debug))
+    anywhere = {"--debug", "--spreadsheet-safe", "--no-spreadsheet-safe"}
+    asked = {text for text in given if text in anywhere}
+    SAFE.set("--no-spreadsheet-safe" not in asked)
+    sys.exit(_run([text for text in given if text not in anywhere], debug="--debug" in asked))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:

@@ -12,6 +12,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.spreadsheet import mark
 from xtalshift.data.writers import refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
@@ -176,7 +177,8 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if cell != cell else cell for name, cell in row.items()})  # noqa: PLR0124 - NaN
+        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
+        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
     return text.getvalue()
 
 

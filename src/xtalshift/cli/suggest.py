@@ -11,6 +11,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
 from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
@@ -153,7 +154,7 @@ def suggest_command(
     if out is not None:
         typer.echo(f"{len(chosen):,} suggestions by rule {decided}: {out}")
     elif aside:
-        typer.echo(chosen.to_csv(index=False), nl=False)
+        typer.echo(mark_frame(chosen).to_csv(index=False), nl=False)
     else:
         _print_table(chosen, predictor, candidates)
     typer.echo(_next_step(predictor, model), err=aside)

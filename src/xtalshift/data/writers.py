@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import DataError, XtalshiftError
 from xtalshift.files import explained, replacing
 
@@ -89,6 +91,7 @@ class FrameWriter:
         self._units = units or {}
         self._rows = 0
         self._sink: Any = None
+        self._context = copy_context()
 
     def write(self, frame: pd.DataFrame | pa.Table) -> None:
         """Append `frame`.
@@ -106,7 +109,8 @@ class FrameWriter:
             else:
                 header = self._rows == 0
                 frame = frame.to_pandas() if isinstance(frame, pa.Table) else frame
-                frame.to_csv(self._part, mode="w" if header else "a", header=header, index=False)
+                marked = self._context.run(mark_frame, frame)  # also in a thread that writes
+                marked.to_csv(self._part, mode="w" if header else "a", header=header, index=False)
         self._rows += max(1, len(frame))
 
     def describe(self, key: str, text: str) -> None:

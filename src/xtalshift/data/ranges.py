@@ -13,4 +13,4 @@ trees compute, overflow or lose the differences between values; squares stay fin
 def in_range(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which numbers are 0 or have a size from `SMALLEST` to `LARGEST`."""
     size = np.abs(values)
-    return (size == 0) | ((size >= SMALLEST) & (size <= LARGEST))
+    return np.asarray((size == 0) | ((size >= SMALLEST) & (size <= LARGEST)))

@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 from xtalshift.errors import ConfigError, UsageError
 from xtalshift.parallel import make_executor
 
@@ -98,6 +99,7 @@ def benchmark_command(
     flags = {"methods": options.split_names(methods), "seeds": seeds, "threads": threads}
     settings = options.merge_settings(BenchmarkSpec, values, assign, flags)
     place = out or Path("runs") / Path(spec).name.removesuffix(".toml")
+    check_output(place, spec, *(one.dataset for one in settings.data.values()))
     if resume and not (place / "records.jsonl").exists():
         raise ConfigError(f"nothing to resume: {place} holds no records.jsonl")
     progress = make_progress()

@@ -11,7 +11,7 @@ import typer
 
 from xtalshift.cli.options import split_names
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer
+from xtalshift.data.writers import check_output, open_writer
 
 RULES = ("smact",)
 MOST_ATOMS = 1000
@@ -92,6 +92,8 @@ def enumerate_command(
         ordered=electronegativity,
         accept=accept,
     )
+    if out is not None:
+        check_output(out)
     progress = make_progress()
     progress.say(f"{total:,} compositions to check{_advise(total)}")
     written = 0

@@ -12,7 +12,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.spreadsheet import mark_frame
-from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -123,6 +123,8 @@ def suggest_command(
     aim = _read_aim(toward, value, threshold, between)
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
+    if out is not None:
+        check_output(out, model, candidates, *(measured or []))
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
@@ -135,8 +137,6 @@ def suggest_command(
 
         limit_threads(threads)
     if out is not None:
-        for path in (candidates, *(measured or [])):
-            refuse_input(path, out)
         refuse_loss(out, "utility")
     progress = make_progress()
     # opened first, so that a bad place is found before the work

@@ -12,7 +12,7 @@ from xtalshift.benchmark.store import RecordStore
 
 
 def fails(outcome, *words, code=None):
-    """Assert one readable line that holds all words; `code` is 2 for a value that is not allowed."""
+    """Assert one readable line that holds all words; the code of values not allowed is 2."""
     assert outcome.code in ({1, 2} if code is None else {code}), outcome.err
     errors = [line for line in outcome.err.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1

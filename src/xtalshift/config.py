@@ -7,16 +7,31 @@ from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, UsageError
 from xtalshift.registry import near_miss
+
+LARGEST = 2**31 - 1
+"""Largest whole number of a setting: libraries count in 32 bits."""
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; unknown names are refused with a near-miss hint."""
+    """A frozen group of settings; unknown names are refused with a near-miss hint.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    Numbers are finite, whole numbers at most `LARGEST` in size.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: object) -> object:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"Input should be at most {LARGEST:,}")
+        return value
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -29,13 +44,14 @@ class Settings(BaseModel):
 
         Raises
         ------
-        ConfigError
-            If a name is unknown or a value has the wrong type; the message names the setting.
+        UsageError
+            If a name is unknown or a value is not allowed; the message names the setting and what
+            is allowed.
         """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(_explain(cls, error)) from error
+            raise UsageError(_explain(cls, error)) from error
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -86,13 +102,13 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[list[str], Any]:
 
     Raises
     ------
-    ConfigError
+    UsageError
         If there is no ``=``.
     """
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
         example = "erm.epochs=20" if option == "--set" else "n_clusters=20"
-        raise ConfigError(f"{option} {text!r}: expected name=value, such as {example}")
+        raise UsageError(f"{option} {text!r}: expected name=value, such as {example}")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:

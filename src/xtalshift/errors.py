@@ -9,6 +9,10 @@ class ConfigError(XtalshiftError, ValueError):
     """A setting is unknown, has the wrong type or contradicts another one."""
 
 
+class UsageError(ConfigError):
+    """A value of an option or setting is not one of those allowed; the message says which are."""
+
+
 class ContractError(XtalshiftError, AssertionError):
     """An object does not keep the contract of its kind; `xtalshift.testing` found it."""
 

@@ -183,7 +183,7 @@ def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
     bad.write_text("formula\nXx2\n")
     unlabelled = ("--method", "unlabelled-cal", "--source", table, "--source-target", "gap")
     cases = [
-        (adapt(out=same), "is the model to start from, which is kept; choose another -o"),
+        (adapt(out=same), "is the input, which is kept; choose another output"),
         (adapt(out=foreign), "not a saved model; choose another"),
         (adapt(data=few), "few.csv has 4 usable labels; at least 5 are needed"),
         (adapt("--unit", "meV"), "are in meV, the model predicts eV; convert them"),
@@ -390,7 +390,7 @@ def test_what_calibrate_refuses(calibrate, network, labelled, table, tmp_path, x
     fails(calibrate(data=few), "9 rows to calibrate intervals; at least 10 are needed")
     fails(calibrate("--unit", "meV"), "are in meV, the model predicts eV")
     same = xtalshift("calibrate", network, labelled, "-o", network)
-    fails(same, "is the model to start from, which is kept; choose another -o")
+    fails(same, "is the input, which is kept; choose another output")
 
 
 def test_labels_in_another_unit_are_noticed(adapt, calibrate, labelled, tmp_path):

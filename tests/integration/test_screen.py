@@ -196,4 +196,4 @@ def test_what_a_user_must_know_of_a_useless_result(model, tmp_path, xtalshift):
     assert (pd.read_parquet(out / "parts")["status"] == "error").all()
     done = xtalshift("screen", model, path, "-o", model)
     assert done.code == 1
-    assert f"{model} is a saved model, which is kept; choose another -o" in done.err
+    assert f"{model} is the input, which is kept; choose another output" in done.err

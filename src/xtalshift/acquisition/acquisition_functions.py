@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr
 
-from xtalshift.errors import ConfigError, DataError
+from xtalshift.errors import ConfigError, DataError, UsageError
 from xtalshift.metrics.checks import Side, sign_of
 
 FloatArray = NDArray[np.float64]
@@ -285,5 +285,5 @@ def _normal(mean: ArrayLike, std: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 def _number(name: str, value: float) -> float:
     if not math.isfinite(value):
-        raise ConfigError(f"{name} = {value}: expected a finite number in the unit of the target")
+        raise UsageError(f"{name} = {value}: expected a finite number in the unit of the target")
     return float(value)

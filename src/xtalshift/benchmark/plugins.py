@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, WorkerDiedError
 from xtalshift.methods import METHODS
+from xtalshift.parallel import Policy
+from xtalshift.parallel.processes import ProcessExecutor
 
 PLUGIN_PREFIX = "xtalshift_plugin_"
 
@@ -27,16 +29,35 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
     Raises
     ------
     ConfigError
-        If a file cannot be read.
+        If a file cannot be read, or is no Python file.
     """
     sources = {}
     for name in names:
         path = folder / name
+        if path.suffix != ".py":
+            raise ConfigError(f"the plugin {path} is no Python file; its name must end in .py")
         try:
             sources[name] = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the plugin {path}: {error}") from error
     return sources
+
+
+def try_plugins(sources: dict[str, str]) -> None:
+    """Run plugins in a process of their own, so that one that ends its process ends only that.
+
+    Raises
+    ------
+    ConfigError
+        If a plugin fails or ends its process.
+    """
+    for name, text in sources.items():
+        found = ProcessExecutor().map(load_plugins, [{name: text}], policy=Policy(fresh=True))
+        (outcome,) = found
+        if isinstance(outcome.error, WorkerDiedError):
+            raise ConfigError(f"the plugin {name} failed: {outcome.error}")
+        if outcome.error is not None:
+            raise outcome.error
 
 
 def load_plugins(sources: dict[str, str]) -> None:
@@ -68,7 +89,7 @@ def load_plugins(sources: dict[str, str]) -> None:
         sys.modules[module_name] = module
         try:
             exec(compile(text, shown, "exec"), module.__dict__)  # noqa: S102 - the user's own code
-        except Exception as error:
+        except BaseException as error:  # also `sys.exit`
             _forget(name)
             raise ConfigError(
                 f"the plugin {name} failed: {type(error).__name__}: {error}"

@@ -134,7 +134,7 @@ class MethodEntry(Settings):
 class TuningConfig(Settings):
     """Choice of arguments by validation error, with the same number of trials for every method."""
 
-    trials: int = Field(default=0, ge=0)
+    trials: int = Field(default=0, ge=0, le=1000)
     """Trainings per task, the first with the default arguments; 0: no tuning."""
 
 
@@ -152,7 +152,7 @@ class BenchmarkSpec(MethodSettings):
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     """Names such as ``"ridge"`` and ``"ridge@fractions"``, or tables with ``name``, ``method``,
     ``features`` and ``params``. The dummy is always added."""
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1, le=1000)
     """Number of seeds; each draws its own ID test rows, validation rows, target labels and random
     splits."""
     seed: int = Field(default=0, ge=0)

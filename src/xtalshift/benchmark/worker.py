@@ -80,7 +80,7 @@ def run_task(
     started, cpu = time.perf_counter(), time.process_time()
     try:
         record = _run(record, task, shared, context, progress)
-    except Exception as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a failed method is a record, not the end of the job
         record = replace(
             record,
             status="failed",

@@ -57,7 +57,7 @@ class AdaptConfig(Settings):
     ``targeted-cal-eps0``: the same, but no row moves. ``joint``: one loss over source and target
     rows. ``fine-tune``: target labels only; ``l2-sp``: the same with a pull toward the source
     model; ``head-only``: the last layer only. For others see `ADAPTATIONS`."""
-    steps: int = Field(default=400, ge=1)
+    steps: int = Field(default=400, ge=1, le=1_000_000)
     """Steps on target rows."""
     patience: int = Field(default=1000, ge=1)
     """Stop after this many epochs without a better validation error. An epoch is one pass over the

@@ -133,7 +133,7 @@ class CALConfig(Settings):
 
     preset: str = "cal"
     """Key of `PRESETS`."""
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     """`epochs`, `patience`, `batch_size`: as in ERM."""
@@ -162,7 +162,7 @@ class CALConfig(Settings):
     attack_method: Literal["adam", "ascent", "steepest"]
     """Ascent steps: Adam-like; plain gradient; normalised per row to `attack_step_size` in the norm
     of the ball."""
-    attack_steps: int = Field(ge=1)
+    attack_steps: int = Field(ge=1, le=1000)
     attack_step_size: float = Field(gt=0)
     attack_betas: tuple[float, float]
     """`attack_steps`, `attack_step_size`, `attack_betas`: number, size (standard deviations of a
@@ -179,7 +179,7 @@ class CALConfig(Settings):
     neighbours: int = Field(ge=1)
     """`substitutions`, `neighbours`: composition attack: how many elements of a row may be
     replaced, and among how many of the most similar elements the replacement is chosen."""
-    theta_steps: int = Field(ge=0)
+    theta_steps: int = Field(ge=0, le=1000)
     """Parameter steps on adversarial rows per batch; 0: no CAL steps at all."""
     theta_optimizer: Literal["fresh", "shared"]
     """An Adam that starts anew in every CAL step, or the one of the ERM steps."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xtalshift.chem.charge_neutrality import ANY, NEUTRAL, ORDERED, Accept, IonRule
 from xtalshift.chem.compositions import _formula_rank
 from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
-from xtalshift.errors import ConfigError, NotFoundError
+from xtalshift.errors import ConfigError, NotFoundError, UsageError
 from xtalshift.registry import near_miss
 
 _ROWS = 2**16  # amounts handled at once, and formulas of one block
@@ -240,17 +240,17 @@ def _check_limits(
     symbols: Sequence[str], max_atoms: int, min_elements: int, max_elements: int | None
 ) -> None:
     if min_elements < 1 or (max_elements is not None and max_elements < min_elements):
-        raise ConfigError(
+        raise UsageError(
             f"from {min_elements} to {max_elements or 'all'} elements: expected a range from at "
             "least 1, such as 2 to 4"
         )
     if len(symbols) < min_elements:
-        raise ConfigError(
+        raise UsageError(
             f"formulas of at least {min_elements} elements cannot be made of the {len(symbols)} "
             f"given ({','.join(symbols)}); give more elements or lower the fewest elements"
         )
     if max_atoms < min_elements:
-        raise ConfigError(
+        raise UsageError(
             f"at most {max_atoms} atoms are fewer than the at least {min_elements} elements of a "
             f"formula; allow {min_elements} atoms or more"
         )

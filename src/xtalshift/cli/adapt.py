@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
 
@@ -46,6 +47,7 @@ def adapt_command(
             help="Number of further adaptations, each without a part of the labels, to calibrate "
             "the intervals of the new region; 0: no intervals.",
             min=0,
+            max=1000,
         ),
     ] = 5,
     assign: Annotated[
@@ -69,9 +71,10 @@ def adapt_command(
     from xtalshift.config import parse_assignment, set_nested
     from xtalshift.jobs.adapt import adapt
     from xtalshift.model import load_model, save_model
-    from xtalshift.model.persist import check_new_model
+    from xtalshift.model.persist import check_model_folder
 
-    check_new_model(model, out)
+    check_output(out, model, labelled, source, replaces_model=True)
+    check_model_folder(out)
     values: dict[str, Any] = {"method": method}
     for text in assign or []:
         set_nested(values, *parse_assignment(text))

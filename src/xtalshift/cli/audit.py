@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 
 
 def audit_command(
@@ -77,6 +78,8 @@ def audit_command(
         "features": features,
         "hydrates": hydrates,
     }
+    if out is not None:
+        check_output(out, source, split)
     audits = audit_file(
         DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
         split,

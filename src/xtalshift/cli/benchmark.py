@@ -9,7 +9,8 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.errors import ConfigError
+from xtalshift.data.writers import check_output
+from xtalshift.errors import ConfigError, UsageError
 from xtalshift.parallel import make_executor
 
 
@@ -28,7 +29,8 @@ def benchmark_command(
         typer.Option(help="Comma-separated, instead of those of the benchmark.", metavar="NAMES"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Number of seeds, instead of that of the benchmark.", min=1)
+        int | None,
+        typer.Option(help="Number of seeds, instead of that of the benchmark.", min=1, max=1000),
     ] = None,
     show: Annotated[
         bool, typer.Option("--list", help="List the benchmarks and methods, and exit.")
@@ -97,12 +99,14 @@ def benchmark_command(
     flags = {"methods": options.split_names(methods), "seeds": seeds, "threads": threads}
     settings = options.merge_settings(BenchmarkSpec, values, assign, flags)
     place = out or Path("runs") / Path(spec).name.removesuffix(".toml")
+    check_output(place, spec, *(one.dataset for one in settings.data.values()))
     if resume and not (place / "records.jsonl").exists():
         raise ConfigError(f"nothing to resume: {place} holds no records.jsonl")
     progress = make_progress()
     from xtalshift.nn.device import limit_threads
 
     threads = settings.threads or 1
+    workplace = make_executor(executor, workers=workers, threads=threads, address=address)
     limit_threads(threads)
     from xtalshift.benchmark.engine import RunOptions, count_tasks, run_benchmark
 
@@ -112,7 +116,7 @@ def benchmark_command(
     done = run_benchmark(
         settings,
         place,
-        make_executor(executor, workers=workers, threads=threads, address=address),
+        workplace,
         folder=folder,
         options=RunOptions(
             overwrite=overwrite,
@@ -140,7 +144,7 @@ def _read_shard(text: str | None) -> tuple[int, int]:
         return 1, 1
     part, _, whole = text.partition("/")
     if not (part.isdecimal() and whole.isdecimal() and 1 <= int(part) <= int(whole)):
-        raise ConfigError(f"--shard {text!r}: expected K/N with K from 1 to N, such as 2/5")
+        raise UsageError(f"--shard {text!r}: expected K/N with K from 1 to N, such as 2/5")
     return int(part), int(whole)
 
 

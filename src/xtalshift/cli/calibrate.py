@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
 
 
@@ -36,9 +37,10 @@ def calibrate_command(
     """
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
-    from xtalshift.model.persist import check_new_model
+    from xtalshift.model.persist import check_model_folder
 
-    check_new_model(model, out)
+    check_output(out, model, labelled, replaces_model=True)
+    check_model_folder(out)
     rows = options.read_labelled(
         labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
     )

@@ -11,9 +11,11 @@ import typer
 
 from xtalshift.cli.options import split_names
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer
+from xtalshift.data.writers import check_output, open_writer
 
 RULES = ("smact",)
+MOST_ATOMS = 1000
+"""Larger formulas are no reduced formulas of crystals, and their amounts could not be counted."""
 MANY = 1_000_000_000
 """From this number of compositions on, the command tells how to reduce it."""
 PER_HOUR = 3_600_000_000  # a million per second; usually it is faster
@@ -24,9 +26,12 @@ def enumerate_command(
         str,
         typer.Option(help="Symbols and classes: Li,Mg,halogens,rare_earth.", metavar="NAMES"),
     ],
-    max_atoms: Annotated[int, typer.Option(help="Largest number of atoms in a reduced formula.")],
-    min_elements: Annotated[int, typer.Option(help="Smallest number of elements.")] = 2,
-    max_elements: Annotated[int, typer.Option(help="Largest number of elements.")] = 4,
+    max_atoms: Annotated[
+        int,
+        typer.Option(help="Largest number of atoms in a reduced formula.", min=1, max=MOST_ATOMS),
+    ],
+    min_elements: Annotated[int, typer.Option(help="Smallest number of elements.", min=1)] = 2,
+    max_elements: Annotated[int, typer.Option(help="Largest number of elements.", min=1)] = 4,
     must_contain: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +92,8 @@ def enumerate_command(
         ordered=electronegativity,
         accept=accept,
     )
+    if out is not None:
+        check_output(out)
     progress = make_progress()
     progress.say(f"{total:,} compositions to check{_advise(total)}")
     written = 0

@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer, refuse_input
+from xtalshift.data.writers import check_output, open_writer
 
 ROW_GROUP = 2  # pieces of features that are written together
 
@@ -36,7 +36,7 @@ def featurize_command(
     from xtalshift.jobs.featurize import FeaturizeSettings, feature_table, iter_features
 
     settings = FeaturizeSettings(features, impute, hydrates, formula_col, strict)  # type: ignore[arg-type]
-    refuse_input(source, out)
+    check_output(out, source)
     pieces = iter_features(source, settings)
     rows = bad = columns = 0
     with (

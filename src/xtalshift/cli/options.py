@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from xtalshift.errors import ConfigError
+from xtalshift.errors import UsageError
 from xtalshift.featurize.blocks import BLOCKS
-from xtalshift.parallel import count_cores
+from xtalshift.parallel import check_count, count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
@@ -83,13 +83,20 @@ Strict = Annotated[
     bool | None,
     typer.Option("--strict", help="Fail at an unusable row.", rich_help_panel=_DATA),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed (default 0).", rich_help_panel=_TRAINING)]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Seed (default 0).", min=0, max=2**31 - 1, rich_help_panel=_TRAINING),
+]
 Device = Annotated[
     str | None, typer.Option(help="auto (default) | cpu | cuda ...", rich_help_panel=_TRAINING)
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(help="Threads (default: all cores).", min=1, rich_help_panel=_TRAINING),
+    typer.Option(
+        help="Threads (default: all cores).",
+        callback=lambda given: given if given is None else check_count(given, "threads"),
+        rich_help_panel=_TRAINING,
+    ),
 ]
 Level = Annotated[
     float, typer.Option(help="Share of the true values that intervals should contain.")
@@ -120,7 +127,8 @@ def build_config(
     from xtalshift.jobs.run_settings import RunConfig
 
     config = build_settings(RunConfig, file, assignments, flags)
-    return config if config.threads else config.model_copy(update={"threads": count_cores()})
+    threads = check_count(config.threads or count_cores(), "threads")
+    return config.model_copy(update={"threads": threads})
 
 
 def build_settings(
@@ -141,7 +149,7 @@ def build_settings(
 
     Raises
     ------
-    ConfigError
+    UsageError
         If a setting is unknown or wrong.
     """
     from xtalshift.config import read_toml
@@ -171,11 +179,11 @@ def one_table(table: str | None, dataset: str | None) -> str | None:
 
     Raises
     ------
-    ConfigError
+    UsageError
         If both are given and differ.
     """
     if table is not None and dataset is not None and table != dataset:
-        raise ConfigError(f"two tables are given, {table} and --dataset {dataset}; give one")
+        raise UsageError(f"two tables are given, {table} and --dataset {dataset}; give one")
     return table if table is not None else dataset
 
 
@@ -210,7 +218,7 @@ def read_numbers(text: str | None) -> list[int] | None:
 
     Raises
     ------
-    ConfigError
+    UsageError
         If a part is not a whole number.
     """
     names = split_names(text)
@@ -218,7 +226,7 @@ def read_numbers(text: str | None) -> list[int] | None:
         return None
     for name in names:
         if not name.isdecimal():
-            raise ConfigError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
+            raise UsageError(f"{text!r}: {name!r} is not a whole number; write 16,32,64")
     return [int(name) for name in names]
 
 

@@ -12,7 +12,8 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import refuse_loss, write_frame
+from xtalshift.data.spreadsheet import mark
+from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
@@ -60,6 +61,8 @@ def predict_command(
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
     from xtalshift.model import load_model
 
+    if out is not None:
+        check_output(out, model, *inputs)
     loaded = load_model(model, device=device)
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
@@ -176,7 +179,8 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if cell != cell else cell for name, cell in row.items()})  # noqa: PLR0124 - NaN
+        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
+        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 from xtalshift.methods import saved_methods
 
 _SPLITS = "Splits"
@@ -87,7 +88,9 @@ def run_command(
     seed: options.Seed = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Number of seeds (default 1).", min=1, rich_help_panel="Training"),
+        typer.Option(
+            help="Number of seeds (default 1).", min=1, max=1000, rich_help_panel="Training"
+        ),
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -135,6 +138,7 @@ def run_command(
     from xtalshift.report import build_run_report, write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
+    check_output(folder, settings.data.dataset, config, settings.split.relation_file)
     progress = make_progress()
     executor = make_executor(workers=settings.threads)
     results = run(settings, folder, executor, progress=progress, overwrite=overwrite)

@@ -11,6 +11,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.writers import check_output
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.parallel import make_executor
 from xtalshift.uncertainty.settings import LEVEL
@@ -140,8 +141,7 @@ def screen_command(
         **{f"top.{name}": value for name, value in best.items()},
     }
     settings = options.merge_settings(ScreenSettings, {}, None, flags)
-    if (out / "model.json").exists():
-        raise ConfigError(f"{out} is a saved model, which is kept; choose another -o")
+    check_output(out, model, *inputs)
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
@@ -175,8 +175,12 @@ def _stdin() -> FormulaSource:
     from xtalshift.data.files import FORMULA_NAMES
     from xtalshift.screening.inputs import FormulaSource
 
+    stream = sys.stdin
+    if stream is None:
+        raise DataError("standard input is closed; write formulas to it, or name a file")
+
     def lines() -> Iterator[str]:
-        for number, line in enumerate(sys.stdin.buffer):
+        for number, line in enumerate(stream.buffer):
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if number or text.casefold() not in FORMULA_NAMES:  # the header of `enumerate`
                 yield text

@@ -10,7 +10,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer, refuse_input
+from xtalshift.data.writers import check_output, open_writer
 
 if TYPE_CHECKING:
     from xtalshift.splits import Fold
@@ -127,7 +127,7 @@ def split_command(
             "seed": seed,
         },
     )
-    refuse_input(Path(source), out)
+    check_output(out, source, config)
     kinds = [SPLITTERS[name] for name in (spec.scheme, spec.inner) if name]
     table = read_configured(spec.data, need_target=any("y" in one.needs for one in kinds))
     progress = make_progress()

@@ -11,8 +11,9 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
-from xtalshift.errors import ConfigError
+from xtalshift.data.spreadsheet import mark_frame
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
+from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ def suggest_command(
     aim = _read_aim(toward, value, threshold, between)
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
+    if out is not None:
+        check_output(out, model, candidates, *(measured or []))
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
@@ -134,8 +137,6 @@ def suggest_command(
 
         limit_threads(threads)
     if out is not None:
-        for path in (candidates, *(measured or [])):
-            refuse_input(path, out)
         refuse_loss(out, "utility")
     progress = make_progress()
     # opened first, so that a bad place is found before the work
@@ -153,7 +154,7 @@ def suggest_command(
     if out is not None:
         typer.echo(f"{len(chosen):,} suggestions by rule {decided}: {out}")
     elif aside:
-        typer.echo(chosen.to_csv(index=False), nl=False)
+        typer.echo(mark_frame(chosen).to_csv(index=False), nl=False)
     else:
         _print_table(chosen, predictor, candidates)
     typer.echo(_next_step(predictor, model), err=aside)
@@ -197,17 +198,15 @@ def _read_aim(
     from xtalshift.acquisition.acquisition_rules import Aim
 
     if toward not in {None, "high", "low"}:
-        raise ConfigError(f"--toward {toward}: expected high or low")
+        raise UsageError(f"--toward {toward}: expected high or low")
     window = None
     if between is not None:
         try:
             low, high = (float(text) for text in between.split(","))
         except ValueError:
-            raise ConfigError(
-                f"--between {between}: expected two numbers such as 1.1,1.6"
-            ) from None
+            raise UsageError(f"--between {between}: expected two numbers such as 1.1,1.6") from None
         if not low < high:
-            raise ConfigError(f"--between {between}: expected the lower value first")
+            raise UsageError(f"--between {between}: expected the lower value first")
         window = (low, high)
     return Aim("low" if toward == "low" else "high", None, value, threshold, window)
 

@@ -11,7 +11,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import open_writer, refuse_input
+from xtalshift.data.writers import check_output, open_writer
 from xtalshift.errors import ConfigError
 from xtalshift.methods import saved_methods
 
@@ -96,9 +96,10 @@ def train_command(
     from xtalshift.jobs.train import train
     from xtalshift.model.persist import check_model_folder, save_model
 
+    check_output(out, source, split, config, replaces_model=True)
     check_model_folder(out)
     if save_adversarial is not None:
-        refuse_input(Path(source), save_adversarial)
+        check_output(save_adversarial, source, split, config)
         if save_adversarial.resolve().is_relative_to(out.resolve()):
             raise ConfigError(
                 f"{save_adversarial} is in the folder of the model, {out}; choose another place"

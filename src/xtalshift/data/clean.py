@@ -139,7 +139,7 @@ def _find_faults(
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
             kind, _, value = problems[row].partition(": ")
-            faults[row] = (f"{label} {kind}", value.strip("'"), problems[row])
+            faults[row] = (f"{label} {kind}", value.partition(" (")[0].strip("'"), problems[row])
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
         faults[row] = ("unparsable formula", table.formulas[row], table.materials.reasons[row])
     return features, faults

@@ -81,7 +81,7 @@ def table_from_frame(
     Raises
     ------
     DataError
-        If a column does not exist or the target column has no number.
+        If a column does not exist or the target column has no usable number.
     """
     names = [str(column) for column in frame.columns]
     formula = find_formula_column(names, formula_col)
@@ -100,10 +100,10 @@ def table_from_frame(
         if target == formula:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
         targets, problems = parse_numbers(frame[target])
-        if len(frame) and not np.isfinite(targets).any():
+        if len(frame) and (problems != "").all():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
-                f"target column {target!r} of {source or 'the table'} has no number (row 1: "
+                f"target column {target!r} of {source or 'the table'} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
             )
     others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]

@@ -159,7 +159,7 @@ class Dataset:
         Raises
         ------
         DataError
-            If a column does not exist, or a cell is missing or not a finite number; the message
+            If a column does not exist, or a cell is no usable number; the message
             names the row (1 is the first) and the value.
         """
         numbers = np.empty((len(self), len(names)))

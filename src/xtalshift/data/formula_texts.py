@@ -16,6 +16,7 @@ from xtalshift.data.files import (
     open_text,
     refuse_repeats,
 )
+from xtalshift.data.spreadsheet import unmark
 from xtalshift.errors import DataError
 
 _END = "\0"  # is read as the last row unless a quote is still open; no text file contains NUL
@@ -66,11 +67,11 @@ def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:
     csv.field_size_limit(2**31 - 1)  # other cells may contain whole structures
     rows = csv.reader(chain(stream, (_END,)), delimiter=find_separator(stream))
     header = next(row for row in rows if "".join(row).strip())
-    names = [name.strip() or f"Unnamed: {place}" for place, name in enumerate(header)]
+    names = [unmark(name.strip()) or f"Unnamed: {place}" for place, name in enumerate(header)]
     place, width = names.index(find_formula_column(names, formula_col)), len(names)
     for row in rows:
         if len(row) == width and row[0] != _END and not row[0].isspace():
-            yield row[place]
+            yield unmark(row[place])
         elif row == [_END]:
             return
         elif any(row[width:]):
@@ -78,7 +79,7 @@ def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:
                 f"line {rows.line_num} has {len(row)} cells, more than the {width} of the header"
             )
         elif row and (len(row) > 1 or not row[0].isspace()):
-            yield row[place] if place < len(row) else ""
+            yield unmark(row[place]) if place < len(row) else ""
     raise DataError("a quote is never closed")
 
 

@@ -23,6 +23,7 @@ from xtalshift.data.files import (
     refuse_repeats,
 )
 from xtalshift.data.numbers import BLANKS, parse_numbers
+from xtalshift.data.spreadsheet import unmark_frame
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
 
@@ -126,7 +127,7 @@ def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
 
 
 def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
-    """Yield pieces of text cells, at least one; with `chunk_rows` None, all rows at once."""
+    """Yield pieces of text cells, unmarked; at least one, all rows if `chunk_rows` is None."""
     with pd.read_csv(
         stream, sep=separator, dtype=str, keep_default_na=False, index_col=False, iterator=True
     ) as reader:
@@ -141,7 +142,7 @@ def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Itera
                 except pd.errors.ParserWarning as error:
                     raise DataError("a row has more cells than the header") from error
             frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-            yield frame
+            yield unmark_frame(frame)
             if chunk_rows is None:
                 return
 
@@ -248,7 +249,7 @@ def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
         return cells
     values, problems = parse_numbers(cells, decimal_comma=decimal_comma)
     blank = cells.str.strip().str.lower().isin(BLANKS)
-    if blank.all() or not np.isin(problems, ["", "missing", "infinite"]).all():
+    if blank.all() or any(problem.startswith("not a number") for problem in problems):
         return cells
     if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
         return pd.Series(values.astype(np.int64), index=cells.index)

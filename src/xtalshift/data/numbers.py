@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from xtalshift.data.ranges import LARGEST, SMALLEST, in_range
+
 BLANKS = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "-", "?"})
 """Cell texts (lower case) that mean "no value" in a numeric column."""
 
@@ -33,8 +35,8 @@ def parse_numbers(
     values : numpy.ndarray of shape (n,)
         float64; NaN if a cell is not a number. Text is rounded to the nearest float, as in Python.
     problems : numpy.ndarray of shape (n,)
-        ``""`` for a finite number, else ``"missing"``, ``"infinite"`` or
-        ``"not a number: 'text'"``.
+        ``""`` for a number that `in_range` accepts, else ``"missing"``,
+        ``"infinite"``, ``"out of range: 1e+160 ..."`` or ``"not a number: 'text'"``.
     """
     series = pd.Series(cells).reset_index(drop=True)
     problems = np.full(len(series), "", dtype=object)
@@ -46,6 +48,11 @@ def parse_numbers(
             series = series.astype(object).map(_with_point)
         values = _from_text(series, problems)
     problems[np.isinf(values)] = "infinite"
+    outside = np.isfinite(values) & ~in_range(values)
+    problems[outside] = [
+        f"out of range: {value:g} (0, or {SMALLEST:g} to {LARGEST:g} in size; use another unit)"
+        for value in values[outside].tolist()
+    ]
     return values, problems
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import DataError, XtalshiftError
 from xtalshift.files import explained, replacing
 
@@ -17,10 +20,43 @@ if TYPE_CHECKING:
 WRITABLE = (".csv", ".parquet")
 
 
-def refuse_input(source: Path, out: Path) -> None:
-    """Raise `DataError` if `out` is the file `source`, which it would replace."""
-    if out.exists() and source.exists() and out.samefile(source):
-        raise DataError(f"{out} is the input; choose another output")
+def check_output(out: Path, *inputs: Path | str | None, replaces_model: bool = False) -> None:
+    """Refuse, before the work, an output that would change an input or a saved model.
+
+    Parameters
+    ----------
+    out : Path
+        File or folder; symbolic links are followed.
+    inputs : Path, str or None
+        Files and folders that are read; other names, such as those of data sets, do not matter.
+    replaces_model : bool
+        Whether the output is a model, which may replace another one.
+
+    Raises
+    ------
+    DataError
+        If `out` is one of the inputs or a saved model, or lies in one of them.
+    """
+    place = Path(os.path.realpath(out))
+    for source in inputs:
+        try:
+            if source is None or not Path(source).exists():
+                continue
+        except OSError:  # too long for a name
+            continue
+        if place.exists() and place.samefile(source):
+            raise DataError(f"{out} is the input, which is kept; choose another output")
+        if place.is_relative_to(os.path.realpath(source)):
+            raise DataError(f"{out} lies in the input {source}; choose another output")
+    for folder in place.parents if replaces_model else (place, *place.parents):
+        if is_model(folder):
+            what = "is a saved model, which is kept" if folder == place else "lies in a saved model"
+            raise DataError(f"{out} {what}; choose another output")
+
+
+def is_model(folder: Path) -> bool:
+    """Return whether a folder holds a saved model."""
+    return (folder / "model.json").is_file() and any(folder.glob("arrays*.safetensors"))
 
 
 def refuse_loss(out: Path, column: str) -> None:
@@ -89,6 +125,7 @@ class FrameWriter:
         self._units = units or {}
         self._rows = 0
         self._sink: Any = None
+        self._context = copy_context()
 
     def write(self, frame: pd.DataFrame | pa.Table) -> None:
         """Append `frame`.
@@ -106,7 +143,8 @@ class FrameWriter:
             else:
                 header = self._rows == 0
                 frame = frame.to_pandas() if isinstance(frame, pa.Table) else frame
-                frame.to_csv(self._part, mode="w" if header else "a", header=header, index=False)
+                marked = self._context.run(mark_frame, frame)  # also in a thread that writes
+                marked.to_csv(self._part, mode="w" if header else "a", header=header, index=False)
         self._rows += max(1, len(frame))
 
     def describe(self, key: str, text: str) -> None:

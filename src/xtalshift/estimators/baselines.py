@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from xtalshift.errors import ConfigError
@@ -18,6 +19,9 @@ from xtalshift.estimators.predictors import (
     Statistic,
 )
 from xtalshift.featurize.scale import FeatureScaler
+
+_SMALL = 1e-10
+"""Targets that are all smaller are learned in another unit."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -122,9 +126,10 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
             "num_threads": self.threads,
             "verbosity": -1,
         }
-        rows = lightgbm.Dataset(train.X, train.y, weight=train.weights)
+        unit = _unit(train.y)
+        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
         held_out = lightgbm.Dataset(
-            validation.X, validation.y, weight=validation.weights, reference=rows
+            validation.X, validation.y / unit, weight=validation.weights, reference=rows
         )
         with data.progress.task(what, self.n_estimators) as task:
             booster = lightgbm.train(
@@ -134,10 +139,24 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
                 valid_sets=[held_out],
                 callbacks=[
                     lightgbm.early_stopping(self.early_stopping, verbose=False),
-                    lambda env: task.advance(val_mae=env.evaluation_result_list[0][2]),
+                    lambda env: task.advance(val_mae=unit * env.evaluation_result_list[0][2]),
                 ],
             )
+        if unit != 1:
+            for number, tree in enumerate(booster.dump_model()["tree_info"]):
+                for leaf in range(tree["num_leaves"]):
+                    value = unit * booster.get_leaf_output(number, leaf)
+                    booster.set_leaf_output(number, leaf, value)
         return str(booster.model_to_string(num_iteration=booster.best_iteration))
+
+
+def _unit(targets: NDArray[np.float64]) -> float:
+    """Return 1, or the power of 2 in which very small targets are learned.
+
+    LightGBM does not start from the mean if that is below 1e-15.
+    """
+    size = float(np.abs(targets).max())
+    return float(2.0 ** np.floor(np.log2(size))) if 0 < size < _SMALL else 1.0
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -22,8 +22,9 @@ from xtalshift.acquisition.acquisition_rules import (
 from xtalshift.data import read_frame
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import SAME
-from xtalshift.errors import ConfigError, DataError
+from xtalshift.errors import ConfigError, DataError, UsageError
 from xtalshift.model import FittedModel
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -64,15 +65,15 @@ class Request:
     def __post_init__(self) -> None:
         RULES[self.rule]  # the error for an unknown name lists all rules
         if self.n < 1:
-            raise ConfigError(f"n = {self.n}: expected at least 1 candidate")
+            raise UsageError(f"n = {self.n}: expected at least 1 candidate")
         if self.budget is not None and self.cost_col is None:
             raise ConfigError(
                 f"budget = {self.budget:g} needs a column with the cost of each candidate"
             )
         if self.budget is not None and not 0 < self.budget < np.inf:
-            raise ConfigError(f"budget = {self.budget:g}: expected a finite total cost above 0")
+            raise UsageError(f"budget = {self.budget:g}: expected a finite total cost above 0")
         if self.diversity is not None and not 0 <= self.diversity < np.inf:
-            raise ConfigError(f"diversity = {self.diversity:g}: expected a number of at least 0")
+            raise UsageError(f"diversity = {self.diversity:g}: expected a number of at least 0")
 
     @property
     def needs_std(self) -> bool:
@@ -128,7 +129,7 @@ def read_measured(
         if name in frame.columns:
             comma = bool(frame.attrs.get("decimal_comma"))
             found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
-            values.append(found[np.isfinite(found)])
+            values.append(found[in_range(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
         else:
             progress.say(f"{text}; no column {name!r}, so their values are not known")

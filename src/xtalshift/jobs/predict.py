@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from xtalshift.data import iter_frames
 from xtalshift.data.materials import Materials
-from xtalshift.data.writers import open_writer, refuse_input, refuse_loss
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import FormulaError
 from xtalshift.model import FittedModel, Predictions, load_model
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
@@ -122,7 +122,7 @@ def predict_file(
     FormulaError
         If a row is bad (`strict`), or all are.
     """
-    refuse_input(source, out)
+    check_output(out, source)
     refuse_loss(out, "prediction")
     counts = PredictionCounts()
 

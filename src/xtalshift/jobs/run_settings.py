@@ -56,7 +56,7 @@ class RunConfig(MethodSettings):
     """All settings of ``xtalshift run``."""
 
     seed: int = Field(default=0, ge=0)
-    n_seeds: int = Field(default=1, ge=1)
+    n_seeds: int = Field(default=1, ge=1, le=1000)
     """`seed`, `n_seeds`: the seeds are ``seed, seed + 1, ...``; each draws its own random split,
     validation rows and initial parameters. The shifted test sets are the same for all."""
     methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")

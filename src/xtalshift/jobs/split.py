@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset
+from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
@@ -85,8 +86,9 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
     if "y" in needs:
         if table.targets is None:
             raise DataError("this scheme uses the targets: give --target COLUMN")
-        for row in np.flatnonzero((reasons == "") & ~np.isfinite(table.targets)):
-            reasons[row] = f"target {table.problems[row] if table.problems is not None else 'nan'}"
+        problems = parse_numbers(table.targets)[1] if table.problems is None else table.problems
+        for row in np.flatnonzero((reasons == "") & (problems != "")):
+            reasons[row] = f"target {problems[row]}"
     if "X" in needs:
         features = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
         X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)

@@ -18,7 +18,7 @@ class NetworkConfig(Settings):
     """``auto``, ``irnet3``, ``irnet-cpu`` or widths."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """By default that of the architecture."""
-    n_members: int = Field(default=1, ge=1)
+    n_members: int = Field(default=1, ge=1, le=1000)
     bootstrap: bool = False
     """`n_members`, `bootstrap`: the ensemble that is trained as one model, see `IRNetRegressor`."""
     clip: float = Field(default=10.0, gt=0)
@@ -36,9 +36,9 @@ class NetworkConfig(Settings):
 class LightGBMConfig(Settings):
     """Settings of the gradient-boosted trees; see `LightGBMRegressor`."""
 
-    n_estimators: int = Field(default=2000, ge=1)
+    n_estimators: int = Field(default=2000, ge=1, le=1_000_000)
     learning_rate: float = Field(default=0.05, gt=0)
-    num_leaves: int = Field(default=63, ge=2)
+    num_leaves: int = Field(default=63, ge=2, le=131_072)
     early_stopping: int = Field(default=50, ge=1)
 
 

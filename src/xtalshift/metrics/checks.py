@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ConfigError, DataError
+from xtalshift.errors import ConfigError, DataError, UsageError
 
 Side: TypeAlias = Literal["high", "low"]
 
@@ -57,9 +57,9 @@ def as_pair(
 
 
 def check_level(level: float) -> None:
-    """Raise `ConfigError` unless a level lies inside (0, 1)."""
+    """Raise `UsageError` unless a level lies inside (0, 1)."""
     if not 0.0 < level < 1.0:
-        raise ConfigError(f"{level=}: expected a share between 0 and 1, such as 0.95")
+        raise UsageError(f"{level=}: expected a share between 0 and 1, such as 0.95")
 
 
 def sign_of(side: Side, name: str = "side") -> float:

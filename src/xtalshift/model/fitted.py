@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.materials import Materials
+from xtalshift.data.ranges import in_range
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, FormulaError, NotConformalizedError
@@ -125,11 +126,11 @@ class FittedModel:
             )
         found = self.featurizer.featurize(materials.compositions)
         reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
-        finite = np.isfinite(extra)
-        for row in np.flatnonzero((reasons == "") & ~finite.all(axis=1)):
-            reasons[row] = (
-                f"column {names[int(np.argmin(finite[row]))]!r} is missing or not a number"
-            )
+        usable = in_range(extra)
+        for row in np.flatnonzero((reasons == "") & ~usable.all(axis=1)):
+            place = int(np.argmin(usable[row]))
+            fault = "out of range" if np.isfinite(extra[row, place]) else "missing or not a number"
+            reasons[row] = f"column {names[place]!r} is {fault}"
         return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
 
     def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:

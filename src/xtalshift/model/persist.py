@@ -133,15 +133,6 @@ def check_model_folder(folder: Path) -> None:
         )
 
 
-def check_new_model(model: Path, out: Path) -> None:
-    """Raise `ModelFormatError` if `out` is `model`, or a new model cannot be written there."""
-    check_model_folder(out)
-    if out.exists() and model.exists() and out.samefile(model):
-        raise ModelFormatError(
-            f"{out} is the model to start from, which is kept; choose another -o"
-        )
-
-
 def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     """Read a model that `save_model` wrote.
 

@@ -20,6 +20,9 @@ ARCHITECTURES: dict[str, tuple[int, ...]] = {
 }
 """Named widths; ``auto`` means ``irnet-cpu`` on a CPU and ``irnet3`` elsewhere."""
 
+WIDEST = 16_384
+"""Largest width of a layer: two of them have a GB of parameters."""
+
 
 def name_architecture(name: str, device: str) -> str:
     """Return `name`, or for ``"auto"`` the default architecture of the type of device."""
@@ -41,7 +44,7 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
     Raises
     ------
     ConfigError
-        If the name is unknown or a width is not positive.
+        If the name is unknown or a width is not from 1 to `WIDEST`.
     """
     if isinstance(name, str):
         name = name_architecture(name, device)
@@ -53,15 +56,15 @@ def resolve_architecture(name: str | Sequence[int], device: str = "cpu") -> tupl
             )
         return ARCHITECTURES[name]
     widths = tuple(int(width) for width in name)
-    if not widths or min(widths) < 1:
-        raise ConfigError(f"architecture = {list(name)}: every width must be at least 1")
+    if not widths or not 1 <= min(widths) <= max(widths) <= WIDEST:
+        raise ConfigError(f"architecture = {list(name)}: every width must be from 1 to {WIDEST:,}")
     return widths
 
 
 class ERMConfig(Settings):
     """Settings of plain training."""
 
-    epochs: int = Field(default=80, ge=1)
+    epochs: int = Field(default=80, ge=1, le=1_000_000)
     """Largest number of passes over the training rows."""
     patience: int = Field(default=80, ge=1)
     """Stop after this many epochs without a better validation error."""

@@ -11,7 +11,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.parallel.events import EmitProgress, ProgressEvent, emit
 from xtalshift.parallel.executor import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.parallel.here_first import map_here_first
-from xtalshift.parallel.threads import count_cores, limited_threads
+from xtalshift.parallel.threads import check_count, count_cores, limited_threads
 from xtalshift.registry import near_miss
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Policy",
     "ProgressEvent",
     "Workers",
+    "check_count",
     "count_cores",
     "emit",
     "limited_threads",
@@ -48,7 +49,8 @@ def make_executor(
     workers : int, optional
         Workers at once; by default one for each `threads` cores.
     threads : int, default 1
-        Threads of each worker. Results may depend on it in the last digits.
+        Threads of each worker. Results may depend on it in the last digits. On this machine each
+        number is at most 16 per core.
     address : str, optional
         Address of a running Ray cluster; by default Ray starts one on this machine.
 
@@ -56,6 +58,8 @@ def make_executor(
     ------
     ConfigError
         If there is no such executor, or `address` is given without Ray.
+    UsageError
+        If this machine cannot start so many workers or threads.
     """
     if name not in _NAMES:
         raise ConfigError(f"no executor {name!r}{near_miss(name, _NAMES)}. Known: local, ray")
@@ -67,4 +71,7 @@ def make_executor(
         raise ConfigError("--address is for --executor ray")
     from xtalshift.parallel.processes import ProcessExecutor
 
-    return ProcessExecutor(threads, workers or max(1, count_cores() // threads))
+    check_count(threads, "threads")
+    if workers is None:
+        workers = max(1, count_cores() // threads)
+    return ProcessExecutor(threads, check_count(workers, "workers"))

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from xtalshift.errors import UsageError
+
+_PER_CORE = 16
 _COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # a waiting thread sleeps: beside other programs, spinning threads take cores from those that work
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
@@ -17,6 +20,22 @@ def count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_count(count: int, what: str) -> int:
+    """Return a number of threads or workers that this machine can start.
+
+    Raises
+    ------
+    UsageError
+        If it is not from 1 to 16 per core.
+    """
+    cores = count_cores()
+    if not 1 <= count <= _PER_CORE * cores:
+        raise UsageError(
+            f"{count} {what}: expected 1 to {_PER_CORE * cores} on this machine with {cores} cores"
+        )
+    return count
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
 from xtalshift.data.files import check_feature_columns, check_new_columns
+from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -182,7 +183,7 @@ class _Run:
         frame = top_frame(self.top.table, self.settings.top).to_pandas()
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
-        text: str = frame.to_csv(index=False, lineterminator="\n")
+        text: str = mark_frame(frame).to_csv(index=False, lineterminator="\n")
         return text.encode()
 
     def _rows_left(self) -> int | None:

@@ -18,7 +18,7 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
-from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import derive_seed
@@ -157,7 +157,7 @@ def _validate(scheme: str, key: str, value: Any, hint: Any) -> Any:
         return adapter.validate_python(value)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"scheme {scheme}, parameter {key} = {value!r}: {message}") from error
+        raise UsageError(f"scheme {scheme}, parameter {key} = {value!r}: {message}") from error
 
 
 def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> Any:

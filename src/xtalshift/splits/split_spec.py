@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator
 
@@ -30,7 +30,7 @@ class SplitSpec(Settings):
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of the training rows for model selection, if neither the scheme nor an inner
     cross-validation provides any; 0 for none."""
-    budgets: tuple[int, ...] = ()
+    budgets: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of target labels; the largest is taken from the held-out rows."""
     thin: float | None = Field(default=None, gt=0, le=1)
     """Composition distance to which the table is thinned before the split."""

@@ -21,7 +21,7 @@ class IntervalConfig(Settings):
     intervals."""
     share: float = Field(default=0.1, gt=0, lt=1)
     """Share of held-out rows."""
-    folds: int = Field(default=5, ge=2)
+    folds: int = Field(default=5, ge=2, le=1000)
     """Number of folds of ``cross``; each takes one more training."""
     small: int = Field(default=1000, ge=0)
     """Number of rows below which ``auto`` is ``cross``."""

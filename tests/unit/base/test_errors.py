@@ -8,6 +8,7 @@ from xtalshift.progress import NO_PROGRESS
     ("name", "builtin"),
     [
         ("ConfigError", ValueError),
+        ("UsageError", ValueError),
         ("ContractError", AssertionError),
         ("NotFoundError", KeyError),
         ("DataError", ValueError),
@@ -34,7 +35,7 @@ def test_every_error_is_tested_above():
         for name, item in vars(errors).items()
         if isinstance(item, type) and issubclass(item, Exception)
     }
-    assert len(classes) == 13
+    assert len(classes) == 14
 
 
 def test_the_default_listener_says_nothing(capsys):

@@ -38,3 +38,11 @@ def test_exact_rounding_of_every_printed_float():
     numbers = np.random.default_rng(0).standard_normal(2000) * 1e3
     text = np.array([repr(float(x)) for x in numbers], dtype=object)
     assert (parse_numbers(text)[0] == numbers).all()
+
+
+def test_numbers_out_of_range_keep_their_value_and_have_a_problem():
+    values, problems = parse_numbers(pd.Series(["0", "1e30", "-1e-30", "1e31", "-5e-324", "-0.0"]))
+    assert values.tolist() == [0.0, 1e30, -1e-30, 1e31, -5e-324, 0.0]
+    assert problems[[0, 1, 2, 5]].tolist() == [""] * 4
+    assert problems[3] == "out of range: 1e+31 (0, or 1e-30 to 1e+30 in size; use another unit)"
+    assert problems[4].startswith("out of range: -4.94066e-324 ")

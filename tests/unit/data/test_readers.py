@@ -60,14 +60,14 @@ def test_wrong_target_has_a_hint_and_the_choice(csv):
     path = csv("formula,band_gap,note\nFe,1,x\n")
     with pytest.raises(DataError, match=r"'bandgap' \(did you mean 'band_gap'.*numbers: band_gap$"):
         read_table(path, target="bandgap")
-    with pytest.raises(DataError, match=r"has no number .row 1: not a number: 'x'.*band_gap"):
+    with pytest.raises(DataError, match=r"no usable number .row 1: not a number: 'x'.*band_gap"):
         read_table(path, target="note")
     with pytest.raises(DataError, match="has the formulas"):
         read_table(path, target="formula")
 
 
 def test_empty_target_column(csv):
-    with pytest.raises(DataError, match=r"has no number .row 1: missing"):
+    with pytest.raises(DataError, match=r"has no usable number .row 1: missing"):
         read_table(csv("formula,gap\nFe,\nCo,\n"), target="gap")
 
 

@@ -16,7 +16,6 @@ from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.methods import MethodSettings, build_method, saved_methods
 from xtalshift.model import FormulaRegressor, ModelCard, load_model, persist, save_model
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.persist import check_new_model
 
 FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Zn", "Ga") for anion in
             ("O", "S", "F", "Cl", "N")]  # fmt: skip
@@ -221,13 +220,3 @@ def test_save_is_a_method_too(saved, tmp_path):
     copy = load_model(saved).save(tmp_path / "deep" / "copy")
     assert (copy / "model.json").read_bytes() == (saved / "model.json").read_bytes()
     assert copy.stat().st_mode & 0o777 == 0o755  # others may read it
-
-
-def test_the_model_to_begin_with_is_kept(saved, tmp_path):
-    with pytest.raises(
-        ModelFormatError, match="is the model to start from, which is kept; choose another -o"
-    ):
-        check_new_model(saved, saved.parent / "." / saved.name)
-    check_new_model(saved, tmp_path / "other")
-    with pytest.raises(ModelFormatError, match="not a saved model"):
-        check_new_model(saved, tmp_path)

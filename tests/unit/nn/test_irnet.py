@@ -152,5 +152,5 @@ def test_architectures_by_name_and_device():
     assert resolve_architecture([32, 16]) == (32, 16)
     with pytest.raises(ConfigError, match="did you mean 'irnet3'"):
         resolve_architecture("irnet33")
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="from 1 to 16,384"):
         resolve_architecture([32, 0])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from xtalshift.data.spreadsheet import mark
 from xtalshift.errors import DataError
 from xtalshift.files import replace_file
 from xtalshift.jsonio import finite, write_json
@@ -70,5 +71,6 @@ def _as_csv(audits: Sequence[SplitAudit]) -> str:
     writer.writeheader()
     for audit in audits:
         for row in audit.rows():
-            writer.writerow(finite({"split": audit.name} | row))
+            cells = finite({"split": audit.name} | row)
+            writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in cells.items()})
     return text.getvalue()

@@ -281,11 +281,16 @@ def test_vrex_has_its_penalty_after_the_first_tenth_and_selects_only_then():
 @pytest.mark.parametrize(
     ("objective", "strength"),
     [("cvar", 0.0), ("cvar", 1.5), ("c-mixup", 0.0),
-     ("group-dro", -0.1), ("v-rex", float("inf"))],
+     ("group-dro", -0.1)],
 )  # fmt: skip
 def test_a_wrong_strength_is_named(objective, strength):
     with pytest.raises(ConfigError, match=f"strength = {strength}.*{objective}"):
         RobustConfig.from_dict({"objective": objective, "strength": strength})
+
+
+def test_an_infinite_strength_is_refused():
+    with pytest.raises(ConfigError, match="'strength' = inf: Input should be a finite number"):
+        RobustConfig.from_dict({"objective": "v-rex", "strength": float("inf")})
 
 
 def test_a_wrong_radius_is_named():

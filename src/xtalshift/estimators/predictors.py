@@ -8,7 +8,7 @@ regressor, which adds `fit`. Networks are not divided: a saved one can be traine
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.registry import Registry
+from xtalshift.rowwise import in_blocks, in_pieces
 from xtalshift.seeding import Seed
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,6 +27,7 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 Statistic = Literal["mean", "median", "max", "min"]
 
 PREDICT_ROWS = 65_536
+"""Rows predicted at once, which bounds the memory of temporaries."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -77,7 +79,7 @@ class Predictor(ABC):
             If there is another number of features, or one is infinite.
         """
         checked = self._check_features(X)
-        return in_pieces(self._predict, checked)
+        return in_pieces(self._predict, checked, PREDICT_ROWS)
 
     def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
         features = np.asarray(X, dtype=np.float64)
@@ -147,7 +149,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return predictions of checked rows, shape (n,)."""
+        """Return predictions of checked rows, shape (n,); use `in_blocks` for matrix products."""
 
     def _get_state(self) -> Arrays:
         """Return everything learned as named arrays."""
@@ -156,16 +158,6 @@ class Predictor(ABC):
     def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
         """Restore what `_get_state` returned."""
         raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
-
-
-def in_pieces(
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    X: NDArray[np.float64],
-    rows: int = PREDICT_ROWS,
-) -> NDArray[np.float64]:
-    """Return ``predict(X)``, shape (..., n), computed in pieces of so many rows."""
-    starts = range(0, len(X), rows)
-    return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -197,7 +189,9 @@ class RidgePredictor(Predictor):
         return self.scaler_.n_clipped(X)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.scaler_.transform(X) @ self.coef_ + self.intercept_)
+        return (
+            in_blocks(lambda rows: self.scaler_.transform(rows) @ self.coef_, X) + self.intercept_
+        )
 
     def _get_state(self) -> Arrays:
         return {

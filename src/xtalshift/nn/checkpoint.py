@@ -57,7 +57,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, "pt", device="cpu") as file:
                 description = decode_json(
-                    file.metadata()["state"], self.path, "delete it to start anew"
+                    file.metadata()["state"], self.path, "delete it to start again"
                 )
                 if (description["format"], description["key"]) != (FORMAT, self.key):
                     raise TrainingError(

@@ -307,7 +307,7 @@ def test_two_predictions_into_one_file_do_not_mix(tmp_path):
     for method in ("ridge", "dummy"):
         predict_with(method)(folder)
         whole.append(read_output(folder))
-    for _ in range(10):
+    for _ in range(4):
         works = [lambda m=m: predict_with(m)(folder) for m in ("ridge", "dummy", "ridge")]
         for child in children(works):
             assert os.waitpid(child, 0)[1] == 0

@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test test-newest test-oldest mutants lint format clean
+.PHONY: install run test test-newest test-oldest mutants lint audit format clean
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed
@@ -21,7 +21,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell src tests docs benchmarks examples README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/codespell src tests docs benchmarks examples README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
 
 test: lint
 	$(BIN)/pytest -m "not long" -n auto --dist loadfile
@@ -42,6 +42,14 @@ test-newest test-oldest: test-%: .venv-%/.installed
 # Can the tests fail? Changes the source 300 times and lists the changes that no test notices.
 mutants: install
 	$(BIN)/python tools/mutation_run.py
+
+# The licence of every package that an installation depends on, then known vulnerabilities; a package
+# that cannot be looked up is an error. Local versions of PyTorch (+cpu) are those of the index.
+audit: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit pip-licenses
+	$(BIN)/pip-licenses --from=mixed --order=license --with-urls
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' > $(VENV)/audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r $(VENV)/audited.txt
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -17,6 +17,7 @@ if sys.platform != "win32":  # there, the files of killed writers are not remove
     import fcntl
 
 LOCK_FILE = ".lock"
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _LONGEST = 50
 """Characters of a name that its temporary file keeps: names have up to 255 bytes, characters 4."""
 
@@ -41,9 +42,9 @@ def replacing(path: Path) -> Iterator[Path]:
         that of a folder or a device.
     """
     path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is a folder or a device; name a file")
     with explained(path):
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is a folder or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         part, descriptor = _open_temporary(path)
@@ -59,15 +60,46 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(part, path)  # noqa: PTH105 - Path.replace returns a path nobody needs
             _sync_folder(path.parent)
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-        part.unlink(missing_ok=True)
+        # what cannot be removed now is removed by the next writer
+        with contextlib.suppress(OSError):
+            part.unlink()
+        with contextlib.suppress(OSError):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
     """Write a file (text as UTF-8) as `replacing` does."""
     with replacing(path) as part, explained(path):
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append to a file, which is made if it does not exist, and wait until the disk has it.
+
+    After an error the file ends where it ended before: a system may write a part of the content on
+    a disk that is nearly full. A kill may leave a part, which the reader has to cut off.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    with explained(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY, 0o666)
+        try:
+            size = os.fstat(descriptor).st_size
+            try:
+                while content:
+                    content = content[os.write(descriptor, content) :]
+                os.fsync(descriptor)
+                if not size:
+                    _sync_folder(path.parent)
+            except BaseException:
+                os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
 
 
 def remove_file(path: Path) -> None:

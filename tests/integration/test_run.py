@@ -11,6 +11,7 @@ import pytest
 
 from integration.tables import make_rows, write_rows
 from xtalshift.estimators.baselines import ConstantRegressor
+from xtalshift.files import lock_folder
 from xtalshift.methods import METHODS, Method
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
@@ -350,3 +351,13 @@ def test_duplicates_and_hydrates(table, tmp_path, xtalshift):
     assert "row 62" in strict.err
     assert "CuSO4*5H2O" in strict.err
     assert not (tmp_path / "strict").exists()
+
+
+def test_a_second_run_in_the_same_folder_is_one_readable_line(table, xtalshift, tmp_path, quick):
+    out = tmp_path / "out"
+    with lock_folder(out):
+        found = xtalshift("run", table, "--target", "gap", "--out", out, *quick)
+    assert found.code == 1
+    assert "another process is writing to" in found.err
+    assert "Traceback" not in found.err
+    assert [path.name for path in out.iterdir()] == [".lock"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Self
 
 from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.files import explained
+from xtalshift.files import append, explained
 from xtalshift.jsonio import Plain, decode_json, finite
 
 RECORDS_FILE = "records.jsonl"
@@ -72,8 +71,8 @@ class RecordStore:
     def add(self, record: TaskRecord) -> None:
         """Append the record of a task."""
         plain = finite(record.to_plain())
-        self.records[record.id] = TaskRecord.from_plain(plain)
         _append(self.path, plain)
+        self.records[record.id] = TaskRecord.from_plain(plain)
 
     def merge(self, folder: Path) -> int:
         """Append the records of another store that this one lacks; return their number.
@@ -154,9 +153,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _append(path: Path, values: Plain) -> None:
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-    with explained(path), path.open("ab", buffering=0) as file:
-        file.write(text.encode())
-        os.fsync(file.fileno())
+    append(path, text.encode())
 
 
 def _is_begun(path: Path) -> bool:
@@ -173,7 +170,7 @@ def _is_begun(path: Path) -> bool:
 def _cut_torn_line(path: Path) -> None:
     whole = sum(len(line) for line in _lines(path))
     if whole < path.stat().st_size:
-        with path.open("r+b") as file:
+        with explained(path), path.open("r+b") as file:
             file.truncate(whole)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xtalshift.rowwise import in_blocks
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -104,9 +107,10 @@ class NeighbourIndex:
         if n_cells <= _N_PROBE:
             return self._search_all(queries, k), np.ones(len(queries), dtype=bool)
         squares = np.einsum("ij,ij->i", self.centres, self.centres)
-        to_centres = squares - 2 * queries @ self.centres.T
-        probed = np.argpartition(to_centres, _N_PROBE - 1, axis=1)[:, :_N_PROBE]
-        # all queries that visit a cell are one matrix product
+        probed = in_blocks(
+            lambda rows: _smallest(squares - 2 * rows @ self.centres.T, _N_PROBE).T, queries
+        ).T
+        # all queries that visit a cell are few matrix products
         order = np.argsort(probed.ravel(), kind="stable")
         visitors = np.searchsorted(probed.ravel()[order], np.arange(n_cells + 1))
         near = np.full((len(queries), _N_PROBE, k), np.inf, dtype=np.float32)
@@ -115,7 +119,8 @@ class NeighbourIndex:
             visit = order[visitors[cell] : visitors[cell + 1]]
             query, slot = visit // _N_PROBE, visit % _N_PROBE
             inside = slice(self.starts[cell], self.starts[cell + 1])
-            gaps = self._squares[inside] - 2 * queries[query] @ self.points[inside].T
+            products = in_blocks(partial(_products, self.points[inside]), queries[query])
+            gaps = self._squares[inside] - 2 * products.T
             best = _smallest(gaps, k)
             width = best.shape[1]
             near[query, slot, :width] = np.take_along_axis(gaps, best, axis=1)
@@ -127,12 +132,9 @@ class NeighbourIndex:
         return found, np.asarray(complete)
 
     def _search_all(self, queries: FloatArray, k: int) -> IntArray:
-        found = np.empty((len(queries), k), dtype=np.int64)
-        step = max(1, 2**23 // len(self.points))
-        for start in range(0, len(queries), step):
-            part = slice(start, start + step)
-            found[part] = _smallest(self._squares - 2 * queries[part] @ self.points.T, k)
-        return found
+        return in_blocks(
+            lambda rows: _smallest(self._squares - 2 * rows @ self.points.T, k).T, queries
+        ).T
 
     def _measure(self, queries: FloatArray, places: IntArray) -> tuple[FloatArray, IntArray]:
         """Sort by distances from differences; those from products deviate from 0 by about 0.01."""
@@ -156,6 +158,10 @@ class NeighbourIndex:
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
         """Restore what `get_state` returned; other names are ignored."""
         return cls._sort(state["index.points"], state["index.centres"])
+
+
+def _products(points: FloatArray, rows: FloatArray) -> FloatArray:
+    return np.asarray(points @ rows.T)
 
 
 def _smallest(values: FloatArray, k: int) -> IntArray:

@@ -117,15 +117,12 @@ class CALRegressor(IRNetBase):
         moved = [attacker(model, rows.take(batch), cost, config).rows for batch in batches]
         x_adv = torch.cat([part.x for part in moved])
         slots = [part.compositions for part in moved if part.compositions is not None]
-        return AdversarialRows(
-            (x_adv - rows.x).cpu().numpy().astype(np.float64),
-            self._in_units(predict_rows(model, rows.x)),
-            self._in_units(predict_rows(model, x_adv)),
-            join_slots(slots) if slots else None,
+        moves, before, after = (
+            part.cpu().numpy().astype(np.float64)
+            for part in (x_adv - rows.x, predict_rows(model, rows.x), predict_rows(model, x_adv))
         )
-
-    def _in_units(self, scaled: torch.Tensor) -> NDArray[np.float64]:
-        return scaled.cpu().numpy().astype(np.float64) * self.target_scale_ + self.target_mean_
+        joined = join_slots(slots) if slots else None
+        return AdversarialRows(moves, self._in_units(before), self._in_units(after), joined)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,12 +21,12 @@ from sklearn.neighbors import NearestNeighbors
 
 from xtalshift.errors import ConfigError, TrainingError
 from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
-from xtalshift.estimators.predictors import in_pieces
 from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.rowwise import in_pieces
 
 KernelName = Literal["rbf", "laplacian"]
 
-BLOCK_ROWS = 2048
+PIECE_ROWS = 2048
 """Rows predicted at once; each takes one number per training row in memory."""
 
 
@@ -63,7 +62,7 @@ class ScaledRegressor(Regressor):
 
     @abstractmethod
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return standardised predictions of a block of standardised rows, shape (n,)."""
+        """Return standardised predictions of some standardised rows, shape (n,)."""
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
@@ -88,15 +87,15 @@ class ScaledRegressor(Regressor):
         return replace(rows, X=self.scaler_.transform(rows.X), y=targets)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.target_mean_ + self.target_scale_ * self._in_blocks(self._predict_scaled, X)
+        return self.target_mean_ + self.target_scale_ * self._in_pieces(self._predict_scaled, X)
 
-    def _in_blocks(
+    def _in_pieces(
         self,
         predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
         X: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """Return ``predict`` of the standardised rows, block by block."""
-        return in_pieces(lambda block: predict(self.scaler_.transform(block)), X, BLOCK_ROWS)
+        """Return ``predict`` of the standardised rows, piece by piece."""
+        return in_pieces(lambda rows: predict(self.scaler_.transform(rows)), X, PIECE_ROWS)
 
 
 def check_count(name: str, value: int | None, most: int) -> int:
@@ -269,7 +268,7 @@ class GPRegressor(ScaledRegressor):
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation of a new target, noise included, shape (n,)."""
         checked = self._check_features(X)
-        return self.target_scale_ * in_pieces(partial(self._in_blocks, self._std_scaled), checked)
+        return self.target_scale_ * self._in_pieces(self._std_scaled, checked)
 
     def _std_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         with warnings.catch_warnings():

@@ -14,7 +14,6 @@ from xtalshift.cal.environments import assign_environments
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData
 from xtalshift.estimators.network import NetworkRegressor
-from xtalshift.estimators.predictors import in_pieces
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining
 from xtalshift.nn.irnet import IRNet, thin_network
@@ -25,8 +24,6 @@ from xtalshift.nn.settings import ERMConfig, name_architecture, resolve_architec
 
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
 """Default dropout of the named architectures."""
-
-_PIECE = 16_384
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -133,16 +130,15 @@ class HeteroscedasticRegressor(IRNetRegressor):
 
     def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
         """Return mean and standard deviation, shapes (n,), in the unit of the target."""
-        mean, std = in_pieces(self._both_heads, self._check_features(X), _PIECE)
-        return mean * self.target_scale_ + self.target_mean_, std * self.target_scale_
+        state, checked = self.states_[self.weights], self._check_features(X)
+        mean, std = self._evaluate(state, checked, self._mean_and_std)
+        return self._in_units(mean), std * self.target_scale_
 
-    def _both_heads(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        model, x = self._predictor(self.states_[self.weights], X)
-        assert isinstance(model, GaussianIRNet)
-        with torch.no_grad():
-            mean, std = (part.reshape(-1, len(x)) for part in model.mean_and_std(x))
+    def _mean_and_std(self, net: IRNet, x: torch.Tensor) -> torch.Tensor:
+        assert isinstance(net, GaussianIRNet)
+        mean, std = (part.reshape(-1, len(x)) for part in net.mean_and_std(x))
         variance = std.square().mean(dim=0) + mean.var(dim=0, correction=0)
-        return torch.stack([mean.mean(dim=0), variance.sqrt()]).cpu().numpy().astype(np.float64)
+        return torch.stack([mean.mean(dim=0), variance.sqrt()])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -181,19 +177,14 @@ class MCDropoutRegressor(IRNetRegressor):
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation over the thinned networks, shape (n,)."""
-        return in_pieces(self._std, self._check_features(X), _PIECE)
-
-    def _std(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         state = thin_network(
             self.states_[self.weights],
             self.dropout_,
             self.n_samples,
             torch.Generator().manual_seed(0),
         )
-        model, x = self._predictor(state, X)
-        with torch.no_grad():
-            spread = model(x).std(dim=0)
-        return np.asarray(spread.cpu().numpy().astype(np.float64) * self.target_scale_)
+        checked = self._check_features(X)
+        return self.target_scale_ * self._evaluate(state, checked, lambda net, x: net(x).std(dim=0))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

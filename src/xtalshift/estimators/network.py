@@ -6,7 +6,6 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -16,17 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
-from xtalshift.estimators.predictors import Arrays, in_pieces
+from xtalshift.estimators.predictors import Arrays
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import IRNet, Parameters
 from xtalshift.nn.rows import Rows, TrainingData
-from xtalshift.nn.training import Training, TrainResult, predict_rows, run_training
+from xtalshift.nn.training import Training, TrainResult, run_training
+from xtalshift.rowwise import in_blocks, in_pieces
 
 WeightsChoice = Literal["best", "last", "ema"]
 
-EMBED_ROWS = 16_384
+PIECE_ROWS = 16_384
+"""Rows at once on a device other than the CPU."""
 T = TypeVar("T", bound=Settings)
 
 
@@ -118,8 +119,9 @@ class NetworkRegressor(Regressor):
         -------
         ndarray of float64, shape (n_members, n)
         """
-        checked = self._check_features(X)
-        return in_pieces(partial(self._predict_with, self.weights), checked)
+        return self._in_units(
+            self._evaluate(self.states_[self.weights], self._check_features(X), _members)
+        )
 
     def embed(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the input of the last layer, for the parameters that `predict` uses.
@@ -133,11 +135,9 @@ class NetworkRegressor(Regressor):
         -------
         ndarray of float64, shape (n, width), or (members, n, width) for an ensemble
         """
-        checked = self._check_features(X)
-        model, x = self._predictor(self.states_[self.weights], checked)
-        with torch.no_grad():
-            pieces = [model.embed(piece) for piece in torch.split(x, EMBED_ROWS)]
-        return torch.cat(pieces, dim=-2).cpu().numpy().astype(np.float64)
+        state, checked = self.states_[self.weights], self._check_features(X)
+        found = self._evaluate(state, checked, lambda net, x: net.embed(x).transpose(-1, -2))
+        return np.ascontiguousarray(found.swapaxes(-1, -2))
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the prediction of `predict` under ``""``, and those of ``last`` and ``ema``.
@@ -147,8 +147,8 @@ class NetworkRegressor(Regressor):
         others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
         checked = self._check_features(X)
         return {
-            "": in_pieces(self._predict, checked),
-            **{name: in_pieces(self._mean_of(name), checked) for name in others},
+            "": self._predict(checked),
+            **{name: self._mean(name, checked) for name in others},
         }
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
@@ -159,8 +159,9 @@ class NetworkRegressor(Regressor):
         """Return mean and standard deviation of the members, shapes (n,), from one pass."""
         if self.n_members == 1:
             return super().predict_with_std(X)
-        members = self.predict_members(X)
-        return members.mean(axis=0), members.std(axis=0, ddof=1)
+        state, checked = self.states_[self.weights], self._check_features(X)
+        mean, std = self._evaluate(state, checked, self._mean_and_std)
+        return self._in_units(mean), std * self.target_scale_
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
@@ -259,26 +260,53 @@ class NetworkRegressor(Regressor):
         )
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._mean_of(self.weights)(X)
+        return self._mean(self.weights, X)
 
-    def _mean_of(
-        self, weights: WeightsChoice
-    ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-        return lambda X: np.asarray(self._predict_with(weights, X).mean(axis=0))
+    def _mean(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the members, shape (n,)."""
+        found = self._evaluate(
+            self.states_[weights], X, lambda net, x: _members(net, x).mean(dim=0)
+        )
+        return self._in_units(found)
 
-    def _predict_with(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the predictions of each member, shape (n_members, n)."""
-        model, x = self._predictor(self.states_[weights], X)
-        scaled = np.atleast_2d(predict_rows(model, x).cpu().numpy().astype(np.float64))
-        return np.asarray(scaled * self.target_scale_ + self.target_mean_)
+    def _mean_and_std(self, net: IRNet, x: torch.Tensor) -> torch.Tensor:
+        """Return the standardised mean and standard deviation, shape (2, n)."""
+        members = _members(net, x)
+        return torch.stack([members.mean(dim=0), members.std(dim=0)])
 
-    def _predictor(self, state: Parameters, X: NDArray[np.float64]) -> tuple[IRNet, torch.Tensor]:
-        """Return the network that predicts and its input, both on the device."""
+    def _in_units(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scaled * self.target_scale_ + self.target_mean_
+
+    def _evaluate(
+        self,
+        state: Parameters,
+        X: NDArray[np.float64],
+        outputs: Callable[[IRNet, torch.Tensor], torch.Tensor],
+    ) -> NDArray[np.float64]:
+        """Return the outputs of a network, shape (..., n); on a CPU no row depends on the others.
+
+        Parameters
+        ----------
+        state : dict of Tensor
+            Parameters of the network.
+        X : ndarray of float64, shape (n, d)
+            Features.
+        outputs : callable
+            Takes the network and standardised rows, and returns the outputs, rows last.
+        """
         device = resolve_device(self.device)
-        # in double precision, a row has the same prediction alone and in a batch, up to rounding
         dtype = torch.float32 if device.type == "mps" else torch.float64
-        x = torch.as_tensor(self.scaler_.transform(X), dtype=dtype, device=device)
-        return self._build(state).to(device, dtype), x
+        net = self._build(state).to(device, dtype)
+
+        def evaluate(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+            # copied to where PyTorch aligns it: the kernel may depend on that
+            x = torch.tensor(self.scaler_.transform(rows), dtype=dtype, device=device)
+            return outputs(net, x).cpu().numpy().astype(np.float64)
+
+        with torch.no_grad():
+            if device.type == "cpu":
+                return in_blocks(evaluate, X)
+            return in_pieces(evaluate, X, PIECE_ROWS)
 
     def _build(self, state: Parameters) -> IRNet:
         """Return the network with given parameters; their shape gives the number of members."""
@@ -323,3 +351,9 @@ class NetworkRegressor(Regressor):
             self._build(
                 parameters
             )  # refuses parameters that are missing, unknown or of another shape
+
+
+def _members(net: IRNet, x: torch.Tensor) -> torch.Tensor:
+    """Return the standardised prediction of each member, shape (members, n)."""
+    found: torch.Tensor = net(x)
+    return found.reshape(-1, len(x))

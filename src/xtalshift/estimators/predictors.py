@@ -9,7 +9,7 @@ saved network can be trained further.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.registry import Registry
+from xtalshift.rowwise import in_blocks, in_pieces
 from xtalshift.seeding import Seed
 
 Arrays = dict[str, NDArray[Any]]
@@ -27,6 +28,7 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 Statistic = Literal["mean", "median", "max", "min"]
 
 PREDICT_ROWS = 65_536
+"""Rows predicted at once, which bounds the memory of temporaries."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -78,7 +80,7 @@ class Predictor(ABC):
             If the number of features is wrong, or a feature is infinite.
         """
         checked = self._check_features(X)
-        return in_pieces(self._predict, checked)
+        return in_pieces(self._predict, checked, PREDICT_ROWS)
 
     def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
         features = np.asarray(X, dtype=np.float64)
@@ -148,7 +150,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return predictions of checked rows, shape (n,)."""
+        """Return predictions of checked rows, shape (n,); use `in_blocks` for matrix products."""
 
     def _get_state(self) -> Arrays:
         """Return everything learned as named arrays."""
@@ -157,16 +159,6 @@ class Predictor(ABC):
     def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
         """Restore what `_get_state` returned."""
         raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
-
-
-def in_pieces(
-    predict: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    X: NDArray[np.float64],
-    rows: int = PREDICT_ROWS,
-) -> NDArray[np.float64]:
-    """Return ``predict(X)``, shape (..., n), computed in pieces of `rows` rows."""
-    starts = range(0, len(X), rows)
-    return np.concatenate([predict(X[start : start + rows]) for start in starts], axis=-1)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -198,7 +190,9 @@ class RidgePredictor(Predictor):
         return self.scaler_.n_clipped(X)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.scaler_.transform(X) @ self.coef_ + self.intercept_)
+        return (
+            in_blocks(lambda rows: self.scaler_.transform(rows) @ self.coef_, X) + self.intercept_
+        )
 
     def _get_state(self) -> Arrays:
         return {

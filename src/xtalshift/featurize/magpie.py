@@ -96,7 +96,7 @@ def _fill_equal_sizes(
     ndarray of bool, shape (m,)
         Compositions with the reason `UNKNOWN_CHARGE`.
     """
-    fractions = amounts / amounts.sum(axis=0)
+    fractions = amounts / sum(amounts)  # one by one: another order for one composition otherwise
     _fill_norms(fractions, out[:_FIRST_STATISTIC])
     statistics = out[_FIRST_STATISTIC:_FIRST_ORBITAL]
     statistics = statistics.reshape(len(MAGPIE_PROPERTIES), len(_STATISTICS), -1)
@@ -116,7 +116,7 @@ def _fill_norms(fractions: NDArray[np.float64], out: NDArray[np.float64]) -> Non
     powers = (square, cube, fifth, fifth * square, fifth * fifth)
     out[0] = len(fractions)
     for norm, p, power in zip(out[1:], _NORMS[1:], powers, strict=True):
-        norm[:] = power.sum(axis=0) ** (1.0 / p)
+        norm[:] = sum(power) ** (1.0 / p)
 
 
 def _fill_statistics(

@@ -189,23 +189,30 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
 def _read_files(folder: Path) -> tuple[Plain, bytes]:
     """Return the description of a model and its file of arrays, both of the same model."""
     description = _read_description(folder)
-    while True:
-        path = folder / _arrays_name(description)
-        try:
-            arrays = path.read_bytes()
-            break
-        except OSError as error:
-            before, description = description, _read_description(folder)
-            if description == before:  # else another model has just replaced it
-                raise ModelFormatError(
-                    f"{folder} is incomplete: cannot read {path.name}"
-                ) from error
+    path = folder / _arrays_name(description)
+    try:
+        arrays = path.read_bytes()
+    except OSError:  # perhaps another model has just replaced it
+        description, path, arrays = _read_held(folder)
     if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
         raise ModelFormatError(
             f"{path} is truncated or was altered: its checksum is not the one in {MODEL_FILE}. "
             "Save or copy the model again"
         )
     return description, arrays
+
+
+def _read_held(folder: Path) -> tuple[Plain, Path, bytes]:
+    """Return a description, the path of its arrays and these, while no other process writes."""
+    try:
+        with hold_folder(folder):
+            description = _read_description(folder)
+            path = folder / _arrays_name(description)
+            return description, path, path.read_bytes()
+    except OSError as error:
+        raise ModelFormatError(
+            f"{folder} is incomplete: cannot read its arrays ({error.strerror})"
+        ) from error
 
 
 def _read_description(folder: Path) -> Plain:

@@ -210,7 +210,7 @@ def thin_network(
     dropped = _dropped_levels(dropout)
     scale = _LEVELS / (_LEVELS - dropped)
     thinned = {name: value.expand(n_samples, *value.shape).clone() for name, value in state.items()}
-    for name in state:
+    for name in sorted(state):  # a file of arrays keeps no order, and the masks are drawn in turn
         block, _, kind = name.rpartition(".")
         if kind != "gain":
             continue

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from xtalshift.errors import TrainingError
+from xtalshift.errors import DataError, TrainingError
 from xtalshift.nn.checkpoint import Checkpoint, State, copy_state
 from xtalshift.nn.irnet import Parameters, copy_parameters
 from xtalshift.nn.rows import Rows, draw_order, mean_loss, weighted_mean
@@ -304,7 +304,10 @@ def run_training(
             if checkpoint and not unwritable:
                 try:
                     checkpoint.save(state())
-                except (OSError, SafetensorError) as reason:  # a full disk must not end a training
+                except (
+                    DataError,
+                    SafetensorError,
+                ) as reason:  # a full disk must not end a training
                     progress.say(
                         f"{name}: cannot write a checkpoint ({reason}); training continues"
                     )

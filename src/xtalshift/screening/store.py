@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.files import explained, lock_folder, replace_file
+from xtalshift.files import append, explained, lock_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse, read_json, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
@@ -156,16 +156,19 @@ class ScreenStore:
         with lock_folder(folder):
             store = cls(folder, header)
             if overwrite:
-                store._clear()
+                with explained(folder):
+                    store._clear()
             elif not store._journal.exists():
-                names = (_PARTS, TOP_FILE, SUMMARY_FILE)
-                taken = next((name for name in names if (folder / name).exists()), None)
+                results = (folder / TOP_FILE, folder / SUMMARY_FILE)
+                parts = (folder / _PARTS).glob("[!.]*")  # not what a killed writer left
+                taken = next((path for path in (*results, *parts) if path.exists()), None)
                 if taken:
                     raise DataError(
-                        f"{folder} holds {taken} but no screening to continue; choose another "
-                        "-o DIR, or give --overwrite to replace it"
+                        f"{folder} holds {taken.relative_to(folder)} but no screening to continue; "
+                        "choose another -o DIR, or give --overwrite to replace it"
                     )
-            store._read()
+            with explained(folder):
+                store._read()
             yield store
 
     @property
@@ -198,7 +201,8 @@ class ScreenStore:
                     "give --overwrite to start again"
                 )
         if len(content) > end:
-            os.truncate(path, end)
+            with explained(path):
+                os.truncate(path, end)
         return np.frombuffer(content[:end], dtype="<u8").astype(np.uint64)
 
     def read_top(self) -> pa.Table | None:
@@ -241,10 +245,7 @@ class ScreenStore:
             if screened.part is not None:
                 replace_file(self._part(self.chunks), screened.part)
             if data:
-                with (self._state / "hashes.u64").open("ab") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                append(self._state / "hashes.u64", data)
             if top is not None:
                 sink = pa.BufferOutputStream()
                 pq.write_table(top, sink, compression="zstd")
@@ -290,8 +291,8 @@ class ScreenStore:
             place.mkdir(exist_ok=True)
             for left in place.glob(".*.part"):
                 left.unlink()
-        if not lines:
-            self._journal.write_bytes(b"")
+        if not lines:  # also after a kill before the header was written
+            self._clear()
             self._append(self._header)
             return
         again = "give --overwrite to start again"
@@ -325,9 +326,7 @@ class ScreenStore:
 
     def _append(self, values: object) -> None:
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
-        with self._journal.open("ab", buffering=0) as stream:
-            stream.write(text.encode())
-            os.fsync(stream.fileno())
+        append(self._journal, text.encode())
 
     def _clear(self) -> None:
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)

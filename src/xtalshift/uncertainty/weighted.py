@@ -18,6 +18,7 @@ from xtalshift.importance.density_ratio import (
     fit_classifier,
     fit_ulsif,
 )
+from xtalshift.rowwise import in_blocks
 from xtalshift.seeding import Seed, as_generator
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -53,7 +54,9 @@ class ShiftWeights:
 
     def __call__(self, X: NDArray[np.float64]) -> FloatArray:
         """Return the weights of new rows, with the same factor as `known`, shape (m,)."""
-        return self._ratio(self._pca.transform(self._scaler.transform(X)))
+        return in_blocks(
+            lambda rows: self._ratio(self._pca.transform(self._scaler.transform(rows))), X
+        )
 
 
 def shift_weights(

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.files import hold_folder, lock_folder, replace_file, replacing
+from xtalshift.files import append, hold_folder, lock_folder, replace_file, replacing
 
 WRITERS = 4
 ROUNDS = 40
@@ -186,3 +186,26 @@ def test_a_held_folder_makes_others_wait(tmp_path):
     for holder in holders:
         holder.join()
     assert names(tmp_path) == []
+
+
+def test_what_is_appended_is_whole_or_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "lines"
+    append(path, b"one\n")
+    write = os.write
+
+    def little(descriptor, content):  # as on a disk that is nearly full
+        return write(descriptor, content[:3])
+
+    monkeypatch.setattr(os, "write", little)
+    append(path, b"second line\n")
+    assert path.read_bytes() == b"one\nsecond line\n"
+
+    def nearly_full(descriptor, content):
+        if len(content) < 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, content[:3])
+
+    monkeypatch.setattr(os, "write", nearly_full)
+    with pytest.raises(DataError, match=r"cannot write .*lines: No space left"):
+        append(path, b"third\n")
+    assert path.read_bytes() == b"one\nsecond line\n"

@@ -245,7 +245,8 @@ def test_members_of_an_ensemble_add_their_disagreement():
     assert between[0] > 0
     assert model.predict_std(NEW).shape == alone.shape
     # law of total variance, with the heads asked one by one
-    net, x = model._predictor(model.states_["best"], far)
+    net = model._build(model.states_["best"]).double()
+    x = torch.from_numpy(model.scaler_.transform(far))
     mean, std = (part.detach().numpy() for part in net.mean_and_std(x))
     expected = np.sqrt((std**2).mean(axis=0) + mean.var(axis=0)) * Y.std()
     assert model.predict_std(far) == pytest.approx(expected, rel=0.05)

@@ -25,7 +25,7 @@ SETTINGS = MethodSettings.from_dict(
     {
         "device": "cpu",
         "threads": 1,
-        "network": {"architecture": [8], "dropout": 0.1},
+        "network": {"architecture": [8, 8, 8], "dropout": 0.1},
         "erm": {"epochs": 2},
         "cal": {"epochs": 2, "warmup_epochs": 1, "partial_batches": 1, "attack_steps": 2},
         "lightgbm": {"n_estimators": 5},

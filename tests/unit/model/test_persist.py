@@ -163,7 +163,7 @@ DAMAGE = {
     ),
     "unknown setting": (
         lambda f: rewrite(f, lambda d: d["pipeline"].update({"colour": "red"})),
-        "cannot be restored",
+        "'pipeline.colour': Extra inputs",
     ),
     "newer": (
         lambda f: rewrite(f, lambda d: d.update(format_version=99)),

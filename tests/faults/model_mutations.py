@@ -96,12 +96,14 @@ NAMES = {"class", "transform", "hydrates", "features", "kind", "origin", "weight
 STRANGE = [None, True, -1, 1.5, float("nan"), float("inf"), 2**70, "x", [], {}, [[]], {"x": 1}]
 
 
-def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value)
-    if isinstance(value, dict | list):
-        for key, part in inner:
-            yield from nodes(part, (*path, key))
+def any_place(rng: random.Random, value: Any) -> tuple[Any, Any]:
+    """Return a dictionary or list inside a description, and one of its keys."""
+    while True:
+        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        inner = value[key]
+        if not isinstance(inner, dict | list) or not inner or rng.random() < 0.2:
+            return value, key
+        value = inner
 
 
 def other_value(rng: random.Random, value: Any, key: Any) -> Any:
@@ -109,23 +111,17 @@ def other_value(rng: random.Random, value: Any, key: Any) -> Any:
     if isinstance(value, str) and key in NAMES and rng.random() < 0.5:
         return value + "x"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return rng.choice([-1, -0.5, float("nan"), float("inf"), -float("inf"), 2**70, None, "x"])
+        strange = [-1, -0.5, float("nan"), float("inf"), -float("inf"), None, "x"]
+        # to clip nowhere is another model
+        return rng.choice(strange if key == "clip" else [*strange, 2**70])
     return rng.choice([one for one in STRANGE if type(one) is not type(value)])
 
 
 def description_value(rng: random.Random, files: Files) -> Files:
     description = json.loads(files[0])
-    *path, key = rng.choice([path for path in nodes(description) if path])
-    place = description
-    for part in path:
-        place = place[part]
-    if isinstance(place[key], dict | list) and rng.random() < 0.3:
-        place = place[key]
-        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place) or 1))
+    place, key = any_place(rng, description)
     kind = rng.choice(["other", "other", "gone", "more", "deep"])
-    if isinstance(place, list) and not place:
-        place.append("more")
-    elif kind == "other":
+    if kind == "other":
         place[key] = other_value(rng, place[key], key)
     elif kind == "gone":
         del place[key]
@@ -143,6 +139,7 @@ def description_value(rng: random.Random, files: Files) -> Files:
 
 MISSING = ("scaler.constant", "range.low", "range.high", "threshold.rates", "calibration.X")
 """Arrays in which NaN is a value."""
+TEXTS = ("booster", "side0", "side1", "formulas", "range.names", "threshold.groups")
 NOT_NEGATIVE = ("scale", "local", "floor", "held_out", "found", "aurocs", "clip", "dropout")
 """Last words of the names of floating-point arrays without negative numbers."""
 
@@ -168,6 +165,8 @@ def array_value(rng: random.Random, name: str, array: np.ndarray) -> np.ndarray:
 
 
 def array_shape(rng: random.Random, array: np.ndarray) -> np.ndarray:
+    if not array.size:
+        return np.zeros([2] * array.ndim, array.dtype)
     axis = rng.randrange(array.ndim)
     changes = [
         np.delete(array, 0, axis),
@@ -204,9 +203,13 @@ def arrays_of(rng: random.Random, files: Files) -> Files:
         arrays[rng.choice([f"{name}x", "x", "domain.x", "net.best.x", "extra.x"])] = arrays[name]
     elif kind == "swap":
         other = rng.choice(sorted(arrays))
+        if {name, other} == {"side0", "side1"}:  # what they mean is their order only
+            other = "booster"
         if arrays[other].shape != arrays[name].shape or arrays[other].dtype != arrays[name].dtype:
             arrays[name], arrays[other] = arrays[other], arrays[name]
-    elif not name.endswith(("booster", "side0", "side1")):
+    elif name.endswith(TEXTS):
+        arrays[name] = rng.choice([arrays[name][:-1], arrays[name][None]])
+    else:
         arrays[name] = array_shape(rng, arrays[name])
     changed = save(arrays)
     return signed(json.loads(files[0]), changed), changed
@@ -217,7 +220,7 @@ def arrays_of(rng: random.Random, files: Files) -> Files:
 
 def resized(text: str) -> str:
     """Return trees with the sizes that they have."""
-    head, *trees = re.split(r"(?=Tree=\d+\n)", text.split("end of trees\n")[0])
+    head, *trees = re.split(r"(?=Tree=\d+\n)", text.split("end of trees\n", maxsplit=1)[0])
     sizes = " ".join(str(len(tree)) for tree in trees)
     end = text[text.index("end of trees\n") :] if "end of trees\n" in text else ""
     return re.sub(r"tree_sizes=.*", f"tree_sizes={sizes}", head) + "".join(trees) + end
@@ -239,10 +242,10 @@ def tree_text(rng: random.Random, text: str) -> str:
         lines[row] *= 2
     else:
         if kind == "entry":
-            strange = ["nan", "inf", "1e999", "-", "x", "", "99999999999", "0x1", "1 1"]
+            strange = ["nan", "inf", "1e999", "-", "x", "", "0x1", "1 1"]
             indices = {"left_child", "right_child", "split_feature", "num_leaves", "decision_type"}
             if name in indices:
-                strange += ["-9", "-999", "1e9", "2147483647", "-2147483648", "1.5"]
+                strange += ["99999999999", "-9", "-999", "1e9", "2147483647", "-2147483648", "1.5"]
             if name in {"left_child", "right_child"}:
                 strange += ["0"]
             entries[place] = rng.choice(strange)

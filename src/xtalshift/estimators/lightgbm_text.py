@@ -24,7 +24,7 @@ IntArray = NDArray[np.int64]
 
 _HEADER = re.compile(
     r"tree\nversion=v[34]\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
-    r"max_feature_idx=(\d{1,7})\nobjective=(?:regression_l1|quantile)\n"
+    r"max_feature_idx=(\d{1,7})\nobjective=(\w+)\n"
     r"feature_names=([\w ]+)\nfeature_infos=([\w.:+\-\[\] ]+)\n"
     r"tree_sizes=(\d{1,9}(?: \d{1,9})*)\n\n",
     re.ASCII,
@@ -53,13 +53,15 @@ def load_booster(text: str) -> lightgbm.Booster:
     return lightgbm.Booster(model_str=text[: text.index(_END) + len(_END)])
 
 
-def check_trees(text: str) -> int:
+def check_trees(text: str, objective: str) -> int:
     """Check a text and return the number d of the features that its trees take.
 
     Parameters
     ----------
     text : str
         As LightGBM writes it. What follows the trees is not checked, see `load_booster`.
+    objective : str
+        Loss that the trees must have been grown for; others would change their sums.
 
     Raises
     ------
@@ -70,12 +72,12 @@ def check_trees(text: str) -> int:
         categories and no linear leaves, which we do not make.
     """
     header = _HEADER.match(text)
-    if header is None:
+    if header is None or header[2] != objective:
         raise ModelFormatError("the text of the trees has a damaged header")
     d = int(header[1]) + 1
     names = " ".join(f"Column_{number}" for number in range(min(d, len(text))))
-    _demand(header[2] == names and header[3].count(" ") == d - 1, "their features are damaged")
-    starts = list(accumulate(map(int, header[4].split(" ")), initial=header.end()))
+    _demand(header[3] == names and header[4].count(" ") == d - 1, "their features are damaged")
+    starts = list(accumulate(map(int, header[5].split(" ")), initial=header.end()))
     _demand(text.startswith(_END, starts[-1]), "their sizes are wrong")
     trees = text[: starts[-1] + len(_END)]
     _demand(not any(gap in trees for gap in ("  ", "= ", " \n")), "an entry is missing")

@@ -252,7 +252,7 @@ class LightGBMPredictor(Predictor):
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, {"booster": TEXT})
         text = read_text("booster", state["booster"])
-        self.n_features_in_ = check_trees(text)
+        self.n_features_in_ = check_trees(text, "regression_l1")
         self._set_booster(text)
 
 
@@ -294,7 +294,7 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
         check_arrays(state, dict.fromkeys(("booster", "side0", "side1"), TEXT))
         super()._set_state({"booster": state["booster"]})
         sides = [read_text(name, state[name]) for name in ("side0", "side1")]
-        if {check_trees(text) for text in sides} != {self.n_features_in_}:
+        if {check_trees(text, "quantile") for text in sides} != {self.n_features_in_}:
             raise ModelFormatError("the trees of the quantiles take other features")
         self._set_sides(sides)
 

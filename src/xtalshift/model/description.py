@@ -72,9 +72,9 @@ class SavedRegressor(BaseModel):
 
 
 class SavedCard(BaseModel):
-    """A `ModelCard`."""
+    """A `ModelCard`; what its provenance says is not used, and may be any plain value."""
 
-    model_config = _STRICT
+    model_config = _STRICT | ConfigDict(allow_inf_nan=True)
 
     target_name: str
     unit: str

@@ -10,21 +10,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.domain.ood_score import Novelty, Reference
+from xtalshift.domain.ood_score import REFERENCE, Novelty, Reference
 from xtalshift.domain.reasons import (
+    RANGE,
     DomainReasons,
     FeatureRange,
     NearMaterial,
     decode_texts,
     encode_texts,
 )
-from xtalshift.domain.threshold import DomainThreshold, choose_threshold
-from xtalshift.errors import DataError
+from xtalshift.domain.threshold import THRESHOLD, DomainThreshold, choose_threshold
+from xtalshift.errors import DataError, ModelFormatError
+from xtalshift.saved_arrays import TEXT, SavedArray, Schema, check_arrays
 from xtalshift.seeding import derive_seed
 
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."
+_SAVED: Schema = {
+    **REFERENCE,
+    "held_out": SavedArray(np.float64, (3, "held out"), low=0.0),
+    **THRESHOLD,
+    **RANGE,
+    "formulas": TEXT,
+    "targets": SavedArray(np.float64, ("n",)),
+    "elements": SavedArray(np.bool_, (len(SYMBOLS) - 1,)),
+}
 
 SAME = 1e-4
 """Distance, in standard deviations, below which features differ by rounding only."""
@@ -271,15 +282,25 @@ class ApplicabilityDomain:
         return {f"{_PREFIX}{name}": value for name, value in state.items()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
-        own = {
-            name.removeprefix(_PREFIX): value
-            for name, value in state.items()
-            if name.startswith(_PREFIX)
-        }
-        self.novelty_ = Novelty(Reference.from_state(own), own["held_out"])
+        """Restore what `get_state` returned, after a check.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays are not what `get_state` can return.
+        """
+        own = {name.removeprefix(_PREFIX): value for name, value in state.items()}
+        found = check_arrays(own, _SAVED)
+        ranks = own["held_out"]
+        if not found["n"] or not found["held out"]:
+            raise ModelFormatError("the domain has no materials or no held-out rows")
+        if (np.diff(ranks) < 0).any() or ranks[1:].max() > 1:
+            raise ModelFormatError("the scores of the held-out rows do not ascend to 1 at most")
+        self.novelty_ = Novelty(Reference.from_state(own), ranks)
         self.threshold_ = DomainThreshold.from_state(own)
-        self.formulas_ = np.array(decode_texts(own["formulas"]), dtype=object)
+        self.formulas_ = np.array(decode_texts("formulas", own["formulas"]), dtype=object)
+        if len(self.formulas_) != found["n"]:
+            raise ModelFormatError(f"{len(self.formulas_)} formulas for {found['n']} materials")
         self.targets_ = own["targets"].copy()
         self.elements_ = own["elements"]
         self.range_ = FeatureRange.from_state(own)

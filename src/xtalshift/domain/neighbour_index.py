@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.rowwise import in_blocks
+from xtalshift.saved_arrays import SavedArray, Schema
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -17,6 +18,12 @@ _EXACT_BELOW = 2048  # points; cells save no time below
 _N_PROBE = 8  # cells searched per query: recall@1 about 0.998 for 25,000 materials
 _QUERIES = 8192  # at once: bounds the memory, and fills the matrix products of the cells
 _REMEASURED = 1024  # queries whose distances are recomputed at once
+
+INDEX: Schema = {
+    "index.points": SavedArray(np.float32, ("n", "kept")),
+    "index.centres": SavedArray(np.float32, ("cells", "kept")),
+}
+"""Arrays of `NeighbourIndex.get_state`."""
 
 
 class NeighbourIndex:
@@ -156,7 +163,7 @@ class NeighbourIndex:
 
     @classmethod
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
+        """Restore what `get_state` returned, checked by `INDEX`; other names are ignored."""
         return cls._sort(state["index.points"], state["index.centres"])
 
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.domain.neighbour_index import NeighbourIndex
-from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.domain.neighbour_index import INDEX, NeighbourIndex
+from xtalshift.errors import ModelFormatError
+from xtalshift.featurize.scale import SCALER, FeatureScaler
+from xtalshift.saved_arrays import POSITIVE, SavedArray, Schema
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +24,17 @@ _N_NEIGHBOURS = 5
 _FLOOR = 0.25  # of the median local distance: smaller distances in crowded regions are not novel
 _FOLDS = 10
 _ENOUGH = 2000
+
+REFERENCE: Schema = {
+    **SCALER,
+    "scaler.clip": SavedArray(np.float64, (1,), low=POSITIVE),
+    **INDEX,
+    "rarity.counts": SavedArray(np.uint32, ("kept", "bins")),
+    "rarity.n": SavedArray(np.int64, (1,), low=1),
+    "local": SavedArray(np.float32, ("n",), low=0.0),
+    "floor": SavedArray(np.float64, (1,), low=POSITIVE),
+}
+"""Arrays of `Reference.get_state`; n materials."""
 
 
 class FeatureRarity:
@@ -53,7 +66,7 @@ class FeatureRarity:
     @classmethod
     def build(cls, points: NDArray[np.float32], clip: float) -> Self:
         """Count the values of training materials, (n, d), standardised and clipped at `clip`."""
-        return cls(_count(points, int(2 * clip / BIN_WIDTH) + 1), len(points))
+        return cls(_count(points, _n_bins(clip)), len(points))
 
     def extended(self, points: NDArray[np.float32]) -> Self:
         """Return the rarity with further materials counted, shape (m, d)."""
@@ -84,7 +97,7 @@ class FeatureRarity:
 
     @classmethod
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
+        """Restore what `get_state` returned, checked by `REFERENCE`; other names are ignored."""
         return cls(state["rarity.counts"], int(state["rarity.n"][0]))
 
 
@@ -191,9 +204,24 @@ class Reference:
 
     @classmethod
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
+        """Restore what `get_state` returned, checked by `REFERENCE`; other names are ignored.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays do not agree.
+        """
+        points, centres, counts = (
+            state[name] for name in ("index.points", "index.centres", "rarity.counts")
+        )
+        clip, n = float(state["scaler.clip"][0]), int(state["rarity.n"][0])
+        scaler = FeatureScaler(clip).set_state(state)
+        if not len(centres) or max(np.abs(points).max(), np.abs(centres).max()) > clip:
+            raise ModelFormatError("the index of the domain has points beyond its clip")
+        if n != len(points) or counts.shape[1] != _n_bins(clip) or (counts.sum(axis=1) != n).any():
+            raise ModelFormatError(f"the domain does not count all of its {len(points)} materials")
         return cls(
-            FeatureScaler(float(state["scaler.clip"][0])).set_state(state),
+            scaler,
             NeighbourIndex.from_state(state),
             state["local"],
             float(state["floor"][0]),
@@ -320,6 +348,10 @@ def _count(points: NDArray[np.float32], n_bins: int) -> NDArray[np.uint32]:
     """Return how many points each bin of each feature has, shape (d, n_bins)."""
     columns = _bins(points, n_bins).T
     return np.stack([np.bincount(column, minlength=n_bins) for column in columns]).astype(np.uint32)
+
+
+def _n_bins(clip: float) -> int:
+    return int(2 * clip / BIN_WIDTH) + 1
 
 
 def _bins(points: NDArray[np.float32], n_bins: int) -> NDArray[np.int32]:

@@ -10,10 +10,20 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.errors import ModelFormatError
+from xtalshift.saved_arrays import TEXT, SavedArray, Schema, read_text
+
 FloatArray = NDArray[np.float64]
 
 _WORST = 3
 _RARE = 0.001  # share of training materials up to which a value is called rare
+
+RANGE: Schema = {
+    "range.names": TEXT,
+    "range.low": SavedArray(np.float64, ("d",), missing=True),
+    "range.high": SavedArray(np.float64, ("d",), missing=True),
+}
+"""Arrays of `FeatureRange.get_state`; d features."""
 
 
 class FeatureOutOfRange(NamedTuple):
@@ -147,9 +157,18 @@ class FeatureRange:
 
     @classmethod
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
-        names = tuple(decode_texts(state["range.names"]))
-        return cls(names, state["range.low"], state["range.high"])
+        """Restore what `get_state` returned, checked by `RANGE`; other names are ignored.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays do not agree.
+        """
+        names = tuple(decode_texts("range.names", state["range.names"]))
+        low, high = state["range.low"], state["range.high"]
+        if len(names) != len(low) or (low > high).any() or (np.isnan(low) != np.isnan(high)).any():
+            raise ModelFormatError("the ranges of the features do not agree with each other")
+        return cls(names, low, high)
 
 
 def encode_texts(texts: Iterable[str]) -> NDArray[np.uint8]:
@@ -158,6 +177,9 @@ def encode_texts(texts: Iterable[str]) -> NDArray[np.uint8]:
     return np.frombuffer(ended.encode(), dtype=np.uint8).copy()
 
 
-def decode_texts(data: NDArray[np.uint8]) -> list[str]:
-    """Return the texts that `encode_texts` joined."""
-    return data.tobytes().decode().split("\n")[:-1]
+def decode_texts(name: str, data: NDArray[np.uint8]) -> list[str]:
+    """Return the texts that `encode_texts` joined in the array of a name."""
+    *texts, rest = read_text(name, data).split("\n")
+    if rest:
+        raise ModelFormatError(f"the last text of the array {name!r} has no end")
+    return texts

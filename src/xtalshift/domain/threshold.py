@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.domain.ood_score import Novelty
 from xtalshift.domain.reasons import decode_texts, encode_texts
+from xtalshift.errors import ModelFormatError
+from xtalshift.saved_arrays import TEXT, SavedArray, Schema
 
 FloatArray = NDArray[np.float64]
 
@@ -24,6 +26,14 @@ _MAX_ROWS = 3000
 _MIN_GROUP = 20
 _N_CLUSTERS = 8
 _N_ELEMENTS = 8
+
+THRESHOLD: Schema = {
+    "threshold.rates": SavedArray(np.float64, (3,), low=0.0, high=1.0, missing=True),
+    "threshold.groups": TEXT,
+    "threshold.found": SavedArray(np.float64, ("groups",), low=0.0, high=1.0),
+    "threshold.aurocs": SavedArray(np.float64, ("groups",), low=0.0, high=1.0),
+}
+"""Arrays of `DomainThreshold.get_state`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +66,20 @@ class DomainThreshold:
 
     @classmethod
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
-        """Restore what `get_state` returned; other names are ignored."""
+        """Restore what `get_state` returned, checked by `THRESHOLD`; other names are ignored.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays do not agree.
+        """
         threshold, found, alarms = state["threshold.rates"].tolist()
-        groups = tuple(decode_texts(state["threshold.groups"]))
+        groups = tuple(decode_texts("threshold.groups", state["threshold.groups"]))
+        if np.isnan(threshold) or len(groups) != len(state["threshold.found"]):
+            raise ModelFormatError(
+                f"the domain has the threshold {threshold} and the names of {len(groups)} groups "
+                f"for {len(state['threshold.found'])}"
+            )
         return cls(
             threshold, found, alarms, groups, state["threshold.found"], state["threshold.aurocs"]
         )

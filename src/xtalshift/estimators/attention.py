@@ -70,8 +70,8 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
     def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
         net = AttentionNet(
             len(self.scaler_.kept_),
-            self.width,
-            self.n_blocks,
+            self.widths_[0],
+            len(self.widths_),
             self.n_heads,
             self.dropout_,
             generators[0],

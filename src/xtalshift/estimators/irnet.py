@@ -25,6 +25,8 @@ from xtalshift.nn.settings import ERMConfig, name_architecture, resolve_architec
 DROPOUT = {"irnet3": 0.5, "irnet-cpu": 0.1}
 """Default dropout of the named architectures."""
 
+_MOST_SAMPLES = 1000
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class IRNetBase(NetworkRegressor):
@@ -165,8 +167,9 @@ class MCDropoutRegressor(IRNetRegressor):
 
     def _check_settings(self) -> None:
         super()._check_settings()
-        if self.n_samples < 2:  # noqa: PLR2004 - one network has no standard deviation
-            raise ConfigError(f"n_samples = {self.n_samples}; expected at least 2")
+        # one network has no standard deviation, and each takes its memory
+        if not 2 <= self.n_samples <= _MOST_SAMPLES:  # noqa: PLR2004
+            raise ConfigError(f"n_samples = {self.n_samples}; expected 2 to {_MOST_SAMPLES}")
 
     def _resolve_dropout(self, device: torch.device) -> float:
         if self.dropout == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
@@ -13,21 +13,30 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.config import Settings
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, ModelFormatError
 from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
 from xtalshift.estimators.predictors import Arrays
-from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import IRNet, Parameters
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.training import Training, TrainResult, run_training
 from xtalshift.rowwise import in_blocks, in_pieces
+from xtalshift.saved_arrays import SavedArray, Schema, check_arrays
 
 WeightsChoice = Literal["best", "last", "ema"]
 
 PIECE_ROWS = 16_384
 """Rows at once on a device other than the CPU."""
+_WIDEST = 2**20
+_SAVED: Schema = {
+    **SCALER,
+    "target": SavedArray(np.float64, (2,)),
+    "widths": SavedArray(np.int64, ("blocks",), low=1, high=_WIDEST),
+    "dropout": SavedArray(np.float64, (1,), low=0.0, high=1.0),
+    "best_epoch": SavedArray(np.int64, (1,), low=0),
+}
 T = TypeVar("T", bound=Settings)
 
 
@@ -331,26 +340,57 @@ class NetworkRegressor(Regressor):
         return state
 
     def _set_state(self, state: Arrays) -> None:
-        self.scaler_ = FeatureScaler(self.clip).set_state(state)
+        self._check_settings()
+        networks = {name: state[name] for name in state if name.startswith("net.")}
+        extras = {name: state[name] for name in state if name.startswith("extra.")}
+        own = {name: state[name] for name in state.keys() - networks.keys() - extras.keys()}
+        lengths = check_arrays(own, _SAVED)
+        self.scaler_ = FeatureScaler(self.clip).set_state(own)
         self.n_features_in_ = self.scaler_.n_features_in_
-        self.target_mean_, self.target_scale_ = (float(value) for value in state["target"])
-        self.widths_ = tuple(int(width) for width in state["widths"])
-        self.dropout_ = float(state["dropout"][0])
-        self.best_epoch_ = int(state["best_epoch"][0])
+        self.target_mean_, self.target_scale_ = (float(value) for value in own["target"])
+        if not self.target_scale_ > 0 or not 0 < lengths["blocks"] <= len(networks):
+            raise ModelFormatError(
+                f"the targets have the scale {self.target_scale_:g} and the network "
+                f"{lengths['blocks']} blocks; expected positive numbers"
+            )
+        self.widths_ = tuple(own["widths"].tolist())
+        self.dropout_ = float(own["dropout"][0])
+        self.best_epoch_ = int(own["best_epoch"][0])
         self.history_ = []
-        self.states_ = {choice: {} for choice in get_args(WeightsChoice)}
-        self.extras_ = {}
-        for name, value in state.items():
-            kind, _, rest = name.partition(".")
-            if kind == "extra":
-                self.extras_[rest] = torch.from_numpy(value)
-            elif kind == "net":
-                choice, _, parameter = rest.partition(".")
-                self.states_[choice][parameter] = torch.from_numpy(value)
-        for parameters in self.states_.values():
-            self._build(
-                parameters
-            )  # refuses parameters that are missing, unknown or of another shape
+        check_arrays(networks, self._saved_networks())
+        check_arrays(extras, self._saved_extras(extras), kept=lengths["kept"])
+        self.states_ = {
+            choice: {
+                name.removeprefix(f"net.{choice}."): torch.from_numpy(value)
+                for name, value in networks.items()
+                if name.startswith(f"net.{choice}.")
+            }
+            for choice in get_args(WeightsChoice)
+        }
+        self.extras_ = {
+            name.removeprefix("extra."): torch.from_numpy(value) for name, value in extras.items()
+        }
+
+    def _saved_networks(self) -> Schema:
+        """Return what the parameters must be, from the architecture; nothing is allocated."""
+        with torch.device("meta"):
+            parameters = self._network([torch.Generator()]).state_dict()
+        lead = () if self.n_members == 1 else (self.n_members,)
+        return {
+            f"net.{choice}.{name}": SavedArray(np.float32, (*lead, *value.shape))
+            for choice in get_args(WeightsChoice)
+            for name, value in parameters.items()
+        }
+
+    def _saved_extras(self, names: Iterable[str]) -> Schema:
+        """Return what other things learned must be; which there are depends on the training."""
+        lead = () if self.n_members == 1 else (self.n_members,)
+        shapes = {
+            "extra.weights": (*lead, "kept"),
+            "extra.gamma": lead or (1,),
+            "extra.group_weights": (*lead, "environments"),
+        }
+        return {name: SavedArray(np.float32, shapes[name]) for name in shapes if name in names}
 
 
 def _members(net: IRNet, x: torch.Tensor) -> torch.Tensor:

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
-from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.estimators.lightgbm_text import check_trees, load_booster
+from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.rowwise import in_blocks, in_pieces
+from xtalshift.saved_arrays import TEXT, SavedArray, check_arrays, read_text
 from xtalshift.seeding import Seed
 
 Arrays = dict[str, NDArray[Any]]
@@ -157,7 +159,13 @@ class Predictor(ABC):
         raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
 
     def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
-        """Restore what `_get_state` returned."""
+        """Restore what `_get_state` returned, after a check: the file may be damaged or forged.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays are not what `_get_state` can return.
+        """
         raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
 
 
@@ -174,6 +182,8 @@ class ConstantPredictor(Predictor):
         return {"value": np.array([self.value_]), "n_features": np.array([self.n_features_in_])}
 
     def _set_state(self, state: Arrays) -> None:
+        one = SavedArray(np.float64, (1,))
+        check_arrays(state, {"value": one, "n_features": SavedArray(np.int64, (1,), low=1)})
         self.value_ = float(state["value"][0])
         self.n_features_in_ = int(state["n_features"][0])
 
@@ -202,6 +212,11 @@ class RidgePredictor(Predictor):
         }
 
     def _set_state(self, state: Arrays) -> None:
+        own = {
+            "coef": SavedArray(np.float64, ("kept",)),
+            "intercept_alpha": SavedArray(np.float64, (2,)),
+        }
+        check_arrays(state, {**SCALER, **own})
         self.scaler_ = FeatureScaler(self.clip).set_state(state)
         self.n_features_in_ = self.scaler_.n_features_in_
         self.coef_ = state["coef"]
@@ -219,11 +234,9 @@ class LightGBMPredictor(Predictor):
     threads: int = 1
 
     def _set_booster(self, text: str) -> None:
-        import lightgbm
-
         # predictions come from the text that is saved, so that both are the same model
         self.model_text_ = text
-        self.booster_ = lightgbm.Booster(model_str=text)
+        self.booster_ = load_booster(text)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(self.booster_.predict(X, num_threads=self.threads), dtype=np.float64)
@@ -232,8 +245,10 @@ class LightGBMPredictor(Predictor):
         return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
 
     def _set_state(self, state: Arrays) -> None:
-        self._set_booster(state["booster"].tobytes().decode())
-        self.n_features_in_ = self.booster_.num_feature()
+        check_arrays(state, {"booster": TEXT})
+        text = read_text("booster", state["booster"])
+        self.n_features_in_ = check_trees(text, "regression_l1")
+        self._set_booster(text)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -243,10 +258,8 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
     level: float = 0.9
 
     def _set_sides(self, texts: list[str]) -> None:
-        import lightgbm
-
         self.side_texts_ = texts
-        self.sides_ = [lightgbm.Booster(model_str=text) for text in texts]
+        self.sides_ = [load_booster(text) for text in texts]
 
     def predict_quantiles(self, X: ArrayLike) -> Pair:
         """Return the lower and the upper quantile, shapes (n,), or their mean twice if they cross.
@@ -273,8 +286,12 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
         return {**super()._get_state(), **sides}
 
     def _set_state(self, state: Arrays) -> None:
-        super()._set_state(state)
-        self._set_sides([state[f"side{number}"].tobytes().decode() for number in range(2)])
+        check_arrays(state, dict.fromkeys(("booster", "side0", "side1"), TEXT))
+        super()._set_state({"booster": state["booster"]})
+        sides = [read_text(name, state[name]) for name in ("side0", "side1")]
+        if {check_trees(text, "quantile") for text in sides} != {self.n_features_in_}:
+            raise ModelFormatError("the trees of the quantiles take other features")
+        self._set_sides(sides)
 
 
 PREDICTORS: Registry[type[Predictor]] = Registry(

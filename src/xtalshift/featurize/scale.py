@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, ModelFormatError
+from xtalshift.saved_arrays import POSITIVE, SavedArray, Schema
+
+SCALER: Schema = {
+    "scaler.kept": SavedArray(np.bool_, ("d",)),
+    "scaler.mean": SavedArray(np.float64, ("kept",)),
+    "scaler.scale": SavedArray(np.float64, ("kept",), low=POSITIVE),
+    "scaler.constant": SavedArray(np.float64, (None,), missing=True),
+}
+"""Arrays of `FeatureScaler.get_state`; d features, of which so many are kept."""
 
 
 class FeatureScaler:
@@ -94,7 +103,23 @@ class FeatureScaler:
         }
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> FeatureScaler:
-        """Restore the arrays of `get_state`; other names are ignored."""
+        """Restore the arrays of `get_state`, checked by `SCALER`; other names are ignored.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays do not agree, or `clip` is not a positive number.
+        """
+        kept = state["scaler.kept"]
+        n_kept = int(kept.sum())
+        lengths = len(state["scaler.mean"]), len(state["scaler.constant"])
+        if not n_kept or lengths != (n_kept, len(kept) - n_kept):
+            raise ModelFormatError(
+                f"the scaler keeps {n_kept} of {len(kept)} features, but scales {lengths[0]} and "
+                f"leaves out {lengths[1]}"
+            )
+        if not 0 < self.clip < np.inf:
+            raise ModelFormatError(f"clip = {self.clip}; expected a positive number")
         self.kept_, self.mean_ = state["scaler.kept"], state["scaler.mean"]
         self.scale_, self.constant_ = state["scaler.scale"], state["scaler.constant"]
         self.n_features_in_ = len(self.kept_)

@@ -149,9 +149,11 @@ def _settle(
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model saved with its domain (training materials)")
     origin, adapted = model.card.provenance, False
-    while "adapted_from" in origin:  # its domain has the labels too
+    while isinstance(origin.get("adapted_from"), dict):  # its domain has the labels too
         origin, adapted = origin["adapted_from"], True
-    rows = origin.get("data", {}).get("materials", 0)
+    data = origin.get("data")
+    rows = data.get("materials") if isinstance(data, dict) else None
+    rows = rows if isinstance(rows, int) else 0
     if not measured.keys and domain is not None and rows > len(domain.formulas_):
         fitted = "a part" if adapted else f"{len(domain.formulas_):,}"
         progress.say(

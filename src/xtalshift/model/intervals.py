@@ -90,7 +90,9 @@ def join_scores(
     for rows, forecast in parts:
         scores[rows] = forecast.scores(y[rows], floor)
     kind = parts[0][1].kind
-    return Calibration(scores, kind, origin, floor, X.astype(np.float32), families)
+    largest = np.finfo(np.float32).max  # infinity would be no feature
+    features = np.clip(X, -largest, largest).astype(np.float32)
+    return Calibration(scores, kind, origin, floor, features, families)
 
 
 def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:

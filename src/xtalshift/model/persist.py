@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.errors import DataError, ModelFormatError
-from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
+from xtalshift.estimators.predictors import Arrays, Predictor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.files import explained, hold_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json
+from xtalshift.jsonio import Plain, decode_json, parse
 from xtalshift.model.card import ModelCard
+from xtalshift.model.description import ANY_MACHINE, Description
 from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
 from xtalshift.uncertainty.conformal import Calibration
@@ -31,6 +32,9 @@ FORMAT_VERSION = 4
 """Version 4: the name of the file of arrays contains its checksum."""
 READABLE_VERSIONS = (3, 4)
 MODEL_FILE = "model.json"
+_REMEDY = "save or copy the model again, or train it again"
+_LARGEST_TEXT = 2**24
+"""Bytes of the description. Its feature names and settings take some thousands."""
 _OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
 """Files of a model folder, also those of earlier versions and of writers that were killed."""
 
@@ -156,34 +160,59 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     folder = Path(folder)
     description, arrays = _read_files(folder)
     try:
-        saved = description["regressor"]
-        if device is not None and "device" in saved["parameters"]:
-            saved["parameters"]["device"] = device
-        regressor = PREDICTORS[saved["class"]](**saved["parameters"])
-        state = load(arrays)
-        regressor._set_state(state)  # noqa: SLF001
-        card = description["card"]
-        card["feature_cols"] = tuple(card["feature_cols"])
-        made, calibration = description["pipeline"], description["calibration"]
-        transform = made.pop("transform")
-        model = FittedModel(
-            CompositionFeatures(made.pop("features"), **made),
-            TargetTransform(transform),
-            regressor,
-            ModelCard(**card),
-            None if calibration is None else Calibration.from_state(state, **calibration),
-            ApplicabilityDomain().set_state(state) if description["has_domain"] else None,
-        )
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFormatError(
-            f"{folder} cannot be restored ({type(error).__name__}: {error}); "
-            f"{MODEL_FILE} was altered, or has an incompatible version"
-        ) from error
-    if list(model.featurizer.names) != description.get("feature_names"):
-        raise ModelFormatError(
-            f"{folder} was made with features that this version does not compute; train it again"
-        )
+        return _restore(Description(**description), load(arrays), device)
+    except (XtalshiftError, SafetensorError, ValueError) as error:
+        raise ModelFormatError(f"{folder} cannot be restored: {error}; {_REMEDY}") from error
+
+
+def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
+    """Return the model of a description and of arrays, each part after its own check."""
+    made = description.pipeline
+    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates)
+    if list(features.names) != description.feature_names:
+        raise ModelFormatError("it was made with features that this version does not compute")
+    card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
+    domain = None
+    if description.has_domain:
+        domain = ApplicabilityDomain().set_state(_take(state, "domain."))
+    calibration = None
+    if description.calibration is not None:
+        arrays = _take(state, "calibration.")
+        calibration = Calibration.from_state(arrays, **dict(description.calibration))
+    regressor = description.regressor.make(device)
+    regressor._set_state(state)  # noqa: SLF001
+    model = FittedModel(
+        features,
+        TargetTransform(made.transform),
+        regressor,
+        ModelCard(**card),
+        calibration,
+        domain,
+    )
+    _check_features(model)
     return model
+
+
+def _take(state: Arrays, prefix: str) -> Arrays:
+    """Remove and return the arrays of a part; those that no part takes are found at the end."""
+    return {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+
+
+def _check_features(model: FittedModel) -> None:
+    """Raise `ModelFormatError` unless all parts of a model take its features."""
+    d = len(model.feature_names)
+    takes = {"the regressor": model.regressor.n_features_in_}
+    if model.calibration is not None and model.calibration.X is not None:
+        takes["the calibration"] = model.calibration.X.shape[1]
+    names = model.featurizer.names  # those of extra columns may be given by another card
+    if model.domain is not None:
+        known = model.domain.range_.names
+        takes["the domain"] = len(known)
+        if known[: len(names)] != names:
+            raise ModelFormatError("the domain has other features than the model")
+    for part, number in takes.items():
+        if number != d:
+            raise ModelFormatError(f"{part} takes {number} features, but there are {d}")
 
 
 def _read_files(folder: Path) -> tuple[Plain, bytes]:
@@ -191,15 +220,20 @@ def _read_files(folder: Path) -> tuple[Plain, bytes]:
     description = _read_description(folder)
     path = folder / _arrays_name(description)
     try:
-        arrays = path.read_bytes()
+        arrays = _read_arrays(path)
     except OSError:  # perhaps another model has just replaced it
         description, path, arrays = _read_held(folder)
     if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
-        raise ModelFormatError(
-            f"{path} is truncated or was altered: its checksum is not the one in {MODEL_FILE}. "
-            "Save or copy the model again"
-        )
+        raise ModelFormatError(_altered(path))
     return description, arrays
+
+
+def _read_arrays(path: Path) -> bytes:
+    try:
+        with safe_open(path, "numpy"):  # is as long as it says, before it is read
+            return path.read_bytes()
+    except SafetensorError as error:
+        raise ModelFormatError(_altered(path)) from error
 
 
 def _read_held(folder: Path) -> tuple[Plain, Path, bytes]:
@@ -208,16 +242,23 @@ def _read_held(folder: Path) -> tuple[Plain, Path, bytes]:
         with hold_folder(folder):
             description = _read_description(folder)
             path = folder / _arrays_name(description)
-            return description, path, path.read_bytes()
+            return description, path, _read_arrays(path)
     except OSError as error:
         raise ModelFormatError(
             f"{folder} is incomplete: cannot read its arrays ({error.strerror})"
         ) from error
 
 
+def _altered(path: Path) -> str:
+    return (
+        f"{path} is truncated or was altered: it is not the one of {MODEL_FILE}. "
+        "Save or copy the model again"
+    )
+
+
 def _read_description(folder: Path) -> Plain:
     path = folder / MODEL_FILE
-    if not folder.is_dir() or not path.exists():
+    if not path.is_file():
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no {MODEL_FILE}. "
             + (
@@ -227,7 +268,9 @@ def _read_description(folder: Path) -> Plain:
             )
         )
     try:
-        description = decode_json(path.read_bytes(), path, "save or copy the model again")
+        if path.stat().st_size > _LARGEST_TEXT:
+            raise ModelFormatError(f"{path} is larger than any description of a model; {_REMEDY}")
+        description = decode_json(path.read_bytes(), path, _REMEDY)
     except OSError as error:
         raise ModelFormatError(f"cannot read {path}: {error.strerror}") from error
     except DataError as error:
@@ -247,6 +290,10 @@ def _read_description(folder: Path) -> Plain:
             f"{path} was altered: its content does not match its checksum. "
             "Save or copy the model again"
         )
+    try:
+        parse(Description, description, path, _REMEDY)
+    except DataError as error:
+        raise ModelFormatError(str(error)) from error
     return description
 
 
@@ -259,10 +306,7 @@ def _plain(regressor: Predictor) -> Plain:
     parameters = regressor.get_params(deep=False)
     if not isinstance(parameters["random_state"], int | np.integer):
         parameters["random_state"] = None
-    if "device" in parameters:
-        parameters["device"] = "auto"  # the model may predict on another machine
-    if "threads" in parameters:
-        parameters["threads"] = 0
+    parameters |= {name: value for name, value in ANY_MACHINE.items() if name in parameters}
     return json.loads(json.dumps(parameters, default=_plain_value))  # type: ignore[no-any-return]
 
 

@@ -18,8 +18,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ConfigError, DataError
+from xtalshift.chem.families import FAMILIES
+from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.metrics.checks import as_vector, check_level
+from xtalshift.saved_arrays import SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
@@ -33,6 +35,15 @@ FLOOR = 0.1
 """Smallest spread, as a share of the median spread: ensemble members may agree by chance."""
 
 _ROUNDING = 1e-12
+
+_SAVED: Schema = {
+    "calibration.scores": SavedArray(np.float64, ("n",)),
+    "calibration.floor": SavedArray(np.float64, (1,), low=0.0),
+}
+_OPTIONAL: Schema = {
+    "calibration.X": SavedArray(np.float32, ("n", "d"), missing=True),
+    "calibration.families": SavedArray(np.int64, ("n",), low=0, high=len(FAMILIES) - 1),
+}
 
 
 def conformal_quantile(
@@ -218,7 +229,19 @@ class Calibration:
     def from_state(
         cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: ScoreOrigin
     ) -> Self:
-        """Return a calibration from the arrays of `get_state`; other arrays are ignored."""
+        """Return a calibration from the arrays of `get_state`, after a check.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays are not what `get_state` can return.
+        """
+        given = {name: saved for name, saved in _OPTIONAL.items() if name in state}
+        found = check_arrays(state, {**_SAVED, **given})
+        if not found["n"]:
+            raise ModelFormatError("the calibration has no scores")
+        if kind != "quantile" and state["calibration.scores"].min() < 0:
+            raise ModelFormatError(f"a score of kind {kind!r} is negative")
         return cls(
             state["calibration.scores"],
             kind,

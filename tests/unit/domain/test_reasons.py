@@ -17,4 +17,4 @@ def test_ranges_ignore_missing_values():
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))))
 def test_texts_come_back(texts):
-    assert decode_texts(encode_texts(texts)) == texts
+    assert decode_texts("texts", encode_texts(texts)) == texts

@@ -131,21 +131,36 @@ def truncate_the_text(folder):
     path.write_text(path.read_text()[:100])
 
 
-def remove_an_array(folder):
+def rewrite_arrays(folder, change):
+    """Change the arrays and give them the checksum of their new content."""
     path = arrays_of(folder)
     arrays = load_file(path)
-    del arrays["coef"]
+    change(arrays)
     save_file(arrays, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.rename(path.with_name(f"arrays-{digest[:16]}.safetensors"))
     rewrite(folder, lambda d: d.update(arrays_sha256=digest))
 
 
+def forged(name, **changes):
+    """Return a damage that puts numbers into an array, checksums included."""
+
+    def change(arrays):
+        for place, number in changes.items():
+            arrays[name][int(place[1:])] = number
+
+    return lambda folder: rewrite_arrays(folder, change)
+
+
+def parameters(**changes):
+    return lambda folder: rewrite(folder, lambda d: d["regressor"]["parameters"].update(changes))
+
+
 DAMAGE = {
     "arrays cut": (truncate_arrays, "truncated or was altered"),
     "arrays altered": (flip_a_bit, "truncated or was altered"),
     "arrays gone": (lambda f: arrays_of(f).unlink(), "incomplete"),
-    "array gone": (remove_an_array, "coef"),
+    "array gone": (lambda f: rewrite_arrays(f, lambda a: a.pop("coef")), "coef"),
     "text altered": (edit_the_text, "was altered"),
     "text cut": (truncate_the_text, "is damaged"),
     "text gone": (lambda f: (f / "model.json").unlink(), "no model.json"),
@@ -162,7 +177,30 @@ DAMAGE = {
     ),
     "unknown setting": (
         lambda f: rewrite(f, lambda d: d["pipeline"].update({"colour": "red"})),
-        "cannot be restored",
+        "'pipeline.colour': Extra inputs",
+    ),
+    "NaN scaler": (forged("scaler.scale", _0=np.nan), "'scaler.scale'"),
+    "scale 0": (forged("scaler.scale", _0=0.0), "'scaler.scale'"),
+    "fewer counts": (forged("domain.rarity.counts", _0=0), "does not count all"),
+    "other domain": (
+        lambda f: rewrite(f, lambda d: d.update(has_domain=False)),
+        "'domain.elements' is unknown",
+    ),
+    "clip below 0": (parameters(clip=-1.0), "clip = -1.0"),
+    "a text for a number": (parameters(clip="10"), "'clip'"),
+    "no number": (parameters(clip=float("inf")), "clip.float': Input should be a finite number"),
+    "unknown parameter": (parameters(klip=10.0), "'klip'"),
+    "a parameter less": (
+        lambda f: rewrite(f, lambda d: d["regressor"]["parameters"].pop("clip")),
+        "'clip'",
+    ),
+    "another file": (
+        lambda f: rewrite(f, lambda d: d.update(arrays_sha256="../../../../etc/")),
+        "arrays_sha256",
+    ),
+    "huge text": (
+        lambda f: (f / "model.json").write_bytes(b" " * (2**24 + 1)),
+        "larger than any description",
     ),
     "newer": (
         lambda f: rewrite(f, lambda d: d.update(format_version=99)),

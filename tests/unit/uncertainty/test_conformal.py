@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from xtalshift.errors import ConfigError, DataError
+from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.uncertainty.conformal import Calibration, conformal_quantile, conformity_scores
 
 LEVELS = st.floats(0.05, 0.99)
@@ -137,3 +137,29 @@ class TestCalibration:
             calibration.half_widths(0.9, families=np.zeros(2, int), weights=weights)
         with pytest.raises(ConfigError, match="no families"):
             Calibration(self.scores).half_widths(0.9, families=np.zeros(2, int))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scores": np.array([0.1, np.inf])}, "finite"),
+        ({"scores": np.array([0.1, -0.1])}, "is negative"),
+        ({"scores": np.zeros(0), "X": np.zeros((0, 3), np.float32)}, "has no scores"),
+        ({"scores": np.ones(3)}, "the length 2 where 3 is expected"),
+        ({"families": np.array([0, 99])}, "'calibration.families'"),
+        ({"floor": np.array([-1.0])}, "'calibration.floor'"),
+        ({"more": np.ones(1)}, "unknown"),
+    ],
+)
+def test_other_saved_scores_are_refused(changes, words):
+    found = Calibration(
+        np.array([0.1, 0.2]), X=np.ones((2, 3), np.float32), families=np.array([0, 1])
+    )
+    state = found.get_state() | {f"calibration.{name}": values for name, values in changes.items()}
+    if "X" in changes:
+        del state["calibration.families"]
+    with pytest.raises(ModelFormatError, match=words):
+        Calibration.from_state(state, kind="absolute", origin="held-out")
+    state = found.get_state()
+    state["calibration.scores"] = -state["calibration.scores"]
+    assert len(Calibration.from_state(state, kind="quantile", origin="held-out")) == 2

@@ -1,0 +1,154 @@
+"""LightGBM's text format, checked before the library reads it.
+
+The library follows the indices of children and features wherever they lead: out of its memory, or
+in a circle.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    import lightgbm
+
+Columns = dict[str, list[str]]
+IntArray = NDArray[np.int64]
+
+_HEADER = re.compile(
+    r"tree\nversion=v[34]\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
+    r"max_feature_idx=(\d{1,7})\nobjective=(\w+)\n"
+    r"feature_names=([\w ]+)\nfeature_infos=([\w.:+\-\[\] ]+)\n"
+    r"tree_sizes=(\d{1,9}(?: \d{1,9})*)\n\n",
+    re.ASCII,
+)
+_LEAF_COLUMNS = ("leaf_value", "leaf_weight", "leaf_count")
+_COLUMNS = (
+    *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
+    *_LEAF_COLUMNS,
+    *("internal_value", "internal_weight", "internal_count"),
+)
+_INDICES = ("split_feature", "decision_type", "left_child", "right_child")
+_INDEX = r"-?\d{1,9}+"
+_NUMBER = r"-?\d++(?:\.\d++)?(?:e[+\-]?\d++)?"
+_TREE = re.compile(
+    r"Tree=(\d{1,9})\nnum_leaves=([1-9]\d{0,5})\nnum_cat=0\n"
+    + "".join(
+        rf"{name}=((?:{kind}(?: {kind})*+)?)\n"
+        for name, kind in ((name, _INDEX if name in _INDICES else _NUMBER) for name in _COLUMNS)
+    )
+    + rf"is_linear=0\nshrinkage={_NUMBER}\n\n\n",
+    re.ASCII,
+)
+_END = "end of trees\n"
+_DECISIONS = (0, 2, 4, 6, 8, 10)
+"""What counts as missing (nothing, 0, NaN) and whether it goes left; odd ones are categories."""
+
+
+def load_booster(text: str) -> lightgbm.Booster:
+    """Return the trees of a text, without the settings of their training that follow them."""
+    import lightgbm
+
+    return lightgbm.Booster(model_str=text[: text.index(_END) + len(_END)])
+
+
+def check_trees(text: str, objective: str) -> int:
+    """Check a text and return the number d of the features that its trees take.
+
+    Parameters
+    ----------
+    text : str
+        As LightGBM writes it. What follows the trees is not checked, see `load_booster`.
+    objective : str
+        Loss that the trees must have been grown for; others would change their sums.
+
+    Raises
+    ------
+    ModelFormatError
+        Unless every tree has the columns that LightGBM writes, each with as many entries as nodes
+        or leaves; each node but the root is the child of one earlier node, so that all paths end
+        in a leaf; features are those of the header; thresholds and leaves are finite. There are no
+        categories and no linear leaves, which we do not make.
+    """
+    header = _HEADER.match(text)
+    if header is None or header[2] != objective:
+        raise ModelFormatError("the text of the trees has a damaged header")
+    d = int(header[1]) + 1
+    names = " ".join(f"Column_{number}" for number in range(min(d, len(text))))
+    _demand(header[3] == names and header[4].count(" ") == d - 1, "their features are damaged")
+    starts = list(accumulate(map(int, header[5].split(" ")), initial=header.end()))
+    _demand(text.startswith(_END, starts[-1]), "their sizes are wrong")
+    trees = text[: starts[-1] + len(_END)]
+    columns: Columns = {name: [] for name in _COLUMNS}
+    n_leaves = np.zeros(len(starts) - 1, dtype=np.int64)
+    for number, start in enumerate(starts[:-1]):
+        tree = _TREE.fullmatch(trees, start, starts[number + 1])
+        if tree is None or int(tree[1]) != number:
+            raise ModelFormatError(f"the text of the trees: tree {number} is damaged")
+        n_leaves[number] = leaves = int(tree[2])
+        for name, entries in zip(_COLUMNS, tree.groups()[2:], strict=True):
+            found = entries.count(" ") + 1 if entries else 0
+            wanted = leaves if name in _LEAF_COLUMNS else leaves - 1
+            # of a single leaf, LightGBM may leave out weight and count
+            bare = not found and leaves == 1 and name != "leaf_value"
+            if not (found == wanted or bare):
+                raise ModelFormatError(f"tree {number} has {found} entries of {name}")
+            if entries:
+                columns[name].append(entries)
+    _check_splits(columns, d)
+    _check_children(columns, n_leaves)
+    values = _numbers(columns, "leaf_value")
+    _demand(np.isfinite(values), "a leaf is not finite")
+    return d
+
+
+def _check_splits(columns: Columns, d: int) -> None:
+    features = _numbers(columns, "split_feature")
+    _demand((features >= 0) & (features < d), f"a split is not on one of {d} features")
+    thresholds = _numbers(columns, "threshold")
+    _demand(np.isfinite(thresholds), "a threshold is not finite")
+    decisions = _numbers(columns, "decision_type")
+    _demand(np.isin(decisions, _DECISIONS), "a split is of an unknown type")
+
+
+def _check_children(columns: Columns, n_leaves: IntArray) -> None:
+    """Check that each node and leaf of each tree, but the root, is the child of one earlier node.
+
+    Nodes are numbered in the order of growth, so that a child has a larger number than its parent.
+    """
+    n_nodes = n_leaves - 1
+    total = int(n_nodes.sum())
+    first_node, first_leaf = np.cumsum(n_nodes) - n_nodes, np.cumsum(n_leaves) - n_leaves
+    tree = np.repeat(np.arange(len(n_leaves)), n_nodes)
+    parent = np.arange(total) - first_node[tree]
+    # every node, then every leaf; the first of each tree is the child of none
+    times = np.zeros(total + int(n_leaves.sum()), dtype=np.int64)
+    times[first_node[n_nodes > 0]] = 1
+    times[total + first_leaf[n_nodes == 0]] = 1
+    for side in ("left_child", "right_child"):
+        child = _numbers(columns, side)
+        inner, leaf = child >= 0, -1 - child
+        _demand(
+            np.where(inner, (child > parent) & (child < n_nodes[tree]), leaf < n_leaves[tree]),
+            "a child is not in its tree, or precedes its parent",
+        )
+        place = np.where(inner, first_node[tree] + child, total + first_leaf[tree] + leaf)
+        times += np.bincount(place, minlength=len(times))
+    _demand(times == 1, "a node has no parent or several")
+
+
+def _numbers(columns: Columns, name: str) -> NDArray[Any]:
+    """Return the entries of all trees."""
+    kind = np.int64 if name in _INDICES else np.float64
+    return np.fromstring(" ".join(columns[name]), dtype=kind, sep=" ")
+
+
+def _demand(condition: Any, otherwise: str) -> None:
+    if not np.all(condition):
+        raise ModelFormatError(f"the text of the trees: {otherwise}")

@@ -1,0 +1,350 @@
+"""Mutations of saved models that a reader can tell from any model, and a process that tries them.
+
+A mutation is drawn from a seed. Detectable are: other bytes without their checksum; other types,
+unknown names, missing, additional or non-finite values and negative numbers in the description;
+arrays that are missing, unknown, swapped, or of another type or shape, or hold NaN, infinity, a
+number outside its range, or half a text; other bytes of the header of the file of arrays; trees
+with other structure, lengths or characters. Not detectable, and not among them, is one legal value
+in place of another (a coefficient, a unit, the name of another transform) with a new checksum:
+that is another model.
+"""
+
+import hashlib
+import json
+import random
+import re
+import resource
+import tempfile
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from xtalshift.errors import XtalshiftError
+from xtalshift.model import load_model, persist
+
+ASKED = ["NaCl", "CaO", "Fe2O3", "GaAs", "UPu3", "ZnS", "LiF", "Xx"]
+SECONDS = 60
+MEMORY = 2**34
+REFUSED, SAME = "refused", "same"
+Files = tuple[bytes, bytes]
+"""The description and the file of arrays."""
+
+
+def read(folder: Path) -> Files:
+    (arrays,) = folder.glob("arrays-*.safetensors")
+    return (folder / "model.json").read_bytes(), arrays.read_bytes()
+
+
+def write(folder: Path, files: Files) -> None:
+    for old in folder.iterdir():
+        old.unlink()
+    description, arrays = files
+    (folder / "model.json").write_bytes(description)
+    named = re.search(rb'"arrays_sha256": "([0-9a-f]{16})', description)
+    name = named[1].decode() if named else "0" * 16
+    (folder / f"arrays-{name}.safetensors").write_bytes(arrays)
+
+
+def signed(description: Any, arrays: bytes | None = None) -> bytes:
+    """Return a description with the checksums that its writer would have given it."""
+    if isinstance(description, dict):
+        if arrays is not None:
+            description["arrays_sha256"] = hashlib.sha256(arrays).hexdigest()
+        description.pop("sha256", None)
+        description["sha256"] = persist._hash_description(description)
+    return json.dumps(description, indent=2, sort_keys=True).encode()
+
+
+# ------------------------------------------------------------------------------- bytes
+
+
+def flip(rng: random.Random, content: bytes, end: int | None = None) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.choice([1, 1, 2, 8])):
+        changed[rng.randrange(end or len(changed))] ^= rng.randrange(1, 256)
+    return bytes(changed)
+
+
+def cut(rng: random.Random, content: bytes) -> bytes:
+    at = rng.randrange(len(content))
+    return rng.choice([content[:at], content[at:], content + content[:at], content[:at] * 2, b""])
+
+
+def unsigned_bytes(rng: random.Random, files: Files) -> Files:
+    description, arrays = files
+    change = rng.choice([flip, cut])
+    if rng.random() < 0.5:
+        return change(rng, description), arrays
+    return description, change(rng, arrays)
+
+
+def signed_bytes(rng: random.Random, files: Files) -> Files:
+    """Change the header of the arrays, or their length; other bytes are other numbers."""
+    description, arrays = files
+    header = 8 + int.from_bytes(arrays[:8], "little")
+    changed = flip(rng, arrays, header) if rng.random() < 0.7 else cut(rng, arrays)
+    return signed(json.loads(description), changed), changed
+
+
+# ------------------------------------------------------------------------- description
+
+NAMES = {"class", "transform", "hydrates", "features", "kind", "origin", "weights", "format"}
+STRANGE = [None, True, -1, 1.5, float("nan"), float("inf"), 2**70, "x", [], {}, [[]], {"x": 1}]
+
+
+def any_place(rng: random.Random, value: Any) -> tuple[Any, Any]:
+    """Return a dictionary or list inside a description, and one of its keys."""
+    while True:
+        key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+        inner = value[key]
+        if not isinstance(inner, dict | list) or not inner or rng.random() < 0.2:
+            return value, key
+        value = inner
+
+
+def other_value(rng: random.Random, value: Any, key: Any) -> Any:
+    """Return a value of another type, a number that none may be, or an unknown name."""
+    if isinstance(value, str) and key in NAMES and rng.random() < 0.5:
+        return value + "x"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        strange = [-1, -0.5, float("nan"), float("inf"), -float("inf"), None, "x"]
+        # to clip nowhere is another model
+        return rng.choice(strange if key == "clip" else [*strange, 2**70])
+    return rng.choice([one for one in STRANGE if type(one) is not type(value)])
+
+
+def description_value(rng: random.Random, files: Files) -> Files:
+    description = json.loads(files[0])
+    place, key = any_place(rng, description)
+    kind = rng.choice(["other", "other", "gone", "more", "deep"])
+    if kind == "other":
+        place[key] = other_value(rng, place[key], key)
+    elif kind == "gone":
+        del place[key]
+    elif kind == "more" and isinstance(place, dict):
+        place[f"{key}x"] = place[key]
+    elif kind == "more":
+        place.insert(0, place[key])
+    else:
+        text = "[" * rng.choice([50, 200, 100_000])
+        return json.dumps(description).replace("null", text, 1).encode(), files[1]
+    return signed(description), files[1]
+
+
+# ------------------------------------------------------------------------------ arrays
+
+MISSING = ("scaler.constant", "range.low", "range.high", "threshold.rates", "calibration.X")
+"""Arrays in which NaN is a value."""
+TEXTS = ("booster", "side0", "side1", "formulas", "range.names", "threshold.groups")
+NOT_NEGATIVE = ("scale", "local", "floor", "held_out", "found", "aurocs", "clip", "dropout")
+"""Last words of the names of floating-point arrays without negative numbers."""
+
+
+def array_value(rng: random.Random, name: str, array: np.ndarray) -> np.ndarray:
+    changed = array.copy()
+    place = tuple(rng.randrange(length) for length in array.shape)
+    if array.dtype.kind == "f":
+        strange = [np.inf, -np.inf]
+        if not name.endswith(MISSING):
+            strange.append(np.nan)
+        if name.endswith(NOT_NEGATIVE):
+            strange.append(-1.0)
+        changed[place] = rng.choice(strange)
+    elif array.dtype == bool:
+        changed.view(np.uint8)[place] = rng.choice([2, 128, 255])
+    elif array.dtype == np.uint8:
+        changed[place] = rng.choice([0x80, 0xC3, 0xFF])
+    else:  # counts, widths, families, numbers of rows
+        limits = np.iinfo(array.dtype)
+        changed[place] = rng.choice([limits.min or limits.max, limits.max, limits.max // 2])
+    return changed
+
+
+def array_shape(rng: random.Random, array: np.ndarray) -> np.ndarray:
+    if not array.size:
+        return np.zeros([2] * array.ndim, array.dtype)
+    axis = rng.randrange(array.ndim)
+    changes = [
+        np.delete(array, 0, axis),
+        np.delete(array, -1, axis),
+        np.repeat(array, 2, axis),
+        array[:0],
+        array[None],
+        array[..., None],
+    ]
+    if array.ndim > 1:
+        changes.append(array.reshape(-1))
+    if array.shape != array.T.shape:
+        changes.append(array.T)
+    return np.ascontiguousarray(rng.choice(changes))
+
+
+def array_type(rng: random.Random, array: np.ndarray) -> np.ndarray:
+    kinds = ("float64", "float32", "float16", "int64", "int32", "int8", "uint8", "uint32", "bool")
+    with np.errstate(all="ignore"):
+        return array.astype(rng.choice([kind for kind in kinds if kind != array.dtype]))
+
+
+def arrays_of(rng: random.Random, files: Files) -> Files:
+    arrays = load(files[1])
+    name = rng.choice(sorted(arrays))
+    kind = rng.choice(["value", "value", "value", "shape", "type", "gone", "more", "swap"])
+    if kind == "value" and arrays[name].size:
+        arrays[name] = array_value(rng, name, arrays[name])
+    elif kind == "type":
+        arrays[name] = array_type(rng, arrays[name])
+    elif kind == "gone":
+        del arrays[name]
+    elif kind == "more":
+        arrays[rng.choice([f"{name}x", "x", "domain.x", "net.best.x", "extra.x"])] = arrays[name]
+    elif kind == "swap":
+        other = rng.choice(sorted(arrays))
+        if {name, other} == {"side0", "side1"}:  # what they mean is their order only
+            other = "booster"
+        if arrays[other].shape != arrays[name].shape or arrays[other].dtype != arrays[name].dtype:
+            arrays[name], arrays[other] = arrays[other], arrays[name]
+    elif name.endswith(TEXTS):
+        arrays[name] = rng.choice([arrays[name][:-1], arrays[name][None]])
+    else:
+        arrays[name] = array_shape(rng, arrays[name])
+    changed = save(arrays)
+    return signed(json.loads(files[0]), changed), changed
+
+
+# ------------------------------------------------------------------------------- trees
+
+
+def resized(text: str) -> str:
+    """Return trees with the sizes that they have."""
+    head, *trees = re.split(r"(?=Tree=\d+\n)", text.split("end of trees\n", maxsplit=1)[0])
+    sizes = " ".join(str(len(tree)) for tree in trees)
+    end = text[text.index("end of trees\n") :] if "end of trees\n" in text else ""
+    return re.sub(r"tree_sizes=.*", f"tree_sizes={sizes}", head) + "".join(trees) + end
+
+
+def tree_text(rng: random.Random, text: str) -> str:
+    end = text.index("end of trees\n")
+    lines = text[:end].splitlines(keepends=True)
+    row = rng.choice([row for row, line in enumerate(lines) if line.strip()])
+    name, _, values = lines[row].rstrip("\n").partition("=")
+    kind = rng.choice(["entry", "entry", "entry", "fewer", "more", "gone", "twice", "letter"])
+    entries = values.split(" ")
+    place = rng.randrange(len(entries))
+    if kind == "letter":
+        lines[row] = lines[row][:-1] + rng.choice(["x", "#", "\0", " ", "é", "=", "\n"]) + "\n"
+    elif kind == "gone":
+        lines[row] = ""
+    elif kind == "twice":
+        lines[row] *= 2
+    else:
+        if kind == "entry":
+            strange = ["nan", "inf", "1e999", "-", "x", "", "0x1", "1 1"]
+            indices = {"left_child", "right_child", "split_feature", "num_leaves", "decision_type"}
+            if name in indices:
+                strange += ["99999999999", "-9", "-999", "1e9", "2147483647", "-2147483648", "1.5"]
+            if name in {"left_child", "right_child"}:
+                strange += ["0"]
+            entries[place] = rng.choice(strange)
+        elif kind == "fewer":
+            del entries[place]
+        else:
+            entries.insert(place, entries[place])
+        lines[row] = f"{name}={' '.join(entries)}\n"
+    changed = "".join(lines) + text[end:]
+    return resized(changed) if rng.random() < 0.7 else changed
+
+
+def trees_of(rng: random.Random, files: Files) -> Files:
+    arrays = load(files[1])
+    names = [name for name in ("booster", "side0", "side1") if name in arrays]
+    if not names:
+        return arrays_of(rng, files)
+    name = rng.choice(names)
+    text = tree_text(rng, arrays[name].tobytes().decode())
+    arrays[name] = np.frombuffer(text.encode(), dtype=np.uint8)
+    changed = save(arrays)
+    return signed(json.loads(files[0]), changed), changed
+
+
+MUTATIONS = {
+    "unsigned bytes": unsigned_bytes,
+    "signed bytes": signed_bytes,
+    "description": description_value,
+    "arrays": arrays_of,
+    "trees": trees_of,
+}
+
+
+# -------------------------------------------------------------------------- trying them
+
+
+def answer(folder: Path) -> list[Any]:
+    found = load_model(folder, device="cpu").predict(ASKED, explain=True).frame
+    return [found[name].to_numpy() for name in found]
+
+
+def equal(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(
+        a.dtype == b.dtype
+        and (a.tobytes() == b.tobytes() if a.dtype.kind in "fib" else a.tolist() == b.tolist())
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def attempt(files: Files, kind: str, seed: int, usual: list[Any], folder: Path) -> str:
+    """Return what a mutation does: refused, same, or a fault."""
+    changed = MUTATIONS[kind](random.Random(f"{kind} {seed}"), files)
+    write(folder, changed)
+    try:
+        found = answer(folder)
+    except XtalshiftError as error:
+        return REFUSED if "\n" not in str(error) else f"fault: several lines: {error}"
+    except Exception as error:  # noqa: BLE001 - any other is what is looked for
+        return f"fault: {type(error).__name__}: {error}"
+    if kind == "unsigned bytes" and changed != files:
+        meaning = [changed[1] == files[1], json.loads(changed[0]) == json.loads(files[0])]
+        if not all(meaning):
+            return "fault: read without its checksum"
+    return SAME if equal(found, usual) else "fault: another answer"
+
+
+def work(models: dict[str, Path], tasks: list[tuple[str, str, int]], pipe: Any) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    files = {name: read(folder) for name, folder in models.items()}
+    usual = {name: answer(folder) for name, folder in models.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        pipe.send("ready")
+        for name, kind, seed in tasks:
+            pipe.send(attempt(files[name], kind, seed, usual[name], Path(folder)))
+
+
+def try_all(
+    models: dict[str, Path], tasks: list[tuple[str, str, int]]
+) -> Iterator[tuple[tuple[str, str, int], str]]:
+    """Yield each task (model, mutation, seed) and what it did, a crash or a hang too."""
+    context, done = get_context("spawn"), 0
+    while done < len(tasks):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=work, args=(models, tasks[done:], theirs))
+        process.start()
+        theirs.close()
+        try:
+            assert ours.poll(300)
+            assert ours.recv() == "ready"
+            while done < len(tasks):
+                result = ours.recv() if ours.poll(SECONDS) else "fault: hang"
+                yield tasks[done], result
+                done += 1
+                if result == "fault: hang":
+                    break
+        except EOFError:
+            process.join()
+            yield tasks[done], f"fault: crash with exit code {process.exitcode}"
+            done += 1
+        finally:
+            process.kill()
+            process.join()

@@ -1,0 +1,86 @@
+"""LightGBM's text is checked before the library reads it."""
+
+import lightgbm
+import numpy as np
+import pytest
+
+from estimator_toys import data
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators import LightGBMRegressor
+from xtalshift.estimators.lightgbm_text import check_trees, load_booster
+
+X, Y = data(60)
+TEXT = LightGBMRegressor(n_estimators=3, num_leaves=4, random_state=0).fit(X, Y).model_text_
+LOSS = "regression_l1"
+
+
+def edit(name, place, entry):
+    """Return the text with one entry of a column of the last tree changed, and its new size."""
+    head, last = TEXT[: TEXT.rindex("\nTree=") + 1], TEXT[TEXT.rindex("\nTree=") + 1 :]
+    lines = last.split("\n")
+    row = next(row for row, line in enumerate(lines) if line.startswith(f"{name}="))
+    entries = lines[row].removeprefix(f"{name}=").split(" ")
+    entries[place] = entry
+    changed = f"{name}={' '.join(entries)}"
+    grown = len(changed) - len(lines[row])
+    lines[row] = changed
+    sizes = head[head.index("tree_sizes=") + 11 :].split("\n")[0]
+    *first, size = sizes.split(" ")
+    return head.replace(sizes, " ".join([*first, str(int(size) + grown)])) + "\n".join(lines)
+
+
+def test_trees_as_they_are_written_are_read_without_their_settings():
+    assert check_trees(TEXT, LOSS) == 6
+    found = load_booster(TEXT)
+    assert found.params == {}
+    assert np.array_equal(found.predict(X), lightgbm.Booster(model_str=TEXT).predict(X))
+    constant = LightGBMRegressor(n_estimators=2).fit(X[:20], np.ones(20)).model_text_
+    assert "num_leaves=1\n" in constant
+    assert check_trees(constant, LOSS) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "entry", "words"),
+    [
+        ("left_child", 0, "0", "precedes its parent"),  # a circle
+        ("left_child", 0, "99", "not in its tree"),
+        ("right_child", -1, "-99", "not in its tree"),
+        ("right_child", -1, "-1", "no parent or several"),
+        ("split_feature", 0, "6", "not on one of 6 features"),
+        ("split_feature", 0, "-1", "not on one of 6 features"),
+        ("decision_type", 0, "1", "unknown type"),
+        ("threshold", 0, "1e999", "a threshold is not finite"),
+        ("threshold", 0, "nan", "is damaged"),
+        ("leaf_value", 0, "1-2", "is damaged"),
+        ("leaf_value", 0, "-", "is damaged"),
+        ("leaf_value", 0, "1 2", "entries of leaf_value"),
+        ("leaf_value", 0, "", "is damaged"),
+        ("split_gain", 0, "-", "is damaged"),
+        ("num_leaves", 0, "3", "entries of split_feature"),
+        ("num_cat", 0, "1", "is damaged"),
+        ("is_linear", 0, "1", "is damaged"),
+    ],
+)
+def test_other_trees_are_refused(name, place, entry, words):
+    with pytest.raises(ModelFormatError, match=words):
+        check_trees(edit(name, place, entry), LOSS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("max_feature_idx=5", "max_feature_idx=6", "features are damaged"),
+        ("num_class=1", "num_class=2", "damaged header"),
+        ("Tree=1", "Tree=2", "tree 1 is damaged"),
+        ("tree_sizes=", "tree_sizes=1", "sizes are wrong"),
+        ("end of trees", "", "sizes are wrong"),
+    ],
+)
+def test_another_frame_is_refused(old, new, words):
+    with pytest.raises(ModelFormatError, match=words):
+        check_trees(TEXT.replace(old, new, 1), LOSS)
+
+
+def test_trees_of_another_loss_are_refused():
+    with pytest.raises(ModelFormatError, match="damaged header"):
+        check_trees(TEXT, "quantile")

@@ -75,7 +75,7 @@ def test_nothing_is_written_into_a_model(xtalshift, places, monkeypatch, name, o
 @pytest.mark.parametrize("name", ["predict", "suggest", "screen", "adapt", "calibrate"])
 @pytest.mark.parametrize("out", ["m/new.csv", "mlink/new.csv"])
 def test_nothing_is_written_into_the_model_that_is_read(xtalshift, places, monkeypatch, name, out):
-    refused(xtalshift, places, monkeypatch, name, out, "lies in the input m")
+    refused(xtalshift, places, monkeypatch, name, out, "lies in a saved model")
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -175,7 +175,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
 )
 def test_options_that_do_not_fit(model, candidates, tmp_path, xtalshift, options, message):
     done = xtalshift("screen", model, candidates, "-o", tmp_path / "out", *options)
-    assert done.code == 1
+    assert done.code in {1, 2}  # 2 if a value is not allowed, see test_limits.py
     assert message in done.err
     assert len(done.err.splitlines()) == 1
 

@@ -35,7 +35,8 @@ def check_output(out: Path, *inputs: Path | str | None, replaces_model: bool = F
     Raises
     ------
     DataError
-        If `out` is one of the inputs or a saved model, or lies in one of them.
+        If `out` is one of the inputs or a saved model, or lies in a saved model, the only folder
+        that a command reads.
     """
     place = Path(os.path.realpath(out))
     for source in inputs:
@@ -46,8 +47,6 @@ def check_output(out: Path, *inputs: Path | str | None, replaces_model: bool = F
             continue
         if place.exists() and place.samefile(source):
             raise DataError(f"{out} is the input, which is kept; choose another output")
-        if place.is_relative_to(os.path.realpath(source)):
-            raise DataError(f"{out} lies in the input {source}; choose another output")
     for folder in place.parents if replaces_model else (place, *place.parents):
         if is_model(folder):
             what = "is a saved model, which is kept" if folder == place else "lies in a saved model"

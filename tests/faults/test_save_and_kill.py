@@ -231,7 +231,7 @@ def test_a_folder_of_another_user_is_one_readable_line(name, tmp_path):
     folder.mkdir()
     save.before(folder)
     (tmp_path / "in.csv").write_text("formula\n" + "\n".join(FORMULAS) + "\n")
-    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):  # with xdist one folder more
         path.chmod(path.stat().st_mode | 0o055)
     nobody_may(folder)
     start = files(folder)

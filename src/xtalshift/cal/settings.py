@@ -162,7 +162,7 @@ class CALConfig(Settings):
     attack_method: Literal["adam", "ascent", "steepest"]
     """Ascent steps: Adam-like; plain gradient; normalised per row to `attack_step_size` in the norm
     of the ball."""
-    attack_steps: int = Field(ge=1, le=1000)
+    attack_steps: int = Field(ge=1, le=10_000)
     attack_step_size: float = Field(gt=0)
     attack_betas: tuple[float, float]
     """`attack_steps`, `attack_step_size`, `attack_betas`: number, size (standard deviations of a

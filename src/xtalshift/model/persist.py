@@ -126,11 +126,13 @@ def _arrays_name(description: Plain) -> str:
 def check_model_folder(folder: Path) -> None:
     """Raise `ModelFormatError` if `folder` holds something other than a model or is read-only."""
     folder = Path(os.path.realpath(folder))
-    if folder.exists() and not (
-        folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
-    ):
+    with explained(folder):
+        foreign = folder.exists() and not (
+            folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
+        )
+        parent = next(path for path in folder.absolute().parents if path.exists())
+    if foreign:
         raise ModelFormatError(f"{folder} exists and is not a saved model; choose another folder")
-    parent = next(path for path in folder.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ModelFormatError(
             f"cannot write {folder}: {parent} is not a writable folder; choose another"

@@ -44,7 +44,7 @@ def test_one_row_predicts_as_in_a_batch_and_in_blocks(regressor, monkeypatch):
     alone = np.array([fitted.predict(X[i : i + 1])[0] for i in range(5)])
     np.testing.assert_allclose(alone, whole[:5], rtol=1e-9)
     spread = fitted.predict_std(X)
-    monkeypatch.setattr(classical, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(classical, "PIECE_ROWS", 7)
     np.testing.assert_allclose(fitted.predict(X), whole, rtol=1e-9)
     if spread is not None:
         np.testing.assert_allclose(fitted.predict_std(X), spread, rtol=1e-9)

@@ -98,7 +98,7 @@ def test_one_row_predicts_as_in_a_batch_and_in_blocks(monkeypatch):
     whole = fitted.predict(X)
     alone = np.array([fitted.predict(X[i : i + 1])[0] for i in range(len(X))])
     np.testing.assert_allclose(alone, whole, rtol=1e-9)
-    monkeypatch.setattr(classical, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(classical, "PIECE_ROWS", 7)
     monkeypatch.setattr(transduction, "PREDICT_PAIRS", 50)
     np.testing.assert_allclose(fitted.predict(X), whole, rtol=1e-9)
 

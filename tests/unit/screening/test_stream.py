@@ -296,7 +296,7 @@ def test_a_folder_of_something_else_is_refused(model, table, tmp_path):
 def test_columns_that_would_be_added_are_refused(model, tmp_path, column):
     path = tmp_path / "in.csv"
     path.write_text(f"formula,{column}\nGaN,1\n")
-    with pytest.raises(DataError, match=f"has a column '{column}' already; rename it"):
+    with pytest.raises(DataError, match=f"already has a column '{column}'; rename it"):
         screen(model, [path], tmp_path / "out", SETTINGS)
 
 

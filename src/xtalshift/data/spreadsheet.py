@@ -53,13 +53,15 @@ def unmark_frame(frame: pd.DataFrame) -> pd.DataFrame:
 def _map(
     frame: pd.DataFrame, texts: pd.DataFrame, change: Callable[[str], str], first: AbstractSet[str]
 ) -> pd.DataFrame:
-    found = {
-        str(name): [
-            change(cell) if isinstance(cell, str) and cell[:1] in first else cell for cell in cells
-        ]
-        for name, cells in texts.items()
-        if _may_begin(cells, first)
-    }
+    found = {}
+    for name, cells in texts.items():
+        if _may_begin(cells, first):
+            changed = [
+                change(cell) if isinstance(cell, str) and cell[:1] in first else cell
+                for cell in cells
+            ]
+            # of the same type: pandas 3 would make another one of texts
+            found[str(name)] = type(cells)(changed, cells.index, dtype=cells.dtype)
     return frame.assign(**found).rename(columns=change)
 
 

@@ -97,7 +97,7 @@ class Block:
             else:
                 columns = self._text_columns()
                 table = pa.table({name: arrow_text(cells) for name, cells in columns.items()})
-                frame = pd.DataFrame({name: columns[name] for name in names})
+                frame = pd.DataFrame({name: columns[name] for name in names}, dtype=object)
                 if self.layout.kind == "csv":
                     frame.attrs["decimal_comma"] = self.layout.separator == ";"
         except ValueError as error:

@@ -199,7 +199,8 @@ def _read_times(table: Dataset, name: str) -> NDArray[Any]:
     numbers, problems = table.parse_column(name)
     if not (problems != "").any():
         return numbers
-    dates = pd.to_datetime(table.columns[name], errors="coerce", format="ISO8601", utc=True)
+    texts = table.columns[name].astype(str)  # a number in a column of dates is a year
+    dates = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True)
     bad = np.flatnonzero(dates.isna())
     if bad.size:
         row = int(bad[0])

@@ -109,6 +109,12 @@ def in_pieces(tmp_path, monkeypatch):
     return write
 
 
+def assert_same(one, other):
+    """Compare tables; pandas 3 has two types of text, and files give the general one."""
+    one, other = (frame.astype({"formula": object}) for frame in (one, other))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-12)
+
+
 def test_the_least_certain_come_first_with_their_predictions(model):
     chosen, _ = ask(model, FORMULAS, diversity=0.0)
     assert chosen["formula"].tolist() == ["SiF4", "AlF3", "BaF2"]
@@ -141,7 +147,7 @@ def test_pieces_do_not_matter(model, in_pieces):
     table = pd.DataFrame({"formula": formulas})
     for pieces in (table, in_pieces(table, 2)):
         chosen, also = ask(model, pieces, n=5)
-        pd.testing.assert_frame_equal(whole, chosen, rtol=1e-12)
+        assert_same(whole, chosen)
         assert said == also
 
 
@@ -287,7 +293,7 @@ def test_of_too_many_the_best_are_kept(model, rule, cost_col, monkeypatch, in_pi
     assert "are chosen from the best" not in said
     monkeypatch.setattr(candidates, "MOST", 20)
     few, said = ask(model, in_pieces(many(), 7), **options)
-    pd.testing.assert_frame_equal(whole, few, rtol=1e-12)
+    assert_same(whole, few)
     assert "Suggestions are chosen from the best 20 of them by score" in said
     assert "their points take" not in said
 

@@ -95,7 +95,7 @@ def test_a_row_without_features_is_dropped_with_its_reason(read):
 
 
 def test_a_target_outside_the_transform_is_named_by_its_row_of_the_file(read):
-    targets = materials().y.to_numpy()
+    targets = materials().y.to_numpy(copy=True)
     targets[[3, 4]] = np.nan, 0.0
     with pytest.raises(DataError, match="row 5: 0 "):
         read(columns={"y": targets}, transform="log")

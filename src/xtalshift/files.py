@@ -143,7 +143,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 folder.rmdir()
         raise
     finally:
-        lock.release()
+        with explained(folder):
+            lock.release()
 
 
 @contextmanager

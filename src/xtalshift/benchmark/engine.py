@@ -14,7 +14,7 @@ import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
 from xtalshift.benchmark.fit_task import find_domains
-from xtalshift.benchmark.plugins import load_plugins, read_plugins, try_plugins
+from xtalshift.benchmark.plugins import use_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.records import SUMMARY_FILE, TaskRecord
@@ -134,9 +134,7 @@ def run_locked(
     executor = executor or make_executor()
     if options.keep and not executor.shares_files:
         raise ConfigError("predictions and models are kept on this machine only: use local workers")
-    plugins = read_plugins(spec.plugins, folder)
-    try_plugins(plugins)
-    load_plugins(plugins)
+    plugins = use_plugins(spec.plugins, folder)
     spec = spec.check_methods().model_copy(update={"threads": executor.threads})
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
@@ -186,9 +184,7 @@ def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
 
 def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGRESS) -> str:
     """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
-    plugins = read_plugins(spec.plugins, folder)
-    try_plugins(plugins)
-    load_plugins(plugins)
+    plugins = use_plugins(spec.plugins, folder)
     spec = spec.check_methods()
     shared, _ = prepare_shared(spec, plugins, progress)
     tasks = plan_tasks(spec, shared)

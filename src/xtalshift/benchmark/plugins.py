@@ -43,14 +43,13 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
     return sources
 
 
-def try_plugins(sources: dict[str, str]) -> None:
-    """Run plugins in a process of their own, so that one that ends its process ends only that.
+def use_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
+    """Read plugins, try each in a process of its own, and load them; return their sources.
 
-    Raises
-    ------
-    ConfigError
-        If a plugin fails or ends its process.
+    A plugin that ends its process ends only the one in which it is tried. The errors are those of
+    `read_plugins` and `load_plugins`.
     """
+    sources = read_plugins(names, folder)
     for name, text in sources.items():
         found = ProcessExecutor().map(load_plugins, [{name: text}], policy=Policy(fresh=True))
         (outcome,) = found
@@ -58,6 +57,8 @@ def try_plugins(sources: dict[str, str]) -> None:
             raise ConfigError(f"the plugin {name} failed: {outcome.error}")
         if outcome.error is not None:
             raise outcome.error
+    load_plugins(sources)
+    return sources
 
 
 def load_plugins(sources: dict[str, str]) -> None:

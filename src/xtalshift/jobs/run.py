@@ -268,14 +268,14 @@ def _rows(task: TaskRecord, folds: dict[str, FoldRows]) -> list[Record]:
             )
             for test in fold.tests
         ]
-    shown = {item.name for item in fields(Record)}
+    shown = {item.name for item in fields(Record)} - {"reason"}
     rows = []
     for score in task.results:
         if score.role == "pool":
             continue
         row = Record(
             method=f"{task.name}:{score.variant}" if score.variant else task.name,
-            **{name: value for name, value in vars(score).items() if name in shown - {"reason"}},
+            **{name: value for name, value in vars(score).items() if name in shown},
             **cost,
         )
         rows.append(row if score.ok else replace(row, status="failed", reason=score.reason))

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, get_args
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.errors import ConfigError, FormulaError
 
 Hydrates = Literal["refuse", "expand"]
+Amounts = Literal["at", "wt", "mol"]
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How the formula texts of a table are to be read where they can be read in two ways."""
+
+    hydrates: Hydrates = "refuse"
+    """Refuse formulas of parts joined by a dot or star (``CuSO4*5H2O``), or add up the parts."""
+    amounts: Amounts | None = None
+    """Meaning of the numbers before the parts of an alloy or mixture (``Ti-6Al-4V``): atoms, weight
+    or moles in percent or as shares; None refuses such texts."""
+    capitals: bool = False
+    """Whether the column is written in capitals (``AL2O3``), so that ``CO`` may be cobalt: such
+    texts are refused."""
+
 
 MAX_LENGTH = 1000
 """Longest formula in characters."""

@@ -30,7 +30,15 @@ class DataError(XtalshiftError, ValueError):
 
 
 class FormulaError(DataError):
-    """A text is not a chemical formula that can be featurized."""
+    """A text is not a chemical formula that can be featurized.
+
+    Attributes
+    ----------
+    likely : str
+        The formula that was probably meant; an empty text if there is none.
+    """
+
+    likely: str = ""
 
 
 class FetchError(XtalshiftError, OSError):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.formulas import Hydrates, check_hydrates, parse_formula
+from xtalshift.chem.formulas import Hydrates, check_notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
 
@@ -141,7 +141,7 @@ def parse_formulas(
     ConfigError
         If `hydrates` is unknown.
     """
-    check_hydrates(hydrates)
+    check_notation(hydrates)
     items: Sequence[object] = texts if isinstance(texts, list) else list(texts)
     reasons = np.full(len(items), "", dtype=object)
     notes = np.full(len(items), "", dtype=object)

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.advice import ACRONYMS, GROUPS
 from xtalshift.chem.elements import ATOMIC_NUMBERS
-from xtalshift.chem.formulas import MAX_AMOUNT, MAX_LENGTH, MIN_AMOUNT
+from xtalshift.chem.formulas import LARGE_AMOUNT, MAX_AMOUNT, MAX_LENGTH, MIN_AMOUNT
+from xtalshift.chem.two_readings import MOST_UNITS
 
 _UPPER, _LOWER, _DIGIT, _POINT, _OPEN, _CLOSE, _SPACE, _END = range(1, 9)  # 0: anything else
 _CHARACTERS = {
@@ -35,6 +37,7 @@ _FOLLOWERS = {  # kinds of character that may follow each kind in a plain formul
     _END: (_UPPER, _OPEN),
 }
 _MAX_DEPTH = 4
+_MAYBE_OXIDE = 20.0  # H20
 _MAX_NUMBER = 16  # 15 digits and a point: integer / power of ten is then correctly rounded
 _WATER = ("H2O", "H2O)")  # behind a decimal point this may be a hydrate
 
@@ -53,9 +56,9 @@ class PlainElements(NamedTuple):
 def read_plain(texts: Sequence[object]) -> PlainElements:
     """Parse the plain formulas among n objects; all others, texts or not, get no elements.
 
-    A plain formula consists of element symbols, decimal numbers, round brackets and single spaces.
-    The result equals `xtalshift.chem.formulas.parse_formula` bit for bit. That function has to
-    parse all other formulas.
+    A plain formula consists of element symbols, decimal numbers, round brackets and single spaces,
+    and nothing in it can be read in two ways. The result equals
+    `xtalshift.chem.formulas.parse_formula` bit for bit. That function has to parse all others.
     """
     kept = [
         text
@@ -63,11 +66,16 @@ def read_plain(texts: Sequence[object]) -> PlainElements:
         and text.isascii()
         and len(text) <= MAX_LENGTH
         and "\n" not in text
+        and text not in ACRONYMS
         and not ("." in text and text.endswith(_WATER))
         else ""
         for text in texts
     ]
-    characters = np.frombuffer("\n".join(["", *kept, ""]).encode("ascii"), dtype=np.uint8)
+    joined = "\n".join(["", *kept, ""])
+    if any(group in joined for group in GROUPS):
+        kept = [text if not any(group in text for group in GROUPS) else "" for text in kept]
+        joined = "\n".join(["", *kept, ""])
+    characters = np.frombuffer(joined.encode("ascii"), dtype=np.uint8)
     tables = _tables()
     kinds = tables.kinds[characters]
     row_of = np.cumsum(kinds == _END) - 1
@@ -93,6 +101,10 @@ def read_plain(texts: Sequence[object]) -> PlainElements:
     good = ~bad[row_of[at]]
     rows, z, amounts = _merge_repeated(row_of[at[good]], z[good], amounts[good])
     bad[rows[(amounts > MAX_AMOUNT) | (amounts < MIN_AMOUNT)]] = True
+    lone = np.bincount(rows, minlength=len(bad))[rows] == 1
+    noted = (amounts >= LARGE_AMOUNT) | (amounts == _MAYBE_OXIDE)
+    noted |= (amounts > 1) & (np.bincount(row_of[kinds == _SPACE], minlength=len(bad))[rows] > 0)
+    bad[rows[lone & noted]] = True
     if bad[rows].any():
         good = ~bad[rows]
         rows, z, amounts = rows[good], z[good], amounts[good]
@@ -123,10 +135,30 @@ def _numbers(
         point = active[is_point]
         points[point] += 1
         decimals[point] = lengths[point] - offset - 1
-    readable &= (points <= 1) & (mantissa < 10 ** (_MAX_NUMBER - 1))
+    readable &= (points <= 1) & (mantissa < 10 ** (_MAX_NUMBER - 1)) & (mantissa > 0)
+    readable &= ~_ambiguous(characters, kinds, begin, end, mantissa, decimals)
     number_at = np.ones(len(characters))
     number_at[begin] = mantissa / 10.0**decimals
     return number_at, begin[~readable]
+
+
+def _ambiguous(
+    characters: NDArray[np.uint8],
+    kinds: NDArray[np.uint8],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    mantissa: NDArray[np.int64],
+    decimals: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Return which numbers `xtalshift.chem.two_readings` has to look at, shape (m,)."""
+    zero = characters[begin] == ord("0")
+    leading = zero & (kinds[begin + 1] == _DIGIT)  # Ti02
+    inside = (end - begin == 3) & (decimals == 0) & (mantissa // 10 % 10 == 0)  # noqa: PLR2004
+    fraction = mantissa % 10 ** np.minimum(decimals, _MAX_NUMBER)
+    joint = (decimals > 0) & ~zero & (fraction <= MOST_UNITS)  # CoCl2.6NH3
+    joint &= characters[end - decimals] != ord("0")
+    joint &= (kinds[end] == _UPPER) | (kinds[end] == _OPEN)
+    return np.asarray(leading | inside | joint)
 
 
 def _unusual_brackets(

@@ -75,12 +75,31 @@ def test_unusual_texts_equal_one_at_a_time(hydrates):
             "Fe(III)2O3", "Cu(I)2", "Cu(I)O", "Mg(VO3)2", "Mg(IV)", "Fe0O", "Fe0", "Fe1e3O",
             "Fe123456789012345O", "Fe1234567890123456O", "Fe0.12345678901234", "O0.000000001Fe",
             "O0.12345678901234567", "CH3COOH", "Ag(AuS)2", "Fe" * 501, "Fé", "()", "(", "2H2O",
+            "CoCl2.6NH3", "CoCl2.60NH3", "Li6.5La3Zr2O12", "SrTiO2.9Fe2O3", "SrTiO2.24Fe2O3",
+            "SrTiO2.25Fe2O3", "SrTiO2.05Fe2O3", "Na0.5Fe2O3", "Ti02", "Al203", "Al203Fe", "Zn0",
+            "FeFe0", "H20", "K20", "Al6061", "Al60", "C60", "Fe Fe2", "Fe Fe", "YBCO", "OAc2",
+            "Cu(OAc)2", "Al(OPr)3", "Al(OPr)3O", "U(OTs)4", "Ac2O3", "K I",
         ],
         hydrates,
     )  # fmt: skip
 
 
-_PIECES = st.sampled_from([*SYMBOLS[1:], *"()[]0123456789. ", "(", ")", "2", "D", "H2O", "e", "+"])
+_PIECES = st.sampled_from(
+    [
+        *SYMBOLS[1:],
+        *"()[]0123456789. ",
+        "(",
+        ")",
+        "2",
+        "D",
+        "H2O",
+        "e",
+        "+",
+        ".2Al2O3",
+        "203",
+        "OAc",
+    ]
+)
 
 
 @settings(deadline=None)
@@ -91,7 +110,10 @@ def test_made_texts_equal_one_at_a_time(texts):
 
 def test_real_formulas_equal_one_at_a_time_and_are_plain(ricci):
     check_equals_parse_formula(ricci[::10])
-    assert len(np.unique(read_plain(ricci).rows)) == len(ricci)
+    plain = set(read_plain(ricci).rows.tolist())
+    # O103 might be a digit typed for the letter O
+    others = [formula for row, formula in enumerate(ricci) if row not in plain]
+    assert others == ["Ba7Al64O103", "CsMg12Al25Si29O108"]
 
 
 def test_real_formulas_equal_pymatgen(ricci):

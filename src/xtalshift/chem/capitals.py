@@ -1,0 +1,50 @@
+"""Columns of formulas written in capitals, in which ``CO`` may be cobalt or carbon monoxide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xtalshift.chem.advice import recase
+from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.chem.formulas import parse_formula
+from xtalshift.errors import FormulaError
+
+_SHARE = 0.2
+_HEAVIEST = ATOMIC_NUMBERS["Lr"]  # nobody means a heavier element
+
+
+def in_capitals(texts: Sequence[object]) -> bool:
+    """Return whether a column of formulas is written in capitals.
+
+    It is, if at least a fifth of its doubtful texts without small letters are no formulas but
+    become some with small letters (``AL2O3``). Texts without another reading, such as ``UO2``, are
+    not doubtful.
+    """
+    capitals = [text for text in texts if isinstance(text, str) and text.isupper()]
+    doubtful = [text for text in capitals if _letters(text) > 1]
+    broken = [text for text in doubtful if not _is_formula(text) and _is_formula(recase(text))]
+    others = [text for text in doubtful if may_be_other_symbols(text)]
+    return len(broken) > 0 and len(broken) >= _SHARE * len({*broken, *others})
+
+
+def may_be_other_symbols(text: str) -> bool:
+    """Return whether two capitals in a text may be one symbol, as in ``CO`` or ``PBS``."""
+    pairs = (text[at : at + 2] for at in range(len(text) - 1))
+    return any(
+        pair.isalpha()
+        and pair.isupper()
+        and ATOMIC_NUMBERS.get(pair.capitalize(), _HEAVIEST + 1) <= _HEAVIEST
+        for pair in pairs
+    )
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
+
+
+def _is_formula(text: str) -> bool:
+    try:
+        parse_formula(text)
+    except FormulaError:
+        return False
+    return True

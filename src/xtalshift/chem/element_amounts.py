@@ -1,0 +1,55 @@
+"""Amounts of elements as a dictionary in a cell, such as ``{'Fe': 2, 'O': 3}``."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+
+from xtalshift.chem.elements import ATOMIC_NUMBERS
+
+_LARGEST = 1e300
+_SPECIES = re.compile(r"([A-Z][a-z]?)(?:[0-9.]*[+-]|[+-][0-9.]+|\((?:[IV]+|[0-9]+)\))?")
+
+
+def is_dictionary(text: str) -> bool:
+    """Return whether a text is written as a dictionary of JSON or Python."""
+    return text[:1] == "{" and text[-1:] == "}" and (":" in text or text[1:-1].strip() == "")
+
+
+def read_dictionary(text: str) -> dict[int, float]:
+    """Return the amount of each atomic number.
+
+    The oxidation states of species (``Fe3+``) are left out; null is an element that is absent.
+
+    Raises
+    ------
+    ValueError
+        If the text is no such dictionary; the message says what is wrong.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise ValueError("it is no dictionary of amounts") from None
+    if not isinstance(found, Mapping):
+        raise ValueError("it is no dictionary of amounts")  # noqa: TRY004 - of the text
+    amounts: dict[int, float] = {}
+    for key, value in found.items():
+        species = _SPECIES.fullmatch(str(key).strip())
+        z = ATOMIC_NUMBERS.get(species[1]) if species else None
+        if z is None:
+            raise ValueError(f"{str(key)[:40]!r} is no element")
+        if value is None:
+            continue
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 <= value < _LARGEST
+        ):
+            raise ValueError(f"the amount of {key} is {str(value)[:40]!r}, not a number")
+        amounts[z] = amounts.get(z, 0.0) + float(value)
+    return amounts

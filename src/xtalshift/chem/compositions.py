@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.formulas import Hydrates, check_notation, parse_formula
+from xtalshift.chem.formulas import Notation, check_notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
+
+AS_WRITTEN = Notation()
+"""The default notation: what can be read in two ways is refused."""
 
 _DECIMALS = 10**6  # reduced formulas round amounts to six decimals
 
@@ -114,7 +117,7 @@ class Compositions:
 
 
 def parse_formulas(
-    texts: Iterable[object], *, hydrates: Hydrates = "refuse", chunk_size: int = 8192
+    texts: Iterable[object], notation: Notation = AS_WRITTEN, *, chunk_size: int = 8192
 ) -> tuple[Compositions, NDArray[np.object_], NDArray[np.object_]]:
     """Parse many formulas; a bad one gives an invalid row and a reason instead of an exception.
 
@@ -122,8 +125,8 @@ def parse_formulas(
     ----------
     texts : iterable of object, length n
         Formulas as for `parse_formula`.
-    hydrates : {"refuse", "expand"}, default "refuse"
-        See `parse_formula`.
+    notation : Notation
+        How texts are read that can be read in two ways.
     chunk_size : int, default 8192
         Rows read at once; bounds the memory of temporaries.
 
@@ -139,14 +142,14 @@ def parse_formulas(
     Raises
     ------
     ConfigError
-        If `hydrates` is unknown.
+        If a value of `notation` is unknown.
     """
-    check_notation(hydrates)
+    check_notation(notation.hydrates, notation.amounts)
     items: Sequence[object] = texts if isinstance(texts, list) else list(texts)
     reasons = np.full(len(items), "", dtype=object)
     notes = np.full(len(items), "", dtype=object)
     chunks = [
-        _parse_chunk(items[a : a + chunk_size], hydrates, reasons[a:], notes[a:])
+        _parse_chunk(items[a : a + chunk_size], notation, reasons[a:], notes[a:])
         for a in range(0, len(items), chunk_size)
     ] or [(np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0))]
     sizes, z, amounts = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
@@ -155,7 +158,7 @@ def parse_formulas(
 
 def _parse_chunk(
     texts: Sequence[object],
-    hydrates: Hydrates,
+    notation: Notation,
     reasons: NDArray[np.object_],
     notes: NDArray[np.object_],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
@@ -167,7 +170,7 @@ def _parse_chunk(
     extra_rows: list[int] = []
     for row in np.flatnonzero(sizes == 0).tolist():
         try:
-            parsed = parse_formula(texts[row], hydrates=hydrates)
+            parsed = parse_formula(texts[row], hydrates=notation.hydrates)
         except FormulaError as error:
             reasons[row] = str(error)
             continue

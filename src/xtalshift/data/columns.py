@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.compositions import AS_WRITTEN
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import find_formula_column, no_column
 from xtalshift.data.materials import Materials
@@ -55,7 +56,7 @@ def table_from_frame(
     unit: str = "",
     source: str = "",
     conditions: str = "",
-    hydrates: Hydrates = "refuse",
+    notation: Notation = AS_WRITTEN,
 ) -> Dataset:
     """Sort the columns of a frame into a `Dataset`.
 
@@ -70,8 +71,8 @@ def table_from_frame(
         an id column the ids are row numbers from 1.
     unit, source, conditions : str
         As in `Dataset`.
-    hydrates : {"refuse", "expand"}
-        See `xtalshift.chem.formulas.parse_formula`.
+    notation : Notation
+        How formulas are read that can be read in two ways.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def table_from_frame(
             )
     others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
     return Dataset(
-        Materials.parse(frame[formula].tolist(), hydrates=hydrates, ids=ids.tolist()),
+        Materials.parse(frame[formula].tolist(), notation=notation, ids=ids.tolist()),
         targets=targets,
         columns=frame[others].copy(),
         target_name=target or "",

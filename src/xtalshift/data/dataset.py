@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.formulas import Amounts, Hydrates, Notation
 from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
@@ -95,6 +95,7 @@ class Dataset:
         ids: Sequence[Any] | npt.NDArray[Any] | None = None,
         extra: npt.ArrayLike | None = None,
         hydrates: Hydrates = "refuse",
+        amounts: Amounts | None = None,
         **fields: Any,
     ) -> Self:
         """Return a data set of formulas and values, with the other `fields` by name.
@@ -104,7 +105,8 @@ class Dataset:
         >>> Dataset.of(["NaCl", "KCl"], [8.5, 8.4], unit="eV").groups.tolist()
         ['NaCl', 'KCl']
         """
-        materials = Materials.parse(formulas, hydrates=hydrates, ids=ids, extra=extra)
+        notation = Notation(hydrates, amounts)
+        materials = Materials.parse(formulas, notation=notation, ids=ids, extra=extra)
         return cls(materials, None if targets is None else np.asarray(targets), **fields)
 
     def __len__(self) -> int:

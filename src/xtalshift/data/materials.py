@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.families import family_codes
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
 
 
@@ -35,8 +35,8 @@ class Materials:
         Further features, such as a temperature; NaN where a value is missing.
     extra_names : tuple of str, length k
         Their names.
-    hydrates : {"refuse", "expand"}
-        How formulas such as ``CuSO4*5H2O`` were read.
+    notation : Notation
+        How formulas were read that can be read in two ways, such as ``CuSO4*5H2O``.
     """
 
     formulas: NDArray[np.object_]
@@ -46,14 +46,14 @@ class Materials:
     ids: NDArray[np.object_]
     extra: NDArray[np.float64]
     extra_names: tuple[str, ...] = ()
-    hydrates: Hydrates = "refuse"
+    notation: Notation = AS_WRITTEN
 
     @classmethod
     def parse(
         cls,
         formulas: Sequence[Any] | NDArray[Any],
         *,
-        hydrates: Hydrates = "refuse",
+        notation: Notation = AS_WRITTEN,
         ids: Sequence[Any] | NDArray[Any] | None = None,
         extra: ArrayLike | None = None,
         extra_names: Sequence[str] | None = None,
@@ -64,8 +64,8 @@ class Materials:
         ----------
         formulas : sequence, length n
             Formulas as text; other cells of a table are allowed and unreadable.
-        hydrates : {"refuse", "expand"}
-            See `xtalshift.chem.formulas.parse_formula`.
+        notation : Notation
+            How formulas are read that can be read in two ways.
         ids : sequence, length n, optional
             By default the row numbers from 1.
         extra : array_like of float, shape (n, k), optional
@@ -78,7 +78,7 @@ class Materials:
         DataError
             If `ids` or `extra` have another number of rows.
         """
-        compositions, reasons, notes = parse_formulas(list(formulas), hydrates=hydrates)
+        compositions, reasons, notes = parse_formulas(list(formulas), notation)
         n = len(reasons)
         columns = as_columns(extra, n)
         names = as_text(np.arange(1, n + 1) if ids is None else ids)
@@ -93,7 +93,7 @@ class Materials:
             names,
             columns,
             tuple(map(str, labels)),
-            hydrates,
+            notation,
         )
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class Materials:
             self.ids[rows],
             self.extra[rows],
             self.extra_names,
-            self.hydrates,
+            self.notation,
         )
         for name in ("groups", "families"):  # not computed again for a part
             if name in self.__dict__:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.formulas import Notation
 from xtalshift.domain.ood_score import REFERENCE, Novelty, Reference
 from xtalshift.domain.reasons import (
     RANGE,
@@ -353,7 +354,7 @@ def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _parse(formulas: NDArray[np.object_]) -> Compositions:
     # the elements of a hydrate do not depend on how it is read
-    return parse_formulas(formulas.tolist(), hydrates="expand")[0]
+    return parse_formulas(formulas.tolist(), Notation("expand"))[0]
 
 
 def _contains(compositions: Compositions) -> NDArray[np.bool_]:

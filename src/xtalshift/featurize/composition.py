@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
+from xtalshift.chem.formulas import Amounts, Hydrates, Notation
 from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
@@ -29,6 +29,12 @@ class CompositionFeatures:
     blocks: Blocks = "magpie"
     impute_nan: bool = True
     hydrates: Hydrates = "refuse"
+    amounts: Amounts | None = None
+
+    @property
+    def notation(self) -> Notation:
+        """How formulas are read that can be read in two ways."""
+        return Notation(self.hydrates, self.amounts)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +65,7 @@ class CompositionFeatures:
             X if isinstance(X, Compositions) else _as_list(X),
             self.blocks,
             impute_nan=self.impute_nan,
-            hydrates=self.hydrates,
+            notation=self.notation,
         )
 
 
@@ -68,7 +74,7 @@ def composition_features(
     blocks: Blocks = "magpie",
     *,
     impute_nan: bool = True,
-    hydrates: Hydrates = "refuse",
+    notation: Notation = AS_WRITTEN,
     order: Literal["C", "F"] = "C",
 ) -> Features:
     """Compute the features of n compositions or formulas.
@@ -77,7 +83,7 @@ def composition_features(
     ----------
     rows : Compositions or sequence of str, length n
         Compositions, or texts to parse.
-    blocks, impute_nan, hydrates
+    blocks, impute_nan, notation
         See `xtalshift.featurize.CompositionFeaturizer`, its scikit-learn class.
     order : {"C", "F"}, default "C"
         Whether the rows or the columns of the values are contiguous in memory.
@@ -90,7 +96,7 @@ def composition_features(
     Raises
     ------
     ConfigError
-        If `blocks` or `hydrates` has an unknown value.
+        If `blocks` or `notation` has an unknown value.
     """
     parts = [BLOCKS[name] for name in split_blocks(blocks)]
     names = tuple(name for block in parts for name in block.names)
@@ -102,7 +108,7 @@ def composition_features(
             compositions = rows.take(chunk)
             reasons[chunk][compositions.sizes == 0] = "no elements"
         else:
-            compositions, reasons[chunk], _ = parse_formulas(rows[chunk], hydrates=hydrates)
+            compositions, reasons[chunk], _ = parse_formulas(rows[chunk], notation)
         end = 0
         for block in parts:
             begin, end = end, end + len(block.names)

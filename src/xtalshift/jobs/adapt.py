@@ -214,11 +214,13 @@ def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[n
 def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
     """Return clean labelled rows, made as the training rows of the model were."""
     card, featurizer = model.card, model.featurizer
-    made: dict[str, str | bool | Sequence[str]] = {
+    notation = data.notation_like(featurizer.notation)
+    made: dict[str, str | bool | Sequence[str] | None] = {
         "features": featurizer.blocks,
         "transform": model.scale.name,
         "impute_nan": featurizer.impute_nan,
-        "hydrates": featurizer.hydrates,
+        "hydrates": notation.hydrates,
+        "amounts": notation.amounts,
         "feature_cols": card.feature_cols,
     }
     if data.target is None and _has_column(data.dataset, card.target_name):
@@ -255,7 +257,9 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
         )
     frame = read_frame(Path(data.dataset))
     column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
-    materials = Materials.parse(frame[column].tolist(), hydrates=model.featurizer.hydrates)
+    materials = Materials.parse(
+        frame[column].tolist(), notation=data.notation_like(model.featurizer.notation)
+    )
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")

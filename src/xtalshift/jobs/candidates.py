@@ -115,8 +115,10 @@ def read_measured(
     model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
         frame = read_frame(path)
-        own = predictor.formula_col if predictor.formula_col in frame.columns else None
-        materials = replace(predictor, formula_col=own).read(frame, str(path))
+        reading = predictor.reading
+        if reading.formula_col not in frame.columns:
+            reading = reading.model_copy(update={"formula_col": None})
+        materials = replace(predictor, reading=reading).read(frame, str(path))
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():

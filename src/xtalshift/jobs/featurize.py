@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import FormulaError
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.composition import CHUNK_ROWS, composition_features
@@ -27,10 +27,9 @@ class FeaturizeSettings:
 
     blocks: Blocks = "magpie"
     impute_nan: bool = True
-    hydrates: Hydrates = "refuse"
-    """`blocks`, `impute_nan`, `hydrates`: see `xtalshift.featurize.CompositionFeaturizer`."""
-    formula_col: str | None = None
-    """Column of the formulas; by default a column with a usual name."""
+    """`blocks`, `impute_nan`: see `xtalshift.featurize.CompositionFeaturizer`."""
+    reading: ReadingOptions = BY_DEFAULT
+    """How the table is read."""
     strict: bool = False
     """Whether a bad row is an error."""
 
@@ -64,12 +63,12 @@ def iter_features(
         If a row is bad and `settings.strict` is set.
     """
     first = 1
-    for formulas in iter_formulas(source, CHUNK_ROWS, formula_col=settings.formula_col):
+    for formulas in iter_formulas(source, CHUNK_ROWS, formula_col=settings.reading.formula_col):
         features = composition_features(
             formulas,
             settings.blocks,
             impute_nan=settings.impute_nan,
-            hydrates=settings.hydrates,
+            notation=settings.reading.notation,
             order="F",
         )
         bad = np.flatnonzero(features.reasons != "")

@@ -127,7 +127,8 @@ def predict_file(
     counts = PredictionCounts()
 
     def pieces() -> Iterator[pd.DataFrame]:
-        columns = [predictor.formula_col] if predictor.formula_col else []
+        name = predictor.reading.formula_col
+        columns = [name] if name else []
         return iter_frames(source, CHUNK_ROWS, text_columns=columns)
 
     if predictor.intervals == "weighted":

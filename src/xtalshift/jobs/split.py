@@ -147,7 +147,7 @@ def make_splitter(
         scheme,
         params,
         rows.table,
-        hydrates=spec.data.hydrates,
+        notation=spec.data.notation,
         featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
         rows=rows.good,
         seed=spec.seed,

@@ -122,7 +122,8 @@ def _pieces(
         return "the table", [candidates.reset_index(drop=True)]
     if not isinstance(candidates, Path | str):
         return "the list", [pd.DataFrame({"formula": list(candidates)})]
-    columns = [predictor.formula_col] if predictor.formula_col else []
+    name = predictor.reading.formula_col
+    columns = [name] if name else []
     return str(candidates), iter_frames(Path(candidates), CHUNK_ROWS, text_columns=columns)
 
 

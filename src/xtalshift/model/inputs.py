@@ -63,7 +63,12 @@ def read_inputs(
             f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. Check the "
             f"target column: cleaning kept {len(data)} of {len(table)} rows"
         )
-    featurizer = CompositionFeaturizer(settings.features, settings.impute_nan, settings.hydrates)
+    featurizer = CompositionFeaturizer(
+        settings.features,
+        settings.impute_nan,
+        settings.notation.hydrates,
+        settings.notation.amounts,
+    )
     data, X = _featurize(data, featurizer, strict=settings.strict)
     _say_intake(data, X.shape[1], progress)
     return Inputs(data, X, featurizer)

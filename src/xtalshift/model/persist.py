@@ -77,6 +77,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
             "transform": model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
+            "amounts": model.featurizer.amounts,
         },
         "feature_names": list(model.featurizer.names),
         "regressor": {"class": regressor.regressor_name, "parameters": _plain(regressor)},
@@ -170,7 +171,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
 def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
-    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates)
+    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates, made.amounts)
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
     card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}

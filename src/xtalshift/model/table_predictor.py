@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
     find_formula_column,
 )
 from xtalshift.data.materials import Materials
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
@@ -45,8 +47,8 @@ class TablePredictor:
     by their similarity to the rows to predict, which needs `shift`."""
     explain: bool = False
     """Whether to add a column of reasons."""
-    formula_col: str | None = None
-    """Column of the formulas; by default found by its name."""
+    reading: ReadingOptions = BY_DEFAULT
+    """How the table is read; what is left open about formulas is as in training."""
     shift: ShiftWeights | None = None
     """See `learn_shift`."""
 
@@ -61,6 +63,11 @@ class TablePredictor:
                 f"intervals = {self.intervals!r}: the model was saved without calibration; train "
                 "it again"
             )
+
+    @property
+    def notation(self) -> Notation:
+        """How formulas are read that can be read in two ways."""
+        return self.reading.notation_like(self.model.featurizer.notation)
 
     def predict(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
         """Return the rows of `frame`, in order, with the columns of predictions added.
@@ -105,14 +112,14 @@ class TablePredictor:
         """
         from xtalshift.data.numbers import parse_numbers  # pandas, which a table has loaded
 
-        column = find_formula_column(frame.columns, self.formula_col)
+        column = find_formula_column(frame.columns, self.reading.formula_col)
         names = self.model.card.feature_cols
         check_feature_columns(names, frame.columns, source)
         comma = bool(frame.attrs.get("decimal_comma"))
         extra = [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
         return Materials.parse(
             frame[column].tolist(),
-            hydrates=self.model.featurizer.hydrates,
+            notation=self.notation,
             extra=np.column_stack([np.empty((len(frame), 0)), *extra]),
             extra_names=names,
         )

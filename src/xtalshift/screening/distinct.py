@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.numbers import parse_numbers
 
 Hashes = NDArray[np.uint64]
@@ -46,14 +46,14 @@ class SeenHashes:
 
 
 def hash_rows(
-    frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], hydrates: Hydrates
+    frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], notation: Notation
 ) -> tuple[Hashes, NDArray[np.bool_]]:
     """Return a hash for each row, and which rows have a valid formula, shapes (n,).
 
     Equal materials have equal hashes: of the reduced formula and of the values of `feature_cols`,
     such as a temperature. Rows without a valid formula repeat nothing.
     """
-    compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), hydrates=hydrates)
+    compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), notation)
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
     comma = bool(frame.attrs.get("decimal_comma"))
     for name in feature_cols:

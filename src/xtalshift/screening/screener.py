@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.formulas import Notation
 from xtalshift.data import find_formula_column
 from xtalshift.errors import XtalshiftError
 from xtalshift.screening.inputs import Block, arrow_text, pack_table
@@ -33,8 +33,8 @@ _TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
 class ModelInfo:
     """What the driver, which does not load the model, needs to know about it."""
 
-    hydrates: Hydrates
-    """Reading of hydrates."""
+    notation: Notation
+    """How formulas are read that can be read in two ways."""
     feature_cols: tuple[str, ...]
     """Columns that the model needs besides the formula."""
     added: tuple[str, ...]
@@ -83,11 +83,9 @@ class Screener:
         from xtalshift.model.table_predictor import TablePredictor
 
         loaded = load_model(model, device=settings.device)
-        if settings.hydrates is not None:
-            loaded = loaded.with_hydrates(settings.hydrates)
         self.settings = settings
         self.predictor = TablePredictor(
-            loaded, settings.level, settings.intervals, formula_col=settings.formula_col
+            loaded, settings.level, settings.intervals, reading=settings
         )
 
     @classmethod
@@ -105,7 +103,7 @@ class Screener:
 
         model = self.predictor.model
         return ModelInfo(
-            model.featurizer.hydrates,
+            self.predictor.notation,
             model.card.feature_cols,
             PREDICTED_COLUMNS,
             model.calibration is not None,

@@ -208,7 +208,7 @@ class _Run:
         features = self.info.feature_cols
         for block in blocks:
             _, frame = block.parse(self.column, features)
-            hashes, readable = hash_rows(frame, self.column, features, self.info.hydrates)
+            hashes, readable = hash_rows(frame, self.column, features, self.info.notation)
             new = self.seen.add(hashes[readable])
             repeated = np.zeros(block.rows, dtype=np.bool_)
             repeated[readable] = ~new

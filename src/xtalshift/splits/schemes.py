@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xtalshift.chem.composition_labels import LABELLINGS
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
+from xtalshift.chem.formulas import Notation
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
@@ -45,7 +45,7 @@ def build_scheme(
     params: dict[str, Any],
     table: Dataset,
     *,
-    hydrates: Hydrates = "refuse",
+    notation: Notation = AS_WRITTEN,
     featurize: FeaturizeFormulas | None = None,
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
@@ -62,7 +62,7 @@ def build_scheme(
         (or a labelling), one that a file can give names the file.
     table : Dataset
         Has the columns and ids.
-    hydrates : {"refuse", "expand"}
+    notation : Notation
         How formulas in files are read.
     featurize : callable, optional
         From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
@@ -97,7 +97,7 @@ def build_scheme(
         if key in kind.per_row and isinstance(value, str):
             values[key] = _read_column(kind.per_row[key], value, usable, progress)
         elif key in kind.from_file and isinstance(value, str):
-            values[key] = _read_file(kind.from_file[key], value, table, kept, hydrates, featurize)
+            values[key] = _read_file(kind.from_file[key], value, table, kept, notation, featurize)
         elif key in kind.per_row or key in kind.from_file:
             values[key] = value
         else:
@@ -217,7 +217,7 @@ def _read_file(
     name: str,
     table: Dataset,
     kept: NDArray[np.int64],
-    hydrates: Hydrates,
+    notation: Notation,
     featurize: FeaturizeFormulas | None,
 ) -> Any:
     if kind == "folds":
@@ -232,7 +232,7 @@ def _read_file(
         places = np.full(len(table), -1)
         places[kept] = np.arange(len(kept))
         return [fold.renumber(places) for fold in folds]
-    compositions = read_formulas(name, hydrates)
+    compositions = read_formulas(name, notation)
     if kind == "formulas":
         return compositions.reduced_formulas()
     if featurize is None:
@@ -241,7 +241,7 @@ def _read_file(
     return features.values[features.reasons == ""]
 
 
-def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
+def read_formulas(name: str, notation: Notation) -> Compositions:
     """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
     Raises `DataError` if the file cannot be read or holds no readable formula.
@@ -251,7 +251,7 @@ def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
     else:
         frame = read_frame(Path(name))
         texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
-    compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
+    compositions, reasons, _ = parse_formulas(texts, notation)
     good = np.flatnonzero(reasons == "")
     if not len(good):
         raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")

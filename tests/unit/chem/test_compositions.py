@@ -10,7 +10,7 @@ from pymatgen.core import Composition
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
-from xtalshift.chem.formulas import parse_formula
+from xtalshift.chem.formulas import Notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.data import load_dataset
 from xtalshift.errors import FormulaError
@@ -32,7 +32,7 @@ def rows_of(compositions):
 
 
 def check_equals_parse_formula(texts, hydrates="refuse"):
-    compositions, reasons, notes = parse_formulas(texts, hydrates=hydrates, chunk_size=7)
+    compositions, reasons, notes = parse_formulas(texts, Notation(hydrates), chunk_size=7)
     for row, text in enumerate(texts):
         part = slice(compositions.starts[row], compositions.starts[row + 1])
         try:
@@ -52,7 +52,7 @@ def test_good_and_bad_rows_keep_their_places():
     ]  # fmt: skip
     assert [bool(reason) for reason in reasons] == [False, True, True, True, False, False, True]
     assert notes.tolist() == ["", "", "", "", "D counted as H", "", ""]
-    expanded, reasons, _ = parse_formulas(MIXED, hydrates="expand")
+    expanded, reasons, _ = parse_formulas(MIXED, Notation("expand"))
     assert rows_of(expanded)[2] == {"Cu": 1, "S": 1, "O": 9, "H": 10}
     assert reasons[2] == ""
 

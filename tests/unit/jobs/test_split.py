@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from xtalshift.chem.compositions import AS_WRITTEN
+from xtalshift.chem.formulas import Notation
 from xtalshift.data import table_from_frame
 from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
@@ -16,7 +18,7 @@ GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2
 SCHEMES = ("random", "covariate", "prior", "family", "relation")
 
 
-def make_table(target=None, hydrates="refuse"):
+def make_table(target=None, notation=AS_WRITTEN):
     """Return 64 rows: bad ones at 0, 30 and 63, a double (Na2O2) of the material NaO at 31."""
     formulas = ["", *GOOD[:29], "Xx2", "Na2O2", *GOOD[29:], "CuSO4*5H2O"]
     frame = pd.DataFrame(
@@ -26,7 +28,7 @@ def make_table(target=None, hydrates="refuse"):
             "flag": [formula in ("NaO", "MgF") for formula in formulas],
         }
     )
-    return table_from_frame(frame, target=target, source="small.csv", hydrates=hydrates)
+    return table_from_frame(frame, target=target, source="small.csv", notation=notation)
 
 
 PARAMS = {"covariate": {"n_neighbors": 3}, "relation": {"flags": "flag"}}
@@ -83,7 +85,7 @@ def test_the_seed_decides_the_random_parts_only():
 
 
 def test_hydrates_can_be_expanded():
-    parts = assign(make_table(hydrates="expand"))
+    parts = assign(make_table(notation=Notation("expand")))
     assert parts.status.tolist()[-1] == "ok"
     assert parts.part.tolist()[-1] in {"train", "val", "test"}
 

@@ -85,12 +85,12 @@ def test_every_method_comes_back_with_the_same_bits(method, transform, tmp_path)
 def test_all_settings_and_the_card_come_back(tmp_path):
     model = FormulaRegressor(
         "ridge", features="magpie+fractions", transform="asinh", impute_nan=False,
-        hydrates="expand", random_state=1,
+        hydrates="expand", amounts="wt", random_state=1,
     ).fit([*FORMULAS, "CuSO4*5H2O"], [*TARGETS, 2.0], extra=np.ones((31, 2))).model_  # fmt: skip
     card = ModelCard("gap", "eV", "300 K", "gaps.csv", ("t", "p"), {"version": "0.1.0"})
     again = load_model(save_model(replace(model, card=card), tmp_path / "model"))
     assert again.card == card
-    for name in ("blocks", "impute_nan", "hydrates"):
+    for name in ("blocks", "impute_nan", "hydrates", "amounts"):
         assert getattr(again.featurizer, name) == getattr(model.featurizer, name)
     assert again.scale.name == "asinh"
     assert again.feature_names == (*model.featurizer.get_feature_names_out(), "t", "p")

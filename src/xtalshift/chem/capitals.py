@@ -27,14 +27,26 @@ def in_capitals(texts: Sequence[object]) -> bool:
     return len(broken) > 0 and len(broken) >= _SHARE * len({*broken, *others})
 
 
-def may_be_other_symbols(text: str) -> bool:
+def may_be_other_symbols(text: object) -> bool:
     """Return whether two capitals in a text may be one symbol, as in ``CO`` or ``PBS``."""
+    if not isinstance(text, str):
+        return False
     pairs = (text[at : at + 2] for at in range(len(text) - 1))
     return any(
         pair.isalpha()
         and pair.isupper()
         and ATOMIC_NUMBERS.get(pair.capitalize(), _HEAVIEST + 1) <= _HEAVIEST
         for pair in pairs
+    )
+
+
+def describe_doubt(text: str) -> str:
+    """Return why a text that `may_be_other_symbols` is refused in a column of capitals."""
+    likely = recase(text)
+    hint = f" (did you mean {likely!r}?)" if likely and _is_formula(likely) else ""
+    return (
+        f"formula {text!r}: the column is written in capitals, so the letters may be other "
+        f"symbols; write symbols as Co or CO{hint}"
     )
 
 

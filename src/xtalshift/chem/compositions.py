@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.capitals import describe_doubt, may_be_other_symbols
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
 from xtalshift.chem.formulas import Notation, check_notation, parse_formula
 from xtalshift.chem.tokens import read_plain
@@ -163,14 +164,24 @@ def _parse_chunk(
     notes: NDArray[np.object_],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
     """Parse the plain rows of a chunk at once and the others one by one."""
-    rows, z, amounts = read_plain(texts)
+    doubtful = np.zeros(len(texts), dtype=np.bool_)
+    plain = texts
+    if notation.capitals:
+        doubtful[:] = [may_be_other_symbols(text) for text in texts]
+        plain = [None if doubt else text for text, doubt in zip(texts, doubtful, strict=True)]
+    rows, z, amounts = read_plain(plain)
     sizes = np.bincount(rows, minlength=len(texts))
     extra_z: list[int] = []
     extra_amounts: list[float] = []
     extra_rows: list[int] = []
     for row in np.flatnonzero(sizes == 0).tolist():
+        if doubtful[row]:
+            reasons[row] = describe_doubt(str(texts[row]))
+            continue
         try:
-            parsed = parse_formula(texts[row], hydrates=notation.hydrates)
+            parsed = parse_formula(
+                texts[row], hydrates=notation.hydrates, amounts=notation.amounts
+            )
         except FormulaError as error:
             reasons[row] = str(error)
             continue

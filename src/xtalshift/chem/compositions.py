@@ -179,9 +179,7 @@ def _parse_chunk(
             reasons[row] = describe_doubt(str(texts[row]))
             continue
         try:
-            parsed = parse_formula(
-                texts[row], hydrates=notation.hydrates, amounts=notation.amounts
-            )
+            parsed = parse_formula(texts[row], hydrates=notation.hydrates, amounts=notation.amounts)
         except FormulaError as error:
             reasons[row] = str(error)
             continue

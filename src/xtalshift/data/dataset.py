@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xtalshift.chem.formulas import Amounts, Hydrates, Notation
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers

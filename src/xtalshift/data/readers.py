@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xtalshift.chem.formulas import Amounts, Hydrates
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame
 from xtalshift.data.dataset import Dataset

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from xtalshift.chem.formulas import Amounts, Hydrates, Notation
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.config import Settings
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
-from xtalshift.chem.formulas import Amounts, Hydrates, Notation
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
-from xtalshift.chem.formulas import Amounts, Hydrates
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
 from xtalshift.jsonio import Plain

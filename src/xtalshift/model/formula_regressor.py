@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xtalshift.chem.formulas import Amounts, Hydrates
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.transform import TargetTransform

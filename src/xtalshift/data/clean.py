@@ -12,7 +12,10 @@ import pandas as pd
 
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.merging import merge_findings
+from xtalshift.data.number_findings import REMEDIES, find_sentinels, value_findings
+from xtalshift.data.number_style import refuse_ambiguous
+from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
@@ -56,8 +59,8 @@ def clean_table(
     Raises
     ------
     DataError
-        If there is no target, no row is usable, a feature column does not exist, or (`strict`) a
-        row is unusable; the message names row, value and reason.
+        If there is no target, targets can be read in two ways, no row is usable, a feature column
+        does not exist, or (`strict`) a row is unusable; the message names row, value and reason.
     ConfigError
         If the duplicate rule is unknown.
     """
@@ -69,6 +72,8 @@ def clean_table(
         )
     if table.targets is None:
         raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
+    if table.problems is not None:
+        refuse_ambiguous(table.problems, table.target_name)
     features, dropped_as = _find_faults(table, table.targets, feature_cols)
     bad = np.flatnonzero([kind != "" for kind, _, _ in dropped_as])
     if strict and bad.size:
@@ -86,6 +91,18 @@ def clean_table(
     notes, groups = table.materials.notes, table.groups[good]
     codes, first = _number_groups(groups, features[good])
     targets = table.targets[good]
+    others = [name for name in table.columns.columns if name not in feature_cols]
+    findings = (
+        *_target_findings(table, table.targets, good),
+        *merge_findings(
+            codes,
+            targets,
+            table.columns[others].iloc[good],
+            names=table.formulas[good].tolist(),
+            rows=good,
+            merge=duplicates != "keep",
+        ),
+    )
     scatter = _scatter(codes, targets)
     if duplicates == "keep":
         kept, kept_targets = good, targets
@@ -110,10 +127,16 @@ def clean_table(
         rows_merged=good.size - len(kept),
         zero_share=float(np.mean(kept_targets == 0)),
         unit=table.unit,
+        findings=findings,
         **scatter,
     )
     return replace(
-        table.take(kept), materials=materials, targets=kept_targets, problems=None, intake=intake
+        table.take(kept),
+        materials=materials,
+        targets=kept_targets,
+        problems=None,
+        bounds=None,
+        intake=intake,
     )
 
 
@@ -130,10 +153,12 @@ def _find_faults(
             for k, name in enumerate(table.materials.extra_names)
         }
     features = np.column_stack([np.empty((len(table), 0)), *(v for v, _ in given.values())])
-    columns = [(f"column {name!r}", problems) for name, (_, problems) in given.items()]
+    columns = [
+        (f"column {name!r}", _with_sentinels(values, problems))
+        for name, (values, problems) in given.items()
+    ]
     columns.reverse()
-    problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
-    columns.append(("target", problems))
+    columns.append(("target", _target_problems(table, targets)))
     # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
@@ -142,6 +167,39 @@ def _find_faults(
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
         faults[row] = ("unparsable formula", table.formulas[row], table.materials.reasons[row])
     return features, faults
+
+
+def _target_problems(table: Dataset, targets: FloatArray) -> ObjectArray:
+    problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
+    return _with_sentinels(targets, problems)
+
+
+def _with_sentinels(values: FloatArray, problems: ObjectArray) -> ObjectArray:
+    """Return the problems with those of numbers that stand for a missing value."""
+    rows = np.flatnonzero(find_sentinels(np.where(problems == "", values, np.nan)))
+    problems = problems.copy()
+    problems[rows] = [f"a sentinel: '{value:g}'" for value in values[rows].tolist()]
+    return problems
+
+
+def _target_findings(table: Dataset, targets: FloatArray, good: IntArray) -> tuple[Finding, ...]:
+    """Return what is odd about the targets of the rows that stay and of those that leave."""
+    leaves = np.ones(len(table), dtype=bool)
+    leaves[good] = False
+    lower, upper = (targets, targets) if table.bounds is None else table.bounds.T
+    unknown = ~np.isfinite(targets) if table.bounds is None else np.zeros(len(table), dtype=bool)
+    problems = _target_problems(table, targets)
+    unknown[[row for row in np.flatnonzero(leaves) if cause_of(problems[row]) == "a sentinel"]] = (
+        True
+    )
+    return value_findings(
+        targets,
+        np.where(unknown, -np.inf, lower),
+        np.where(unknown, np.inf, upper),
+        leaves,
+        table.target_name or "target",
+        targets.tolist(),
+    )
 
 
 def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tuple[Finding, ...]:
@@ -154,9 +212,13 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
         if len(shown) < MAX_EXAMPLES:
             shown.append(Example(row + 1, table.ids[row], value, reason))
     return tuple(
-        Finding(kind, counts[kind], tuple(examples[kind]))
+        Finding(kind, counts[kind], tuple(examples[kind]), _remedy(kind))
         for kind in sorted(counts, key=lambda kind: -counts[kind])
     )
+
+
+def _remedy(kind: str) -> str:
+    return next((text for cause, text in REMEDIES.items() if kind.endswith(f" {cause}")), "")
 
 
 def _number_groups(groups: ObjectArray, features: FloatArray) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,8 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import find_formula_column, no_column
 from xtalshift.data.materials import Materials
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.number_style import style_of
+from xtalshift.data.numbers import read_numbers
 from xtalshift.errors import DataError
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
@@ -91,7 +92,7 @@ def table_from_frame(
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
-    targets = problems = None
+    targets = problems = bounds = None
     if target is not None:
         if target not in names:
             numeric = ", ".join(numeric_columns(frame)) or "none"
@@ -100,7 +101,9 @@ def table_from_frame(
             )
         if target == formula:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        targets, problems = parse_numbers(frame[target])
+        column = read_numbers(frame[target], style_of(frame))
+        targets, problems = column.values, column.problems
+        bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
@@ -117,6 +120,7 @@ def table_from_frame(
         source=source,
         conditions=conditions,
         problems=problems,
+        bounds=bounds,
     )
 
 

@@ -15,6 +15,7 @@ from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
+from xtalshift.data.number_style import style_of
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
@@ -55,6 +56,9 @@ class Dataset:
     problems : ndarray of str, shape (n,), or None
         Why a target is unusable, in the words of `xtalshift.data.numbers.parse_numbers`; None if
         every target is a number or the data were not read from a file.
+    bounds : ndarray of float64, shape (n, 2), or None
+        What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
+        `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
 
@@ -72,6 +76,7 @@ class Dataset:
     source: str = ""
     conditions: str = ""
     problems: ObjectArray | None = None
+    bounds: FloatArray | None = None
     intake: CleaningReport | None = None
 
     def __post_init__(self) -> None:
@@ -82,7 +87,7 @@ class Dataset:
         if not len(columns.columns):
             columns = pd.DataFrame(index=pd.RangeIndex(n))
         object.__setattr__(self, "columns", columns)
-        for name in ("targets", "columns", "problems"):
+        for name in ("targets", "columns", "problems", "bounds"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise DataError(f"{name} has {len(values)} rows, but there are {n} formulas")
@@ -143,6 +148,7 @@ class Dataset:
             materials=self.materials.take(chosen),
             targets=None if self.targets is None else self.targets[chosen],
             problems=None if self.problems is None else self.problems[chosen],
+            bounds=None if self.bounds is None else self.bounds[chosen],
             columns=self.columns.iloc[chosen],
         )
 
@@ -199,7 +205,7 @@ class Dataset:
                 f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
                 f"Columns: {', '.join(columns) or 'none'}"
             )
-        return parse_numbers(self.columns[name])
+        return parse_numbers(self.columns[name], style_of(self.columns))
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).

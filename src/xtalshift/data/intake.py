@@ -56,6 +56,9 @@ class CleaningReport:
         Mean absolute deviation from the group *median*, over all usable rows before merging (0 for
         a row without a duplicate). No function of formula and feature columns has a smaller mean
         absolute error on these rows, since the median minimises it in each group.
+    findings : tuple of Finding
+        What a user should know of the rows that stay and of those that leave: bias, sentinels, a
+        mix of units, outliers, and what merging hides.
     zero_share : float
         Share of the kept targets that are exactly 0.
     unit : str
@@ -74,6 +77,7 @@ class CleaningReport:
     error_floor: float
     zero_share: float
     unit: str = ""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def rows_dropped(self) -> int:

@@ -26,6 +26,7 @@ from xtalshift.errors import DataError
 _HEAD = 1000
 _MARKS: tuple[Decimal, Decimal] = (".", ",")
 _INTEGER = re.compile(r"[-+]?(?:(?P<short>[1-9][0-9]{0,2})|(?P<long>[0-9]{4,})|0+)")
+_ONE_MARK = re.compile(r"[-+]?[0-9]+(?P<mark>[.,])[0-9]+")
 _TWO_READINGS = re.compile(r"[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _GROUPED = re.compile(r"[0-9](?P<mark>[.,' \u00a0])[0-9]{3}(?![0-9])")
 
@@ -240,6 +241,9 @@ def _weigh(cell: str) -> _Evidence:
         return _Evidence(integer=match.lastgroup or "")
     if _TWO_READINGS.fullmatch(text):
         return _Evidence(ambiguous="." if "." in text else ",")
+    match = _ONE_MARK.fullmatch(text)
+    if match:
+        return _Evidence("." if match["mark"] == "." else ",")
     if not any(character.isdigit() for character in text):
         return _Evidence()
     causes = {mark: cause_of(read_number_text(text, NumberStyle(mark)).problem) for mark in _MARKS}

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xtalshift.chem.composition_labels import LABELLINGS
+from xtalshift.chem.composition_labels import LABELLINGS, blank_labels
 from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.formulas import Notation
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
@@ -96,6 +96,8 @@ def build_scheme(
             )
         if key in kind.per_row and isinstance(value, str):
             values[key] = _read_column(kind.per_row[key], value, usable, progress)
+            if kind.per_row[key] == "one label" and not isinstance(values[key], str):
+                _need_labels(values[key], value, table, kept)
         elif key in kind.from_file and isinstance(value, str):
             values[key] = _read_file(kind.from_file[key], value, table, kept, notation, featurize)
         elif key in kind.per_row or key in kind.from_file:
@@ -193,6 +195,17 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
         f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
         f"{', '.join(map(str, table.columns.columns)) or 'none'}"
     )
+
+
+def _need_labels(labels: NDArray[Any], name: str, table: Dataset, kept: NDArray[np.int64]) -> None:
+    """Raise `SplitError` if a row lacks a label; it has the number of the row in the table."""
+    bad = np.flatnonzero(blank_labels(labels))
+    if bad.size:
+        row = int(kept[bad[0]])
+        raise SplitError(
+            f"column {name!r}, row {row + 1} (id {table.ids[row]}) has no label, {bad.size} of "
+            f"{len(kept)} rows have none; every row needs one, fill it or drop the row"
+        )
 
 
 def _read_times(table: Dataset, name: str) -> NDArray[Any]:

@@ -203,7 +203,7 @@ def test_symmetries_are_read_from_a_column_of_structures():
         spec("leave-out", params={"by": "crystal_system", "values": "cubic"}),
     )
     assert np.flatnonzero(parts.frame.part == "test").tolist() == list(range(0, 60, 3))
-    with pytest.raises(SplitError, match="row 7 has no label; every row needs one"):
+    with pytest.raises(SplitError, match=r"'space_group', row 8 \(id 8\) has no label, 1 of"):
         assign(table_from_frame(frame, target=None), "grouped", params={"by": "space_group"})
 
 
@@ -255,3 +255,16 @@ def test_reading_takes_a_target_only_where_one_is_needed_or_named(tmp_path):
         read_configured(data, need_target=True)
     named = DataConfig(dataset=str(path), target="b")
     assert read_configured(named, need_target=False).targets.tolist() == [2.0] * len(GOOD)
+
+
+def test_rows_without_a_group_are_named_by_their_place_in_the_table():
+    doi = [f"10.1/{row // 6}" for row in range(60)]
+    doi[8], doi[20] = "n/a", "-"
+    frame = pd.DataFrame({"formula": ["Xx", *GOOD[1:]], "doi": doi})
+    with pytest.raises(SplitError, match=r"'doi', row 9 \(id 9\) has no label, 2 of 59 rows"):
+        assign(table_from_frame(frame, target=None), "grouped", params={"by": "doi"})
+    (parts,) = iter_parts(
+        table_from_frame(frame, target=None),
+        spec("leave-out", params={"by": "doi", "values": "10.1/1"}),
+    )
+    assert np.flatnonzero(parts.frame.part == "test").tolist() == [6, 7, 9, 10, 11]

@@ -1,0 +1,138 @@
+"""What merging rows of one material would hide: other conditions, scatter, a mix of units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
+from xtalshift.data.number_findings import UNIT_FACTORS
+from xtalshift.data.number_style import style_of
+from xtalshift.data.numbers import plain_numbers
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.intp]
+
+_CONDITION = re.compile(
+    r"(?:^|[^a-z])(?:temp(?:erature)?|t|pressure|press|p|field|magnetic_field|h|voltage|frequency|"
+    r"freq|time|thickness|doping|dopant|carrier_concentration|concentration|conc|strain|humidity|"
+    r"ph|cycle|rate|wavelength|size)(?:$|[^a-z])",
+    re.IGNORECASE,
+)
+_FEW_LEVELS = 0.2  # a condition is set to few values, a property has as many as materials
+_SHARE = 0.2  # of the spread of all targets
+_SAME_FACTOR = 0.02
+_AT_LEAST = 2
+
+
+def merge_findings(
+    codes: IntArray,
+    targets: FloatArray,
+    columns: pd.DataFrame,
+    *,
+    names: Sequence[str],
+    rows: IntArray,
+    merge: bool = True,
+) -> tuple[Finding, ...]:
+    """Say what the rows of one material disagree on.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n,)
+        Number of the material of each row: the reduced formula and the feature columns.
+    targets : ndarray of float64, shape (n,)
+        Finite.
+    columns : pandas.DataFrame
+        The other columns, n rows, without the feature columns.
+    names : sequence of str, length n
+        Formulas, for the examples.
+    rows : ndarray of int, shape (n,)
+        Row numbers in the table, from 0.
+    merge : bool
+        Whether rows of one material are merged into one.
+
+    Returns
+    -------
+    tuple of Finding
+        For each column of conditions that differs within a material, the number of such materials
+        (a column of numbers is a condition if its name says so, such as temperature, or if it has
+        few values); the materials whose targets differ much beside all targets; and those whose
+        targets differ by a factor of units.
+    """
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    groups = [part for part in np.split(order, starts[1:]) if len(part) > 1]
+    if not groups:
+        return ()
+
+    def finding(
+        kind: str, found: list[IntArray], values: FloatArray, reason: str, remedy: str
+    ) -> Finding:
+        examples = tuple(
+            Example(
+                int(rows[group[0]]) + 1,
+                "",
+                f"{names[group[0]]}: {', '.join(f'{x:g}' for x in np.unique(values[group])[:5])}",
+                reason,
+            )
+            for group in found[:MAX_EXAMPLES]
+        )
+        return Finding(kind, len(found), examples, remedy)
+
+    merged = sum(len(group) for group in groups) - len(groups)
+    what = f"{merged} rows merged" if merge else f"{merged} rows repeat a material"
+    found = []
+    for name, values in _conditions(columns):
+        differ = [group for group in groups if np.ptp(values[group]) > 0]
+        if differ:
+            text = f"{what}; {name!r} differs within {len(differ)} formulas"
+            remedy = f"Use it as a feature: --feature-cols {name!r}, or keep one value of it"
+            found.append(
+                finding(f"{name!r} differs within a formula", differ, values, text, remedy)
+            )
+    within = np.concatenate([np.abs(targets[g] - targets[g].mean()) for g in groups]).mean()
+    overall = np.abs(targets - targets.mean()).mean()
+    if within > _SHARE * overall:
+        differ = sorted(groups, key=lambda group: -np.ptp(targets[group]))
+        text = f"{what}; they differ by {within:.3g} on average, all targets by {overall:.3g}"
+        remedy = "Check the values and their conditions; no model can be better than this scatter"
+        found.append(finding("targets differ within a formula", differ, targets, text, remedy))
+    for factor, units in UNIT_FACTORS.items():
+        mixed = [group for group in groups if _ratio_is(targets[group], factor)]
+        if len(mixed) >= _AT_LEAST:
+            text = f"a factor of {factor:g} within a formula: {units}"
+            remedy = "Convert the values to one unit, or drop the rows"
+            found.append(finding("a mix of units", mixed, targets, text, remedy))
+    return tuple(found)
+
+
+def _conditions(columns: pd.DataFrame) -> Iterator[tuple[str, FloatArray]]:
+    """Yield the columns of numbers that look like conditions, without blank cells."""
+    for name in columns.columns:
+        cells = columns[name]
+        if pd.api.types.is_bool_dtype(cells) or pd.api.types.is_complex_dtype(cells):
+            continue
+        if pd.api.types.is_numeric_dtype(cells):
+            values: FloatArray | None = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = plain_numbers(cells, style_of(columns))
+        if values is None or not np.isfinite(values).all():
+            continue
+        few = len(np.unique(values)) <= max(_AT_LEAST, _FEW_LEVELS * len(values))
+        if few or _CONDITION.search(str(name)):
+            yield str(name), values
+
+
+def _ratio_is(values: FloatArray, factor: float) -> bool:
+    """Return whether some values are about a factor larger than the others, and none between."""
+    sizes = np.sort(np.abs(values))
+    if sizes[0] == 0:
+        return False
+    ratios = sizes / sizes[0]
+    near = [np.abs(np.log(ratios / level)) < _SAME_FACTOR for level in (1.0, factor)]
+    return bool((near[0] | near[1]).all() and near[1].any())

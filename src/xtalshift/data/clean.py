@@ -11,14 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.intake import CleaningReport, Example, Finding
+from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
 DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"]
 _AGGREGATES = {"mean": "mean", "median": "median", "lowest": "min", "highest": "max"}
-_MAX_EXAMPLES = 5
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
@@ -152,7 +151,7 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
     for row, kind, value, reason in rows:
         counts[kind] = counts.get(kind, 0) + 1
         shown = examples.setdefault(kind, [])
-        if len(shown) < _MAX_EXAMPLES:
+        if len(shown) < MAX_EXAMPLES:
             shown.append(Example(row + 1, table.ids[row], value, reason))
     return tuple(
         Finding(kind, counts[kind], tuple(examples[kind]))

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,9 @@ from xtalshift.data.files import (
     open_text,
     refuse_repeats,
 )
-from xtalshift.data.numbers import BLANKS, parse_numbers
+from xtalshift.data.number_style import settle_style
+from xtalshift.data.number_texts import NumberStyle
+from xtalshift.data.numbers import BLANKS, plain_numbers
 from xtalshift.data.spreadsheet import unmark_frame
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
@@ -84,8 +87,8 @@ def iter_frames(
     pandas.DataFrame
         At least one piece (a table without rows has one empty piece); the index continues through
         the file. Cells of a CSV remain text, so that all pieces have the same types and a cell can
-        be written back unchanged; `frame.attrs["decimal_comma"]` is true if such text has decimal
-        commas (`xtalshift.data.numbers.parse_numbers`).
+        be written back unchanged; `xtalshift.data.number_style.style_of` says how their numbers
+        are written.
 
     Raises
     ------
@@ -97,9 +100,13 @@ def iter_frames(
     if kind == "csv":
         with naming_file(path), open_text(path) as stream:
             separator = find_separator(stream)
+            style = None
             for frame in csv_chunks(stream, chunk_rows, separator):
                 cells = frame.fillna("")
-                cells.attrs["decimal_comma"] = separator == ";"
+                if style is None:
+                    numbers = cells.columns.difference([*_protected(cells, text_columns)])
+                    style, _ = settle_style({name: cells[name] for name in numbers}, separator)
+                cells.attrs.update(asdict(style))
                 yield cells
         return
     if kind == "json":
@@ -120,9 +127,11 @@ def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
     separator = find_separator(stream)
     frame = next(csv_chunks(stream, None, separator)).fillna("")
     protected = _protected(frame, text_columns)
-    for name in frame.columns.difference(list(protected), sort=False):
-        frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
-    frame.attrs["decimal_comma"] = separator == ";"
+    numbers = frame.columns.difference(list(protected), sort=False)
+    style, _ = settle_style({name: frame[name] for name in numbers}, separator)
+    for name in numbers:
+        frame[name] = _numbers_or_text(frame[name], style)
+    frame.attrs.update(asdict(style))
     return frame
 
 
@@ -244,13 +253,13 @@ def finish_frame(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFra
     return frame
 
 
-def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
+def _numbers_or_text(cells: pd.Series, style: NumberStyle) -> pd.Series:
     if cells.str.fullmatch(r"\s*0\d+\s*").any():  # 0042 is an id; as a number it would change
         return cells
-    values, problems = parse_numbers(cells, decimal_comma=decimal_comma)
-    blank = cells.str.strip().str.lower().isin(BLANKS)
-    if blank.all() or any(problem.startswith("not a number") for problem in problems):
+    values = plain_numbers(cells, style)
+    if values is None:
         return cells
+    blank = cells.str.strip().str.lower().isin(BLANKS)
     if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
         return pd.Series(values.astype(np.int64), index=cells.index)
     return pd.Series(values, index=cells.index)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 
 from xtalshift.jsonio import Plain
 
+MAX_EXAMPLES = 5
+"""Most examples of a finding."""
 _ZERO_INFLATED = 0.10
 
 
@@ -26,6 +28,8 @@ class Finding:
     kind: str
     count: int
     examples: tuple[Example, ...]
+    remedy: str = ""
+    """What the user can do about it."""
 
 
 @dataclass(frozen=True)

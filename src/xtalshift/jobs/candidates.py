@@ -21,6 +21,7 @@ from xtalshift.acquisition.acquisition_rules import (
 )
 from xtalshift.data import read_frame
 from xtalshift.data.materials import Materials
+from xtalshift.data.number_style import style_of
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import SAME
@@ -129,8 +130,7 @@ def read_measured(
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
         name = model.card.target_name
         if name in frame.columns:
-            comma = bool(frame.attrs.get("decimal_comma"))
-            found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
+            found = parse_numbers(frame[name], style_of(frame))[0][good]
             values.append(found[in_range(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
         else:
@@ -325,8 +325,7 @@ class Pool:
             raise DataError(
                 f"{self._source} has no column of costs {name!r}{near_miss(name, there)}"
             )
-        comma = bool(frame.attrs.get("decimal_comma"))
-        return parse_numbers(frame[name], decimal_comma=comma)
+        return parse_numbers(frame[name], style_of(frame))
 
     def _worth(self, piece: Kept) -> FloatArray:
         """Return the number that decides which candidates are kept."""

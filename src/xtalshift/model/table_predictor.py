@@ -110,13 +110,14 @@ class TablePredictor:
         DataError
             If a column is missing.
         """
-        from xtalshift.data.numbers import parse_numbers  # pandas, which a table has loaded
+        # pandas, which a table has loaded
+        from xtalshift.data.number_style import style_of
+        from xtalshift.data.numbers import parse_numbers
 
         column = find_formula_column(frame.columns, self.reading.formula_col)
         names = self.model.card.feature_cols
         check_feature_columns(names, frame.columns, source)
-        comma = bool(frame.attrs.get("decimal_comma"))
-        extra = [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
+        extra = [parse_numbers(frame[name], style_of(frame))[0] for name in names]
         return Materials.parse(
             frame[column].tolist(),
             notation=self.notation,

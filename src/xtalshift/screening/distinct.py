@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Notation
+from xtalshift.data.number_style import style_of
 from xtalshift.data.numbers import parse_numbers
 
 Hashes = NDArray[np.uint64]
@@ -55,8 +56,7 @@ def hash_rows(
     """
     compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), notation)
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
-    comma = bool(frame.attrs.get("decimal_comma"))
     for name in feature_cols:
-        values, _ = parse_numbers(frame[name], decimal_comma=comma)
+        values, _ = parse_numbers(frame[name], style_of(frame))
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(values)
     return hashes, reasons == ""

@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, Protocol
@@ -30,6 +30,7 @@ from xtalshift.data.files import (
     text_encoding,
 )
 from xtalshift.data.frames import csv_chunks, finish_frame, json_line
+from xtalshift.data.number_style import settle_style
 from xtalshift.errors import DataError
 
 MAX_BYTES = 2**25
@@ -88,6 +89,7 @@ class Block:
         and columns of Parquet keep theirs; in the second the formulas are text. Raises `DataError`,
         which names the block, if the rows are malformed.
         """
+        others = list(others)
         names = [formula_col, *others]
         try:
             if self.layout.kind == "parquet":
@@ -99,7 +101,9 @@ class Block:
                 table = pa.table({name: arrow_text(cells) for name, cells in columns.items()})
                 frame = pd.DataFrame({name: columns[name] for name in names}, dtype=object)
                 if self.layout.kind == "csv":
-                    frame.attrs["decimal_comma"] = self.layout.separator == ";"
+                    numbers = {name: frame[name] for name in others}
+                    style, _ = settle_style(numbers, self.layout.separator)
+                    frame.attrs.update(asdict(style))
         except ValueError as error:
             raise DataError(f"{self.where}: {error}") from error
         return table, finish_frame(frame, [formula_col])

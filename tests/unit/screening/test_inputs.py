@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtalshift.data import iter_frames
+from xtalshift.data.number_style import style_of
 from xtalshift.errors import DataError
 from xtalshift.screening import inputs as module
 from xtalshift.screening.inputs import FormulaSource, Inputs
@@ -90,7 +91,7 @@ def test_semicolons_latin_1_and_byte_order_marks(tmp_path):
     assert rows == {"formula": ["GaN", "ZnO", "GaAs"], "T": ["1,5", "2,5", "\xe9"]}
     assert [block.end[0] for block in blocks] == [0, 0, 1]
     _, frame = blocks[0].parse("formula", ("T",))
-    assert frame.attrs["decimal_comma"]
+    assert style_of(frame).decimal == ","
 
 
 def test_json_lines_are_text_of_fixed_columns(tmp_path):

@@ -14,6 +14,7 @@ import pandas as pd
 from xtalshift.chem.formulas import Amounts, Hydrates, Notation
 from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
+from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
@@ -56,6 +57,8 @@ class Dataset:
         every target is a number or the data were not read from a file.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
+    style : NumberStyle
+        How the numbers in text columns are written.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class Dataset:
     conditions: str = ""
     problems: ObjectArray | None = None
     intake: CleaningReport | None = None
+    style: NumberStyle = POINT
 
     def __post_init__(self) -> None:
         if self.targets is not None:
@@ -198,7 +202,7 @@ class Dataset:
                 f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
                 f"Columns: {', '.join(columns) or 'none'}"
             )
-        return parse_numbers(self.columns[name])
+        return parse_numbers(self.columns[name], self.style)
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).

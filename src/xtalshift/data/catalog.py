@@ -133,9 +133,9 @@ def load_dataset(
     DataError
         If the target column does not exist, or the number of rows is not that of the catalogue.
     """
-    from xtalshift.chem.formulas import Notation
     from xtalshift.data.columns import table_from_frame
     from xtalshift.data.frames import read_frame
+    from xtalshift.data.settings import ReadingOptions
 
     entry = get_entry(name)
     path = dataset_path(name, progress=progress)
@@ -146,15 +146,19 @@ def load_dataset(
     if len(frame) != entry.n_rows:
         raise DataError(f"data set {name!r} has {len(frame)} rows, expected {entry.n_rows}")
     target = target or entry.target
+    reading = ReadingOptions(
+        formula_col=entry.formula,
+        hydrates=notation.hydrates if notation else None,
+        amounts=notation.amounts if notation else None,
+    )
     return table_from_frame(
         frame,
         target=target,
-        formula_col=entry.formula,
+        reading=reading,
         id_col=entry.id or None,
         unit=entry.units.get(target, unit),
         source=name,
         conditions=entry.conditions,
-        notation=notation or Notation(),
     )
 
 

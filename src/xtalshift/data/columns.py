@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from xtalshift.chem.compositions import AS_WRITTEN
-from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import find_formula_column, no_column
+from xtalshift.data.files import no_column
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.frames import RawTable
 from xtalshift.data.materials import Materials
-from xtalshift.data.number_style import style_of
 from xtalshift.data.numbers import read_numbers
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
@@ -49,31 +49,30 @@ def guess_target(frame: pd.DataFrame) -> str:
 
 
 def table_from_frame(
-    frame: pd.DataFrame,
+    rows: RawTable | pd.DataFrame,
     *,
     target: str | None,
-    formula_col: str | None = None,
+    reading: ReadingOptions = BY_DEFAULT,
     id_col: str | None = None,
     unit: str = "",
     source: str = "",
     conditions: str = "",
-    notation: Notation = AS_WRITTEN,
 ) -> Dataset:
     """Sort the columns of a frame into a `Dataset`.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        As `xtalshift.data.frames.read_frame` returns it; not changed.
+    rows : RawTable or pandas.DataFrame
+        As `xtalshift.data.frames.read_raw` returns it; not changed.
     target : str or None
         Column to predict; None for rows without one.
-    formula_col, id_col : str, optional
-        By default columns with the usual names, for ids only if none is blank or repeated; without
-        an id column the ids are row numbers from 1.
+    reading : ReadingOptions
+        Where the formulas are; by default in a column with a usual name.
+    id_col : str, optional
+        By default a column with a usual name, if none is blank or repeated; without an id column
+        the ids are row numbers from 1.
     unit, source, conditions : str
         As in `Dataset`.
-    notation : Notation
-        How formulas are read that can be read in two ways.
 
     Returns
     -------
@@ -85,8 +84,10 @@ def table_from_frame(
     DataError
         If a column does not exist or the target column has no usable number.
     """
+    raw = RawTable.of(rows)
+    frame = raw.frame
     names = [str(column) for column in frame.columns]
-    formula = find_formula_column(names, formula_col)
+    formulas = find_formulas(names, reading).names
     if id_col is not None and id_col not in names:
         raise DataError(no_column("id column", id_col, names))
     if id_col is None:
@@ -99,9 +100,9 @@ def table_from_frame(
             raise DataError(
                 no_column("target column", target, names, f"Columns of numbers: {numeric}")
             )
-        if target == formula:
+        if target in formulas:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        column = read_numbers(frame[target], style_of(frame))
+        column = read_numbers(frame[target], raw.style)
         targets, problems = column.values, column.problems
         bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
@@ -110,9 +111,20 @@ def table_from_frame(
                 f"target column {target!r} of {source or 'the table'} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
             )
-    others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
+    others = [
+        name
+        for name in names
+        if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
+    ]
+    found = raw.formulas(reading)
     return Dataset(
-        Materials.parse(frame[formula].tolist(), notation=notation, ids=ids.tolist()),
+        Materials.parse(
+            found.texts,
+            notation=reading.notation,
+            faults=found.faults,
+            notes=found.notes,
+            ids=ids.tolist(),
+        ),
         targets=targets,
         columns=frame[others].copy(),
         target_name=target or "",
@@ -121,6 +133,7 @@ def table_from_frame(
         conditions=conditions,
         problems=problems,
         bounds=bounds,
+        style=raw.style,
     )
 
 

@@ -15,7 +15,7 @@ from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
-from xtalshift.data.number_style import style_of
+from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
@@ -61,6 +61,8 @@ class Dataset:
         `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
+    style : NumberStyle
+        How the numbers in text columns are written.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class Dataset:
     problems: ObjectArray | None = None
     bounds: FloatArray | None = None
     intake: CleaningReport | None = None
+    style: NumberStyle = POINT
 
     def __post_init__(self) -> None:
         if self.targets is not None:
@@ -205,7 +208,7 @@ class Dataset:
                 f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
                 f"Columns: {', '.join(columns) or 'none'}"
             )
-        return parse_numbers(self.columns[name], style_of(self.columns))
+        return parse_numbers(self.columns[name], self.style)
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -14,6 +14,8 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
+
+_NONE: Mapping[int, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,8 @@ class Materials:
         formulas: Sequence[Any] | NDArray[Any],
         *,
         notation: Notation = AS_WRITTEN,
+        faults: Mapping[int, str] = _NONE,
+        notes: Mapping[int, str] = _NONE,
         ids: Sequence[Any] | NDArray[Any] | None = None,
         extra: ArrayLike | None = None,
         extra_names: Sequence[str] | None = None,
@@ -66,6 +70,10 @@ class Materials:
             Formulas as text; other cells of a table are allowed and unreadable.
         notation : Notation
             How formulas are read that can be read in two ways.
+        faults : mapping of int to str
+            Row (from 0) -> why it cannot be used, whatever its formula.
+        notes : mapping of int to str
+            Row -> remark on how it was read.
         ids : sequence, length n, optional
             By default the row numbers from 1.
         extra : array_like of float, shape (n, k), optional
@@ -78,7 +86,14 @@ class Materials:
         DataError
             If `ids` or `extra` have another number of rows.
         """
-        compositions, reasons, notes = parse_formulas(list(formulas), notation)
+        texts = list(formulas)
+        for row in faults:
+            texts[row] = ""
+        compositions, reasons, remarks = parse_formulas(texts, notation)
+        for row, reason in faults.items():
+            reasons[row] = reason
+        for row, note in notes.items():
+            remarks[row] = "; ".join(filter(None, (note, remarks[row])))
         n = len(reasons)
         columns = as_columns(extra, n)
         names = as_text(np.arange(1, n + 1) if ids is None else ids)
@@ -89,7 +104,7 @@ class Materials:
             as_text(formulas),
             compositions,
             reasons,
-            notes,
+            remarks,
             names,
             columns,
             tuple(map(str, labels)),

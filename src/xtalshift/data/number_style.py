@@ -222,11 +222,6 @@ _SETTLE = (
 )
 
 
-def style_of(frame: pd.DataFrame) -> NumberStyle:
-    """Return the number style of a table as its reader left it in ``frame.attrs``."""
-    return NumberStyle(frame.attrs.get("decimal", "."), frame.attrs.get("thousands", ""))
-
-
 def _worth_reading(cells: pd.Series) -> Iterable[object]:
     """Return the cells, or none if no cell has a mark: joined text is searched fast."""
     texts = [cell for cell in cells if isinstance(cell, str)]

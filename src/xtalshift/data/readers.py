@@ -9,8 +9,9 @@ from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import READABLE, find_formula_column
-from xtalshift.data.frames import read_frame
+from xtalshift.data.files import READABLE
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.frames import read_raw
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -102,18 +103,16 @@ def read_configured(
             f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
             "and the names that 'xtalshift datasets list' shows"
         )
-    protected = [column for column in (data.formula_col, data.id_col) if column]
-    frame = read_frame(path, text_columns=protected)
+    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
     if target is None and need_target:
-        formula = find_formula_column(frame.columns, data.formula_col)
-        known = [formula, *([data.id_col] if data.id_col in frame else [])]
-        target = guess_target(frame.drop(columns=known))
+        known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
+        target = guess_target(raw.frame.drop(columns=list(known & set(raw.frame.columns))))
+    dialect = raw.layout.dialect if raw.layout else None
     return table_from_frame(
-        frame,
+        raw,
         target=target,
-        formula_col=data.formula_col,
+        reading=data,
         id_col=data.id_col,
-        unit=data.unit,
+        unit=data.unit or (dialect.units.get(target or "", "") if dialect else ""),
         source=path.name,
-        notation=data.notation,
     )

@@ -60,12 +60,12 @@ def is_model(folder: Path) -> bool:
 
 def refuse_loss(out: Path, column: str) -> None:
     """Raise `DataError` if `out` has no `column`, so is not an earlier output of the command."""
-    from xtalshift.data.frames import iter_frames  # loads pandas, which some commands do not need
+    from xtalshift.data.sources import open_source
 
     if not out.is_file() or out.stat().st_size == 0:
         return
     try:
-        ours = column in next(iter(iter_frames(out, 1))).columns
+        ours = column in open_source(out).layout.columns
     except XtalshiftError:
         ours = False
     if not ours:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
-from xtalshift.data import Dataset, find_formula_column, read_frame
+from xtalshift.data import Dataset, read_raw
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
@@ -223,7 +224,7 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
         "amounts": notation.amounts,
         "feature_cols": card.feature_cols,
     }
-    if data.target is None and _has_column(data.dataset, card.target_name):
+    if data.target is None and _has_column(data, card.target_name):
         made["target"] = card.target_name
     labels = read_inputs(data.model_copy(update=made), progress).data
     if card.unit and labels.unit and card.unit != labels.unit:
@@ -242,10 +243,10 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     return labels
 
 
-def _has_column(dataset: str, name: str) -> bool:
-    """Return whether `dataset` is a file with a column of this name."""
-    path = Path(dataset)
-    return path.is_file() and name in map(str, read_frame(path).columns)
+def _has_column(data: DataConfig, name: str) -> bool:
+    """Return whether the table is a file with a column of this name."""
+    path = Path(data.dataset)
+    return path.is_file() and name in open_source(path, data).layout.columns
 
 
 def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
@@ -255,10 +256,12 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             f"the model needs {', '.join(model.card.feature_cols)} besides the formula; adapting "
             "without labels works only for models without extra columns"
         )
-    frame = read_frame(Path(data.dataset))
-    column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
+    found = read_raw(Path(data.dataset), data).formulas(data)
     materials = Materials.parse(
-        frame[column].tolist(), notation=data.notation_like(model.featurizer.notation)
+        found.texts,
+        notation=data.notation_like(model.featurizer.notation),
+        faults=found.faults,
+        notes=found.notes,
     )
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")

@@ -42,7 +42,7 @@ def iter_features(
     Parameters
     ----------
     source : Path
-        As `xtalshift.data.frames.read_frame` takes it.
+        As `xtalshift.data.frames.read_raw` takes it.
     settings : FeaturizeSettings
         Settings of features and formulas.
 
@@ -63,7 +63,8 @@ def iter_features(
         If a row is bad and `settings.strict` is set.
     """
     first = 1
-    for formulas in iter_formulas(source, CHUNK_ROWS, formula_col=settings.reading.formula_col):
+    for found in iter_formulas(source, CHUNK_ROWS, settings.reading):
+        formulas = found.texts
         features = composition_features(
             formulas,
             settings.blocks,
@@ -71,6 +72,9 @@ def iter_features(
             notation=settings.reading.notation,
             order="F",
         )
+        for row, reason in found.faults.items():
+            features.reasons[row] = reason
+            features.values[row] = np.nan
         bad = np.flatnonzero(features.reasons != "")
         if settings.strict and bad.size:
             raise FormulaError(f"row {first + bad[0]}: {features.reasons[bad[0]]}")
@@ -92,7 +96,9 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
         ``formula``, one column per feature (null if missing), ``status`` (``ok`` or ``error``) and
         ``reason``.
     """
-    import pyarrow as pa  # in the thread that writes
+    import pyarrow as pa
+
+    from xtalshift.data.arrow_texts import text_array
 
     # from buffers, because pyarrow.array would import pandas, which takes longer than all of this
     def numbers(values: NDArray[np.float64]) -> pa.Array:
@@ -100,21 +106,13 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
         valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
         return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
-    def text(cells: list[str]) -> pa.Array:
-        joined = "".join(cells)
-        # a lone surrogate, which UTF-8 lacks, becomes "?"
-        encoded = cells if joined.isascii() else [cell.encode("utf-8", "replace") for cell in cells]
-        starts = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-        data = joined.encode("utf-8", "replace")
-        return pa.StringArray.from_buffers(len(cells), pa.py_buffer(starts), pa.py_buffer(data))
-
     status = np.where(features.reasons == "", "ok", "error").tolist()
     return pa.Table.from_arrays(
         [
-            text(formulas),
+            text_array(formulas),
             *map(numbers, features.values.T),
-            text(status),
-            text(features.reasons.tolist()),
+            text_array(status),
+            text_array(features.reasons.tolist()),
         ],
         ["formula", *features.names, "status", "reason"],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from xtalshift.data import iter_frames
+from xtalshift.data import RawTable, iter_raw
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import FormulaError
@@ -126,10 +126,8 @@ def predict_file(
     refuse_loss(out, "prediction")
     counts = PredictionCounts()
 
-    def pieces() -> Iterator[pd.DataFrame]:
-        name = predictor.reading.formula_col
-        columns = [name] if name else []
-        return iter_frames(source, CHUNK_ROWS, text_columns=columns)
+    def pieces() -> Iterator[RawTable]:
+        return iter_raw(source, CHUNK_ROWS, predictor.reading)
 
     if predictor.intervals == "weighted":
         shift = learn_shift(predictor, pieces(), source)
@@ -139,13 +137,13 @@ def predict_file(
         if on_weights is not None:
             on_weights(counts)
     with open_writer(out, predictor.units()) as writer, progress.task("predict", None) as task:
-        for frame in pieces():
-            result = predictor.predict(frame, str(source))
+        for raw in pieces():
+            result = predictor.predict(raw, str(source))
             counts.add(result)
             if strict and counts.first:
                 raise FormulaError(counts.first)
             writer.write(result)
-            task.advance(len(frame))
+            task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
         raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
     return counts

@@ -14,7 +14,6 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
-    find_formula_column,
 )
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
@@ -27,6 +26,7 @@ from xtalshift.uncertainty.settings import LEVEL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xtalshift.data.frames import RawTable
     from xtalshift.uncertainty.weighted import ShiftWeights
 
 IntervalKind = Literal["plain", "family", "weighted"]
@@ -69,13 +69,13 @@ class TablePredictor:
         """How formulas are read that can be read in two ways."""
         return self.reading.notation_like(self.model.featurizer.notation)
 
-    def predict(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
-        """Return the rows of `frame`, in order, with the columns of predictions added.
+    def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
+        """Return the rows of a table, in order, with the columns of predictions added.
 
         Parameters
         ----------
-        frame : pandas.DataFrame, n rows
-            Table with a column of formulas and the feature columns of the model.
+        rows : RawTable or pandas.DataFrame, n rows
+            Table with formulas and the feature columns of the model.
         source : str
             Name of the table in messages.
 
@@ -86,8 +86,10 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        frame = _without_split_status(frame)
-        materials = self.read(frame, source)
+        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
+
+        materials = self.read(rows, source)
+        frame = _without_split_status(RawTable.of(rows).frame)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         return frame.assign(**self.predict_materials(materials).columns())
@@ -102,7 +104,7 @@ class TablePredictor:
             explain=self.explain,
         )
 
-    def read(self, frame: pd.DataFrame, source: str) -> Materials:
+    def read(self, rows: RawTable | pd.DataFrame, source: str) -> Materials:
         """Return the materials of a table, with the feature columns that the model needs.
 
         Raises
@@ -110,18 +112,19 @@ class TablePredictor:
         DataError
             If a column is missing.
         """
-        # pandas, which a table has loaded
-        from xtalshift.data.number_style import style_of
-        from xtalshift.data.numbers import parse_numbers
+        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
 
-        column = find_formula_column(frame.columns, self.reading.formula_col)
+        raw = RawTable.of(rows)
+        found = raw.formulas(self.reading)
         names = self.model.card.feature_cols
-        check_feature_columns(names, frame.columns, source)
-        extra = [parse_numbers(frame[name], style_of(frame))[0] for name in names]
+        check_feature_columns(names, raw.frame.columns, source)
+        extra = [raw.numbers(name)[0] for name in names]
         return Materials.parse(
-            frame[column].tolist(),
+            found.texts,
             notation=self.notation,
-            extra=np.column_stack([np.empty((len(frame), 0)), *extra]),
+            faults=found.faults,
+            notes=found.notes,
+            extra=np.column_stack([np.empty((len(raw), 0)), *extra]),
             extra_names=names,
         )
 
@@ -137,14 +140,12 @@ class TablePredictor:
 def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table without the status of ``xtalshift split``; predictions have their own."""
     if {"fold", "part", "status", "reason"} <= set(frame.columns):
-        attrs = frame.attrs
-        frame = frame.drop(columns=["status", "reason"])
-        frame.attrs.update(attrs)
+        return frame.drop(columns=["status", "reason"])
     return frame
 
 
 def learn_shift(
-    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path
+    predictor: TablePredictor, tables: Iterable[RawTable], source: Path
 ) -> ShiftWeights:
     """Return how the rows of a table differ from the calibration rows.
 
@@ -152,7 +153,7 @@ def learn_shift(
     ----------
     predictor : TablePredictor
         The model and its settings.
-    frames : iterable of pandas.DataFrame
+    tables : iterable of RawTable
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
     source : Path
         Name of the table in messages.
@@ -168,8 +169,8 @@ def learn_shift(
     model = predictor.model
     kept: NDArray[np.float64] | None = None
     keys = np.empty(0)
-    for frame in frames:
-        features = model.featurize(predictor.read(frame, str(source)))
+    for raw in tables:
+        features = model.featurize(predictor.read(raw, str(source)))
         rows, good = features.values, features.reasons == ""
         # the rows with the smallest random keys are a uniform sample of all rows so far
         rows, drawn = rows[good], rng.random(int(np.sum(good)))

@@ -11,15 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xtalshift.chem.formulas import Notation
-from xtalshift.data import find_formula_column
+from xtalshift.data import RawTable
+from xtalshift.data.arrow_texts import text_array
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.sources import pack_table
 from xtalshift.errors import XtalshiftError
-from xtalshift.screening.inputs import Block, arrow_text, pack_table
+from xtalshift.screening.inputs import Block
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.top import pick
 
@@ -117,11 +119,10 @@ class Screener:
         Raises `DataError` if the block is malformed.
         """
         settings = self.settings
-        column = find_formula_column(block.layout.columns, settings.formula_col)
-        others = tuple(name for name in self.info.feature_cols if name != column)
-        table, frame = block.parse(column, others)
+        formulas = find_formulas(block.layout.columns, settings).names
+        table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols]))
         try:
-            columns = self.predict(frame, block)
+            columns = self.predict(rows, block)
         except XtalshiftError as error:
             raise type(error)(f"{block.where}: {error}") from error
         for name, values in columns.items():
@@ -148,12 +149,12 @@ class Screener:
     def _units(self) -> dict[str, str]:
         return self.predictor.units()
 
-    def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
+    def predict(self, rows: RawTable, block: Block) -> dict[str, NDArray[Any]]:
         """Return the columns of predictions; repeated rows have the status ``"duplicate"``."""
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
-        rows = frame if fresh.all() else frame[fresh].reset_index(drop=True)
-        rows.attrs.update(frame.attrs)
-        found = self.predictor.predict(rows, block.layout.source)
+        found = self.predictor.predict(
+            rows if fresh.all() else rows.take(fresh), block.layout.source
+        )
         columns = {name: found[name].to_numpy() for name in self.info.added}
         if fresh.all():
             return columns
@@ -176,7 +177,7 @@ def _field(name: str, values: NDArray[Any], units: Mapping[str, str]) -> pa.Fiel
 
 def arrow_column(values: NDArray[Any]) -> pa.Array:
     """Return a column of predictions as an Arrow array."""
-    return arrow_text(values.tolist()) if values.dtype.kind == "O" else pa.array(values)
+    return text_array(values.tolist()) if values.dtype.kind == "O" else pa.array(values)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from xtalshift.chem.composition_labels import LABELLINGS, blank_labels
-from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions
 from xtalshift.chem.formulas import Notation
-from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
+from xtalshift.data import Dataset, list_datasets, read_raw
 from xtalshift.data.catalog import load_dataset
+from xtalshift.data.materials import Materials
+from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -260,11 +262,11 @@ def read_formulas(name: str, notation: Notation) -> Compositions:
     Raises `DataError` if the file cannot be read or holds no readable formula.
     """
     if name in list_datasets() and not Path(name).is_file():
-        texts = load_dataset(name).formulas.tolist()
+        materials = load_dataset(name, notation=notation).materials
     else:
-        frame = read_frame(Path(name))
-        texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
-    compositions, reasons, _ = parse_formulas(texts, notation)
+        found = read_raw(Path(name)).formulas(BY_DEFAULT)
+        materials = Materials.parse(found.texts, notation=notation, faults=found.faults)
+    compositions, reasons = materials.compositions, materials.reasons
     good = np.flatnonzero(reasons == "")
     if not len(good):
         raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.data.number_style import refuse_ambiguous, settle_style, style_of
+from xtalshift.data.number_style import refuse_ambiguous, settle_style
 from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import cause_of, read_numbers
 from xtalshift.data.readers import read_table
@@ -146,7 +146,3 @@ def test_tables_as_excel_writes_them():
     assert np.isnan(column.values[cells.str.contains(".", regex=False)]).all()
     style, _ = settle(";", cells, thousands=".")
     assert read_numbers(cells, style).values.min() > 300
-
-
-def test_the_style_of_a_table_without_one_is_a_point():
-    assert style_of(pd.DataFrame()) == NumberStyle(".")

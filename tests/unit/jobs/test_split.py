@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.chem.compositions import AS_WRITTEN
-from xtalshift.chem.formulas import Notation
 from xtalshift.data import table_from_frame
 from xtalshift.data.readers import read_configured
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
 from xtalshift.jobs.split import iter_parts
 from xtalshift.splits.split_spec import SplitSpec
@@ -18,7 +16,7 @@ GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2
 SCHEMES = ("random", "covariate", "prior", "family", "relation")
 
 
-def make_table(target=None, notation=AS_WRITTEN):
+def make_table(target=None, hydrates=None):
     """Return 64 rows: bad ones at 0, 30 and 63, a double (Na2O2) of the material NaO at 31."""
     formulas = ["", *GOOD[:29], "Xx2", "Na2O2", *GOOD[29:], "CuSO4*5H2O"]
     frame = pd.DataFrame(
@@ -28,7 +26,9 @@ def make_table(target=None, notation=AS_WRITTEN):
             "flag": [formula in ("NaO", "MgF") for formula in formulas],
         }
     )
-    return table_from_frame(frame, target=target, source="small.csv", notation=notation)
+    return table_from_frame(
+        frame, target=target, source="small.csv", reading=ReadingOptions(hydrates=hydrates)
+    )
 
 
 PARAMS = {"covariate": {"n_neighbors": 3}, "relation": {"flags": "flag"}}
@@ -85,7 +85,7 @@ def test_the_seed_decides_the_random_parts_only():
 
 
 def test_hydrates_can_be_expanded():
-    parts = assign(make_table(notation=Notation("expand")))
+    parts = assign(make_table(hydrates="expand"))
     assert parts.status.tolist()[-1] == "ok"
     assert parts.part.tolist()[-1] in {"train", "val", "test"}
 

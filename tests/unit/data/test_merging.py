@@ -77,6 +77,13 @@ def test_a_factor_of_units_within_formulas():
     assert "a mix of units" not in findings(table_of(twice, [*FORMULAS, *FORMULAS[:3]]))
 
 
+def test_chance_makes_no_mix_of_units():
+    rng = np.random.default_rng(0)
+    formulas = [f"Li{a}Na{b}O" for a in range(1, 41) for b in range(41, 81)]
+    table = table_of(rng.uniform(0, 5, 2 * len(formulas)), formulas * 2)
+    assert set(findings(table)) == {"targets differ within a formula"}
+
+
 def test_sentinels_leave_and_bias_is_named():
     values = [*np.random.default_rng(0).uniform(1, 5, 20), -9999, -9999, -9999]
     table = table_of(values, [*FORMULAS, "MgO", "CaO", "SrO"])

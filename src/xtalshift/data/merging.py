@@ -27,6 +27,7 @@ _CONDITION = re.compile(
 _FEW_LEVELS = 0.2  # a condition is set to few values, a property has as many as materials
 _SHARE = 0.2  # of the spread of all targets
 _SAME_FACTOR = 0.02
+_NO_CHANCE = 0.1  # of the materials whose targets differ; by chance a few have any ratio
 _AT_LEAST = 2
 
 
@@ -66,48 +67,61 @@ def merge_findings(
     """
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    groups = [part for part in np.split(order, starts[1:]) if len(part) > 1]
-    if not groups:
+    sizes = np.diff(starts, append=len(codes))
+    repeated = sizes > 1
+    if not repeated.any():
         return ()
 
-    def finding(
-        kind: str, found: list[IntArray], values: FloatArray, reason: str, remedy: str
-    ) -> Finding:
-        examples = tuple(
-            Example(
-                int(rows[group[0]]) + 1,
-                "",
-                f"{names[group[0]]}: {', '.join(f'{x:g}' for x in np.unique(values[group])[:5])}",
-                reason,
-            )
-            for group in found[:MAX_EXAMPLES]
-        )
-        return Finding(kind, len(found), examples, remedy)
+    def ends(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the smallest and the largest value of each material."""
+        low = np.minimum.reduceat(values[order], starts)
+        return low, np.maximum.reduceat(values[order], starts)
 
-    merged = sum(len(group) for group in groups) - len(groups)
-    what = f"{merged} rows merged" if merge else f"{merged} rows repeat a material"
+    def finding(
+        kind: str, groups: IntArray, values: FloatArray, reason: str, remedy: str
+    ) -> Finding:
+        examples = []
+        for group in groups[:MAX_EXAMPLES].tolist():
+            members = order[starts[group] : starts[group] + sizes[group]]
+            shown = ", ".join(f"{value:g}" for value in np.unique(values[members])[:MAX_EXAMPLES])
+            row = int(rows[members[0]]) + 1
+            examples.append(Example(row, "", f"{names[members[0]]}: {shown}", reason))
+        return Finding(kind, len(groups), tuple(examples), remedy)
+
+    extra = int(np.sum(sizes - 1))
+    what = f"{extra} rows merged" if merge else f"{extra} rows repeat a material"
     found = []
     for name, values in _conditions(columns):
-        differ = [group for group in groups if np.ptp(values[group]) > 0]
-        if differ:
-            text = f"{what}; {name!r} differs within {len(differ)} formulas"
+        low, high = ends(values)
+        differ = np.flatnonzero(high > low)
+        if differ.size:
+            text = f"{what}; {name!r} differs within {differ.size} formulas"
             remedy = f"Use it as a feature: --feature-cols {name!r}, or keep one value of it"
-            found.append(
-                finding(f"{name!r} differs within a formula", differ, values, text, remedy)
-            )
-    within = np.concatenate([np.abs(targets[g] - targets[g].mean()) for g in groups]).mean()
-    overall = np.abs(targets - targets.mean()).mean()
+            kind = f"{name!r} differs within a formula"
+            found.append(finding(kind, differ, values, text, remedy))
+    low, high = ends(targets)
+    means = np.add.reduceat(targets[order], starts) / sizes
+    deviations = np.abs(targets[order] - np.repeat(means, sizes))[np.repeat(repeated, sizes)]
+    within, overall = float(deviations.mean()), float(np.abs(targets - targets.mean()).mean())
     if within > _SHARE * overall:
-        differ = sorted(groups, key=lambda group: -np.ptp(targets[group]))
+        differ = np.argsort(low - high, kind="stable")[: int(np.sum(high > low))]
         text = f"{what}; they differ by {within:.3g} on average, all targets by {overall:.3g}"
         remedy = "Check the values and their conditions; no model can be better than this scatter"
         found.append(finding("targets differ within a formula", differ, targets, text, remedy))
+    low, high = ends(np.abs(targets))
+    ratios = high / np.where(low > 0, low, np.inf)
+    differing = int(np.sum(ratios > 1 + _SAME_FACTOR))
     for factor, units in UNIT_FACTORS.items():
-        mixed = [group for group in groups if _ratio_is(targets[group], factor)]
-        if len(mixed) >= _AT_LEAST:
+        near = np.flatnonzero(np.abs(ratios - factor) < 2 * _SAME_FACTOR * factor)
+        mixed = [
+            group
+            for group in near.tolist()
+            if _two_units(targets[order[starts[group] : starts[group] + sizes[group]]], factor)
+        ]
+        if len(mixed) >= max(_AT_LEAST, _NO_CHANCE * differing):
             text = f"a factor of {factor:g} within a formula: {units}"
             remedy = "Convert the values to one unit, or drop the rows"
-            found.append(finding("a mix of units", mixed, targets, text, remedy))
+            found.append(finding("a mix of units", np.array(mixed), targets, text, remedy))
     return tuple(found)
 
 
@@ -128,11 +142,8 @@ def _conditions(columns: pd.DataFrame) -> Iterator[tuple[str, FloatArray]]:
             yield str(name), values
 
 
-def _ratio_is(values: FloatArray, factor: float) -> bool:
-    """Return whether some values are about a factor larger than the others, and none between."""
-    sizes = np.sort(np.abs(values))
-    if sizes[0] == 0:
-        return False
-    ratios = sizes / sizes[0]
+def _two_units(values: FloatArray, factor: float) -> bool:
+    """Return whether each value is about the smallest or a factor larger, in size."""
+    ratios = np.abs(values) / np.abs(values).min()
     near = [np.abs(np.log(ratios / level)) < _SAME_FACTOR for level in (1.0, factor)]
     return bool((near[0] | near[1]).all() and near[1].any())

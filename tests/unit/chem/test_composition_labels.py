@@ -288,9 +288,8 @@ class TestGiven:
         assert labels.n_rows == len(values)
         assert len(labels.rows) == len(set(labels.rows.tolist())) <= len(values)
         for row in range(labels.n_rows):
-            expected = isinstance(values[row], int | str) and str(values[row]).strip()
-            if expected:
-                assert labels.mask(expected)[row]
+            if isinstance(values[row], int | str) and not blank_labels([values[row]])[0]:
+                assert labels.mask(str(values[row]).strip())[row]
 
 
 def test_blanks_and_blank_words_are_no_label():

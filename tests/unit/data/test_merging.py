@@ -12,6 +12,7 @@ import pytest
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.readers import read_table
+from xtalshift.errors import DataError
 
 FORMULAS = [f"{metal}{n}O" for metal in ("Li", "Na", "K", "Rb", "Cs") for n in (1, 2, 3, 4)]
 
@@ -77,6 +78,13 @@ def test_a_factor_of_units_within_formulas():
     assert "a mix of units" not in findings(table_of(twice, [*FORMULAS, *FORMULAS[:3]]))
 
 
+def test_chance_makes_no_mix_of_units():
+    rng = np.random.default_rng(0)
+    formulas = [f"Li{a}Na{b}O" for a in range(1, 41) for b in range(41, 81)]
+    table = table_of(rng.uniform(0, 5, 2 * len(formulas)), formulas * 2)
+    assert set(findings(table)) == {"targets differ within a formula"}
+
+
 def test_sentinels_leave_and_bias_is_named():
     values = [*np.random.default_rng(0).uniform(1, 5, 20), -9999, -9999, -9999]
     table = table_of(values, [*FORMULAS, "MgO", "CaO", "SrO"])
@@ -106,6 +114,13 @@ def test_bounds_in_a_file_are_a_bias(tmp_path):
     (finding,) = intake.findings
     assert (finding.kind, finding.count) == ("Tc: rows at the lower end leave", 1)
     assert (finding.examples[0].row, finding.examples[0].value) == (21, "< 4.2")
+
+
+def test_targets_of_two_readings_are_asked_for(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("formula;Rm\nLiO;1.708\nNaO;319\nKO;1.880\n")
+    with pytest.raises(DataError, match=r"'Rm' has 2 numbers that can be read in two ways \(row 1"):
+        clean_table(read_table(path, target="Rm"))
 
 
 @pytest.mark.shared_data

@@ -10,32 +10,32 @@ from xtalshift.chem.formulas import parse_formula
 from xtalshift.errors import FormulaError
 
 _SHARE = 0.2
+_ENOUGH = 3
+_MOST = 1000  # texts that are looked at
 _HEAVIEST = ATOMIC_NUMBERS["Lr"]  # nobody means a heavier element
 
 
 def in_capitals(texts: Sequence[object]) -> bool:
-    """Return whether a column of formulas is written in capitals.
+    """Return whether a column of formulas is written in capitals, or a part of it.
 
-    It is, if at least a fifth of its doubtful texts without small letters are no formulas but
-    become some with small letters (``AL2O3``). Texts without another reading, such as ``UO2``, are
-    not doubtful.
+    It is, if at least three texts without small letters, or half of all texts, are no formulas but
+    become some with small letters (``AL2O3``), and these are at least a fifth of the texts that may
+    be meant as other symbols.
     """
-    capitals = [text for text in texts if isinstance(text, str) and text.isupper()]
-    doubtful = [text for text in capitals if _letters(text) > 1]
+    known = dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())
+    doubtful = [text for text in known if may_be_other_symbols(text)][:_MOST]
     broken = [text for text in doubtful if not _is_formula(text) and _is_formula(recase(text))]
-    others = [text for text in doubtful if may_be_other_symbols(text)]
-    return len(broken) > 0 and len(broken) >= _SHARE * len({*broken, *others})
+    enough = len(broken) >= min(_ENOUGH, len(known) / 2)
+    return len(broken) > 0 and enough and len(broken) >= _SHARE * len(doubtful)
 
 
 def may_be_other_symbols(text: object) -> bool:
-    """Return whether two capitals in a text may be one symbol, as in ``CO`` or ``PBS``."""
-    if not isinstance(text, str):
+    """Return whether a text in capitals may mean other symbols, such as ``CO`` or ``PBS``."""
+    if not isinstance(text, str) or not text.isupper():
         return False
     pairs = (text[at : at + 2] for at in range(len(text) - 1))
     return any(
-        pair.isalpha()
-        and pair.isupper()
-        and ATOMIC_NUMBERS.get(pair.capitalize(), _HEAVIEST + 1) <= _HEAVIEST
+        pair.isalpha() and ATOMIC_NUMBERS.get(pair.capitalize(), _HEAVIEST + 1) <= _HEAVIEST
         for pair in pairs
     )
 
@@ -48,10 +48,6 @@ def describe_doubt(text: str) -> str:
         f"formula {text!r}: the column is written in capitals, so the letters may be other "
         f"symbols; write symbols as Co or CO{hint}"
     )
-
-
-def _letters(text: str) -> int:
-    return sum(map(str.isalpha, text))
 
 
 def _is_formula(text: str) -> bool:

@@ -30,6 +30,15 @@ class Notation:
     """Whether the column is written in capitals (``AL2O3``), so that ``CO`` may be cobalt: such
     texts are refused."""
 
+    def describe(self) -> str:
+        """Return in one line what is not refused, and what is."""
+        joined = "added up" if self.hydrates == "expand" else "refused"
+        mixed = {"at": "in at%", "wt": "in wt%", "mol": "in mol%"}.get(
+            self.amounts or "", "refused"
+        )
+        capitals = "; in capitals, what may be another symbol is refused" if self.capitals else ""
+        return f"parts joined by a dot {joined}, alloys and mixtures {mixed}{capitals}"
+
 
 MAX_LENGTH = 1000
 """Longest formula in characters."""

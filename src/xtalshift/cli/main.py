@@ -26,7 +26,18 @@ _NO_MEMORY = re.compile("allocate memory|out of memory|cannot map|failed to map|
 _STOPPED = "Stopped. Finished work is kept; run the same command to continue."
 
 _COMMANDS = (
-    *("datasets", "run", "featurize", "split", "audit", "train", "adapt", "calibrate", "predict"),
+    *(
+        "datasets",
+        "check",
+        "run",
+        "featurize",
+        "split",
+        "audit",
+        "train",
+        "adapt",
+        "calibrate",
+        "predict",
+    ),
     *("screen", "suggest", "benchmark", "enumerate", "report"),
 )
 """Modules of this folder in the order of the help; each has `app` or the function NAME_command."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -11,6 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from xtalshift.data.dataset import Dataset
+from xtalshift.data.formula_findings import (
+    cause_of_formula,
+    formula_findings,
+    formula_remedy,
+    note_kinds,
+)
 from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
 from xtalshift.data.merging import merge_findings
 from xtalshift.data.number_findings import REMEDIES, find_sentinels, value_findings
@@ -74,35 +80,19 @@ def clean_table(
         raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
     if table.problems is not None:
         refuse_ambiguous(table.problems, table.target_name)
-    features, dropped_as = _find_faults(table, table.targets, feature_cols)
-    bad = np.flatnonzero([kind != "" for kind, _, _ in dropped_as])
-    if strict and bad.size:
-        row = int(bad[0])
-        kind, value, reason = dropped_as[row]
+    found = inspect_table(table, feature_cols, merge=duplicates != "keep")
+    if strict and found.bad.size:
+        row = int(found.bad[0])
+        kind, value, reason = found.faults[row]
         raise DataError(
             f"row {row + 1} (id {table.ids[row]}): {kind}: {reason} (value {value!r}); "
             "correct the row, or run without strict to drop such rows"
         )
-    dropped = _findings(table, ((row, *dropped_as[row]) for row in bad.tolist()))
-    good = np.setdiff1d(np.arange(len(table)), bad)
+    good, features = found.good, found.features
     if not good.size:
-        raise DataError(_nothing_left(table, dropped))
-
-    notes, groups = table.materials.notes, table.groups[good]
-    codes, first = _number_groups(groups, features[good])
+        raise DataError(_nothing_left(table, found.dropped))
+    codes, first = _number_groups(table.groups[good], features[good])
     targets = table.targets[good]
-    others = [name for name in table.columns.columns if name not in feature_cols]
-    findings = (
-        *_target_findings(table, table.targets, good),
-        *merge_findings(
-            codes,
-            targets,
-            table.columns[others].iloc[good],
-            names=table.formulas[good].tolist(),
-            rows=good,
-            merge=duplicates != "keep",
-        ),
-    )
     scatter = _scatter(codes, targets)
     if duplicates == "keep":
         kept, kept_targets = good, targets
@@ -114,20 +104,14 @@ def clean_table(
     intake = CleaningReport(
         rows_read=len(table),
         rows_kept=len(kept),
-        dropped=dropped,
-        notes=_findings(
-            table,
-            (
-                (row, notes[row], table.formulas[row], notes[row])
-                for row in good.tolist()
-                if notes[row]
-            ),
-        ),
+        dropped=found.dropped,
+        notes=found.notes,
         duplicates=duplicates,
         rows_merged=good.size - len(kept),
         zero_share=float(np.mean(kept_targets == 0)),
         unit=table.unit,
-        findings=findings,
+        findings=found.findings,
+        reading=table.reading,
         **scatter,
     )
     return replace(
@@ -140,8 +124,87 @@ def clean_table(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Which of n rows are usable, and what a user should know about the others."""
+
+    features: FloatArray
+    """Shape (n, k). The feature columns."""
+    faults: list[tuple[str, str, str]]
+    """Length n. Kind, value and reason of the first fault of each row; empty texts if it is
+    usable."""
+    dropped: tuple[Finding, ...]
+    """Unusable rows by kind."""
+    notes: tuple[Finding, ...]
+    """Usable rows with a remark on how their formula was read."""
+    findings: tuple[Finding, ...]
+    """What is odd about formulas and targets, and what rows of one material disagree on."""
+
+    @property
+    def bad(self) -> IntArray:
+        """Numbers of the unusable rows."""
+        return np.flatnonzero([kind != "" for kind, _, _ in self.faults])
+
+    @property
+    def good(self) -> IntArray:
+        """Numbers of the usable rows."""
+        return np.flatnonzero([kind == "" for kind, _, _ in self.faults])
+
+
+def inspect_table(
+    table: Dataset, feature_cols: Sequence[str] = (), *, merge: bool = True
+) -> Inspection:
+    """Find the unusable rows of a table and what is odd about it; nothing is changed.
+
+    Parameters
+    ----------
+    table : Dataset
+        n rows; targets are looked at if there are any.
+    feature_cols : sequence of str
+        As `clean_table`.
+    merge : bool
+        Whether rows of one material are to be merged.
+
+    Raises
+    ------
+    DataError
+        If a feature column does not exist.
+    """
+    features, faults = _find_faults(table, feature_cols)
+    materials = table.materials
+    bad = [row for row, (kind, _, _) in enumerate(faults) if kind]
+    good = np.setdiff1d(np.arange(len(table)), bad)
+    words = "\n".join([*materials.notes, *materials.reasons])
+    findings = formula_findings(
+        table.formulas.tolist(), materials.compositions, alloys="a mixture" in words
+    )
+    if table.targets is not None:
+        findings += _target_findings(table, table.targets, good)
+        findings += merge_findings(
+            _number_groups(table.groups[good], features[good])[0],
+            table.targets[good],
+            table.columns[[name for name in table.columns if name not in feature_cols]].iloc[good],
+            names=table.formulas[good].tolist(),
+            rows=good,
+            style=table.style,
+            merge=merge,
+        )
+    remarks = (
+        (row, kind, table.formulas[row], materials.notes[row])
+        for row in good.tolist()
+        for kind in note_kinds(materials.notes[row])
+    )
+    return Inspection(
+        features,
+        faults,
+        _findings(table, ((row, *faults[row]) for row in bad)),
+        _findings(table, remarks),
+        findings,
+    )
+
+
 def _find_faults(
-    table: Dataset, targets: FloatArray, feature_cols: Sequence[str]
+    table: Dataset, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
     """Return features (n, k) and, per row, (kind, value, reason) of the first fault or blanks."""
     faults = [("", "", "")] * len(table)
@@ -158,14 +221,16 @@ def _find_faults(
         for name, (values, problems) in given.items()
     ]
     columns.reverse()
-    columns.append(("target", _target_problems(table, targets)))
+    if table.targets is not None:
+        columns.append(("target", _target_problems(table, table.targets)))
     # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
             kind, _, value = problems[row].partition(": ")
             faults[row] = (f"{label} {kind}", value.partition(" (")[0].strip("'"), problems[row])
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
-        faults[row] = ("unparsable formula", table.formulas[row], table.materials.reasons[row])
+        reason = table.materials.reasons[row]
+        faults[row] = (f"formula: {cause_of_formula(reason)}", table.formulas[row], reason)
     return features, faults
 
 
@@ -218,6 +283,8 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
 
 
 def _remedy(kind: str) -> str:
+    if kind.startswith("formula: "):
+        return formula_remedy(kind.removeprefix("formula: "))
     return next((text for cause, text in REMEDIES.items() if kind.endswith(f" {cause}")), "")
 
 

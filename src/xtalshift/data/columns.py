@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from xtalshift.chem.capitals import in_capitals
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
+from xtalshift.data.intake import Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import read_numbers
-from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
+from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
+_OPTIONS = frozenset(ReadingOptions.model_fields)
 _TARGET_NAMES = ("target", "y")
 
 
@@ -117,10 +122,11 @@ def table_from_frame(
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
     found = raw.formulas(reading)
+    notation = replace(reading.notation, capitals=in_capitals(found.texts))
     return Dataset(
         Materials.parse(
             found.texts,
-            notation=reading.notation,
+            notation=notation,
             faults=found.faults,
             notes=found.notes,
             ids=ids.tolist(),
@@ -134,7 +140,45 @@ def table_from_frame(
         problems=problems,
         bounds=bounds,
         style=raw.style,
+        reading=Reading(
+            source=source,
+            layout=raw.layout.describe() if raw.layout else "",
+            formulas=find_formulas(names, reading).describe(),
+            notation=notation.describe(),
+            numbers=raw.style.describe(),
+            target=_describe_target(frame, target, unit, {*formulas, id_col}),
+            ids=id_col or "row numbers from 1",
+            options=_settled(raw, reading, formulas),
+            findings=raw.findings,
+        ),
     )
+
+
+def _describe_target(
+    frame: pd.DataFrame, target: str | None, unit: str, others: set[str | None]
+) -> str:
+    if target is not None:
+        return f"column {target!r} ({unit or 'unit not given'})"
+    candidates = [name for name in numeric_columns(frame) if name not in others]
+    return f"none named; columns of numbers: {', '.join(candidates) or 'none'}"
+
+
+def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
+    """Return the options with which the table is read in the same way again."""
+    options = {name: str(value) for name, value in given.to_dict().items() if name in _OPTIONS}
+    options |= {"decimal": raw.style.decimal, "thousands": raw.style.thousands}
+    if raw.layout and raw.layout.dialect:
+        dialect = raw.layout.dialect
+        options["encoding"] = dialect.encoding
+        if dialect.separator in SEPARATORS:
+            options["separator"] = SEPARATORS[dialect.separator]
+    if raw.layout and raw.layout.sheet:
+        options["sheet"] = raw.layout.sheet
+    if len(formulas) == 1:
+        options |= {"formula_col": formulas[0]}
+    else:
+        options |= {"composition_columns": ",".join(formulas)}
+    return options
 
 
 def _is_id(name: str, cells: pd.Series) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.data.intake import CleaningReport
+from xtalshift.data.intake import CleaningReport, Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
@@ -63,6 +63,8 @@ class Dataset:
         What cleaning dropped and merged; None before cleaning.
     style : NumberStyle
         How the numbers in text columns are written.
+    reading : Reading or None
+        What of the table was read as what; None if the data were not read from a table.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Dataset:
     bounds: FloatArray | None = None
     intake: CleaningReport | None = None
     style: NumberStyle = POINT
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if self.targets is not None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import ELEMENT_CLASSES, SYMBOLS, load_elements
-from xtalshift.chem.mixtures import is_mixture
 from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
 
 CAUSES = (
+    ("cells, ", "a line with too many cells", "Put quotes around cells that contain a separator"),
     ("is empty or missing", "no formula", "Fill the cells"),
     (
         "two ways",
@@ -46,60 +45,51 @@ _METALS = frozenset(ELEMENT_CLASSES["metal"])
 _GLUED = re.compile(r"(?:[A-Z][a-z]?[0-9.]+)+[A-Z][a-z]?")  # Ti6Al4V
 
 
-def cause_of_formula(reason: str) -> tuple[str, str]:
-    """Return the cause for which a formula is refused, and the remedy for a column of them."""
+def cause_of_formula(reason: str) -> str:
+    """Return the cause for which a formula is refused, one of `CAUSES`."""
     words = re.sub(rf"formula {_QUOTED}", "", reason, count=1)
-    return next(((cause, remedy) for part, cause, remedy in CAUSES if part in words), _OTHER)
+    return next((cause for part, cause, _ in CAUSES if part in words), _OTHER[0])
+
+
+def formula_remedy(cause: str) -> str:
+    """Return what to do about a column with refused formulas of one cause."""
+    return next((remedy for _, name, remedy in CAUSES if name == cause), _OTHER[1])
+
+
+def note_kinds(notes: str) -> list[str]:
+    """Return the kinds of the remarks on one formula: without quoted parts and numbers."""
+    bare = re.sub(rf": {_QUOTED}|{_QUOTED} ", "", notes)
+    return [re.sub(r"\b[0-9][0-9./]* ?", "", note) for note in bare.split("; ") if note]
 
 
 def formula_findings(
-    texts: Sequence[str],
-    compositions: Compositions,
-    reasons: NDArray[np.object_],
-    notes: NDArray[np.object_],
+    texts: Sequence[str], compositions: Compositions, *, alloys: bool
 ) -> tuple[Finding, ...]:
-    """Return what a user should know about a column of formulas.
+    """Return what is odd about readable formulas.
 
     Parameters
     ----------
     texts : sequence of str, length n
         The cells.
-    compositions, reasons, notes
-        As `xtalshift.chem.compositions.parse_formulas` returns them.
+    compositions : Compositions
+        n rows.
+    alloys : bool
+        Whether the column has alloys such as ``Ti-6Al-4V``.
 
     Returns
     -------
     tuple of Finding
-        Refused formulas by cause, the most frequent first; remarks on those that are read; formulas
-        that look like alloys beside alloys; and elements without tabulated properties.
+        Formulas that look like alloys beside alloys, and elements without tabulated properties.
     """
-    refused: dict[str, list[int]] = {}
-    remarks: dict[str, list[int]] = {}
-    remedies: dict[str, str] = {}
-    for row in np.flatnonzero(reasons != "").tolist():
-        cause, remedy = cause_of_formula(reasons[row])
-        refused.setdefault(cause, []).append(row)
-        remedies.setdefault(cause, remedy)
-    for row in np.flatnonzero(notes != "").tolist():
-        for note in notes[row].split("; "):
-            remarks.setdefault(re.sub(rf"{_QUOTED} |\b[0-9/.]+ ", "", note), []).append(row)
 
-    def found(kind: str, rows: list[int], says: Sequence[str], remedy: str) -> Finding:
+    def found(kind: str, rows: list[int], says: Mapping[int, str], remedy: str) -> Finding:
         examples = (Example(row + 1, "", str(texts[row]), says[row]) for row in rows[:MAX_EXAMPLES])
         return Finding(f"formula: {kind}", len(rows), tuple(examples), remedy)
 
-    findings = [
-        found(cause, refused[cause], reasons.tolist(), remedies[cause])
-        for cause in sorted(refused, key=lambda cause: -len(refused[cause]))
-    ]
-    findings += [
-        found(note, remarks[note], notes.tolist(), "Check that this is what was meant")
-        for note in sorted(remarks, key=lambda note: -len(remarks[note]))
-    ]
-    glued = _glued_alloys(texts)
-    if glued:
+    findings = []
+    if alloys and (glued := _glued_alloys(texts)):
         remedy = "Write it as the other alloys if the numbers are percent"
-        says = ["read as atoms, beside alloys whose numbers are percent"] * len(texts)
+        says = dict.fromkeys(glued, "read as atoms, beside alloys whose numbers are percent")
         findings.append(found("perhaps an alloy in percent", glued, says, remedy))
     rare, elements, says = _imputed(compositions)
     if rare:
@@ -110,25 +100,22 @@ def formula_findings(
 
 
 def _glued_alloys(texts: Sequence[str]) -> list[int]:
-    """Return rows such as ``Ti6Al4V`` in a column that has alloys such as ``Ti-6Al-4V``."""
-    rows = [
+    """Return rows such as ``Ti6Al4V``."""
+    return [
         row
         for row, text in enumerate(texts)
-        if _GLUED.fullmatch(str(text)) and set(re.findall("[A-Z][a-z]?", str(text))) <= _METALS
+        if _GLUED.fullmatch(text) and set(re.findall("[A-Z][a-z]?", text)) <= _METALS
     ]
-    return rows if rows and any(is_mixture(str(text)) for text in texts) else []
 
 
-def _imputed(compositions: Compositions) -> tuple[list[int], list[str], list[str]]:
+def _imputed(compositions: Compositions) -> tuple[list[int], list[str], dict[int, str]]:
     """Return the rows with an element that lacks properties, these elements, a text per row."""
     table = load_elements().magpie
     missing = np.isnan(table).sum(axis=1)
-    lacking = missing[compositions.z.astype(np.intp)]
-    rows = np.repeat(np.arange(len(compositions)), compositions.sizes)
-    says = [""] * len(compositions)
-    for row, z, count in zip(rows.tolist(), compositions.z.tolist(), lacking.tolist(), strict=True):
-        if count:
-            text = f"{count} of {table.shape[1]} properties of {SYMBOLS[z]} are means over elements"
-            says[row] = f"{says[row]}; {text}" if says[row] else text
-    elements = [SYMBOLS[z] for z in np.unique(compositions.z[lacking > 0]).tolist()]
-    return np.unique(rows[lacking > 0]).tolist(), elements, says
+    at = np.flatnonzero(missing[compositions.z])
+    rows = np.searchsorted(compositions.starts, at, side="right") - 1
+    says: dict[int, str] = {}
+    for row, z in zip(rows.tolist(), compositions.z[at].tolist(), strict=True):
+        text = f"{missing[z]} of {table.shape[1]} properties of {SYMBOLS[z]} are means"
+        says[row] = f"{says[row]}; {text}" if row in says else text
+    return list(says), [SYMBOLS[z] for z in np.unique(compositions.z[at]).tolist()], says

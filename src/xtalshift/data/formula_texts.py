@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elements
-from xtalshift.chem.formulas import Amounts
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.arrow_texts import text_cells
 from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file
 from xtalshift.data.json_rows import formula_of
@@ -57,6 +57,12 @@ class FormulaColumns:
     """Symbols of the elements of `names`; empty for a column of formulas."""
     amounts: Amounts | None = None
     """What the numbers of the elements are: ``at`` (also for ``mol``) or ``wt``."""
+
+    def describe(self) -> str:
+        """Return in one line where the compositions are."""
+        if not self.elements:
+            return f"column {self.names[0]!r}"
+        return f"columns {', '.join(self.names)} in {self.amounts}%"
 
     def texts(
         self, cells: Callable[[str], Sequence[object]], style: NumberStyle = POINT

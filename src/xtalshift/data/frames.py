@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xtalshift.data.files import FORMULA_NAMES, naming_file
 from xtalshift.data.formula_texts import FormulaTexts, find_formulas
+from xtalshift.data.intake import Finding
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.number_style import settle_style
 from xtalshift.data.number_texts import POINT, NumberStyle
@@ -41,6 +42,8 @@ class RawTable:
     """How the numbers in its text cells are written."""
     layout: Layout | None = None
     """How the file is written; None for a table that was not read from a file."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about its numbers as a whole."""
 
     @classmethod
     def of(cls, rows: RawTable | pd.DataFrame) -> RawTable:
@@ -133,10 +136,10 @@ def read_raw(
         frame = raw.frame
         protected = _protected(frame, _texts(options, text_columns))
         numbers = frame.columns.difference(list(protected), sort=False)
-        style = _settle(frame, list(numbers), layout, options)
+        style, findings = _settle(frame, list(numbers), layout, options)
         for name in numbers:
             frame[name] = _numbers_or_text(frame[name], style)
-        return replace(raw, style=style)
+        return replace(raw, style=style, findings=findings)
 
 
 def iter_raw(
@@ -192,7 +195,8 @@ def settle_numbers(source: Source, options: ReadingOptions) -> None:
     for piece in source.pieces(0, iter([_STYLE_ROWS])):
         frame = layout.parse(piece).table.to_pandas()
         numbers = frame.columns.difference(list(_protected(frame, _texts(options, ()))), sort=False)
-        source.layout = replace(layout, style=_settle(frame, list(numbers), layout, options))
+        style, _ = _settle(frame, list(numbers), layout, options)
+        source.layout = replace(layout, style=style)
 
 
 def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) -> RawTable:
@@ -245,13 +249,10 @@ def _join_text(parts: list[TextRows], layout: Layout) -> RawTable:
 
 def _settle(
     frame: pd.DataFrame, numbers: Sequence[str], layout: Layout, options: ReadingOptions
-) -> NumberStyle:
+) -> tuple[NumberStyle, tuple[Finding, ...]]:
     separator = "" if layout.sheet or layout.dialect is None else layout.dialect.separator
     columns = {name: frame[name] for name in numbers}
-    style, _ = settle_style(
-        columns, separator, decimal=options.decimal, thousands=options.thousands
-    )
-    return style
+    return settle_style(columns, separator, decimal=options.decimal, thousands=options.thousands)
 
 
 def _repeat(size: int) -> Iterator[int]:

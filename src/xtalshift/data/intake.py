@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from xtalshift.jsonio import Plain
 
@@ -30,6 +30,39 @@ class Finding:
     examples: tuple[Example, ...]
     remedy: str = ""
     """What the user can do about it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of a table was read as what."""
+
+    source: str
+    """Name of the table."""
+    layout: str = ""
+    """Format, encoding, separator and lines above the header, in one line."""
+    formulas: str = ""
+    """Column of the formulas, or columns of the elements and what their numbers are."""
+    notation: str = ""
+    """How formulas were read that can be read in two ways."""
+    numbers: str = ""
+    """Decimal mark, and mark of thousands."""
+    target: str = ""
+    """Column of the target, with its unit."""
+    ids: str = ""
+    """Column of ids."""
+    options: dict[str, str] = field(default_factory=dict)
+    """The options with which it is read in the same way again."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the table as a whole."""
+
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Return what was read as what, with its label, without what is empty."""
+        labels = {
+            "layout": "Format", "formulas": "Formulas", "notation": "Notation",
+            "numbers": "Numbers", "target": "Target", "ids": "Ids",
+        }  # fmt: skip
+        pairs = ((label, getattr(self, name)) for name, label in labels.items())
+        return tuple((label, text) for label, text in pairs if text)
 
 
 @dataclass(frozen=True)
@@ -63,6 +96,10 @@ class CleaningReport:
         Share of the kept targets that are exactly 0.
     unit : str
         Unit of `duplicate_scatter` and `error_floor`.
+    findings : tuple of Finding
+        What else is odd about formulas, targets and merged rows.
+    reading : Reading or None
+        What was read as what; None for data that come from no table.
     """
 
     rows_read: int
@@ -78,6 +115,7 @@ class CleaningReport:
     zero_share: float
     unit: str = ""
     findings: tuple[Finding, ...] = ()
+    reading: Reading | None = None
 
     @property
     def rows_dropped(self) -> int:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
 from xtalshift.data.number_findings import UNIT_FACTORS
-from xtalshift.data.number_style import style_of
+from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import plain_numbers
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -38,6 +38,7 @@ def merge_findings(
     *,
     names: Sequence[str],
     rows: IntArray,
+    style: NumberStyle = POINT,
     merge: bool = True,
 ) -> tuple[Finding, ...]:
     """Say what the rows of one material disagree on.
@@ -54,6 +55,8 @@ def merge_findings(
         Formulas, for the examples.
     rows : ndarray of int, shape (n,)
         Row numbers in the table, from 0.
+    style : NumberStyle
+        How the numbers in text columns are written.
     merge : bool
         Whether rows of one material are merged into one.
 
@@ -91,7 +94,7 @@ def merge_findings(
     extra = int(np.sum(sizes - 1))
     what = f"{extra} rows merged" if merge else f"{extra} rows repeat a material"
     found = []
-    for name, values in _conditions(columns):
+    for name, values in _conditions(columns, style):
         low, high = ends(values)
         differ = np.flatnonzero(high > low)
         if differ.size:
@@ -125,7 +128,7 @@ def merge_findings(
     return tuple(found)
 
 
-def _conditions(columns: pd.DataFrame) -> Iterator[tuple[str, FloatArray]]:
+def _conditions(columns: pd.DataFrame, style: NumberStyle) -> Iterator[tuple[str, FloatArray]]:
     """Yield the columns of numbers that look like conditions, without blank cells."""
     for name in columns.columns:
         cells = columns[name]
@@ -134,7 +137,7 @@ def _conditions(columns: pd.DataFrame) -> Iterator[tuple[str, FloatArray]]:
         if pd.api.types.is_numeric_dtype(cells):
             values: FloatArray | None = cells.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            values = plain_numbers(cells, style_of(columns))
+            values = plain_numbers(cells, style)
         if values is None or not np.isfinite(values).all():
             continue
         few = len(np.unique(values)) <= max(_AT_LEAST, _FEW_LEVELS * len(values))

@@ -105,6 +105,12 @@ class NumberStyle:
         if self.decimal == self.thousands:
             raise ConfigError(f"{self.decimal!r} cannot be both the decimal and the thousands mark")
 
+    def describe(self) -> str:
+        """Return both marks in one line."""
+        names = {".": "point", ",": "comma", " ": "space", "'": "apostrophe"}
+        thousands = names.get(self.thousands)
+        return f"decimal {names[self.decimal]}" + (f", thousands {thousands}" if thousands else "")
+
     @property
     def other(self) -> Decimal:
         """Point or comma, the one that is not the decimal mark."""

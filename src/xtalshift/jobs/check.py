@@ -1,0 +1,174 @@
+"""Check a table without training: what is read as what, what is odd, and a corrected table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.chem.advice import recase
+from xtalshift.chem.capitals import may_be_other_symbols
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.formulas import Notation, parse_formula
+from xtalshift.data.clean import Inspection, inspect_table
+from xtalshift.data.columns import guess_target, numeric_columns, table_from_frame
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.files import check_new_columns
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.intake import Finding
+from xtalshift.data.number_findings import number_findings
+from xtalshift.data.numbers import read_numbers
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import FormulaError
+
+ADDED = ("changed", "status", "reason")
+"""Columns of a corrected table besides those of the table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What was found in a table of n rows."""
+
+    table: Dataset
+    raw: RawTable
+    inspection: Inspection
+    numbers: tuple[Finding, ...]
+    """What is odd about the other columns of numbers."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings: on the table, unusable rows, remarks, and what is odd."""
+        reading = self.table.reading
+        found = self.inspection
+        whole = reading.findings if reading else ()
+        return (*whole, *found.dropped, *found.findings, *found.notes, *self.numbers)
+
+
+def check_table(data: DataConfig) -> Checked:
+    """Read a table and find everything a user should know before using it.
+
+    Parameters
+    ----------
+    data : DataConfig
+        The file, its columns and how it is read. Without a target, a column named target or the
+        only column of numbers is taken, if there is one.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or a column does not exist.
+    """
+    path = Path(data.dataset)
+    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
+    target = data.target or _likely_target(raw, data)
+    dialect = raw.layout.dialect if raw.layout else None
+    unit = data.unit or (dialect.units.get(target or "", "") if dialect else "")
+    table = table_from_frame(
+        raw, target=target, reading=data, id_col=data.id_col, unit=unit, source=path.name
+    )
+    others = [name for name in table.columns if name not in data.feature_cols]
+    numbers = [
+        finding
+        for name in numeric_columns(table.columns[others])
+        for finding in number_findings(
+            read_numbers(table.columns[name], raw.style), table.columns[name], name
+        )
+    ]
+    return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
+
+
+def _likely_target(raw: RawTable, data: DataConfig) -> str | None:
+    formulas = find_formulas(raw.frame.columns, data).names
+    others = raw.frame.drop(
+        columns=[name for name in (*formulas, data.id_col) if name in raw.frame]
+    )
+    candidates = numeric_columns(others)
+    named = [name for name in candidates if name.casefold() in {"target", "y"}]
+    return guess_target(others) if len(named or candidates) == 1 else None
+
+
+def fix_table(checked: Checked) -> pd.DataFrame:
+    """Return the table with everything corrected that has one likely correction.
+
+    Formulas that were read with a remark, or refused with a likely formula, and numbers with more
+    in their cells than a number are replaced. The columns ``changed``, ``status`` and ``reason``
+    are added: what was replaced, and whether the row is usable then.
+
+    Raises
+    ------
+    DataError
+        If the table has a column of one of these names.
+    """
+    table, raw = checked.table, checked.raw
+    frame = raw.frame.copy()
+    check_new_columns(ADDED, frame.columns, table.source)
+    changes: list[list[str]] = [[] for _ in range(len(table))]
+    reading = table.reading
+    formula_col = reading.options.get("formula_col") if reading else None
+    if formula_col is not None:
+        notation = table.materials.notation
+        cells = frame[formula_col].tolist()
+        for row, text in enumerate(cells):
+            if row not in raw.faults and (new := _corrected(text, notation)) != text:
+                changes[row].append(f"{formula_col}: {text!r} -> {new!r}")
+                cells[row] = new
+        frame[formula_col] = pd.Series(cells, index=frame.index, dtype=object)
+    for name in (table.target_name, *table.materials.extra_names):
+        if name in frame.columns and not pd.api.types.is_numeric_dtype(frame[name]):
+            values = read_numbers(frame[name], raw.style).values
+            cells = frame[name].tolist()
+            for row in np.flatnonzero(np.isfinite(values)).tolist():
+                new = repr(float(values[row]))
+                if not _same_number(cells[row], new):
+                    changes[row].append(f"{name}: {cells[row]!r} -> {new!r}")
+                    cells[row] = new
+            frame[name] = pd.Series(cells, index=frame.index, dtype=object)
+    frame["changed"] = ["; ".join(change) for change in changes]
+    again = table_from_frame(
+        RawTable(frame.drop(columns="changed"), raw.faults, raw.notes),
+        target=table.target_name or None,
+        reading=_by_names(table),
+        source=table.source,
+    )
+    found = inspect_table(again)
+    frame["status"] = ["error" if kind else "ok" for kind, _, _ in found.faults]
+    frame["reason"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in found.faults]
+    return frame
+
+
+def _by_names(table: Dataset) -> DataConfig:
+    """Return the settings that find the same columns of formulas again."""
+    options = table.reading.options if table.reading else {}
+    names = {"formula_col", "composition_columns", "amounts", "hydrates"}
+    return DataConfig.from_dict({name: options[name] for name in names & set(options)})
+
+
+def _corrected(text: str, notation: Notation) -> str:
+    """Return the formula that is meant by a text, or the text if it is clear or hopeless."""
+    if notation.capitals and may_be_other_symbols(text):
+        return recase(text) or text
+    try:
+        parsed = parse_formula(text, hydrates=notation.hydrates, amounts=notation.amounts)
+    except FormulaError as error:
+        return error.likely or text
+    if not parsed.notes:
+        return text
+    written = "".join(
+        SYMBOLS[z] + ("" if amount == 1 else np.format_float_positional(amount, trim="-"))
+        for z, amount in zip(parsed.z, parsed.amounts, strict=True)
+    )
+    try:
+        clear = not parse_formula(written).notes
+    except FormulaError:
+        clear = False
+    return written if clear else text
+
+
+def _same_number(cell: object, text: str) -> bool:
+    try:
+        return float(str(cell)) == float(text)
+    except ValueError:
+        return False

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
-from xtalshift.chem.capitals import in_capitals
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
-from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import read_numbers
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
@@ -121,16 +117,9 @@ def table_from_frame(
         for name in names
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
-    found = raw.formulas(reading)
-    notation = replace(reading.notation, capitals=in_capitals(found.texts))
+    materials = raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
     return Dataset(
-        Materials.parse(
-            found.texts,
-            notation=notation,
-            faults=found.faults,
-            notes=found.notes,
-            ids=ids.tolist(),
-        ),
+        materials,
         targets=targets,
         columns=frame[others].copy(),
         target_name=target or "",
@@ -144,7 +133,7 @@ def table_from_frame(
             source=source,
             layout=raw.layout.describe() if raw.layout else "",
             formulas=find_formulas(names, reading).describe(),
-            notation=notation.describe(),
+            notation=materials.notation.describe(),
             numbers=raw.style.describe(),
             target=_describe_target(frame, target, unit, {*formulas, id_col}),
             ids=id_col or "row numbers from 1",

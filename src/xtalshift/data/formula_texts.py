@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.capitals import in_capitals
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elements
+from xtalshift.chem.formulas import Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.arrow_texts import text_cells
 from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file
 from xtalshift.data.json_rows import formula_of
+from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import POINT, NumberStyle, read_number_text
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.sources import open_source
@@ -32,6 +36,8 @@ _WEIGHT = MAGPIE_PROPERTIES.index("AtomicWeight")
 _WHOLE = (1.0, 100.0)
 _OFF = 0.02
 """Share by which the amounts of a row may miss 1 or 100 before it is worth a remark."""
+HEAD_ROWS = 1000
+"""Rows in which is found how numbers and formulas are written, where a table is read in pieces."""
 _BLANK = frozenset({"", "-", "nan", "none", "null", "n/a"})
 
 
@@ -45,6 +51,18 @@ class FormulaTexts:
     """Row (from 0) -> why it cannot be used, whatever its text."""
     notes: Mapping[int, str] = field(default_factory=dict)
     """Row -> remark on how it was read."""
+    capitals: bool = False
+    """Whether the column is written in capitals, see `xtalshift.chem.capitals.in_capitals`."""
+
+    def materials(self, notation: Notation, **parts: Any) -> Materials:
+        """Return the rows as materials, with `parts` as `Materials.parse` takes them."""
+        return Materials.parse(
+            self.texts,
+            notation=replace(notation, capitals=self.capitals),
+            faults=self.faults,
+            notes=self.notes,
+            **parts,
+        )
 
 
 @dataclass(frozen=True)
@@ -136,15 +154,15 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
     source = open_source(path, options)
     with naming_file(path):
         found = find_formulas(source.layout.columns, options)
-        empty = True
+        empty, capitals = True, False
         for piece in source.pieces(0, _repeat(chunk_rows)):
-            empty = False
             rows = source.layout.parse(piece, found.names)
             columns = {name: rows.table.column(name) for name in found.names}
             texts = found.texts(lambda name: list_cells(columns[name]), source.layout.style)  # noqa: B023
-            yield FormulaTexts(
-                texts.texts, {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
-            )
+            if empty:  # as the head of the column is written
+                empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
+            faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
+            yield FormulaTexts(texts.texts, faults, notes, capitals)
         if empty:
             yield FormulaTexts([])
 

@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from xtalshift.chem.capitals import in_capitals
 from xtalshift.data.files import FORMULA_NAMES, naming_file
-from xtalshift.data.formula_texts import FormulaTexts, find_formulas
+from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas
 from xtalshift.data.intake import Finding
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.number_style import settle_style
@@ -24,7 +25,6 @@ from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.sources import Layout, Piece, Source, open_source
 from xtalshift.errors import DataError
 
-_STYLE_ROWS = 1000
 _ALL = 2**62
 
 
@@ -72,8 +72,12 @@ class RawTable:
         """
         found = find_formulas(self.frame.columns, options)
         texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
+        settled = self.layout.capitals if self.layout else None
         return FormulaTexts(
-            texts.texts, {**texts.faults, **self.faults}, {**texts.notes, **self.notes}
+            texts.texts,
+            {**texts.faults, **self.faults},
+            {**texts.notes, **self.notes},
+            in_capitals(texts.texts) if settled is None else settled,
         )
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
@@ -175,7 +179,7 @@ def iter_raw(
     """
     path = Path(path)
     source = open_source(path, options)
-    settle_numbers(source, options)
+    settle_head(source, options)
     start = 0
     with naming_file(path):
         for piece in source.pieces(0, _repeat(chunk_rows)):
@@ -187,16 +191,18 @@ def iter_raw(
             yield RawTable(_join([], source.layout), layout=source.layout)
 
 
-def settle_numbers(source: Source, options: ReadingOptions) -> None:
-    """Settle in the layout of a source how numbers are written, from its first 1,000 rows."""
+def settle_head(source: Source, options: ReadingOptions) -> None:
+    """Settle in the layout of a source how numbers and formulas are written, from 1,000 rows."""
     layout = source.layout
-    if layout.kind != "csv":
-        return
-    for piece in source.pieces(0, iter([_STYLE_ROWS])):
-        frame = layout.parse(piece).table.to_pandas()
-        numbers = frame.columns.difference(list(_protected(frame, _texts(options, ()))), sort=False)
-        style, _ = _settle(frame, list(numbers), layout, options)
-        source.layout = replace(layout, style=style)
+    for piece in source.pieces(0, iter([HEAD_ROWS])):
+        raw = parse_raw(layout, piece)
+        if layout.kind == "csv":
+            protected = list(_protected(raw.frame, _texts(options, ())))
+            numbers = raw.frame.columns.difference(protected, sort=False)
+            style, _ = _settle(raw.frame, list(numbers), layout, options)
+            layout = replace(layout, style=style)
+        capitals = replace(raw, layout=None).formulas(options).capitals
+        source.layout = replace(layout, capitals=capitals)
 
 
 def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) -> RawTable:

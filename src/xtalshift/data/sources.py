@@ -62,6 +62,8 @@ class Layout:
     """How the numbers of a CSV are written."""
     sheet: str = ""
     """Sheet of an Excel file."""
+    capitals: bool | None = None
+    """Whether the formulas are written in capitals; None if it is to be found in the rows."""
 
     def parse(self, piece: Piece, columns: Sequence[str] | None = None) -> TextRows:
         """Return the rows of a piece with some columns, by default all.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
-from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError
@@ -257,12 +256,7 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             "without labels works only for models without extra columns"
         )
     found = read_raw(Path(data.dataset), data).formulas(data)
-    materials = Materials.parse(
-        found.texts,
-        notation=data.notation_like(model.featurizer.notation),
-        faults=found.faults,
-        notes=found.notes,
-    )
+    materials = found.materials(data.notation_like(model.featurizer.notation))
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")

@@ -65,16 +65,12 @@ def iter_features(
     first = 1
     for found in iter_formulas(source, CHUNK_ROWS, settings.reading):
         formulas = found.texts
+        materials = found.materials(settings.reading.notation)
         features = composition_features(
-            formulas,
-            settings.blocks,
-            impute_nan=settings.impute_nan,
-            notation=settings.reading.notation,
-            order="F",
+            materials.compositions, settings.blocks, impute_nan=settings.impute_nan, order="F"
         )
-        for row, reason in found.faults.items():
-            features.reasons[row] = reason
-            features.values[row] = np.nan
+        refused = materials.reasons != ""
+        features.reasons[refused] = materials.reasons[refused]
         bad = np.flatnonzero(features.reasons != "")
         if settings.strict and bad.size:
             raise FormulaError(f"row {first + bad[0]}: {features.reasons[bad[0]]}")

@@ -119,11 +119,8 @@ class TablePredictor:
         names = self.model.card.feature_cols
         check_feature_columns(names, raw.frame.columns, source)
         extra = [raw.numbers(name)[0] for name in names]
-        return Materials.parse(
-            found.texts,
-            notation=self.notation,
-            faults=found.faults,
-            notes=found.notes,
+        return found.materials(
+            self.notation,
             extra=np.column_stack([np.empty((len(raw), 0)), *extra]),
             extra_names=names,
         )

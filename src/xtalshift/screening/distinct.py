@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.frames import RawTable
-from xtalshift.data.materials import Materials
 from xtalshift.data.settings import ReadingOptions
 
 Hashes = NDArray[np.uint64]
@@ -54,8 +53,7 @@ def hash_rows(
     Equal materials have equal hashes: of the reduced formula and of the values of `feature_cols`,
     such as a temperature. Rows without a valid formula repeat nothing.
     """
-    found = rows.formulas(reading)
-    materials = Materials.parse(found.texts, notation=notation, faults=found.faults)
+    materials = rows.formulas(reading).materials(notation)
     compositions, reasons = materials.compositions, materials.reasons
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
     for name in feature_cols:

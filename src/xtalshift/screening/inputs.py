@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.data.frames import RawTable, arrow_frame, finish_frame, settle_numbers
+from xtalshift.data.frames import RawTable, arrow_frame, finish_frame, settle_head
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.sources import Layout, ParquetSource, Piece, Source, open_source
 from xtalshift.errors import DataError
@@ -202,7 +202,7 @@ class FormulaSource:
 
 def _open_file(path: Path, options: ReadingOptions) -> _Input:
     source = open_source(path, options)
-    settle_numbers(source, options)
+    settle_head(source, options)
     digest, lines = _hash_file(path)
     schema, n_rows = None, None
     if isinstance(source, ParquetSource):

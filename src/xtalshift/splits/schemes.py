@@ -18,7 +18,6 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions
 from xtalshift.chem.formulas import Notation
 from xtalshift.data import Dataset, list_datasets, read_raw
 from xtalshift.data.catalog import load_dataset
-from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -264,8 +263,7 @@ def read_formulas(name: str, notation: Notation) -> Compositions:
     if name in list_datasets() and not Path(name).is_file():
         materials = load_dataset(name, notation=notation).materials
     else:
-        found = read_raw(Path(name)).formulas(BY_DEFAULT)
-        materials = Materials.parse(found.texts, notation=notation, faults=found.faults)
+        materials = read_raw(Path(name)).formulas(BY_DEFAULT).materials(notation)
     compositions, reasons = materials.compositions, materials.reasons
     good = np.flatnonzero(reasons == "")
     if not len(good):

@@ -109,7 +109,7 @@ def test_bounds_in_a_file_are_a_bias(tmp_path):
     path.write_text("\n".join(["formula,Tc", *rows, "MgO,<4.2", "Xx,9", ""]))
     intake = clean_table(read_table(path, target="Tc")).intake
     assert {f.kind: f.count for f in intake.dropped} == {
-        "target a bound": 1, "unparsable formula": 1,
+        "target a bound": 1, "formula: an unknown element": 1,
     }  # fmt: skip
     (finding,) = intake.findings
     assert (finding.kind, finding.count) == ("Tc: rows at the lower end leave", 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -22,6 +23,8 @@ from xtalshift.benchmark.store import RecordStore
 from xtalshift.errors import DataError
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.jobs.predict import predict_file
+from xtalshift.jobs.run import _begin_folder, _check_folder
+from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import FittedModel, FormulaRegressor, load_model, save_model
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.nn.checkpoint import Checkpoint
@@ -131,7 +134,8 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
                           "clipped": 0}  # fmt: skip
                 screened = Screened(counts, f"part {number}".encode() * 9, None)
                 hashes = np.arange(2, dtype=np.uint64) + 2 * number
-                store.add(screened, (0, number), 1.0, hashes=hashes)
+                top = pa.table({"prediction": [float(number)]})
+                store.add(screened, (0, number), 1.0, hashes=hashes, top=top)
 
     return run
 
@@ -139,7 +143,7 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
 def read_screening(folder: Path) -> object:
     with ScreenStore.open(folder, HEADER) as store:
         parts = [store._part(number).read_bytes() for number in range(store.chunks)]
-        return parts, store.read_hashes().tolist(), store.counts
+        return parts, store.read_hashes().tolist(), store.read_top(), store.counts
 
 
 SAVES = {
@@ -216,6 +220,34 @@ def test_a_fault_at_any_call_leaves_the_old_or_the_new_state(name, kill, tmp_pat
         assert files(folder) == wanted, f"call {at}"
     assert at > 3
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize(
+    "held", [(), ("config.toml", "records.jsonl"), ("config.toml", "run.json")]
+)
+def test_a_run_that_is_killed_while_it_begins_can_be_repeated(held, tmp_path):
+    config = RunConfig.from_dict({"data": {"dataset": "gaps.csv"}})
+
+    def begin(folder):
+        _begin_folder(folder, config, _check_folder(folder, config, overwrite=bool(held)))
+
+    for at in count():
+        folder = tmp_path / str(at)
+        (folder / "tasks" / "1").mkdir(parents=True) if held else folder.mkdir()
+        for name in (*held, *(("results.json", "tasks/1/a") if held else ())):
+            (folder / name).write_text("")
+
+        def work(folder=folder, at=at):
+            Injector(at, kill=True).install()
+            begin(folder)
+
+        code, text = run_child(work)
+        assert code in (0, FAULT), text
+        begin(folder)
+        assert files(folder).keys() == {"config.toml", *held} - {"run.json"}
+        if code == 0:
+            break
+    assert at > 3
 
 
 def nobody_may(folder: Path) -> None:

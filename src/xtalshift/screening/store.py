@@ -307,6 +307,10 @@ class ScreenStore:
             return
         for chunk in chunks:
             self._count(chunk)
+        used = self._top[0]
+        for top in self._state.glob("top-*.parquet"):
+            if used is None or top != self._top_file(used):  # a kill came before its removal
+                top.unlink()
         os.truncate(self._journal, sum(len(line) + 1 for line in lines))
 
     def _is_whole(self, chunk: _Chunk) -> bool:

@@ -62,7 +62,7 @@ class TrainingError(XtalshiftError, RuntimeError):
 
 
 class WorkerDiedError(XtalshiftError, RuntimeError):
-    """A worker process died twice on the same item, for instance because memory ran out."""
+    """A worker died twice on the same item, for instance for lack of memory, or all workers did."""
 
 
 class NotConformalizedError(XtalshiftError, ValueError, AttributeError):

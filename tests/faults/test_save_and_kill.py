@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from faults.injection import FAULT, Injector, run_child
+from faults.injection import FAULT, Injector, run_child, run_here
 from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.errors import DataError
@@ -193,12 +193,11 @@ def test_a_fault_at_any_call_leaves_the_old_or_the_new_state(name, kill, tmp_pat
 
         def work(folder=folder, at=at):
             injector = Injector(at, kill=kill)
-            injector.install()
-            save.step(folder)
-            injector.kill = False
+            with injector.installed():
+                save.step(folder)
             assert injector.count <= injector.at, "the error was lost"
 
-        code, text = run_child(work)
+        code, text = run_child(work) if kill else run_here(work)
         state = state_of(save, folder, copy)
         assert state in (old, new), f"call {at}"
         seen.add(state == new)

@@ -28,7 +28,7 @@ from xtalshift.seeding import derive_seed
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."
-_SAVED: Schema = {
+_OWN: Schema = {
     **REFERENCE,
     "held_out": SavedArray(np.float64, (3, "held out"), low=0.0),
     **THRESHOLD,
@@ -37,6 +37,8 @@ _SAVED: Schema = {
     "targets": SavedArray(np.float64, ("n",)),
     "elements": SavedArray(np.bool_, (len(SYMBOLS) - 1,)),
 }
+DOMAIN: Schema = {f"{_PREFIX}{name}": saved for name, saved in _OWN.items()}
+"""Arrays of `ApplicabilityDomain.get_state`."""
 
 SAME = 1e-4
 """Distance, in standard deviations, below which features differ by rounding only."""
@@ -290,8 +292,8 @@ class ApplicabilityDomain:
         ModelFormatError
             If the arrays are not what `get_state` can return.
         """
+        found = check_arrays(state, DOMAIN)
         own = {name.removeprefix(_PREFIX): value for name, value in state.items()}
-        found = check_arrays(own, _SAVED)
         ranks = own["held_out"]
         if not found["n"] or not found["held out"]:
             raise ModelFormatError("the domain has no materials or no held-out rows")

@@ -71,8 +71,9 @@ class FitData:
 class Regressor(RegressorMixin, BaseEstimator, Predictor):
     """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
-    A subclass implements `_fit` and `_predict`, and also `_get_state` and `_set_state` if its
-    models can be saved. Its settings are fields of a dataclass or arguments of its ``__init__``.
+    A subclass implements `_fit` and `_predict`, and also `_saved`, `_get_state` and `_set_state` if
+    its models can be saved. Its settings are fields of a dataclass or arguments of its
+    ``__init__``.
 
     Parameters
     ----------

@@ -196,7 +196,7 @@ def test_what_cannot_be_adapted(model, source):
     target = rows(20, 2, target=True)
     with pytest.raises(NotFittedError):
         adapter().adapt(IRNetRegressor(), *target)
-    with pytest.raises(ConfigError, match=r"only networks.*RidgeRegressor"):
+    with pytest.raises(ConfigError, match=r"only IRNets.*RidgeRegressor"):
         adapter().adapt(RidgeRegressor().fit(X, y), *target)
     for method in LABELLED:
         with pytest.raises(ConfigError, match=rf"'{method}' needs target labels \(y_target\)"):

@@ -181,6 +181,7 @@ DAMAGE = {
     ),
     "NaN scaler": (forged("scaler.scale", _0=np.nan), "'scaler.scale'"),
     "scale 0": (forged("scaler.scale", _0=0.0), "'scaler.scale'"),
+    "clip without bound": (forged("domain.scaler.clip", _0=1e308), "'domain.scaler.clip' has"),
     "fewer counts": (forged("domain.rarity.counts", _0=0), "does not count all"),
     "other domain": (
         lambda f: rewrite(f, lambda d: d.update(has_domain=False)),
@@ -207,7 +208,7 @@ DAMAGE = {
         "format version 99",
     ),
     "other features": (
-        lambda f: rewrite(f, lambda d: d["feature_names"].pop()),
+        lambda f: rewrite(f, lambda d: d["feature_names"].reverse()),
         "features that this version does not compute",
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from typing import cast
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS
 
@@ -28,21 +28,17 @@ def read_dictionary(text: str) -> dict[int, float]:
     ValueError
         If the text is no such dictionary; the message says what is wrong.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            found = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise ValueError("it is no dictionary of amounts") from None
-    if not isinstance(found, Mapping):
-        raise ValueError("it is no dictionary of amounts")  # noqa: TRY004 - of the text
     amounts: dict[int, float] = {}
-    for key, value in found.items():
-        species = _SPECIES.fullmatch(str(key).strip())
-        z = ATOMIC_NUMBERS.get(species[1]) if species else None
+    names = set()
+    for key, value in _pairs(text):
+        if key in names:
+            raise ValueError(f"{key} is given twice")
+        names.add(key)
+        species = _SPECIES.fullmatch(key)
+        symbol = {"D": "H", "T": "H"}.get(species[1], species[1]) if species else ""
+        z = ATOMIC_NUMBERS.get(symbol)
         if z is None:
-            raise ValueError(f"{str(key)[:40]!r} is no element")
+            raise ValueError(f"{key[:40]!r} is no element")
         if value is None:
             continue
         if (
@@ -53,3 +49,17 @@ def read_dictionary(text: str) -> dict[int, float]:
             raise ValueError(f"the amount of {key} is {str(value)[:40]!r}, not a number")
         amounts[z] = amounts.get(z, 0.0) + float(value)
     return amounts
+
+
+def _pairs(text: str) -> list[tuple[str, object]]:
+    """Return keys and values, also those of keys that are given twice."""
+    try:
+        found = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        try:
+            tree = cast("ast.Dict", ast.parse(text, mode="eval").body)
+            pairs = zip(tree.keys, tree.values, strict=True)
+            found = [(ast.literal_eval(key or ""), ast.literal_eval(value)) for key, value in pairs]
+        except (AttributeError, ValueError, SyntaxError, MemoryError, RecursionError):
+            raise ValueError("it is no dictionary of amounts") from None
+    return [(str(key).strip(), value) for key, value in found]

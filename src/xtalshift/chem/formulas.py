@@ -10,7 +10,8 @@ from xtalshift.chem.advice import Advice, abbreviation, recase, unknown_symbol, 
 from xtalshift.chem.element_amounts import is_dictionary, read_dictionary
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.chem.mixtures import Amounts, is_mixture, mixture_readings, read_mixture
-from xtalshift.chem.two_readings import find_joints, oxide_of_element, zero_for_o
+from xtalshift.chem.slips import find_doubts, find_slip, oxide_of_element
+from xtalshift.chem.two_readings import can_cancel, find_joints
 from xtalshift.chem.typography import plain_text
 from xtalshift.errors import ConfigError, FormulaError
 
@@ -58,7 +59,7 @@ _MINUS = "-\N{MINUS SIGN}\N{EN DASH}"
 _VARIABLES = "xyzδ"
 _TOKEN = re.compile(
     r"(?P<symbol>[A-Z][a-z]*)"
-    r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+|/[0-9]+(?![0-9.]))?)"
+    r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:(?:e[+-]?|E[+-])[0-9]+|/[0-9]+(?![0-9.]))?)"
     r"|(?P<open>[(\[{])"
     r"|(?P<close>[)\]}])"
     r"|(?P<dot>[·•⋅∙*.])"
@@ -66,8 +67,9 @@ _TOKEN = re.compile(
     rf"|(?P<variable>[{_VARIABLES}])"
     r"|(?P<other>\S)"
 )
-# Fe(III) is an oxidation state, not iodine; (I)2 and (V)2 may be meant as atoms
-_OXIDATION = re.compile(r"(?<=[A-Za-z0-9])\((?:III?|IV|VI{1,3}|[IV](?=\)(?!\s*[0-9])))\)")
+# Fe(III) is an oxidation state, not iodine
+_OXIDATION = re.compile(r"(?<=[A-Za-z0-9])(?:\((?:I{1,3}|IV|VI{0,3})\)|I{2,3}(?![a-z]))")
+_ATOMS_IN_BRACKETS = re.compile(r".*[A-Za-z0-9]\([IV]\)[0-9.]+$")  # CsPb(I)3
 _REMEDIES = {
     "/": "write one material per row",
     "@": "write one formula of all atoms",
@@ -150,17 +152,13 @@ def parse_formula(
         )
     if not text.strip() or text.strip() in _MISSING:
         raise FormulaError(f"formula {_quote(text)} is empty or missing; give one such as 'Fe2O3'")
+    if is_dictionary(text.strip()):
+        return _read_dictionary(text)
     plain, notes = plain_text(text)
     plain = plain.rstrip()
     named = f"formula {_quote(text)}"
     if plain != text.rstrip():
         named += f" (read as {_quote(plain)})"
-    if is_dictionary(plain.strip()):
-        try:
-            found = read_dictionary(plain.strip())
-        except ValueError as error:
-            raise FormulaError(f"{named}: {error}; write it as {{'Fe': 2, 'O': 3}}") from None
-        return _total(named, found, notes)
     if advice := whole_text(plain):
         raise _refusal(f"{named}: {advice.what}; {advice.remedy}", advice.likely)
     if is_mixture(plain):
@@ -176,6 +174,16 @@ def check_notation(hydrates: str, amounts: str | None = None) -> None:
         raise ConfigError(f"hydrates={hydrates!r}: use 'refuse' or 'expand'")
     if amounts is not None and amounts not in get_args(Amounts):
         raise ConfigError(f"amounts={amounts!r}: use 'at', 'wt' or 'mol'")
+
+
+def _read_dictionary(text: str) -> ParsedFormula:
+    named = f"formula {_quote(text)}"
+    try:
+        found = read_dictionary(text.strip())
+    except ValueError as error:
+        raise FormulaError(f"{named}: {error}; write it as {{'Fe': 2, 'O': 3}}") from None
+    hydrogen = [name for name in "DT" if re.search(rf"['\"]{name}\b", text)]
+    return _total(named, found, [f"{name} counted as H" for name in hydrogen])
 
 
 def _read_mixture(
@@ -218,11 +226,11 @@ def _total(named: str, amounts: dict[int, float], notes: list[str]) -> ParsedFor
     return ParsedFormula(tuple(kept), tuple(kept.values()), tuple(dict.fromkeys(notes)))
 
 
-def _refusal(message: str, likely: str) -> FormulaError:
+def _refusal(message: str, likely: str, hydrates: Hydrates = "refuse") -> FormulaError:
     """Return an error that suggests a formula, if it is one."""
     try:
         if likely:
-            parse_formula(likely)
+            parse_formula(likely, hydrates=hydrates)
     except FormulaError:
         likely = ""
     error = FormulaError(f"{message} (did you mean {likely!r}?)" if likely else message)
@@ -248,7 +256,8 @@ class _Scan:
 
     def refuse(self, what: str, position: int, remedy: str, likely: str = "") -> NoReturn:
         """Raise `FormulaError` with the position counted from 1."""
-        raise _refusal(f"{self.named}: {what} at character {position + 1}; {remedy}", likely)
+        message = f"{self.named}: {what} at character {position + 1}; {remedy}"
+        raise _refusal(message, likely, self.hydrates)
 
     def refuse_with(self, advice: Advice, position: int) -> NoReturn:
         """Raise `FormulaError` with an advice."""
@@ -256,7 +265,8 @@ class _Scan:
 
     def run(self) -> None:
         """Read all tokens."""
-        for match in _TOKEN.finditer(self.prepared()):
+        self.text = self.prepared()
+        for match in _TOKEN.finditer(self.text):
             self.read(kind := str(match.lastgroup), match[0], match.start())
             self.previous = kind
         self.close_part(len(self.text) - 1)
@@ -284,11 +294,9 @@ class _Scan:
     def prepared(self) -> str:
         """Return a text of the same length in which all dots that join parts are ``·``."""
         text = self.text
-        if state := _OXIDATION.search(text):
+        atoms = _ATOMS_IN_BRACKETS.fullmatch(text) and can_cancel(text)
+        if not atoms and (state := _OXIDATION.search(text)):
             self.refuse(f"oxidation state {state[0]!r}", state.start(), "remove oxidation states")
-        if likely := zero_for_o(text):
-            at = next(at for at, one in enumerate(text) if one != likely[at])
-            self.refuse("a zero may be the letter O", at, "write the letter", likely)
         if comma := _DECIMAL_COMMA.search(text):
             self.refuse(
                 "a comma in a number", comma.start(), "write a point", text.replace(",", ".")
@@ -308,8 +316,13 @@ class _Scan:
                     "up the parts",
                 )
             if not sure:
-                self.notes.append(f"{text[at:]!r} read as a part that is added")
+                self.notes.append(f"{part!r} read as a part that is added")
             text = f"{text[:at]}·{text[at + 1 :]}"
+        for unit in re.finditer(r"[^·•⋅∙*]+", text):
+            if slip := find_slip(unit[0]):
+                before, behind = self.text[: unit.start()], self.text[unit.end() :]
+                likely = f"{before}{slip.likely}{behind}"
+                self.refuse(slip.what, unit.start() + slip.position, slip.remedy, likely)
         return text
 
     def read_symbol(self, symbol: str, position: int) -> None:
@@ -317,6 +330,13 @@ class _Scan:
         if z is None and symbol in {"D", "T"}:
             if advice := abbreviation(self.text, position):
                 self.refuse_with(advice, position)
+            if self.text.isupper() and can_cancel(likely := recase(self.text)):  # TIO2
+                self.refuse(
+                    f"{symbol!r} may be part of a symbol",
+                    position,
+                    f"use small letters, or write H for {symbol}",
+                    likely,
+                )
             z = ATOMIC_NUMBERS["H"]
             self.notes.append(f"{symbol} counted as H")
         if z is None and symbol[-1] in _VARIABLES and symbol[:-1] in ATOMIC_NUMBERS:
@@ -337,6 +357,8 @@ class _Scan:
         elif self.previous == "close":
             self.scale(self.closed, value)
         elif self.previous == "dot" or (self.previous == "start" and self.hydrates == "expand"):
+            if not value:
+                self.refuse(f"the number {number} before a part", position, "write a positive one")
             self.factor = value
         elif self.previous == "start":
             remedy = "remove it"
@@ -364,11 +386,13 @@ class _Scan:
                 position,
                 "use --hydrates expand to count all parts, or write one formula",
             )
+        if self.text.startswith("..", position):
+            self.refuse("two dots in a row", position, "write one")
         self.close_part(position)
 
     def read_charge(self, sign: str, position: int) -> None:
         following = self.text[position + 1 : position + 2]
-        if following and following in _VARIABLES:  # as in YBa2Cu3O7-x
+        if following and following in f"{_VARIABLES}d":  # as in YBa2Cu3O7-x
             self.read("variable", following, position + 1)
         self.refuse(
             f"{sign!r} marks a charge or a negative amount",
@@ -379,6 +403,8 @@ class _Scan:
     def read_other(self, character: str, position: int) -> None:
         if advice := abbreviation(self.text, position):
             self.refuse_with(advice, position)
+        if character in "nm" and self.previous == "dot":  # as in Na2CO3.nH2O
+            self.read("variable", character, position)
         likely = recase(self.text) if character.islower() and self.previous != "open" else ""
         remedy = _REMEDIES.get(character, "use element symbols, numbers, brackets")
         self.refuse(f"unexpected {character!r}", position, remedy, likely)
@@ -398,6 +424,7 @@ class _Scan:
 
     def result(self) -> ParsedFormula:
         """Sum repeated elements, and note what is unusual."""
+        self.notes += find_doubts(self.text.strip())
         total: dict[int, float] = {}
         for z, amount in zip(self.z, self.amounts, strict=True):
             total[z] = total.get(z, 0.0) + amount

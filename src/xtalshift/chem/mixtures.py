@@ -19,13 +19,13 @@ _PART = re.compile(
 )
 _KIND_BEHIND = re.compile(rf"[\s,(\[]+{_UNIT}[)\]]?$")  # Ti-6Al-4V (wt%)
 _JOINT = re.compile(rf"\s*{_DASH}\s*|\s+")
-_GLUED = (
-    re.compile(  # a number before a symbol, behind a space or dash: Ti 6Al, Fe-0.4C, 80Li2S 20P2S5
-        rf"(?:[A-Za-z0-9)\]]\s*{_DASH}\s*|[A-Za-z0-9)\]]\s+){_NUMBER}\s*[A-Z(\[]|%"
-    )
+_BEHIND = r"(?<=[A-Za-z0-9)\]])"
+_GLUED = re.compile(  # a number before a symbol, behind a space or dash: Ti 6Al, Fe-0.4C
+    rf"(?P<joint>{_BEHIND}\s*{_DASH}\s*|{_BEHIND}\s+){_NUMBER}(?:/[0-9]+)?(?P<space>\s*)(?=[A-Z(\[])|%"
 )
 _JOINED = re.compile(rf"[A-Za-z0-9)\]]\s*{_DASH}\s*[A-Z(\[]")
 _HYDRATE = re.compile(r"\s[0-9]+\s*\(?[HD]2O\)?$")
+_SYMBOL = re.compile(r"[A-Z][a-z]?")
 _HUNDRED = 100.0
 
 
@@ -45,7 +45,7 @@ def is_mixture(text: str) -> bool:
     dash or plus sign. ``Fe 70 Cr 20`` is a formula with spaces.
     """
     for found in _GLUED.finditer(text):
-        if "%" in found[0] or not re.fullmatch(r".\s+[0-9.]+\s+[A-Z(\[]", found[0]):
+        if not found["space"] or found["joint"].strip():
             return True
     return _JOINED.search(text) is not None
 
@@ -86,7 +86,13 @@ def read_mixture(
     if kind is None:
         raise ValueError("it does not say of what the numbers are parts")
     parts = _split(text)
-    numbers = _complete([part.number for part in parts], compounds=kind == "mol", text=text)
+    for part in parts:
+        if part.number is not None and re.fullmatch(r"[A-Z][a-z]?[0-9.]+", part.unit):
+            raise ValueError(
+                f"'{part.number:g}{part.unit}' has numbers on both sides of an element"
+            )
+    compounds = kind == "mol" and any(len(_SYMBOL.findall(part.unit)) > 1 for part in parts)
+    numbers = _complete([part.number for part in parts], compounds=compounds, text=text)
     weights = load_elements().magpie[:, MAGPIE_PROPERTIES.index("AtomicWeight")]
     total: dict[int, float] = {}
     for part, number in zip(parts, numbers, strict=True):
@@ -129,7 +135,7 @@ def _complete(numbers: list[float | None], *, compounds: bool, text: str) -> lis
     """Return the number of each part; the balance is what is missing to 100 percent."""
     given = [number for number in numbers if number is not None]
     if not given:
-        if compounds and "+" in text:
+        if "+" in text and compounds:
             return [1.0] * len(numbers)
         raise ValueError("its parts have no amounts")
     if any(number <= 0 for number in given):
@@ -143,6 +149,6 @@ def _complete(numbers: list[float | None], *, compounds: bool, text: str) -> lis
         raise ValueError(
             f"the amounts sum to {sum(given):g} %, which leaves nothing for the balance"
         )
-    if compounds and all(number < 1 for number in given):
+    if compounds:
         raise ValueError("a part has no amount; give every part one")
     return [balance if number is None else number for number in numbers]

@@ -1,4 +1,4 @@
-"""Characters that can be read in two ways: dots (decimal points or joints) and zeros (or O)."""
+"""Dots that can be read in two ways, as decimal points or joints, and the charges that tell."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MOST_UNITS = 24
 
 _MOST_WATER = 99  # H3PW12O40.29H2O
 
-_DOT = re.compile(r"\.(?=([0-9]+(?:\.[0-9]+)?)[A-Z(\[{])")
+_DOT = re.compile(r"\.(?=([0-9]+(?:\.[0-9]+|/[0-9]+)?) *[A-Z(\[{])")
 _NUMBER_BEFORE = re.compile(r"[0-9]*(?:\.[0-9]+)?$")
 _WATER = re.compile(r"\(?[HD]2O\)?$")
-_SYMBOL = re.compile(r"[A-Z][a-z]?")
+SYMBOL = re.compile(r"[A-Z][a-z]?")
 _AMOUNT = re.compile(r"([A-Z][a-z]?)([0-9]*\.?[0-9]*)|([(\[{])|([)\]}])([0-9]*\.?[0-9]*)")
 _JOINTS = "·•⋅∙*"
-_NONMETALS = frozenset("H B C N O F Si P S Cl As Se Br Te I".split())  # noqa: SIM905
+NONMETALS = frozenset("H B C N O F Si P S Cl As Se Br Te I".split())  # noqa: SIM905
 _TOLERANCE = 1e-6
 
 
@@ -52,10 +52,10 @@ def find_joints(text: str) -> list[Joint]:
         at, count = dot.start(), dot[1]
         behind = _NUMBER_BEFORE.search(text[begin:at])
         before = behind[0] if behind else ""
-        right = _part(text, dot.end(1))
+        right = _part(text, dot.end(1)).strip()
         if before == "0" or (at and text[at - 1] in ".·"):
             continue
-        sure = "." in before or ("." in count and count[0] == "0")
+        sure = "." in before or "/" in count or ("." in count and count[0] == "0")
         if not sure and "." not in count and not _may_join(text[begin:at], count, right):
             continue
         number = f"{before or '0'}.{count}"
@@ -69,7 +69,7 @@ def find_joints(text: str) -> list[Joint]:
 
 def _certain(whole: str, decimals: str, most: int) -> str:
     """Return a number with so many zeros at the end that its decimals count no units."""
-    while whole and decimals.isdecimal() and int(decimals) <= most:
+    while whole and decimals.isdecimal() and 0 < int(decimals) <= most:
         decimals += "0"
     return f"{whole or '0'}.{decimals}"
 
@@ -85,7 +85,7 @@ def _part(text: str, begin: int) -> str:
 
 
 def _last_symbol(text: str) -> str:
-    symbols = _SYMBOL.findall(text)
+    symbols = SYMBOL.findall(text)
     return (
         symbols[-1] if symbols and not text.rstrip("0123456789").endswith((")", "]", "}")) else ""
     )
@@ -98,11 +98,11 @@ def _may_join(left: str, count: str, right: str) -> bool:
     if water:
         return True
     left = re.sub(r"^[0-9.]+", "", left)
-    symbols, others = _SYMBOL.findall(left), set(_SYMBOL.findall(right))
+    symbols, others = SYMBOL.findall(left), set(SYMBOL.findall(right))
     closed = left.rstrip("0123456789.").endswith((")", "]", "}"))
-    if not symbols or not (closed or symbols[-1] in _NONMETALS):
+    if not symbols or not (closed or symbols[-1] in NONMETALS):
         return False
-    if len(set(symbols)) < 2 or len(others) < 2 or not others & _NONMETALS:  # noqa: PLR2004
+    if len(set(symbols)) < 2 or len(others) < 2 or not others & NONMETALS:  # noqa: PLR2004
         return False
     neutral = [can_cancel(unit) for unit in (left, right)]
     return all(neutral) if "." in right else any(neutral)
@@ -149,33 +149,7 @@ def _float(text: str) -> float:
     return float(text) if text.strip(".") else 1.0
 
 
-_LEADING_ZERO = re.compile(r"(?<=[A-Za-z)\]])0(?=[0-9])")  # Ti02
-_LAST_ZERO = re.compile(r"(?<=[A-Za-z)\]])0$")  # Zn0
-_ZERO_INSIDE = re.compile(r"(?<=[A-Za-z)\]][1-9])0(?=[1-9]$)")  # Al203
-_ELEMENT_20 = re.compile("(?:H|Li|Na|K|Rb|Cs|Cu|Ag|Tl)20")
-
-
-def zero_for_o(text: str) -> str:
-    """Return the likely formula if a zero stands for the letter O, else an empty text.
-
-    An amount that begins with a zero (``Ti02``); and in a formula without oxygen a last amount of 0
-    (``Zn0``), or one as in ``Al203``, if charges can cancel with the letter but not with the zero.
-    """
-    changed = _LEADING_ZERO.sub("O", text)
-    if "O" not in _SYMBOL.findall(changed):
-        changed = _LAST_ZERO.sub("O", changed)
-        inside = _ZERO_INSIDE.sub("O", changed)
-        if inside != changed and _is_oxide(inside) and not can_cancel(changed):
-            changed = inside
-    return changed if changed != text else ""
-
-
-def oxide_of_element(text: str) -> str:
-    """Return the oxide of a text such as ``H20``, which is also the element; else ``""``."""
-    return f"{text[:-1]}O" if _ELEMENT_20.fullmatch(text) else ""
-
-
-def _is_oxide(unit: str) -> bool:
+def can_cancel_mixed(unit: str) -> bool:
     """Return whether the charges of a formula can cancel if its elements have mixed valences."""
     amounts, states = _count(unit) or {}, load_elements().oxidation_states
     if not all(states[z] for z in amounts):

@@ -111,9 +111,10 @@ def test_made_texts_equal_one_at_a_time(texts):
 def test_real_formulas_equal_one_at_a_time_and_are_plain(ricci):
     check_equals_parse_formula(ricci[::10])
     plain = set(read_plain(ricci).rows.tolist())
-    # O103 might be a digit typed for the letter O
+    # CO may be Co, HF may be Hf: such texts are looked at one at a time
     others = [formula for row, formula in enumerate(ricci) if row not in plain]
-    assert others == ["Ba7Al64O103", "CsMg12Al25Si29O108"]
+    assert {"K2CO3", "Ba7Al64O103"} <= set(others)
+    assert len(others) < 0.06 * len(ricci)
 
 
 def test_real_formulas_equal_pymatgen(ricci):

@@ -82,7 +82,7 @@ def test_hydrates_expand(text, expected):
 
 def test_a_guessed_hydrate_is_noted():
     notes = parse_formula("CuSO4.5H2O", hydrates="expand").notes
-    assert notes == ("'.5H2O' read as a part that is added",)
+    assert notes == ("'5 H2O' read as a part that is added",)
 
 
 @pytest.mark.parametrize(

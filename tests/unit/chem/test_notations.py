@@ -303,7 +303,7 @@ def test_unambiguous_notations_are_read(text, expected):
         ("YBCO", "it is an abbreviation; write its formula (YBa2Cu3O7)", ""),
         ("ITO", "it is an abbreviation", ""),
         ("Hematite", "it is a word", ""),
-        ("MO2", "'M' is no element; it may stand for several", ""),
+        ("MO2", "unknown element 'M' at character 1; if it stands for several, write those", ""),
         ("{'Xx': 1}", "'Xx' is no element", ""),
         ("{'Fe': 'two'}", "the amount of Fe is 'two', not a number", ""),
         ("{}", "it names no element", ""),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,13 @@ from xtalshift.chem.formulas import Amounts
 from xtalshift.data.arrow_texts import text_cells
 from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file
 from xtalshift.data.json_rows import formula_of
-from xtalshift.data.number_texts import POINT, NumberStyle, read_number_text
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.sources import open_source
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+
+if TYPE_CHECKING:
+    from xtalshift.data.number_texts import NumberStyle
 
 _ELEMENT = re.compile(
     r"(?:(?P<before>wt|at|mol|mass|weight|atomic)[ .]*%?[ _]*)?(?P<symbol>[A-Z][a-z]?)"
@@ -59,7 +62,7 @@ class FormulaColumns:
     """What the numbers of the elements are: ``at`` (also for ``mol``) or ``wt``."""
 
     def texts(
-        self, cells: Callable[[str], Sequence[object]], style: NumberStyle = POINT
+        self, cells: Callable[[str], Sequence[object]], style: NumberStyle | None = None
     ) -> FormulaTexts:
         """Return the formulas of a table.
 
@@ -67,8 +70,8 @@ class FormulaColumns:
         ----------
         cells : callable
             Returns the n cells of a column.
-        style : NumberStyle
-            How numbers are written.
+        style : NumberStyle, optional
+            How numbers are written; by default with a decimal point.
         """
         if not self.elements:
             return FormulaTexts([_as_text(cell) for cell in cells(self.names[0])])
@@ -217,9 +220,11 @@ def _check_elements(
 
 
 def _amounts(
-    name: str, cells: Sequence[object], style: NumberStyle, faults: dict[int, str]
+    name: str, cells: Sequence[object], style: NumberStyle | None, faults: dict[int, str]
 ) -> NDArray[np.float64]:
     """Return the numbers of a column; a blank cell is 0, and one that is no number a fault."""
+    from xtalshift.data.number_texts import POINT, read_number_text
+
     values = np.zeros(len(cells))
     for row, cell in enumerate(cells):
         text = "" if cell is None else str(cell).strip()
@@ -228,7 +233,7 @@ def _amounts(
         try:
             value = float(text)
         except ValueError:
-            number = read_number_text(text, style)
+            number = read_number_text(text, style or POINT)
             value = number.value if not number.problem else np.nan
         if not 0 <= value < np.inf:
             faults.setdefault(row, f"column {name!r}: {text[:40]!r} is no amount of an element")

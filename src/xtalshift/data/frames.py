@@ -205,7 +205,7 @@ def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) ->
 
 def raw_of(rows: TextRows, layout: Layout) -> RawTable:
     """Return rows of text as a table."""
-    return RawTable(rows.table.to_pandas(), rows.faults, rows.notes, layout.style, layout)
+    return RawTable(rows.table.to_pandas(), rows.faults, rows.notes, layout.style or POINT, layout)
 
 
 def _typed_frame(layout: Layout, piece: Piece) -> pd.DataFrame:

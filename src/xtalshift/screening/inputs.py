@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data.frames import RawTable, arrow_frame, finish_frame, settle_numbers
+from xtalshift.data.number_texts import POINT
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.sources import Layout, ParquetSource, Piece, Source, open_source
 from xtalshift.errors import DataError
@@ -65,7 +66,8 @@ class Block:
             raise DataError(f"{self.where}: {error}") from error
         if self.layout.kind == "parquet":
             frame = finish_frame(frame, ())
-        return rows.table, RawTable(frame, rows.faults, rows.notes, self.layout.style, self.layout)
+        style = self.layout.style or POINT
+        return rows.table, RawTable(frame, rows.faults, rows.notes, style, self.layout)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data.files import FORMULA_NAMES, naming_file
-from xtalshift.data.formula_texts import FormulaTexts, find_formulas
+from xtalshift.data.formula_texts import FormulaTexts, find_formulas, open_table
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.number_style import settle_style
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
 from xtalshift.data.records import TextRows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
-from xtalshift.data.sources import Layout, Piece, Source, open_source
+from xtalshift.data.sources import Layout, Piece, Source
 from xtalshift.errors import DataError
 
 _STYLE_ROWS = 1000
@@ -119,7 +119,7 @@ def read_raw(
         columns share a name; the message names the file.
     """
     path = Path(path)
-    source = open_source(path, options)
+    source = open_table(path, options)
     layout = source.layout
     with naming_file(path):
         pieces = list(source.pieces(0, _repeat(_ALL)))
@@ -171,7 +171,7 @@ def iter_raw(
         As `read_raw`.
     """
     path = Path(path)
-    source = open_source(path, options)
+    source = open_table(path, options)
     settle_numbers(source, options)
     start = 0
     with naming_file(path):

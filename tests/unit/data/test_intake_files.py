@@ -207,6 +207,19 @@ def test_exports_of_the_materials_project(tmp_path):
     assert read_table(path, target="gap").formulas.tolist() == ["Si"]
 
 
+def test_another_column_of_formulas_is_named(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("formula,name_,gap\n" + "".join(f"ab{n},Fe{n}O,1\n" for n in range(2, 9)))
+    message = r"column 'formula' has no readable formula \(row 1: .*but column 'name_' has: --form"
+    for read in (read_raw, lambda path: list(iter_formulas(path, 9, BY_DEFAULT))):
+        with pytest.raises(DataError, match=message):
+            read(path)
+    with pytest.raises(DataError, match=message):
+        Inputs([path])
+    assert len(read_raw(path, ReadingOptions(formula_col="formula"))) == 7
+    assert read_table(path, target="gap", formula_col="name_").groups[0] == "Fe2O"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
 from xtalshift.data.records import NO_SEPARATOR, Format, get_format
@@ -19,6 +18,7 @@ HEAD_BYTES = 2**20
 """Size of the head of a file, in bytes as stored."""
 
 _HEADER_LINES = 30
+_NAME_LINES = 6  # in which a name in the header ends
 _SAMPLE_LINES = 1000
 _UNIT_ROWS = 50
 _MOST = 0.9
@@ -29,7 +29,8 @@ _RUN = re.compile(r"[^\x00-\x7f]+")
 _SEP_LINE = re.compile(rb'"?sep=(?P<mark>[,;|\t])"?', re.IGNORECASE)
 _NUMBER = re.compile(r"[<>~≈≤≥]?\s*[-+\N{MINUS SIGN}]?[\s.,']*\d")
 _NO_UNIT = frozenset({"", "-", "[-]", "unit", "units", "[unit]", "[units]"})
-_ORDER = ("\t", ";", "|", ",")  # a comma may be a decimal mark, too
+# which of two separators is it if both fit: a comma may be a decimal mark, too
+_ORDER = {NO_SEPARATOR: 0, "\t": 1, ";": 2, "|": 3, ",": 4}
 _STRONG_NAMES = frozenset(FORMULA_NAMES) - {"material", "compound"}
 _EAST_ASIAN = ("gb18030", "big5", "shift_jis", "euc_kr")
 
@@ -186,9 +187,10 @@ class _Guess:
     """Share of the lines below with `width` cells."""
 
     @property
-    def merit(self) -> tuple[bool, bool, float, int]:
-        order = _ORDER.index(self.separator) if self.separator in _ORDER else len(_ORDER)
-        return self.named, self.header == 0, round(self.share, 2), -order
+    def merit(self) -> tuple[bool, bool, bool, float, int]:
+        """What decides between separators, most important first."""
+        several = self.width > 1
+        return self.named, several, self.header == 0, round(self.share, 2), -_ORDER[self.separator]
 
 
 def settle_dialect(
@@ -228,28 +230,26 @@ def settle_dialect(
         lines_above = []
     if not lines:
         raise DataError("it has no header row")
-    comments = [n for n, line in enumerate(lines[:_HEADER_LINES]) if line.text.startswith(b"#")]
-    marks = [separator] if separator else [*_ORDER, NO_SEPARATOR]
     guesses = [
         guess
-        for mark in marks
-        if (guess := _guess(lines, comments, get_format(mark, line_end), options)) is not None
+        for mark in ([separator] if separator else _ORDER)
+        if (guess := _guess(lines, get_format(mark, line_end), options)) is not None
     ]
     best = max(guesses, key=lambda guess: guess.merit)
     shape = get_format(best.separator, line_end)
-    header = lines[best.header]
-    rest = lines[best.header + 1 :]
-    names, header_end, rest = _read_header(header, rest, head, shape)
+    lines = _join_quoted(lines, shape)
+    header, rest = lines[best.header], lines[best.header + 1 :]
+    names = _read_header(header, shape)
     refuse_repeats(names)
     wanted = [name.casefold() for name in names]
     named = [options.formula_col.casefold()] if options.formula_col else FORMULA_NAMES
     place = next((wanted.index(name) for name in named if name in wanted), 0)
     _refuse_other_width(rest, names, shape)
     units, first = _read_units(rest, names, place, shape)
-    begin = rest[first].start if first < len(rest) else (len(head) if not rest else rest[-1].end)
-    if not rest:
-        begin = header_end
-    number = rest[first].number if first < len(rest) else header.number + 1 + first
+    if first < len(rest):
+        begin, number = rest[first].start, rest[first].number
+    else:
+        begin, number = header.end, header.number + 1
     above = [*lines_above, *lines[: best.header]]
     return Dialect(
         tuple(names),
@@ -299,10 +299,10 @@ def _trim(cells: Sequence[str]) -> list[str]:
     return kept
 
 
-def _guess(
-    lines: list[_Line], comments: list[int], shape: Format, options: ReadingOptions
-) -> _Guess | None:
+def _guess(lines: list[_Line], shape: Format, options: ReadingOptions) -> _Guess | None:
     """Return the header for a separator; None if there is no table of several columns."""
+    lines = _join_quoted(lines, shape)
+    comments = [n for n, line in enumerate(lines[:_HEADER_LINES]) if line.text.startswith(b"#")]
     sample = [
         (n, _cells(line.text, shape))
         for n, line in enumerate(lines[:_SAMPLE_LINES])
@@ -343,24 +343,25 @@ def _comment(line: _Line, shape: Format) -> list[str]:
     return _cells(line.text.lstrip(b"# \t"), shape)
 
 
-def _read_header(
-    header: _Line, rest: list[_Line], head: bytes, shape: Format
-) -> tuple[list[str], int, list[_Line]]:
-    """Return the names of the columns, the place behind the header, and the lines below."""
-    text, end = header.text, header.end
-    if text.startswith(b"#"):
-        text = text.lstrip(b"# \t")
-    for line in islice(rest, _HEADER_LINES):  # a quoted name may span lines
-        if shape.split(text)[1] and text.count(b'"') % 2:
-            text, end = head[header.start : line.end], line.end
-            text = shape.strip(text).removeprefix(codecs.BOM_UTF8)
-        else:
-            break
-    if shape.split(text)[1] and end > header.end:  # never closed
-        text, end = header.text, header.end
+def _join_quoted(lines: list[_Line], shape: Format) -> list[_Line]:
+    """Return lines of which those of one quoted name in the header are joined."""
+    for n, first in enumerate(lines[:_HEADER_LINES]):
+        text = first.text
+        if not shape.split(text)[1]:
+            continue
+        for last in range(n + 1, min(n + _NAME_LINES, len(lines))):
+            text += shape.end + lines[last].text
+            if not shape.split(text)[1]:
+                joined = _Line(first.number, first.start, lines[last].end, text)
+                return [*lines[:n], joined, *lines[last + 1 :]]
+    return lines
+
+
+def _read_header(header: _Line, shape: Format) -> list[str]:
+    """Return the names of the columns."""
+    text = header.text.lstrip(b"# \t") if header.text.startswith(b"#") else header.text
     cells = [unmark(cell) for cell in _cells(text, shape)]
-    names = [" ".join(cell.split()) or f"Unnamed: {n}" for n, cell in enumerate(cells)]
-    return names, end, [line for line in rest if line.start >= end]
+    return [" ".join(cell.split()) or f"Unnamed: {n}" for n, cell in enumerate(cells)]
 
 
 def _refuse_other_width(rest: list[_Line], names: list[str], shape: Format) -> None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.capitals import in_capitals
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elements
 from xtalshift.chem.formulas import Notation
 from xtalshift.chem.mixtures import Amounts
@@ -19,11 +20,13 @@ from xtalshift.data.arrow_texts import text_cells
 from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.materials import Materials
-from xtalshift.data.number_texts import POINT, NumberStyle, read_number_text
 from xtalshift.data.settings import ReadingOptions
-from xtalshift.data.sources import open_source
+from xtalshift.data.sources import Source, open_source
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+
+if TYPE_CHECKING:
+    from xtalshift.data.number_texts import NumberStyle
 
 _ELEMENT = re.compile(
     r"(?:(?P<before>wt|at|mol|mass|weight|atomic)[ .]*%?[ _]*)?(?P<symbol>[A-Z][a-z]?)"
@@ -33,6 +36,9 @@ _UNITS: dict[str, Amounts] = {
     "wt": "wt", "mass": "wt", "weight": "wt", "at": "at", "atomic": "at", "mol": "at"
 }  # fmt: skip
 _WEIGHT = MAGPIE_PROPERTIES.index("AtomicWeight")
+_HEAD_ROWS = 100
+_FEW = 3  # rows that say nothing about a column
+_MOST = 0.8
 _WHOLE = (1.0, 100.0)
 _OFF = 0.02
 """Share by which the amounts of a row may miss 1 or 100 before it is worth a remark."""
@@ -83,7 +89,7 @@ class FormulaColumns:
         return f"columns {', '.join(self.names)} in {self.amounts}%"
 
     def texts(
-        self, cells: Callable[[str], Sequence[object]], style: NumberStyle = POINT
+        self, cells: Callable[[str], Sequence[object]], style: NumberStyle | None = None
     ) -> FormulaTexts:
         """Return the formulas of a table.
 
@@ -91,8 +97,8 @@ class FormulaColumns:
         ----------
         cells : callable
             Returns the n cells of a column.
-        style : NumberStyle
-            How numbers are written.
+        style : NumberStyle, optional
+            How numbers are written; by default with a decimal point.
         """
         if not self.elements:
             return FormulaTexts([_as_text(cell) for cell in cells(self.names[0])])
@@ -129,6 +135,46 @@ def find_formulas(columns: Iterable[object], options: ReadingOptions) -> Formula
     return FormulaColumns((find_formula_column(names, options.formula_col),))
 
 
+def open_table(path: Path, options: ReadingOptions) -> Source:
+    """Open a table of materials, as `xtalshift.data.sources.open_source` does.
+
+    Raises
+    ------
+    DataError
+        If the column of formulas, which the user did not name, has no readable formula in the first
+        rows, but another column has; the message names it.
+    """
+    source = open_source(path, options)
+    folded = {name.casefold() for name in source.layout.columns}
+    named = options.formula_col is not None or options.composition_columns != "auto"
+    if not named and folded & set(FORMULA_NAMES):
+        with naming_file(path):
+            _check_head(source, find_formula_column(source.layout.columns))
+    return source
+
+
+def _check_head(source: Source, chosen: str) -> None:
+    for piece in source.pieces(0, iter([_HEAD_ROWS])):
+        table = source.layout.parse(piece).table
+        reasons = _reasons(list_cells(table.column(chosen)))
+        if len(reasons) < _FEW or "" in reasons:
+            return
+        for name in table.column_names:
+            cells = list_cells(table.column(name)) if name != chosen else []
+            if cells and _reasons(cells).count("") >= _MOST * len(cells):
+                raise DataError(
+                    f"column {chosen!r} has no readable formula (row 1: {reasons[0]}), but column "
+                    f"{name!r} has: --formula-col {name!r}"
+                )
+
+
+def _reasons(cells: list[object]) -> list[str]:
+    """Return why cells are no formulas; what a notation would settle is no reason."""
+    texts = [_as_text(cell) for cell in cells]
+    found: list[str] = parse_formulas(texts, Notation("expand", "at"))[1].tolist()
+    return found
+
+
 def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Iterator[FormulaTexts]:
     """Read the formulas of a file in pieces; CSV and Parquet without pandas.
 
@@ -151,7 +197,7 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
     DataError
         If the file cannot be read or has no formulas; the message names the file.
     """
-    source = open_source(path, options)
+    source = open_table(path, options)
     with naming_file(path):
         found = find_formulas(source.layout.columns, options)
         empty, capitals = True, False
@@ -241,9 +287,11 @@ def _check_elements(
 
 
 def _amounts(
-    name: str, cells: Sequence[object], style: NumberStyle, faults: dict[int, str]
+    name: str, cells: Sequence[object], style: NumberStyle | None, faults: dict[int, str]
 ) -> NDArray[np.float64]:
     """Return the numbers of a column; a blank cell is 0, and one that is no number a fault."""
+    from xtalshift.data.number_texts import POINT, read_number_text
+
     values = np.zeros(len(cells))
     for row, cell in enumerate(cells):
         text = "" if cell is None else str(cell).strip()
@@ -252,7 +300,7 @@ def _amounts(
         try:
             value = float(text)
         except ValueError:
-            number = read_number_text(text, style)
+            number = read_number_text(text, style or POINT)
             value = number.value if not number.problem else np.nan
         if not 0 <= value < np.inf:
             faults.setdefault(row, f"column {name!r}: {text[:40]!r} is no amount of an element")

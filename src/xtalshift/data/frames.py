@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.capitals import in_capitals
 from xtalshift.data.files import FORMULA_NAMES, naming_file
-from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas
+from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
 from xtalshift.data.intake import Finding
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.number_style import settle_style
@@ -22,7 +22,7 @@ from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
 from xtalshift.data.records import TextRows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
-from xtalshift.data.sources import Layout, Piece, Source, open_source
+from xtalshift.data.sources import Layout, Piece, Source
 from xtalshift.errors import DataError
 
 _ALL = 2**62
@@ -126,7 +126,7 @@ def read_raw(
         columns share a name; the message names the file.
     """
     path = Path(path)
-    source = open_source(path, options)
+    source = open_table(path, options)
     layout = source.layout
     with naming_file(path):
         pieces = list(source.pieces(0, _repeat(_ALL)))
@@ -178,7 +178,7 @@ def iter_raw(
         As `read_raw`.
     """
     path = Path(path)
-    source = open_source(path, options)
+    source = open_table(path, options)
     settle_head(source, options)
     start = 0
     with naming_file(path):
@@ -215,7 +215,7 @@ def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) ->
 
 def raw_of(rows: TextRows, layout: Layout) -> RawTable:
     """Return rows of text as a table."""
-    return RawTable(rows.table.to_pandas(), rows.faults, rows.notes, layout.style, layout)
+    return RawTable(rows.table.to_pandas(), rows.faults, rows.notes, layout.style or POINT, layout)
 
 
 def _typed_frame(layout: Layout, piece: Piece) -> pd.DataFrame:

@@ -422,7 +422,8 @@ class _Mender:
             places = np.flatnonzero(codes == other[0])
             if shape.line_end == "\n":
                 places = places[codes[places + 1] != shape.end[0]]
-            wrong[np.searchsorted(records.ends, places, side="right")] = True
+            rows = np.searchsorted(records.ends, places, side="right")
+            wrong[rows[rows < len(wrong)]] = True  # the others are in blank lines at the end
         return wrong
 
     def _cells(self, row: int) -> list[bytes]:

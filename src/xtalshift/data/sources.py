@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from xtalshift.data.dialect import HEAD_BYTES, Dialect, find_encoding, settle_dialect
 from xtalshift.data.files import file_kind, naming_file, refuse_repeats
 from xtalshift.data.json_rows import read_line, read_rows
-from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.records import TextRows, cut, parse_rows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from xtalshift.data.number_texts import NumberStyle
 
 MAX_BYTES = 2**25
 """A piece of text ends at this size even if it has fewer rows, so that long lines fit."""
@@ -58,8 +59,8 @@ class Layout:
     """Names of the columns."""
     dialect: Dialect | None = field(default=None, repr=False)
     """How a CSV is written."""
-    style: NumberStyle = POINT
-    """How the numbers of a CSV are written."""
+    style: NumberStyle | None = None
+    """How the numbers of a CSV are written; None if it is not settled, as in other kinds."""
     sheet: str = ""
     """Sheet of an Excel file."""
     capitals: bool | None = None

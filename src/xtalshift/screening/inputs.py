@@ -17,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from xtalshift.data.formula_texts import open_table
 from xtalshift.data.frames import RawTable, arrow_frame, finish_frame, settle_head
+from xtalshift.data.number_texts import POINT
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
-from xtalshift.data.sources import Layout, ParquetSource, Piece, Source, open_source
+from xtalshift.data.sources import Layout, ParquetSource, Piece, Source
 from xtalshift.errors import DataError
 
 
@@ -65,7 +67,8 @@ class Block:
             raise DataError(f"{self.where}: {error}") from error
         if self.layout.kind == "parquet":
             frame = finish_frame(frame, ())
-        return rows.table, RawTable(frame, rows.faults, rows.notes, self.layout.style, self.layout)
+        style = self.layout.style or POINT
+        return rows.table, RawTable(frame, rows.faults, rows.notes, style, self.layout)
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,7 @@ class FormulaSource:
 
 
 def _open_file(path: Path, options: ReadingOptions) -> _Input:
-    source = open_source(path, options)
+    source = open_table(path, options)
     settle_head(source, options)
     digest, lines = _hash_file(path)
     schema, n_rows = None, None

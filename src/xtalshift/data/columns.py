@@ -103,7 +103,7 @@ def table_from_frame(
         if len(frame) and (problems != "").all():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
-                f"target column {target!r} of {source or 'the table'} has no usable number (row 1: "
+                f"target column {target!r} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
             )
     others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
@@ -120,7 +120,7 @@ def table_from_frame(
 
 
 def _is_id(name: str, cells: pd.Series) -> bool:
-    if name.casefold() not in _ID_NAMES:
+    if name.casefold() not in _ID_NAMES or _is_nested(cells):
         return False
     return cells.is_unique and not (cells.isna() | (cells == "")).any()
 

@@ -9,10 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
 """Names (any case) of formula columns, best first; their cells always remain text."""
@@ -170,6 +174,20 @@ def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
 
 
+def first_reason(reasons: NDArray[np.object_]) -> str:
+    """Return why no row of a table can be used, for the end of a message."""
+    return f"row 1: {reasons[0]}" if reasons.size else "it has no rows"
+
+
+@contextmanager
+def naming_table(source: object) -> Iterator[None]:
+    """Put the name of a table before the message of a `DataError` about its columns."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Turn each failure of a parser into a `DataError` that names the file."""
@@ -177,6 +195,6 @@ def naming_file(path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # parsers of damaged files raise nearly every class
         text = str(error).strip() or type(error).__name__
         raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

@@ -13,6 +13,7 @@ from xtalshift.data.files import (
     find_formula_column,
     find_separator,
     naming_file,
+    naming_table,
     open_text,
     refuse_repeats,
 )
@@ -59,7 +60,9 @@ def iter_formulas(
         from xtalshift.data.frames import iter_frames
 
         for frame in iter_frames(path, chunk_rows, text_columns=[formula_col or ""]):
-            yield frame[find_formula_column(frame.columns, formula_col)].tolist()
+            with naming_table(path):
+                column = find_formula_column(frame.columns, formula_col)
+            yield frame[column].tolist()
 
 
 def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:

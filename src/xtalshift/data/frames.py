@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +26,8 @@ from xtalshift.data.numbers import BLANKS, parse_numbers
 from xtalshift.data.spreadsheet import unmark_frame
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -62,11 +64,11 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
     if kind == "json":
         with naming_file(path):
             return finish_frame(_json_frame(path), text_columns)
-    return next(iter_frames(path, chunk_rows=sys.maxsize, text_columns=text_columns))
+    return next(iter_frames(path, None, text_columns=text_columns))
 
 
 def iter_frames(
-    path: str | Path, chunk_rows: int, *, text_columns: Sequence[str] = ()
+    path: str | Path, chunk_rows: int | None, *, text_columns: Sequence[str] = ()
 ) -> Iterator[pd.DataFrame]:
     """Read a file in pieces, with constant memory for CSV, Parquet and JSON lines.
 
@@ -74,8 +76,8 @@ def iter_frames(
     ----------
     path : str or Path
         As `read_frame`.
-    chunk_rows : int
-        Rows per piece; the last one may be shorter.
+    chunk_rows : int or None
+        Rows per piece, of which some may be shorter; None for all rows in one piece.
     text_columns : sequence of str
         As `read_frame`.
 
@@ -104,8 +106,9 @@ def iter_frames(
         return
     if kind == "json":
         frame = read_frame(path, text_columns=text_columns)
-        for start in range(0, max(len(frame), 1), chunk_rows):
-            yield frame.iloc[start : start + chunk_rows]
+        size = chunk_rows or max(len(frame), 1)
+        for start in range(0, max(len(frame), 1), size):
+            yield frame.iloc[start : start + size]
         return
     read_chunks = _parquet_chunks if kind == "parquet" else _line_chunks
     start = 0
@@ -147,18 +150,20 @@ def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Itera
                 return
 
 
-def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+def _parquet_chunks(path: Path, chunk_rows: int | None) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         refuse_repeats(file.schema_arrow.names)
-        if file.metadata.num_rows == 0:
+        if chunk_rows is None or file.metadata.num_rows == 0:
             yield file.read().to_pandas(ignore_metadata=True)
+            return
+        # a piece ends with a row group where the categories of a column may change
         for batch in file.iter_batches(batch_size=chunk_rows):
             yield batch.to_pandas(ignore_metadata=True)
 
 
-def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
+def _line_chunks(path: Path, chunk_rows: int | None) -> Iterator[pd.DataFrame]:
     with open_text(path) as stream:
         lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
         columns: list[str] | None = None
@@ -180,7 +185,7 @@ def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
 def json_line(number: int, line: str) -> Plain:
     """Return one line of JSON lines as a row; messages name it by `number`."""
     try:
-        row = json.loads(line, object_hook=_collapse)
+        row = _decode(line)
     except json.JSONDecodeError as error:
         raise DataError(f"line {number} is not JSON: {error}") from error
     if not isinstance(row, dict):
@@ -191,7 +196,7 @@ def json_line(number: int, line: str) -> Plain:
 def _json_frame(path: Path) -> pd.DataFrame:
     with open_text(path) as stream:
         try:
-            content = json.load(stream, object_hook=_collapse)
+            content = _decode(stream.read())
         except json.JSONDecodeError as error:
             raise DataError(f"it is not JSON: {error}") from error
     if isinstance(content, dict) and {"columns", "data"} <= set(content):
@@ -207,6 +212,14 @@ def _json_frame(path: Path) -> pd.DataFrame:
         if all(isinstance(cells, list) for cells in columns.values()):
             return pd.DataFrame(columns)
     raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
+
+
+def _decode(text: str) -> Any:
+    """Decode JSON; unpaired surrogates, which no file can hold as text, become ``?``."""
+    if _SURROGATE.search(text):
+        plain = json.dumps(json.loads(text), ensure_ascii=False)
+        text = plain.encode("utf-8", "replace").decode()
+    return json.loads(text, object_hook=_collapse)
 
 
 def _collapse(node: Plain) -> Any:

@@ -8,7 +8,7 @@ from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.catalog import list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import READABLE, find_formula_column
+from xtalshift.data.files import READABLE, find_formula_column, naming_table
 from xtalshift.data.frames import read_frame
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError
@@ -73,18 +73,20 @@ def read_table(
         )
     protected = [name for name in (formula_col, id_col) if name]
     frame = read_frame(path, text_columns=protected)
-    if target is None and need_target:
-        formula = find_formula_column(frame.columns, formula_col)
-        target = guess_target(frame.drop(columns=[formula, *([id_col] if id_col in frame else [])]))
-    return table_from_frame(
-        frame,
-        target=target,
-        formula_col=formula_col,
-        id_col=id_col,
-        unit=unit,
-        source=path.name,
-        hydrates=hydrates,
-    )
+    with naming_table(path):
+        if target is None and need_target:
+            formula = find_formula_column(frame.columns, formula_col)
+            others = frame.drop(columns=[formula, *([id_col] if id_col in frame else [])])
+            target = guess_target(others)
+        return table_from_frame(
+            frame,
+            target=target,
+            formula_col=formula_col,
+            id_col=id_col,
+            unit=unit,
+            source=path.name,
+            hydrates=hydrates,
+        )
 
 
 def read_configured(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, find_formula_column, read_frame
+from xtalshift.data.files import first_reason, naming_table
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError
@@ -254,12 +255,13 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             "without labels works only for models without extra columns"
         )
     frame = read_frame(Path(data.dataset))
-    column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
+    with naming_table(data.dataset):
+        column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
     materials = Materials.parse(frame[column].tolist(), hydrates=model.featurizer.hydrates)
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")
     if not len(good):
-        raise DataError(f"{data.dataset} holds no readable formula: {reasons[0]}")
+        raise DataError(f"{data.dataset} holds no readable formula; {first_reason(reasons)}")
     _, first = np.unique(materials.groups[good].astype(str), return_index=True)
     return Dataset(materials.take(good[np.sort(first)]), source=Path(data.dataset).name)

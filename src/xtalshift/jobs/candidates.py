@@ -20,6 +20,7 @@ from xtalshift.acquisition.acquisition_rules import (
     shortfall,
 )
 from xtalshift.data import read_frame
+from xtalshift.data.files import first_reason
 from xtalshift.data.materials import Materials
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
@@ -120,7 +121,7 @@ def read_measured(
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():
-            raise DataError(f"{path} has no readable material. Row 1: {reasons[0]}")
+            raise DataError(f"{path} has no readable material; {first_reason(reasons)}")
         keys.update(_keys(materials.take(good)))
         if model.domain is not None:
             points.append(_points(model, features.values[good]))

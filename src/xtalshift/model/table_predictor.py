@@ -14,6 +14,7 @@ from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
     find_formula_column,
+    naming_table,
 )
 from xtalshift.data.materials import Materials
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
@@ -105,7 +106,8 @@ class TablePredictor:
         """
         from xtalshift.data.numbers import parse_numbers  # pandas, which a table has loaded
 
-        column = find_formula_column(frame.columns, self.formula_col)
+        with naming_table(source):
+            column = find_formula_column(frame.columns, self.formula_col)
         names = self.model.card.feature_cols
         check_feature_columns(names, frame.columns, source)
         comma = bool(frame.attrs.get("decimal_comma"))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data import find_formula_column
-from xtalshift.data.files import check_feature_columns, check_new_columns
+from xtalshift.data.files import check_feature_columns, check_new_columns, naming_table
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
     ConfigError,
@@ -89,7 +89,8 @@ def screen(
     settings = settings.model_copy(update={"threads": executor.threads})
     model, out = Path(model), Path(out)
     rows = Inputs(inputs)
-    column = find_formula_column(rows.columns, settings.formula_col)
+    with naming_table(rows.sources[0].layout.source):
+        column = find_formula_column(rows.columns, settings.formula_col)
     header = Header.of(model, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:

@@ -18,6 +18,7 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
 from xtalshift.data.catalog import load_dataset
+from xtalshift.data.files import first_reason, naming_table
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -250,10 +251,11 @@ def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
         texts = load_dataset(name).formulas.tolist()
     else:
         frame = read_frame(Path(name))
-        texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
+        with naming_table(name):
+            texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
     compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
     good = np.flatnonzero(reasons == "")
     if not len(good):
-        raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
+        raise DataError(f"{name} holds no readable formula; {first_reason(reasons)}")
     formulas = compositions.take(good).reduced_formulas().astype(str)
     return compositions.take(good[np.unique(formulas, return_index=True)[1]])

@@ -13,16 +13,16 @@ import hashlib
 import json
 import random
 import re
-import resource
 import tempfile
-from collections.abc import Iterator
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import load, save
 
+from faults.trying import try_each
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.transform import TRANSFORMS
 from xtalshift.errors import XtalshiftError
@@ -32,8 +32,6 @@ from xtalshift.model import load_model, persist
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
 ASKED = ["NaCl", "CaO", "Fe2O3", "GaAs", "UPu3", "ZnS", "LiF", "CuSO4*5H2O", "Xx"]
-SECONDS = 60
-MEMORY = 2**34
 REFUSED, SAME, OTHER = "refused", "same", "other"
 Files = tuple[bytes, bytes]
 """The description and the file of arrays."""
@@ -385,39 +383,16 @@ def attempt(files: Files, kind: str, seed: int, usual: list[Any], folder: Path) 
     return OTHER if kind in LEGAL else "fault: another answer"
 
 
-def work(models: dict[str, Path], tasks: list[tuple[str, str, int]], pipe: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+def attempts(models: dict[str, Path]) -> Callable[[str, str, int], str]:
+    """Return what tries one mutation (model, kind, seed)."""
     files = {name: read(folder) for name, folder in models.items()}
     usual = {name: answer(folder) for name, folder in models.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        pipe.send("ready")
-        for name, kind, seed in tasks:
-            pipe.send(attempt(files[name], kind, seed, usual[name], Path(folder)))
+    place = tempfile.TemporaryDirectory()
+    return lambda name, kind, seed: attempt(files[name], kind, seed, usual[name], Path(place.name))
 
 
 def try_all(
     models: dict[str, Path], tasks: list[tuple[str, str, int]]
 ) -> Iterator[tuple[tuple[str, str, int], str]]:
     """Yield each task (model, mutation, seed) and what it did, a crash or a hang too."""
-    context, done = get_context("spawn"), 0
-    while done < len(tasks):
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(models, tasks[done:], theirs))
-        process.start()
-        theirs.close()
-        try:
-            assert ours.poll(300)
-            assert ours.recv() == "ready"
-            while done < len(tasks):
-                result = ours.recv() if ours.poll(SECONDS) else "fault: hang"
-                yield tasks[done], result
-                done += 1
-                if result == "fault: hang":
-                    break
-        except EOFError:
-            process.join()
-            yield tasks[done], f"fault: crash with exit code {process.exitcode}"
-            done += 1
-        finally:
-            process.kill()
-            process.join()
+    return try_each(partial(attempts, models), tasks)

@@ -30,6 +30,12 @@ def numeric_columns(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def target_candidates(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that may be the target if none is named."""
+    numeric = numeric_columns(frame)
+    return [name for name in numeric if name.casefold() in _TARGET_NAMES] or numeric
+
+
 def guess_target(frame: pd.DataFrame) -> str:
     """Return the column named ``target``, or the only numeric column.
 
@@ -38,9 +44,7 @@ def guess_target(frame: pd.DataFrame) -> str:
     DataError
         If there is no candidate or more than one; the message lists them.
     """
-    numeric = numeric_columns(frame)
-    named = [name for name in numeric if name.casefold() in _TARGET_NAMES]
-    candidates = named or numeric
+    candidates = target_candidates(frame)
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -109,7 +113,7 @@ def table_from_frame(
         if len(frame) and (problems != "").all():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
-                f"target column {target!r} of {source or 'the table'} has no usable number (row 1: "
+                f"target column {target!r} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
             )
     others = [
@@ -171,7 +175,7 @@ def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) ->
 
 
 def _is_id(name: str, cells: pd.Series) -> bool:
-    if name.casefold() not in _ID_NAMES:
+    if name.casefold() not in _ID_NAMES or _is_nested(cells):
         return False
     return cells.is_unique and not (cells.isna() | (cells == "")).any()
 

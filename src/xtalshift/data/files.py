@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMULA_NAMES = (
     *("formula", "formula_pretty", "pretty_formula", "reduced_formula", "formula_reduced"),
@@ -128,6 +132,20 @@ def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
 
 
+def first_reason(reasons: NDArray[np.object_]) -> str:
+    """Return why no row of a table can be used, for the end of a message."""
+    return f"row 1: {reasons[0]}" if reasons.size else "it has no rows"
+
+
+@contextmanager
+def naming_table(source: object) -> Iterator[None]:
+    """Put the name of a table before the message of a `DataError` about its columns."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Turn each failure of a parser into a `DataError` that names the file."""
@@ -135,6 +153,6 @@ def naming_file(path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except Exception as error:  # parsers of damaged files raise nearly every class
         text = str(error).strip() or type(error).__name__
         raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

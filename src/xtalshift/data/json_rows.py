@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW_LISTS = ("data", "results", "rows", "entries", "structures", "materials", "documents")
 
 
@@ -31,7 +33,7 @@ def read_rows(text: str) -> list[Plain]:
         If it is not JSON or not a table.
     """
     try:
-        content = json.loads(text, object_hook=collapse)
+        content = _decode(text)
     except json.JSONDecodeError as error:
         raise DataError(f"it is not JSON: {error}") from error
     if isinstance(content, dict):
@@ -46,12 +48,20 @@ def read_rows(text: str) -> list[Plain]:
 def read_line(number: int, line: str) -> Plain:
     """Return one line of JSON lines as a row; messages name it by `number`."""
     try:
-        row = json.loads(line, object_hook=collapse)
+        row = _decode(line)
     except json.JSONDecodeError as error:
         raise DataError(f"line {number} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise DataError(f"line {number} is {type(row).__name__}, expected an object of columns")
     return flatten(row)
+
+
+def _decode(text: str) -> Any:
+    """Decode JSON; unpaired surrogates, which no file can hold as text, become ``?``."""
+    if _SURROGATE.search(text):
+        plain = json.dumps(json.loads(text), ensure_ascii=False)
+        text = plain.encode("utf-8", "replace").decode()
+    return json.loads(text, object_hook=collapse)
 
 
 def collapse(node: Plain) -> Any:

@@ -7,11 +7,11 @@ from pathlib import Path
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import list_datasets, load_dataset
-from xtalshift.data.columns import guess_target, table_from_frame
+from xtalshift.data.columns import guess_target, table_from_frame, target_candidates
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import READABLE
+from xtalshift.data.files import READABLE, naming_table
 from xtalshift.data.formula_texts import find_formulas
-from xtalshift.data.frames import read_raw
+from xtalshift.data.frames import RawTable, read_raw
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -103,16 +103,29 @@ def read_configured(
             f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
             "and the names that 'xtalshift datasets list' shows"
         )
+    return read_file(data, need_target=need_target)[1]
+
+
+def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, Dataset]:
+    """Read the file that settings name, as it is and as a data set; see `read_table`.
+
+    Without `need_target` a target that is not named is guessed only if there is one candidate.
+    """
+    path, target = Path(data.dataset), data.target
     raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
-    if target is None and need_target:
+    with naming_table(path):
         known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
-        target = guess_target(raw.frame.drop(columns=list(known & set(raw.frame.columns))))
-    dialect = raw.layout.dialect if raw.layout else None
-    return table_from_frame(
-        raw,
-        target=target,
-        reading=data,
-        id_col=data.id_col,
-        unit=data.unit or (dialect.units.get(target or "", "") if dialect else ""),
-        source=path.name,
-    )
+        if target is None:
+            others = raw.frame.drop(columns=list(known & set(raw.frame.columns)))
+            if need_target or len(target_candidates(others)) == 1:
+                target = guess_target(others)
+        dialect = raw.layout.dialect if raw.layout else None
+        table = table_from_frame(
+            raw,
+            target=target,
+            reading=data,
+            id_col=data.id_col,
+            unit=data.unit or (dialect.units.get(target or "", "") if dialect else ""),
+            source=path.name,
+        )
+    return raw, table

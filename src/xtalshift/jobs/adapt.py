@@ -261,6 +261,6 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")
     if not len(good):
-        raise DataError(f"{data.dataset} holds no readable formula: {reasons[0]}")
+        raise DataError(f"{data.dataset} holds no readable formula; {first_reason(reasons)}")
     _, first = np.unique(materials.groups[good].astype(str), return_index=True)
     return Dataset(materials.take(good[np.sort(first)]), source=Path(data.dataset).name)

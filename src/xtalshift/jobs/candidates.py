@@ -123,7 +123,7 @@ def read_measured(
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():
-            raise DataError(f"{path} has no readable material. Row 1: {reasons[0]}")
+            raise DataError(f"{path} has no readable material; {first_reason(reasons)}")
         keys.update(_keys(materials.take(good)))
         if model.domain is not None:
             points.append(_points(model, features.values[good]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,14 @@ from xtalshift.chem.capitals import may_be_other_symbols
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Notation, parse_formula
 from xtalshift.data.clean import Inspection, inspect_table
-from xtalshift.data.columns import guess_target, numeric_columns, table_from_frame
+from xtalshift.data.columns import numeric_columns, table_from_frame
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import check_new_columns
-from xtalshift.data.formula_texts import find_formulas
-from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding
 from xtalshift.data.number_findings import number_findings
 from xtalshift.data.numbers import read_numbers
+from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import FormulaError
 
@@ -61,14 +60,7 @@ def check_table(data: DataConfig) -> Checked:
     DataError
         If the file cannot be read or a column does not exist.
     """
-    path = Path(data.dataset)
-    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
-    target = data.target or _likely_target(raw, data)
-    dialect = raw.layout.dialect if raw.layout else None
-    unit = data.unit or (dialect.units.get(target or "", "") if dialect else "")
-    table = table_from_frame(
-        raw, target=target, reading=data, id_col=data.id_col, unit=unit, source=path.name
-    )
+    raw, table = read_file(data, need_target=False)
     others = [name for name in table.columns if name not in data.feature_cols]
     numbers = [
         finding
@@ -78,16 +70,6 @@ def check_table(data: DataConfig) -> Checked:
         )
     ]
     return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
-
-
-def _likely_target(raw: RawTable, data: DataConfig) -> str | None:
-    formulas = find_formulas(raw.frame.columns, data).names
-    others = raw.frame.drop(
-        columns=[name for name in (*formulas, data.id_col) if name in raw.frame]
-    )
-    candidates = numeric_columns(others)
-    named = [name for name in candidates if name.casefold() in {"target", "y"}]
-    return guess_target(others) if len(named or candidates) == 1 else None
 
 
 def fix_table(checked: Checked) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.files import append, explained, lock_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json, parse, read_json, write_json
+from xtalshift.jsonio import Plain, decode_lines, encode_line, parse, read_json, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -173,14 +173,13 @@ class ScreenStore:
 
     @property
     def summary(self) -> ScreenSummary | None:
-        """The summary of a finished screening."""
-        path = self.folder / SUMMARY_FILE
-        if not path.exists():
+        """The summary, if ``screen.json`` is whole and about all finished blocks."""
+        try:
+            found = read_json(self.folder / SUMMARY_FILE)
+        except DataError:
             return None
-        found = read_json(path)
-        host = found.get("host") if isinstance(found, dict) else None
-        values = {**found, **host} if isinstance(host, dict) else found
-        return parse(ScreenSummary, values, path, "give --overwrite to start again")
+        summary = self._summarise()
+        return summary if found == self._plain(summary) else None
 
     def read_hashes(self) -> NDArray[np.uint64]:
         """Return the hashes of all finished blocks.
@@ -272,12 +271,18 @@ class ScreenStore:
         """Write the table of the best rows and, last, the summary."""
         if top is not None:
             replace_file(self.folder / TOP_FILE, top)
-        rate = round(self.rows / self.seconds, 1) if self.seconds else None
-        summary = ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate)
-        host = {"seconds": summary.seconds, "rows_per_second": rate}
-        values = {"counts": summary.counts, "chunks": summary.chunks, "host": host}
-        write_json(self.folder / SUMMARY_FILE, {**self._header, **values})
+        summary = self._summarise()
+        write_json(self.folder / SUMMARY_FILE, self._plain(summary))
         return summary
+
+    def _summarise(self) -> ScreenSummary:
+        rate = round(self.rows / self.seconds, 1) if self.seconds else None
+        return ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate)
+
+    def _plain(self, summary: ScreenSummary) -> Plain:
+        host = {"seconds": summary.seconds, "rows_per_second": summary.rows_per_second}
+        counts = {"counts": summary.counts, "chunks": summary.chunks}
+        return {**self._header, **counts, "host": host}
 
     def _top_file(self, number: int) -> Path:
         return self._state / f"top-{number:06d}.parquet"
@@ -296,11 +301,14 @@ class ScreenStore:
             self._append(self._header)
             return
         again = "give --overwrite to start again"
-        found, *records = (decode_json(line, self._journal, again) for line in lines)
+        (_, found), *records = decode_lines(lines, self._journal, again)
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise DataError(f"{self._journal} is not the journal of a screening")
         _check_same(found, self._header, self.folder)
-        chunks = [parse(_Chunk, record, self._journal, again) for record in records]
+        chunks = [parse(_Chunk, record, where, again) for where, record in records]
+        for number, chunk in enumerate(chunks):
+            if chunk.chunk != number:
+                raise DataError(f"{self._journal} is damaged (block {number} is missing); {again}")
         if not all(self._is_whole(chunk) for chunk in chunks):
             self._clear()
             self._append(self._header)
@@ -328,9 +336,8 @@ class ScreenStore:
         self.counts = {name: n + chunk.counts[name] for name, n in self.counts.items()}
         self.rows = self.counts["rows"]
 
-    def _append(self, values: object) -> None:
-        text = json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
-        append(self._journal, text.encode())
+    def _append(self, values: Plain) -> None:
+        append(self._journal, encode_line(values))
 
     def _clear(self) -> None:
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)

@@ -267,6 +267,6 @@ def read_formulas(name: str, notation: Notation) -> Compositions:
     compositions, reasons = materials.compositions, materials.reasons
     good = np.flatnonzero(reasons == "")
     if not len(good):
-        raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
+        raise DataError(f"{name} holds no readable formula; {first_reason(reasons)}")
     formulas = compositions.take(good).reduced_formulas().astype(str)
     return compositions.take(good[np.unique(formulas, return_index=True)[1]])

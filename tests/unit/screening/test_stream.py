@@ -211,7 +211,7 @@ def test_a_damaged_journal_is_refused(model, table, whole, line):
     journal = whole / "checkpoint" / "journal.jsonl"
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([*lines[:3], line, *lines[3:]]) + "\n")
-    with pytest.raises(DataError, match=r"journal\.jsonl .*; give --overwrite to start again"):
+    with pytest.raises(DataError, match=r"journal\.jsonl.* damaged .*; give --overwrite to start"):
         screen(model, [table], whole, SETTINGS)
 
 

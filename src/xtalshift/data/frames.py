@@ -85,9 +85,6 @@ class RawTable:
         return parse_numbers(self.frame[name], self.style)
 
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a whole file that must have no fault; arguments and errors as in `read_raw`."""
     path = Path(path)

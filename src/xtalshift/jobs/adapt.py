@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
+from xtalshift.data.files import first_reason
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError

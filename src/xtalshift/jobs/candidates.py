@@ -20,6 +20,7 @@ from xtalshift.acquisition.acquisition_rules import (
     shortfall,
 )
 from xtalshift.data import RawTable, read_raw
+from xtalshift.data.files import first_reason
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import parse_numbers

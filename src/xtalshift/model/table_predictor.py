@@ -14,6 +14,7 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
+    naming_table,
 )
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
@@ -115,7 +116,8 @@ class TablePredictor:
         from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
 
         raw = RawTable.of(rows)
-        found = raw.formulas(self.reading)
+        with naming_table(source):
+            found = raw.formulas(self.reading)
         names = self.model.card.feature_cols
         check_feature_columns(names, raw.frame.columns, source)
         extra = [raw.numbers(name)[0] for name in names]

@@ -291,25 +291,14 @@ class ScreenStore:
         return self.folder / _PARTS / f"part-{number:06d}.parquet"
 
     def _read(self) -> None:
-        lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         for place in (self.folder / _PARTS, self._state):
             place.mkdir(exist_ok=True)
             for left in place.glob(".*.part"):
                 left.unlink()
-        if not lines:  # also after a kill before the header was written
-            self._clear()
-            self._append(self._header)
-            return
-        again = "give --overwrite to start again"
-        (_, found), *records = decode_lines(lines, self._journal, again)
-        if not isinstance(found, dict) or found.get("kind") != KIND:
-            raise DataError(f"{self._journal} is not the journal of a screening")
-        _check_same(found, self._header, self.folder)
-        chunks = [parse(_Chunk, record, where, again) for where, record in records]
-        for number, chunk in enumerate(chunks):
-            if chunk.chunk != number:
-                raise DataError(f"{self._journal} is damaged (block {number} is missing); {again}")
-        if not all(self._is_whole(chunk) for chunk in chunks):
+        lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
+        chunks = self._chunks(lines) if lines else []
+        # without lines a kill came before the header was written
+        if not lines or not all(self._is_whole(chunk) for chunk in chunks):
             self._clear()
             self._append(self._header)
             return
@@ -320,6 +309,19 @@ class ScreenStore:
             if used is None or top != self._top_file(used):  # a kill came before its removal
                 top.unlink()
         os.truncate(self._journal, sum(len(line) + 1 for line in lines))
+
+    def _chunks(self, lines: list[bytes]) -> list[_Chunk]:
+        """Return the records of the blocks; raise if they are damaged or of another screening."""
+        again = "give --overwrite to start again"
+        (_, found), *records = decode_lines(lines, self._journal, again)
+        if not isinstance(found, dict) or found.get("kind") != KIND:
+            raise DataError(f"{self._journal} is not the journal of a screening")
+        _check_same(found, self._header, self.folder)
+        chunks = [parse(_Chunk, record, where, again) for where, record in records]
+        for number, chunk in enumerate(chunks):
+            if chunk.chunk != number:
+                raise DataError(f"{self._journal} is damaged (block {number} is missing); {again}")
+        return chunks
 
     def _is_whole(self, chunk: _Chunk) -> bool:
         part = self._part(chunk.chunk)

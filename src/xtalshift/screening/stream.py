@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.data.files import check_feature_columns, check_new_columns
+from xtalshift.data.files import check_feature_columns, check_new_columns, naming_table
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
@@ -89,7 +89,8 @@ def screen(
     settings = settings.model_copy(update={"threads": executor.threads})
     model, out = Path(model), Path(out)
     rows = Inputs(inputs, settings)
-    formulas = find_formulas(rows.columns, settings).names
+    with naming_table(rows.inputs[0].source.layout.source):
+        formulas = find_formulas(rows.columns, settings).names
     header = Header.of(model, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:

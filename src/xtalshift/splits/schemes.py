@@ -18,6 +18,7 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions
 from xtalshift.chem.formulas import Notation
 from xtalshift.data import Dataset, list_datasets, read_raw
 from xtalshift.data.catalog import load_dataset
+from xtalshift.data.files import first_reason
 from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress

@@ -38,7 +38,6 @@ def check_command(
     """
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.check import check_table, fix_table
-    from xtalshift.report.intake_text import finding_lines
 
     if fix is not None:
         check_output(fix, source)
@@ -59,8 +58,9 @@ def check_command(
     rows, bad = len(checked.table), len(checked.inspection.bad)
     typer.echo(f"Rows:     {rows:,}, of which {rows - bad:,} can be used")
     for finding in checked.findings:
-        for line in finding_lines(finding):
-            typer.echo(line)
+        typer.echo(f"{'! ' if finding.warns else '- '}{finding.describe()}")
+        for line in finding.show():
+            typer.echo(f"    {line}")
     if not checked.findings:
         typer.echo("Nothing odd was found.")
     if fix is not None:

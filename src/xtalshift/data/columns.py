@@ -158,7 +158,8 @@ def _describe_target(
 
 def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
     """Return the options with which the table is read in the same way again."""
-    options = {name: str(value) for name, value in given.to_dict().items() if name in _OPTIONS}
+    kept = _OPTIONS - {"composition_columns"}
+    options = {name: str(value) for name, value in given.to_dict().items() if name in kept}
     options |= {"decimal": raw.style.decimal, "thousands": raw.style.thousands}
     if raw.layout and raw.layout.dialect:
         dialect = raw.layout.dialect

@@ -9,6 +9,7 @@ from xtalshift.jsonio import Plain
 MAX_EXAMPLES = 5
 """Most examples of a finding."""
 _ZERO_INFLATED = 0.10
+_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,29 @@ class Finding:
     examples: tuple[Example, ...]
     remedy: str = ""
     """What the user can do about it."""
+    warns: bool = False
+    """Whether results may be wrong because of it, as where a biased part of the rows leaves."""
+
+    def describe(self) -> str:
+        """Return the finding in one line: kind, number of rows, and what to do.
+
+        What all examples say is said here.
+        """
+        said = {example.reason for example in self.examples} - {self.kind}
+        reason = f": {said.pop()}" if len(said) == 1 and self.count > 1 else ""
+        count = f"{self.count:,} {'row' if self.count == 1 else 'rows'}"
+        remedy = f". {self.remedy}." if self.remedy else ""
+        return f"{self.kind} ({count}){reason}{remedy}"
+
+    def show(self, most: int = 2) -> tuple[str, ...]:
+        """Return the rows of some examples, with what `describe` does not say."""
+        shown = self.examples[:most]
+        if self.count > 1 and len({example.reason for example in self.examples}) == 1:
+            return (", ".join(f"row {one.row}: {_short(one.value)}" for one in shown),)
+        values = ("" if one.value in one.reason else f"{_short(one.value)}: " for one in shown)
+        return tuple(
+            f"row {one.row}: {value}{one.reason}" for one, value in zip(shown, values, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -147,3 +171,7 @@ class CleaningReport:
             "zero_inflated": self.zero_inflated,
             "remedy": self.remedy,
         }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."

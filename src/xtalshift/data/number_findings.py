@@ -385,7 +385,7 @@ def _bias(kind: str, rows: IntArray, lower: FloatArray, upper: FloatArray, reaso
         "A model without these rows is biased, and its tests do not show it, because the rows are "
         "missing there too. Correct the cells, or treat predictions at that end as unknown"
     )
-    return Finding(kind, len(rows), examples, remedy)
+    return Finding(kind, len(rows), examples, remedy, warns=True)
 
 
 def _interval(lower: float, upper: float) -> str:

@@ -13,6 +13,7 @@ from xtalshift.data.files import READABLE, naming_table
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable, read_raw
 from xtalshift.data.settings import DataConfig, ReadingOptions
+from xtalshift.data.units import unit_of_header
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -120,12 +121,13 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
             if need_target or len(target_candidates(others)) == 1:
                 target = guess_target(others)
         dialect = raw.layout.dialect if raw.layout else None
+        units = dialect.units if dialect else {}
         table = table_from_frame(
             raw,
             target=target,
             reading=data,
             id_col=data.id_col,
-            unit=data.unit or (dialect.units.get(target or "", "") if dialect else ""),
+            unit=data.unit or units.get(target or "") or unit_of_header(target or ""),
             source=path.name,
         )
     return raw, table

@@ -38,6 +38,22 @@ _FACTOR = re.compile(
 _LONGEST = 20
 
 
+_HEADER = re.compile(r"[\[(]([^\[\]()]+)[\])]\s*$|,\s*([^,]+)$")  # gap (eV), gap [eV], gap, eV
+
+
+def unit_of_header(name: str) -> str:
+    """Return the unit at the end of the name of a column, as written, or an empty text.
+
+    Examples
+    --------
+    >>> unit_of_header("Seebeck coefficient (uV/K)"), unit_of_header("gap, eV"), unit_of_header("n")
+    ('uV/K', 'eV', '')
+    """
+    found = _HEADER.search(name)
+    unit = (found[1] or found[2]).strip() if found else ""
+    return unit if known_unit(unit) else ""
+
+
 @lru_cache(maxsize=4096)
 def known_unit(text: str) -> str | None:
     """Return the text of a unit in one spelling, or None if it is no unit.

@@ -14,6 +14,7 @@ from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import first_reason
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
+from xtalshift.data.units import known_unit
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
@@ -227,7 +228,8 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     if data.target is None and _has_column(data, card.target_name):
         made["target"] = card.target_name
     labels = read_inputs(data.model_copy(update=made), progress).data
-    if card.unit and labels.unit and card.unit != labels.unit:
+    units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
+    if all(units) and units[0] != units[1]:
         raise DataError(
             f"the labels of {data.dataset} are in {labels.unit}, the model predicts {card.unit}; "
             "convert them first"

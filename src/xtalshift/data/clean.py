@@ -12,7 +12,7 @@ import pandas as pd
 
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
@@ -101,7 +101,7 @@ def clean_table(
         notes=_findings(
             table,
             (
-                (row, notes[row], table.formulas[row], notes[row])
+                (row, cause_of(notes[row]), table.formulas[row], notes[row])
                 for row in good.tolist()
                 if notes[row]
             ),

@@ -130,6 +130,7 @@ def table_from_frame(
         conditions=conditions,
         problems=problems,
         style=raw.style,
+        layout=raw.layout,
     )
 
 

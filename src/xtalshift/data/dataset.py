@@ -16,6 +16,7 @@ from xtalshift.data.intake import CleaningReport
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.sources import Layout
 from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
 from xtalshift.registry import near_miss
@@ -59,6 +60,8 @@ class Dataset:
         What cleaning dropped and merged; None before cleaning.
     style : NumberStyle
         How the numbers in text columns are written.
+    layout : Layout or None
+        How the file was read: its dialect or sheet; None if the data were not read from a file.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class Dataset:
     problems: ObjectArray | None = None
     intake: CleaningReport | None = None
     style: NumberStyle = POINT
+    layout: Layout | None = None
 
     def __post_init__(self) -> None:
         if self.targets is not None:

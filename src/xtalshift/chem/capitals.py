@@ -18,15 +18,16 @@ _HEAVIEST = ATOMIC_NUMBERS["Lr"]  # nobody means a heavier element
 def in_capitals(texts: Sequence[object]) -> bool:
     """Return whether a column of formulas is written in capitals, or a part of it.
 
-    It is, if at least three texts without small letters, or a third of all texts, are no formulas but
-    become some with small letters (``AL2O3``), and these are at least a fifth of the texts that may
-    be meant as other symbols.
+    It is, if texts without small letters are no formulas but become some with small letters
+    (``AL2O3``). Where other texts have small letters, at least three such texts, and a fifth of
+    those that may mean other symbols, are needed.
     """
     known = dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())
     doubtful = [text for text in known if may_be_other_symbols(text)][:_MOST]
     broken = [text for text in doubtful if not _is_formula(text) and _is_formula(recase(text))]
-    enough = len(broken) >= min(_ENOUGH, len(known) / 3)
-    return len(broken) > 0 and enough and len(broken) >= _SHARE * len(doubtful)
+    if all(text.isupper() for text in known):
+        return len(broken) > 0
+    return len(broken) >= max(_ENOUGH, _SHARE * len(doubtful))
 
 
 def may_be_other_symbols(text: object) -> bool:

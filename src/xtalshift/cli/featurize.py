@@ -16,7 +16,7 @@ ROW_GROUP = 2  # pieces of features that are written together
 
 @options.reads_table
 def featurize_command(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, Parquet, JSON or JSONL file.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Table file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".parquet or .csv file.", metavar="OUT")],
     features: Annotated[str, typer.Option(help=options.FEATURES)] = "magpie",
     impute: Annotated[

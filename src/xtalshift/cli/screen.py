@@ -31,7 +31,7 @@ def screen_command(
         list[str],
         typer.Argument(
             metavar="IN...",
-            help="CSV, Parquet or JSON lines files; - for one formula per line of standard input.",
+            help="Table files; - for one formula per line of standard input.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", metavar="DIR")],

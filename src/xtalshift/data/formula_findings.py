@@ -28,7 +28,6 @@ CAUSES = (
     ("variable amount", "a variable amount", "Write its value"),
     ("short for", "an abbreviation", "Write the atoms of groups"),
     ("is an abbreviation", "an abbreviation", "Write the atoms of groups"),
-    ("may stand for several", "a symbol for several elements", "Write the elements"),
     ("is a word", "a word", "Write formulas"),
     ("no Latin letter", "a letter that is not Latin", "Type it again"),
     ("charge", "a charge", "Write neutral formulas"),
@@ -57,9 +56,9 @@ def formula_remedy(cause: str) -> str:
 
 
 def note_kinds(notes: str) -> list[str]:
-    """Return the kinds of the remarks on one formula: without quoted parts and numbers."""
-    bare = re.sub(rf": {_QUOTED}|{_QUOTED} ", "", notes)
-    return [re.sub(r"\b[0-9][0-9./]* ?", "", note) for note in bare.split("; ") if note]
+    """Return the kinds of the remarks on one formula: without quoted parts, numbers and details."""
+    kinds = (note.partition(": ")[0] for note in re.sub(rf"{_QUOTED} ", "", notes).split("; "))
+    return [re.sub(r"\b[0-9]+/[0-9]+ ", "", kind) for kind in kinds if kind]
 
 
 def formula_findings(

@@ -321,8 +321,8 @@ def _join_elements(
             faults.setdefault(row, f"no amount in the columns {', '.join(columns.names)}")
         else:
             notes[row] = (
-                f"the amounts of elements add up to {totals[row]:.6g}, not to 100 or 1: is an "
-                "element (the balance) missing?"
+                "amounts of elements add up to neither 100 nor 1: "
+                f"{totals[row]:.6g} (is an element, the balance, missing?)"
             )
     if columns.amounts == "wt":
         numbers = [ATOMIC_NUMBERS[one] for one in columns.elements]

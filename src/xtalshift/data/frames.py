@@ -132,7 +132,8 @@ def read_raw(
         pieces = list(source.pieces(0, _repeat(_ALL)))
         if layout.kind == "jsonl":
             rows = [row for piece in pieces for row in layout.parse_json(piece, whole=True)]
-            return RawTable(finish_frame(pd.DataFrame(rows), _texts(options, text_columns)))
+            frame = finish_frame(pd.DataFrame(rows), _texts(options, text_columns))
+            return RawTable(frame, layout=layout)
         if layout.kind != "csv":
             frame = _join([_typed_frame(layout, piece) for piece in pieces], layout)
             return RawTable(finish_frame(frame, _texts(options, text_columns)), layout=layout)

@@ -437,8 +437,7 @@ class _Mender:
             cells, stray = record.cells, record.stray
         if stray:
             self.notes[row] = (
-                f"line {self.line(row)} has a stray quote, read as an ordinary character: "
-                f"{_short(line)}"
+                f"stray quote, read as an ordinary character: line {self.line(row)}, {_short(line)}"
             )
         extra = len(cells) - width
         if extra > 0 and any(cell.strip() for cell in cells[width:]):

@@ -50,7 +50,7 @@ def screen(
     model : str or Path
         Folder of a saved model.
     inputs : sequence of (str, Path or FormulaSource)
-        CSV, JSON lines and Parquet files, or sources of formulas; all with the same columns.
+        Table files, or sources of formulas; all with the same columns.
     out : str or Path
         Folder of the result: ``parts/*.parquet`` (rows in order with the columns of predictions),
         ``top.csv`` and ``screen.json``. A screening that was begun there is continued, and ends

@@ -27,7 +27,6 @@ from xtalshift.data.formula_findings import (
         ("YBa2Cu3O7-x", "a variable amount"),
         ("MAPbI3", "an abbreviation"),
         ("YBCO", "an abbreviation"),
-        ("LnO2", "a symbol for several elements"),
         ("Hematite", "a word"),
         ("\u0421aO", "a letter that is not Latin"),
         ("Fe3+", "a charge"),
@@ -60,7 +59,7 @@ def test_capitals_and_lines_have_causes():
         ("D counted as H", ["D counted as H"]),
         ("'.5H2O' read as a part that is added", ["read as a part that is added"]),
         ("1/3 read as a fraction; 2/3 read as a fraction", ["read as a fraction"] * 2),
-        ("line 7 has a stray quote: 'a \"b'", ["line has a stray quote"]),
+        ("stray quote, read as it is: line 7, 'a \"b'", ["stray quote, read as it is"]),
     ],
 )
 def test_kinds_of_remarks(notes, kinds):

@@ -169,7 +169,7 @@ def test_one_column_for_each_element(tmp_path, header, options):
     assert found.texts[2] == ""
     assert "'x' is no amount of an element" in found.faults[2]
     assert list(found.notes) == [0, 2]
-    assert "add up to 97.1, not to 100 or 1" in found.notes[0]
+    assert found.notes[0].startswith("amounts of elements add up to neither 100 nor 1: 97.1 (")
     assert next(iter_formulas(path, 9, reading)) == found
     data = read_table(path, target=header.rsplit(",", 1)[1], options=reading)
     assert data.y[:2].tolist() == [800, 300]

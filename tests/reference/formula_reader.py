@@ -45,7 +45,7 @@ def read(text, *, expand=False):
         return REFUSED
     if text.startswith("{") and ":" in text:
         return _read_dictionary(text)
-    sample = re.search(r"_\d+$", text.translate(_SUBSCRIPTS)) is not None
+    sample = re.search(r"_\d+$|_\$", text.translate(_SUBSCRIPTS)) is not None
     text = _plain_subscripts(text)
     doubtful = sample or _is_a_word(text) or _may_be_a_slip(text)
     if "," in text:
@@ -84,12 +84,18 @@ def _read_dictionary(text):
             return REFUSED
         for key, value in pairs:
             symbol = re.fullmatch(r"([A-Z][a-z]?)(?:[\d.]*[+-]|[+-][\d.]+)?", key.strip()).group(1)
+            if isinstance(value, str):
+                return REFUSED
             if value is not None:
                 name = _ELEMENTS[symbol]
                 amounts[name] = amounts.get(name, 0) + Fraction(value)
     except (AttributeError, KeyError, SyntaxError, TypeError, ValueError):
         return REFUSED
-    if not amounts or any(value < 0 for value in amounts.values()) or not any(amounts.values()):
+    if (
+        not amounts
+        or not all(0 <= value <= _LARGEST for value in amounts.values())
+        or not any(amounts.values())
+    ):
         return REFUSED
     return Outcome([{name: value for name, value in amounts.items() if value}], refusal=False)
 
@@ -106,12 +112,17 @@ def _may_be_a_slip(text):
     if text.isupper() and re.search("[DT]", text):
         return True  # TIO2
     label = r" [(\[]?[A-Z][)\]]?$"
-    return re.search(rf"II|CI|C1\d?$|COO|[OI]\.|\d[OI](?![a-z\d])|{label}", text) is not None
+    return (
+        re.search(rf"II|CI|e0|E[+-]0+$|_|/\d+\.|C1\d?$|COO|[OI]\.|\d[OI](?![a-z\d])|{label}", text)
+        is not None
+    )
 
 
 def _plain_subscripts(text):
     text = re.sub(r"\\mathrm\{(.*)\}", r"\1", text)
-    text = re.sub(r"(?i)(?<!\d)<sub> *([\d./]+) *</sub>", r"\1", text.translate(_SUBSCRIPTS))
+    text = re.sub(
+        r"(?i)(?<!\d)< *sub *> *([\d./]+) *< */ *sub *>", r"\1", text.translate(_SUBSCRIPTS)
+    )
     text = re.sub(r"(?<!\d)\$_\{ *([\d./]+) *\}\$|(?<!\d)\$_(\d)\$", lambda m: m[1] or m[2], text)
     text = re.sub(r"(?<!\d)_\{ *([\d./]+) *\}|(?<!\d)_(\d)", lambda m: m[1] or m[2], text)
     return text.replace("$", "")
@@ -124,11 +135,11 @@ def _is_a_word(text):
 
 def _choices_of_joints(text):
     """Every choice of dots that join parts: those that must, with any of those that may."""
-    must = [m.start() for m in re.finditer(r"[·*•]|\.(?= |[A-Z(\[{])", text)]
+    must = [m.start() for m in re.finditer(r"[·*•]|\.(?= |[A-Z(\[{]|0\.\d|\d+/\d)", text)]
     may = []
-    for m in re.finditer(r"\.(?=(\d+)[A-Z(\[{])", text):
+    for m in re.finditer(r"\.(?=(\d+) *[A-Z(\[{])", text):
         left, right, count = text[: m.start()], text[m.end() :], int(m[1])
-        water = re.match(r"\d+\(?[HD]2O\)?(?=[.·•*]|$)", right)
+        water = re.match(r"\d+ *\(?[HD]2O\)?(?=[.·•*]|$)", right)
         if m[1].startswith("0") or re.search(r"(?<!\d)0$", left):
             continue
         if not 1 <= count <= (99 if water else 24):
@@ -162,7 +173,7 @@ def _add_parts(parts, *, expand):
         factor, rest = Fraction(1), part
         if expand and (found := _NUMBER.match(part)):
             factor, rest = _amount_of(found[0]), part[found.end() :].lstrip()
-            if not factor:
+            if not factor or re.match(r"0\d", found[0]):
                 raise _NoFormulaError
         reader = _Reader(rest)
         for symbol, amount in reader.read_all().items():
@@ -225,7 +236,10 @@ class _Reader:
             self.at += 1
             if re.fullmatch(r"\((II|III|IV|VI|VII|VIII)\)", self.text[start : self.at]):
                 raise _NoFormulaError
-            if start and self.text[start : self.at] in ("(I)", "(V)"):
+            if self.text[start - 1 : start].isalnum() and self.text[start : self.at] in (
+                "(I)",
+                "(V)",
+            ):
                 if not re.fullmatch(r" *[\d.]+", self.text[self.at :]):
                     raise _NoFormulaError  # ``Cu(I)2O`` may be copper(I) oxide
                 self.doubtful = True
@@ -253,5 +267,5 @@ class _Reader:
             raise _NoFormulaError  # ``Ti02``
         if number == "0":
             self.doubtful = True
-        if number.isdecimal() and "0" in number[1:-1]:
+        if "0" in number.partition(".")[0][1:]:
             self.doubtful = True  # ``Al203``

@@ -105,9 +105,9 @@ def _short_name(text: str) -> Advice | None:
         return Advice("it is an abbreviation", f"write its formula ({ACRONYMS[text]})")
     if group := next((name for name in GROUPS if name in text), None):
         return abbreviation(text, text.index(group))
-    if grade := re.fullmatch(r"([A-Z][a-z]?)\1 ?[0-9]{2,}", text):
-        return Advice(f"'{grade[1]}{grade[1]}' may be a grade of an alloy", "write its composition")
-    if re.fullmatch(r"[A-Za-z][a-z]{4,}(?:[ -][A-Za-z]?[a-z]+)*", text):
+    if re.fullmatch(r"(?:SS|AISI) ?[0-9]{3}[A-Z]*", text):
+        return Advice("it is a grade of a steel", "write its composition")
+    if re.fullmatch(r"[A-Za-z][a-z]{4,}(?:[ -](?:[A-Za-z]?[a-z]+|[0-9]+))*", text):
         return Advice("it is a word", "write a formula such as 'Fe2O3'")
     return None
 
@@ -191,7 +191,7 @@ def unknown_symbol(text: str, position: int, symbol: str) -> Advice:
 
 def abbreviation(text: str, position: int) -> Advice | None:
     """Return advice if an abbreviation of a group begins at a place of a text."""
-    if text.isupper() and can_cancel(recase(text)):
+    if text.isupper() and recase(text):
         return None  # BATIO3 has no butylammonium
     for name in sorted(ABBREVIATIONS, key=len, reverse=True):
         end = position + len(name)

@@ -59,7 +59,8 @@ _MINUS = "-\N{MINUS SIGN}\N{EN DASH}"
 _VARIABLES = "xyzδ"
 _TOKEN = re.compile(
     r"(?P<symbol>[A-Z][a-z]*)"
-    r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:(?:e[+-]?|E[+-])[0-9]+|/[0-9]+(?![0-9.]))?)"
+    r"|(?P<number>[0-9]+/[0-9]+(?![0-9.])"
+    r"|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:(?:e[+-]?|E[+-])[0-9]+)?)"
     r"|(?P<open>[(\[{])"
     r"|(?P<close>[)\]}])"
     r"|(?P<dot>[·•⋅∙*.])"
@@ -243,7 +244,7 @@ class _Scan:
 
     def __init__(self, named: str, text: str, hydrates: Hydrates, notes: list[str]) -> None:
         self.named = named
-        self.text = text
+        self.written = self.text = text
         self.hydrates = hydrates
         self.z: list[int] = []
         self.amounts: list[float] = []
@@ -283,7 +284,7 @@ class _Scan:
             case "close":
                 self.read_close(token, position)
             case "dot":
-                self.read_dot(token, position)
+                self.read_dot(position)
             case "charge":
                 self.read_charge(token, position)
             case "variable":
@@ -302,7 +303,8 @@ class _Scan:
                 "a comma in a number", comma.start(), "write a point", text.replace(",", ".")
             )
         for at, sure, decimal, part, remedy in find_joints(text):
-            if not sure and "." in part.split()[0]:
+            count = part.split()[0]
+            if (not sure and "." in count) or re.match("0[0-9]", count):
                 self.refuse(
                     f"{text[at:]!r} can be read in two ways",
                     at,
@@ -379,10 +381,10 @@ class _Scan:
         if self.closed == len(self.z):
             self.refuse("empty brackets", position, "remove them")
 
-    def read_dot(self, dot: str, position: int) -> None:
+    def read_dot(self, position: int) -> None:
         if self.hydrates == "refuse":
             self.refuse(
-                f"{dot!r} joins parts as in a hydrate",
+                f"{self.written[position]!r} joins parts as in a hydrate",
                 position,
                 "use --hydrates expand to count all parts, or write one formula",
             )

@@ -21,7 +21,8 @@ _KIND_BEHIND = re.compile(rf"[\s,(\[]+{_UNIT}[)\]]?$")  # Ti-6Al-4V (wt%)
 _JOINT = re.compile(rf"\s*{_DASH}\s*|\s+")
 _BEHIND = r"(?<=[A-Za-z0-9)\]])"
 _GLUED = re.compile(  # a number before a symbol, behind a space or dash: Ti 6Al, Fe-0.4C
-    rf"(?P<joint>{_BEHIND}\s*{_DASH}\s*|{_BEHIND}\s+){_NUMBER}(?:/[0-9]+)?(?P<space>\s*)(?=[A-Z(\[])|%"
+    rf"(?P<joint>{_BEHIND}\s*{_DASH}\s*|{_BEHIND}\s+){_NUMBER}(?:/[0-9]+|[eE][+-]?[0-9]+)?"
+    r"(?P<space>\s*)(?=[A-Z(\[])(?!E[+-][0-9])|%"
 )
 _JOINED = re.compile(rf"[A-Za-z0-9)\]]\s*{_DASH}\s*[A-Z(\[]")
 _HYDRATE = re.compile(r"\s[0-9]+\s*\(?[HD]2O\)?$")

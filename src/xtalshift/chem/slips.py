@@ -19,12 +19,12 @@ PAIRS = {
 }  # fmt: skip
 """Two capitals that are elements, and the element that they may stand for: PB for Pb."""
 
-_LEADING_ZERO = re.compile(r"(?<=[A-Za-z)\]])( *)0(?=[0-9])")  # Ti02
+_LEADING_ZERO = re.compile(r"(?<![0-9.])(?<![0-9][eE])(?<![0-9][eE][+-])0(?=[0-9])")  # Ti02
 _ZERO_BEHIND_O = re.compile(r"(?<=O)0(?=[0-9])")  # TiO02
 _ZERO_BEFORE_H = re.compile(r"(?<=[A-Za-z(\[])0(?=H(?![a-z]))")  # Na0H, Ca(0H)2
 _LAST_ZERO = re.compile(r"(?<=[A-Za-z)\]])0$")  # Zn0
-_ZERO_LAST = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9.]*(?:\)[0-9]*)?$)")  # Al203
-_ZERO_INSIDE = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9])")  # K2032Ta15
+_ZERO_LAST = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9]*(?:\)[0-9]*)?$)")  # Al203
+_ZERO_INSIDE = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9]*(?![0-9.]))")  # K204S1
 _ZERO_IN_NUMBER = re.compile(r"([A-Z][a-z]?)[1-9][0-9]*0[1-9]")
 _ZERO_AT_END = re.compile(r"(?<=.)([A-Z][a-z]?)[2-9]0$")  # Ca4Sb20
 _ELEMENT_20 = re.compile("(?:H|Li|Na|K|Rb|Cs|Cu|Ag|Tl)20")
@@ -120,7 +120,7 @@ def zero_for_o(text: str) -> str:
     """
     if "0" not in text:
         return text
-    changed = _LEADING_ZERO.sub(r"\1O", _ZERO_BEHIND_O.sub("", _ZERO_BEFORE_H.sub("O", text)))
+    changed = _LEADING_ZERO.sub("O", _ZERO_BEHIND_O.sub("", _ZERO_BEFORE_H.sub("O", text)))
     if "O" in SYMBOL.findall(changed):
         return changed
     changed = _LAST_ZERO.sub("O", changed)
@@ -139,13 +139,14 @@ def find_doubts(text: str) -> list[str]:
     """
     doubts = []
     symbols = set(SYMBOL.findall(text))
-    for found in _LETTER_BEFORE_POINT.finditer(text):
-        letter = found[1]
-        doubts.append(f"{letter} before the point read as the letter; write the digit if it is one")
+    for letter in _LETTER_BEFORE_POINT.findall(text):
+        element, digit = {"O": ("oxygen", 0), "I": ("iodine", 1)}[letter]
+        doubts.append(f"{letter} before the point read as {element}; write {digit} for the digit")
     for pair in _PAIR.findall(text):
         if symbol := PAIRS.get(pair):
             merged = text.replace(pair, symbol, 1)
-            if can_cancel(merged) and (text.isupper() or not can_cancel(text)):
+            capitals = text.isupper() and not {"C", "H"} <= symbols
+            if can_cancel(merged) and (capitals or not can_cancel(text)):
                 letters = " and ".join(pair)
                 doubts.append(f"{pair} read as {letters}; write {symbol} for the element")
     if re.search(r"CI(?![a-z])|C1[0-9]?$", text) and "H" not in symbols and len(symbols) > 1:

@@ -53,9 +53,9 @@ def find_joints(text: str) -> list[Joint]:
         behind = _NUMBER_BEFORE.search(text[begin:at])
         before = behind[0] if behind else ""
         right = _part(text, dot.end(1)).strip()
-        if before == "0" or (at and text[at - 1] in ".·"):
+        if before == "0" or (at and text[at - 1] in f".{_JOINTS}"):
             continue
-        sure = "." in before or "/" in count or ("." in count and count[0] == "0")
+        sure = "." in before or "/" in count or count.startswith("0.")
         if not sure and "." not in count and not _may_join(text[begin:at], count, right):
             continue
         number = f"{before or '0'}.{count}"

@@ -215,6 +215,8 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
         text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
     if row["n_clipped"]:
         text += f"  ({row['n_clipped']} features far outside the training range)"
+    if row["n_imputed"]:
+        text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
     return text
 
 
@@ -266,5 +268,10 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
     if counts.clipped:
         lines.append(
             f"{counts.clipped:,} rows have features far outside the training range (n_clipped)"
+        )
+    if counts.imputed:
+        lines.append(
+            f"{counts.imputed:,} rows have an element without some tabulated properties, which are "
+            "replaced by means (n_imputed)"
         )
     return lines

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates, Notation
@@ -41,6 +42,14 @@ class CompositionFeatures:
     def names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
         return self.featurize([]).names
+
+    def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:
+        """Return how many properties of elements are replaced by means in each row, shape (n,)."""
+        if not self.impute_nan or "magpie" not in split_blocks(self.blocks):
+            return np.zeros(len(compositions), dtype=np.int64)
+        from xtalshift.featurize.magpie import count_imputed  # registered, loaded where it is used
+
+        return count_imputed(compositions)
 
     def featurize(self, X: Any) -> Features:
         """Compute the features of n formulas; a bad row gets a reason instead of an error.

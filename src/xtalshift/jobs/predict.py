@@ -69,6 +69,8 @@ class PredictionCounts:
     """`rows`, `bad`, `judged`, `outside`, `new_elements`, `clipped`, `unbounded`: numbers of rows:
     all; without a prediction; with an OOD score; outside the domain; with elements that no training
     material has; with features far outside the training range; without a finite interval."""
+    imputed: int = 0
+    """Rows with an element that lacks a property."""
     first: str = ""
     """The first bad row and its reason."""
     effective_sample_size: float = float("nan")
@@ -85,6 +87,7 @@ class PredictionCounts:
         self.rows += len(frame)
         self.bad += int(bad.sum())
         self.clipped += int((frame["n_clipped"] > 0).sum())
+        self.imputed += int((frame["n_imputed"] > 0).sum())
         self.judged += int(frame["ood_score"].notna().sum())
         self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
         self.new_elements += int((frame["unseen_elements"] != "").sum())

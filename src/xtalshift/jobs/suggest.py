@@ -20,7 +20,7 @@ from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
 CHUNK_ROWS = 20_000
-_UNUSED = ["n_clipped", "status", "reason"]
+_UNUSED = ["n_clipped", "n_imputed", "status", "reason"]
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
 

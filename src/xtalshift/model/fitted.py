@@ -197,6 +197,7 @@ class FittedModel:
             return found
         rows, known = features.values[good], materials.take(good)
         found.n_clipped[good] = self.regressor.n_clipped(rows)
+        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
         calibration, inverse = self.calibration, self.scale.inverse
         forecast = score_rows(
             self.regressor, rows, "absolute" if calibration is None else calibration.kind

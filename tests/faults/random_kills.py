@@ -31,7 +31,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from multiprocessing import forkserver
@@ -441,16 +441,13 @@ def _run(command: tuple[str, ...], one: Scenario | None, injector: Injector | No
     if one is None or not one.workers:
         for module in (parallel, cli_benchmark, cli_screen):
             module.make_executor = lambda *_, **__: InProcessExecutor()
-    if injector is not None:
-        injector.install()
-    try:
-        main(command)
-    except SystemExit as end:
-        if end.code:
-            raise
-    multiprocessing.util._exit_function()  # the rest of what happens at exit takes half the time
-    if injector is not None:
-        injector.at = -1  # what follows is not of the command
+    with nullcontext() if injector is None else injector.installed():
+        try:
+            main(command)
+        except SystemExit as end:
+            if end.code:
+                raise
+        multiprocessing.util._exit_function()  # the rest takes half the time
 
 
 def _start_server() -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from faults.table_mutations import DONE, REFUSED, attempts, make_files
 from faults.trying import try_each
-from xtalshift.data import iter_frames, read_frame
+from xtalshift.data import iter_raw, read_frame
 
 KINDS = ("tables", "splits", "settings")
 QUICK, LONG = 3, 20_000
@@ -59,5 +59,5 @@ def test_parquet_with_categories_in_several_row_groups_is_read_whole(tmp_path):
     table = pa.Table.from_pandas(frame.astype({"formula": "category"}))
     pq.write_table(table, tmp_path / "t.parquet", row_group_size=4)
     pd.testing.assert_frame_equal(read_frame(tmp_path / "t.parquet"), frame, check_dtype=False)
-    pieces = pd.concat(iter_frames(tmp_path / "t.parquet", 100))
+    pieces = pd.concat(raw.frame for raw in iter_raw(tmp_path / "t.parquet", 100))
     pd.testing.assert_frame_equal(pieces, frame, check_dtype=False)

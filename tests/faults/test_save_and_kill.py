@@ -236,8 +236,8 @@ def test_a_run_that_is_killed_while_it_begins_can_be_repeated(held, tmp_path):
             (folder / name).write_text("")
 
         def work(folder=folder, at=at):
-            Injector(at, kill=True).install()
-            begin(folder)
+            with Injector(at, kill=True).installed():
+                begin(folder)
 
         code, text = run_child(work)
         assert code in (0, FAULT), text

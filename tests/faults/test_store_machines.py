@@ -97,9 +97,8 @@ def killed(work: Callable[[], Any], seed: int) -> bool:
 
     def step() -> None:
         injector = Injector(random.Random(seed).randrange(12), kill=True)
-        injector.install()
-        work()
-        injector.kill = False
+        with injector.installed():
+            work()
 
     code, text = run_child(step)
     assert code in {0, FAULT}, text

@@ -165,8 +165,8 @@ def blank_labels(values: Iterable[object]) -> NDArray[np.bool_]:
     """Return which values are no label, shape (n,).
 
     None, NaN, missing values of pandas, empty texts, and words for a missing value: ``n/a``, ``-``,
-    ``None``, ``nan``, ``null``, ``?``, ``unknown`` and the like in any case, and ``NA`` in capitals
-    (``Na`` is sodium; ``NaN`` is more often a missing value than sodium nitride).
+    ``None``, ``nan``, ``null``, ``?``, ``unknown`` and the like in any case, but ``NA`` only in
+    capitals and not ``NaN`` (sodium, and sodium nitride).
     """
     return np.array([not _as_text(value) for value in values], dtype=np.bool_)
 
@@ -260,7 +260,8 @@ def _as_text(value: object) -> str:
     """Return a value as a label; ``""`` for none."""
     if isinstance(value, str):
         text = value.strip()
-        return "" if text == "NA" or text.casefold() in _BLANK_WORDS else text
+        blank = text == "NA" or (text != "NaN" and text.casefold() in _BLANK_WORDS)
+        return "" if blank else text
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     text = str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -202,8 +203,10 @@ def settle_head(source: Source, options: ReadingOptions) -> None:
             numbers = raw.frame.columns.difference(protected, sort=False)
             style, _ = _settle(raw.frame, list(numbers), layout, options)
             layout = replace(layout, style=style)
-        capitals = replace(raw, layout=None).formulas(options).capitals
-        source.layout = replace(layout, capitals=capitals)
+        source.layout = layout
+        with suppress(DataError):  # told by whoever needs formulas
+            capitals = replace(raw, layout=None).formulas(options).capitals
+            source.layout = replace(layout, capitals=capitals)
 
 
 def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) -> RawTable:

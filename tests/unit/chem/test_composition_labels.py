@@ -271,7 +271,7 @@ class TestGiven:
             (["P10", "P9", "Cm", "12"], ("12", "Cm", "P9", "P10")),
             (["O", "Li", "Ag", "Cl"], ("Li", "O", "Cl", "Ag")),
             (["O", "Li", "other"], ("Li", "O", "other")),
-            (["nan", "inf", "NaN", "Na"], ("Na", "inf")),  # texts
+            (["nan", "inf", "NaN", "Na"], ("Na", "NaN", "inf")),  # texts
             ([True, False, np.inf], ("False", "True", "inf")),
         ],
     )

@@ -61,8 +61,9 @@ AGAIN = 0.7
 """Share of the repeated commands that are killed too."""
 
 TIMES = frozenset({"seconds", "cpu_seconds", "predict_seconds", "mean_seconds", "time",
-                   "peak_mib", "peak_memory_mib", "rows_per_second"})  # fmt: skip
-"""Fields that tell when, how quickly and in how much memory: the only ones that may differ."""
+                   "peak_mib", "peak_memory_mib", "rows_per_second", "crc32"})  # fmt: skip
+"""Fields that tell when, how quickly and in how much memory, and the checksum of a line with them:
+the only ones that may differ."""
 TIMES_OF_A_PAGE = re.compile(
     r"<dt>(?:time|peak memory)</dt><dd>[^<]*"
     r"|&#34;(?:time|peak_memory_mib)&#34;: [^\n]*"

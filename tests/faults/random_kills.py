@@ -306,6 +306,8 @@ class Kills:
 
     def _start(self, work: Callable[[], object]) -> int:
         """Do work in a forked process; return its id, which is that of a new group."""
+        if self.server is not None:  # it ends if a client is killed while it sends
+            self.server = _start_server()
         child = os.fork()
         if child:
             self.started.append(child)
@@ -452,16 +454,16 @@ def _run(command: tuple[str, ...], one: Scenario | None, injector: Injector | No
 
 
 def _start_server() -> int:
-    """Start the server that forks workers, one for all commands, as it takes seconds to load.
+    """Start the server that forks workers, one for all commands, unless it runs; return its id.
 
-    Return its id.
+    A command's own server, which takes seconds to load, serves no other command.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["xtalshift.benchmark.worker", "xtalshift.model.persist", "lightgbm", "sklearn.ensemble",
          "xtalshift.parallel.processes", "threadpoolctl", "torch._dynamo"]
     )  # fmt: skip
-    forkserver.ensure_running()
+    forkserver.ForkServer.ensure_running(forkserver._forkserver)
     forkserver._forkserver.ensure_running = lambda: None  # a forked process is not its parent
     return forkserver._forkserver._forkserver_pid
 

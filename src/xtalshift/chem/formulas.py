@@ -223,7 +223,7 @@ def _total(named: str, amounts: dict[int, float], notes: list[str]) -> ParsedFor
         raise FormulaError(f"{named}: all amounts are zero; write positive amounts")
     if len(kept) < len(amounts):
         dropped = ", ".join(SYMBOLS[z] for z in amounts if z not in kept)
-        notes = [*notes, f"{dropped} dropped: the amount is zero"]
+        notes = [*notes, f"an amount is zero: {dropped} dropped"]
     return ParsedFormula(tuple(kept), tuple(kept.values()), tuple(dict.fromkeys(notes)))
 
 
@@ -318,7 +318,7 @@ class _Scan:
                     "up the parts",
                 )
             if not sure:
-                self.notes.append(f"{part!r} read as a part that is added")
+                self.notes.append(f"a part is added: {part!r}")
             text = f"{text[:at]}·{text[at + 1 :]}"
         for unit in re.finditer(r"[^·•⋅∙*]+", text):
             if slip := find_slip(unit[0]):
@@ -353,7 +353,7 @@ class _Scan:
         value = float(numerator)
         if slash:
             value = value / float(denominator) if float(denominator) else float("inf")
-            self.notes.append(f"{number} read as a fraction")
+            self.notes.append(f"a fraction: {number}")
         if self.previous == "symbol":
             self.amounts[-1] = value
         elif self.previous == "close":
@@ -433,9 +433,11 @@ class _Scan:
         if len(total) == 1:
             (z, amount), text = next(iter(total.items())), self.text.strip()
             if oxide := oxide_of_element(text):
-                self.notes.append(f"read as the element {SYMBOLS[z]}; write {oxide} for the oxide")
+                self.notes.append(
+                    f"an element that may be an oxide: {SYMBOLS[z]}, write {oxide} for the oxide"
+                )
             elif amount >= LARGE_AMOUNT or (amount > 1 and " " in text):
-                self.notes.append(f"the amount of the only element {SYMBOLS[z]} changes nothing")
+                self.notes.append(f"the amount of a lone element changes nothing: {SYMBOLS[z]}")
         return _total(self.named, total, self.notes)
 
 

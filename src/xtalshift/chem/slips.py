@@ -141,18 +141,21 @@ def find_doubts(text: str) -> list[str]:
     symbols = set(SYMBOL.findall(text))
     for letter in _LETTER_BEFORE_POINT.findall(text):
         element, digit = {"O": ("oxygen", 0), "I": ("iodine", 1)}[letter]
-        doubts.append(f"{letter} before the point read as {element}; write {digit} for the digit")
+        doubts.append(
+            f"a letter before a point: {letter} read as {element}, write {digit} for the digit"
+        )
     for pair in _PAIR.findall(text):
         if symbol := PAIRS.get(pair):
             merged = text.replace(pair, symbol, 1)
             capitals = text.isupper() and not {"C", "H"} <= symbols
             if can_cancel(merged) and (capitals or not can_cancel(text)):
-                letters = " and ".join(pair)
-                doubts.append(f"{pair} read as {letters}; write {symbol} for the element")
+                doubts.append(
+                    f"capitals that may be one symbol: {pair}, write {symbol} for the element"
+                )
     if re.search(r"CI(?![a-z])|C1[0-9]?$", text) and "H" not in symbols and len(symbols) > 1:
-        doubts.append("C read as carbon; write Cl for chlorine")
+        doubts.append("C read as carbon: write Cl for chlorine")
     doubts += [
-        f"{symbol} read as the element; write {RARE[symbol]} for {' and '.join(RARE[symbol])}"
+        f"a rare element: {symbol}, write {RARE[symbol]} for {' and '.join(RARE[symbol])}"
         for symbol in sorted(symbols & RARE.keys())
     ]
     return [*doubts, *_doubtful_numbers(text, symbols)]
@@ -163,19 +166,19 @@ def _doubtful_numbers(text: str, symbols: set[str]) -> list[str]:
     doubts = []
     if not {"C", "H"} <= symbols:
         doubts += [
-            f"{twice[1]} is written twice in a row; its amounts are added"
+            f"an element twice in a row: the amounts of {twice[1]} are added"
             for twice in _TWICE.finditer(text)
         ]
     if spaced := _NUMBER_BEHIND.fullmatch(text):
-        doubts.append(f"{spaced[2]} behind the space read as the amount of {spaced[1]}")
+        doubts.append(f"an amount behind a space: {spaced[2]} of {spaced[1]}")
     if (spaced := _SYMBOL_BEHIND.fullmatch(text)) and len(symbols) > 2:  # noqa: PLR2004
-        doubts.append(f"{spaced[1]} behind the space read as an element")
+        doubts.append(f"an element behind a space: {spaced[1]}")
     if "O" not in symbols and "0" in text and len(symbols) > 1:
         ending = _ZERO_AT_END.search(text)
         oxide = ending and ending[1] not in NONMETALS and can_cancel(f"{text[:-1]}O")
         inside = not NONMETALS.issuperset(_ZERO_IN_NUMBER.findall(text))
         if inside or (oxide and not can_cancel(text)):
-            doubts.append("a zero read as a digit; write the letter O for oxygen")
+            doubts.append("a zero read as a digit: write the letter O for oxygen")
     return doubts
 
 

@@ -57,6 +57,7 @@ def _line_cells(line: str, separator: str, line_end: str) -> tuple[list[str], bo
 def read_slowly(text: str, separator: str, line_end: str, width: int) -> list[SlowRecord]:
     """Return the records of some text; blank lines are none."""
     lines = text.split(line_end)
+    rest = line_end if not lines[-1] else ""  # behind the last line
     if not lines[-1]:
         lines.pop()
     records = []
@@ -69,7 +70,7 @@ def read_slowly(text: str, separator: str, line_end: str, width: int) -> list[Sl
         cells, stray = _line_cells(_bare(lines[number], line_end), separator, line_end)
         last = number
         if stray:
-            last, spanning = _over_lines(lines[number:], separator, line_end)
+            last, spanning = _over_lines(lines[number:], rest, separator, line_end)
             last += number
             taken = [_bare(line, line_end) for line in lines[number : last + 1]]
             whole = sum(len(_line_cells(line, separator, line_end)[0]) == width for line in taken)
@@ -87,9 +88,11 @@ def _bare(line: str, line_end: str) -> str:
     return line.removesuffix("\r") if line_end == "\n" else line
 
 
-def _over_lines(lines: list[str], separator: str, line_end: str) -> tuple[int, list[str]]:
+def _over_lines(
+    lines: list[str], rest: str, separator: str, line_end: str
+) -> tuple[int, list[str]]:
     """Return the last line and the cells of the record that begins in the first line."""
-    text = line_end.join(lines)
+    text = line_end.join(lines) + rest
     cells, at = [], 0
     while True:
         found = None

@@ -58,6 +58,8 @@ TEXTS = st.lists(st.sampled_from(['"', '""', ",", "\n", "\r\n", "\r", "F", " ", 
 )
 @example('a,1,"x\nB,2,"y\nC,3,z\n', 3, ",", "\n")
 @example('"a\r', 1, ",", "\n")
+@example('"\n"\r\n', 1, ",", "\n")
+@example('"\n"\r', 1, ",", "\n")
 def test_any_text_is_read_as_by_the_reference(text, width, separator, line_end):
     columns = DIALECT.columns[:width]
     dialect = replace(

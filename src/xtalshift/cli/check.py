@@ -18,8 +18,8 @@ def check_command(
     fix: Annotated[
         Path | None,
         typer.Option(
-            help="Write the table with everything corrected that has one likely correction, and columns "
-            "that say what was changed and what is still a problem (.csv or .parquet).",
+            help="Write the table with everything corrected that has one likely correction, and "
+            "columns that say what was changed and what is still a problem (.csv or .parquet).",
             metavar="OUT",
         ),
     ] = None,

@@ -223,7 +223,7 @@ def _total(named: str, amounts: dict[int, float], notes: list[str]) -> ParsedFor
         raise FormulaError(f"{named}: all amounts are zero; write positive amounts")
     if len(kept) < len(amounts):
         dropped = ", ".join(SYMBOLS[z] for z in amounts if z not in kept)
-        notes = [*notes, f"{dropped} dropped: the amount is zero"]
+        notes = [*notes, f"dropped, because the amount is zero: {dropped}"]
     return ParsedFormula(tuple(kept), tuple(kept.values()), tuple(dict.fromkeys(notes)))
 
 
@@ -433,9 +433,9 @@ class _Scan:
         if len(total) == 1:
             (z, amount), text = next(iter(total.items())), self.text.strip()
             if oxide := oxide_of_element(text):
-                self.notes.append(f"read as the element {SYMBOLS[z]}; write {oxide} for the oxide")
+                self.notes.append(f"read as an element: {SYMBOLS[z]} (write {oxide} for the oxide)")
             elif amount >= LARGE_AMOUNT or (amount > 1 and " " in text):
-                self.notes.append(f"the amount of the only element {SYMBOLS[z]} changes nothing")
+                self.notes.append(f"the amount of the only element changes nothing: {SYMBOLS[z]}")
         return _total(self.named, total, self.notes)
 
 

@@ -152,7 +152,7 @@ def find_doubts(text: str) -> list[str]:
     if re.search(r"CI(?![a-z])|C1[0-9]?$", text) and "H" not in symbols and len(symbols) > 1:
         doubts.append("C read as carbon; write Cl for chlorine")
     doubts += [
-        f"{symbol} read as the element; write {RARE[symbol]} for {' and '.join(RARE[symbol])}"
+        f"read as an element: {symbol} (write {RARE[symbol]} for {' and '.join(RARE[symbol])})"
         for symbol in sorted(symbols & RARE.keys())
     ]
     return [*doubts, *_doubtful_numbers(text, symbols)]
@@ -163,7 +163,7 @@ def _doubtful_numbers(text: str, symbols: set[str]) -> list[str]:
     doubts = []
     if not {"C", "H"} <= symbols:
         doubts += [
-            f"{twice[1]} is written twice in a row; its amounts are added"
+            f"written twice in a row, its amounts are added: {twice[1]}"
             for twice in _TWICE.finditer(text)
         ]
     if spaced := _NUMBER_BEHIND.fullmatch(text):

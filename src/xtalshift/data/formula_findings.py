@@ -58,7 +58,7 @@ def formula_remedy(cause: str) -> str:
 def note_kinds(notes: str) -> list[str]:
     """Return the kinds of the remarks on one formula: without quoted parts, numbers and details."""
     kinds = (note.partition(": ")[0] for note in re.sub(rf"{_QUOTED} ", "", notes).split("; "))
-    return [re.sub(r"\b[0-9]+/[0-9]+ ", "", kind) for kind in kinds if kind]
+    return list(dict.fromkeys(re.sub(r"\b[0-9]+/[0-9]+ ", "", kind) for kind in kinds if kind))
 
 
 def formula_findings(

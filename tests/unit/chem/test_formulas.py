@@ -52,8 +52,8 @@ def test_order_is_that_of_first_appearance():
         ("Fe₂O₃", {"Fe": 2, "O": 3}, "subscript digits read as plain digits"),
         ("D2O", {"H": 2, "O": 1}, "D counted as H"),
         ("HTO", {"H": 2, "O": 1}, "T counted as H"),
-        ("Fe0O", {"O": 1}, "Fe dropped: the amount is zero"),
-        ("Fe1e-9O", {"O": 1}, "Fe dropped: the amount is zero"),
+        ("Fe0O", {"O": 1}, "dropped, because the amount is zero: Fe"),
+        ("Fe1e-9O", {"O": 1}, "dropped, because the amount is zero: Fe"),
     ],
 )
 def test_notes_what_is_unusual(text, amounts, note):

@@ -221,18 +221,18 @@ def test_a_zero_for_the_letter_o_is_refused_with_the_likely_formula(text, likely
     ["Na14Si102", "As64Cs16S104", "B160H208", "Fe0.02O", "Bi2.0Sb0.0Te3", "Ba7Al64O103", "C10H20"],
 )
 def test_numbers_with_zeros_stay_numbers(text):
-    assert parse_formula(text).notes in {(), ("Sb dropped: the amount is zero",)}
+    assert parse_formula(text).notes in {(), ("dropped, because the amount is zero: Sb",)}
 
 
 def test_an_element_that_may_be_an_oxide_is_noted():
-    assert parse_formula("H20").notes == ("read as the element H; write H2O for the oxide",)
+    assert parse_formula("H20").notes == ("read as an element: H (write H2O for the oxide)",)
     assert parse_formula("C60").notes == ()
 
 
 @pytest.mark.parametrize("text", ["Al 6061", "Ti 64", "Al6061"])
 def test_the_grade_of_an_alloy_is_noted(text):
     assert parse_formula(text).notes == (
-        f"the amount of the only element {text[:2]} changes nothing",
+        f"the amount of the only element changes nothing: {text[:2]}",
     )
 
 

@@ -58,7 +58,7 @@ def test_capitals_and_lines_have_causes():
         ("", []),
         ("D counted as H", ["D counted as H"]),
         ("'.5H2O' read as a part that is added", ["read as a part that is added"]),
-        ("1/3 read as a fraction; 2/3 read as a fraction", ["read as a fraction"] * 2),
+        ("1/3 read as a fraction; 2/3 read as a fraction", ["read as a fraction"]),
         ("stray quote, read as it is: line 7, 'a \"b'", ["stray quote, read as it is"]),
     ],
 )

@@ -46,7 +46,7 @@ epochs = 40
 patience = 40
 """
 RAY = ("--executor", "ray", "--workers", "2")
-GONE = r"Error: the Ray cluster is gone \(its (head|node) .*\)\. Finished work is kept; run the .*"
+GONE = r"Error: the Ray cluster is gone \(its (head|node).*\)\. Finished work is kept; run the .*"
 VICTIMS = {
     "worker": ("ray::_work",),
     "head": ("gcs_server",),

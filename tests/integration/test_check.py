@@ -13,7 +13,7 @@ def test_check_prints_what_was_read_and_what_is_odd(tmp_path, xtalshift):
     assert "Rows:     3, of which 1 can be used" in found.out
     assert "- formula: a zero for the letter O (1 row). Write the letter." in found.out
     assert "(did you mean 'TiO2'?)" in found.out
-    assert "1 rows changed, 2 of 3 can be used then" in found.out
+    assert "fixed.csv (rows changed: 1; usable: 2 of 3)" in found.out
     fixed = pd.read_csv(tmp_path / "fixed.csv")
     assert fixed["formula"].tolist() == ["TiO2", "NaCl", "Ti-6Al-4V"]
 
@@ -26,6 +26,14 @@ def test_strict_fails_where_a_row_cannot_be_used(tmp_path, xtalshift):
     assert "1 of 2 rows cannot be used" in found.err
     assert xtalshift("check", table, "--fix", table).code == 1
     assert xtalshift("check", tmp_path / "none.csv").code == 1
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,gap\nNaCl,8.5\n")
+    found = xtalshift("check", table, "--fix", tmp_path / "fixed.xlsx")
+    assert "must end in .csv or .parquet" in found.err
+    assert (found.code, found.out) == (1, "")
 
 
 def test_a_clean_table(tmp_path, xtalshift):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import DataError
 
 
@@ -18,8 +18,8 @@ def check_command(
     fix: Annotated[
         Path | None,
         typer.Option(
-            help="Write the table with everything corrected that has one likely correction, and a "
-            "column that says what was changed (.csv or .parquet).",
+            help="Write the table with everything corrected that has one likely correction, and "
+            "columns that say what was changed and what is still a problem (.csv or .parquet).",
             metavar="OUT",
         ),
     ] = None,
@@ -41,6 +41,7 @@ def check_command(
 
     if fix is not None:
         check_output(fix, source)
+        check_writable(fix)
     data = {
         "dataset": source,
         "target": target,
@@ -67,7 +68,9 @@ def check_command(
         fixed = fix_table(checked)
         with open_writer(fix) as writer:
             writer.write(fixed)
-        changed, usable = (fixed["changed"] != "").sum(), (fixed["status"] == "ok").sum()
-        typer.echo(f"{changed:,} rows changed, {usable:,} of {rows:,} can be used then: {fix}")
+        changed, usable = (fixed["changed"] != "").sum(), (fixed["problem"] == "").sum()
+        typer.echo(
+            f"Corrected table: {fix} (rows changed: {changed:,}; usable: {usable:,} of {rows:,})"
+        )
     if strict and bad:
         raise DataError(f"{source}: {bad:,} of {rows:,} rows cannot be used")

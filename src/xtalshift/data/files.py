@@ -92,8 +92,8 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (such as {', '.join(FORMULA_NAMES[:3])} or compound){near}. "
-        f"Name the column of formulas (--formula-col). Columns: {', '.join(names) or 'none'}"
+        f"no formula column (formula, composition, compound ...){near}. Name it: "
+        f"--formula-col. Columns: {', '.join(names) or 'none'}"
     )
 
 

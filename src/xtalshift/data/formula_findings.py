@@ -56,8 +56,9 @@ def formula_remedy(cause: str) -> str:
 
 
 def note_kinds(notes: str) -> list[str]:
-    """Return the kinds of the remarks on one formula, without their details."""
-    return [note.partition(": ")[0] for note in re.sub(_QUOTED, "", notes).split("; ") if note]
+    """Return the kinds of the remarks on one formula, each once and without its details."""
+    kinds = (note.partition(": ")[0] for note in re.sub(_QUOTED, "", notes).split("; "))
+    return list(dict.fromkeys(filter(None, kinds)))
 
 
 def formula_findings(

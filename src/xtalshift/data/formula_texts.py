@@ -17,7 +17,7 @@ from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elem
 from xtalshift.chem.formulas import Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.arrow_texts import text_cells
-from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file
+from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file, naming_table
 from xtalshift.data.json_rows import formula_of
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import ReadingOptions
@@ -129,8 +129,8 @@ def find_formulas(columns: Iterable[object], options: ReadingOptions) -> Formula
         return _check_elements(names, options.composition_columns, options.amounts)
     folded = {name.casefold() for name in names}
     if options.formula_col is None and not folded & set(FORMULA_NAMES):
-        elements = [name for name in names if _element_of(name)]
-        if len({_element_of(name) for name in elements}) > 1:
+        elements = _elements_of(names)
+        if elements:
             return _check_elements(names, elements, options.amounts)
     return FormulaColumns((find_formula_column(names, options.formula_col),))
 
@@ -141,31 +141,38 @@ def open_table(path: Path, options: ReadingOptions) -> Source:
     Raises
     ------
     DataError
-        If the column of formulas, which the user did not name, has no readable formula in the first
-        rows, but another column has; the message names it.
+        If the user did not name the column of formulas and another column than the one with a usual
+        name has them in the first rows; the message names it.
     """
     source = open_source(path, options)
-    folded = {name.casefold() for name in source.layout.columns}
-    named = options.formula_col is not None or options.composition_columns != "auto"
-    if not named and folded & set(FORMULA_NAMES):
-        with naming_file(path):
-            _check_head(source, find_formula_column(source.layout.columns))
+    names = source.layout.columns
+    if options.formula_col is None and options.composition_columns == "auto":
+        usual = {*FORMULA_NAMES} & {name.casefold() for name in names}
+        if usual or not _elements_of(names):
+            with naming_table(path):
+                _check_head(source, find_formula_column(names) if usual else None)
     return source
 
 
-def _check_head(source: Source, chosen: str) -> None:
+def _check_head(source: Source, chosen: str | None) -> None:
     for piece in source.pieces(0, iter([_HEAD_ROWS])):
         table = source.layout.parse(piece).table
-        reasons = _reasons(list_cells(table.column(chosen)))
-        if len(reasons) < _FEW or "" in reasons:
-            return
+        wrong = "there is no column named 'formula'"
+        if chosen is not None:
+            reasons = _reasons(list_cells(table.column(chosen)))
+            if len(reasons) < _FEW or "" in reasons:
+                return
+            wrong = f"column {chosen!r} has no readable formula (row 1: {reasons[0]})"
         for name in table.column_names:
             cells = list_cells(table.column(name)) if name != chosen else []
-            if cells and _reasons(cells).count("") >= _MOST * len(cells):
+            if len(cells) < _FEW or _reasons(cells).count("") < _MOST * len(cells):
+                continue
+            if chosen is None and not _reasons([name])[0]:
                 raise DataError(
-                    f"column {chosen!r} has no readable formula (row 1: {reasons[0]}), but column "
-                    f"{name!r} has: --formula-col {name!r}"
+                    f"the first line begins with the formula {name!r}: it must name the columns, "
+                    "as in formula,target; put such a line above"
                 )
+            raise DataError(f"{wrong}, but column {name!r} has formulas: --formula-col {name!r}")
 
 
 def _reasons(cells: list[object]) -> list[str]:
@@ -245,6 +252,12 @@ def _element_of(name: str) -> str:
     """Return the element that names a column, or an empty text."""
     match = _ELEMENT.fullmatch(name.strip())
     return match["symbol"] if match and match["symbol"] in ATOMIC_NUMBERS else ""
+
+
+def _elements_of(names: Sequence[str]) -> list[str]:
+    """Return the columns named by elements, if there are several elements."""
+    found = [name for name in names if _element_of(name)]
+    return found if len({_element_of(name) for name in found}) > 1 else []
 
 
 def _unit_of(name: str) -> Amounts | None:

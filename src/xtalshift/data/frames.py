@@ -23,7 +23,7 @@ from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
 from xtalshift.data.records import TextRows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
-from xtalshift.data.sources import Layout, Piece, Source
+from xtalshift.data.sources import Layout, Piece, Source, open_source
 from xtalshift.errors import DataError
 
 _ALL = 2**62
@@ -87,9 +87,9 @@ class RawTable:
 
 
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a whole file that must have no fault; arguments and errors as in `read_raw`."""
+    """Read a whole file that must have no fault and may have no formulas; as `read_raw`."""
     path = Path(path)
-    raw = read_raw(path, text_columns=text_columns)
+    raw = _read_whole(path, open_source(path, BY_DEFAULT), BY_DEFAULT, text_columns)
     if raw.faults:
         with naming_file(path):
             raise DataError(next(iter(raw.faults.values())))
@@ -127,7 +127,12 @@ def read_raw(
         columns share a name; the message names the file.
     """
     path = Path(path)
-    source = open_table(path, options)
+    return _read_whole(path, open_table(path, options), options, text_columns)
+
+
+def _read_whole(
+    path: Path, source: Source, options: ReadingOptions, text_columns: Sequence[str]
+) -> RawTable:
     layout = source.layout
     with naming_file(path):
         pieces = list(source.pieces(0, _repeat(_ALL)))

@@ -82,7 +82,7 @@ class UnitMix:
         """Say it in one line."""
         times = "times" if self.larger else "times smaller than"
         units = "; or ".join(UNIT_FACTORS[factor] for factor in self.factors)
-        return f"{len(self.rows)} values are about {self.factors[0]:g} {times} the others: {units}?"
+        return f"{len(self.rows)} values are about {self.factors[0]:g} {times} the others: {units}"
 
 
 def number_findings(
@@ -308,8 +308,8 @@ def find_outliers(values: FloatArray) -> IntArray:
         return rows[:0]
     known = values[rows]
     score = _robust_score(known)
-    if (known >= 0).all():
-        positive = known > 0
+    positive = known > 0
+    if (known >= 0).all() and positive.any():
         score[~positive] = 0
         of_logs = _robust_score(np.log(known[positive])) * (_OUTLYING / _OUTLYING_LOG)
         score[positive] = np.minimum(score[positive], of_logs)

@@ -83,6 +83,14 @@ def write_frame(
         writer.write(frame)
 
 
+def check_writable(path: Path) -> None:
+    """Raise `DataError` if a table cannot be written under this name."""
+    if path.suffix.lower() not in WRITABLE:
+        raise DataError(f"{path}: the name of an output file must end in {' or '.join(WRITABLE)}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file in it")
+
+
 @contextmanager
 def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[FrameWriter]:
     """Open a file for a table that is written in pieces.
@@ -103,10 +111,7 @@ def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[
         If the type is unknown or the place cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
-        raise DataError(f"{path}: the name of an output file must end in {' or '.join(WRITABLE)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name a file in it")
+    check_writable(path)
     with replacing(path) as part:
         writer = FrameWriter(path, part, units)
         try:

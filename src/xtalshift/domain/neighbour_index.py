@@ -61,14 +61,15 @@ class NeighbourIndex:
     def build(cls, points: FloatArray, *, random_state: int = 0) -> Self:
         """Index finite points, shape (n, d), by row number; the seed is that of k-means."""
         if len(points) < _EXACT_BELOW:
-            return cls._sort(points, points.mean(axis=0, keepdims=True))
+            return cls._sort(points, _within(points, points.mean(axis=0, keepdims=True)))
         from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
 
         n_cells = round(2 * np.sqrt(len(points)))
         clusters = MiniBatchKMeans(
             n_cells, batch_size=4096, n_init=1, max_iter=20, random_state=random_state
         )
-        return cls._sort(points, clusters.fit(points).cluster_centers_.astype(np.float32))
+        centres = clusters.fit(points).cluster_centers_.astype(np.float32)
+        return cls._sort(points, _within(points, centres))
 
     def extended(self, points: FloatArray) -> NeighbourIndex:
         """Return an index with further points, shape (m, d), under the next row numbers."""
@@ -160,6 +161,11 @@ class NeighbourIndex:
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
         """Restore what `get_state` returned, checked by `INDEX`; other names are ignored."""
         return cls._sort(state["index.points"], state["index.centres"])
+
+
+def _within(points: FloatArray, centres: FloatArray) -> FloatArray:
+    """Return means of points without the rounding by which they leave the range of the points."""
+    return np.clip(centres, points.min(axis=0), points.max(axis=0))
 
 
 def _nearest(points: FloatArray, squares: FloatArray, queries: FloatArray, k: int) -> IntArray:

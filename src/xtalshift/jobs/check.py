@@ -23,8 +23,9 @@ from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import FormulaError
 
-ADDED = ("changed", "status", "reason")
-"""Columns of a corrected table besides those of the table."""
+ADDED = ("changed", "problem")
+"""Columns of a corrected table besides those of the table: not those of predictions, which are
+added next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,8 @@ def fix_table(checked: Checked) -> pd.DataFrame:
     """Return the table with everything corrected that has one likely correction.
 
     Formulas that were read with a remark, or refused with a likely formula, and numbers with more
-    in their cells than a number are replaced. The columns ``changed``, ``status`` and ``reason``
-    are added: what was replaced, and whether the row is usable then.
+    in their cells than a number are replaced. Two columns are added: ``changed``, what was
+    replaced, and ``problem``, why the row still cannot be used (blank if it can).
 
     Raises
     ------
@@ -115,9 +116,13 @@ def fix_table(checked: Checked) -> pd.DataFrame:
         reading=_by_names(table),
         source=table.source,
     )
-    found = inspect_table(again)
-    frame["status"] = ["error" if kind else "ok" for kind, _, _ in found.faults]
-    frame["reason"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in found.faults]
+    faults = [
+        before if before[0] == after[0] else after  # as `check` says it, not as of changed cells
+        for before, after in zip(
+            checked.inspection.faults, inspect_table(again).faults, strict=True
+        )
+    ]
+    frame["problem"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in faults]
     return frame
 
 

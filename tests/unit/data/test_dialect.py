@@ -52,8 +52,8 @@ def test_the_separator_agrees_with_the_rows_not_only_with_the_header(tmp_path):
     raw = read(tmp_path, "material_name;gap, eV\nMnF2;3,49\nZnO;1,7\n")
     assert list(raw.frame.columns) == ["material_name", "gap, eV"]
     # what a cell lists is no separator of the table
-    raw = read(tmp_path, "name,tags\n" + "NaCl,a;b\n" * 5 + "(K,Na)Cl,a;b\n")
-    assert list(raw.frame.columns) == ["name", "tags"]
+    raw = read(tmp_path, "formula,tags\n" + "NaCl,a;b\n" * 5 + "(K,Na)Cl,a;b\n")
+    assert list(raw.frame.columns) == ["formula", "tags"]
     assert list(raw.faults) == [5]
 
 

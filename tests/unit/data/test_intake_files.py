@@ -16,6 +16,7 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.data import iter_raw, read_raw, read_table
 from xtalshift.data.formula_texts import find_formulas, iter_formulas
+from xtalshift.data.frames import read_frame
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError, UsageError
 from xtalshift.screening.inputs import Inputs
@@ -210,7 +211,7 @@ def test_exports_of_the_materials_project(tmp_path):
 def test_another_column_of_formulas_is_named(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("formula,name_,gap\n" + "".join(f"ab{n},Fe{n}O,1\n" for n in range(2, 9)))
-    message = r"column 'formula' has no readable formula \(row 1: .*but column 'name_' has: --form"
+    message = r"column 'formula' has no readable .*row 1: .*but column 'name_' has formulas: --f"
     for read in (read_raw, lambda path: list(iter_formulas(path, 9, BY_DEFAULT))):
         with pytest.raises(DataError, match=message):
             read(path)
@@ -218,6 +219,18 @@ def test_another_column_of_formulas_is_named(tmp_path):
         Inputs([path])
     assert len(read_raw(path, ReadingOptions(formula_col="formula"))) == 7
     assert read_table(path, target="gap", formula_col="name_").groups[0] == "Fe2O"
+    path.write_text("Probe,gap\nFe2O3,1\nNaCl,2\nKCl,3\n")
+    message = r"in\.csv: there is no column named 'formula', but .*: --formula-col 'Probe'"
+    with pytest.raises(DataError, match=message):
+        read_raw(path)
+    assert len(read_frame(path)) == 3
+
+
+def test_a_table_without_a_line_of_names(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("Fe2O3,1\nNaCl,2\nKCl,3\nKBr,4\n")
+    with pytest.raises(DataError, match="the first line begins with the formula 'Fe2O3': it must"):
+        read_raw(path)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_sentinels_far_from_all_others(value):
 def test_99_is_a_sentinel_only_if_it_repeats():
     assert not find_sentinels(np.array([*GAPS, 99])).any()
     assert find_outliers(np.array([*GAPS, 99])).tolist() == [60]
+    assert find_outliers(np.zeros(60)).size == 0
     assert find_sentinels(np.array([*GAPS, 99, 99])).sum() == 2
 
 

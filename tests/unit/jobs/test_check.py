@@ -6,6 +6,7 @@ import pytest
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.jobs.check import check_table, fix_table
+from xtalshift.model.predictions import PREDICTED_COLUMNS
 
 
 def check(tmp_path, text, **settings):
@@ -87,16 +88,16 @@ def test_a_table_is_corrected_where_there_is_one_likely_correction(tmp_path):
         "",
         "formula: 'TiO2 (anatase)' -> 'TiO2'; gap: '3.2 eV' -> '3.2'",
     ]
-    assert fixed["status"].tolist() == ["ok", "ok", "error", "ok", "error", "ok"]
-    assert "an unknown element" in fixed["reason"][2]
-    assert "a bound" in fixed["reason"][4]
+    assert (fixed["problem"] == "").tolist() == [True, True, False, True, False, True]
+    assert "an unknown element" in fixed["problem"][2]
+    assert "a bound" in fixed["problem"][4]
 
 
 def test_mixtures_and_joined_parts_are_written_as_what_they_were_read(tmp_path):
     text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\n"
     fixed = fix_table(check(tmp_path, text, amounts="at", hydrates="expand"))
     assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4"]
-    assert fixed["status"].tolist() == ["ok", "ok"]
+    assert set(fixed["problem"]) == {""}
 
 
 def test_a_column_in_capitals_is_refused_and_corrected(tmp_path):
@@ -105,19 +106,30 @@ def test_a_column_in_capitals_is_refused_and_corrected(tmp_path):
     assert checked.inspection.bad.tolist() == [0, 1, 2, 3]
     fixed = fix_table(checked)
     assert fixed["formula"].tolist() == ["Al2O3", "SiO2", "CuO", "MgO", "BN"]
-    assert set(fixed["status"]) == {"ok"}
+    assert set(fixed["problem"]) == {""}
 
 
 def test_a_line_that_cannot_be_split_stays_an_error(tmp_path):
     fixed = fix_table(check(tmp_path, "formula,note\nNaCl,a\n(Ba,Sr)TiO3,b\nKCl,c\n"))
-    assert fixed["status"].tolist() == ["ok", "error", "ok"]
-    assert "line 3" in fixed["reason"][1]
+    assert (fixed["problem"] == "").tolist() == [True, False, True]
+    assert "line 3" in fixed["problem"][1]
 
 
 def test_a_table_with_a_column_of_the_corrected_one_is_refused(tmp_path):
-    checked = check(tmp_path, "formula,status\nNaCl,a\n")
-    with pytest.raises(DataError, match="already has a column 'status'"):
+    checked = check(tmp_path, "formula,problem\nNaCl,a\n")
+    with pytest.raises(DataError, match="already has a column 'problem'"):
         fix_table(checked)
+
+
+def test_a_row_that_stays_wrong_has_the_reason_of_the_check(tmp_path):
+    fixed = fix_table(check(tmp_path, "formula,y\nNaCl,8 eV\nKCl,9 eV\nKBr,700 meV\n", target="y"))
+    assert fixed["y"].tolist() == ["8.0", "9.0", "700 meV"]
+    assert fixed["problem"][2] == "target another unit: another unit: '700 meV'; most cells have eV"
+
+
+def test_predictions_can_be_added_to_a_corrected_table(tmp_path):
+    fixed = fix_table(check(tmp_path, "formula,y\nNaCl,1\n"))
+    assert not set(fixed.columns) & {*PREDICTED_COLUMNS, "explanation"}
 
 
 def test_nothing_is_changed_in_a_clean_table(tmp_path):

@@ -368,6 +368,9 @@ class Kills:
                 self.said.write_text(str(tell()))
 
         if (code := self._wait(self._start(work))) != 0:
+            if self.server is not None and self.server != _start_server():
+                self._finish(command, one, tell, injector)  # its server ended meanwhile
+                return
             raise _FoundError(f"exit code {code} of the repeated command: {self._printed()}")
 
     def _printed(self) -> str:

@@ -13,6 +13,7 @@ from xtalshift.data.files import FORMULA_NAMES, no_column
 from xtalshift.errors import DataError
 
 _TITLE_ROWS = 30
+_HEAD_ROWS = 100
 
 
 def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[bytes, str]:
@@ -34,12 +35,14 @@ def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[
     Raises
     ------
     DataError
-        If the file is no Excel file, or there is no such sheet or no cell.
+        If the file is no Excel file, there is no such sheet or no cell, or a cell is a formula of
+        Excel without a stored value.
     """
     import openpyxl
 
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        typed = openpyxl.load_workbook(path, read_only=True)
     except Exception as error:  # the parser raises errors of many kinds for a damaged file
         raise DataError(f"it is no Excel file (.xlsx), or damaged: {error}") from error
     try:
@@ -48,9 +51,12 @@ def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[
             if sheet not in names:
                 raise DataError(no_column("sheet", sheet, names, f"Sheets: {', '.join(names)}"))
             names = [sheet]
+        for name in names:
+            _check_stored(book[name], typed[name])
         found = [(name, rows) for name in names if (rows := list(_rows(book[name])))]
     finally:
         book.close()
+        typed.close()
     if not found:
         raise DataError(f"its sheets have no cells: {', '.join(names)}")
     known = {formula_col.casefold()} if formula_col else set(FORMULA_NAMES)
@@ -59,6 +65,18 @@ def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[
     text = io.StringIO()
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     return text.getvalue().encode("utf-8", "replace"), name
+
+
+def _check_stored(values: Any, typed: Any) -> None:
+    """Raise if a cell of the first rows is a formula of Excel whose value is not stored."""
+    rows = zip(*(sheet.iter_rows(max_row=_HEAD_ROWS) for sheet in (values, typed)), strict=False)
+    for shown, written in rows:
+        for value, cell in zip(shown, written, strict=False):
+            if value.value is None and cell.data_type == "f":
+                raise DataError(
+                    f"cell {cell.coordinate} of sheet {typed.title!r} is a formula of Excel "
+                    "without its value, as programs write it; open the file in Excel and save it"
+                )
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:

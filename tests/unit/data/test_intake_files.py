@@ -244,3 +244,12 @@ def test_a_table_without_a_line_of_names(tmp_path):
 def test_wrong_options_are_wrong_usage(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         ReadingOptions.from_dict(wrong)
+
+
+def test_a_formula_of_excel_without_its_value_is_refused(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["formula", "gap"], ["NaCl", 8.5], ["KCl", "=B2*2"]):
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(DataError, match="cell B3 of sheet 'Sheet' is a formula of Excel"):
+        read_raw(tmp_path / "a.xlsx")

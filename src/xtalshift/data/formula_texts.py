@@ -109,7 +109,9 @@ class FormulaColumns:
         return _join_elements(self, amounts, faults)
 
 
-def find_formulas(columns: Iterable[object], options: ReadingOptions) -> FormulaColumns:
+def find_formulas(
+    columns: Iterable[object], options: ReadingOptions, usual: Amounts | None = None
+) -> FormulaColumns:
     """Find the columns that hold the compositions.
 
     Parameters
@@ -118,6 +120,9 @@ def find_formulas(columns: Iterable[object], options: ReadingOptions) -> Formula
         The columns of a table.
     options : ReadingOptions
         What the user says.
+    usual : {"at", "wt", "mol"}, optional
+        What the numbers of elements are, as in the training of a model, if neither the user nor the
+        header says it.
 
     Raises
     ------
@@ -126,12 +131,12 @@ def find_formulas(columns: Iterable[object], options: ReadingOptions) -> Formula
     """
     names = [str(column) for column in columns]
     if options.composition_columns != "auto":
-        return _check_elements(names, options.composition_columns, options.amounts)
+        return _check_elements(names, options.composition_columns, options.amounts, usual)
     folded = {name.casefold() for name in names}
     if options.formula_col is None and not folded & set(FORMULA_NAMES):
         elements = _elements_of(names)
         if elements:
-            return _check_elements(names, elements, options.amounts)
+            return _check_elements(names, elements, options.amounts, usual)
     return FormulaColumns((find_formula_column(names, options.formula_col),))
 
 
@@ -266,7 +271,7 @@ def _unit_of(name: str) -> Amounts | None:
 
 
 def _check_elements(
-    names: list[str], wanted: Sequence[str], amounts: Amounts | None
+    names: list[str], wanted: Sequence[str], amounts: Amounts | None, usual: Amounts | None
 ) -> FormulaColumns:
     """Return the columns of elements that were named, in full or by symbol."""
     found = []
@@ -288,6 +293,8 @@ def _check_elements(
         if elements.count(element) > 1:
             raise DataError(f"two columns are of the element {element}; name one of them")
     units = {unit for name in found if (unit := _unit_of(name)) is not None}
+    if amounts is None and not units:
+        amounts = usual
     if amounts is None and len(units) != 1:
         shown = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")  # noqa: PLR2004
         raise DataError(

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.chem.capitals import in_capitals
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.files import FORMULA_NAMES, naming_file
 from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
 from xtalshift.data.intake import Finding
@@ -63,15 +64,17 @@ class RawTable:
         )
         return replace(self, frame=self.frame[mask], faults=faults, notes=notes)
 
-    def formulas(self, options: ReadingOptions) -> FormulaTexts:
+    def formulas(self, options: ReadingOptions, usual: Amounts | None = None) -> FormulaTexts:
         """Return the formulas of the rows; the fault of a row is that of its formula.
+
+        `usual` is as in `find_formulas`.
 
         Raises
         ------
         DataError
             If there are none.
         """
-        found = find_formulas(self.frame.columns, options)
+        found = find_formulas(self.frame.columns, options, usual)
         texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
         settled = self.layout.capitals if self.layout else None
         return FormulaTexts(

@@ -258,8 +258,10 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             f"the model needs {', '.join(model.card.feature_cols)} besides the formula; adapting "
             "without labels works only for models without extra columns"
         )
-    found = read_raw(Path(data.dataset), data).formulas(data)
-    materials = found.materials(data.notation_like(model.featurizer.notation))
+    notation = data.notation_like(model.featurizer.notation)
+    materials = (
+        read_raw(Path(data.dataset), data).formulas(data, notation.amounts).materials(notation)
+    )
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")

@@ -117,7 +117,7 @@ class TablePredictor:
 
         raw = RawTable.of(rows)
         with naming_table(source):
-            found = raw.formulas(self.reading)
+            found = raw.formulas(self.reading, self.notation.amounts)
         names = self.model.card.feature_cols
         check_feature_columns(names, raw.frame.columns, source)
         extra = [raw.numbers(name)[0] for name in names]

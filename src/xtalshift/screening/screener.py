@@ -119,7 +119,9 @@ class Screener:
         Raises `DataError` if the block is malformed.
         """
         settings = self.settings
-        formulas = find_formulas(block.layout.columns, settings).names
+        formulas = find_formulas(
+            block.layout.columns, settings, self.predictor.notation.amounts
+        ).names
         table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols]))
         try:
             columns = self.predict(rows, block)

@@ -90,7 +90,8 @@ def screen(
     model, out = Path(model), Path(out)
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
-        formulas = find_formulas(rows.columns, settings).names
+        # only their names: what the numbers of elements are, the model may know
+        formulas = find_formulas(rows.columns, settings, usual="at").names
     header = Header.of(model, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:

@@ -253,3 +253,16 @@ def test_a_formula_of_excel_without_its_value_is_refused(tmp_path):
     book.save(tmp_path / "a.xlsx")
     with pytest.raises(DataError, match="cell B3 of sheet 'Sheet' is a formula of Excel"):
         read_raw(tmp_path / "a.xlsx")
+
+
+def test_a_model_knows_what_the_numbers_of_elements_are_unless_the_header_says_it(tmp_path):
+    (tmp_path / "a.csv").write_text("Fe,Cr\n50,50\n")
+    (tmp_path / "b.csv").write_text("Fe at%,Cr at%\n50,50\n")
+    plain, named = (read_raw(tmp_path / name) for name in ("a.csv", "b.csv"))
+    with pytest.raises(DataError, match="Give --amounts wt or --amounts at"):
+        plain.formulas(ReadingOptions())
+    by_weight = fractions(plain.formulas(ReadingOptions(), "wt").texts[0])
+    assert by_weight["Cr"] == pytest.approx(0.5178, abs=1e-4)
+    assert fractions(named.formulas(ReadingOptions(), "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}
+    given = ReadingOptions(amounts="at")
+    assert fractions(plain.formulas(given, "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}

@@ -16,7 +16,7 @@ from reference.formula_reader import read
 from reference.formula_texts import NOTATIONS, mutated
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.chem.formulas import parse_formula
+from xtalshift.chem.formulas import Notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
 
@@ -80,7 +80,7 @@ def test_many_texts_are_read_as_one_by_one(data, hydrates):
     pick = data.draw(picks())
     texts = [NOTATIONS[pick(4)](pick).text for _ in range(4)]
     texts += [mutated(pick, text) for text in texts]
-    compositions, reasons, notes = parse_formulas(texts, hydrates=hydrates)
+    compositions, reasons, notes = parse_formulas(texts, Notation(hydrates))
     for row, text in enumerate(texts):
         part = slice(compositions.starts[row], compositions.starts[row + 1])
         found = dict(zip(compositions.z[part], compositions.amounts[part], strict=True))

@@ -224,7 +224,9 @@ def test_numbers_with_zeros_stay_numbers(text):
     assert parse_formula(text).notes in {(), ("Sb dropped: the amount is zero",)}
 
 
-@pytest.mark.parametrize("text", ["TbH3C306", "Ba3DyRu209"])
+@pytest.mark.parametrize(
+    "text", ["TbH3C306", "Li6VB309", "CuP309", "LiCuH404", "GaH15N402F6", "Ba3DyRu209"]
+)
 def test_a_number_with_a_zero_within_is_noted(text):
     assert parse_formula(text).notes == ("a zero read as a digit; write the letter O for oxygen",)
 

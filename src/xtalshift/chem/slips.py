@@ -176,7 +176,10 @@ def _doubtful_numbers(text: str, symbols: set[str]) -> list[str]:
     if "O" not in symbols and "0" in text and len(symbols) > 1:
         ending = _ZERO_AT_END.search(text)
         oxide = ending and ending[1] not in NONMETALS and can_cancel(f"{text[:-1]}O")
-        inside = not NONMETALS.issuperset(_ZERO_IN_NUMBER.findall(text))
+        counted = set(_ZERO_IN_NUMBER.findall(text))
+        # molecules have such numbers (C30H102), but not beside metals
+        light = counted & {"B", "C", "H", "N", "P"} and not NONMETALS.issuperset(symbols)
+        inside = light or not NONMETALS.issuperset(counted)
         if inside or (oxide and not can_cancel(text)):
             doubts.append("a zero read as a digit: write the letter O for oxygen")
     return doubts

@@ -13,6 +13,7 @@ _WIDE = range(0xFF01, 0xFF5F)  # full-width forms of ASCII
 _DIGITS = {0x2080 + digit: str(digit) for digit in range(10)}
 _DIGITS |= {code: chr(code - 0xFEE0) for code in _WIDE}
 _FRACTIONS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3"}
+_DOTS = str.maketrans(dict.fromkeys("‧・･", "·"))  # of hyphenation, and between Japanese words
 _INVISIBLE = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD])
 _SPACES = dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000], " ")
 _TAG = re.compile(r"(?<![0-9])<\s*sub\s*>\s*([0-9./]+)\s*<\s*/\s*sub\s*>", re.IGNORECASE)
@@ -35,6 +36,7 @@ def plain_text(text: str) -> tuple[str, list[str]]:
     plain = text.translate(_INVISIBLE).translate(_SPACES)
     if plain.replace(" ", "") != re.sub(r"\s", "", text):
         notes.append("invisible characters ignored")
+    plain = plain.translate(_DOTS)
     digits = plain.translate(_DIGITS)
     if digits != plain:
         notes.append("subscript digits read as plain digits")

@@ -173,10 +173,15 @@ def inspect_table(
     features, faults = _find_faults(table, feature_cols)
     materials = table.materials
     bad = [row for row, (kind, _, _) in enumerate(faults) if kind]
-    good = np.setdiff1d(np.arange(len(table)), bad)
-    words = "\n".join([*materials.notes, *materials.reasons])
+    usable = np.ones(len(table), dtype=bool)
+    usable[bad] = False
+    good = np.flatnonzero(usable)
+    noted = materials.notes != ""
+    words = [*materials.notes[noted], *materials.reasons[materials.reasons != ""]]
     findings = formula_findings(
-        table.formulas.tolist(), materials.compositions, alloys="a mixture" in words
+        table.formulas.tolist(),
+        materials.compositions,
+        alloys=any("a mixture" in text for text in words),
     )
     if table.targets is not None:
         findings += _target_findings(table, table.targets, good)
@@ -191,7 +196,7 @@ def inspect_table(
         )
     remarks = (
         (row, kind, table.formulas[row], materials.notes[row])
-        for row in good.tolist()
+        for row in np.flatnonzero(usable & noted).tolist()
         for kind in note_kinds(materials.notes[row])
     )
     return Inspection(

@@ -55,6 +55,13 @@ UNIT_FACTORS = {
 """Ratios of units that people mix, and between which units they are."""
 
 _NINES = re.compile(r"-?(?:9{2,8}(?:\.9{1,4})?|8{4,8}|32767|32768|2147483648)")
+_NINES_WHOLE = np.array(
+    [
+        *(int("9" * digits) for digits in range(2, 9)),
+        *(int("8" * digits) for digits in range(4, 9)),
+        *(32767, 32768, 2147483648),
+    ]
+)  # the whole parts of such numbers
 _LARGE = 999  # a single number of this form and size, far away, is a sentinel
 _FEW = 5  # numbers that tell what is far away
 _FAR = 3.0  # spreads between the others and a sentinel
@@ -225,8 +232,13 @@ def find_doubtful_sentinels(values: FloatArray) -> BoolArray:
 def _like_sentinels(values: FloatArray, *, far: bool) -> BoolArray:
     found = np.zeros(len(values), dtype=bool)
     finite = values[np.isfinite(values)]
-    distinct, counts = np.unique(finite, return_counts=True)
+    # few numbers are worth a look at their digits
+    distinct, counts = np.unique(
+        finite[np.isin(np.floor(np.abs(finite)), _NINES_WHOLE)], return_counts=True
+    )
     like = [_NINES.fullmatch(np.format_float_positional(x, trim="-")) is not None for x in distinct]
+    if not any(like):
+        return found
     rest = finite[~np.isin(finite, distinct[like])]
     if len(rest) < _FEW:
         return found

@@ -207,7 +207,8 @@ def refuse_ambiguous(problems: npt.NDArray[np.object_], name: str) -> None:
     name : str
         The column.
     """
-    rows = [row for row, problem in enumerate(problems) if cause_of(problem) == "ambiguous"]
+    refused = np.flatnonzero(problems != "").tolist()
+    rows = [row for row in refused if cause_of(problems[row]) == "ambiguous"]
     if rows:
         shown = "; ".join(f"row {row + 1}: {problems[row].partition(': ')[2]}" for row in rows[:2])
         raise DataError(

@@ -224,6 +224,19 @@ def test_numbers_with_zeros_stay_numbers(text):
     assert parse_formula(text).notes in {(), ("an amount is zero: Sb dropped",)}
 
 
+@pytest.mark.parametrize(
+    "text", ["TbH3C306", "Li6VB309", "CuP309", "LiCuH404", "GaH15N402F6", "Ba3DyRu209"]
+)
+def test_a_number_with_a_zero_within_is_noted(text):
+    assert parse_formula(text).notes == ("a zero read as a digit; write the letter O for oxygen",)
+
+
+@pytest.mark.parametrize("dot", "·•⋅∙*‧・･")
+def test_all_dots_join_parts(dot):
+    parsed = parse_formula(f"NiCl2{dot}6H2O", hydrates="expand")
+    assert dict(zip(parsed.z, parsed.amounts, strict=True)) == {28: 1, 17: 2, 1: 12, 8: 6}
+
+
 def test_an_element_that_may_be_an_oxide_is_noted():
     assert parse_formula("H20").notes == (
         "an element that may be an oxide: H, write H2O for the oxide",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from math import gcd
 from typing import Any, Self
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.capitals import describe_doubt, may_be_other_symbols
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.formulas import Notation, check_notation, parse_formula
+from xtalshift.chem.formulas import Notation, ParsedFormula, check_notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
 
@@ -178,10 +179,10 @@ def _parse_chunk(
         if doubtful[row]:
             reasons[row] = describe_doubt(str(texts[row]))
             continue
-        try:
-            parsed = parse_formula(texts[row], hydrates=notation.hydrates, amounts=notation.amounts)
-        except FormulaError as error:
-            reasons[row] = str(error)
+        parse = _parse_known if isinstance(texts[row], str) else _parse_or_reason
+        parsed = parse(texts[row], notation)
+        if isinstance(parsed, str):
+            reasons[row] = parsed
             continue
         notes[row] = "; ".join(parsed.notes)
         extra_rows += [row] * len(parsed.z)
@@ -194,6 +195,17 @@ def _parse_chunk(
         z = np.concatenate([z, np.array(extra_z, dtype=np.uint8)])[order]
         amounts = np.concatenate([amounts, extra_amounts])[order]
     return sizes, z, amounts
+
+
+def _parse_or_reason(cell: object, notation: Notation) -> ParsedFormula | str:
+    """Return a formula, or why it is refused."""
+    try:
+        return parse_formula(cell, hydrates=notation.hydrates, amounts=notation.amounts)
+    except FormulaError as error:
+        return str(error)
+
+
+_parse_known = lru_cache(maxsize=2**16)(_parse_or_reason)  # tables repeat their formulas
 
 
 def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

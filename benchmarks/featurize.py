@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import load_dataset
 from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.data.writers import write_frame
 from xtalshift.featurize.composition import composition_features
 
@@ -98,7 +99,7 @@ def main() -> None:
                 "whole command": lambda: python(COMMAND, "featurize", source, "-o", out),
                 "start bare Python": lambda: python("pass"),
                 "start with numpy, pyarrow, typer": lambda: python(LIBRARIES),
-                "read the CSV": lambda: list(iter_formulas(source, 20_000)),
+                "read the CSV": lambda: list(iter_formulas(source, 20_000, BY_DEFAULT)),
                 "parse": lambda: parse_formulas(formulas),
                 "features": lambda: composition_features(compositions, order="F"),
                 "write the Parquet": lambda: write_frame(table, out),

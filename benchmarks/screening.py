@@ -76,8 +76,9 @@ def train(folder: Path, rows: int, epochs: int) -> None:
 
 def profile(model: Path, source: Path) -> None:
     """Print where the time of a chunk goes, in processor time of one thread."""
-    from xtalshift.chem.compositions import parse_formulas
+    from xtalshift.chem.compositions import AS_WRITTEN, parse_formulas
     from xtalshift.chem.families import family_codes
+    from xtalshift.data.settings import BY_DEFAULT
     from xtalshift.model.intervals import interval, score_rows
     from xtalshift.screening.distinct import SeenHashes, hash_rows
     from xtalshift.screening.inputs import Inputs
@@ -100,20 +101,20 @@ def profile(model: Path, source: Path) -> None:
 
     fitted = screener.predictor.model
     regressor, domain, calibration = fitted.regressor, fitted.domain, fitted.calibration
-    table, frame = block.parse("formula", ())
-    formulas = frame["formula"].tolist()
+    table, rows = block.parse(["formula"])
+    formulas = rows.frame["formula"].tolist()
     compositions, _, _ = parse_formulas(formulas)
     features = fitted.featurizer.featurize(compositions).values
     scored = score_rows(regressor, features, calibration.kind)
-    columns = screener.predict(frame, block)
+    columns = screener.predict(rows, block)
     for name, values in columns.items():
         table = table.append_column(name, arrow_column(values))
     steps = {
         "read (driver)": lambda: list(inputs.blocks(settings.chunk_rows, limit=n)),
         "distinct (driver, optional)": lambda: SeenHashes().add(
-            hash_rows(frame, "formula", (), "refuse")[0]
+            hash_rows(rows, BY_DEFAULT, (), AS_WRITTEN)[0]
         ),
-        "decode": lambda: block.parse("formula", ()),
+        "decode": lambda: block.parse(["formula"]),
         "parse": lambda: parse_formulas(formulas),
         "features": lambda: fitted.featurizer.featurize(compositions),
         "n_clipped": lambda: regressor.n_clipped(features),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from xtalshift.errors import ConfigError, UsageError
@@ -70,16 +68,20 @@ class Settings(BaseModel):
 
     def to_toml(self) -> str:
         """Return the TOML text that `from_toml` reads back to an equal object."""
+        import tomli_w  # many commands neither read nor write TOML
+
         return tomli_w.dumps(self.to_dict())
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file into plain values; failures are `ConfigError`."""
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -105,13 +107,15 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[list[str], Any]:
     UsageError
         If there is no ``=``.
     """
+    import tomllib
+
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
         example = "erm.epochs=20" if option == "--set" else "n_clusters=20"
         raise UsageError(f"{option} {text!r}: expected name=value, such as {example}")
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = raw.strip()
     return name.strip().split("."), value
 

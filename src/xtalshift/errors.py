@@ -30,7 +30,15 @@ class DataError(XtalshiftError, ValueError):
 
 
 class FormulaError(DataError):
-    """A text is not a chemical formula that can be featurized."""
+    """A text is not a chemical formula that can be featurized.
+
+    Attributes
+    ----------
+    likely : str
+        The formula that was probably meant; an empty text if there is none.
+    """
+
+    likely: str = ""
 
 
 class FetchError(XtalshiftError, OSError):
@@ -54,7 +62,7 @@ class TrainingError(XtalshiftError, RuntimeError):
 
 
 class WorkerDiedError(XtalshiftError, RuntimeError):
-    """A worker process died twice on the same item, for instance because memory ran out."""
+    """A worker died twice on the same item, for instance for lack of memory, or all workers did."""
 
 
 class NotConformalizedError(XtalshiftError, ValueError, AttributeError):

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ if sys.platform != "win32":  # there, the files of killed writers are not remove
 
 LOCK_FILE = ".lock"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
+_TEMPORARY = "xtalshift-{}.tmp"
 _LONGEST = 50
 """Characters of a name that its temporary file keeps: names have up to 255 bytes, characters 4."""
 
@@ -161,6 +164,25 @@ def hold_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def make_temporary_folder() -> Path:
+    """Make a folder for temporary files, locked until this process ends; the caller removes it.
+
+    If a process is killed before, the next one that makes such a folder removes that one too.
+    """
+    for left in Path(tempfile.gettempdir()).glob(_TEMPORARY.format("*")):
+        _remove_unlocked(left)
+    while True:
+        folder = Path(tempfile.mkdtemp(*reversed(_TEMPORARY.split("{}"))))
+        if sys.platform == "win32":
+            return folder
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():  # no other process removed it before it was locked
+                return folder
+            os.close(descriptor)
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn a failure to write into a `DataError` with the path and a remedy."""
@@ -186,19 +208,24 @@ def _open_temporary(path: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    if sys.platform == "win32":
-        return
     prefix = _prefix(path)
     for left in path.parent.iterdir():
-        if not (left.name.startswith(prefix) and left.suffix == ".part"):
-            continue
-        with contextlib.suppress(OSError):  # if it is locked, its writer is still running
-            descriptor = os.open(left, os.O_RDWR)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
-            finally:
-                os.close(descriptor)
+        if left.name.startswith(prefix) and left.suffix == ".part":
+            _remove_unlocked(left)
+
+
+def _remove_unlocked(left: Path) -> None:
+    """Remove a temporary file or folder unless its process, which has locked it, still runs."""
+    if sys.platform == "win32":
+        return
+    folder = left.is_dir()
+    with contextlib.suppress(OSError):
+        descriptor = os.open(left, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left) if folder else left.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def _prefix(path: Path) -> str:

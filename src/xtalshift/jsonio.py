@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,7 @@ Plain = dict[str, Any]
 
 T = TypeVar("T")
 _DEEPEST = 100
+_CHECKSUM = b',"crc32":'
 _REPEAT = "repeat the command that wrote it"
 
 
@@ -60,6 +63,37 @@ def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
         if not level:
             return values
     raise DataError(f"{where} is damaged (nested deeper than {_DEEPEST} levels); {remedy}")
+
+
+def encode_line(values: Plain) -> bytes:
+    """Return an object as a line of a journal, which ends with the checksum of what precedes it."""
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    body = text.encode()[:-1]
+    return b"%b%b%d}\n" % (body, _CHECKSUM, zlib.crc32(body))
+
+
+def decode_lines(
+    lines: Iterable[bytes], path: Path, remedy: str = _REPEAT
+) -> Iterator[tuple[str, Any]]:
+    """Yield the place, for messages, and the values of each line of a journal.
+
+    Raises
+    ------
+    DataError
+        At a line that is not JSON or not as it was written. The lines of earlier versions have no
+        checksum; if the first line has one, all must.
+    """
+    checked = False
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
+        body, mark, checksum = line.rpartition(_CHECKSUM)
+        if (mark or checked) and checksum.rstrip() != b"%d}" % zlib.crc32(body):
+            raise DataError(f"{where} is damaged (its checksum is that of other content); {remedy}")
+        values = decode_json(line, where, remedy)
+        if mark:
+            del values["crc32"]
+        checked = checked or (number == 1 and bool(mark))
+        yield where, values
 
 
 def read_json(path: Path) -> Any:

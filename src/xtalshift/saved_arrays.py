@@ -36,20 +36,29 @@ class SavedArray:
     """Whether NaN is a value."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """What a file says about an array before it is read."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
 Schema = Mapping[str, SavedArray]
+Layout = Mapping[str, Unread | NDArray[Any]]
 TEXT = SavedArray(np.uint8, (None,))
 """Bytes of a text, which is checked where it is read."""
+_LONGEST = 2**30
+"""Largest length: no table has so many materials, and no trees so long a text."""
 
 
-def check_arrays(
-    arrays: Mapping[str, NDArray[Any]], schema: Schema, **lengths: int
-) -> dict[str, int]:
-    """Check that there are exactly the arrays of a schema, each as it must be.
+def check_layout(arrays: Layout, schema: Schema, **lengths: int) -> dict[str, int]:
+    """Check names, types and shapes of arrays, which need not have been read.
 
     Parameters
     ----------
-    arrays : mapping of ndarray
-        What was read.
+    arrays : mapping of ndarray or Unread
+        What was found.
     schema : mapping of SavedArray
         What must be there.
     **lengths : int
@@ -63,26 +72,42 @@ def check_arrays(
     Raises
     ------
     ModelFormatError
-        At the first array that is missing, unknown, or has another type, shape or range.
+        At the first array that is missing, unknown, or has another type or shape.
     """
     for name in sorted(schema.keys() ^ arrays.keys()):
         what = "is missing" if name in schema else "is unknown"
         raise ModelFormatError(f"the array {name!r} {what}")
     for name, saved in schema.items():
         array = arrays[name]
-        if array.dtype != saved.dtype or array.ndim != len(saved.shape):
+        if array.dtype != saved.dtype or len(array.shape) != len(saved.shape):
             raise ModelFormatError(
-                f"the array {name!r} is {array.dtype} with {array.ndim} dimensions; expected "
+                f"the array {name!r} is {array.dtype} with {len(array.shape)} dimensions; expected "
                 f"{np.dtype(saved.dtype)} with {len(saved.shape)}"
             )
         for length, wanted in zip(array.shape, saved.shape, strict=True):
             known = lengths.setdefault(wanted, length) if isinstance(wanted, str) else wanted
-            if known not in {None, length}:
+            if length > _LONGEST or known not in {None, length}:
+                most = f"at most {_LONGEST}" if length > _LONGEST else known
                 raise ModelFormatError(
-                    f"the array {name!r} has the length {length} where {known} is expected"
+                    f"the array {name!r} has the length {length} where {most} is expected"
                 )
-        _check_values(name, array, saved)
     return lengths
+
+
+def check_arrays(
+    arrays: Mapping[str, NDArray[Any]], schema: Schema, **lengths: int
+) -> dict[str, int]:
+    """Check arrays as `check_layout` does, then the range of their values.
+
+    Raises
+    ------
+    ModelFormatError
+        At the first array that is missing, unknown, or has another type, shape or range.
+    """
+    found = check_layout(arrays, schema, **lengths)
+    for name, saved in schema.items():
+        _check_values(name, arrays[name], saved)
+    return found
 
 
 def read_text(name: str, data: NDArray[np.uint8]) -> str:

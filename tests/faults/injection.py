@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import io
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 FAULT = 75
 """Exit code of a child that was stopped where it should be."""
@@ -38,10 +40,10 @@ class Injector:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.count += 1
 
-    def install(self) -> None:
-        """Replace the calls in this process for good: for a child."""
-        for name in _CALLS:
-            setattr(os, name, self._counted(getattr(os, name), name))
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Replace the calls in this process for a while."""
+        calls = {name: getattr(os, name) for name in _CALLS}
         kept, injector = io.open, self
 
         class Raw(io.FileIO):
@@ -60,13 +62,22 @@ class Injector:
                 return stream
             return io.TextIOWrapper(stream, encoding or "utf-8", errors, newline)
 
-        io.open = opened
-        __builtins__["open"] = opened
+        for name, call in calls.items():
+            setattr(os, name, self._counted(call, name))
+        io.open = builtins.open = opened
+        try:
+            yield
+        finally:
+            for name, call in calls.items():
+                setattr(os, name, call)
+            io.open = builtins.open = kept
 
     def _counted(self, call: Callable, name: str) -> Callable:
         def counted(*args, **how):
             if name == "write":
                 self.step(lambda: call(args[0], bytes(args[1])[: len(args[1]) // 2]))
+            elif name == "close":  # the system closes the file, then says that it could not write
+                self.step(lambda: call(*args, **how))
             elif not (name == "open" and args[1] == os.O_RDONLY):
                 self.step()
             return call(*args, **how)
@@ -74,26 +85,30 @@ class Injector:
         return counted
 
 
-def run_child(work: Callable[[], object], *, uid: int | None = None) -> tuple[int, str]:
-    """Run `work` in a forked child; return its exit code and the error that it raised, as text.
+def run_here(work: Callable[[], object]) -> tuple[int, str]:
+    """Run `work`; return an exit code and the error that it raised, as text.
 
     The exit code is 0, 1 after an error of the package, 2 after any other.
     """
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - told to the caller
+        ours = type(error).__module__.startswith("xtalshift.")
+        return (1, str(error)) if ours else (2, traceback.format_exc())
+    return 0, ""
+
+
+def run_child(work: Callable[[], object], *, uid: int | None = None) -> tuple[int, str]:
+    """Do the same in a forked child, which `work` may kill."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        really_exit, really_write = os._exit, os.write
-        code, text = 0, ""
-        try:
-            if uid is not None:
-                os.setgid(uid)
-                os.setuid(uid)
-            work()
-        except BaseException as error:  # noqa: BLE001 - told to the parent
-            ours = type(error).__module__.startswith("xtalshift.")
-            code, text = (1, str(error)) if ours else (2, traceback.format_exc())
-        really_write(writing, text.encode()[-4000:])
-        really_exit(code)
+        if uid is not None:
+            os.setgid(uid)
+            os.setuid(uid)
+        code, text = run_here(work)
+        os.write(writing, text.encode()[-4000:])
+        os._exit(code)
     os.close(writing)
     with os.fdopen(reading, "rb") as stream:
         text = stream.read().decode()

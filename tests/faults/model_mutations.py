@@ -4,32 +4,35 @@ A mutation is drawn from a seed. Detectable are: other bytes without their check
 unknown names, missing, additional or non-finite values and negative numbers in the description;
 arrays that are missing, unknown, swapped, or of another type or shape, or hold NaN, infinity, a
 number outside its range, or half a text; other bytes of the header of the file of arrays; trees
-with other structure, lengths or characters. Not detectable, and not among them, is one legal value
-in place of another (a coefficient, a unit, the name of another transform) with a new checksum:
-that is another model.
+with other structure, lengths or characters. Not detectable is one legal value in place of another
+(a coefficient, a unit, the name of another transform) with a new checksum: that is another model.
+The mutations of `LEGAL` make such ones, which may answer otherwise, but must not fail.
 """
 
 import hashlib
 import json
 import random
 import re
-import resource
 import tempfile
-from collections.abc import Iterator
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import load, save
 
+from faults.trying import try_each
+from xtalshift.chem.formulas import Hydrates
+from xtalshift.data.transform import TRANSFORMS
 from xtalshift.errors import XtalshiftError
+from xtalshift.estimators.network import WeightsChoice
+from xtalshift.estimators.predictors import PREDICTORS
 from xtalshift.model import load_model, persist
+from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
-ASKED = ["NaCl", "CaO", "Fe2O3", "GaAs", "UPu3", "ZnS", "LiF", "Xx"]
-SECONDS = 60
-MEMORY = 2**34
-REFUSED, SAME = "refused", "same"
+ASKED = ["NaCl", "CaO", "Fe2O3", "GaAs", "UPu3", "ZnS", "LiF", "CuSO4*5H2O", "Xx"]
+REFUSED, SAME, OTHER = "refused", "same", "other"
 Files = tuple[bytes, bytes]
 """The description and the file of arrays."""
 
@@ -135,11 +138,46 @@ def description_value(rng: random.Random, files: Files) -> Files:
     return signed(description), files[1]
 
 
+NAMED: dict[str, tuple[str, ...]] = {
+    "class": tuple(PREDICTORS),
+    "transform": TRANSFORMS,
+    "hydrates": get_args(Hydrates),
+    "features": ("magpie", "fractions", "magpie+fractions", "fractions+magpie"),
+    "kind": get_args(ScoreKind),
+    "origin": get_args(ScoreOrigin),
+    "weights": get_args(WeightsChoice),
+}
+
+
+def legal_value(rng: random.Random, files: Files) -> Files:
+    """Give one setting another value of its type, the most extreme ones too."""
+    description = json.loads(files[0])
+    place, key = any_place(rng, description)
+    while isinstance(place[key], dict | list):
+        place, key = any_place(rng, description)
+    value = place[key]
+    if key in NAMED:
+        place[key] = rng.choice(NAMED[key])
+    elif isinstance(value, bool):
+        place[key] = not value
+    elif isinstance(value, str):
+        place[key] = rng.choice(["", "x" * 1000, "\0", "\u202e", "=1+1", "../../x", "\n"])
+    elif isinstance(value, int):
+        place[key] = rng.choice([0, 1, 2, 3, 10**3, 10**6, 10**9, 2**63])
+    else:
+        place[key] = rng.choice([0.0, 5e-324, 1e-9, 0.5, 1.0, 3.0, 1e6, 1e300])
+    return signed(description), files[1]
+
+
 # ------------------------------------------------------------------------------ arrays
 
 MISSING = ("scaler.constant", "range.low", "range.high", "threshold.rates", "calibration.X")
 """Arrays in which NaN is a value."""
+OPTIONAL = {"calibration.X", "calibration.families"}
+"""Arrays that earlier versions did not write."""
 TEXTS = ("booster", "side0", "side1", "formulas", "range.names", "threshold.groups")
+FREE = ("held_out", "calibration.scores")
+"""Arrays of rows of which nothing else needs to be saved: fewer are another model."""
 NOT_NEGATIVE = ("scale", "local", "floor", "held_out", "found", "aurocs", "clip", "dropout")
 """Last words of the names of floating-point arrays without negative numbers."""
 
@@ -198,7 +236,7 @@ def arrays_of(rng: random.Random, files: Files) -> Files:
     elif kind == "type":
         arrays[name] = array_type(rng, arrays[name])
     elif kind == "gone":
-        del arrays[name]
+        del arrays[rng.choice(sorted(arrays.keys() - OPTIONAL))]
     elif kind == "more":
         arrays[rng.choice([f"{name}x", "x", "domain.x", "net.best.x", "extra.x"])] = arrays[name]
     elif kind == "swap":
@@ -209,8 +247,29 @@ def arrays_of(rng: random.Random, files: Files) -> Files:
             arrays[name], arrays[other] = arrays[other], arrays[name]
     elif name.endswith(TEXTS):
         arrays[name] = rng.choice([arrays[name][:-1], arrays[name][None]])
+    elif name.endswith(FREE):
+        arrays[name] = rng.choice([arrays[name][:0], arrays[name][None], arrays[name][..., None]])
     else:
         arrays[name] = array_shape(rng, arrays[name])
+    changed = save(arrays)
+    return signed(json.loads(files[0]), changed), changed
+
+
+def legal_array(rng: random.Random, files: Files) -> Files:
+    """Give some entries of an array other values of its type, the most extreme ones too."""
+    arrays = load(files[1])
+    name = rng.choice([name for name in sorted(arrays) if arrays[name].size])
+    flat = arrays[name].reshape(-1)
+    places = rng.choice([slice(None), [rng.randrange(flat.size)], slice(rng.randrange(flat.size))])
+    if flat.dtype == bool:
+        flat[places] = ~flat[places]
+    elif flat.dtype.kind == "f":
+        most = np.finfo(flat.dtype).max
+        flat[places] = rng.choice([0, most, -most, np.finfo(flat.dtype).tiny, 1, -1, 1e9, 1e30])
+    elif flat.dtype == np.uint8:
+        flat[places] = rng.choice(b"0123456789-. \nexN")
+    else:
+        flat[places] = rng.choice([0, 1, 2, 3, 7, 1000, 2**20, 2**31 - 1])
     changed = save(arrays)
     return signed(json.loads(files[0]), changed), changed
 
@@ -276,15 +335,25 @@ MUTATIONS = {
     "description": description_value,
     "arrays": arrays_of,
     "trees": trees_of,
+    "legal settings": legal_value,
+    "legal arrays": legal_array,
 }
+LEGAL = {"legal settings", "legal arrays"}
+"""Mutations after which a model may answer otherwise."""
 
 
 # -------------------------------------------------------------------------- trying them
 
 
 def answer(folder: Path) -> list[Any]:
-    found = load_model(folder, device="cpu").predict(ASKED, explain=True).frame
-    return [found[name].to_numpy() for name in found]
+    model = load_model(folder, device="cpu")
+    columns = len(model.card.feature_cols)
+    extra = np.linspace(-1, 1, len(ASKED) * columns).reshape(len(ASKED), columns)
+    known = model.calibration is not None and model.calibration.families is not None
+    frames = [model.predict(ASKED, extra, explain=True).frame]
+    if known:
+        frames.append(model.predict(ASKED, extra, by_family=True).frame)
+    return [found[name].to_numpy() for found in frames for name in found]
 
 
 def equal(one: list[Any], other: list[Any]) -> bool:
@@ -296,7 +365,7 @@ def equal(one: list[Any], other: list[Any]) -> bool:
 
 
 def attempt(files: Files, kind: str, seed: int, usual: list[Any], folder: Path) -> str:
-    """Return what a mutation does: refused, same, or a fault."""
+    """Return what a mutation does: refused, same, other if that is legal, or a fault."""
     changed = MUTATIONS[kind](random.Random(f"{kind} {seed}"), files)
     write(folder, changed)
     try:
@@ -309,42 +378,21 @@ def attempt(files: Files, kind: str, seed: int, usual: list[Any], folder: Path) 
         meaning = [changed[1] == files[1], json.loads(changed[0]) == json.loads(files[0])]
         if not all(meaning):
             return "fault: read without its checksum"
-    return SAME if equal(found, usual) else "fault: another answer"
+    if equal(found, usual):
+        return SAME
+    return OTHER if kind in LEGAL else "fault: another answer"
 
 
-def work(models: dict[str, Path], tasks: list[tuple[str, str, int]], pipe: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+def attempts(models: dict[str, Path]) -> Callable[[str, str, int], str]:
+    """Return what tries one mutation (model, kind, seed)."""
     files = {name: read(folder) for name, folder in models.items()}
     usual = {name: answer(folder) for name, folder in models.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        pipe.send("ready")
-        for name, kind, seed in tasks:
-            pipe.send(attempt(files[name], kind, seed, usual[name], Path(folder)))
+    place = tempfile.TemporaryDirectory()
+    return lambda name, kind, seed: attempt(files[name], kind, seed, usual[name], Path(place.name))
 
 
 def try_all(
     models: dict[str, Path], tasks: list[tuple[str, str, int]]
 ) -> Iterator[tuple[tuple[str, str, int], str]]:
     """Yield each task (model, mutation, seed) and what it did, a crash or a hang too."""
-    context, done = get_context("spawn"), 0
-    while done < len(tasks):
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(models, tasks[done:], theirs))
-        process.start()
-        theirs.close()
-        try:
-            assert ours.poll(300)
-            assert ours.recv() == "ready"
-            while done < len(tasks):
-                result = ours.recv() if ours.poll(SECONDS) else "fault: hang"
-                yield tasks[done], result
-                done += 1
-                if result == "fault: hang":
-                    break
-        except EOFError:
-            process.join()
-            yield tasks[done], f"fault: crash with exit code {process.exitcode}"
-            done += 1
-        finally:
-            process.kill()
-            process.join()
+    return try_each(partial(attempts, models), tasks)

@@ -13,15 +13,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from faults.injection import FAULT, Injector, run_child
+from faults.injection import FAULT, Injector, run_child, run_here
 from xtalshift.benchmark.records import Score, TaskRecord
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.errors import DataError
 from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.jobs.predict import predict_file
+from xtalshift.jobs.run import _begin_folder, _check_folder
+from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import FittedModel, FormulaRegressor, load_model, save_model
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.nn.checkpoint import Checkpoint
@@ -131,7 +134,8 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
                           "clipped": 0}  # fmt: skip
                 screened = Screened(counts, f"part {number}".encode() * 9, None)
                 hashes = np.arange(2, dtype=np.uint64) + 2 * number
-                store.add(screened, (0, number), 1.0, hashes=hashes)
+                top = pa.table({"prediction": [float(number)]})
+                store.add(screened, (0, number), 1.0, hashes=hashes, top=top)
 
     return run
 
@@ -139,14 +143,13 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
 def read_screening(folder: Path) -> object:
     with ScreenStore.open(folder, HEADER) as store:
         parts = [store._part(number).read_bytes() for number in range(store.chunks)]
-        return parts, store.read_hashes().tolist(), store.counts
+        return parts, store.read_hashes().tolist(), store.read_top(), store.counts
 
 
 SAVES = {
     "model": Save(save_ridge, save_dummy, read_model),
     "first model": Save(lambda _: None, save_dummy, read_model),
     "predict": Save(predict_with("ridge"), predict_with("dummy"), read_output),
-    "first output": Save(lambda _: None, predict_with("dummy"), read_output),
     "checkpoint": Save(checkpoint(1), checkpoint(2), read_checkpoint),
     "record": Save(add_record("a"), add_record("b"), read_store),
     "first record": Save(lambda _: None, add_record("a"), read_store),
@@ -193,12 +196,11 @@ def test_a_fault_at_any_call_leaves_the_old_or_the_new_state(name, kill, tmp_pat
 
         def work(folder=folder, at=at):
             injector = Injector(at, kill=kill)
-            injector.install()
-            save.step(folder)
-            injector.kill = False
+            with injector.installed():
+                save.step(folder)
             assert injector.count <= injector.at, "the error was lost"
 
-        code, text = run_child(work)
+        code, text = run_child(work) if kill else run_here(work)
         state = state_of(save, folder, copy)
         assert state in (old, new), f"call {at}"
         seen.add(state == new)
@@ -216,6 +218,34 @@ def test_a_fault_at_any_call_leaves_the_old_or_the_new_state(name, kill, tmp_pat
         assert files(folder) == wanted, f"call {at}"
     assert at > 3
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize(
+    "held", [(), ("config.toml", "records.jsonl"), ("config.toml", "run.json")]
+)
+def test_a_run_that_is_killed_while_it_begins_can_be_repeated(held, tmp_path):
+    config = RunConfig.from_dict({"data": {"dataset": "gaps.csv"}})
+
+    def begin(folder):
+        _begin_folder(folder, config, _check_folder(folder, config, overwrite=bool(held)))
+
+    for at in count():
+        folder = tmp_path / str(at)
+        (folder / "tasks" / "1").mkdir(parents=True) if held else folder.mkdir()
+        for name in (*held, *(("results.json", "tasks/1/a") if held else ())):
+            (folder / name).write_text("")
+
+        def work(folder=folder, at=at):
+            with Injector(at, kill=True).installed():
+                begin(folder)
+
+        code, text = run_child(work)
+        assert code in (0, FAULT), text
+        begin(folder)
+        assert files(folder).keys() == {"config.toml", *held} - {"run.json"}
+        if code == 0:
+            break
+    assert at > 3
 
 
 def nobody_may(folder: Path) -> None:
@@ -277,7 +307,7 @@ def children(works: Iterable[Callable[[], object]]) -> list[int]:
 
 
 def save_often(folder: Path, first: int) -> None:
-    for number in range(first, first + 50):
+    for number in range(first, first + 20):
         (save_ridge if number % 2 else save_dummy)(folder)
 
 
@@ -307,7 +337,7 @@ def test_two_predictions_into_one_file_do_not_mix(tmp_path):
     for method in ("ridge", "dummy"):
         predict_with(method)(folder)
         whole.append(read_output(folder))
-    for _ in range(4):
+    for _ in range(2):
         works = [lambda m=m: predict_with(m)(folder) for m in ("ridge", "dummy", "ridge")]
         for child in children(works):
             assert os.waitpid(child, 0)[1] == 0

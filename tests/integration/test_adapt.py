@@ -187,7 +187,7 @@ def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
         (adapt(out=foreign), "not a saved model; choose another"),
         (adapt(data=few), "few.csv has 4 usable labels; at least 5 are needed"),
         (adapt("--unit", "meV"), "are in meV, the model predicts eV; convert them"),
-        (adapt(model=model), "only networks", "RidgeRegressor", "'erm' or 'cal'"),
+        (adapt(model=model), "only IRNets", "RidgeRegressor", "'erm' or 'cal'"),
         (adapt(model=table), "gaps.csv is not a saved model"),
         (adapt("--method", "fine-tun"), "'method' = 'fine-tun'", "'fine-tune'"),
         (adapt("--method", "joint"), "'joint' needs source rows"),
@@ -217,7 +217,7 @@ def test_the_target_column_is_that_of_the_model(adapt):
 def test_a_lightgbm_model_is_refused(adapt, table, tmp_path):
     folder = train_model(table, tmp_path / "trees", "--method", "lightgbm")
     unread = adapt(model=folder, data=tmp_path / "no.csv")
-    fails(unread, "only networks", "LightGBMRegressor", "'erm' or 'cal'")
+    fails(unread, "only IRNets", "LightGBMRegressor", "'erm' or 'cal'")
 
 
 def save_adversarial(xtalshift, table, folder, out, quick, *options):

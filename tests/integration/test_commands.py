@@ -198,7 +198,7 @@ def test_predict_expands_hydrates_on_request_and_finds_the_model_of_a_run(
 ):
     assert xtalshift("predict", model, "CuSO4*5H2O").code == 1
     assert xtalshift("predict", model, "CuSO4*5H2O", "--hydrates", "expand").code == 0
-    assert xtalshift("predict", model, "NaCl", "--hydrates", "drop").code == 1
+    assert xtalshift("predict", model, "NaCl", "--hydrates", "drop").code == 2
     run = tmp_path / "run"
     options = ("--target", "gap", "--out", run, "--methods", "dummy", *quick)
     assert xtalshift("run", "--dataset", table, *options).code == 0

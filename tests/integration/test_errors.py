@@ -90,7 +90,7 @@ def test_files_that_cannot_be_used(run, tmp_path):
         "broken.json": (b'[{"formula": ', "not JSON"),
         "broken.parquet": (b"PAR1 and nothing", "broken.parquet"),
         "blank.csv": (b"formula,gap\nNaCl,\nKCl,\n", "has no usable number"),
-        "names.csv": (b"material,gap\nNaCl,1\n", "no formula column"),
+        "names.csv": (b"name,gap\nNaCl,1\n", "no formula column"),
     }
     for name, (content, words) in cases.items():
         path = tmp_path / name

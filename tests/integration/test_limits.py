@@ -208,7 +208,7 @@ def test_all_values_out_of_range(xtalshift, with_cells, tmp_path):
     source = with_cells("gap", lambda _, value: repr(value * 1e200))
     outcome = xtalshift("train", source, *train)
     assert outcome.code == 1
-    assert "'gap' of cells.csv has no usable number (row 1: out of range" in outcome.err
+    assert "'gap' has no usable number (row 1: out of range" in outcome.err
     source = with_cells("temperature", lambda _, value: repr(value * 1e200))
     outcome = xtalshift("train", source, *train, "--feature-cols", "temperature")
     assert outcome.code == 1

@@ -107,3 +107,13 @@ def test_a_cluster_that_is_not_there_is_one_line(address, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ConfigError, match="cannot reach the Ray cluster"):
         RayExecutor(address=address).open()
+
+
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
+    def fail(**_):
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 - as Ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ConfigError, match="cannot start Ray here: The current node timed out"):
+        RayExecutor().open()

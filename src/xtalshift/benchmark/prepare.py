@@ -191,7 +191,7 @@ def _regions(
         split.scheme,
         split.params,
         data,
-        hydrates=settings.hydrates,
+        notation=settings.notation,
         featurize=_featurizer(settings),
         seed=seed if split.is_id else 0,
         progress=progress,

@@ -45,7 +45,10 @@ class Problem:
 
     def featurizer(self, features: Blocks) -> CompositionFeaturizer:
         """Return the featurizer of the given features."""
-        return CompositionFeaturizer(features, self.settings.impute_nan, self.settings.hydrates)
+        notation = self.settings.notation
+        return CompositionFeaturizer(
+            features, self.settings.impute_nan, notation.hydrates, notation.amounts
+        )
 
     def describe(self) -> TableInfo:
         """Return a description of the table, for the summary."""
@@ -56,7 +59,8 @@ class Problem:
             **vars(self.data.description),
             transform=settings.transform,
             impute_nan=settings.impute_nan,
-            hydrates=settings.hydrates,
+            hydrates=settings.notation.hydrates,
+            amounts=settings.amounts,
             feature_cols=settings.feature_cols,
             split_features=settings.features,
             tails={"low": self.tails[0], "high": self.tails[1]},

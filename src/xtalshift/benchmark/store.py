@@ -11,7 +11,7 @@ from typing import Self
 from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.files import append, explained
-from xtalshift.jsonio import Plain, decode_json, finite
+from xtalshift.jsonio import Plain, decode_lines, encode_line, finite
 
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
@@ -122,25 +122,19 @@ def read_records(path: Path) -> tuple[Plain, dict[str, TaskRecord]]:
         lines = list(_lines(path))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    header: Plain = {}
-    records: dict[str, TaskRecord] = {}
-    for number, line in enumerate(lines, start=1):
-        where = f"{path}, line {number}"
-        values = decode_json(line, where, _REMEDY)
-        if number > 1:
-            record = TaskRecord.from_plain(values, where, _REMEDY)
-            records[record.id] = record
-            continue
-        header = values if isinstance(values, dict) else {}
-        if header.get("kind") != KIND:
-            break
-        if header.get("schema_version") != SCHEMA_VERSION:
-            raise DataError(
-                f"{path} has schema_version {header.get('schema_version')}, this version reads "
-                f"{SCHEMA_VERSION}; choose another --out"
-            )
-    if header.get("kind") != KIND:
+    found = decode_lines(lines, path, _REMEDY)
+    _, header = next(found, ("", {}))
+    if not isinstance(header, dict) or header.get("kind") != KIND:
         raise DataError(f"{path} holds no records of a benchmark")
+    if header.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema_version {header.get('schema_version')}, this version reads "
+            f"{SCHEMA_VERSION}; choose another --out"
+        )
+    records: dict[str, TaskRecord] = {}
+    for where, values in found:
+        record = TaskRecord.from_plain(values, where, _REMEDY)
+        records[record.id] = record
     return header, records
 
 
@@ -152,8 +146,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _append(path: Path, values: Plain) -> None:
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-    append(path, text.encode())
+    append(path, encode_line(values))
 
 
 def _is_begun(path: Path) -> bool:

@@ -31,6 +31,7 @@ class TableInfo(DatasetDescription):
     transform: str | None = None
     impute_nan: bool | None = None
     hydrates: str | None = None
+    amounts: str | None = None
     feature_cols: tuple[str, ...] = ()
     split_features: str | None = None
     tails: dict[str, float] = field(default_factory=dict)

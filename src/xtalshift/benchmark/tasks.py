@@ -125,8 +125,8 @@ def _make(
     content = {
         "version": ID_VERSION,
         "data": [
-            problem.data.description.sha256, made.transform, made.impute_nan, made.hydrates,
-            made.feature_cols,
+            problem.data.description.sha256, made.transform, made.impute_nan,
+            made.notation.hydrates, made.feature_cols, *([made.amounts] if made.amounts else []),
         ],
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.tail, rows],
         "method": [entry.method, features, *own],

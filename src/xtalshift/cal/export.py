@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem import Compositions
+from xtalshift.chem import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import DataError
 from xtalshift.nn.padded_compositions import Slots
@@ -89,7 +89,7 @@ def write_formulas(compositions: Compositions) -> NDArray[np.object_]:
     -------
     ndarray of object, shape (n,)
     """
-    formulas = np.empty(len(compositions), dtype=object)
+    formulas, clear = np.empty((2, len(compositions)), dtype=object)
     # unknown electronegativities last, then by symbol, as in reduced formulas
     x = np.nan_to_num(load_elements().electronegativity, nan=np.inf)
     rank = np.argsort(np.lexsort((np.array(SYMBOLS), x)))
@@ -97,10 +97,11 @@ def write_formulas(compositions: Compositions) -> NDArray[np.object_]:
         span = slice(compositions.starts[row], compositions.starts[row + 1])
         pairs = zip(compositions.z[span].tolist(), compositions.amounts[span].tolist(), strict=True)
         parts = sorted(pairs, key=lambda pair: rank[pair[0]])
-        text = "".join(f"{SYMBOLS[z]}{_write_amount(amount)}" for z, amount in parts)
-        # "Fe1.5H2O" might be a hydrate
-        formulas[row] = f"{text}1" if text.endswith("H2O") else text
-    return formulas
+        words = [(SYMBOLS[z], _write_amount(amount)) for z, amount in parts]
+        formulas[row] = "".join(symbol + word for symbol, word in words)
+        clear[row] = "".join(symbol + (word or "1") for symbol, word in words)
+    _, reasons, _ = parse_formulas(formulas.tolist())  # Fe1.5H2O might be a hydrate
+    return np.where(reasons == "", formulas, clear)
 
 
 def _write_amount(amount: float) -> str:

@@ -12,7 +12,7 @@ from xtalshift.cal.attack import attack
 from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack, StepReport, step
 from xtalshift.cal.weights import CALState, close_epoch, init
-from xtalshift.errors import TrainingError
+from xtalshift.errors import DataError, TrainingError
 from xtalshift.nn.checkpoint import State
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import Parameters, copy_parameters
@@ -83,7 +83,8 @@ class CALTraining(Training):
         self.target = data.target
         self.attacker = attacker
         self.cal = init(self.rows.x.shape[-1], config, like=self.rows.x, members=self.members)
-        self.hard = torch.empty(0, dtype=torch.int64, device=self.rows.y.device)
+        first = torch.arange(config.hard_rows(len(self.rows)), device=self.rows.y.device)
+        self.hard = first if self.members is None else first.expand(self.members, -1)
 
     def extras(self) -> Parameters:
         """Return the current transport cost."""
@@ -150,6 +151,13 @@ class CALTraining(Training):
             "steps": cal.steps,
         }
         return {**super().get_state(), "cal": own}
+
+    def check_state(self, state: State) -> None:
+        """Raise `DataError` unless `get_state` of this training may return `state`."""
+        super().check_state(state)
+        hard = state["cal"]["hard"]
+        if not bool(((hard >= 0) & (hard < len(self.rows))).all()):
+            raise DataError(f"cal.hard has numbers of rows beyond the {len(self.rows)} there are")
 
     def set_state(self, state: State) -> None:
         """Restore what `get_state` returned."""

@@ -33,6 +33,10 @@ _PERIODIC = ("element", "period", "group", "block")
 _GROUPS = (*(str(group) for group in range(1, 19)), "lanthanide", "actinide")
 _BLOCKS = ("s", "p", "d", "f")
 _PERIOD_ENDS = (0, *(ATOMIC_NUMBERS[symbol] for symbol in ELEMENT_CLASSES["noble_gas"]))
+_BLANK_WORDS = frozenset(
+    {"n/a", "#n/a", "n.a.", "<na>", "nan", "none", "null", "nil", "unknown", "missing"}
+    | {"-", "--", "\u2013", "\u2014", "?", "."}
+)
 _MOST_FREQUENT = 10  # names that a message lists
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
@@ -146,8 +150,7 @@ def given_labels(values: Iterable[object], by: str = "label") -> Labels:
     ----------
     values : iterable of object, length n
         Texts (stripped) or other values. Whole numbers are written without decimals, because tables
-        with missing cells hold 225 as 225.0. None, NaN, missing values of pandas and empty texts
-        mean no label.
+        with missing cells hold 225 as 225.0. What `blank_labels` finds means no label.
     by : str, default "label"
         Name of the labelling in messages, such as the name of the column.
 
@@ -156,6 +159,16 @@ def given_labels(values: Iterable[object], by: str = "label") -> Labels:
     Labels
     """
     return _from_texts(by, [_as_text(value) for value in values])
+
+
+def blank_labels(values: Iterable[object]) -> NDArray[np.bool_]:
+    """Return which values are no label, shape (n,).
+
+    None, NaN, missing values of pandas, empty texts, and words for a missing value: ``n/a``, ``-``,
+    ``None``, ``nan``, ``null``, ``?``, ``unknown`` and the like in any case, but ``NA`` only in
+    capitals and not ``NaN`` (sodium, and sodium nitride).
+    """
+    return np.array([not _as_text(value) for value in values], dtype=np.bool_)
 
 
 def _from_texts(by: str, texts: Sequence[str]) -> Labels:
@@ -246,7 +259,9 @@ def _natural(name: str) -> tuple[float, list[Any], str]:
 def _as_text(value: object) -> str:
     """Return a value as a label; ``""`` for none."""
     if isinstance(value, str):
-        return value.strip()
+        text = value.strip()
+        blank = text == "NA" or (text != "NaN" and text.casefold() in _BLANK_WORDS)
+        return "" if blank else text
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     text = str(value)

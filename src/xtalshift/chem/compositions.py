@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from math import gcd
 from typing import Any, Self
@@ -12,10 +13,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.capitals import describe_doubt, may_be_other_symbols
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.chem.formulas import Hydrates, check_hydrates, parse_formula
+from xtalshift.chem.formulas import Notation, ParsedFormula, check_notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.errors import FormulaError
+
+AS_WRITTEN = Notation()
+"""The default notation: what can be read in two ways is refused."""
 
 _DECIMALS = 10**6  # reduced formulas round amounts to six decimals
 
@@ -114,7 +119,7 @@ class Compositions:
 
 
 def parse_formulas(
-    texts: Iterable[object], *, hydrates: Hydrates = "refuse", chunk_size: int = 8192
+    texts: Iterable[object], notation: Notation = AS_WRITTEN, *, chunk_size: int = 8192
 ) -> tuple[Compositions, NDArray[np.object_], NDArray[np.object_]]:
     """Parse many formulas; a bad one gives an invalid row and a reason instead of an exception.
 
@@ -122,8 +127,8 @@ def parse_formulas(
     ----------
     texts : iterable of object, length n
         Formulas as for `parse_formula`.
-    hydrates : {"refuse", "expand"}, default "refuse"
-        See `parse_formula`.
+    notation : Notation
+        How texts are read that can be read in two ways.
     chunk_size : int, default 8192
         Rows read at once; bounds the memory of temporaries.
 
@@ -139,14 +144,14 @@ def parse_formulas(
     Raises
     ------
     ConfigError
-        If `hydrates` is unknown.
+        If a value of `notation` is unknown.
     """
-    check_hydrates(hydrates)
+    check_notation(notation.hydrates, notation.amounts)
     items: Sequence[object] = texts if isinstance(texts, list) else list(texts)
     reasons = np.full(len(items), "", dtype=object)
     notes = np.full(len(items), "", dtype=object)
     chunks = [
-        _parse_chunk(items[a : a + chunk_size], hydrates, reasons[a:], notes[a:])
+        _parse_chunk(items[a : a + chunk_size], notation, reasons[a:], notes[a:])
         for a in range(0, len(items), chunk_size)
     ] or [(np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0))]
     sizes, z, amounts = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
@@ -155,21 +160,29 @@ def parse_formulas(
 
 def _parse_chunk(
     texts: Sequence[object],
-    hydrates: Hydrates,
+    notation: Notation,
     reasons: NDArray[np.object_],
     notes: NDArray[np.object_],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float64]]:
     """Parse the plain rows of a chunk at once and the others one by one."""
-    rows, z, amounts = read_plain(texts)
+    doubtful = np.zeros(len(texts), dtype=np.bool_)
+    plain = texts
+    if notation.capitals:
+        doubtful[:] = [may_be_other_symbols(text) for text in texts]
+        plain = [None if doubt else text for text, doubt in zip(texts, doubtful, strict=True)]
+    rows, z, amounts = read_plain(plain)
     sizes = np.bincount(rows, minlength=len(texts))
     extra_z: list[int] = []
     extra_amounts: list[float] = []
     extra_rows: list[int] = []
     for row in np.flatnonzero(sizes == 0).tolist():
-        try:
-            parsed = parse_formula(texts[row], hydrates=hydrates)
-        except FormulaError as error:
-            reasons[row] = str(error)
+        if doubtful[row]:
+            reasons[row] = describe_doubt(str(texts[row]))
+            continue
+        parse = _parse_known if isinstance(texts[row], str) else _parse_or_reason
+        parsed = parse(texts[row], notation)
+        if isinstance(parsed, str):
+            reasons[row] = parsed
             continue
         notes[row] = "; ".join(parsed.notes)
         extra_rows += [row] * len(parsed.z)
@@ -182,6 +195,17 @@ def _parse_chunk(
         z = np.concatenate([z, np.array(extra_z, dtype=np.uint8)])[order]
         amounts = np.concatenate([amounts, extra_amounts])[order]
     return sizes, z, amounts
+
+
+def _parse_or_reason(cell: object, notation: Notation) -> ParsedFormula | str:
+    """Return a formula, or why it is refused."""
+    try:
+        return parse_formula(cell, hydrates=notation.hydrates, amounts=notation.amounts)
+    except FormulaError as error:
+        return str(error)
+
+
+_parse_known = lru_cache(maxsize=2**16)(_parse_or_reason)  # tables repeat their formulas
 
 
 def _offsets(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

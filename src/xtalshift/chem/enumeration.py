@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.charge_neutrality import ANY, NEUTRAL, ORDERED, Accept, IonRule
-from xtalshift.chem.compositions import _formula_rank
+from xtalshift.chem.compositions import _formula_rank, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
 from xtalshift.errors import ConfigError, NotFoundError, UsageError
 from xtalshift.registry import near_miss
@@ -271,7 +271,19 @@ def _walk(
                 if accept is not None and places.size:
                     fits = accept(symbols, block.values[:, places])
                     words = list(compress(words, fits.tolist()))
-                yield list(map(template.__mod__, words)), block.values.shape[1]
+                formulas = list(map(template.__mod__, words))
+                if "I" in symbols:
+                    formulas = _clear(formulas, template, words)
+                yield formulas, block.values.shape[1]
+
+
+def _clear(formulas: list[str], template: str, words: list[tuple[str, ...]]) -> list[str]:
+    """Write the amounts 1 where a formula would be refused: NaCI might be chlorine."""
+    _, reasons, _ = parse_formulas(formulas)
+    return [
+        template % tuple(word or "1" for word in amounts) if reason else formula
+        for formula, amounts, reason in zip(formulas, words, reasons, strict=True)
+    ]
 
 
 def _gather(pieces: Iterator[tuple[list[str], int]]) -> Iterator[FormulaBlock]:

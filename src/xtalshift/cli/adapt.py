@@ -14,6 +14,7 @@ from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
 
 
+@options.reads_table
 def adapt_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained network.")],
     labelled: Annotated[
@@ -54,7 +55,6 @@ def adapt_command(
         list[str] | None,
         typer.Option("--set", help="Other settings: steps=800, cal.epsilon=0.2.", metavar="N=V"),
     ] = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     unit: options.Unit = None,
     duplicates: options.Duplicates = None,
@@ -62,6 +62,8 @@ def adapt_command(
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Adapt a network to a new region, and print its error there before and after.
 
@@ -80,7 +82,13 @@ def adapt_command(
         set_nested(values, *parse_assignment(text))
     config = AdaptConfig.from_dict(values)
     rows = options.read_labelled(
-        labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
+        labelled,
+        target,
+        reading=reading,
+        id_col=id_col,
+        unit=unit,
+        duplicates=duplicates,
+        strict=strict,
     )
     replay = None
     if source is not None:

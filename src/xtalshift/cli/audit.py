@@ -12,6 +12,7 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
 
 
+@options.reads_table
 def audit_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     split: Annotated[
@@ -42,11 +43,11 @@ def audit_command(
         ),
     ] = None,
     target: options.Target = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     features: options.Features = None,
-    hydrates: options.Hydrates = None,
     seed: options.Seed = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Label every fold: interpolation, a kind of shift, or degenerate (too small to judge).
 
@@ -73,10 +74,9 @@ def audit_command(
     data = {
         "dataset": source,
         "target": target,
-        "formula_col": formula_col,
         "id_col": id_col,
         "features": features,
-        "hydrates": hydrates,
+        **reading,
     }
     if out is not None:
         check_output(out, source, split)

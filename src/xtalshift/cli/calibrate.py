@@ -13,6 +13,7 @@ from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
 
 
+@options.reads_table
 def calibrate_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     labelled: Annotated[
@@ -22,13 +23,14 @@ def calibrate_command(
         Path, typer.Option("--out", "-o", help="Folder of the new model.", metavar="MODEL2")
     ],
     target: options.Target = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     unit: options.Unit = None,
     duplicates: options.Duplicates = None,
     strict: options.Strict = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Calibrate the intervals of a model on labels of a new region; predictions do not change.
 
@@ -42,7 +44,13 @@ def calibrate_command(
     check_output(out, model, labelled, replaces_model=True)
     check_model_folder(out)
     rows = options.read_labelled(
-        labelled, target, formula_col, id_col, unit, duplicates=duplicates, strict=strict
+        labelled,
+        target,
+        reading=reading,
+        id_col=id_col,
+        unit=unit,
+        duplicates=duplicates,
+        strict=strict,
     )
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())

@@ -14,28 +14,28 @@ from xtalshift.data.writers import check_output, open_writer
 ROW_GROUP = 2  # pieces of features that are written together
 
 
+@options.reads_table
 def featurize_command(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="CSV, Parquet, JSON or JSONL file.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Table file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".parquet or .csv file.", metavar="OUT")],
     features: Annotated[str, typer.Option(help=options.FEATURES)] = "magpie",
-    formula_col: Annotated[
-        str | None, typer.Option(help="Column of formulas.", metavar="COL")
-    ] = None,
-    hydrates: Annotated[str, typer.Option(help="CuSO4*5H2O: refuse | expand.")] = "refuse",
     impute: Annotated[
         bool,
         typer.Option("--impute/--no-impute", help="Mean over elements for missing properties."),
     ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Write formula, features, status and reason of every row, in order."""
     from concurrent.futures import Future, ThreadPoolExecutor
     from importlib import import_module
     from itertools import islice
 
+    from xtalshift.data.settings import ReadingOptions
     from xtalshift.jobs.featurize import FeaturizeSettings, feature_table, iter_features
 
-    settings = FeaturizeSettings(features, impute, hydrates, formula_col, strict)  # type: ignore[arg-type]
+    settings = FeaturizeSettings(features, impute, ReadingOptions.from_dict({**reading}), strict)
     check_output(out, source)
     pieces = iter_features(source, settings)
     rows = bad = columns = 0

@@ -26,7 +26,18 @@ _NO_MEMORY = re.compile("allocate memory|out of memory|cannot map|failed to map|
 _STOPPED = "Stopped. Finished work is kept; run the same command to continue."
 
 _COMMANDS = (
-    *("datasets", "run", "featurize", "split", "audit", "train", "adapt", "calibrate", "predict"),
+    *(
+        "datasets",
+        "check",
+        "run",
+        "featurize",
+        "split",
+        "audit",
+        "train",
+        "adapt",
+        "calibrate",
+        "predict",
+    ),
     *("screen", "suggest", "benchmark", "enumerate", "report"),
 )
 """Modules of this folder in the order of the help; each has `app` or the function NAME_command."""
@@ -157,6 +168,10 @@ def _describe(error: Exception) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return a message without the middle of long words, which the user gave, and a long end."""
+    """Return a message without the middle of long words, which the user gave, and a long end.
+
+    Characters that would control the terminal are escaped.
+    """
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
     text = re.sub(rf"\S{{{_WORD},}}", lambda found: f"{found[0][:80]}...{found[0][-40:]}", text)
     return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}..."

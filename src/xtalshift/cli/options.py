@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from xtalshift.model import FittedModel
 
 _DATA = "Data"
+_READING = "How the table is read"
 _TRAINING = "Training"
 RUN = "How it runs"
 FEATURES = f"{' | '.join(BLOCKS)}; several are joined by +."
@@ -41,9 +44,6 @@ Dataset = Annotated[
 ]
 Target = Annotated[
     str | None, typer.Option(help="Column to predict.", rich_help_panel=_DATA, metavar="COL")
-]
-FormulaCol = Annotated[
-    str | None, typer.Option(help="Column of formulas.", rich_help_panel=_DATA, metavar="COL")
 ]
 IdCol = Annotated[
     str | None, typer.Option(help="Column of ids.", rich_help_panel=_DATA, metavar="COL")
@@ -74,10 +74,6 @@ Duplicates = Annotated[
         help="Rows with the same formula: mean (default) | median | lowest | highest | keep.",
         rich_help_panel=_DATA,
     ),
-]
-Hydrates = Annotated[
-    str | None,
-    typer.Option(help="Hydrates (CuSO4*5H2O): refuse (default) | expand.", rich_help_panel=_DATA),
 ]
 Strict = Annotated[
     bool | None,
@@ -116,6 +112,55 @@ Resume = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+
+Reading: TypeAlias = Mapping[str, object]
+"""Those options of `reads_table` that were given."""
+
+
+def _reading(text: str, metavar: str) -> Any:
+    return Annotated[str | None, typer.Option(help=text, rich_help_panel=_READING, metavar=metavar)]
+
+
+_READING_OPTIONS = {
+    "formula_col": _reading("Column of formulas.", "COL"),
+    "composition_columns": _reading(
+        "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default).", "COLS"
+    ),
+    "amounts": _reading("Numbers of alloys and mixtures (Ti-6Al-4V): at | wt | mol.", "UNIT"),
+    "hydrates": _reading("Hydrates (CuSO4*5H2O): refuse (default) | expand.", "NAME"),
+    "separator": _reading("Between cells: comma | semicolon | tab | pipe.", "NAME"),
+    "decimal": _reading("Decimal mark of numbers: . or ,", "MARK"),
+    "thousands": _reading("Mark between thousands: , or . or ' or a space.", "MARK"),
+    "encoding": _reading("Encoding of a text file: utf-8, cp1252, gbk ...", "NAME"),
+    "sheet": _reading("Sheet of an Excel file.", "NAME"),
+}
+
+
+def reads_table(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of reading a table to a command, which gets those given as `reading`."""
+    own = inspect.signature(command, eval_str=True)
+    optional = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(name, optional, default=None, annotation=kind)
+        for name, kind in _READING_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in _READING_OPTIONS}
+        command(
+            **arguments, reading={name: text for name, text in given.items() if text is not None}
+        )
+
+    kept = [one for name, one in own.parameters.items() if name != "reading"]
+    wrapper.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    return wrapper
+
+
+def in_data(reading: Reading) -> dict[str, object]:
+    """Return the options of reading as settings of the group `data`."""
+    return {f"data.{name}": value for name, value in reading.items()}
+
 
 S = TypeVar("S", bound="Settings")
 
@@ -198,19 +243,13 @@ def read_params(texts: list[str] | None) -> dict[str, Any] | None:
 
 
 def read_labelled(
-    dataset: str,
-    target: str | None,
-    formula_col: str | None = None,
-    id_col: str | None = None,
-    unit: str | None = None,
-    **cleaning: Any,
+    dataset: str, target: str | None, *, reading: Reading | None = None, **settings: Any
 ) -> DataConfig:
     """Return the settings of a file of labels, from its options; None means the default."""
     from xtalshift.data.settings import DataConfig
 
-    given = {name: value for name, value in cleaning.items() if value is not None}
-    columns = {"target": target, "formula_col": formula_col, "id_col": id_col, "unit": unit or ""}
-    return DataConfig.from_dict({"dataset": dataset, **columns, **given})
+    given = {name: value for name, value in settings.items() if value is not None}
+    return DataConfig.from_dict({"dataset": dataset, "target": target, **(reading or {}), **given})
 
 
 def read_numbers(text: str | None) -> list[int] | None:

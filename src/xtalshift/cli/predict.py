@@ -20,13 +20,13 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.jobs.predict import PredictionCounts
-    from xtalshift.model import FittedModel
     from xtalshift.model.table_predictor import TablePredictor
 
 ENOUGH = 0.8
 """Share of the calibration rows that needs no warning, however few they are."""
 
 
+@options.reads_table
 def predict_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
     inputs: Annotated[
@@ -35,7 +35,6 @@ def predict_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help=".csv or .parquet file.", metavar="OUT")
     ] = None,
-    formula_col: options.FormulaCol = None,
     given: Annotated[
         list[str] | None,
         typer.Option("--with", help="Feature column for formulas: temperature=300.", metavar="N=V"),
@@ -53,14 +52,17 @@ def predict_command(
         bool,
         typer.Option("--explain", help="Add features out of range and the nearest materials."),
     ] = False,
-    hydrates: options.Hydrates = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
+    from xtalshift.data.settings import ReadingOptions
     from xtalshift.model import load_model
 
+    how = ReadingOptions.from_dict({**reading})
     if out is not None:
         check_output(out, model, *inputs)
     loaded = load_model(model, device=device)
@@ -68,14 +70,10 @@ def predict_command(
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
-    if hydrates is not None:  # by default as in training
-        if hydrates not in ("refuse", "expand"):
-            raise DataError(f"--hydrates {hydrates}: expected refuse or expand")
-        loaded = loaded.with_hydrates(hydrates)  # type: ignore[arg-type]
     from xtalshift.model.table_predictor import TablePredictor
 
-    predictor = TablePredictor(loaded, level, intervals, explain, formula_col)  # type: ignore[arg-type]
-    files = [text for text in inputs if _is_file(text, loaded)]
+    predictor = TablePredictor(loaded, level, intervals, explain, how)  # type: ignore[arg-type]
+    files = [text for text in inputs if _is_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)
         return
@@ -92,11 +90,11 @@ def predict_command(
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _is_file(text: str, model: FittedModel) -> bool:
+def _is_file(text: str, predictor: TablePredictor) -> bool:
     """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
-    _, reasons, _ = parse_formulas([text], hydrates=model.featurizer.hydrates)
+    _, reasons, _ = parse_formulas([text], predictor.notation)
     if not text or reasons[0] == "":
         return False
     # known.cvs is a misspelt file, CuSO4.5H2O a hydrate
@@ -118,13 +116,14 @@ def _predict_formulas(
             f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
             "50 rows of the new region. Use plain intervals"
         )
-    if predictor.formula_col is not None:
-        raise DataError("--formula-col is for a file; at the prompt there are formulas only")
+    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
+        option = f"--{name.replace('_', '-')}"
+        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
     card = predictor.model.card
     conditions = _read_conditions(given, card.feature_cols)
     materials = Materials.parse(
         formulas,
-        hydrates=predictor.model.featurizer.hydrates,
+        notation=predictor.notation,
         extra=[conditions] * len(formulas),
         extra_names=card.feature_cols,
     )
@@ -216,6 +215,8 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
         text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
     if row["n_clipped"]:
         text += f"  ({row['n_clipped']} features far outside the training range)"
+    if row["n_imputed"]:
+        text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
     return text
 
 
@@ -267,5 +268,10 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
     if counts.clipped:
         lines.append(
             f"{counts.clipped:,} rows have features far outside the training range (n_clipped)"
+        )
+    if counts.imputed:
+        lines.append(
+            f"{counts.imputed:,} rows have an element without some tabulated properties, which are "
+            "replaced by means (n_imputed)"
         )
     return lines

@@ -15,6 +15,7 @@ from xtalshift.methods import saved_methods
 _SPLITS = "Splits"
 
 
+@options.reads_table
 def run_command(
     table: options.Table = None,
     config: options.ConfigFile = None,
@@ -36,14 +37,12 @@ def run_command(
             metavar="NAMES",
         ),
     ] = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     unit: options.Unit = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
     duplicates: options.Duplicates = None,
-    hydrates: options.Hydrates = None,
     strict: options.Strict = None,
     splits: Annotated[
         str | None,
@@ -97,6 +96,8 @@ def run_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another run in the folder.")
     ] = False,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Compare methods on held-out materials like and unlike the training data.
 
@@ -115,14 +116,13 @@ def run_command(
             "threads": threads,
             "data.dataset": options.one_table(table, dataset),
             "data.target": target,
-            "data.formula_col": formula_col,
             "data.id_col": id_col,
             "data.unit": unit,
             "data.feature_cols": options.split_names(feature_cols),
             "data.features": features,
             "data.transform": transform,
             "data.duplicates": duplicates,
-            "data.hydrates": hydrates,
+            **options.in_data(reading),
             "data.strict": strict,
             "split.schemes": options.split_names(splits),
             "split.family": family,

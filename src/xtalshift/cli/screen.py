@@ -24,18 +24,17 @@ STDIN = "-"
 _TOP = "Table of the best"
 
 
+@options.reads_table
 def screen_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
     inputs: Annotated[
         list[str],
         typer.Argument(
             metavar="IN...",
-            help="CSV, Parquet or JSON lines files; - for one formula per line of standard input.",
+            help="Table files; - for one formula per line of standard input.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder.", metavar="DIR")],
-    formula_col: options.FormulaCol = None,
-    hydrates: options.Hydrates = None,
     level: options.Level = LEVEL,
     intervals: Annotated[
         str | None, typer.Option(help="plain (default) | family: calibrated by chemical family.")
@@ -109,6 +108,8 @@ def screen_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is in the folder.")
     ] = False,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Predict files of any length with a saved model, and list the best rows.
 
@@ -128,8 +129,7 @@ def screen_command(
     if top is None and any(value is not None for value in best.values()):
         raise ConfigError("--by, --lowest, --threshold, --in-domain and --max-ood need --top K")
     flags: dict[str, object] = {
-        "formula_col": formula_col,
-        "hydrates": hydrates,
+        **reading,
         "level": level,
         "intervals": intervals,
         "distinct": distinct or None,

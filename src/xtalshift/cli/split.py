@@ -29,6 +29,7 @@ def _show_schemes(asked: bool) -> None:
     raise typer.Exit
 
 
+@options.reads_table
 def split_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     scheme: Annotated[str, typer.Option(help="Name of a scheme, see --schemes.", metavar="NAME")],
@@ -86,11 +87,11 @@ def split_command(
     config: options.ConfigFile = None,
     assign: options.Set = None,
     target: options.Target = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     features: options.Features = None,
-    hydrates: options.Hydrates = None,
     seed: options.Seed = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Write id, formula, fold and part (train, val, target, test) of every row, fold by fold.
 
@@ -112,10 +113,9 @@ def split_command(
         {
             "data.dataset": source,
             "data.target": target,
-            "data.formula_col": formula_col,
             "data.id_col": id_col,
             "data.features": features,
-            "data.hydrates": hydrates,
+            **options.in_data(reading),
             "scheme": scheme,
             "params": options.read_params(param),
             "inner": inner,

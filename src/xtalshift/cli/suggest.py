@@ -35,6 +35,7 @@ _USES = {
 """Options of the aim that each rule uses; rules of extensions may use any."""
 
 
+@options.reads_table
 def suggest_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
     candidates: Annotated[
@@ -101,10 +102,11 @@ def suggest_command(
         float | None, typer.Option(help="Largest total cost, in the unit of costs.", metavar="X")
     ] = None,
     level: options.Level = LEVEL,
-    formula_col: options.FormulaCol = None,
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Suggest which candidates to measure next, as one batch without near-duplicates.
 
@@ -125,13 +127,16 @@ def suggest_command(
         raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
     if out is not None:
         check_output(out, model, candidates, *(measured or []))
+    from xtalshift.data.settings import ReadingOptions
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
     from xtalshift.model.table_predictor import TablePredictor
 
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
-    predictor = TablePredictor(load_model(model, device=device), level, formula_col=formula_col)
+    predictor = TablePredictor(
+        load_model(model, device=device), level, reading=ReadingOptions.from_dict({**reading})
+    )
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 

@@ -16,6 +16,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.methods import saved_methods
 
 
+@options.reads_table
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
@@ -53,18 +54,18 @@ def train_command(
     ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
-    formula_col: options.FormulaCol = None,
     id_col: options.IdCol = None,
     unit: options.Unit = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
     duplicates: options.Duplicates = None,
-    hydrates: options.Hydrates = None,
     strict: options.Strict = None,
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    *,
+    reading: options.Reading,
 ) -> None:
     """Train one method on a table and save the model.
 
@@ -82,14 +83,13 @@ def train_command(
             "intervals.method": intervals,
             "data.dataset": source,
             "data.target": target,
-            "data.formula_col": formula_col,
             "data.id_col": id_col,
             "data.unit": unit,
             "data.feature_cols": options.split_names(feature_cols),
             "data.features": features,
             "data.transform": transform,
             "data.duplicates": duplicates,
-            "data.hydrates": hydrates,
+            **options.in_data(reading),
             "data.strict": strict,
         },
     )

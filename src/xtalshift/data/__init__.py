@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from xtalshift.data.columns import table_from_frame as table_from_frame
     from xtalshift.data.dataset import Dataset as Dataset
     from xtalshift.data.files import find_formula_column as find_formula_column
-    from xtalshift.data.frames import iter_frames as iter_frames
+    from xtalshift.data.frames import RawTable as RawTable
+    from xtalshift.data.frames import iter_raw as iter_raw
     from xtalshift.data.frames import read_frame as read_frame
+    from xtalshift.data.frames import read_raw as read_raw
     from xtalshift.data.intake import CleaningReport as CleaningReport
     from xtalshift.data.materials import Materials as Materials
     from xtalshift.data.readers import read_table as read_table
@@ -26,14 +28,16 @@ _HOMES = {
     "CleaningReport": "xtalshift.data.intake",
     "Dataset": "xtalshift.data.dataset",
     "Materials": "xtalshift.data.materials",
+    "RawTable": "xtalshift.data.frames",
     "TargetTransform": "xtalshift.data.transform",
     "clean_table": "xtalshift.data.clean",
     "find_formula_column": "xtalshift.data.files",
     "get_entry": "xtalshift.data.catalog",
-    "iter_frames": "xtalshift.data.frames",
+    "iter_raw": "xtalshift.data.frames",
     "list_datasets": "xtalshift.data.catalog",
     "load_dataset": "xtalshift.data.catalog",
     "read_frame": "xtalshift.data.frames",
+    "read_raw": "xtalshift.data.frames",
     "read_table": "xtalshift.data.readers",
     "table_from_frame": "xtalshift.data.columns",
 }

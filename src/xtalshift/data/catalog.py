@@ -16,7 +16,7 @@ from xtalshift.registry import Registry
 if TYPE_CHECKING:  # pandas and httpx are needed only to load a table
     import pandas as pd
 
-    from xtalshift.chem.formulas import Hydrates
+    from xtalshift.chem.formulas import Notation
     from xtalshift.data.dataset import Dataset
 
 _FOLDER = Path(__file__).parent
@@ -101,7 +101,7 @@ def load_dataset(
     *,
     target: str | None = None,
     unit: str = "",
-    hydrates: Hydrates = "refuse",
+    notation: Notation | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> Dataset:
     """Return a data set by name.
@@ -114,8 +114,8 @@ def load_dataset(
         Target column; by default that of the catalogue.
     unit : str
         Unit of the target if the catalogue has none.
-    hydrates : {"refuse", "expand"}
-        See `xtalshift.chem.formulas.parse_formula`.
+    notation : Notation, optional
+        How formulas are read that can be read in two ways; by default they are refused.
     progress : Progress
         Receives the progress of the download.
 
@@ -135,6 +135,7 @@ def load_dataset(
     """
     from xtalshift.data.columns import table_from_frame
     from xtalshift.data.frames import read_frame
+    from xtalshift.data.settings import ReadingOptions
 
     entry = get_entry(name)
     path = dataset_path(name, progress=progress)
@@ -145,15 +146,19 @@ def load_dataset(
     if len(frame) != entry.n_rows:
         raise DataError(f"data set {name!r} has {len(frame)} rows, expected {entry.n_rows}")
     target = target or entry.target
+    reading = ReadingOptions(
+        formula_col=entry.formula,
+        hydrates=notation.hydrates if notation else None,
+        amounts=notation.amounts if notation else None,
+    )
     return table_from_frame(
         frame,
         target=target,
-        formula_col=entry.formula,
+        reading=reading,
         id_col=entry.id or None,
         unit=entry.units.get(target, unit),
         source=name,
         conditions=entry.conditions,
-        hydrates=hydrates,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -11,14 +11,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.intake import CleaningReport, Example, Finding
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.formula_findings import (
+    cause_of_formula,
+    formula_findings,
+    formula_remedy,
+    note_kinds,
+)
+from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
+from xtalshift.data.merging import merge_findings
+from xtalshift.data.number_findings import REMEDIES, find_sentinels, value_findings
+from xtalshift.data.number_style import refuse_ambiguous
+from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
 DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"]
 _AGGREGATES = {"mean": "mean", "median": "median", "lowest": "min", "highest": "max"}
-_MAX_EXAMPLES = 5
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
@@ -57,8 +65,8 @@ def clean_table(
     Raises
     ------
     DataError
-        If there is no target, no row is usable, a feature column does not exist, or (`strict`) a
-        row is unusable; the message names row, value and reason.
+        If there is no target, targets can be read in two ways, no row is usable, a feature column
+        does not exist, or (`strict`) a row is unusable; the message names row, value and reason.
     ConfigError
         If the duplicate rule is unknown.
     """
@@ -70,22 +78,20 @@ def clean_table(
         )
     if table.targets is None:
         raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
-    features, dropped_as = _find_faults(table, table.targets, feature_cols)
-    bad = np.flatnonzero([kind != "" for kind, _, _ in dropped_as])
-    if strict and bad.size:
-        row = int(bad[0])
-        kind, value, reason = dropped_as[row]
+    if table.problems is not None:
+        refuse_ambiguous(table.problems, table.target_name)
+    found = inspect_table(table, feature_cols, merge=duplicates != "keep")
+    if strict and found.bad.size:
+        row = int(found.bad[0])
+        kind, value, reason = found.faults[row]
         raise DataError(
             f"row {row + 1} (id {table.ids[row]}): {kind}: {reason} (value {value!r}); "
             "correct the row, or run without strict to drop such rows"
         )
-    dropped = _findings(table, ((row, *dropped_as[row]) for row in bad.tolist()))
-    good = np.setdiff1d(np.arange(len(table)), bad)
+    good, features = found.good, found.features
     if not good.size:
-        raise DataError(_nothing_left(table, dropped))
-
-    notes, groups = table.materials.notes, table.groups[good]
-    codes, first = _number_groups(groups, features[good])
+        raise DataError(_nothing_left(table, found.dropped))
+    codes, first = _number_groups(table.groups[good], features[good])
     targets = table.targets[good]
     scatter = _scatter(codes, targets)
     if duplicates == "keep":
@@ -98,28 +104,112 @@ def clean_table(
     intake = CleaningReport(
         rows_read=len(table),
         rows_kept=len(kept),
-        dropped=dropped,
-        notes=_findings(
-            table,
-            (
-                (row, notes[row], table.formulas[row], notes[row])
-                for row in good.tolist()
-                if notes[row]
-            ),
-        ),
+        dropped=found.dropped,
+        notes=found.notes,
         duplicates=duplicates,
         rows_merged=good.size - len(kept),
         zero_share=float(np.mean(kept_targets == 0)),
         unit=table.unit,
+        findings=found.findings,
+        reading=table.reading,
         **scatter,
     )
     return replace(
-        table.take(kept), materials=materials, targets=kept_targets, problems=None, intake=intake
+        table.take(kept),
+        materials=materials,
+        targets=kept_targets,
+        problems=None,
+        bounds=None,
+        intake=intake,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Which of n rows are usable, and what a user should know about the others."""
+
+    features: FloatArray
+    """Shape (n, k). The feature columns."""
+    faults: list[tuple[str, str, str]]
+    """Length n. Kind, value and reason of the first fault of each row; empty texts if it is
+    usable."""
+    dropped: tuple[Finding, ...]
+    """Unusable rows by kind."""
+    notes: tuple[Finding, ...]
+    """Usable rows with a remark on how their formula was read."""
+    findings: tuple[Finding, ...]
+    """What is odd about formulas and targets, and what rows of one material disagree on."""
+
+    @property
+    def bad(self) -> IntArray:
+        """Numbers of the unusable rows."""
+        return np.flatnonzero([kind != "" for kind, _, _ in self.faults])
+
+    @property
+    def good(self) -> IntArray:
+        """Numbers of the usable rows."""
+        return np.flatnonzero([kind == "" for kind, _, _ in self.faults])
+
+
+def inspect_table(
+    table: Dataset, feature_cols: Sequence[str] = (), *, merge: bool = True
+) -> Inspection:
+    """Find the unusable rows of a table and what is odd about it; nothing is changed.
+
+    Parameters
+    ----------
+    table : Dataset
+        n rows; targets are looked at if there are any.
+    feature_cols : sequence of str
+        As `clean_table`.
+    merge : bool
+        Whether rows of one material are to be merged.
+
+    Raises
+    ------
+    DataError
+        If a feature column does not exist.
+    """
+    features, faults = _find_faults(table, feature_cols)
+    materials = table.materials
+    bad = [row for row, (kind, _, _) in enumerate(faults) if kind]
+    usable = np.ones(len(table), dtype=bool)
+    usable[bad] = False
+    good = np.flatnonzero(usable)
+    noted = materials.notes != ""
+    words = [*materials.notes[noted], *materials.reasons[materials.reasons != ""]]
+    findings = formula_findings(
+        table.formulas.tolist(),
+        materials.compositions,
+        alloys=any("a mixture" in text for text in words),
+    )
+    if table.targets is not None:
+        findings += _target_findings(table, table.targets, good)
+        findings += merge_findings(
+            _number_groups(table.groups[good], features[good])[0],
+            table.targets[good],
+            table.columns[[name for name in table.columns if name not in feature_cols]].iloc[good],
+            names=table.formulas[good].tolist(),
+            rows=good,
+            style=table.style,
+            merge=merge,
+        )
+    remarks = (
+        (row, kind, table.formulas[row], materials.notes[row])
+        for row in np.flatnonzero(usable & noted).tolist()
+        for kind in note_kinds(materials.notes[row])
+    )
+    return Inspection(
+        features,
+        faults,
+        _findings(table, ((row, *faults[row]) for row in bad)),
+        _findings(table, remarks),
+        findings,
     )
 
 
 def _find_faults(
-    table: Dataset, targets: FloatArray, feature_cols: Sequence[str]
+    table: Dataset, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
     """Return features (n, k) and, per row, (kind, value, reason) of the first fault or blanks."""
     faults = [("", "", "")] * len(table)
@@ -131,18 +221,55 @@ def _find_faults(
             for k, name in enumerate(table.materials.extra_names)
         }
     features = np.column_stack([np.empty((len(table), 0)), *(v for v, _ in given.values())])
-    columns = [(f"column {name!r}", problems) for name, (_, problems) in given.items()]
+    columns = [
+        (f"column {name!r}", _with_sentinels(values, problems))
+        for name, (values, problems) in given.items()
+    ]
     columns.reverse()
-    problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
-    columns.append(("target", problems))
+    if table.targets is not None:
+        columns.append(("target", _target_problems(table, table.targets)))
     # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
             kind, _, value = problems[row].partition(": ")
             faults[row] = (f"{label} {kind}", value.partition(" (")[0].strip("'"), problems[row])
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
-        faults[row] = ("unparsable formula", table.formulas[row], table.materials.reasons[row])
+        reason = table.materials.reasons[row]
+        faults[row] = (f"formula: {cause_of_formula(reason)}", table.formulas[row], reason)
     return features, faults
+
+
+def _target_problems(table: Dataset, targets: FloatArray) -> ObjectArray:
+    problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
+    return _with_sentinels(targets, problems)
+
+
+def _with_sentinels(values: FloatArray, problems: ObjectArray) -> ObjectArray:
+    """Return the problems with those of numbers that stand for a missing value."""
+    rows = np.flatnonzero(find_sentinels(np.where(problems == "", values, np.nan)))
+    problems = problems.copy()
+    problems[rows] = [f"a sentinel: '{value:g}'" for value in values[rows].tolist()]
+    return problems
+
+
+def _target_findings(table: Dataset, targets: FloatArray, good: IntArray) -> tuple[Finding, ...]:
+    """Return what is odd about the targets of the rows that stay and of those that leave."""
+    leaves = np.ones(len(table), dtype=bool)
+    leaves[good] = False
+    lower, upper = (targets, targets) if table.bounds is None else table.bounds.T
+    unknown = ~np.isfinite(targets) if table.bounds is None else np.zeros(len(table), dtype=bool)
+    problems = _target_problems(table, targets)
+    unknown[[row for row in np.flatnonzero(leaves) if cause_of(problems[row]) == "a sentinel"]] = (
+        True
+    )
+    return value_findings(
+        targets,
+        np.where(unknown, -np.inf, lower),
+        np.where(unknown, np.inf, upper),
+        leaves,
+        table.target_name or "target",
+        targets.tolist(),
+    )
 
 
 def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tuple[Finding, ...]:
@@ -152,12 +279,18 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
     for row, kind, value, reason in rows:
         counts[kind] = counts.get(kind, 0) + 1
         shown = examples.setdefault(kind, [])
-        if len(shown) < _MAX_EXAMPLES:
+        if len(shown) < MAX_EXAMPLES:
             shown.append(Example(row + 1, table.ids[row], value, reason))
     return tuple(
-        Finding(kind, counts[kind], tuple(examples[kind]))
+        Finding(kind, counts[kind], tuple(examples[kind]), _remedy(kind))
         for kind in sorted(counts, key=lambda kind: -counts[kind])
     )
+
+
+def _remedy(kind: str) -> str:
+    if kind.startswith("formula: "):
+        return formula_remedy(kind.removeprefix("formula: "))
+    return next((text for cause, text in REMEDIES.items() if kind.endswith(f" {cause}")), "")
 
 
 def _number_groups(groups: ObjectArray, features: FloatArray) -> tuple[IntArray, IntArray]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import find_formula_column, no_column
-from xtalshift.data.materials import Materials
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.data.files import no_column
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.frames import RawTable
+from xtalshift.data.intake import Reading
+from xtalshift.data.numbers import read_numbers
+from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
+_OPTIONS = frozenset(ReadingOptions.model_fields)
 _TARGET_NAMES = ("target", "y")
 
 
@@ -27,6 +30,12 @@ def numeric_columns(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def target_candidates(frame: pd.DataFrame) -> list[str]:
+    """Return the columns that may be the target if none is named."""
+    numeric = numeric_columns(frame)
+    return [name for name in numeric if name.casefold() in _TARGET_NAMES] or numeric
+
+
 def guess_target(frame: pd.DataFrame) -> str:
     """Return the column named ``target``, or the only numeric column.
 
@@ -35,9 +44,7 @@ def guess_target(frame: pd.DataFrame) -> str:
     DataError
         If there is no candidate or more than one; the message lists them.
     """
-    numeric = numeric_columns(frame)
-    named = [name for name in numeric if name.casefold() in _TARGET_NAMES]
-    candidates = named or numeric
+    candidates = target_candidates(frame)
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -47,31 +54,30 @@ def guess_target(frame: pd.DataFrame) -> str:
 
 
 def table_from_frame(
-    frame: pd.DataFrame,
+    rows: RawTable | pd.DataFrame,
     *,
     target: str | None,
-    formula_col: str | None = None,
+    reading: ReadingOptions = BY_DEFAULT,
     id_col: str | None = None,
     unit: str = "",
     source: str = "",
     conditions: str = "",
-    hydrates: Hydrates = "refuse",
 ) -> Dataset:
     """Sort the columns of a frame into a `Dataset`.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        As `xtalshift.data.frames.read_frame` returns it; not changed.
+    rows : RawTable or pandas.DataFrame
+        As `xtalshift.data.frames.read_raw` returns it; not changed.
     target : str or None
         Column to predict; None for rows without one.
-    formula_col, id_col : str, optional
-        By default columns with the usual names, for ids only if none is blank or repeated; without
-        an id column the ids are row numbers from 1.
+    reading : ReadingOptions
+        Where the formulas are; by default in a column with a usual name.
+    id_col : str, optional
+        By default a column with a usual name, if none is blank or repeated; without an id column
+        the ids are row numbers from 1.
     unit, source, conditions : str
         As in `Dataset`.
-    hydrates : {"refuse", "expand"}
-        See `xtalshift.chem.formulas.parse_formula`.
 
     Returns
     -------
@@ -83,32 +89,41 @@ def table_from_frame(
     DataError
         If a column does not exist or the target column has no usable number.
     """
+    raw = RawTable.of(rows)
+    frame = raw.frame
     names = [str(column) for column in frame.columns]
-    formula = find_formula_column(names, formula_col)
+    formulas = find_formulas(names, reading).names
     if id_col is not None and id_col not in names:
         raise DataError(no_column("id column", id_col, names))
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
-    targets = problems = None
+    targets = problems = bounds = None
     if target is not None:
         if target not in names:
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
                 no_column("target column", target, names, f"Columns of numbers: {numeric}")
             )
-        if target == formula:
+        if target in formulas:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        targets, problems = parse_numbers(frame[target])
+        column = read_numbers(frame[target], raw.style)
+        targets, problems = column.values, column.problems
+        bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
             numeric = ", ".join(numeric_columns(frame)) or "none"
             raise DataError(
-                f"target column {target!r} of {source or 'the table'} has no usable number (row 1: "
+                f"target column {target!r} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
             )
-    others = [n for n in names if n not in {formula, id_col, target} and not _is_nested(frame[n])]
+    others = [
+        name
+        for name in names
+        if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
+    ]
+    materials = raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
     return Dataset(
-        Materials.parse(frame[formula].tolist(), hydrates=hydrates, ids=ids.tolist()),
+        materials,
         targets=targets,
         columns=frame[others].copy(),
         target_name=target or "",
@@ -116,11 +131,52 @@ def table_from_frame(
         source=source,
         conditions=conditions,
         problems=problems,
+        bounds=bounds,
+        style=raw.style,
+        reading=Reading(
+            source=source,
+            layout=raw.layout.describe() if raw.layout else "",
+            formulas=find_formulas(names, reading).describe(),
+            notation=materials.notation.describe(),
+            numbers=raw.style.describe(),
+            target=_describe_target(frame, target, unit, {*formulas, id_col}),
+            ids=id_col or "row numbers from 1",
+            options=_settled(raw, reading, formulas),
+            findings=raw.findings,
+        ),
     )
 
 
+def _describe_target(
+    frame: pd.DataFrame, target: str | None, unit: str, others: set[str | None]
+) -> str:
+    if target is not None:
+        return f"column {target!r} ({unit or 'unit not given'})"
+    candidates = [name for name in numeric_columns(frame) if name not in others]
+    return f"none named; columns of numbers: {', '.join(candidates) or 'none'}"
+
+
+def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
+    """Return the options with which the table is read in the same way again."""
+    kept = _OPTIONS - {"composition_columns"}
+    options = {name: str(value) for name, value in given.to_dict().items() if name in kept}
+    options |= {"decimal": raw.style.decimal, "thousands": raw.style.thousands}
+    if raw.layout and raw.layout.dialect:
+        dialect = raw.layout.dialect
+        options["encoding"] = dialect.encoding
+        if dialect.separator in SEPARATORS:
+            options["separator"] = SEPARATORS[dialect.separator]
+    if raw.layout and raw.layout.sheet:
+        options["sheet"] = raw.layout.sheet
+    if len(formulas) == 1:
+        options |= {"formula_col": formulas[0]}
+    else:
+        options |= {"composition_columns": ",".join(formulas)}
+    return options
+
+
 def _is_id(name: str, cells: pd.Series) -> bool:
-    if name.casefold() not in _ID_NAMES:
+    if name.casefold() not in _ID_NAMES or _is_nested(cells):
         return False
     return cells.is_unique and not (cells.isna() | (cells == "")).any()
 

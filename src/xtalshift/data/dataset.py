@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from xtalshift.chem.formulas import Hydrates
-from xtalshift.data.intake import CleaningReport
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
+from xtalshift.data.intake import CleaningReport, Reading
 from xtalshift.data.materials import Materials
+from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError, SplitError
 from xtalshift.provenance import hash_text
@@ -54,8 +56,15 @@ class Dataset:
     problems : ndarray of str, shape (n,), or None
         Why a target is unusable, in the words of `xtalshift.data.numbers.parse_numbers`; None if
         every target is a number or the data were not read from a file.
+    bounds : ndarray of float64, shape (n, 2), or None
+        What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
+        `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
+    style : NumberStyle
+        How the numbers in text columns are written.
+    reading : Reading or None
+        What of the table was read as what; None if the data were not read from a table.
 
     Raises
     ------
@@ -71,7 +80,10 @@ class Dataset:
     source: str = ""
     conditions: str = ""
     problems: ObjectArray | None = None
+    bounds: FloatArray | None = None
     intake: CleaningReport | None = None
+    style: NumberStyle = POINT
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if self.targets is not None:
@@ -81,7 +93,7 @@ class Dataset:
         if not len(columns.columns):
             columns = pd.DataFrame(index=pd.RangeIndex(n))
         object.__setattr__(self, "columns", columns)
-        for name in ("targets", "columns", "problems"):
+        for name in ("targets", "columns", "problems", "bounds"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise DataError(f"{name} has {len(values)} rows, but there are {n} formulas")
@@ -95,6 +107,7 @@ class Dataset:
         ids: Sequence[Any] | npt.NDArray[Any] | None = None,
         extra: npt.ArrayLike | None = None,
         hydrates: Hydrates = "refuse",
+        amounts: Amounts | None = None,
         **fields: Any,
     ) -> Self:
         """Return a data set of formulas and values, with the other `fields` by name.
@@ -104,7 +117,8 @@ class Dataset:
         >>> Dataset.of(["NaCl", "KCl"], [8.5, 8.4], unit="eV").groups.tolist()
         ['NaCl', 'KCl']
         """
-        materials = Materials.parse(formulas, hydrates=hydrates, ids=ids, extra=extra)
+        notation = Notation(hydrates, amounts)
+        materials = Materials.parse(formulas, notation=notation, ids=ids, extra=extra)
         return cls(materials, None if targets is None else np.asarray(targets), **fields)
 
     def __len__(self) -> int:
@@ -140,6 +154,7 @@ class Dataset:
             materials=self.materials.take(chosen),
             targets=None if self.targets is None else self.targets[chosen],
             problems=None if self.problems is None else self.problems[chosen],
+            bounds=None if self.bounds is None else self.bounds[chosen],
             columns=self.columns.iloc[chosen],
         )
 
@@ -196,7 +211,7 @@ class Dataset:
                 f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
                 f"Columns: {', '.join(columns) or 'none'}"
             )
-        return parse_numbers(self.columns[name])
+        return parse_numbers(self.columns[name], self.style)
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Return a column of flags (true and false, yes and no, 1 and 0), shape (n,).

@@ -1,29 +1,34 @@
-"""Properties of a table file that are found before parsing: type, encoding, separator, columns."""
+"""What all table files have: a type, columns, and errors that name the file."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import TYPE_CHECKING
 
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
-FORMULA_NAMES = ("formula", "composition", "pretty_formula", "reduced_formula", "chemical_formula")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMULA_NAMES = (
+    *("formula", "formula_pretty", "pretty_formula", "reduced_formula", "formula_reduced"),
+    *("chemical_formula_reduced", "chemical_formula", "chemicalformula", "full_formula"),
+    *("chemical_formula_hill", "chemical_formula_descriptive", "chemical formula"),
+    *("composition", "chemical_composition", "chemical composition", "composition_reduced"),
+    *("化学式", "化學式", "分子式", "組成式", "formel", "formule", "compound", "material"),
+)
 """Names (any case) of formula columns, best first; their cells always remain text."""
 
-READABLE = "CSV, TSV, Parquet, JSON or JSON lines; all but Parquet also with .gz"
-_SEPARATORS = ",;\t"
-_BLOCK = 1 << 20
+READABLE = "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines; text also with .gz"
 
 
 def file_kind(path: Path) -> str:
-    """Return ``csv``, ``json``, ``jsonl`` or ``parquet``; raise if the type cannot be read."""
+    """Return ``csv``, ``excel``, ``json``, ``jsonl`` or ``parquet``; raise for other types."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
@@ -38,58 +43,15 @@ def file_kind(path: Path) -> str:
     last = suffixes[-2 if packed else -1] if len(suffixes) > packed else ""
     kinds = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json"}
     kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+    kinds |= {".tab": "csv", ".dat": "csv", ".xlsx": "excel", ".xlsm": "excel"}
     kind = kinds.get(last)
-    if kind is None or (packed and kind == "parquet"):
+    if last in {".xls", ".xlsb", ".ods"}:
+        raise DataError(f"{path}: {last} files cannot be read; save it as .xlsx or as CSV UTF-8")
+    if kind is None or (packed and kind in {"parquet", "excel"}):
         raise DataError(f"{path} has a type that cannot be read; readable are {READABLE}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file, unpacked if it ends in ``.gz``."""
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def open_text(path: Path) -> IO[str]:
-    """Open a text file with the encoding that `text_encoding` finds."""
-    encoding = text_encoding(path)
-    if path.suffix.lower() == ".gz":
-        return cast("IO[str]", gzip.open(path, "rt", encoding=encoding, newline=""))
-    return path.open(encoding=encoding, newline="")
-
-
-def text_encoding(path: Path) -> str:
-    """Return the encoding of a text file, found by reading it once; raise if it is binary."""
-    with open_bytes(path) as stream:
-        block = stream.read(_BLOCK)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        while block:
-            if b"\0" in block:
-                raise DataError("it is binary, not text; export it (from Excel: 'CSV UTF-8')")
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError:
-                return "latin-1"
-            block = stream.read(_BLOCK)
-    return "utf-8-sig"
-
-
-def find_separator(stream: IO[str]) -> str:
-    """Return the separator of the cells of an open CSV, without moving its position."""
-    start = stream.tell()
-    header = ""
-    while not header.strip():
-        header = stream.readline()
-        if not header:
-            raise DataError("it has no header row")
-    stream.seek(start)
-    fields = {mark: next(csv.reader([header], delimiter=mark)) for mark in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda mark: len(fields[mark]))
-    refuse_repeats(fields[best])
-    return best
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:
@@ -130,8 +92,8 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (looked for {', '.join(FORMULA_NAMES)}){near}. "
-        f"Name the column of formulas. Columns: {', '.join(names) or 'none'}"
+        f"no formula column (formula, composition, compound ...){near}. Name it: "
+        f"--formula-col. Columns: {', '.join(names) or 'none'}"
     )
 
 
@@ -170,6 +132,20 @@ def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
 
 
+def first_reason(reasons: NDArray[np.object_]) -> str:
+    """Return why no row of a table can be used, for the end of a message."""
+    return f"row 1: {reasons[0]}" if reasons.size else "it has no rows"
+
+
+@contextmanager
+def naming_table(source: object) -> Iterator[None]:
+    """Put the name of a table before the message of a `DataError` about its columns."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from error
+
+
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
     """Turn each failure of a parser into a `DataError` that names the file."""
@@ -177,6 +153,6 @@ def naming_file(path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # parsers of damaged files raise nearly every class
         text = str(error).strip() or type(error).__name__
         raise DataError(f"cannot read {path}: {text}; readable are {READABLE}") from error

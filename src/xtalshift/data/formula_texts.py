@@ -1,97 +1,364 @@
-"""Read only the formulas of a table file; CSV and Parquet without pandas."""
+"""Where the compositions of a table are, and their texts: one column, or one for each element."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from itertools import chain, islice
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING, Any
 
-from xtalshift.data.files import (
-    file_kind,
-    find_formula_column,
-    find_separator,
-    naming_file,
-    open_text,
-    refuse_repeats,
-)
-from xtalshift.data.spreadsheet import unmark
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.chem.capitals import in_capitals
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elements
+from xtalshift.chem.formulas import Notation
+from xtalshift.chem.mixtures import Amounts
+from xtalshift.data.arrow_texts import text_cells
+from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file, naming_table
+from xtalshift.data.json_rows import formula_of
+from xtalshift.data.materials import Materials
+from xtalshift.data.settings import ReadingOptions
+from xtalshift.data.sources import Source, open_source
 from xtalshift.errors import DataError
+from xtalshift.registry import near_miss
 
-_END = "\0"  # is read as the last row unless a quote is still open; no text file contains NUL
+if TYPE_CHECKING:
+    from xtalshift.data.number_texts import NumberStyle
+
+_ELEMENT = re.compile(
+    r"(?:(?P<before>wt|at|mol|mass|weight|atomic)[ .]*%?[ _]*)?(?P<symbol>[A-Z][a-z]?)"
+    r"(?:[ _\-,]*[(\[]?(?P<after>wt|at|mol|mass|weight|atomic)?[ .]*%?[)\]]?)?"
+)
+_UNITS: dict[str, Amounts] = {
+    "wt": "wt", "mass": "wt", "weight": "wt", "at": "at", "atomic": "at", "mol": "at"
+}  # fmt: skip
+_WEIGHT = MAGPIE_PROPERTIES.index("AtomicWeight")
+_HEAD_ROWS = 100
+_FEW = 3  # rows that say nothing about a column
+_MOST = 0.8
+_WHOLE = (1.0, 100.0)
+_OFF = 0.02
+"""Share by which the amounts of a row may miss 1 or 100 before it is worth a remark."""
+HEAD_ROWS = 1000
+"""Rows in which is found how numbers and formulas are written, where a table is read in pieces."""
+_BLANK = frozenset({"", "-", "nan", "none", "null", "n/a"})
 
 
-def iter_formulas(
-    path: Path, chunk_rows: int, *, formula_col: str | None = None
-) -> Iterator[list[str]]:
-    """Read the formulas of a file in pieces.
+@dataclass(frozen=True)
+class FormulaTexts:
+    """Formulas of n rows as text, with what was found while they were read."""
+
+    texts: list[str]
+    """Length n."""
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """Row (from 0) -> why it cannot be used, whatever its text."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Row -> remark on how it was read."""
+    capitals: bool = False
+    """Whether the column is written in capitals, see `xtalshift.chem.capitals.in_capitals`."""
+
+    def materials(self, notation: Notation, **parts: Any) -> Materials:
+        """Return the rows as materials, with `parts` as `Materials.parse` takes them."""
+        return Materials.parse(
+            self.texts,
+            notation=replace(notation, capitals=self.capitals),
+            faults=self.faults,
+            notes=self.notes,
+            **parts,
+        )
+
+
+@dataclass(frozen=True)
+class FormulaColumns:
+    """The columns that hold the compositions of a table."""
+
+    names: tuple[str, ...]
+    """A column of formulas, or one column for each element."""
+    elements: tuple[str, ...] = ()
+    """Symbols of the elements of `names`; empty for a column of formulas."""
+    amounts: Amounts | None = None
+    """What the numbers of the elements are: ``at`` (also for ``mol``) or ``wt``."""
+
+    def describe(self) -> str:
+        """Return in one line where the compositions are."""
+        if not self.elements:
+            return f"column {self.names[0]!r}"
+        return f"columns {', '.join(self.names)} in {self.amounts}%"
+
+    def texts(
+        self, cells: Callable[[str], Sequence[object]], style: NumberStyle | None = None
+    ) -> FormulaTexts:
+        """Return the formulas of a table.
+
+        Parameters
+        ----------
+        cells : callable
+            Returns the n cells of a column.
+        style : NumberStyle, optional
+            How numbers are written; by default with a decimal point.
+        """
+        if not self.elements:
+            return FormulaTexts([_as_text(cell) for cell in cells(self.names[0])])
+        faults: dict[int, str] = {}
+        amounts = np.column_stack(
+            [_amounts(name, cells(name), style, faults) for name in self.names]
+        )
+        return _join_elements(self, amounts, faults)
+
+
+def find_formulas(
+    columns: Iterable[object], options: ReadingOptions, usual: Amounts | None = None
+) -> FormulaColumns:
+    """Find the columns that hold the compositions.
 
     Parameters
     ----------
-    path : Path
-        As `xtalshift.data.frames.read_frame` takes it.
-    chunk_rows : int
-        Rows per piece; the last one may be shorter.
-    formula_col : str, optional
-        Name of the column; by default the first of `FORMULA_NAMES` that exists.
-
-    Yields
-    ------
-    list of str
-        One text per row, as in `xtalshift.data.frames.iter_frames`; at least one list.
+    columns : iterable of str
+        The columns of a table.
+    options : ReadingOptions
+        What the user says.
+    usual : {"at", "wt", "mol"}, optional
+        What the numbers of elements are, as in the training of a model, if neither the user nor the
+        header says it.
 
     Raises
     ------
     DataError
-        If the file cannot be read or has no such column; the message names the file.
+        If there are none, or the meaning of the numbers of elements is not known.
     """
-    kind = file_kind(path)
-    if kind == "csv":
-        with naming_file(path), open_text(path) as stream:
-            cells = _csv_cells(stream, formula_col)
-            yield list(islice(cells, chunk_rows))
-            while piece := list(islice(cells, chunk_rows)):
-                yield piece
-    elif kind == "parquet":
-        yield from _parquet_texts(path, chunk_rows, formula_col)
-    else:
-        from xtalshift.data.frames import iter_frames
-
-        for frame in iter_frames(path, chunk_rows, text_columns=[formula_col or ""]):
-            yield frame[find_formula_column(frame.columns, formula_col)].tolist()
+    names = [str(column) for column in columns]
+    if options.composition_columns != "auto":
+        return _check_elements(names, options.composition_columns, options.amounts, usual)
+    folded = {name.casefold() for name in names}
+    if options.formula_col is None and not folded & set(FORMULA_NAMES):
+        elements = _elements_of(names)
+        if elements:
+            return _check_elements(names, elements, options.amounts, usual)
+    return FormulaColumns((find_formula_column(names, options.formula_col),))
 
 
-def _csv_cells(stream: IO[str], formula_col: str | None) -> Iterator[str]:
-    """Yield the cells of the formula column; missing cells of a short row are blank."""
-    csv.field_size_limit(2**31 - 1)  # other cells may contain whole structures
-    rows = csv.reader(chain(stream, (_END,)), delimiter=find_separator(stream))
-    header = next(row for row in rows if "".join(row).strip())
-    names = [unmark(name.strip()) or f"Unnamed: {place}" for place, name in enumerate(header)]
-    place, width = names.index(find_formula_column(names, formula_col)), len(names)
-    for row in rows:
-        if len(row) == width and row[0] != _END and not row[0].isspace():
-            yield unmark(row[place])
-        elif row == [_END]:
-            return
-        elif any(row[width:]):
+def open_table(path: Path, options: ReadingOptions) -> Source:
+    """Open a table of materials, as `xtalshift.data.sources.open_source` does.
+
+    Raises
+    ------
+    DataError
+        If the user did not name the column of formulas and another column than the one with a usual
+        name has them in the first rows; the message names it.
+    """
+    source = open_source(path, options)
+    names = source.layout.columns
+    if options.formula_col is None and options.composition_columns == "auto":
+        usual = {*FORMULA_NAMES} & {name.casefold() for name in names}
+        if usual or not _elements_of(names):
+            with naming_table(path):
+                _check_head(source, find_formula_column(names) if usual else None)
+    return source
+
+
+def _check_head(source: Source, chosen: str | None) -> None:
+    for piece in source.pieces(0, iter([_HEAD_ROWS])):
+        table = source.layout.parse(piece).table
+        wrong = "there is no column named 'formula'"
+        if chosen is not None:
+            reasons = _reasons(list_cells(table.column(chosen)))
+            if len(reasons) < _FEW or "" in reasons:
+                return
+            wrong = f"column {chosen!r} has no readable formula (row 1: {reasons[0]})"
+        for name in table.column_names:
+            cells = list_cells(table.column(name)) if name != chosen else []
+            if len(cells) < _FEW or _reasons(cells).count("") < _MOST * len(cells):
+                continue
+            if chosen is None and not _reasons([name])[0]:
+                raise DataError(
+                    f"the first line begins with the formula {name!r}: it must name the columns, "
+                    "as in formula,target; put such a line above"
+                )
+            raise DataError(f"{wrong}, but column {name!r} has formulas: --formula-col {name!r}")
+
+
+def _reasons(cells: list[object]) -> list[str]:
+    """Return why cells are no formulas; what a notation would settle is no reason."""
+    texts = [_as_text(cell) for cell in cells]
+    found: list[str] = parse_formulas(texts, Notation("expand", "at"))[1].tolist()
+    return found
+
+
+def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Iterator[FormulaTexts]:
+    """Read the formulas of a file in pieces; CSV and Parquet without pandas.
+
+    Parameters
+    ----------
+    path : Path
+        As `xtalshift.data.frames.read_raw` takes it.
+    chunk_rows : int
+        Rows per piece; the last one may be shorter.
+    options : ReadingOptions
+        How the table is read.
+
+    Yields
+    ------
+    FormulaTexts
+        One text per row, as in `xtalshift.data.frames.iter_raw`; at least one piece.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or has no formulas; the message names the file.
+    """
+    source = open_table(path, options)
+    with naming_file(path):
+        found = find_formulas(source.layout.columns, options)
+        empty, capitals = True, False
+        for piece in source.pieces(0, _repeat(chunk_rows)):
+            rows = source.layout.parse(piece, found.names)
+            columns = {name: rows.table.column(name) for name in found.names}
+            texts = found.texts(lambda name: list_cells(columns[name]), source.layout.style)  # noqa: B023
+            if empty:  # as the head of the column is written
+                empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
+            faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
+            yield FormulaTexts(texts.texts, faults, notes, capitals)
+        if empty:
+            yield FormulaTexts([])
+
+
+def list_cells(column: object) -> list[object]:
+    """Return an Arrow column as a list; text fast, other cells as Python objects."""
+    import pyarrow as pa
+
+    assert isinstance(column, pa.ChunkedArray)
+    if column.type == pa.string() and not column.null_count:
+        cells: list[object] = list(text_cells(column))
+        return cells
+    listed: list[object] = column.to_pylist()
+    return listed
+
+
+def _repeat(size: int) -> Iterator[int]:
+    while True:
+        yield size
+
+
+def _as_text(cell: object) -> str:
+    """Return a cell as a formula; an object of amounts (a Parquet struct) as its formula."""
+    if type(cell) is str:
+        return cell
+    if cell is None or cell != cell:  # noqa: PLR0124 - NaN
+        return ""
+    if isinstance(cell, dict):
+        return formula_of(cell)
+    return str(cell)
+
+
+def _element_of(name: str) -> str:
+    """Return the element that names a column, or an empty text."""
+    match = _ELEMENT.fullmatch(name.strip())
+    return match["symbol"] if match and match["symbol"] in ATOMIC_NUMBERS else ""
+
+
+def _elements_of(names: Sequence[str]) -> list[str]:
+    """Return the columns named by elements, if there are several elements."""
+    found = [name for name in names if _element_of(name)]
+    return found if len({_element_of(name) for name in found}) > 1 else []
+
+
+def _unit_of(name: str) -> Amounts | None:
+    match = _ELEMENT.fullmatch(name.strip())
+    return _UNITS.get((match["before"] or match["after"] or "") if match else "")
+
+
+def _check_elements(
+    names: list[str], wanted: Sequence[str], amounts: Amounts | None, usual: Amounts | None
+) -> FormulaColumns:
+    """Return the columns of elements that were named, in full or by symbol."""
+    found = []
+    for name in wanted:
+        symbols = [column for column in names if _element_of(column) == name]
+        if name in names:
+            found.append(name)
+        elif len(symbols) == 1:
+            found += symbols
+        else:
             raise DataError(
-                f"line {rows.line_num} has {len(row)} cells, more than the {width} of the header"
+                f"no column of an element {name!r}{near_miss(name, names)}. Columns: "
+                f"{', '.join(names)}"
             )
-        elif row and (len(row) > 1 or not row[0].isspace()):
-            yield unmark(row[place]) if place < len(row) else ""
-    raise DataError("a quote is never closed")
+    elements = [_element_of(name) for name in found]
+    for name, element in zip(found, elements, strict=True):
+        if not element:
+            raise DataError(f"column {name!r} is not named by an element, such as Fe or 'Fe wt%'")
+        if elements.count(element) > 1:
+            raise DataError(f"two columns are of the element {element}; name one of them")
+    units = {unit for name in found if (unit := _unit_of(name)) is not None}
+    if amounts is None and not units:
+        amounts = usual
+    if amounts is None and len(units) != 1:
+        shown = ", ".join(found[:4]) + (" ..." if len(found) > 4 else "")  # noqa: PLR2004
+        raise DataError(
+            f"the columns {shown} are amounts of elements (--composition-columns): in percent by "
+            "weight or by atoms? Give --amounts wt or --amounts at; if they are something else, "
+            "name the column of formulas (--formula-col)"
+        )
+    settled = amounts or next(iter(units))
+    return FormulaColumns(tuple(found), tuple(elements), "wt" if settled == "wt" else "at")
 
 
-def _parquet_texts(path: Path, chunk_rows: int, formula_col: str | None) -> Iterator[list[str]]:
-    import pyarrow.parquet as pq
+def _amounts(
+    name: str, cells: Sequence[object], style: NumberStyle | None, faults: dict[int, str]
+) -> NDArray[np.float64]:
+    """Return the numbers of a column; a blank cell is 0, and one that is no number a fault."""
+    from xtalshift.data.number_texts import POINT, read_number_text
 
-    with naming_file(path), pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        refuse_repeats(names)
-        column = find_formula_column(names, formula_col)
-        if file.metadata.num_rows == 0:
-            yield []
-        for batch in file.iter_batches(batch_size=chunk_rows, columns=[column]):
-            cells = batch.column(0).to_pylist()
-            yield ["" if cell is None or cell != cell else str(cell) for cell in cells]  # noqa: PLR0124 - NaN
+    values = np.zeros(len(cells))
+    for row, cell in enumerate(cells):
+        text = "" if cell is None else str(cell).strip()
+        if text.lower() in _BLANK:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            number = read_number_text(text, style or POINT)
+            value = number.value if not number.problem else np.nan
+        if not 0 <= value < np.inf:
+            faults.setdefault(row, f"column {name!r}: {text[:40]!r} is no amount of an element")
+            value = 0.0
+        values[row] = value
+    return values
+
+
+def _join_elements(
+    columns: FormulaColumns, amounts: NDArray[np.float64], faults: dict[int, str]
+) -> FormulaTexts:
+    """Return amounts of elements, shape (n, k), as formulas of atomic fractions."""
+    notes: dict[int, str] = {}
+    totals = amounts.sum(axis=1)
+    off = np.min([np.abs(totals / whole - 1) for whole in _WHOLE], axis=0) > _OFF
+    for row in np.flatnonzero(off).tolist():
+        if totals[row] == 0:
+            faults.setdefault(row, f"no amount in the columns {', '.join(columns.names)}")
+        else:
+            notes[row] = (
+                "amounts of elements add up to neither 100 nor 1: "
+                f"{totals[row]:.6g} (is an element, the balance, missing?)"
+            )
+    if columns.amounts == "wt":
+        numbers = [ATOMIC_NUMBERS[one] for one in columns.elements]
+        amounts = amounts / load_elements().magpie[numbers, _WEIGHT]
+    with np.errstate(invalid="ignore"):
+        fractions = amounts / amounts.sum(axis=1, keepdims=True)
+    texts = []
+    for row, parts in enumerate(fractions.tolist()):
+        if row in faults:
+            texts.append("")
+            continue
+        texts.append(
+            "".join(
+                element + np.format_float_positional(part, trim="-")
+                for element, part in zip(columns.elements, parts, strict=True)
+                if part > 0
+            )
+        )
+    return FormulaTexts(texts, faults, notes)

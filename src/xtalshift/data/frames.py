@@ -2,51 +2,126 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from xtalshift.data.files import (
-    FORMULA_NAMES,
-    file_kind,
-    find_separator,
-    naming_file,
-    open_text,
-    refuse_repeats,
-)
-from xtalshift.data.numbers import BLANKS, parse_numbers
-from xtalshift.data.spreadsheet import unmark_frame
+from xtalshift.chem.capitals import in_capitals
+from xtalshift.chem.mixtures import Amounts
+from xtalshift.data.files import FORMULA_NAMES, naming_file
+from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
+from xtalshift.data.intake import Finding
+from xtalshift.data.json_rows import formula_of
+from xtalshift.data.number_style import settle_style
+from xtalshift.data.number_texts import POINT, NumberStyle
+from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
+from xtalshift.data.records import TextRows
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
+from xtalshift.data.sources import Layout, Piece, Source, open_source
 from xtalshift.errors import DataError
-from xtalshift.jsonio import Plain
+
+_ALL = 2**62
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """Rows of a table as they were read."""
+
+    frame: pd.DataFrame
+    """n rows."""
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """Place of a row (from 0) -> why it cannot be used."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Place of a row -> remark on how it was read."""
+    style: NumberStyle = POINT
+    """How the numbers in its text cells are written."""
+    layout: Layout | None = None
+    """How the file is written; None for a table that was not read from a file."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about its numbers as a whole."""
+
+    @classmethod
+    def of(cls, rows: RawTable | pd.DataFrame) -> RawTable:
+        """Return a table as it is, or a frame as a table without faults."""
+        return rows if isinstance(rows, RawTable) else cls(rows)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, mask: NDArray[np.bool_]) -> Self:
+        """Return the rows that a mask of shape (n,) selects; the index of the frame is kept."""
+        place = np.cumsum(mask) - 1
+        faults, notes = (
+            {int(place[row]): text for row, text in texts.items() if mask[row]}
+            for texts in (self.faults, self.notes)
+        )
+        return replace(self, frame=self.frame[mask], faults=faults, notes=notes)
+
+    def formulas(self, options: ReadingOptions, usual: Amounts | None = None) -> FormulaTexts:
+        """Return the formulas of the rows; the fault of a row is that of its formula.
+
+        `usual` is as in `find_formulas`.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        found = find_formulas(self.frame.columns, options, usual)
+        texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
+        settled = self.layout.capitals if self.layout else None
+        return FormulaTexts(
+            texts.texts,
+            {**texts.faults, **self.faults},
+            {**texts.notes, **self.notes},
+            in_capitals(texts.texts) if settled is None else settled,
+        )
+
+    def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """Return a column as numbers, see `xtalshift.data.numbers.parse_numbers`."""
+        return parse_numbers(self.frame[name], self.style)
 
 
 def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a whole file that must have no fault and may have no formulas; as `read_raw`."""
+    path = Path(path)
+    raw = _read_whole(path, open_source(path, BY_DEFAULT), BY_DEFAULT, text_columns)
+    if raw.faults:
+        with naming_file(path):
+            raise DataError(next(iter(raw.faults.values())))
+    return raw.frame
+
+
+def read_raw(
+    path: str | Path, options: ReadingOptions = BY_DEFAULT, *, text_columns: Sequence[str] = ()
+) -> RawTable:
     """Read a whole file.
 
     Parameters
     ----------
     path : str or Path
-        .csv, .tsv, .txt (comma, semicolon or tab; UTF-8, UTF-16 with a byte order mark, or
-        Latin-1), .parquet, .jsonl or .ndjson, or .json (records, columns, or the split layout of
-        matminer); text formats may end in .gz. pymatgen structures and compositions in JSON are
-        read as their formula.
+        A text table (.csv, .tsv, .txt), Excel file (.xlsx), .parquet, .jsonl or .ndjson, or .json;
+        text formats may end in .gz. What separates cells, the encoding and the header are found in
+        its first mebibyte. Structures and compositions in JSON are read as their formula.
+    options : ReadingOptions
+        What the user says about the file.
     text_columns : sequence of str
         Columns to keep as text besides those of `FORMULA_NAMES`, such as a column of ids.
 
     Returns
     -------
-    pandas.DataFrame
-        A CSV column becomes numeric if every cell is a number or blank and none is an integer with
+    RawTable
+        A text column becomes numeric if every cell is a number or blank and none is an integer with
         leading zeros; other cells are unchanged, and empty ones are ``""``. Formula columns are
-        text: ``"NaN"`` is sodium nitride.
+        text: ``"NaN"`` is sodium nitride. A line that cannot be split into cells is a row with a
+        fault.
 
     Raises
     ------
@@ -55,176 +130,156 @@ def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.Data
         columns share a name; the message names the file.
     """
     path = Path(path)
-    kind = file_kind(path)
-    if kind == "csv":
-        with naming_file(path), open_text(path) as stream:
-            return _read_csv(stream, text_columns)
-    if kind == "json":
-        with naming_file(path):
-            return finish_frame(_json_frame(path), text_columns)
-    return next(iter_frames(path, chunk_rows=sys.maxsize, text_columns=text_columns))
+    return _read_whole(path, open_table(path, options), options, text_columns)
 
 
-def iter_frames(
-    path: str | Path, chunk_rows: int, *, text_columns: Sequence[str] = ()
-) -> Iterator[pd.DataFrame]:
+def _read_whole(
+    path: Path, source: Source, options: ReadingOptions, text_columns: Sequence[str]
+) -> RawTable:
+    layout = source.layout
+    with naming_file(path):
+        pieces = list(source.pieces(0, _repeat(_ALL)))
+        if layout.kind == "jsonl":
+            rows = [row for piece in pieces for row in layout.parse_json(piece, whole=True)]
+            frame = finish_frame(pd.DataFrame(rows), _texts(options, text_columns))
+            return RawTable(frame, layout=layout)
+        if layout.kind != "csv":
+            frame = _join([_typed_frame(layout, piece) for piece in pieces], layout)
+            return RawTable(finish_frame(frame, _texts(options, text_columns)), layout=layout)
+        raw = _join_text([layout.parse(piece) for piece in pieces], layout)
+        frame = raw.frame
+        protected = _protected(frame, _texts(options, text_columns))
+        numbers = frame.columns.difference(list(protected), sort=False)
+        style, findings = _settle(frame, list(numbers), layout, options)
+        for name in numbers:
+            frame[name] = _numbers_or_text(frame[name], style)
+        return replace(raw, style=style, findings=findings)
+
+
+def iter_raw(
+    path: str | Path,
+    chunk_rows: int,
+    options: ReadingOptions = BY_DEFAULT,
+    *,
+    text_columns: Sequence[str] = (),
+) -> Iterator[RawTable]:
     """Read a file in pieces, with constant memory for CSV, Parquet and JSON lines.
 
     Parameters
     ----------
     path : str or Path
-        As `read_frame`.
+        As `read_raw`.
     chunk_rows : int
         Rows per piece; the last one may be shorter.
+    options : ReadingOptions
     text_columns : sequence of str
-        As `read_frame`.
+        As `read_raw`.
 
     Yields
     ------
-    pandas.DataFrame
+    RawTable
         At least one piece (a table without rows has one empty piece); the index continues through
-        the file. Cells of a CSV remain text, so that all pieces have the same types and a cell can
-        be written back unchanged; `frame.attrs["decimal_comma"]` is true if such text has decimal
-        commas (`xtalshift.data.numbers.parse_numbers`).
+        the file. Cells of a text table remain text, so that all pieces have the same types and a
+        cell can be written back unchanged.
 
     Raises
     ------
     DataError
-        As `read_frame`.
+        As `read_raw`.
     """
     path = Path(path)
-    kind = file_kind(path)
-    if kind == "csv":
-        with naming_file(path), open_text(path) as stream:
-            separator = find_separator(stream)
-            for frame in csv_chunks(stream, chunk_rows, separator):
-                cells = frame.fillna("")
-                cells.attrs["decimal_comma"] = separator == ";"
-                yield cells
-        return
-    if kind == "json":
-        frame = read_frame(path, text_columns=text_columns)
-        for start in range(0, max(len(frame), 1), chunk_rows):
-            yield frame.iloc[start : start + chunk_rows]
-        return
-    read_chunks = _parquet_chunks if kind == "parquet" else _line_chunks
+    source = open_table(path, options)
+    settle_head(source, options)
     start = 0
     with naming_file(path):
-        for frame in read_chunks(path, chunk_rows):
-            frame.index = pd.RangeIndex(start, start + len(frame))
-            start += len(frame)
-            yield finish_frame(frame, text_columns)
+        for piece in source.pieces(0, _repeat(chunk_rows)):
+            raw = parse_raw(source.layout, piece, _texts(options, text_columns))
+            raw.frame.index = pd.RangeIndex(start, start + len(raw))
+            start += len(raw)
+            yield raw
+        if not start:
+            yield RawTable(_join([], source.layout), layout=source.layout)
 
 
-def _read_csv(stream: IO[str], text_columns: Sequence[str]) -> pd.DataFrame:
-    separator = find_separator(stream)
-    frame = next(csv_chunks(stream, None, separator)).fillna("")
-    protected = _protected(frame, text_columns)
-    for name in frame.columns.difference(list(protected), sort=False):
-        frame[name] = _numbers_or_text(frame[name], decimal_comma=separator == ";")
-    frame.attrs["decimal_comma"] = separator == ";"
+def settle_head(source: Source, options: ReadingOptions) -> None:
+    """Settle in the layout of a source how numbers and formulas are written, from 1,000 rows."""
+    layout = source.layout
+    for piece in source.pieces(0, iter([HEAD_ROWS])):
+        raw = parse_raw(layout, piece)
+        if layout.kind == "csv":
+            protected = list(_protected(raw.frame, _texts(options, ())))
+            numbers = raw.frame.columns.difference(protected, sort=False)
+            style, _ = _settle(raw.frame, list(numbers), layout, options)
+            layout = replace(layout, style=style)
+        source.layout = layout
+        with suppress(DataError):  # told by whoever needs formulas
+            capitals = replace(raw, layout=None).formulas(options).capitals
+            source.layout = replace(layout, capitals=capitals)
+
+
+def parse_raw(layout: Layout, piece: Piece, text_columns: Sequence[str] = ()) -> RawTable:
+    """Return the rows of a piece; cells of a CSV are text, others have their types."""
+    if layout.kind in {"csv", "formulas"}:
+        rows = layout.parse(piece)
+        return raw_of(rows, layout)
+    return RawTable(finish_frame(_typed_frame(layout, piece), text_columns), layout=layout)
+
+
+def raw_of(rows: TextRows, layout: Layout) -> RawTable:
+    """Return rows of text as a table."""
+    return RawTable(rows.table.to_pandas(), rows.faults, rows.notes, layout.style or POINT, layout)
+
+
+def _typed_frame(layout: Layout, piece: Piece) -> pd.DataFrame:
+    if layout.kind == "jsonl":
+        return pd.DataFrame(layout.parse_json(piece), columns=list(layout.columns))
+    return arrow_frame(layout.parse(piece).table)
+
+
+def arrow_frame(table: pa.Table) -> pd.DataFrame:
+    """Return columns of Arrow as a frame; decimals become floats."""
+    for place, kind in enumerate(table.schema):
+        if pa.types.is_decimal(kind.type):
+            table = table.set_column(place, kind.name, table.column(place).cast(pa.float64()))
+    frame: pd.DataFrame = table.to_pandas(use_threads=False, ignore_metadata=True)
     return frame
 
 
-def csv_chunks(stream: IO[str], chunk_rows: int | None, separator: str) -> Iterator[pd.DataFrame]:
-    """Yield pieces of text cells, unmarked; at least one, all rows if `chunk_rows` is None."""
-    with pd.read_csv(
-        stream, sep=separator, dtype=str, keep_default_na=False, index_col=False, iterator=True
-    ) as reader:
-        while True:
-            with warnings.catch_warnings():
-                # else a row longer than the header would lose its last cells with only a warning
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                try:
-                    frame = reader.read(chunk_rows)
-                except StopIteration:
-                    return
-                except pd.errors.ParserWarning as error:
-                    raise DataError("a row has more cells than the header") from error
-            frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-            yield unmark_frame(frame)
-            if chunk_rows is None:
-                return
+def _join(frames: list[pd.DataFrame], layout: Layout) -> pd.DataFrame:
+    if not frames:
+        return pd.DataFrame({name: pd.Series([], dtype=object) for name in layout.columns})
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 
 
-def _parquet_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        refuse_repeats(file.schema_arrow.names)
-        if file.metadata.num_rows == 0:
-            yield file.read().to_pandas(ignore_metadata=True)
-        for batch in file.iter_batches(batch_size=chunk_rows):
-            yield batch.to_pandas(ignore_metadata=True)
-
-
-def _line_chunks(path: Path, chunk_rows: int) -> Iterator[pd.DataFrame]:
-    with open_text(path) as stream:
-        lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
-        columns: list[str] | None = None
-        while rows := list(islice(lines, chunk_rows)):
-            frame = pd.DataFrame([json_line(*row) for row in rows])
-            columns = columns or list(frame.columns)
-            new = frame.columns.difference(columns)
-            if len(new):
-                raise DataError(
-                    f"column {new[0]!r} first occurs after line {rows[0][0]}, too late for reading "
-                    "in pieces; name every column in the first line (null where there is no value)"
-                )
-            frame = frame.reindex(columns=columns)
-            yield frame
-        if columns is None:
-            raise DataError("it has no rows")
+def _join_text(parts: list[TextRows], layout: Layout) -> RawTable:
+    if not parts:
+        return RawTable(_join([], layout), layout=layout)
+    faults: dict[int, str] = {}
+    notes: dict[int, str] = {}
+    start = 0
+    for part in parts:
+        faults |= {start + row: text for row, text in part.faults.items()}
+        notes |= {start + row: text for row, text in part.notes.items()}
+        start += part.rows
+    table = pa.concat_tables([part.table for part in parts])
+    return RawTable(table.to_pandas(), faults, notes, layout=layout)
 
 
-def json_line(number: int, line: str) -> Plain:
-    """Return one line of JSON lines as a row; messages name it by `number`."""
-    try:
-        row = json.loads(line, object_hook=_collapse)
-    except json.JSONDecodeError as error:
-        raise DataError(f"line {number} is not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"line {number} is {type(row).__name__}, expected an object of columns")
-    return row
+def _settle(
+    frame: pd.DataFrame, numbers: Sequence[str], layout: Layout, options: ReadingOptions
+) -> tuple[NumberStyle, tuple[Finding, ...]]:
+    separator = "" if layout.sheet or layout.dialect is None else layout.dialect.separator
+    columns = {name: frame[name] for name in numbers}
+    return settle_style(columns, separator, decimal=options.decimal, thousands=options.thousands)
 
 
-def _json_frame(path: Path) -> pd.DataFrame:
-    with open_text(path) as stream:
-        try:
-            content = json.load(stream, object_hook=_collapse)
-        except json.JSONDecodeError as error:
-            raise DataError(f"it is not JSON: {error}") from error
-    if isinstance(content, dict) and {"columns", "data"} <= set(content):
-        refuse_repeats(content["columns"])
-        return pd.DataFrame(content["data"], columns=content["columns"])
-    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-        return pd.DataFrame(content)
-    if isinstance(content, dict) and content:
-        columns = {
-            name: list(cells.values()) if isinstance(cells, dict) else cells
-            for name, cells in content.items()
-        }
-        if all(isinstance(cells, list) for cells in columns.values()):
-            return pd.DataFrame(columns)
-    raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
+def _repeat(size: int) -> Iterator[int]:
+    while True:
+        yield size
 
 
-def _collapse(node: Plain) -> Any:
-    """Replace a pymatgen structure or composition by its formula while JSON is parsed."""
-    kind = node.get("@class")
-    if kind in {"Structure", "Composition"}:
-        amounts: Counter[str] = Counter()
-        if kind == "Structure":
-            for site in node["sites"]:
-                for species in site["species"]:
-                    amounts[species["element"]] += species["occu"]
-        else:
-            amounts.update({key: value for key, value in node.items() if not key.startswith("@")})
-        return "".join(
-            element + ("" if amount == 1 else f"{amount:.8g}")
-            for element, amount in amounts.items()
-        )
-    return node
+def _texts(options: ReadingOptions, text_columns: Sequence[str]) -> list[str]:
+    return [*text_columns, *([options.formula_col] if options.formula_col else [])]
 
 
 def _protected(frame: pd.DataFrame, text_columns: Sequence[str]) -> set[str]:
@@ -240,17 +295,21 @@ def finish_frame(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFra
             frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
     for name in _protected(frame, text_columns):
         cells = frame[name].astype(object)
-        frame[name] = cells.where(cells.notna(), "").map(str).astype(object)
+        frame[name] = cells.where(cells.notna(), "").map(_as_text).astype(object)
     return frame
 
 
-def _numbers_or_text(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
+def _as_text(cell: Any) -> str:
+    return formula_of(cell) if isinstance(cell, dict) else str(cell)
+
+
+def _numbers_or_text(cells: pd.Series, style: NumberStyle) -> pd.Series:
     if cells.str.fullmatch(r"\s*0\d+\s*").any():  # 0042 is an id; as a number it would change
         return cells
-    values, problems = parse_numbers(cells, decimal_comma=decimal_comma)
-    blank = cells.str.strip().str.lower().isin(BLANKS)
-    if blank.all() or any(problem.startswith("not a number") for problem in problems):
+    values = plain_numbers(cells, style)
+    if values is None:
         return cells
+    blank = cells.str.strip().str.lower().isin(BLANKS)
     if not blank.any() and cells.str.fullmatch(r"\s*[-+]?\d{1,15}\s*").all():
         return pd.Series(values.astype(np.int64), index=cells.index)
     return pd.Series(values, index=cells.index)

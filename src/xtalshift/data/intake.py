@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from xtalshift.jsonio import Plain
 
+MAX_EXAMPLES = 5
+"""Most examples of a finding."""
 _ZERO_INFLATED = 0.10
+_WIDTH = 60
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,64 @@ class Finding:
     kind: str
     count: int
     examples: tuple[Example, ...]
+    remedy: str = ""
+    """What the user can do about it."""
+    warns: bool = False
+    """Whether results may be wrong because of it, as where a biased part of the rows leaves."""
+
+    def describe(self) -> str:
+        """Return the finding in one line: kind, number of rows, and what to do.
+
+        What all examples say is said here.
+        """
+        said = {example.reason for example in self.examples} - {self.kind}
+        reason = f": {said.pop()}" if len(said) == 1 and self.count > 1 else ""
+        count = f"{self.count:,} {'row' if self.count == 1 else 'rows'}"
+        remedy = f". {self.remedy}." if self.remedy else ""
+        return f"{self.kind} ({count}){reason}{remedy}"
+
+    def show(self, most: int = 2) -> tuple[str, ...]:
+        """Return the rows of some examples, with what `describe` does not say."""
+        shown = self.examples[:most]
+        if self.count > 1 and len({example.reason for example in self.examples}) == 1:
+            return (", ".join(f"row {one.row}: {_short(one.value)}" for one in shown),)
+        values = ("" if one.value in one.reason else f"{_short(one.value)}: " for one in shown)
+        return tuple(
+            f"row {one.row}: {value}{one.reason}" for one, value in zip(shown, values, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What of a table was read as what."""
+
+    source: str
+    """Name of the table."""
+    layout: str = ""
+    """Format, encoding, separator and lines above the header, in one line."""
+    formulas: str = ""
+    """Column of the formulas, or columns of the elements and what their numbers are."""
+    notation: str = ""
+    """How formulas were read that can be read in two ways."""
+    numbers: str = ""
+    """Decimal mark, and mark of thousands."""
+    target: str = ""
+    """Column of the target, with its unit."""
+    ids: str = ""
+    """Column of ids."""
+    options: dict[str, str] = field(default_factory=dict)
+    """The options with which it is read in the same way again."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the table as a whole."""
+
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """Return what was read as what, with its label, without what is empty."""
+        labels = {
+            "layout": "Format", "formulas": "Formulas", "notation": "Notation",
+            "numbers": "Numbers", "target": "Target", "ids": "Ids",
+        }  # fmt: skip
+        pairs = ((label, getattr(self, name)) for name, label in labels.items())
+        return tuple((label, text) for label, text in pairs if text)
 
 
 @dataclass(frozen=True)
@@ -52,10 +113,17 @@ class CleaningReport:
         Mean absolute deviation from the group *median*, over all usable rows before merging (0 for
         a row without a duplicate). No function of formula and feature columns has a smaller mean
         absolute error on these rows, since the median minimises it in each group.
+    findings : tuple of Finding
+        What a user should know of the rows that stay and of those that leave: bias, sentinels, a
+        mix of units, outliers, and what merging hides.
     zero_share : float
         Share of the kept targets that are exactly 0.
     unit : str
         Unit of `duplicate_scatter` and `error_floor`.
+    findings : tuple of Finding
+        What else is odd about formulas, targets and merged rows.
+    reading : Reading or None
+        What was read as what; None for data that come from no table.
     """
 
     rows_read: int
@@ -70,6 +138,8 @@ class CleaningReport:
     error_floor: float
     zero_share: float
     unit: str = ""
+    findings: tuple[Finding, ...] = ()
+    reading: Reading | None = None
 
     @property
     def rows_dropped(self) -> int:
@@ -101,3 +171,7 @@ class CleaningReport:
             "zero_inflated": self.zero_inflated,
             "remedy": self.remedy,
         }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -10,10 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.families import family_codes
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
+
+_NONE: Mapping[int, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +37,8 @@ class Materials:
         Further features, such as a temperature; NaN where a value is missing.
     extra_names : tuple of str, length k
         Their names.
-    hydrates : {"refuse", "expand"}
-        How formulas such as ``CuSO4*5H2O`` were read.
+    notation : Notation
+        How formulas were read that can be read in two ways, such as ``CuSO4*5H2O``.
     """
 
     formulas: NDArray[np.object_]
@@ -46,14 +48,16 @@ class Materials:
     ids: NDArray[np.object_]
     extra: NDArray[np.float64]
     extra_names: tuple[str, ...] = ()
-    hydrates: Hydrates = "refuse"
+    notation: Notation = AS_WRITTEN
 
     @classmethod
     def parse(
         cls,
         formulas: Sequence[Any] | NDArray[Any],
         *,
-        hydrates: Hydrates = "refuse",
+        notation: Notation = AS_WRITTEN,
+        faults: Mapping[int, str] = _NONE,
+        notes: Mapping[int, str] = _NONE,
         ids: Sequence[Any] | NDArray[Any] | None = None,
         extra: ArrayLike | None = None,
         extra_names: Sequence[str] | None = None,
@@ -64,8 +68,12 @@ class Materials:
         ----------
         formulas : sequence, length n
             Formulas as text; other cells of a table are allowed and unreadable.
-        hydrates : {"refuse", "expand"}
-            See `xtalshift.chem.formulas.parse_formula`.
+        notation : Notation
+            How formulas are read that can be read in two ways.
+        faults : mapping of int to str
+            Row (from 0) -> why it cannot be used, whatever its formula.
+        notes : mapping of int to str
+            Row -> remark on how it was read.
         ids : sequence, length n, optional
             By default the row numbers from 1.
         extra : array_like of float, shape (n, k), optional
@@ -78,7 +86,14 @@ class Materials:
         DataError
             If `ids` or `extra` have another number of rows.
         """
-        compositions, reasons, notes = parse_formulas(list(formulas), hydrates=hydrates)
+        texts = list(formulas)
+        for row in faults:
+            texts[row] = ""
+        compositions, reasons, remarks = parse_formulas(texts, notation)
+        for row, reason in faults.items():
+            reasons[row] = reason
+        for row, note in notes.items():
+            remarks[row] = "; ".join(filter(None, (note, remarks[row])))
         n = len(reasons)
         columns = as_columns(extra, n)
         names = as_text(np.arange(1, n + 1) if ids is None else ids)
@@ -89,11 +104,11 @@ class Materials:
             as_text(formulas),
             compositions,
             reasons,
-            notes,
+            remarks,
             names,
             columns,
             tuple(map(str, labels)),
-            hydrates,
+            notation,
         )
 
     def __len__(self) -> int:
@@ -119,7 +134,7 @@ class Materials:
             self.ids[rows],
             self.extra[rows],
             self.extra_names,
-            self.hydrates,
+            self.notation,
         )
         for name in ("groups", "families"):  # not computed again for a part
             if name in self.__dict__:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import list_datasets, load_dataset
-from xtalshift.data.columns import guess_target, table_from_frame
+from xtalshift.data.columns import guess_target, table_from_frame, target_candidates
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import READABLE, find_formula_column
-from xtalshift.data.frames import read_frame
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.files import READABLE, naming_table
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.settings import DataConfig, ReadingOptions
+from xtalshift.data.units import unit_of_header
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -23,7 +26,9 @@ def read_table(
     formula_col: str | None = None,
     id_col: str | None = None,
     unit: str = "",
-    hydrates: Hydrates = "refuse",
+    hydrates: Hydrates | None = None,
+    amounts: Amounts | None = None,
+    options: ReadingOptions | None = None,
     progress: Progress = NO_PROGRESS,
     need_target: bool = True,
 ) -> Dataset:
@@ -38,9 +43,13 @@ def read_table(
     formula_col, id_col : str, optional
         Columns of a file; by default those with a usual name.
     unit : str
-        Unit of the target, if the catalogue does not know it.
-    hydrates : {"refuse", "expand"}
-        See `xtalshift.chem.formulas.parse_formula`.
+        Unit of the target, if neither the catalogue nor the file says it.
+    hydrates : {"refuse", "expand"}, optional
+    amounts : {"at", "wt", "mol"}, optional
+        `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
+    options : ReadingOptions, optional
+        Further options of reading: separator, encoding, sheet ...; `formula_col`, `hydrates` and
+        `amounts` win over its fields.
     progress : Progress
         Reports downloads.
     need_target : bool
@@ -60,30 +69,21 @@ def read_table(
     FetchError
         If a data set cannot be downloaded.
     """
-    path, name = Path(path_or_name), str(path_or_name)
-    if name in list_datasets() and not path.is_file():
-        if formula_col is not None or id_col is not None:
-            raise ConfigError(f"the columns of {name} are known: omit formula and id column")
-        return load_dataset(name, target=target, unit=unit, hydrates=hydrates, progress=progress)
-    if not path.exists():
-        hint = near_miss(name, list_datasets())
-        raise DataError(
-            f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
-            "and the names that 'xtalshift datasets list' shows"
-        )
-    protected = [name for name in (formula_col, id_col) if name]
-    frame = read_frame(path, text_columns=protected)
-    if target is None and need_target:
-        formula = find_formula_column(frame.columns, formula_col)
-        target = guess_target(frame.drop(columns=[formula, *([id_col] if id_col in frame else [])]))
-    return table_from_frame(
-        frame,
-        target=target,
-        formula_col=formula_col,
-        id_col=id_col,
-        unit=unit,
-        source=path.name,
-        hydrates=hydrates,
+    given = {"formula_col": formula_col, "hydrates": hydrates, "amounts": amounts}
+    base = {} if options is None else options.to_dict()
+    return read_configured(
+        DataConfig.from_dict(
+            {
+                "dataset": str(path_or_name),
+                "target": target,
+                "id_col": id_col,
+                "unit": unit,
+                **{name: base[name] for name in ReadingOptions.model_fields if name in base},
+                **{name: value for name, value in given.items() if value is not None},
+            }
+        ),
+        progress=progress,
+        need_target=need_target,
     )
 
 
@@ -91,13 +91,43 @@ def read_configured(
     data: DataConfig, *, progress: Progress = NO_PROGRESS, need_target: bool = True
 ) -> Dataset:
     """Read the table that settings name; arguments and errors as in `read_table`."""
-    return read_table(
-        data.dataset,
-        target=data.target,
-        formula_col=data.formula_col,
-        id_col=data.id_col,
-        unit=data.unit,
-        hydrates=data.hydrates,
-        progress=progress,
-        need_target=need_target,
-    )
+    path, name, target = Path(data.dataset), data.dataset, data.target
+    if name in list_datasets() and not path.is_file():
+        if data.formula_col is not None or data.id_col is not None:
+            raise ConfigError(f"the columns of {name} are known: omit formula and id column")
+        return load_dataset(
+            name, target=target, unit=data.unit, notation=data.notation, progress=progress
+        )
+    if not path.exists():
+        hint = near_miss(name, list_datasets())
+        raise DataError(
+            f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
+            "and the names that 'xtalshift datasets list' shows"
+        )
+    return read_file(data, need_target=need_target)[1]
+
+
+def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, Dataset]:
+    """Read the file that settings name, as it is and as a data set; see `read_table`.
+
+    Without `need_target` a target that is not named is guessed only if there is one candidate.
+    """
+    path, target = Path(data.dataset), data.target
+    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
+    with naming_table(path):
+        known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
+        if target is None:
+            others = raw.frame.drop(columns=list(known & set(raw.frame.columns)))
+            if need_target or len(target_candidates(others)) == 1:
+                target = guess_target(others)
+        dialect = raw.layout.dialect if raw.layout else None
+        units = dialect.units if dialect else {}
+        table = table_from_frame(
+            raw,
+            target=target,
+            reading=data,
+            id_col=data.id_col,
+            unit=data.unit or units.get(target or "") or unit_of_header(target or ""),
+            source=path.name,
+        )
+    return raw, table

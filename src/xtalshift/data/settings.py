@@ -1,22 +1,100 @@
-"""The settings of a table: its rows, features and targets."""
+"""The settings of a table: how it is read, its rows, features and targets."""
 
 from __future__ import annotations
 
+import codecs
 from typing import Literal
 
+from pydantic import field_validator
+
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.config import Settings
 
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+"""What may stand between the cells of a text file, with its name."""
 
-class DataConfig(Settings):
+
+class ReadingOptions(Settings):
+    """How a table is read, where a reader cannot know or would find something else."""
+
+    formula_col: str | None = None
+    """Column of the formulas; by default found by its name."""
+    composition_columns: Literal["auto"] | tuple[str, ...] = "auto"
+    """One column for each element instead of formulas: their names, or ``auto`` to take the columns
+    named by element symbols if there is no column of formulas."""
+    amounts: Amounts | None = None
+    """Meaning of the numbers of alloys and mixtures (``Ti-6Al-4V``, columns of elements): ``at``,
+    ``wt`` or ``mol``; by default as in the training of a model, else refused."""
+    hydrates: Hydrates | None = None
+    """``refuse`` or ``expand`` formulas such as ``CuSO4*5H2O``; by default as in the training of a
+    model, else refused."""
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    """Between the cells of a text file (also by name: comma, semicolon, tab, pipe)."""
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal["", ",", ".", " ", "'"] | None = None
+    """`decimal`, `thousands`: marks in numbers."""
+    encoding: str | None = None
+    """Encoding of a text file, such as ``cp1252`` or ``gbk``."""
+    sheet: str | None = None
+    """Sheet of an Excel file; by default the first with a column of formulas."""
+
+    @field_validator("composition_columns", mode="before")
+    @classmethod
+    def _split_columns(cls, value: object) -> object:
+        if isinstance(value, str) and value != "auto":
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("composition_columns")
+    @classmethod
+    def _check_columns(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if value == ():
+            raise ValueError("name columns (Fe,Cr,Ni) or write auto")
+        if len(set(value)) < len(value) and value != "auto":
+            raise ValueError("a column is named twice")
+        return value
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _name_separator(cls, value: object) -> object:
+        named = {name: mark for mark, name in SEPARATORS.items()} | {"\\t": "\t"}
+        return named.get(value, value) if isinstance(value, str) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                codecs.lookup(value)
+            except LookupError as error:
+                raise ValueError(
+                    "no such encoding; known are utf-8, utf-16, cp1252, gbk, big5, shift_jis ..."
+                ) from error
+        return value
+
+    @property
+    def notation(self) -> Notation:
+        """How formulas are read that can be read in two ways."""
+        return self.notation_like(Notation())
+
+    def notation_like(self, default: Notation) -> Notation:
+        """Return the notation of these options; what they leave open is that of `default`."""
+        return Notation(self.hydrates or default.hydrates, self.amounts or default.amounts)
+
+
+BY_DEFAULT = ReadingOptions()
+"""Everything as the reader finds it."""
+
+
+class DataConfig(ReadingOptions):
     """Where the rows come from and how features and targets are made."""
 
     dataset: str = "ricci_seebeck"
     """Name in the catalogue, or a file."""
     target: str | None = None
-    formula_col: str | None = None
     id_col: str | None = None
-    """`target`, `formula_col`, `id_col`: names of columns; a data set of the catalogue has a
-    default target."""
+    """`target`, `id_col`: names of columns; a data set of the catalogue has a default target."""
     unit: str = ""
     """Unit of the target of a file."""
     feature_cols: tuple[str, ...] = ()
@@ -30,7 +108,5 @@ class DataConfig(Settings):
     duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
     """``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
     ``highest`` target."""
-    hydrates: Literal["refuse", "expand"] = "refuse"
-    """``refuse`` or ``expand`` formulas such as ``CuSO4*5H2O``."""
     strict: bool = False
     """Whether an unusable row is an error."""

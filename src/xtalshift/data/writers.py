@@ -60,12 +60,12 @@ def is_model(folder: Path) -> bool:
 
 def refuse_loss(out: Path, column: str) -> None:
     """Raise `DataError` if `out` has no `column`, so is not an earlier output of the command."""
-    from xtalshift.data.frames import iter_frames  # loads pandas, which some commands do not need
+    from xtalshift.data.sources import open_source
 
     if not out.is_file() or out.stat().st_size == 0:
         return
     try:
-        ours = column in next(iter(iter_frames(out, 1))).columns
+        ours = column in open_source(out).layout.columns
     except XtalshiftError:
         ours = False
     if not ours:
@@ -81,6 +81,14 @@ def write_frame(
     """Write a table to a .csv or .parquet file; see `open_writer` for arguments and errors."""
     with open_writer(path, units) as writer:
         writer.write(frame)
+
+
+def check_writable(path: Path) -> None:
+    """Raise `DataError` if a table cannot be written under this name."""
+    if path.suffix.lower() not in WRITABLE:
+        raise DataError(f"{path}: the name of an output file must end in {' or '.join(WRITABLE)}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file in it")
 
 
 @contextmanager
@@ -103,10 +111,7 @@ def open_writer(path: Path, units: Mapping[str, str] | None = None) -> Iterator[
         If the type is unknown or the place cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in WRITABLE:
-        raise DataError(f"{path}: the name of an output file must end in {' or '.join(WRITABLE)}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name a file in it")
+    check_writable(path)
     with replacing(path) as part:
         writer = FrameWriter(path, part, units)
         try:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.formulas import Notation
 from xtalshift.domain.ood_score import REFERENCE, Novelty, Reference
 from xtalshift.domain.reasons import (
     RANGE,
@@ -27,7 +28,7 @@ from xtalshift.seeding import derive_seed
 FloatArray = NDArray[np.float64]
 
 _PREFIX = "domain."
-_SAVED: Schema = {
+_OWN: Schema = {
     **REFERENCE,
     "held_out": SavedArray(np.float64, (3, "held out"), low=0.0),
     **THRESHOLD,
@@ -36,6 +37,8 @@ _SAVED: Schema = {
     "targets": SavedArray(np.float64, ("n",)),
     "elements": SavedArray(np.bool_, (len(SYMBOLS) - 1,)),
 }
+DOMAIN: Schema = {f"{_PREFIX}{name}": saved for name, saved in _OWN.items()}
+"""Arrays of `ApplicabilityDomain.get_state`."""
 
 SAME = 1e-4
 """Distance, in standard deviations, below which features differ by rounding only."""
@@ -289,8 +292,8 @@ class ApplicabilityDomain:
         ModelFormatError
             If the arrays are not what `get_state` can return.
         """
+        found = check_arrays(state, DOMAIN)
         own = {name.removeprefix(_PREFIX): value for name, value in state.items()}
-        found = check_arrays(own, _SAVED)
         ranks = own["held_out"]
         if not found["n"] or not found["held out"]:
             raise ModelFormatError("the domain has no materials or no held-out rows")
@@ -353,7 +356,7 @@ def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _parse(formulas: NDArray[np.object_]) -> Compositions:
     # the elements of a hydrate do not depend on how it is read
-    return parse_formulas(formulas.tolist(), hydrates="expand")[0]
+    return parse_formulas(formulas.tolist(), Notation("expand"))[0]
 
 
 def _contains(compositions: Compositions) -> NDArray[np.bool_]:

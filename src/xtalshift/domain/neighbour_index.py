@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.rowwise import in_blocks
+from xtalshift.rowwise import BLOCK_ROWS, in_blocks, in_pieces
 from xtalshift.saved_arrays import SavedArray, Schema
 
 FloatArray = NDArray[np.float32]
@@ -61,14 +61,15 @@ class NeighbourIndex:
     def build(cls, points: FloatArray, *, random_state: int = 0) -> Self:
         """Index finite points, shape (n, d), by row number; the seed is that of k-means."""
         if len(points) < _EXACT_BELOW:
-            return cls._sort(points, points.mean(axis=0, keepdims=True))
+            return cls._sort(points, _within(points, points.mean(axis=0, keepdims=True)))
         from sklearn.cluster import MiniBatchKMeans  # loaded only where it is used
 
         n_cells = round(2 * np.sqrt(len(points)))
         clusters = MiniBatchKMeans(
             n_cells, batch_size=4096, n_init=1, max_iter=20, random_state=random_state
         )
-        return cls._sort(points, clusters.fit(points).cluster_centers_.astype(np.float32))
+        centres = clusters.fit(points).cluster_centers_.astype(np.float32)
+        return cls._sort(points, _within(points, centres))
 
     def extended(self, points: FloatArray) -> NeighbourIndex:
         """Return an index with further points, shape (m, d), under the next row numbers."""
@@ -93,7 +94,8 @@ class NeighbourIndex:
             part = slice(start, start + _QUERIES)
             found, complete = self._search(queries[part], k)
             if not complete.all():  # the visited cells hold fewer than k points
-                found[~complete] = self._search_all(queries[part][~complete], k)
+                left = queries[part][~complete]
+                found[~complete] = _nearest(self.points, self._squares, left, k)
             distances[part], rows[part] = self._measure(queries[part], found)
         return distances, rows
 
@@ -112,11 +114,10 @@ class NeighbourIndex:
         """Return the places of k near points, (m, k), and whether k were found, (m,)."""
         n_cells = len(self.centres)
         if n_cells <= _N_PROBE:
-            return self._search_all(queries, k), np.ones(len(queries), dtype=bool)
+            found = _nearest(self.points, self._squares, queries, k)
+            return found, np.ones(len(queries), dtype=bool)
         squares = np.einsum("ij,ij->i", self.centres, self.centres)
-        probed = in_blocks(
-            lambda rows: _smallest(squares - 2 * rows @ self.centres.T, _N_PROBE).T, queries
-        ).T
+        probed = _nearest(self.centres, squares, queries, _N_PROBE)
         # all queries that visit a cell are few matrix products
         order = np.argsort(probed.ravel(), kind="stable")
         visitors = np.searchsorted(probed.ravel()[order], np.arange(n_cells + 1))
@@ -137,11 +138,6 @@ class NeighbourIndex:
         complete = np.isfinite(np.take_along_axis(joined, best, axis=1)).all(axis=1)
         found = np.take_along_axis(places.reshape(len(queries), -1), best, axis=1)
         return found, np.asarray(complete)
-
-    def _search_all(self, queries: FloatArray, k: int) -> IntArray:
-        return in_blocks(
-            lambda rows: _smallest(self._squares - 2 * rows @ self.points.T, k).T, queries
-        ).T
 
     def _measure(self, queries: FloatArray, places: IntArray) -> tuple[FloatArray, IntArray]:
         """Sort by distances from differences; those from products deviate from 0 by about 0.01."""
@@ -165,6 +161,23 @@ class NeighbourIndex:
     def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
         """Restore what `get_state` returned, checked by `INDEX`; other names are ignored."""
         return cls._sort(state["index.points"], state["index.centres"])
+
+
+def _within(points: FloatArray, centres: FloatArray) -> FloatArray:
+    """Return means of points without the rounding by which they leave the range of the points."""
+    return np.clip(centres, points.min(axis=0), points.max(axis=0))
+
+
+def _nearest(points: FloatArray, squares: FloatArray, queries: FloatArray, k: int) -> IntArray:
+    """Return the places of the k points, with these squares, nearest to each query, (m, k)."""
+
+    def nearest(
+        rows: FloatArray,
+    ) -> IntArray:  # what only the rows themselves need is not filled up
+        products = in_blocks(lambda block: (block @ points.T).T, rows).T
+        return _smallest(squares - 2 * products, k).T
+
+    return in_pieces(nearest, queries, BLOCK_ROWS).T
 
 
 def _products(points: FloatArray, rows: FloatArray) -> FloatArray:

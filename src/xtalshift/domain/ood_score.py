@@ -22,12 +22,13 @@ This is narrow enough to separate the elements by values such as their melting p
 _POWER = 16  # of the mean over features: nearly the maximum, with less noise
 _N_NEIGHBOURS = 5
 _FLOOR = 0.25  # of the median local distance: smaller distances in crowded regions are not novel
+_WIDEST = 1000.0  # clip in standard deviations; it gives the number of bins
 _FOLDS = 10
 _ENOUGH = 2000
 
 REFERENCE: Schema = {
     **SCALER,
-    "scaler.clip": SavedArray(np.float64, (1,), low=POSITIVE),
+    "scaler.clip": SavedArray(np.float64, (1,), low=POSITIVE, high=_WIDEST),
     **INDEX,
     "rarity.counts": SavedArray(np.uint32, ("kept", "bins")),
     "rarity.n": SavedArray(np.int64, (1,), low=1),

@@ -15,7 +15,6 @@ from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig, adapt_network
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData, Labelled, Regressor
 from xtalshift.estimators.irnet import IRNetBase
-from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import IRNet
@@ -85,7 +84,7 @@ class TargetedCALRegressor(IRNetBase):
 
         Parameters
         ----------
-        model : NetworkRegressor
+        model : IRNetBase
             A network fitted on source rows.
         X_target : array_like of float, shape (k, d)
             Features of the target domain.
@@ -107,7 +106,7 @@ class TargetedCALRegressor(IRNetBase):
         Raises
         ------
         ConfigError
-            If `model` is not a network, or rows that the method needs are missing.
+            If `model` is not an `IRNet`, or rows that the method needs are missing.
         sklearn.exceptions.NotFittedError
             If `model` is not fitted.
         ValueError
@@ -115,8 +114,8 @@ class TargetedCALRegressor(IRNetBase):
         """
         if (X is None) != (y is None):
             raise ValueError("give both X and y, or neither")
-        if not isinstance(model, NetworkRegressor):
-            raise ConfigError(f"only networks can be adapted, not a {type(model).__name__}")
+        if not isinstance(model, IRNetBase):
+            raise ConfigError(f"only IRNets can be adapted, not a {type(model).__name__}")
         check_is_fitted(model)
         adaptation = ADAPTATIONS[self._config().method]
         if adaptation.needs_source:

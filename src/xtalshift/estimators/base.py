@@ -71,8 +71,9 @@ class FitData:
 class Regressor(RegressorMixin, BaseEstimator, Predictor):
     """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
 
-    A subclass implements `_fit` and `_predict`, and also `_get_state` and `_set_state` if its
-    models can be saved. Its settings are fields of a dataclass or arguments of its ``__init__``.
+    A subclass implements `_fit` and `_predict`, and also `_saved`, `_get_state` and `_set_state` if
+    its models can be saved. Its settings are fields of a dataclass or arguments of its
+    ``__init__``.
 
     Parameters
     ----------
@@ -249,7 +250,14 @@ def _drop_weightless(rows: Labelled) -> Labelled:
 
 
 def mean_and_scale(rows: Labelled) -> tuple[float, float]:
-    """Return (weighted) mean and standard deviation of the targets; 1 for a deviation of 0."""
+    """Return (weighted) mean and standard deviation of the targets.
+
+    The scale of equal targets is their size, or 1 for zeros: the deviation from a rounded mean
+    would be far too small for other target labels, and 1 far too large for small units.
+    """
+    first = float(rows.y[0])
+    if (rows.y == first).all():
+        return first, abs(first) or 1.0
     mean = float(np.average(rows.y, weights=rows.weights))
     variance = np.average((rows.y - mean) ** 2, weights=rows.weights)
     return mean, float(np.sqrt(variance)) or 1.0

@@ -24,7 +24,7 @@ IntArray = NDArray[np.int64]
 _HEADER = re.compile(
     r"tree\nversion=v[34]\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
     r"max_feature_idx=(\d{1,7})\nobjective=(\w+)\n"
-    r"feature_names=([\w ]+)\nfeature_infos=([\w.:+\-\[\] ]+)\n"
+    r"feature_names=([\w ]+)\nfeature_infos=([\w.:+\-\[\]]+(?: [\w.:+\-\[\]]+)*+)\n"
     r"tree_sizes=(\d{1,9}(?: \d{1,9})*)\n\n",
     re.ASCII,
 )
@@ -52,10 +52,19 @@ _DECISIONS = (0, 2, 4, 6, 8, 10)
 
 
 def load_booster(text: str) -> lightgbm.Booster:
-    """Return the trees of a text, without the settings of their training that follow them."""
+    """Return the trees of a text, without the settings of their training that follow them.
+
+    Raises
+    ------
+    ModelFormatError
+        If LightGBM refuses the text.
+    """
     import lightgbm
 
-    return lightgbm.Booster(model_str=text[: text.index(_END) + len(_END)])
+    try:
+        return lightgbm.Booster(model_str=text[: text.index(_END) + len(_END)])
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelFormatError(f"LightGBM cannot read its trees: {error}") from error
 
 
 def check_trees(text: str, objective: str) -> int:

@@ -23,7 +23,7 @@ from xtalshift.nn.irnet import IRNet, Parameters
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.training import Training, TrainResult, run_training
 from xtalshift.rowwise import in_blocks, in_pieces
-from xtalshift.saved_arrays import SavedArray, Schema, check_arrays
+from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
 WeightsChoice = Literal["best", "last", "ema"]
 
@@ -358,7 +358,7 @@ class NetworkRegressor(Regressor):
         self.best_epoch_ = int(own["best_epoch"][0])
         self.history_ = []
         check_arrays(networks, self._saved_networks())
-        check_arrays(extras, self._saved_extras(extras), kept=lengths["kept"])
+        check_arrays(extras, _saved_extras(extras, self._lead), kept=lengths["kept"])
         self.states_ = {
             choice: {
                 name.removeprefix(f"net.{choice}."): torch.from_numpy(value)
@@ -371,26 +371,50 @@ class NetworkRegressor(Regressor):
             name.removeprefix("extra."): torch.from_numpy(value) for name, value in extras.items()
         }
 
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:
+        """Return what the arrays must be; the widths of the network are not known before reading.
+
+        The three sets of parameters have the same shapes.
+        """
+        parameters = {
+            name.removeprefix("net.best."): SavedArray(np.float32, found[name].shape)
+            for name in found
+            if name.startswith("net.best.")
+        }
+        networks = {
+            f"net.{choice}.{name}": saved
+            for choice in get_args(WeightsChoice)
+            for name, saved in parameters.items()
+        }
+        head = parameters.get("head.bias")
+        members = () if head is None else head.shape[:-1]
+        return {**_SAVED, **networks, **_saved_extras(found, members)}
+
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        """Leading axis of the parameters: that of the members, if there are several."""
+        return () if self.n_members == 1 else (self.n_members,)
+
     def _saved_networks(self) -> Schema:
         """Return what the parameters must be, from the architecture; nothing is allocated."""
         with torch.device("meta"):
             parameters = self._network([torch.Generator()]).state_dict()
-        lead = () if self.n_members == 1 else (self.n_members,)
         return {
-            f"net.{choice}.{name}": SavedArray(np.float32, (*lead, *value.shape))
+            f"net.{choice}.{name}": SavedArray(np.float32, (*self._lead, *value.shape))
             for choice in get_args(WeightsChoice)
             for name, value in parameters.items()
         }
 
-    def _saved_extras(self, names: Iterable[str]) -> Schema:
-        """Return what other things learned must be; which there are depends on the training."""
-        lead = () if self.n_members == 1 else (self.n_members,)
-        shapes = {
-            "extra.weights": (*lead, "kept"),
-            "extra.gamma": lead or (1,),
-            "extra.group_weights": (*lead, "environments"),
-        }
-        return {name: SavedArray(np.float32, shapes[name]) for name in shapes if name in names}
+
+def _saved_extras(names: Iterable[str], members: tuple[Any, ...]) -> Schema:
+    """Return what other things learned must be; which there are depends on the training."""
+    shapes: dict[str, tuple[int | str, ...]] = {
+        "extra.weights": (*members, "kept"),
+        "extra.gamma": members or (1,),
+        "extra.group_weights": (*members, "environments"),
+    }
+    return {name: SavedArray(np.float32, shapes[name]) for name in shapes if name in names}
 
 
 def _members(net: IRNet, x: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from xtalshift.estimators.lightgbm_text import check_trees, load_booster
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.rowwise import in_blocks, in_pieces
-from xtalshift.saved_arrays import TEXT, SavedArray, check_arrays, read_text
+from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays, read_text
 from xtalshift.seeding import Seed
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,7 +37,8 @@ PREDICT_ROWS = 65_536
 class Predictor(ABC):
     """Predicts with learned values; the base of `Regressor`, which also learns them.
 
-    A subclass implements `_predict`, and also `_get_state` and `_set_state` if it can be saved.
+    A subclass implements `_predict`, and also `_saved`, `_get_state` and `_set_state` if it can be
+    saved.
 
     Parameters
     ----------
@@ -154,6 +155,17 @@ class Predictor(ABC):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions of checked rows, shape (n,); use `in_blocks` for matrix products."""
 
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        """Return what the arrays of `_get_state` must be.
+
+        Parameters
+        ----------
+        found : mapping of ndarray or Unread
+            The arrays that are there; they need not have been read.
+        """
+        raise ModelFormatError(f"a {cls.__name__} cannot be saved")
+
     def _get_state(self) -> Arrays:
         """Return everything learned as named arrays."""
         raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
@@ -178,12 +190,16 @@ class ConstantPredictor(Predictor):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(X), self.value_)
 
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        one = SavedArray(np.float64, (1,))
+        return {"value": one, "n_features": SavedArray(np.int64, (1,), low=1)}
+
     def _get_state(self) -> Arrays:
         return {"value": np.array([self.value_]), "n_features": np.array([self.n_features_in_])}
 
     def _set_state(self, state: Arrays) -> None:
-        one = SavedArray(np.float64, (1,))
-        check_arrays(state, {"value": one, "n_features": SavedArray(np.int64, (1,), low=1)})
+        check_arrays(state, self._saved(state))
         self.value_ = float(state["value"][0])
         self.n_features_in_ = int(state["n_features"][0])
 
@@ -211,12 +227,16 @@ class RidgePredictor(Predictor):
             "intercept_alpha": np.array([self.intercept_, self.alpha_]),
         }
 
-    def _set_state(self, state: Arrays) -> None:
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
         own = {
             "coef": SavedArray(np.float64, ("kept",)),
             "intercept_alpha": SavedArray(np.float64, (2,)),
         }
-        check_arrays(state, {**SCALER, **own})
+        return {**SCALER, **own}
+
+    def _set_state(self, state: Arrays) -> None:
+        check_arrays(state, self._saved(state))
         self.scaler_ = FeatureScaler(self.clip).set_state(state)
         self.n_features_in_ = self.scaler_.n_features_in_
         self.coef_ = state["coef"]
@@ -243,6 +263,10 @@ class LightGBMPredictor(Predictor):
 
     def _get_state(self) -> Arrays:
         return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        return {"booster": TEXT}
 
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, {"booster": TEXT})
@@ -285,8 +309,12 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
         }
         return {**super()._get_state(), **sides}
 
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        return dict.fromkeys(("booster", "side0", "side1"), TEXT)
+
     def _set_state(self, state: Arrays) -> None:
-        check_arrays(state, dict.fromkeys(("booster", "side0", "side1"), TEXT))
+        check_arrays(state, self._saved(state))
         super()._set_state({"booster": state["booster"]})
         sides = [read_text(name, state[name]) for name in ("side0", "side1")]
         if {check_trees(text, "quantile") for text in sides} != {self.n_features_in_}:

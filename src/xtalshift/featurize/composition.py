@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
+from xtalshift.chem.formulas import Hydrates, Notation
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
 from xtalshift.featurize.features import Features
@@ -29,11 +31,25 @@ class CompositionFeatures:
     blocks: Blocks = "magpie"
     impute_nan: bool = True
     hydrates: Hydrates = "refuse"
+    amounts: Amounts | None = None
+
+    @property
+    def notation(self) -> Notation:
+        """How formulas are read that can be read in two ways."""
+        return Notation(self.hydrates, self.amounts)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
         return self.featurize([]).names
+
+    def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:
+        """Return how many properties of elements are replaced by means in each row, shape (n,)."""
+        if not self.impute_nan or "magpie" not in split_blocks(self.blocks):
+            return np.zeros(len(compositions), dtype=np.int64)
+        from xtalshift.featurize.magpie import count_imputed  # registered, loaded where it is used
+
+        return count_imputed(compositions)
 
     def featurize(self, X: Any) -> Features:
         """Compute the features of n formulas; a bad row gets a reason instead of an error.
@@ -59,7 +75,7 @@ class CompositionFeatures:
             X if isinstance(X, Compositions) else _as_list(X),
             self.blocks,
             impute_nan=self.impute_nan,
-            hydrates=self.hydrates,
+            notation=self.notation,
         )
 
 
@@ -68,7 +84,7 @@ def composition_features(
     blocks: Blocks = "magpie",
     *,
     impute_nan: bool = True,
-    hydrates: Hydrates = "refuse",
+    notation: Notation = AS_WRITTEN,
     order: Literal["C", "F"] = "C",
 ) -> Features:
     """Compute the features of n compositions or formulas.
@@ -77,7 +93,7 @@ def composition_features(
     ----------
     rows : Compositions or sequence of str, length n
         Compositions, or texts to parse.
-    blocks, impute_nan, hydrates
+    blocks, impute_nan, notation
         See `xtalshift.featurize.CompositionFeaturizer`, its scikit-learn class.
     order : {"C", "F"}, default "C"
         Whether the rows or the columns of the values are contiguous in memory.
@@ -90,7 +106,7 @@ def composition_features(
     Raises
     ------
     ConfigError
-        If `blocks` or `hydrates` has an unknown value.
+        If `blocks` or `notation` has an unknown value.
     """
     parts = [BLOCKS[name] for name in split_blocks(blocks)]
     names = tuple(name for block in parts for name in block.names)
@@ -102,7 +118,7 @@ def composition_features(
             compositions = rows.take(chunk)
             reasons[chunk][compositions.sizes == 0] = "no elements"
         else:
-            compositions, reasons[chunk], _ = parse_formulas(rows[chunk], hydrates=hydrates)
+            compositions, reasons[chunk], _ = parse_formulas(rows[chunk], notation)
         end = 0
         for block in parts:
             begin, end = end, end + len(block.names)

@@ -40,6 +40,20 @@ UNKNOWN_CHARGE = (
 """The reason for a composition whose feature 'compound possible' is not computed."""
 
 
+def count_imputed(compositions: Compositions) -> NDArray[np.int64]:
+    """Return how many of the 22 properties an element of each composition lacks, shape (n,)."""
+    counts = np.zeros(len(compositions), dtype=np.int64)
+    missing: NDArray[np.bool_] = np.isnan(load_elements().magpie)
+    lacking: NDArray[np.bool_] = np.any(missing, axis=1)
+    at = np.flatnonzero(lacking[compositions.z])
+    if at.size:
+        rows, first = np.unique(
+            np.searchsorted(compositions.starts, at, side="right") - 1, return_index=True
+        )
+        counts[rows] = np.logical_or.reduceat(missing[compositions.z[at]], first).sum(axis=1)
+    return counts
+
+
 def _fill(
     compositions: Compositions,
     values: NDArray[np.float64],

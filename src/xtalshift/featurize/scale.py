@@ -14,9 +14,9 @@ SCALER: Schema = {
     "scaler.kept": SavedArray(np.bool_, ("d",)),
     "scaler.mean": SavedArray(np.float64, ("kept",)),
     "scaler.scale": SavedArray(np.float64, ("kept",), low=POSITIVE),
-    "scaler.constant": SavedArray(np.float64, (None,), missing=True),
+    "scaler.constant": SavedArray(np.float64, ("left out",), missing=True),
 }
-"""Arrays of `FeatureScaler.get_state`; d features, of which so many are kept."""
+"""Arrays of `FeatureScaler.get_state`; d features, which are kept or left out."""
 
 
 class FeatureScaler:

@@ -100,7 +100,8 @@ class CompositionFeaturizer(CompositionFeatures, Featurizer):
         Replace unknown elemental properties by their mean over the elements; otherwise the
         features that need them are NaN.
     hydrates : {"refuse", "expand"}, default "refuse"
-        See `xtalshift.chem.formulas.parse_formula`.
+    amounts : {"at", "wt", "mol"}, optional
+        `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
 
     Examples
     --------

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
-from xtalshift.data import Dataset, find_formula_column, read_frame
-from xtalshift.data.materials import Materials
+from xtalshift.data import Dataset, read_raw
+from xtalshift.data.files import first_reason
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.sources import open_source
+from xtalshift.data.units import known_unit
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
@@ -214,17 +216,20 @@ def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[n
 def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
     """Return clean labelled rows, made as the training rows of the model were."""
     card, featurizer = model.card, model.featurizer
-    made: dict[str, str | bool | Sequence[str]] = {
+    notation = data.notation_like(featurizer.notation)
+    made: dict[str, str | bool | Sequence[str] | None] = {
         "features": featurizer.blocks,
         "transform": model.scale.name,
         "impute_nan": featurizer.impute_nan,
-        "hydrates": featurizer.hydrates,
+        "hydrates": notation.hydrates,
+        "amounts": notation.amounts,
         "feature_cols": card.feature_cols,
     }
-    if data.target is None and _has_column(data.dataset, card.target_name):
+    if data.target is None and _has_column(data, card.target_name):
         made["target"] = card.target_name
     labels = read_inputs(data.model_copy(update=made), progress).data
-    if card.unit and labels.unit and card.unit != labels.unit:
+    units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
+    if all(units) and units[0] != units[1]:
         raise DataError(
             f"the labels of {data.dataset} are in {labels.unit}, the model predicts {card.unit}; "
             "convert them first"
@@ -240,10 +245,10 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     return labels
 
 
-def _has_column(dataset: str, name: str) -> bool:
-    """Return whether `dataset` is a file with a column of this name."""
-    path = Path(dataset)
-    return path.is_file() and name in map(str, read_frame(path).columns)
+def _has_column(data: DataConfig, name: str) -> bool:
+    """Return whether the table is a file with a column of this name."""
+    path = Path(data.dataset)
+    return path.is_file() and name in open_source(path, data).layout.columns
 
 
 def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
@@ -253,13 +258,14 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             f"the model needs {', '.join(model.card.feature_cols)} besides the formula; adapting "
             "without labels works only for models without extra columns"
         )
-    frame = read_frame(Path(data.dataset))
-    column = find_formula_column([str(name) for name in frame.columns], data.formula_col)
-    materials = Materials.parse(frame[column].tolist(), hydrates=model.featurizer.hydrates)
+    notation = data.notation_like(model.featurizer.notation)
+    materials = (
+        read_raw(Path(data.dataset), data).formulas(data, notation.amounts).materials(notation)
+    )
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")
     if not len(good):
-        raise DataError(f"{data.dataset} holds no readable formula: {reasons[0]}")
+        raise DataError(f"{data.dataset} holds no readable formula; {first_reason(reasons)}")
     _, first = np.unique(materials.groups[good].astype(str), return_index=True)
     return Dataset(materials.take(good[np.sort(first)]), source=Path(data.dataset).name)

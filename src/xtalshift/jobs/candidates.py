@@ -19,8 +19,10 @@ from xtalshift.acquisition.acquisition_rules import (
     score_candidates,
     shortfall,
 )
-from xtalshift.data import read_frame
+from xtalshift.data import RawTable, read_raw
+from xtalshift.data.files import first_reason
 from xtalshift.data.materials import Materials
+from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import SAME
@@ -114,21 +116,22 @@ def read_measured(
     """
     model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
-        frame = read_frame(path)
-        own = predictor.formula_col if predictor.formula_col in frame.columns else None
-        materials = replace(predictor, formula_col=own).read(frame, str(path))
+        reading = predictor.reading
+        raw = read_raw(path, reading.model_copy(update={"sheet": None}))
+        if reading.formula_col not in raw.frame.columns:
+            reading = reading.model_copy(update={"formula_col": None})
+        materials = replace(predictor, reading=reading).read(raw, str(path))
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():
-            raise DataError(f"{path} has no readable material. Row 1: {reasons[0]}")
+            raise DataError(f"{path} has no readable material; {first_reason(reasons)}")
         keys.update(_keys(materials.take(good)))
         if model.domain is not None:
             points.append(_points(model, features.values[good]))
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
         name = model.card.target_name
-        if name in frame.columns:
-            comma = bool(frame.attrs.get("decimal_comma"))
-            found = parse_numbers(frame[name], decimal_comma=comma)[0][good]
+        if name in raw.frame.columns:
+            found = raw.numbers(name)[0][good]
             values.append(found[in_range(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
         else:
@@ -218,20 +221,20 @@ class Pool:
         wanted = diversity > 0 or "points" in self._rule.needs
         self._with_points = wanted and predictor.model.domain is not None
 
-    def add(self, frame: pd.DataFrame) -> None:
+    def add(self, raw: RawTable) -> None:
         """Predict the new materials of a piece and keep those that can be measured."""
         model = self._predictor.model
         for name in ADDED:
-            if name in frame.columns:
+            if name in raw.frame.columns:
                 raise DataError(f"{self._source} already has a column {name!r}; rename it")
-        materials = self._predictor.read(frame, self._source)
+        materials = self._predictor.read(raw, self._source)
         keys = _keys(materials)
         new = self._is_new(keys)
-        self._rows += len(frame)
+        self._rows += len(raw)
         self._left_out["repeated"] += int(np.sum(~new))
-        frame = self._predictor.predict(frame[new], self._source)
+        frame = self._predictor.predict(raw.take(new), self._source)
         materials, keys = materials.take(new), keys[new]
-        fits, costs = self._judge(frame, keys)
+        fits, costs = self._judge(frame, keys, raw.style)
         rows = np.flatnonzero(fits)
         if not rows.size:
             return
@@ -277,7 +280,7 @@ class Pool:
         return new
 
     def _judge(
-        self, frame: pd.DataFrame, keys: NDArray[np.object_]
+        self, frame: pd.DataFrame, keys: NDArray[np.object_], style: NumberStyle
     ) -> tuple[Mask, FloatArray | None]:
         """Return which predicted rows can be chosen, and their costs."""
         fits = np.ones(len(frame), dtype=bool)
@@ -303,7 +306,7 @@ class Pool:
             leave_out("without a finite interval", ~np.isfinite(frame["std"].to_numpy()))
         if self._request.cost_col is None:
             return fits, None
-        costs, problems = self._costs(frame)
+        costs, problems = self._costs(frame, style)
         leave_out("without a cost", problems == "missing")
         wrong = np.flatnonzero(fits & ~((costs > 0) & (problems == "")))
         if wrong.size:
@@ -315,7 +318,9 @@ class Pool:
             )
         return fits, costs
 
-    def _costs(self, frame: pd.DataFrame) -> tuple[FloatArray, NDArray[np.object_]]:
+    def _costs(
+        self, frame: pd.DataFrame, style: NumberStyle
+    ) -> tuple[FloatArray, NDArray[np.object_]]:
         name = self._request.cost_col
         assert name is not None
         there = [str(column) for column in frame.columns]
@@ -323,8 +328,7 @@ class Pool:
             raise DataError(
                 f"{self._source} has no column of costs {name!r}{near_miss(name, there)}"
             )
-        comma = bool(frame.attrs.get("decimal_comma"))
-        return parse_numbers(frame[name], decimal_comma=comma)
+        return parse_numbers(frame[name], style)
 
     def _worth(self, piece: Kept) -> FloatArray:
         """Return the number that decides which candidates are kept."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import FormulaError
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.composition import CHUNK_ROWS, composition_features
@@ -27,10 +27,9 @@ class FeaturizeSettings:
 
     blocks: Blocks = "magpie"
     impute_nan: bool = True
-    hydrates: Hydrates = "refuse"
-    """`blocks`, `impute_nan`, `hydrates`: see `xtalshift.featurize.CompositionFeaturizer`."""
-    formula_col: str | None = None
-    """Column of the formulas; by default a column with a usual name."""
+    """`blocks`, `impute_nan`: see `xtalshift.featurize.CompositionFeaturizer`."""
+    reading: ReadingOptions = BY_DEFAULT
+    """How the table is read."""
     strict: bool = False
     """Whether a bad row is an error."""
 
@@ -43,7 +42,7 @@ def iter_features(
     Parameters
     ----------
     source : Path
-        As `xtalshift.data.frames.read_frame` takes it.
+        As `xtalshift.data.frames.read_raw` takes it.
     settings : FeaturizeSettings
         Settings of features and formulas.
 
@@ -64,14 +63,14 @@ def iter_features(
         If a row is bad and `settings.strict` is set.
     """
     first = 1
-    for formulas in iter_formulas(source, CHUNK_ROWS, formula_col=settings.formula_col):
+    for found in iter_formulas(source, CHUNK_ROWS, settings.reading):
+        formulas = found.texts
+        materials = found.materials(settings.reading.notation)
         features = composition_features(
-            formulas,
-            settings.blocks,
-            impute_nan=settings.impute_nan,
-            hydrates=settings.hydrates,
-            order="F",
+            materials.compositions, settings.blocks, impute_nan=settings.impute_nan, order="F"
         )
+        refused = materials.reasons != ""
+        features.reasons[refused] = materials.reasons[refused]
         bad = np.flatnonzero(features.reasons != "")
         if settings.strict and bad.size:
             raise FormulaError(f"row {first + bad[0]}: {features.reasons[bad[0]]}")
@@ -93,7 +92,9 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
         ``formula``, one column per feature (null if missing), ``status`` (``ok`` or ``error``) and
         ``reason``.
     """
-    import pyarrow as pa  # in the thread that writes
+    import pyarrow as pa
+
+    from xtalshift.data.arrow_texts import text_array
 
     # from buffers, because pyarrow.array would import pandas, which takes longer than all of this
     def numbers(values: NDArray[np.float64]) -> pa.Array:
@@ -101,21 +102,13 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
         valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
         return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
-    def text(cells: list[str]) -> pa.Array:
-        joined = "".join(cells)
-        # a lone surrogate, which UTF-8 lacks, becomes "?"
-        encoded = cells if joined.isascii() else [cell.encode("utf-8", "replace") for cell in cells]
-        starts = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-        data = joined.encode("utf-8", "replace")
-        return pa.StringArray.from_buffers(len(cells), pa.py_buffer(starts), pa.py_buffer(data))
-
     status = np.where(features.reasons == "", "ok", "error").tolist()
     return pa.Table.from_arrays(
         [
-            text(formulas),
+            text_array(formulas),
             *map(numbers, features.values.T),
-            text(status),
-            text(features.reasons.tolist()),
+            text_array(status),
+            text_array(features.reasons.tolist()),
         ],
         ["formula", *features.names, "status", "reason"],
     )

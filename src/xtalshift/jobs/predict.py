@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from xtalshift.data import iter_frames
+from xtalshift.data import RawTable, iter_raw
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import FormulaError
@@ -69,6 +69,8 @@ class PredictionCounts:
     """`rows`, `bad`, `judged`, `outside`, `new_elements`, `clipped`, `unbounded`: numbers of rows:
     all; without a prediction; with an OOD score; outside the domain; with elements that no training
     material has; with features far outside the training range; without a finite interval."""
+    imputed: int = 0
+    """Rows with an element that lacks a property."""
     first: str = ""
     """The first bad row and its reason."""
     effective_sample_size: float = float("nan")
@@ -85,6 +87,7 @@ class PredictionCounts:
         self.rows += len(frame)
         self.bad += int(bad.sum())
         self.clipped += int((frame["n_clipped"] > 0).sum())
+        self.imputed += int((frame["n_imputed"] > 0).sum())
         self.judged += int(frame["ood_score"].notna().sum())
         self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
         self.new_elements += int((frame["unseen_elements"] != "").sum())
@@ -126,9 +129,8 @@ def predict_file(
     refuse_loss(out, "prediction")
     counts = PredictionCounts()
 
-    def pieces() -> Iterator[pd.DataFrame]:
-        columns = [predictor.formula_col] if predictor.formula_col else []
-        return iter_frames(source, CHUNK_ROWS, text_columns=columns)
+    def pieces() -> Iterator[RawTable]:
+        return iter_raw(source, CHUNK_ROWS, predictor.reading)
 
     if predictor.intervals == "weighted":
         shift = learn_shift(predictor, pieces(), source)
@@ -138,13 +140,13 @@ def predict_file(
         if on_weights is not None:
             on_weights(counts)
     with open_writer(out, predictor.units()) as writer, progress.task("predict", None) as task:
-        for frame in pieces():
-            result = predictor.predict(frame, str(source))
+        for raw in pieces():
+            result = predictor.predict(raw, str(source))
             counts.add(result)
             if strict and counts.first:
                 raise FormulaError(counts.first)
             writer.write(result)
-            task.advance(len(frame))
+            task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
         raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
     return counts

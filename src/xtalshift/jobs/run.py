@@ -33,7 +33,7 @@ from xtalshift.benchmark.store import RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
-from xtalshift.files import LOCK_FILE, explained, lock_folder, replace_file
+from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
@@ -191,7 +191,7 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
     ConfigError
         If the folder holds another run or other files.
     """
-    held = {item.name for item in out.iterdir()} - {LOCK_FILE}
+    held = {item.name for item in out.glob("[!.]*")}  # not what a killed writer left
     # a run that was killed before its first record has only its settings
     ours = CONFIG_FILE in held and (RECORDS_FILE in held or held == {CONFIG_FILE})
     earlier = CONFIG_FILE in held and "run.json" in held
@@ -220,9 +220,13 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
 
 
 def _begin_folder(out: Path, config: RunConfig, replaced: list[str]) -> None:
-    """Remove what a run replaces, and write its configuration."""
+    """Remove what a run replaces, and write its configuration.
+
+    What tells that the folder holds a run stays to the end, so that the same command is possible
+    after a kill: the settings and the records are replaced, and ``run.json`` is removed last.
+    """
     with explained(out):
-        for name in replaced:
+        for name in sorted({*replaced} - {CONFIG_FILE, RECORDS_FILE}, key="run.json".__eq__):
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     replace_file(out / CONFIG_FILE, config.to_toml())

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset
+from xtalshift.data.files import first_reason
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
@@ -96,7 +97,7 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         X = np.empty((len(table), 0))
     good = np.flatnonzero(reasons == "")
     if not len(good):
-        raise DataError(f"no row of {table.source} is usable; row 1: {reasons[0]}")
+        raise DataError(f"no row of {table.source} is usable; {first_reason(reasons)}")
     return SplitRows(
         table,
         good,
@@ -147,7 +148,7 @@ def make_splitter(
         scheme,
         params,
         rows.table,
-        hydrates=spec.data.hydrates,
+        notation=spec.data.notation,
         featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
         rows=rows.good,
         seed=spec.seed,

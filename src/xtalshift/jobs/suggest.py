@@ -12,7 +12,7 @@ import pandas as pd
 
 from xtalshift.acquisition.acquisition_rules import RULES, best_measured, choose_candidates
 from xtalshift.acquisition.batch_selection import Batch
-from xtalshift.data import iter_frames
+from xtalshift.data import RawTable, iter_raw
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
 from xtalshift.model import FittedModel
@@ -20,7 +20,7 @@ from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
 CHUNK_ROWS = 20_000
-_UNUSED = ["n_clipped", "status", "reason"]
+_UNUSED = ["n_clipped", "n_imputed", "status", "reason"]
 _NOTHING = Measured()
 _REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
 
@@ -79,12 +79,12 @@ def suggest(
     predictor = model if isinstance(model, TablePredictor) else TablePredictor(model)
     request = Request(request) if isinstance(request, int) else request
     request = _settle(predictor.model, request, measured, progress)
-    source, frames = _pieces(candidates, predictor)
+    source, tables = _pieces(candidates, predictor)
     pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
-        for frame in frames:
-            pool.add(frame)
-            task.advance(len(frame))
+        for raw in tables:
+            pool.add(raw)
+            task.advance(len(raw))
     kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
@@ -116,14 +116,13 @@ def suggest(
 
 def _pieces(
     candidates: Path | str | pd.DataFrame | Sequence[str], predictor: TablePredictor
-) -> tuple[str, Iterable[pd.DataFrame]]:
+) -> tuple[str, Iterable[RawTable]]:
     """Return the name of a table of candidates in messages, and its pieces (running index)."""
     if isinstance(candidates, pd.DataFrame):
-        return "the table", [candidates.reset_index(drop=True)]
+        return "the table", [RawTable(candidates.reset_index(drop=True))]
     if not isinstance(candidates, Path | str):
-        return "the list", [pd.DataFrame({"formula": list(candidates)})]
-    columns = [predictor.formula_col] if predictor.formula_col else []
-    return str(candidates), iter_frames(Path(candidates), CHUNK_ROWS, text_columns=columns)
+        return "the list", [RawTable(pd.DataFrame({"formula": list(candidates)}))]
+    return str(candidates), iter_raw(Path(candidates), CHUNK_ROWS, predictor.reading)
 
 
 def _settle(

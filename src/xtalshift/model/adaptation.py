@@ -31,7 +31,7 @@ from xtalshift.uncertainty.conformal import Calibration
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor
-    from xtalshift.estimators.network import NetworkRegressor
+    from xtalshift.estimators.irnet import IRNetBase
 
 
 def adapt(
@@ -162,20 +162,20 @@ def adapt(
     )
 
 
-def require_network(model: FittedModel) -> NetworkRegressor:
+def require_network(model: FittedModel) -> IRNetBase:
     """Return the network of a model.
 
     Raises
     ------
     ConfigError
-        If the model is not a network, so that it cannot be adapted.
+        If the model is not an `IRNet`, so that it cannot be adapted.
     """
-    from xtalshift.estimators.network import NetworkRegressor
+    from xtalshift.estimators.irnet import IRNetBase
 
     regressor = model.regressor
-    if not isinstance(regressor, NetworkRegressor):
+    if not isinstance(regressor, IRNetBase):
         raise ConfigError(
-            f"only networks can be adapted, this model is a {regressor.regressor_name}; "
+            f"only IRNets can be adapted, this model is a {regressor.regressor_name}; "
             "train one with method 'erm' or 'cal', or adapt only its intervals (calibrate)"
         )
     return regressor
@@ -186,7 +186,7 @@ class _Rows:
     """Data that all folds of the labels share."""
 
     template: TargetedCALRegressor
-    start: NetworkRegressor
+    start: IRNetBase
     X: NDArray[np.float64]
     y: NDArray[np.float64]
     groups: NDArray[Any]

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
 from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
 from xtalshift.jsonio import Plain
@@ -30,6 +31,7 @@ class Pipeline(BaseModel):
     transform: str
     impute_nan: bool
     hydrates: Hydrates
+    amounts: Amounts | None = None  # models of earlier versions lack it
 
 
 class SavedRegressor(BaseModel):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.materials import Materials
 from xtalshift.data.ranges import in_range
 from xtalshift.data.transform import TargetTransform
@@ -82,10 +81,6 @@ class FittedModel:
         found = self.calibration
         return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
-    def with_hydrates(self, hydrates: Hydrates) -> Self:
-        """Return the same model with another way to read formulas such as ``CuSO4*5H2O``."""
-        return replace(self, featurizer=replace(self.featurizer, hydrates=hydrates))
-
     def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
         """Return formulas as materials, read in the same way as the training formulas.
 
@@ -98,7 +93,7 @@ class FittedModel:
         """
         if isinstance(X, Materials):
             return X
-        return Materials.parse(X, hydrates=self.featurizer.hydrates, extra=extra)
+        return Materials.parse(X, notation=self.featurizer.notation, extra=extra)
 
     def featurize(self, materials: Materials) -> Features:
         """Return the features of materials, followed by the extra columns.
@@ -202,6 +197,7 @@ class FittedModel:
             return found
         rows, known = features.values[good], materials.take(good)
         found.n_clipped[good] = self.regressor.n_clipped(rows)
+        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
         calibration, inverse = self.calibration, self.scale.inverse
         forecast = score_rows(
             self.regressor, rows, "absolute" if calibration is None else calibration.kind

@@ -139,8 +139,13 @@ def fit(
             raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
         data = clean_table(data)
     if isinstance(features, str):
-        features = CompositionFeatures(features, hydrates=data.materials.hydrates)
-    featurizer = CompositionFeaturizer(features.blocks, features.impute_nan, features.hydrates)
+        notation = data.materials.notation
+        features = CompositionFeatures(
+            features, hydrates=notation.hydrates, amounts=notation.amounts
+        )
+    featurizer = CompositionFeaturizer(
+        features.blocks, features.impute_nan, features.hydrates, features.amounts
+    )
     if X is None:
         X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
     intervals = intervals or IntervalConfig()

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.chem.formulas import Hydrates
+from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.transform import TargetTransform
@@ -45,6 +46,8 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         Whether elements without a tabulated property get the mean over the elements.
     hydrates : {"refuse", "expand"}, default "refuse"
         How formulas such as ``CuSO4*5H2O`` are read.
+    amounts : {"at", "wt", "mol"}, optional
+        Meaning of the numbers of alloys and mixtures such as ``Ti-6Al-4V``.
     random_state : int, optional
         Seed of all random draws.
 
@@ -71,6 +74,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         transform: str = "none",
         impute_nan: bool = True,  # noqa: FBT001, FBT002
         hydrates: Hydrates = "refuse",
+        amounts: Amounts | None = None,
         random_state: int | None = None,
     ) -> None:
         self.method = method
@@ -78,6 +82,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.transform = transform
         self.impute_nan = impute_nan
         self.hydrates = hydrates
+        self.amounts = amounts
         self.random_state = random_state
 
     def fit(
@@ -261,7 +266,9 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         self.model_ = fit(
             self._read(X, y, extra),
             self.method,
-            features=CompositionFeaturizer(self.features, self.impute_nan, self.hydrates),
+            features=CompositionFeaturizer(
+                self.features, self.impute_nan, self.hydrates, self.amounts
+            ),
             transform=self.transform,
             intervals=intervals,
             seed=seed,
@@ -272,7 +279,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, X: Sequence[str], y: ArrayLike, extra: ArrayLike | None) -> Dataset:
         """Return the rows as a clean data set; every row counts, and a bad one is an error."""
-        data = Dataset.of(X, y, extra=extra, hydrates=self.hydrates)
+        data = Dataset.of(X, y, extra=extra, hydrates=self.hydrates, amounts=self.amounts)
         bad = np.flatnonzero(data.materials.reasons != "")
         if bad.size:
             row, more = int(bad[0]), f" ({bad.size} bad rows in total)" if bad.size > 1 else ""

@@ -63,7 +63,12 @@ def read_inputs(
             f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. Check the "
             f"target column: cleaning kept {len(data)} of {len(table)} rows"
         )
-    featurizer = CompositionFeaturizer(settings.features, settings.impute_nan, settings.hydrates)
+    featurizer = CompositionFeaturizer(
+        settings.features,
+        settings.impute_nan,
+        settings.notation.hydrates,
+        settings.notation.amounts,
+    )
     data, X = _featurize(data, featurizer, strict=settings.strict)
     _say_intake(data, X.shape[1], progress)
     return Inputs(data, X, featurizer)
@@ -94,6 +99,9 @@ def _featurize(
 def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
     intake = data.intake
     assert intake is not None
+    if intake.reading is not None and intake.reading.layout:
+        read = intake.reading
+        progress.say(f"  {read.layout}; formulas in {read.formulas}; target {read.target}")
     progress.say(
         f"{intake.rows_read:,} rows read, {intake.rows_dropped:,} dropped, "
         f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"
@@ -103,6 +111,12 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
         progress.say(
             f"  dropped {finding.count:,}: {finding.kind} (row {first.row}: {first.reason})"
         )
+    for finding in (*(intake.reading.findings if intake.reading else ()), *intake.findings):
+        progress.say(f"  {'warning' if finding.warns else 'note'}: {finding.describe()}")
+    if intake.notes:
+        count = sum(finding.count for finding in intake.notes)
+        kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
+        progress.say(f"  note: remarks on {count:,} formulas ({kinds})")
     if intake.zero_inflated:
         progress.say(f"  note: {intake.remedy}")
 

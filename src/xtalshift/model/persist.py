@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from xtalshift.data.transform import TargetTransform
-from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.domain.applicability import DOMAIN, ApplicabilityDomain
 from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
-from xtalshift.estimators.predictors import Arrays, Predictor
+from xtalshift.estimators.predictors import PREDICTORS, Arrays, Predictor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse
@@ -25,6 +26,7 @@ from xtalshift.model.card import ModelCard
 from xtalshift.model.description import ANY_MACHINE, Description
 from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
+from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
@@ -33,6 +35,19 @@ FORMAT_VERSION = 4
 READABLE_VERSIONS = (3, 4)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
+_TYPES = {
+    name: np.dtype(kind)
+    for name, kind in {
+        "F64": np.float64,
+        "F32": np.float32,
+        "I64": np.int64,
+        "U32": np.uint32,
+        "U8": np.uint8,
+        "BOOL": np.bool_,
+    }.items()
+}
+"""Types of the arrays of a model, as safetensors names them."""
+T = TypeVar("T")
 _LARGEST_TEXT = 2**24
 """Bytes of the description. Its feature names and settings take some thousands."""
 _OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
@@ -77,6 +92,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
             "transform": model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
+            "amounts": model.featurizer.amounts,
         },
         "feature_names": list(model.featurizer.names),
         "regressor": {"class": regressor.regressor_name, "parameters": _plain(regressor)},
@@ -164,13 +180,13 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     try:
         return _restore(Description(**description), load(arrays), device)
     except (XtalshiftError, SafetensorError, ValueError) as error:
-        raise ModelFormatError(f"{folder} cannot be restored: {error}; {_REMEDY}") from error
+        raise ModelFormatError(_unusable(folder, error)) from error
 
 
 def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
-    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates)
+    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates, made.amounts)
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
     card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
@@ -195,7 +211,7 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
     return model
 
 
-def _take(state: Arrays, prefix: str) -> Arrays:
+def _take(state: dict[str, T], prefix: str) -> dict[str, T]:
     """Remove and return the arrays of a part; those that no part takes are found at the end."""
     return {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
 
@@ -222,7 +238,7 @@ def _read_files(folder: Path) -> tuple[Plain, bytes]:
     description = _read_description(folder)
     path = folder / _arrays_name(description)
     try:
-        arrays = _read_arrays(path)
+        arrays = _read_arrays(path, description)
     except OSError:  # perhaps another model has just replaced it
         description, path, arrays = _read_held(folder)
     if hashlib.sha256(arrays).hexdigest() != description.get("arrays_sha256"):
@@ -230,12 +246,59 @@ def _read_files(folder: Path) -> tuple[Plain, bytes]:
     return description, arrays
 
 
-def _read_arrays(path: Path) -> bytes:
+def _read_arrays(path: Path, description: Plain) -> bytes:
+    """Return a file of arrays, which is read only if it can be that of its description."""
     try:
-        with safe_open(path, "numpy"):  # is as long as it says, before it is read
+        with safe_open(path, "numpy") as file:  # is as long as its header says
+            found = {name: _unread(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+            _check_header(found, Description(**description))
+            _check_memory(path)
             return path.read_bytes()
     except SafetensorError as error:
         raise ModelFormatError(_altered(path)) from error
+    except XtalshiftError as error:
+        raise ModelFormatError(_unusable(path.parent, error)) from error
+
+
+def _unread(part: Any) -> Unread:
+    kind = _TYPES.get(part.get_dtype(), np.dtype(object))
+    return Unread(kind, tuple(part.get_shape()))
+
+
+def _check_header(found: dict[str, Unread], description: Description) -> None:
+    """Raise `ModelFormatError` if the arrays of a file are not those of its description."""
+    d = len(description.feature_names) + len(description.card.feature_cols)
+    regressor = PREDICTORS[description.regressor.class_name]
+    parts: list[tuple[Layout, Schema]] = []
+    if description.has_domain:
+        materials = _take(found, "domain.")
+        parts.append((materials, DOMAIN))
+    if description.calibration is not None:
+        scores = _take(found, "calibration.")
+        parts.append((scores, Calibration.saved(scores)))
+    parts.append((found, regressor._saved(found)))  # noqa: SLF001
+    for arrays, schema in parts:
+        lengths = check_layout(arrays, schema, d=d)
+        kept, left_out = lengths.get("kept", d), lengths.get("left out", 0)
+        if kept + left_out != d:
+            raise ModelFormatError(f"{kept} of {d} features are kept and {left_out} left out")
+
+
+def _check_memory(path: Path) -> None:
+    """Raise `ModelFormatError` if a file and the arrays made of it exceed the memory."""
+    size, memory = path.stat().st_size, _memory()
+    if 2 * size > memory:
+        raise ModelFormatError(
+            f"it takes twice {size / 2**30:.3g} GiB, more than the memory of this machine "
+            f"({memory / 2**30:.3g} GiB)"
+        )
+
+
+def _memory() -> float:
+    """Return the bytes of memory of this machine; infinity where the system does not tell."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return math.inf
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_held(folder: Path) -> tuple[Plain, Path, bytes]:
@@ -244,11 +307,15 @@ def _read_held(folder: Path) -> tuple[Plain, Path, bytes]:
         with hold_folder(folder):
             description = _read_description(folder)
             path = folder / _arrays_name(description)
-            return description, path, _read_arrays(path)
+            return description, path, _read_arrays(path, description)
     except OSError as error:
         raise ModelFormatError(
             f"{folder} is incomplete: cannot read its arrays ({error.strerror})"
         ) from error
+
+
+def _unusable(folder: Path, error: Exception) -> str:
+    return f"{folder} cannot be restored: {error}; {_REMEDY}"
 
 
 def _altered(path: Path) -> str:

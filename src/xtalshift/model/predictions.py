@@ -26,6 +26,7 @@ PREDICTED_COLUMNS = (
     "nearest_distance",
     "nearest_target",
     "n_clipped",
+    "n_imputed",
     "status",
     "reason",
 )
@@ -61,6 +62,9 @@ class Predictions:
         Its value, in the unit of the target.
     n_clipped : ndarray of int64, shape (n,)
         Number of features so far outside the training range that they were clipped.
+    n_imputed : ndarray of int64, shape (n,)
+        Number of properties that an element lacks and that are replaced by their mean over the
+        elements.
     reason : ndarray of str, shape (n,)
         Empty for good rows.
     explanation : ndarray of str, shape (n,), or None
@@ -79,6 +83,7 @@ class Predictions:
     nearest_distance: FloatArray
     nearest_target: FloatArray
     n_clipped: NDArray[np.int64]
+    n_imputed: NDArray[np.int64]
     reason: TextArray
     explanation: TextArray | None = None
 
@@ -106,6 +111,7 @@ class Predictions:
             nearest_distance=numbers(),
             nearest_target=numbers(),
             n_clipped=np.zeros(n, dtype=np.int64),
+            n_imputed=np.zeros(n, dtype=np.int64),
             reason=reasons,
             explanation=texts() if explain else None,
         )

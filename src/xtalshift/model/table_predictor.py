@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
-    find_formula_column,
+    naming_table,
 )
 from xtalshift.data.materials import Materials
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
@@ -25,6 +27,7 @@ from xtalshift.uncertainty.settings import LEVEL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xtalshift.data.frames import RawTable
     from xtalshift.uncertainty.weighted import ShiftWeights
 
 IntervalKind = Literal["plain", "family", "weighted"]
@@ -45,8 +48,8 @@ class TablePredictor:
     by their similarity to the rows to predict, which needs `shift`."""
     explain: bool = False
     """Whether to add a column of reasons."""
-    formula_col: str | None = None
-    """Column of the formulas; by default found by its name."""
+    reading: ReadingOptions = BY_DEFAULT
+    """How the table is read; what is left open about formulas is as in training."""
     shift: ShiftWeights | None = None
     """See `learn_shift`."""
 
@@ -62,13 +65,18 @@ class TablePredictor:
                 "it again"
             )
 
-    def predict(self, frame: pd.DataFrame, source: str) -> pd.DataFrame:
-        """Return the rows of `frame`, in order, with the columns of predictions added.
+    @property
+    def notation(self) -> Notation:
+        """How formulas are read that can be read in two ways."""
+        return self.reading.notation_like(self.model.featurizer.notation)
+
+    def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
+        """Return the rows of a table, in order, with the columns of predictions added.
 
         Parameters
         ----------
-        frame : pandas.DataFrame, n rows
-            Table with a column of formulas and the feature columns of the model.
+        rows : RawTable or pandas.DataFrame, n rows
+            Table with formulas and the feature columns of the model.
         source : str
             Name of the table in messages.
 
@@ -79,8 +87,10 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        frame = _without_split_status(frame)
-        materials = self.read(frame, source)
+        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
+
+        materials = self.read(rows, source)
+        frame = _without_split_status(RawTable.of(rows).frame)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         return frame.assign(**self.predict_materials(materials).columns())
@@ -95,7 +105,7 @@ class TablePredictor:
             explain=self.explain,
         )
 
-    def read(self, frame: pd.DataFrame, source: str) -> Materials:
+    def read(self, rows: RawTable | pd.DataFrame, source: str) -> Materials:
         """Return the materials of a table, with the feature columns that the model needs.
 
         Raises
@@ -103,17 +113,17 @@ class TablePredictor:
         DataError
             If a column is missing.
         """
-        from xtalshift.data.numbers import parse_numbers  # pandas, which a table has loaded
+        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
 
-        column = find_formula_column(frame.columns, self.formula_col)
+        raw = RawTable.of(rows)
+        with naming_table(source):
+            found = raw.formulas(self.reading, self.notation.amounts)
         names = self.model.card.feature_cols
-        check_feature_columns(names, frame.columns, source)
-        comma = bool(frame.attrs.get("decimal_comma"))
-        extra = [parse_numbers(frame[name], decimal_comma=comma)[0] for name in names]
-        return Materials.parse(
-            frame[column].tolist(),
-            hydrates=self.model.featurizer.hydrates,
-            extra=np.column_stack([np.empty((len(frame), 0)), *extra]),
+        check_feature_columns(names, raw.frame.columns, source)
+        extra = [raw.numbers(name)[0] for name in names]
+        return found.materials(
+            self.notation,
+            extra=np.column_stack([np.empty((len(raw), 0)), *extra]),
             extra_names=names,
         )
 
@@ -129,14 +139,12 @@ class TablePredictor:
 def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table without the status of ``xtalshift split``; predictions have their own."""
     if {"fold", "part", "status", "reason"} <= set(frame.columns):
-        attrs = frame.attrs
-        frame = frame.drop(columns=["status", "reason"])
-        frame.attrs.update(attrs)
+        return frame.drop(columns=["status", "reason"])
     return frame
 
 
 def learn_shift(
-    predictor: TablePredictor, frames: Iterable[pd.DataFrame], source: Path
+    predictor: TablePredictor, tables: Iterable[RawTable], source: Path
 ) -> ShiftWeights:
     """Return how the rows of a table differ from the calibration rows.
 
@@ -144,7 +152,7 @@ def learn_shift(
     ----------
     predictor : TablePredictor
         The model and its settings.
-    frames : iterable of pandas.DataFrame
+    tables : iterable of RawTable
         The table in pieces; a uniform sample of 5,000 usable rows is kept.
     source : Path
         Name of the table in messages.
@@ -160,8 +168,8 @@ def learn_shift(
     model = predictor.model
     kept: NDArray[np.float64] | None = None
     keys = np.empty(0)
-    for frame in frames:
-        features = model.featurize(predictor.read(frame, str(source)))
+    for raw in tables:
+        features = model.featurize(predictor.read(raw, str(source)))
         rows, good = features.values, features.reasons == ""
         # the rows with the smallest random keys are a uniform sample of all rows so far
         rows, drawn = rows[good], rng.random(int(np.sum(good)))

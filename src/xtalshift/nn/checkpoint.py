@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +20,10 @@ from xtalshift.errors import DataError, TrainingError
 from xtalshift.files import remove_file, replace_file
 from xtalshift.jsonio import decode_json
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the state of a training gets other parts."""
+
+_AGAIN = "delete it to start again"
 
 State = dict[str, Any]
 """Nested dictionaries and lists of tensors and plain JSON values."""
@@ -56,23 +60,25 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, "pt", device="cpu") as file:
-                description = decode_json(
-                    file.metadata()["state"], self.path, "delete it to start again"
-                )
+                description = decode_json(file.metadata()["state"], self.path, _AGAIN)
                 if (description["format"], description["key"]) != (FORMAT, self.key):
                     raise TrainingError(
                         f"{self.path} is the checkpoint of a training with other settings or data, "
-                        "or of another version; delete it to start again"
+                        f"or of another version; {_AGAIN}"
                     )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if description["sha256"] != _hash(description["state"], tensors):
+                raise self.damaged("its checksum is that of other content")
             state: State = _insert(description["state"], tensors, device)
         except DataError as error:
             raise TrainingError(str(error)) from error
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(
-                f"{self.path} is damaged ({error}); delete it to start again"
-            ) from error
+            raise self.damaged(error) from error
         return state
+
+    def damaged(self, why: object) -> TrainingError:
+        """Return the error for a file with a content that cannot be that of this training."""
+        return TrainingError(f"{self.path} is damaged ({why}); {_AGAIN}")
 
     def save(self, state: State) -> None:
         """Write `state` if the last one was written long enough ago."""
@@ -80,7 +86,8 @@ class Checkpoint:
             return
         tensors: dict[str, Tensor] = {}
         plain = _extract(state, tensors)
-        text = json.dumps({"format": FORMAT, "key": self.key, "state": plain})
+        checksum = _hash(plain, tensors)
+        text = json.dumps({"format": FORMAT, "key": self.key, "sha256": checksum, "state": plain})
         replace_file(self.path, save(tensors, metadata={"state": text}))
         self._written = time.monotonic()
 
@@ -95,6 +102,36 @@ def copy_state(state: State) -> State:
     plain = _extract(state, tensors)
     copied: State = _insert(plain, {name: value.clone() for name, value in tensors.items()}, None)
     return copied
+
+
+def check_state(found: Any, like: Any, name: str = "state", *, shallow: bool = False) -> None:
+    """Check that a state has the parts of another one: names, types, shapes, finite numbers.
+
+    `shallow` checks only that it has the same names.
+
+    Raises
+    ------
+    DataError
+        At the first part that differs; a checksum tells an accident, not an intention.
+    """
+    if isinstance(like, Tensor):
+        if not isinstance(found, Tensor) or (found.dtype, found.shape) != (like.dtype, like.shape):
+            raise DataError(f"{name} is no {like.dtype} of shape {tuple(like.shape)}")
+        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
+            raise DataError(f"{name} has numbers that are not finite")
+        if found.dtype is torch.bool and bool((found.view(torch.uint8) > 1).any()):
+            raise DataError(f"{name} has values that are neither true nor false")
+    elif isinstance(like, Mapping):
+        if not isinstance(found, Mapping) or found.keys() != like.keys():
+            raise DataError(f"{name} does not have the parts {', '.join(map(str, like))}")
+        for key, value in () if shallow else like.items():
+            check_state(found[key], value, f"{name}.{key}")
+    elif type(found) is not type(like) or (isinstance(like, float) and not math.isfinite(found)):
+        raise DataError(f"{name} is no finite {type(like).__name__}")
+
+
+def _hash(plain: Any, tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256(json.dumps(plain).encode() + save(tensors)).hexdigest()
 
 
 def _extract(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from xtalshift.errors import DataError, TrainingError
-from xtalshift.nn.checkpoint import Checkpoint, State, copy_state
+from xtalshift.nn.checkpoint import Checkpoint, State, check_state, copy_state
 from xtalshift.nn.irnet import Parameters, copy_parameters
 from xtalshift.nn.rows import Rows, draw_order, mean_loss, weighted_mean
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -128,6 +128,21 @@ class Training(ABC):
             "step_scale": self.step_scale,
         }
 
+    def check_state(self, state: State) -> None:
+        """Raise `DataError` unless `get_state` of this training may return `state`."""
+        check_state(state, {**self.get_state(), "optimizer": self._moments()})
+        if not 0 < state["step_scale"] <= 1:
+            raise DataError(f"step_scale is {state['step_scale']}; expected a number from 0 to 1")
+
+    def _moments(self) -> dict[int, State]:
+        """Return a state such as that of the optimizer after a step."""
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+        return {
+            number: {"step": torch.zeros(()), "exp_avg": one.data, "exp_avg_sq": one.data}
+            for number, one in enumerate(parameters)
+            if one.requires_grad
+        }
+
     def set_state(self, state: State) -> None:
         """Restore what `get_state` returned."""
         self.model.load_state_dict(state["model"], strict=True)
@@ -214,6 +229,12 @@ class Selection:
         """Return everything that is kept (not copied)."""
         return {"error": self.best_error, "epoch": self.best_epoch, "best": self.best}
 
+    def check_state(self, state: State, error: Tensor, model: nn.Module) -> None:
+        """Raise `DataError` unless `get_state` may return `state`, with errors such as `error`."""
+        none = isinstance(state, dict) and state.get("error") is None
+        best = {"error": error, "epoch": error, "best": dict(model.named_parameters())}
+        check_state(state, Selection(0).get_state() if none else best, "selection")
+
     def set_state(self, state: State) -> None:
         """Restore what `get_state` returned."""
         self.best_error, self.best_epoch = state["error"], state["epoch"]
@@ -274,7 +295,8 @@ def run_training(
 
     device = training.rows.y.device
     saved = checkpoint.load(device) if checkpoint else None
-    if saved is not None:
+    if checkpoint is not None and saved is not None:
+        _check_saved(saved, checkpoint, training, validation, epochs)
         restore(saved)
     with progress.task(name, epochs) as task:
         task.advance(len(history))
@@ -315,6 +337,33 @@ def run_training(
     states = {"best": selection.best, "last": copy_parameters(training.model), "ema": training.ema}
     latest = -1 if selection.best_epoch is None else int(selection.best_epoch.max())
     return TrainResult(states, latest, history, training.extras())
+
+
+def _check_saved(
+    saved: Any, checkpoint: Checkpoint, training: Training, validation: Rows, epochs: int
+) -> None:
+    """Raise `TrainingError` unless this training may have written a state."""
+    try:
+        check_state(saved, dict.fromkeys(("training", "selection", "history")), shallow=True)
+        training.check_state(saved["training"])
+        error = validation_error(training.model, validation, 0, math.inf)
+        Selection(0).check_state(saved["selection"], error, training.model)
+        _check_history(saved["history"], epochs)
+    except DataError as why:
+        raise checkpoint.damaged(why) from why
+
+
+def _check_history(history: Any, epochs: int) -> None:
+    """Raise `DataError` unless these are records of the first epochs."""
+    if not isinstance(history, list) or not 0 < len(history) <= epochs:
+        raise DataError(f"it does not hold the records of 1 to {epochs} epochs")
+    for epoch, record in enumerate(history):
+        plain = isinstance(record, dict) and all(
+            isinstance(one, float | int | str | None) for one in record.values()
+        )
+        known = plain and all(type(record.get(name)) is float for name in ("train_loss", "val_mae"))
+        if not known or record.get("epoch") != epoch:
+            raise DataError(f"the record of epoch {epoch} is not one")
 
 
 def cosine_rate(base: float, step: int, total: int) -> float:

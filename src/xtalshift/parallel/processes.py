@@ -11,14 +11,18 @@ import shutil
 import signal
 import tempfile
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.connection import Connection, wait
+from multiprocessing.util import Finalize, get_temp_dir
 from pathlib import Path
 from typing import Any
 
+from xtalshift.files import make_temporary_folder
 from xtalshift.parallel.events import listening
 from xtalshift.parallel.executor import (
     LONG_LIVED,
@@ -35,7 +39,7 @@ from xtalshift.parallel.threads import limited_threads, thread_environment
 
 _AHEAD = 2  # jobs at a long-lived worker, so that it never waits for this process
 _ALIGNMENT = 64
-_SOCKET_NAME, _SOCKET_PATH = 40, 100  # characters
+_SOCKET_NAME, _SOCKET_PATH = 55, 103  # characters, with the folders below the temporary one
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,9 @@ class _Processes(Workers):
         self.slots = workers if policy.fresh else _AHEAD * workers
         self._context = _start_method(policy.preload)
         self._workers: list[_Worker] = []
-        self._folder = Path(tempfile.mkdtemp(prefix="xtalshift-"))
+        self._setup = _temporary_folder(os.getpid()) / f"setup-{uuid.uuid4().hex}"
         try:
-            _write_mapped(setup, self._folder / "setup")
+            _write_mapped(setup, self._setup)
             if not policy.fresh:
                 for _ in range(workers):
                     self._start()
@@ -110,11 +114,11 @@ class _Processes(Workers):
         for worker in list(self._workers):
             worker.process.kill()
             self._remove(worker)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._setup.unlink(missing_ok=True)
 
     def _start(self) -> _Worker:
         mine, theirs = self._context.Pipe()
-        arguments = (theirs, self._folder, self._threads, self._fresh)
+        arguments = (theirs, self._setup, self._threads, self._fresh)
         for again in (True, False):
             process = self._context.Process(target=_work, args=arguments, daemon=True)
             try:
@@ -181,14 +185,32 @@ def _start_method(preload: tuple[str, ...]) -> Any:
     return context
 
 
-def _work(connection: Connection, folder: Path, threads: int, fresh: bool) -> None:  # noqa: FBT001
+@cache
+def _temporary_folder(process: int) -> Path:  # noqa: ARG001 - a forked process needs another
+    """Return the folder of all temporary files of this process, which its workers may remove.
+
+    That of `multiprocessing`, with the socket of the process server, lies in it: a process that is
+    killed would leave it.
+    """
+    folder = make_temporary_folder()
+    kept, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        get_temp_dir()
+    finally:
+        tempfile.tempdir = kept
+    # after `multiprocessing` has removed its own, which has the priority -100
+    Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
+    return folder
+
+
+def _work(connection: Connection, place: Path, threads: int, fresh: bool) -> None:  # noqa: FBT001
     """Work on jobs until the driver stops this process, or on one if it is `fresh`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, jobs, folder), daemon=True).start()
+    threading.Thread(target=_listen, args=(connection, jobs, place.parent), daemon=True).start()
     with limited_threads(threads):
         try:
-            setup = _read_mapped(folder / "setup")
+            setup = _read_mapped(place)
             state = () if setup is None else (setup(),)
         except Exception as error:  # noqa: BLE001 - the driver raises it
             connection.send(("setup", portable(error)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, WorkerDiedError
 from xtalshift.parallel.executor import (
     LONG_LIVED,
     Executor,
@@ -22,6 +23,10 @@ from xtalshift.parallel.executor import (
 from xtalshift.parallel.threads import limited_threads
 
 PROBE_SECONDS = 10.0
+HEAD_SECONDS = 30.0
+"""How long the head of the cluster may be away, for instance to start anew. After 60 s Ray ends
+this process with a message of its own; 15 s after the end of the node here, without one."""
+_CHECK_SECONDS = 2.0
 _STATE: dict[str, tuple[Any, ...]] = {}  # in a worker: the state of the job it works for
 
 
@@ -78,12 +83,19 @@ class _Tasks(Workers):
         }
         self._work = ray.remote(**options)(_work)
         self._running: dict[Any, Job] = {}
+        self._head, self._node = _addresses(ray)
+        self._checked = time.monotonic()
+        self._away: float | None = None  # since when the head does not answer
 
     def begin(self, job: Job) -> None:
         self._running[self._work.remote(job.function, job.item, *self._setup)] = job
 
     def wait(self) -> list[tuple[Job, Reply]]:
-        (done, *_), _ = self._ray.wait(list(self._running), num_returns=1)
+        found: list[Any] = []
+        while not found:
+            found, _ = self._ray.wait(list(self._running), num_returns=1, timeout=_CHECK_SECONDS)
+            self._check_cluster()
+        (done,) = found
         job = self._running.pop(done)
         try:
             kind, content = self._ray.get(done)
@@ -96,6 +108,24 @@ class _Tasks(Workers):
             raise content
         return [(job, Reply(**{kind: content}))]
 
+    def _check_cluster(self) -> None:
+        """Raise if the cluster is gone, before Ray ends this process for it."""
+        now = time.monotonic()
+        if now < self._checked + _CHECK_SECONDS:
+            return
+        self._checked = now
+        try:
+            _probe(self._node)
+        except OSError as error:
+            raise _gone(f"its node here, {self._node}, does not answer: {error}") from error
+        try:
+            _probe(self._head)
+            self._away = None
+        except OSError as error:
+            self._away = now if self._away is None else self._away
+            if now > self._away + HEAD_SECONDS:
+                raise _gone(f"its head, {self._head}, does not answer: {error}") from error
+
     def cancel(self) -> None:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
@@ -105,6 +135,24 @@ class _Tasks(Workers):
         self.cancel()
         if self._own:
             self._ray.shutdown()
+
+
+def _addresses(ray: Any) -> tuple[str | None, str | None]:
+    """Return the addresses of the head and of the node that this process belongs to.
+
+    A client (``ray://``) has none: it may not see them, and Ray notices that its server is gone.
+    """
+    if ray.util.client.ray.is_connected():
+        return None, None
+    here = ray.get_runtime_context()
+    (node,) = (node for node in ray.nodes() if node["NodeID"] == here.get_node_id())
+    return here.gcs_address, f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+
+
+def _gone(why: str) -> WorkerDiedError:
+    return WorkerDiedError(
+        f"the Ray cluster is gone ({why}). Finished work is kept; run the same command to continue"
+    )
 
 
 def _connect(ray: Any, executor: RayExecutor) -> None:
@@ -117,8 +165,11 @@ def _connect(ray: Any, executor: RayExecutor) -> None:
     try:
         _probe(executor.address)
         ray.init(**options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"cannot reach the Ray cluster {executor.address}: {error}") from error
+    except Exception as error:  # Ray raises plain ones, for instance if a busy machine is too slow
+        what = f"reach the Ray cluster {executor.address}" if executor.address else "start Ray here"
+        raise ConfigError(f"cannot {what}: {error}") from error
+    # `log_to_driver` leaves what the nodes report: of a dead one, pages of its log
+    ray._private.worker._worker_logs_enabled = False  # noqa: SLF001
 
 
 def _probe(address: str | None) -> None:

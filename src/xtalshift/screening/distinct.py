@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.chem.compositions import parse_formulas
-from xtalshift.chem.formulas import Hydrates
-from xtalshift.data.numbers import parse_numbers
+from xtalshift.chem.formulas import Notation
+from xtalshift.data.frames import RawTable
+from xtalshift.data.settings import ReadingOptions
 
 Hashes = NDArray[np.uint64]
 
@@ -46,17 +46,17 @@ class SeenHashes:
 
 
 def hash_rows(
-    frame: pd.DataFrame, formula_col: str, feature_cols: tuple[str, ...], hydrates: Hydrates
+    rows: RawTable, reading: ReadingOptions, feature_cols: tuple[str, ...], notation: Notation
 ) -> tuple[Hashes, NDArray[np.bool_]]:
     """Return a hash for each row, and which rows have a valid formula, shapes (n,).
 
     Equal materials have equal hashes: of the reduced formula and of the values of `feature_cols`,
     such as a temperature. Rows without a valid formula repeat nothing.
     """
-    compositions, reasons, _ = parse_formulas(frame[formula_col].tolist(), hydrates=hydrates)
+    materials = rows.formulas(reading).materials(notation)
+    compositions, reasons = materials.compositions, materials.reasons
     hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
-    comma = bool(frame.attrs.get("decimal_comma"))
     for name in feature_cols:
-        values, _ = parse_numbers(frame[name], decimal_comma=comma)
+        values, _ = rows.numbers(name)
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(values)
     return hashes, reasons == ""

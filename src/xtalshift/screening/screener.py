@@ -11,15 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xtalshift.chem.formulas import Hydrates
-from xtalshift.data import find_formula_column
+from xtalshift.chem.formulas import Notation
+from xtalshift.data import RawTable
+from xtalshift.data.arrow_texts import text_array
+from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.sources import pack_table
 from xtalshift.errors import XtalshiftError
-from xtalshift.screening.inputs import Block, arrow_text, pack_table
+from xtalshift.screening.inputs import Block
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.top import pick
 
@@ -33,8 +35,8 @@ _TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
 class ModelInfo:
     """What the driver, which does not load the model, needs to know about it."""
 
-    hydrates: Hydrates
-    """Reading of hydrates."""
+    notation: Notation
+    """How formulas are read that can be read in two ways."""
     feature_cols: tuple[str, ...]
     """Columns that the model needs besides the formula."""
     added: tuple[str, ...]
@@ -83,11 +85,9 @@ class Screener:
         from xtalshift.model.table_predictor import TablePredictor
 
         loaded = load_model(model, device=settings.device)
-        if settings.hydrates is not None:
-            loaded = loaded.with_hydrates(settings.hydrates)
         self.settings = settings
         self.predictor = TablePredictor(
-            loaded, settings.level, settings.intervals, formula_col=settings.formula_col
+            loaded, settings.level, settings.intervals, reading=settings
         )
 
     @classmethod
@@ -105,7 +105,7 @@ class Screener:
 
         model = self.predictor.model
         return ModelInfo(
-            model.featurizer.hydrates,
+            self.predictor.notation,
             model.card.feature_cols,
             PREDICTED_COLUMNS,
             model.calibration is not None,
@@ -119,11 +119,12 @@ class Screener:
         Raises `DataError` if the block is malformed.
         """
         settings = self.settings
-        column = find_formula_column(block.layout.columns, settings.formula_col)
-        others = tuple(name for name in self.info.feature_cols if name != column)
-        table, frame = block.parse(column, others)
+        formulas = find_formulas(
+            block.layout.columns, settings, self.predictor.notation.amounts
+        ).names
+        table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols]))
         try:
-            columns = self.predict(frame, block)
+            columns = self.predict(rows, block)
         except XtalshiftError as error:
             raise type(error)(f"{block.where}: {error}") from error
         for name, values in columns.items():
@@ -150,12 +151,12 @@ class Screener:
     def _units(self) -> dict[str, str]:
         return self.predictor.units()
 
-    def predict(self, frame: pd.DataFrame, block: Block) -> dict[str, NDArray[Any]]:
+    def predict(self, rows: RawTable, block: Block) -> dict[str, NDArray[Any]]:
         """Return the columns of predictions; repeated rows have the status ``"duplicate"``."""
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
-        rows = frame if fresh.all() else frame[fresh].reset_index(drop=True)
-        rows.attrs.update(frame.attrs)
-        found = self.predictor.predict(rows, block.layout.source)
+        found = self.predictor.predict(
+            rows if fresh.all() else rows.take(fresh), block.layout.source
+        )
         columns = {name: found[name].to_numpy() for name in self.info.added}
         if fresh.all():
             return columns
@@ -178,7 +179,7 @@ def _field(name: str, values: NDArray[Any], units: Mapping[str, str]) -> pa.Fiel
 
 def arrow_column(values: NDArray[Any]) -> pa.Array:
     """Return a column of predictions as an Arrow array."""
-    return arrow_text(values.tolist()) if values.dtype.kind == "O" else pa.array(values)
+    return text_array(values.tolist()) if values.dtype.kind == "O" else pa.array(values)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from xtalshift.config import Settings
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.metrics.checks import check_level
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -38,17 +39,13 @@ class TopSettings(Settings):
         return self
 
 
-class ScreenSettings(Settings):
+class ScreenSettings(ReadingOptions):
     """Everything that the result depends on, besides the model and the rows."""
 
     level: float = LEVEL
     """Coverage of the intervals."""
     intervals: Literal["plain", "family"] = "plain"
     """One calibration for all rows, or one for each chemical family."""
-    formula_col: str | None = None
-    """Column of the formulas; by default found by its name."""
-    hydrates: Literal["refuse", "expand"] | None = None
-    """By default as in training."""
     distinct: bool = False
     """Predict each material once: a row with the reduced formula (and the values of the model's
     feature columns) of an earlier row gets ``status = "duplicate"``."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.files import append, explained, lock_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json, parse, read_json, write_json
+from xtalshift.jsonio import Plain, decode_lines, encode_line, parse, read_json, write_json
 from xtalshift.screening.inputs import InputRecord, read_bytes
 from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
@@ -173,14 +173,13 @@ class ScreenStore:
 
     @property
     def summary(self) -> ScreenSummary | None:
-        """The summary of a finished screening."""
-        path = self.folder / SUMMARY_FILE
-        if not path.exists():
+        """The summary, if ``screen.json`` is whole and about all finished blocks."""
+        try:
+            found = read_json(self.folder / SUMMARY_FILE)
+        except DataError:
             return None
-        found = read_json(path)
-        host = found.get("host") if isinstance(found, dict) else None
-        values = {**found, **host} if isinstance(host, dict) else found
-        return parse(ScreenSummary, values, path, "give --overwrite to start again")
+        summary = self._summarise()
+        return summary if found == self._plain(summary) else None
 
     def read_hashes(self) -> NDArray[np.uint64]:
         """Return the hashes of all finished blocks.
@@ -272,12 +271,18 @@ class ScreenStore:
         """Write the table of the best rows and, last, the summary."""
         if top is not None:
             replace_file(self.folder / TOP_FILE, top)
-        rate = round(self.rows / self.seconds, 1) if self.seconds else None
-        summary = ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate)
-        host = {"seconds": summary.seconds, "rows_per_second": rate}
-        values = {"counts": summary.counts, "chunks": summary.chunks, "host": host}
-        write_json(self.folder / SUMMARY_FILE, {**self._header, **values})
+        summary = self._summarise()
+        write_json(self.folder / SUMMARY_FILE, self._plain(summary))
         return summary
+
+    def _summarise(self) -> ScreenSummary:
+        rate = round(self.rows / self.seconds, 1) if self.seconds else None
+        return ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate)
+
+    def _plain(self, summary: ScreenSummary) -> Plain:
+        host = {"seconds": summary.seconds, "rows_per_second": summary.rows_per_second}
+        counts = {"counts": summary.counts, "chunks": summary.chunks}
+        return {**self._header, **counts, "host": host}
 
     def _top_file(self, number: int) -> Path:
         return self._state / f"top-{number:06d}.parquet"
@@ -286,28 +291,37 @@ class ScreenStore:
         return self.folder / _PARTS / f"part-{number:06d}.parquet"
 
     def _read(self) -> None:
-        lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         for place in (self.folder / _PARTS, self._state):
             place.mkdir(exist_ok=True)
             for left in place.glob(".*.part"):
                 left.unlink()
-        if not lines:  # also after a kill before the header was written
-            self._clear()
-            self._append(self._header)
-            return
-        again = "give --overwrite to start again"
-        found, *records = (decode_json(line, self._journal, again) for line in lines)
-        if not isinstance(found, dict) or found.get("kind") != KIND:
-            raise DataError(f"{self._journal} is not the journal of a screening")
-        _check_same(found, self._header, self.folder)
-        chunks = [parse(_Chunk, record, self._journal, again) for record in records]
-        if not all(self._is_whole(chunk) for chunk in chunks):
+        lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
+        chunks = self._chunks(lines) if lines else []
+        # without lines a kill came before the header was written
+        if not lines or not all(self._is_whole(chunk) for chunk in chunks):
             self._clear()
             self._append(self._header)
             return
         for chunk in chunks:
             self._count(chunk)
+        used = self._top[0]
+        for top in self._state.glob("top-*.parquet"):
+            if used is None or top != self._top_file(used):  # a kill came before its removal
+                top.unlink()
         os.truncate(self._journal, sum(len(line) + 1 for line in lines))
+
+    def _chunks(self, lines: list[bytes]) -> list[_Chunk]:
+        """Return the records of the blocks; raise if they are damaged or of another screening."""
+        again = "give --overwrite to start again"
+        (_, found), *records = decode_lines(lines, self._journal, again)
+        if not isinstance(found, dict) or found.get("kind") != KIND:
+            raise DataError(f"{self._journal} is not the journal of a screening")
+        _check_same(found, self._header, self.folder)
+        chunks = [parse(_Chunk, record, where, again) for where, record in records]
+        for number, chunk in enumerate(chunks):
+            if chunk.chunk != number:
+                raise DataError(f"{self._journal} is damaged (block {number} is missing); {again}")
+        return chunks
 
     def _is_whole(self, chunk: _Chunk) -> bool:
         part = self._part(chunk.chunk)
@@ -324,9 +338,8 @@ class ScreenStore:
         self.counts = {name: n + chunk.counts[name] for name, n in self.counts.items()}
         self.rows = self.counts["rows"]
 
-    def _append(self, values: object) -> None:
-        text = json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
-        append(self._journal, text.encode())
+    def _append(self, values: Plain) -> None:
+        append(self._journal, encode_line(values))
 
     def _clear(self) -> None:
         (self.folder / SUMMARY_FILE).unlink(missing_ok=True)

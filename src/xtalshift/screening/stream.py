@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.data import find_formula_column
-from xtalshift.data.files import check_feature_columns, check_new_columns
+from xtalshift.data.files import check_feature_columns, check_new_columns, naming_table
+from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
     ConfigError,
@@ -50,7 +50,7 @@ def screen(
     model : str or Path
         Folder of a saved model.
     inputs : sequence of (str, Path or FormulaSource)
-        CSV, JSON lines and Parquet files, or sources of formulas; all with the same columns.
+        Table files, or sources of formulas; all with the same columns.
     out : str or Path
         Folder of the result: ``parts/*.parquet`` (rows in order with the columns of predictions),
         ``top.csv`` and ``screen.json``. A screening that was begun there is continued, and ends
@@ -88,8 +88,10 @@ def screen(
     executor = executor or InProcessExecutor(settings.threads)
     settings = settings.model_copy(update={"threads": executor.threads})
     model, out = Path(model), Path(out)
-    rows = Inputs(inputs)
-    column = find_formula_column(rows.columns, settings.formula_col)
+    rows = Inputs(inputs, settings)
+    with naming_table(rows.inputs[0].source.layout.source):
+        # only their names: what the numbers of elements are, the model may know
+        formulas = find_formulas(rows.columns, settings, usual="at").names
     header = Header.of(model, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:
@@ -104,10 +106,10 @@ def screen(
         with _open(executor, model, settings) as workers:
             (described,) = workers.map(_describe, [model])
             info = described.value
-            _check_columns(rows.columns, column, info, settings)
+            _check_columns(rows.columns, formulas, info, settings)
             if settings.top is not None:
                 _check_top(settings.top, info, settings)
-            run = _Run(store, rows, settings, info, column, progress)
+            run = _Run(store, rows, settings, info, formulas, progress)
             run.drive(workers)
         return store.finish(run.top_csv())
 
@@ -136,14 +138,14 @@ class _Run:
         rows: Inputs,
         settings: ScreenSettings,
         info: ModelInfo,
-        column: str,
+        formulas: tuple[str, ...],
         progress: Progress,
     ) -> None:
         self.store = store
         self.rows = rows
         self.settings = settings
         self.info = info
-        self.column = column
+        self.formulas = formulas
         self.progress = progress
         self.top = None if settings.top is None else TopTable(settings.top, store.read_top())
         self.seen: SeenHashes | None = None
@@ -207,8 +209,8 @@ class _Run:
             return
         features = self.info.feature_cols
         for block in blocks:
-            _, frame = block.parse(self.column, features)
-            hashes, readable = hash_rows(frame, self.column, features, self.info.hydrates)
+            _, part = block.parse(dict.fromkeys([*self.formulas, *features]))
+            hashes, readable = hash_rows(part, self.settings, features, self.info.notation)
             new = self.seen.add(hashes[readable])
             repeated = np.zeros(block.rows, dtype=np.bool_)
             repeated[readable] = ~new
@@ -230,10 +232,10 @@ def _screened(outcome: Outcome[Block, Screened]) -> Screened:
 
 
 def _check_columns(
-    columns: tuple[str, ...], column: str, info: ModelInfo, settings: ScreenSettings
+    columns: tuple[str, ...], formulas: tuple[str, ...], info: ModelInfo, settings: ScreenSettings
 ) -> None:
     check_feature_columns(info.feature_cols, columns, "the input")
-    if column in info.feature_cols:
+    for column in set(formulas) & set(info.feature_cols):
         raise DataError(f"column {column!r} cannot be both formula and feature")
     added = (*info.added, *(TOP_COLUMNS if settings.top else ()))
     check_new_columns(added, columns, "the input")

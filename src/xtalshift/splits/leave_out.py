@@ -188,13 +188,14 @@ class GroupedSplit(DealtSplitter):
     ----------
     by : str or array_like of shape (n,), default "chemsys"
         Name of a labelling in `xtalshift.chem.composition_labels` with one label per material, or
-        a label per row.
+        a label per row. A row without a label (a blank cell, ``n/a``, ``-``) is an error: such
+        rows are no group, and nothing says to which group they belong.
     n_folds : int, default 5
         Folds; the largest groups are dealt first, each to the fold with the fewest rows.
     """
 
     aim = "unseen groups"
-    per_row: ClassVar[PerRow] = {"by": "label"}
+    per_row: ClassVar[PerRow] = {"by": "one label"}
     recheck = True
 
     by: str | ArrayLike = "chemsys"
@@ -215,8 +216,8 @@ class GroupedSplit(DealtSplitter):
 def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Labels:
     """Return the labels of n rows: by the name of a labelling, or given, one per row.
 
-    None, NaN and an empty text are no label. Raises `SplitError` if the labelling is unknown, the
-    formulas cannot be read, or, with `single`, a row does not have exactly one label.
+    Blanks and blank words are no label (`given_labels`). Raises `SplitError` if the labelling is
+    unknown, the formulas cannot be read, or, with `single`, a row does not have exactly one label.
     """
     if isinstance(by, str):
         formulas = table.formulas(f"a label such as {by}")
@@ -232,8 +233,11 @@ def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Lab
         raise SplitError(f"labels have the shape {values.shape}; expected ({len(table)},)")
     given = given_labels(values)
     if single and not given.single:
-        row = int(np.setdiff1d(np.arange(len(table)), given.rows)[0])
-        raise SplitError(f"row {row} has no label; every row needs one, fill it or drop the row")
+        bad = np.setdiff1d(np.arange(len(table)), given.rows)
+        raise SplitError(
+            f"row {bad[0] + 1} has no label, {len(bad)} of {len(table)} rows have none; every row "
+            "needs one, fill it or drop the row"
+        )
     return given
 
 

@@ -13,11 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from xtalshift.chem.composition_labels import LABELLINGS
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.formulas import Hydrates
-from xtalshift.data import Dataset, find_formula_column, list_datasets, read_frame
+from xtalshift.chem.composition_labels import LABELLINGS, blank_labels
+from xtalshift.chem.compositions import AS_WRITTEN, Compositions
+from xtalshift.chem.formulas import Notation
+from xtalshift.data import Dataset, list_datasets, read_raw
 from xtalshift.data.catalog import load_dataset
+from xtalshift.data.files import first_reason
+from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.errors import ConfigError, DataError, SplitError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -45,7 +47,7 @@ def build_scheme(
     params: dict[str, Any],
     table: Dataset,
     *,
-    hydrates: Hydrates = "refuse",
+    notation: Notation = AS_WRITTEN,
     featurize: FeaturizeFormulas | None = None,
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
@@ -62,7 +64,7 @@ def build_scheme(
         (or a labelling), one that a file can give names the file.
     table : Dataset
         Has the columns and ids.
-    hydrates : {"refuse", "expand"}
+    notation : Notation
         How formulas in files are read.
     featurize : callable, optional
         From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
@@ -96,8 +98,10 @@ def build_scheme(
             )
         if key in kind.per_row and isinstance(value, str):
             values[key] = _read_column(kind.per_row[key], value, usable, progress)
+            if kind.per_row[key] == "one label" and not isinstance(values[key], str):
+                _need_labels(values[key], value, table, kept)
         elif key in kind.from_file and isinstance(value, str):
-            values[key] = _read_file(kind.from_file[key], value, table, kept, hydrates, featurize)
+            values[key] = _read_file(kind.from_file[key], value, table, kept, notation, featurize)
         elif key in kind.per_row or key in kind.from_file:
             values[key] = value
         else:
@@ -195,6 +199,17 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
     )
 
 
+def _need_labels(labels: NDArray[Any], name: str, table: Dataset, kept: NDArray[np.int64]) -> None:
+    """Raise `SplitError` if a row lacks a label; it has the number of the row in the table."""
+    bad = np.flatnonzero(blank_labels(labels))
+    if bad.size:
+        row = int(kept[bad[0]])
+        raise SplitError(
+            f"column {name!r}, row {row + 1} (id {table.ids[row]}) has no label, {bad.size} of "
+            f"{len(kept)} rows have none; every row needs one, fill it or drop the row"
+        )
+
+
 def _read_times(table: Dataset, name: str) -> NDArray[Any]:
     numbers, problems = table.parse_column(name)
     if not (problems != "").any():
@@ -217,7 +232,7 @@ def _read_file(
     name: str,
     table: Dataset,
     kept: NDArray[np.int64],
-    hydrates: Hydrates,
+    notation: Notation,
     featurize: FeaturizeFormulas | None,
 ) -> Any:
     if kind == "folds":
@@ -232,7 +247,7 @@ def _read_file(
         places = np.full(len(table), -1)
         places[kept] = np.arange(len(kept))
         return [fold.renumber(places) for fold in folds]
-    compositions = read_formulas(name, hydrates)
+    compositions = read_formulas(name, notation)
     if kind == "formulas":
         return compositions.reduced_formulas()
     if featurize is None:
@@ -241,19 +256,18 @@ def _read_file(
     return features.values[features.reasons == ""]
 
 
-def read_formulas(name: str, hydrates: Hydrates) -> Compositions:
+def read_formulas(name: str, notation: Notation) -> Compositions:
     """Return the distinct readable formulas of a file or data set, sorted by reduced formula.
 
     Raises `DataError` if the file cannot be read or holds no readable formula.
     """
     if name in list_datasets() and not Path(name).is_file():
-        texts = load_dataset(name).formulas.tolist()
+        materials = load_dataset(name, notation=notation).materials
     else:
-        frame = read_frame(Path(name))
-        texts = frame[find_formula_column([str(column) for column in frame.columns])].tolist()
-    compositions, reasons, _ = parse_formulas(texts, hydrates=hydrates)
+        materials = read_raw(Path(name)).formulas(BY_DEFAULT).materials(notation)
+    compositions, reasons = materials.compositions, materials.reasons
     good = np.flatnonzero(reasons == "")
     if not len(good):
-        raise DataError(f"{name} holds no readable formula: {reasons[0] if len(reasons) else ''}")
+        raise DataError(f"{name} holds no readable formula; {first_reason(reasons)}")
     formulas = compositions.take(good).reduced_formulas().astype(str)
     return compositions.take(good[np.unique(formulas, return_index=True)[1]])

@@ -21,7 +21,7 @@ from xtalshift.registry import Registry
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
-PerRow: TypeAlias = Mapping[str, Literal["flag", "number", "label"]]
+PerRow: TypeAlias = Mapping[str, Literal["flag", "number", "label", "one label"]]
 FromFile: TypeAlias = Mapping[str, Literal["formulas", "features", "folds"]]
 
 
@@ -228,7 +228,8 @@ class Splitter(BaseCrossValidator):
     """What the rule uses besides the formulas: features, targets."""
 
     per_row: ClassVar[PerRow] = {}
-    """Arguments with one value per row of the table, and the kind of value."""
+    """Arguments with one value per row of the table, and the kind of value; a row may lack a label,
+    but not where it needs one label."""
 
     from_file: ClassVar[FromFile] = {}
     """Arguments that can be read from a file, and what the file holds."""

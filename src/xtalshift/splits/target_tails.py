@@ -54,7 +54,7 @@ class PriorSplit(HoldOut):
 
     aim = "unseen values"
     needs = ("y",)
-    per_row: ClassVar[PerRow] = {"within": "label"}
+    per_row: ClassVar[PerRow] = {"within": "one label"}
     recheck = True
 
     tail: Tail = "high"

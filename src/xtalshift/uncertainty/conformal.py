@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.families import FAMILIES
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.metrics.checks import as_vector, check_level
-from xtalshift.saved_arrays import SavedArray, Schema, check_arrays
+from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
@@ -225,6 +225,12 @@ class Calibration:
             state["calibration.families"] = self.families
         return state
 
+    @staticmethod
+    def saved(found: Layout) -> Schema:
+        """Return what the arrays of `get_state` must be; `found` need not have been read."""
+        given = {name: saved for name, saved in _OPTIONAL.items() if name in found}
+        return {**_SAVED, **given}
+
     @classmethod
     def from_state(
         cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: ScoreOrigin
@@ -236,8 +242,7 @@ class Calibration:
         ModelFormatError
             If the arrays are not what `get_state` can return.
         """
-        given = {name: saved for name, saved in _OPTIONAL.items() if name in state}
-        found = check_arrays(state, {**_SAVED, **given})
+        found = check_arrays(state, cls.saved(state))
         if not found["n"]:
             raise ModelFormatError("the calibration has no scores")
         if kind != "quantile" and state["calibration.scores"].min() < 0:

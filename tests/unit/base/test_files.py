@@ -7,12 +7,21 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.files import append, hold_folder, lock_folder, replace_file, replacing
+from xtalshift.files import (
+    append,
+    hold_folder,
+    lock_folder,
+    make_temporary_folder,
+    replace_file,
+    replacing,
+)
 
 WRITERS = 4
 ROUNDS = 40
@@ -154,6 +163,36 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     with lock_folder(tmp_path):
         replace_file(path, "again")
     assert names(tmp_path) == [".lock", "other.csv", "out.csv"]
+
+
+FOLDER = """
+import sys
+from xtalshift.files import make_temporary_folder
+print(make_temporary_folder(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_temporary_folder_stays_as_long_as_its_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "xtalshift-results").mkdir()
+    (tmp_path / "xtalshift-link.tmp").symlink_to(tmp_path / "xtalshift-results")
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    other = Path(process.stdout.readline().strip())
+    (other / "setup").write_text("")
+    mine = make_temporary_folder()
+    assert names(tmp_path) == sorted(
+        ["xtalshift-link.tmp", "xtalshift-results", mine.name, other.name]
+    )
+    process.kill()
+    process.communicate()
+    assert make_temporary_folder().exists()
+    assert mine.exists()
+    assert not other.exists()
+    assert (tmp_path / "xtalshift-results").exists()
 
 
 def test_a_folder_that_was_only_locked_is_not_kept_after_an_error(tmp_path):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.saved_arrays import POSITIVE, SavedArray, check_arrays, read_text
+from xtalshift.saved_arrays import (
+    POSITIVE,
+    SavedArray,
+    Unread,
+    check_arrays,
+    check_layout,
+    read_text,
+)
 
 SCHEMA = {
     "mean": SavedArray(np.float64, ("d",), missing=True),
@@ -55,6 +62,17 @@ def test_a_missing_array_and_known_lengths():
         check_arrays({}, SCHEMA)
     with pytest.raises(ModelFormatError, match="the length 2 where 5 is expected"):
         check_arrays(arrays(), SCHEMA, d=5)
+
+
+def test_a_layout_is_checked_without_reading():
+    unread = {name: Unread(array.dtype, array.shape) for name, array in arrays().items()}
+    assert check_layout(unread, SCHEMA) == {"d": 2, "n": 4}
+    for changes, words in (
+        ({"kept": Unread(np.dtype(bool), (2**30 + 1,))}, "at most 1073741824 is expected"),
+        ({"mean": Unread(np.dtype(object), (2,))}, "'mean' is object"),
+    ):
+        with pytest.raises(ModelFormatError, match=words):
+            check_layout(unread | changes, SCHEMA)
 
 
 def test_half_a_letter_is_no_text():

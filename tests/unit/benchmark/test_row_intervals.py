@@ -47,7 +47,7 @@ def make_case(errors, n_id, *, spread=None, transform="none"):
     """
     n = len(errors)
     z = np.arange(n) % 3 + errors
-    formulas = [f"Na{i + 1}Cl{n + i + 2}" for i in range(n)]
+    formulas = [f"Na{i + 1}Cl{n + i + 2}.5" for i in range(n)]
     data = clean_table(
         Dataset.of(formulas, np.exp(z) if transform == "log" else z), duplicates="keep"
     )

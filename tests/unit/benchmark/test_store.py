@@ -5,8 +5,9 @@ import json
 import pytest
 
 from xtalshift.benchmark.records import Score, TaskRecord
-from xtalshift.benchmark.store import RECORDS_FILE, RecordStore, read_records
+from xtalshift.benchmark.store import KIND, RECORDS_FILE, RecordStore, read_records
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.jsonio import encode_line
 
 HEADER = {"versions": {"numpy": "2.0"}, "data": {"toy": "00"}, "threads": 1, "device": "cpu"}
 
@@ -106,9 +107,7 @@ def test_other_files_are_no_store(tmp_path):
     path.write_text('{"a": 1}\n')
     with pytest.raises(DataError, match="holds no records of a benchmark"):
         read_records(path)
-    write(tmp_path / "new")
-    text = (tmp_path / "new" / RECORDS_FILE).read_text()
-    path.write_text(text.replace('"schema_version":2', '"schema_version":99'))
+    path.write_bytes(encode_line({"kind": KIND, "schema_version": 99}))
     with pytest.raises(DataError, match="schema_version 99, this version reads 2"):
         read_records(path)
     with pytest.raises(DataError, match="cannot read"):

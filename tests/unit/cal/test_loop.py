@@ -136,7 +136,7 @@ def test_rows_are_ranked_anew_every_so_many_epochs():
         rankings.append(training.hard.tolist())
         if epoch in {1, 4, 7}:
             assert rankings[-1] == expected.tolist()
-    assert rankings[0] == []
+    assert rankings[0] == list(range(6))  # not ranked yet, and not used
     assert rankings[1] == rankings[2] == rankings[3]
     assert rankings[4] == rankings[5] == rankings[6]
     assert rankings[3] != rankings[4]

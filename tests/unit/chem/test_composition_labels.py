@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtalshift.chem.composition_labels import LABELLINGS, composition_labels, given_labels
+from xtalshift.chem.composition_labels import (
+    LABELLINGS,
+    blank_labels,
+    composition_labels,
+    given_labels,
+)
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
@@ -266,7 +271,7 @@ class TestGiven:
             (["P10", "P9", "Cm", "12"], ("12", "Cm", "P9", "P10")),
             (["O", "Li", "Ag", "Cl"], ("Li", "O", "Cl", "Ag")),
             (["O", "Li", "other"], ("Li", "O", "other")),
-            (["nan", "inf", "NaN"], ("NaN", "inf", "nan")),  # texts; NaN is sodium nitride
+            (["nan", "inf", "NaN", "Na"], ("Na", "NaN", "inf")),  # texts
             ([True, False, np.inf], ("False", "True", "inf")),
         ],
     )
@@ -283,6 +288,15 @@ class TestGiven:
         assert labels.n_rows == len(values)
         assert len(labels.rows) == len(set(labels.rows.tolist())) <= len(values)
         for row in range(labels.n_rows):
-            expected = isinstance(values[row], int | str) and str(values[row]).strip()
-            if expected:
-                assert labels.mask(expected)[row]
+            if isinstance(values[row], int | str) and not blank_labels([values[row]])[0]:
+                assert labels.mask(str(values[row]).strip())[row]
+
+
+def test_blanks_and_blank_words_are_no_label():
+    blank = [None, np.nan, "", " ", "n/a", "N/A", "-", "None", "nan", "null", "?", "#N/A", "NA"]
+    assert blank_labels(blank).all()
+    labels = ["Na", "no", "0", 0, "x-", "NaCl", "A", 225.0]
+    assert not blank_labels(labels).any()
+    given = given_labels(["a", "n/a", "b", "-", "a"])
+    assert given.names == ("a", "b")
+    assert given.rows.tolist() == [0, 4, 2]

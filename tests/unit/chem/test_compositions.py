@@ -10,7 +10,7 @@ from pymatgen.core import Composition
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
-from xtalshift.chem.formulas import parse_formula
+from xtalshift.chem.formulas import Notation, parse_formula
 from xtalshift.chem.tokens import read_plain
 from xtalshift.data import load_dataset
 from xtalshift.errors import FormulaError
@@ -32,7 +32,7 @@ def rows_of(compositions):
 
 
 def check_equals_parse_formula(texts, hydrates="refuse"):
-    compositions, reasons, notes = parse_formulas(texts, hydrates=hydrates, chunk_size=7)
+    compositions, reasons, notes = parse_formulas(texts, Notation(hydrates), chunk_size=7)
     for row, text in enumerate(texts):
         part = slice(compositions.starts[row], compositions.starts[row + 1])
         try:
@@ -52,7 +52,7 @@ def test_good_and_bad_rows_keep_their_places():
     ]  # fmt: skip
     assert [bool(reason) for reason in reasons] == [False, True, True, True, False, False, True]
     assert notes.tolist() == ["", "", "", "", "D counted as H", "", ""]
-    expanded, reasons, _ = parse_formulas(MIXED, hydrates="expand")
+    expanded, reasons, _ = parse_formulas(MIXED, Notation("expand"))
     assert rows_of(expanded)[2] == {"Cu": 1, "S": 1, "O": 9, "H": 10}
     assert reasons[2] == ""
 
@@ -75,12 +75,31 @@ def test_unusual_texts_equal_one_at_a_time(hydrates):
             "Fe(III)2O3", "Cu(I)2", "Cu(I)O", "Mg(VO3)2", "Mg(IV)", "Fe0O", "Fe0", "Fe1e3O",
             "Fe123456789012345O", "Fe1234567890123456O", "Fe0.12345678901234", "O0.000000001Fe",
             "O0.12345678901234567", "CH3COOH", "Ag(AuS)2", "Fe" * 501, "Fé", "()", "(", "2H2O",
+            "CoCl2.6NH3", "CoCl2.60NH3", "Li6.5La3Zr2O12", "SrTiO2.9Fe2O3", "SrTiO2.24Fe2O3",
+            "SrTiO2.25Fe2O3", "SrTiO2.05Fe2O3", "Na0.5Fe2O3", "Ti02", "Al203", "Al203Fe", "Zn0",
+            "FeFe0", "H20", "K20", "Al6061", "Al60", "C60", "Fe Fe2", "Fe Fe", "YBCO", "OAc2",
+            "Cu(OAc)2", "Al(OPr)3", "Al(OPr)3O", "U(OTs)4", "Ac2O3", "K I",
         ],
         hydrates,
     )  # fmt: skip
 
 
-_PIECES = st.sampled_from([*SYMBOLS[1:], *"()[]0123456789. ", "(", ")", "2", "D", "H2O", "e", "+"])
+_PIECES = st.sampled_from(
+    [
+        *SYMBOLS[1:],
+        *"()[]0123456789. ",
+        "(",
+        ")",
+        "2",
+        "D",
+        "H2O",
+        "e",
+        "+",
+        ".2Al2O3",
+        "203",
+        "OAc",
+    ]
+)
 
 
 @settings(deadline=None)
@@ -91,7 +110,11 @@ def test_made_texts_equal_one_at_a_time(texts):
 
 def test_real_formulas_equal_one_at_a_time_and_are_plain(ricci):
     check_equals_parse_formula(ricci[::10])
-    assert len(np.unique(read_plain(ricci).rows)) == len(ricci)
+    plain = set(read_plain(ricci).rows.tolist())
+    # CO may be Co, HF may be Hf: such texts are looked at one at a time
+    others = [formula for row, formula in enumerate(ricci) if row not in plain]
+    assert {"K2CO3", "Ba7Al64O103"} <= set(others)
+    assert len(others) < 0.06 * len(ricci)
 
 
 def test_real_formulas_equal_pymatgen(ricci):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import tracemalloc
 
 import numpy as np
@@ -82,6 +83,15 @@ def test_all_rules_equal_loops(elements, max_atoms, ordered):
     assert len(found) > 5
 
 
+def test_formulas_that_might_be_slips_are_written_so_that_they_are_read():
+    found = collect(["Na", "C", "I"], max_atoms=3, min_elements=3)
+    assert found == ["Na1C1I1"]
+    assert parse_formulas(found)[1].tolist() == [""]
+    found = collect(["H", "Nb", "I", "Li"], max_atoms=8, min_elements=4, neutral=False)
+    assert "Li1Nb4H2I1" in found
+    assert "LiNb4HI" in found
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.sampled_from(SYMBOLS[1:105]), min_size=2, max_size=6, unique=True),
@@ -98,7 +108,9 @@ def test_formulas_are_unique_reduced_within_limits_and_neutral(elements, max_ato
     assert len(set(found)) == len(found)
     compositions, reasons, _ = parse_formulas(found)
     assert not any(reasons)
-    assert compositions.reduced_formulas().tolist() == found
+    reduced = compositions.reduced_formulas().tolist()
+    # the amounts 1 are written where a formula would be refused
+    assert [re.sub("(?<=[A-Za-z])1(?![0-9])", "", formula) for formula in found] == reduced
     for a, b in itertools.pairwise(compositions.starts):
         symbols = [SYMBOLS[z] for z in compositions.z[a:b]]
         assert fewest <= len(symbols) <= most

@@ -24,10 +24,13 @@ def test_every_fault_is_counted_once_with_examples():
     assert cleaned.groups.tolist() == ["Fe2O3", "NaN"]
     assert cleaned.materials.compositions.reduced_formulas().tolist() == cleaned.groups.tolist()
     kinds = {finding.kind: finding.count for finding in report.dropped}
-    assert kinds == {"unparsable formula": 3, "target missing": 1, "target infinite": 1}
+    assert kinds == {
+        "formula: an unknown element": 2, "formula: no formula": 1, "target missing": 1,
+        "target infinite": 1,
+    }  # fmt: skip
     first = report.dropped[0].examples
     assert [(e.row, e.id, e.value) for e in first] == [
-        (3, "id2", "Xx2"), (4, "id3", ""), (7, "id6", "Qq"),
+        (3, "id2", "Xx2"), (7, "id6", "Qq"),
     ]  # fmt: skip
     assert all(example.reason for example in first)
     assert (report.rows_read, report.rows_kept, report.rows_dropped) == (7, 2, 5)
@@ -136,12 +139,12 @@ def test_report_is_plain_json():
 
 
 def test_strict_stops_at_the_first_bad_row():
-    with pytest.raises(DataError, match=r"row 2 \(id id1\): unparsable formula: .*Zz"):
+    with pytest.raises(DataError, match=r"row 2 \(id id1\): formula: an unknown element: .*Zz"):
         clean_table(table_of(["Fe", "Zz", "Qq"], [1, 2, 3]), strict=True)
 
 
 def test_nothing_left_says_why():
-    with pytest.raises(DataError, match=r"none of the 2 rows .*1 x unparsable"):
+    with pytest.raises(DataError, match=r"none of the 2 rows .*1 x formula: an unknown element"):
         clean_table(table_of(["Zz", "Fe"], [1, np.nan]))
     with pytest.raises(DataError, match="has no rows"):
         clean_table(table_of([], []))

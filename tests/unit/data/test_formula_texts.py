@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xtalshift.data.formula_texts import iter_formulas
-from xtalshift.data.frames import iter_frames
+from xtalshift.data.frames import iter_raw
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.errors import DataError
 
 TEXTS = [
@@ -29,7 +30,11 @@ TEXTS = [
 
 
 def from_frames(path, chunk_rows, column="formula"):
-    return [frame[column].tolist() for frame in iter_frames(path, chunk_rows)]
+    return [raw.frame[column].tolist() for raw in iter_raw(path, chunk_rows)]
+
+
+def texts(path, chunk_rows, **options):
+    return [found.texts for found in iter_formulas(path, chunk_rows, ReadingOptions(**options))]
 
 
 def write(path, frame):
@@ -49,7 +54,7 @@ def write(path, frame):
 def test_every_format_and_piece_equals_the_table(tmp_path, name, chunk_rows, columns):
     frame = pd.DataFrame({"formula": TEXTS, "y": range(len(TEXTS))})[columns]
     path = write(tmp_path / name, frame)
-    pieces = list(iter_formulas(path, chunk_rows))
+    pieces = list(texts(path, chunk_rows))
     assert pieces == from_frames(path, chunk_rows)
     assert [text for piece in pieces for text in piece] == TEXTS
 
@@ -71,7 +76,7 @@ def test_every_format_and_piece_equals_the_table(tmp_path, name, chunk_rows, col
 def test_odd_csv_files_equal_the_table(tmp_path, content, encoding):
     path = tmp_path / "a.csv"
     path.write_bytes(content.encode(encoding))
-    assert list(iter_formulas(path, 2)) == from_frames(path, 2)
+    assert list(texts(path, 2)) == from_frames(path, 2)
 
 
 _CELLS = st.text(st.sampled_from('aF2 ,;"\n\t'), max_size=5)
@@ -84,23 +89,23 @@ def test_made_csv_files_equal_the_table(tmp_path, rows, chunk_rows):
     csv.writer(stream).writerows([("formula", "y"), *rows])
     path = tmp_path / "a.csv"
     path.write_text(stream.getvalue(), newline="")
-    assert list(iter_formulas(path, chunk_rows)) == from_frames(path, chunk_rows)
+    assert list(texts(path, chunk_rows)) == from_frames(path, chunk_rows)
 
 
 def test_the_column_is_found_or_named(tmp_path):
     path = write(tmp_path / "a.csv", pd.DataFrame({"Composition": ["Fe"], "other": ["Co"]}))
-    assert list(iter_formulas(path, 9)) == [["Fe"]]
-    assert list(iter_formulas(path, 9, formula_col="other")) == [["Co"]]
+    assert list(texts(path, 9)) == [["Fe"]]
+    assert list(texts(path, 9, formula_col="other")) == [["Co"]]
     with pytest.raises(DataError, match=r"a\.csv: no formula column 'othr' \(did you mean 'other'"):
-        next(iter_formulas(path, 9, formula_col="othr"))
+        texts(path, 9, formula_col="othr")
 
 
 def test_parquet_without_rows_without_values_and_with_numbers(tmp_path):
     frame = pd.DataFrame({"formula": pd.Categorical(["Fe", None, "Fe"]), "y": [1.5, None, 2.0]})
     path = write(tmp_path / "a.parquet", frame)
-    assert list(iter_formulas(path, 2)) == [["Fe", ""], ["Fe"]]
-    assert list(iter_formulas(path, 9, formula_col="y")) == [["1.5", "", "2.0"]]
-    assert list(iter_formulas(write(tmp_path / "b.parquet", frame[:0]), 2)) == [[]]
+    assert list(texts(path, 2)) == [["Fe", ""], ["Fe"]]
+    assert list(texts(path, 9, formula_col="y")) == [["1.5", "", "2.0"]]
+    assert list(texts(write(tmp_path / "b.parquet", frame[:0]), 2)) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -110,16 +115,13 @@ def test_parquet_without_rows_without_values_and_with_numbers(tmp_path):
         (b"\n\n", "no header row"),
         (b"PK\x03\x04\x00", "binary, not text"),
         (b"formula,y,y\nFe,1,2\n", "two columns are named 'y'"),
-        (b"formula,y\nCo,1\nFe,1,2,3\n", "line 3 has 4 cells, more than the 2 of the header"),
-        (b'formula,y\nCo,1\n"Fe,1\n', "a quote is never closed"),
-        (b'formula\nCo\n"Fe', "a quote is never closed"),
     ],
 )
 def test_bad_files_are_named(tmp_path, content, message):
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        list(iter_formulas(path, 2))
+        list(texts(path, 2))
     assert str(path) in str(caught.value)
 
 
@@ -128,6 +130,10 @@ def test_long_cells_are_no_obstacle(tmp_path):
     code = f"""
 from pathlib import Path
 from xtalshift.data.formula_texts import iter_formulas
-assert list(iter_formulas(Path({str(path)!r}), 2)) == [["Fe"]]
+import sys
+from xtalshift.data.settings import BY_DEFAULT
+(found,) = iter_formulas(Path({str(path)!r}), 2, BY_DEFAULT)
+assert found.texts == ["Fe"]
+assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xtalshift.chem.families import FAMILIES
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
 
@@ -29,10 +30,10 @@ def test_formulas_are_parsed_once_and_bad_ones_have_a_reason():
 
 
 def test_hydrates_are_expanded_on_demand():
-    expanded = make(hydrates="expand")
+    expanded = make(notation=Notation("expand"))
     assert expanded.reasons[3] == ""
     assert expanded.groups[3] == "CuH10SO9"
-    assert expanded.take([3]).hydrates == "expand"
+    assert expanded.take([3]).notation == Notation("expand")
 
 
 @pytest.mark.parametrize("derived_first", [True, False])
@@ -81,4 +82,4 @@ def test_lengths_must_agree():
 
 def test_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        make().hydrates = "expand"
+        make().notation = Notation("expand")

@@ -21,7 +21,7 @@ def csv(tmp_path):
     [
         (["id", "Formula"], None, "Formula"),
         (["composition", "formula"], None, "formula"),
-        (["pretty_formula", "Composition"], None, "Composition"),
+        (["Composition", "pretty_formula"], None, "pretty_formula"),
         (["formula", "material"], "material", "material"),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtalshift.data import iter_frames, read_frame
+from xtalshift.data import iter_raw, read_frame
 from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.data.spreadsheet import SAFE, mark, unmark
 from xtalshift.data.writers import write_frame
 
@@ -59,8 +60,8 @@ def test_a_table_comes_back_as_it_was(tmp_path, safe):
     assert ",-1.5," in text
     again = read_frame(path)
     pd.testing.assert_frame_equal(again, frame, check_dtype=False)
-    (piece,) = iter_frames(path, 100)
+    piece = next(iter_raw(path, 100)).frame
     assert piece["=name"].tolist() == NOTES
-    assert next(iter_formulas(path, 100)) == frame["formula"].tolist()
+    assert next(iter_formulas(path, 100, BY_DEFAULT)).texts == frame["formula"].tolist()
     write_frame(frame, tmp_path / "t.parquet")
     assert pd.read_parquet(tmp_path / "t.parquet")["=name"].tolist() == NOTES

@@ -32,6 +32,13 @@ def test_neighbours_are_complete_where_the_visited_cells_hold_too_few():
     assert all(len(set(row.tolist())) == 2500 for row in rows)
 
 
+@pytest.mark.parametrize("n", [1000, 3000])
+def test_a_centre_is_within_the_range_of_the_points(n):
+    # the mean of equal numbers is larger by rounding, and a saved index beyond its clip is refused
+    points = np.column_stack([np.full(n, 0.7), np.linspace(-1, 1, n)]).astype(np.float32)
+    assert (NeighbourIndex.build(points).centres[:, 0] == points[0, 0]).all()
+
+
 def test_equal_points_are_at_distance_zero_and_the_first_comes_first():
     points = np.repeat(100 * _blobs(40, 1), 2, axis=0).astype(np.float32)
     distances, rows = NeighbourIndex.build(points).query(points, 2)

@@ -196,7 +196,7 @@ def test_what_cannot_be_adapted(model, source):
     target = rows(20, 2, target=True)
     with pytest.raises(NotFittedError):
         adapter().adapt(IRNetRegressor(), *target)
-    with pytest.raises(ConfigError, match=r"only networks.*RidgeRegressor"):
+    with pytest.raises(ConfigError, match=r"only IRNets.*RidgeRegressor"):
         adapter().adapt(RidgeRegressor().fit(X, y), *target)
     for method in LABELLED:
         with pytest.raises(ConfigError, match=rf"'{method}' needs target labels \(y_target\)"):
@@ -247,3 +247,15 @@ def test_clone_and_parameters():
     twin = clone(regressor)
     assert twin.get_params() == regressor.get_params()
     assert (twin.method, twin.settings["replay"], twin.source) == ("l2-sp", 0.5, SOURCE)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.0, 2e-29, 2e29])
+def test_a_network_that_knew_equal_targets_only_learns_others(value):
+    X, y = rows(30, 0)
+    size = value or 1.0
+    start = IRNetRegressor(**{**SOURCE, "epochs": 2}, **NETWORK, random_state=0)
+    start.fit(X, np.full(30, value))  # the mean of thirty 0.1 is not 0.1
+    assert (start.target_mean_, start.target_scale_) == (value, size)
+    for method in ("targeted-cal", "joint", "fine-tune"):
+        adapted = adapter(method).adapt(start, X, y * size, X, np.full(30, value))
+        assert error(adapted, X, y * size) < 3 * size

@@ -74,11 +74,24 @@ def test_other_trees_are_refused(name, place, entry, words):
         ("Tree=1", "Tree=2", "tree 1 is damaged"),
         ("tree_sizes=", "tree_sizes=1", "sizes are wrong"),
         ("end of trees", "", "sizes are wrong"),
+        ("feature_infos=", "feature_infos= ", "damaged header"),
     ],
 )
 def test_another_frame_is_refused(old, new, words):
     with pytest.raises(ModelFormatError, match=words):
         check_trees(TEXT.replace(old, new, 1), LOSS)
+
+
+def test_an_empty_range_of_a_feature_is_refused():
+    infos = TEXT[TEXT.index("feature_infos=") :].split("\n")[0]
+    without = " ".join([*infos.split(" ")[:-1], ""])
+    with pytest.raises(ModelFormatError, match="damaged header"):
+        check_trees(TEXT.replace(infos, without), LOSS)
+
+
+def test_what_the_library_refuses_is_an_error_of_the_package():
+    with pytest.raises(ModelFormatError, match="LightGBM cannot read its trees"):
+        load_booster(TEXT.replace("feature_infos=", "feature_infos=none "))
 
 
 def test_trees_of_another_loss_are_refused():

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.errors import ConfigError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer, Features
 from xtalshift.featurize.composition import CHUNK_ROWS
@@ -47,14 +48,14 @@ def test_strict_counts_rows_through_the_file(source):
 def test_settings_reach_the_features(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("name,formula\nCuSO4·5H2O,HeO\n")
-    settings = FeaturizeSettings("magpie+fractions", False, "expand", "name")
+    settings = FeaturizeSettings(
+        "magpie+fractions", False, ReadingOptions(hydrates="expand", formula_col="name")
+    )
     ((formulas, features),) = iter_features(path, settings)
     assert (formulas, features.values.shape) == (["CuSO4·5H2O"], (1, 145 + 118))
     assert features.values[0, features.names.index("fraction H")] == 10 / 21
-    ((_, features),) = iter_features(path, replace(settings, formula_col=None))
+    ((_, features),) = iter_features(path, replace(settings, reading=ReadingOptions()))
     assert np.isnan(features.values).any()
-    with pytest.raises(ConfigError, match="hydrates='add'"):
-        next(iter_features(path, replace(settings, hydrates="add")))
     with pytest.raises(ConfigError, match="unknown block 'magpi'"):
         next(iter_features(path, replace(settings, blocks="magpi")))
 

@@ -6,7 +6,7 @@ import pytest
 
 from xtalshift.data import table_from_frame
 from xtalshift.data.readers import read_configured
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
 from xtalshift.jobs.split import iter_parts
 from xtalshift.splits.split_spec import SplitSpec
@@ -16,7 +16,7 @@ GOOD = [f"{a}{n}{b}" for a in CATIONS for b in ("F", "Cl", "O") for n in ("", "2
 SCHEMES = ("random", "covariate", "prior", "family", "relation")
 
 
-def make_table(target=None, hydrates="refuse"):
+def make_table(target=None, hydrates=None):
     """Return 64 rows: bad ones at 0, 30 and 63, a double (Na2O2) of the material NaO at 31."""
     formulas = ["", *GOOD[:29], "Xx2", "Na2O2", *GOOD[29:], "CuSO4*5H2O"]
     frame = pd.DataFrame(
@@ -26,7 +26,9 @@ def make_table(target=None, hydrates="refuse"):
             "flag": [formula in ("NaO", "MgF") for formula in formulas],
         }
     )
-    return table_from_frame(frame, target=target, source="small.csv", hydrates=hydrates)
+    return table_from_frame(
+        frame, target=target, source="small.csv", reading=ReadingOptions(hydrates=hydrates)
+    )
 
 
 PARAMS = {"covariate": {"n_neighbors": 3}, "relation": {"flags": "flag"}}
@@ -201,7 +203,7 @@ def test_symmetries_are_read_from_a_column_of_structures():
         spec("leave-out", params={"by": "crystal_system", "values": "cubic"}),
     )
     assert np.flatnonzero(parts.frame.part == "test").tolist() == list(range(0, 60, 3))
-    with pytest.raises(SplitError, match="row 7 has no label; every row needs one"):
+    with pytest.raises(SplitError, match=r"'space_group', row 8 \(id 8\) has no label, 1 of"):
         assign(table_from_frame(frame, target=None), "grouped", params={"by": "space_group"})
 
 
@@ -253,3 +255,16 @@ def test_reading_takes_a_target_only_where_one_is_needed_or_named(tmp_path):
         read_configured(data, need_target=True)
     named = DataConfig(dataset=str(path), target="b")
     assert read_configured(named, need_target=False).targets.tolist() == [2.0] * len(GOOD)
+
+
+def test_rows_without_a_group_are_named_by_their_place_in_the_table():
+    doi = [f"10.1/{row // 6}" for row in range(60)]
+    doi[8], doi[20] = "n/a", "-"
+    frame = pd.DataFrame({"formula": ["Xx", *GOOD[1:]], "doi": doi})
+    with pytest.raises(SplitError, match=r"'doi', row 9 \(id 9\) has no label, 2 of 59 rows"):
+        assign(table_from_frame(frame, target=None), "grouped", params={"by": "doi"})
+    (parts,) = iter_parts(
+        table_from_frame(frame, target=None),
+        spec("leave-out", params={"by": "doi", "values": "10.1/1"}),
+    )
+    assert np.flatnonzero(parts.frame.part == "test").tolist() == [6, 7, 9, 10, 11]

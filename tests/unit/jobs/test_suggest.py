@@ -373,6 +373,6 @@ def test_measured_files(model, tmp_path):
     np.testing.assert_allclose(found.points, expected, rtol=1e-6)
     assert "2 of 3 rows are measured materials, 1 with a value (target)" in listener.text
     assert "b.csv: 1 of 1 rows are measured materials; no column 'target'" in listener.text
-    with pytest.raises(DataError, match=r"c.csv has no readable material. Row 1: .*Xx"):
+    with pytest.raises(DataError, match=r"c.csv has no readable material; row 1: .*Xx"):
         read_measured(TablePredictor(model), [bad])
     assert read_measured(TablePredictor(model), []).keys == frozenset()

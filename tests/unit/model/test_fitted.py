@@ -1,6 +1,7 @@
 """The fitted model: it never changes, and its predictions do not depend on each other."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,7 @@ def test_nothing_of_a_model_can_be_set(model):
 def test_hydrates_can_be_read_in_another_way(model):
     hydrate = "MgCl2*6H2O"
     assert "hydrate" in model.predict([hydrate]).reason[0]
-    expanded = model.with_hydrates("expand")
+    expanded = replace(model, featurizer=replace(model.featurizer, hydrates="expand"))
     assert expanded.predict([hydrate]).reason[0] == ""
     whole = model.predict(["MgCl2H12O6"]).prediction
     np.testing.assert_allclose(expanded.predict([hydrate]).prediction, whole)

@@ -63,7 +63,7 @@ def test_clone_and_parameters():
     assert parameters.pop("method").alphas == (1.0,)
     assert parameters == {
         "features": "fractions", "transform": "log1p", "impute_nan": True, "hydrates": "expand",
-        "random_state": None,
+        "amounts": None, "random_state": None,
     }  # fmt: skip
     model.fit(FORMULAS, share_of("Ga"))
     assert model.model_.regressor is not inner

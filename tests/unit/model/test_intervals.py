@@ -396,9 +396,14 @@ class TestFormulas:
         assert str(caught.value) == "10 rows are an unlucky number"
         assert "processes.py" in caught.value.__notes__[0]  # where it was, for --debug
 
-    def test_only_networks_can_be_adapted(self):
-        with pytest.raises(ConfigError, match=r"only networks can be adapted.*RidgeRegressor"):
-            adapt(self.fitted().model_, LABELS, method="fine-tune")
+    @pytest.mark.parametrize("method", ["ridge", "attention"])
+    def test_only_irnets_can_be_adapted(self, method):
+        settings = MethodSettings.from_dict({"device": "cpu", "erm": {"epochs": 1}})
+        model = fit(LABELS, method, features="fractions", settings=settings)
+        with pytest.raises(
+            ConfigError, match=rf"only IRNets can be adapted.*(?i:{method}Regressor)"
+        ):
+            adapt(model, LABELS, method="fine-tune")
 
     def test_labels_that_the_first_model_was_trained_on_do_not_calibrate(self):
         start = self.network(slice(12, None))

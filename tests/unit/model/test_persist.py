@@ -85,12 +85,12 @@ def test_every_method_comes_back_with_the_same_bits(method, transform, tmp_path)
 def test_all_settings_and_the_card_come_back(tmp_path):
     model = FormulaRegressor(
         "ridge", features="magpie+fractions", transform="asinh", impute_nan=False,
-        hydrates="expand", random_state=1,
+        hydrates="expand", amounts="wt", random_state=1,
     ).fit([*FORMULAS, "CuSO4*5H2O"], [*TARGETS, 2.0], extra=np.ones((31, 2))).model_  # fmt: skip
     card = ModelCard("gap", "eV", "300 K", "gaps.csv", ("t", "p"), {"version": "0.1.0"})
     again = load_model(save_model(replace(model, card=card), tmp_path / "model"))
     assert again.card == card
-    for name in ("blocks", "impute_nan", "hydrates"):
+    for name in ("blocks", "impute_nan", "hydrates", "amounts"):
         assert getattr(again.featurizer, name) == getattr(model.featurizer, name)
     assert again.scale.name == "asinh"
     assert again.feature_names == (*model.featurizer.get_feature_names_out(), "t", "p")
@@ -181,6 +181,7 @@ DAMAGE = {
     ),
     "NaN scaler": (forged("scaler.scale", _0=np.nan), "'scaler.scale'"),
     "scale 0": (forged("scaler.scale", _0=0.0), "'scaler.scale'"),
+    "clip without bound": (forged("domain.scaler.clip", _0=1e308), "'domain.scaler.clip' has"),
     "fewer counts": (forged("domain.rarity.counts", _0=0), "does not count all"),
     "other domain": (
         lambda f: rewrite(f, lambda d: d.update(has_domain=False)),
@@ -207,7 +208,7 @@ DAMAGE = {
         "format version 99",
     ),
     "other features": (
-        lambda f: rewrite(f, lambda d: d["feature_names"].pop()),
+        lambda f: rewrite(f, lambda d: d["feature_names"].reverse()),
         "features that this version does not compute",
     ),
 }

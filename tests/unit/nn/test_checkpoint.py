@@ -241,7 +241,7 @@ def test_writing_is_throttled(tmp_path, monkeypatch):
     assert save_at(500, 1) is None  # the beginning counts as a writing
     assert save_at(1500, 2) == {"epoch": 2}
     assert save_at(2400, 3) == {"epoch": 2}
-    assert save_at(2500, 4) == {"epoch": 4}
+    assert save_at(2501, 4) == {"epoch": 4}
     assert save_at(3400, 5) == {"epoch": 4}
 
 

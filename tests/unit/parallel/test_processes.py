@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import parallel_toys as toys
 from xtalshift.errors import WorkerDiedError
 from xtalshift.parallel import Policy
-from xtalshift.parallel.processes import ProcessExecutor
+from xtalshift.parallel.processes import ProcessExecutor, _temporary_folder
 
 POLICIES = [Policy(), Policy(fresh=True)]
 
@@ -39,10 +38,9 @@ def wait_until_gone(pids):
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
-    """Return the folder of temporary folders."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+def setups():
+    """Return a function that lists what executors of this process have in its folder."""
+    return lambda: list(_temporary_folder(os.getpid()).glob("setup-*"))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -82,13 +80,13 @@ def test_ctrl_c_is_left_to_the_caller(policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_nothing_is_left_when_the_iterator_is_closed(policy, folders):
+def test_nothing_is_left_when_the_iterator_is_closed(policy, setups):
     outcomes = ProcessExecutor(workers=2).map(toys.pid_of, range(100), policy=policy)
     pids = {next(outcomes).value for _ in range(3)}
-    assert len(list(folders.iterdir())) == 1
+    assert len(setups()) == 1
     outcomes.close()
     assert not any(map(is_running, pids))
-    assert list(folders.iterdir()) == []
+    assert setups() == []
 
 
 DRIVER = """
@@ -123,14 +121,14 @@ def test_workers_end_with_the_process_that_waits_for_them(blow, fresh, tmp_path)
         lines = [process.stdout.readline() for _ in range(3)]
         assert all(lines), process.communicate()[1]
         pids = [int(line) for line in lines]
-        assert len(list(folder.glob("xtalshift-*"))) == 1
+        assert len(list(folder.iterdir())) == 1
         assert all(map(is_running, pids[1:]))
         process.send_signal(blow)
         process.communicate(timeout=20)
     finally:
         process.kill()
     wait_until_gone(pids)
-    assert list(folder.glob("xtalshift-*")) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("policy", POLICIES)

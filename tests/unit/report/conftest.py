@@ -75,7 +75,7 @@ def make_results():
             "rows_merged": 15,
             "dropped": [
                 {
-                    "kind": "unparsable formula",
+                    "kind": "formula: an unknown element",
                     "count": 5,
                     "examples": [{"row": 7, "id": "m7", "value": "X<b>2", "reason": "no X"}],
                 }

@@ -7,6 +7,9 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xtalshift.chem.compositions import AS_WRITTEN
+from xtalshift.data import RawTable
+from xtalshift.data.settings import BY_DEFAULT
 from xtalshift.screening.distinct import SeenHashes, hash_rows
 
 
@@ -36,13 +39,13 @@ def test_few_runs_of_eight_bytes_each():
 
 def test_equal_materials_have_equal_hashes():
     frame = pd.DataFrame({"formula": ["NaCl", "Cl2Na2", "Na0.5Cl0.5", "NaCl2", "", "Xx"]})
-    hashes, readable = hash_rows(frame, "formula", (), "refuse")
+    hashes, readable = hash_rows(RawTable(frame), BY_DEFAULT, (), AS_WRITTEN)
     assert readable.tolist() == [True, True, True, True, False, False]
     assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
 
 def test_feature_columns_belong_to_the_material():
     frame = pd.DataFrame({"formula": ["NaCl"] * 3 + ["KCl"], "T": ["300", "300.0", "400", "300"]})
-    hashes, _ = hash_rows(frame, "formula", ("T",), "refuse")
+    hashes, _ = hash_rows(RawTable(frame), BY_DEFAULT, ("T",), AS_WRITTEN)
     assert hashes[0] == hashes[1]
     assert len(set(hashes.tolist())) == 3

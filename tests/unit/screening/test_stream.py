@@ -211,7 +211,7 @@ def test_a_damaged_journal_is_refused(model, table, whole, line):
     journal = whole / "checkpoint" / "journal.jsonl"
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([*lines[:3], line, *lines[3:]]) + "\n")
-    with pytest.raises(DataError, match=r"journal\.jsonl .*; give --overwrite to start again"):
+    with pytest.raises(DataError, match=r"journal\.jsonl.* damaged .*; give --overwrite to start"):
         screen(model, [table], whole, SETTINGS)
 
 
@@ -408,14 +408,24 @@ def test_workers_without_the_files_of_this_machine(model, table, tmp_path, whole
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_malformed_row_names_its_chunk(model, tmp_path, workers):
-    path = tmp_path / "in.csv"
-    path.write_text("formula,a\n" + "GaN,1\n" * 20 + "GaN,1,2\n")
-    with pytest.raises(DataError, match=r"chunk 1 \(rows 14 to 21, in.csv\)"):
+def test_a_malformed_line_names_its_chunk(model, tmp_path, workers):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"formula": "GaN"}\n' * 1000 + "GaN\n")
+    with pytest.raises(DataError, match=r"chunk 76 \(rows 989 to 1,001, in.jsonl\): line 1001 is"):
         screen(
             model, [path], tmp_path / "out", settings(), executor=ProcessExecutor(workers=workers)
         )
     assert (tmp_path / "out" / "parts" / "part-000000.parquet").exists()
+
+
+def test_a_bad_record_is_a_row_with_a_reason(model, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("formula,a\n" + "GaN,1\n" * 20 + "(Ga,Al)N,2\nZnO,3\n")
+    summary = screen(model, [path], tmp_path / "out", settings())
+    assert (summary.counts["rows"], summary.counts["errors"]) == (22, 1)
+    rows = pd.read_parquet(tmp_path / "out" / "parts")
+    assert rows["formula"].tolist()[20:] == ["(Ga,Al)N,2", "ZnO"]
+    assert rows["reason"][20].startswith("line 22 has 3 cells, the header 2: '(Ga,Al)N,2'")
 
 
 def test_threads_are_those_of_the_executor(model, table, tmp_path):

@@ -117,7 +117,7 @@ class TestGrouped:
         [
             (GroupedSplit("element"), "more than one element; choose a labelling with one"),
             (GroupedSplit(["a"] * 8), "all rows are linked; choose another grouping"),
-            (GroupedSplit(["a"] * 7 + [None]), "row 7 has no label; every row needs one"),
+            (GroupedSplit(["a"] * 7 + [None]), "row 8 has no label, 1 of 8 rows have none; every"),
         ],
     )
     def test_impossible_requests_say_what_is_possible(self, splitter, message):

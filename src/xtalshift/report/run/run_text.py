@@ -124,9 +124,12 @@ def intake_cautions(intake: CleaningReport | None, unit: str) -> Iterator[Cautio
         yield Caution("care", _describe_duplicates(intake, unit))
     if intake.zero_inflated and intake.remedy:
         yield Caution("care", intake.remedy)
+    for finding in intake.findings:
+        if finding.warns:
+            yield Caution("care", finding.describe())
     if intake.rows_dropped > _MANY_DROPPED * intake.rows_read:
         lost = format_percent(intake.rows_dropped / intake.rows_read)
-        text = f"Cleaning dropped {lost} of the rows as unusable; the report lists the reasons."
+        text = f"Cleaning dropped {lost} of the rows as unusable; 'What was read' says why."
         yield Caution("care", text)
 
 

@@ -1,0 +1,76 @@
+"""``xtalshift check``: what is read as what, and what is odd, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtalshift.cli import options
+from xtalshift.data.writers import check_output, check_writable, open_writer
+from xtalshift.errors import DataError
+
+
+@options.reads_table
+def check_command(
+    source: Annotated[str, typer.Argument(metavar="TABLE", help="File.")],
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the table with everything corrected that has one likely correction, and "
+            "columns that say what was changed and what is still a problem (.csv or .parquet).",
+            metavar="OUT",
+        ),
+    ] = None,
+    target: options.Target = None,
+    id_col: options.IdCol = None,
+    unit: options.Unit = None,
+    feature_cols: options.FeatureCols = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if a row cannot be used.")] = False,
+    *,
+    reading: options.Reading,
+) -> None:
+    """Say what of a table is read as what, and what is odd about it; nothing is trained.
+
+    Each finding has its number of rows, examples with row numbers (1 is the first below the
+    header), and what to do.
+    """
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.check import check_table, fix_table
+
+    if fix is not None:
+        check_output(fix, source)
+        check_writable(fix)
+    data = {
+        "dataset": source,
+        "target": target,
+        "id_col": id_col,
+        "unit": unit,
+        "feature_cols": options.split_names(feature_cols),
+        **reading,
+    }
+    checked = check_table(
+        DataConfig.from_dict({name: value for name, value in data.items() if value is not None})
+    )
+    if checked.table.reading is not None:
+        for label, text in checked.table.reading.lines():
+            typer.echo(f"{label + ':':<10}{text}")
+    rows, bad = len(checked.table), len(checked.inspection.bad)
+    typer.echo(f"Rows:     {rows:,}, of which {rows - bad:,} can be used")
+    for finding in checked.findings:
+        typer.echo(f"{'! ' if finding.warns else '- '}{finding.describe()}")
+        for line in finding.show():
+            typer.echo(f"    {line}")
+    if not checked.findings:
+        typer.echo("Nothing odd was found.")
+    if fix is not None:
+        fixed = fix_table(checked)
+        with open_writer(fix) as writer:
+            writer.write(fixed)
+        changed, usable = (fixed["changed"] != "").sum(), (fixed["problem"] == "").sum()
+        typer.echo(
+            f"Corrected table: {fix} (rows changed: {changed:,}; usable: {usable:,} of {rows:,})"
+        )
+    if strict and bad:
+        raise DataError(f"{source}: {bad:,} of {rows:,} rows cannot be used")

@@ -1,0 +1,162 @@
+"""Tables in JSON: rows as objects, whatever the layout of the file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
+from xtalshift.errors import DataError
+from xtalshift.jsonio import Plain
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ROW_LISTS = ("data", "results", "rows", "entries", "structures", "materials", "documents")
+
+
+def read_rows(text: str) -> list[Plain]:
+    """Return the rows of a JSON file.
+
+    Parameters
+    ----------
+    text : str
+        A list of objects; an object with such a list, as OPTIMADE, NOMAD and other services answer
+        (what is nested in a row becomes columns such as ``attributes.x``, or ``x`` if that is no
+        column yet); or a layout of pandas: columns, index, split, table.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON or not a table.
+    """
+    try:
+        content = _decode(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"it is not JSON: {error}") from error
+    if isinstance(content, dict):
+        content = _from_object(content)
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        return [flatten(row) for row in content]
+    if content == []:
+        raise DataError("it has no rows")
+    raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
+
+
+def read_line(number: int, line: str) -> Plain:
+    """Return one line of JSON lines as a row; messages name it by `number`."""
+    try:
+        row = _decode(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"line {number} is not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"line {number} is {type(row).__name__}, expected an object of columns")
+    return flatten(row)
+
+
+def _decode(text: str) -> Any:
+    """Decode JSON; unpaired surrogates, which no file can hold as text, become ``?``."""
+    if _SURROGATE.search(text):
+        plain = json.dumps(json.loads(text), ensure_ascii=False)
+        text = plain.encode("utf-8", "replace").decode()
+    return json.loads(text, object_hook=collapse)
+
+
+def collapse(node: Plain) -> Any:
+    """Replace a pymatgen structure or composition by its formula while JSON is parsed."""
+    kind = node.get("@class")
+    if kind == "Structure":
+        amounts: Counter[str] = Counter()
+        for site in node["sites"]:
+            for species in site["species"]:
+                amounts[species["element"]] += species["occu"]
+        return formula_of(amounts)
+    if kind == "Composition":
+        return formula_of({key: value for key, value in node.items() if not key.startswith("@")})
+    return node
+
+
+def formula_of(amounts: Mapping[str, Any]) -> str:
+    """Return the formula of amounts of elements; an element without an amount is absent.
+
+    Examples
+    --------
+    >>> formula_of({"Fe": 2.0, "O": 3, "Na": None})
+    'Fe2O3'
+    """
+    return "".join(
+        element + ("" if amount == 1 else f"{amount:.12g}")
+        for element, amount in amounts.items()
+        if amount is not None and amount == amount and amount != 0  # noqa: PLR0124 - NaN
+    )
+
+
+def is_composition(value: object) -> bool:
+    """Return whether a value is an object of amounts of elements, such as ``{"Fe": 2}``."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(key in ATOMIC_NUMBERS for key in value)
+        and all(
+            amount is None or (isinstance(amount, int | float) and not isinstance(amount, bool))
+            for amount in value.values()
+        )
+    )
+
+
+def flatten(row: Plain) -> Plain:
+    """Return a row without nested objects: their entries become columns of the row."""
+    flat: Plain = {}
+    nested: dict[str, Plain] = {}
+    for name, value in row.items():
+        if is_composition(value):
+            flat[name] = formula_of(value)
+        elif isinstance(value, dict) and value:
+            nested[name] = flatten(value)
+        else:
+            flat[name] = value
+    for name, entries in nested.items():
+        for key, value in entries.items():
+            flat[f"{name}.{key}" if key in flat else key] = value
+    return flat
+
+
+def _from_object(content: Plain) -> Any:
+    """Return the list of rows of an object, or the object if it holds none."""
+    if isinstance(content.get("schema"), dict) and isinstance(content.get("data"), list):
+        index = content["schema"].get("primaryKey", [])
+        return [
+            {k: v for k, v in row.items() if k not in index or k != "index"}
+            for row in content["data"]
+        ]
+    if {"columns", "data"} <= content.keys():
+        refuse_repeats(content["columns"])
+        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    for name in _ROW_LISTS:
+        rows = content.get(name)
+        if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+            return rows
+    columns = {
+        name: list(cells.values()) if isinstance(cells, dict) else cells
+        for name, cells in content.items()
+    }
+    if not content or not all(isinstance(cells, list) for cells in columns.values()):
+        return content
+    if _is_by_row(content):
+        return list(content.values())
+    lengths = {len(cells) for cells in columns.values()}
+    if len(lengths) > 1:
+        raise DataError("its columns differ in length")
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _is_by_row(content: Plain) -> bool:
+    """Return whether an object holds rows by label, not columns by name."""
+    rows = [cells for cells in content.values() if isinstance(cells, dict)]
+    if len(rows) < len(content):
+        return False
+    inner = {str(name).casefold() for row in rows for name in row}
+    outer = {str(name).casefold() for name in content}
+    return bool(inner & set(FORMULA_NAMES)) and not outer & set(FORMULA_NAMES)

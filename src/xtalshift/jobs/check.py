@@ -1,0 +1,161 @@
+"""Check a table without training: what is read as what, what is odd, and a corrected table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from xtalshift.chem.advice import recase
+from xtalshift.chem.capitals import may_be_other_symbols
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.formulas import Notation, parse_formula
+from xtalshift.data.clean import Inspection, inspect_table
+from xtalshift.data.columns import numeric_columns, table_from_frame
+from xtalshift.data.dataset import Dataset
+from xtalshift.data.files import check_new_columns
+from xtalshift.data.frames import RawTable
+from xtalshift.data.intake import Finding
+from xtalshift.data.number_findings import number_findings
+from xtalshift.data.numbers import read_numbers
+from xtalshift.data.readers import read_file
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import FormulaError
+
+ADDED = ("changed", "problem")
+"""Columns of a corrected table besides those of the table: not those of predictions, which are
+added next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What was found in a table of n rows."""
+
+    table: Dataset
+    raw: RawTable
+    inspection: Inspection
+    numbers: tuple[Finding, ...]
+    """What is odd about the other columns of numbers."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings: on the table, unusable rows, remarks, and what is odd."""
+        reading = self.table.reading
+        found = self.inspection
+        whole = reading.findings if reading else ()
+        return (*whole, *found.dropped, *found.findings, *found.notes, *self.numbers)
+
+
+def check_table(data: DataConfig) -> Checked:
+    """Read a table and find everything a user should know before using it.
+
+    Parameters
+    ----------
+    data : DataConfig
+        The file, its columns and how it is read. Without a target, a column named target or the
+        only column of numbers is taken, if there is one.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or a column does not exist.
+    """
+    raw, table = read_file(data, need_target=False)
+    others = [name for name in table.columns if name not in data.feature_cols]
+    numbers = [
+        finding
+        for name in numeric_columns(table.columns[others])
+        for finding in number_findings(
+            read_numbers(table.columns[name], raw.style), table.columns[name], name
+        )
+    ]
+    return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
+
+
+def fix_table(checked: Checked) -> pd.DataFrame:
+    """Return the table with everything corrected that has one likely correction.
+
+    Formulas that were read with a remark, or refused with a likely formula, and numbers with more
+    in their cells than a number are replaced. Two columns are added: ``changed``, what was
+    replaced, and ``problem``, why the row still cannot be used (blank if it can).
+
+    Raises
+    ------
+    DataError
+        If the table has a column of one of these names.
+    """
+    table, raw = checked.table, checked.raw
+    frame = raw.frame.copy()
+    check_new_columns(ADDED, frame.columns, table.source)
+    changes: list[list[str]] = [[] for _ in range(len(table))]
+    reading = table.reading
+    formula_col = reading.options.get("formula_col") if reading else None
+    if formula_col is not None:
+        notation = table.materials.notation
+        cells = frame[formula_col].tolist()
+        for row, text in enumerate(cells):
+            if row not in raw.faults and (new := _corrected(text, notation)) != text:
+                changes[row].append(f"{formula_col}: {text!r} -> {new!r}")
+                cells[row] = new
+        frame[formula_col] = pd.Series(cells, index=frame.index, dtype=object)
+    for name in (table.target_name, *table.materials.extra_names):
+        if name in frame.columns and not pd.api.types.is_numeric_dtype(frame[name]):
+            values = read_numbers(frame[name], raw.style).values
+            cells = frame[name].tolist()
+            for row in np.flatnonzero(np.isfinite(values)).tolist():
+                new = repr(float(values[row]))
+                if not _same_number(cells[row], new):
+                    changes[row].append(f"{name}: {cells[row]!r} -> {new!r}")
+                    cells[row] = new
+            frame[name] = pd.Series(cells, index=frame.index, dtype=object)
+    frame["changed"] = ["; ".join(change) for change in changes]
+    again = table_from_frame(
+        RawTable(frame.drop(columns="changed"), raw.faults, raw.notes),
+        target=table.target_name or None,
+        reading=_by_names(table),
+        source=table.source,
+    )
+    faults = [
+        before if before[0] == after[0] else after  # as `check` says it, not as of changed cells
+        for before, after in zip(
+            checked.inspection.faults, inspect_table(again).faults, strict=True
+        )
+    ]
+    frame["problem"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in faults]
+    return frame
+
+
+def _by_names(table: Dataset) -> DataConfig:
+    """Return the settings that find the same columns of formulas again."""
+    options = table.reading.options if table.reading else {}
+    names = {"formula_col", "composition_columns", "amounts", "hydrates"}
+    return DataConfig.from_dict({name: options[name] for name in names & set(options)})
+
+
+def _corrected(text: str, notation: Notation) -> str:
+    """Return the formula that is meant by a text, or the text if it is clear or hopeless."""
+    if notation.capitals and may_be_other_symbols(text):
+        return recase(text) or text
+    try:
+        parsed = parse_formula(text, hydrates=notation.hydrates, amounts=notation.amounts)
+    except FormulaError as error:
+        return error.likely or text
+    if not parsed.notes:
+        return text
+    written = "".join(
+        SYMBOLS[z] + ("" if amount == 1 else np.format_float_positional(amount, trim="-"))
+        for z, amount in zip(parsed.z, parsed.amounts, strict=True)
+    )
+    try:
+        clear = not parse_formula(written).notes
+    except FormulaError:
+        clear = False
+    return written if clear else text
+
+
+def _same_number(cell: object, text: str) -> bool:
+    try:
+        return float(str(cell)) == float(text)
+    except ValueError:
+        return False

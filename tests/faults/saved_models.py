@@ -1,0 +1,186 @@
+"""A saved model of every class that can be saved, and of every kind of each of its parts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from xtalshift.data.clean import clean_table
+from xtalshift.data.dataset import Dataset
+from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.featurize import CompositionFeatures
+from xtalshift.jsonio import Plain
+from xtalshift.methods import METHODS, MethodSettings
+from xtalshift.model import FittedModel, adapt, calibrate, fit, save_model
+from xtalshift.model.fitting import FitRows
+from xtalshift.uncertainty.settings import IntervalConfig
+
+METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Ba", "Ti", "Fe", "Cd", "In", "La")
+ANIONS = ("O", "S", "F", "Cl", "N", "Se", "Br", "I", "Te")
+SETTINGS: Plain = {
+    "device": "cpu",
+    "threads": 1,
+    "network": {"architecture": [4], "dropout": 0.1},
+    "erm": {"epochs": 1},
+    "cal": {"epochs": 2, "warmup_epochs": 1, "partial_batches": 1, "attack_steps": 1},
+    "lightgbm": {"n_estimators": 5},
+}
+QUICK = {"steps": 2}
+"""Settings of adaptations."""
+CROSS = IntervalConfig(method="cross", folds=2)
+HELD_OUT = IntervalConfig(method="held-out", share=0.4)
+
+
+@cache
+def table(start: int = 0, stop: int = 30, hydrates: str = "refuse") -> Dataset:
+    """Return formulas with positive targets; if hydrates are expanded, with extra columns."""
+    forms = ("{}{}", "{}2{}3")
+    formulas = [form.format(a, b) for form in forms for a in METALS for b in ANIONS][start:stop]
+    targets = np.linspace(1, 4, len(formulas)) ** 2
+    extra = np.column_stack([targets % 1, targets % 2]) if hydrates == "expand" else None
+    return clean_table(Dataset.of(formulas, targets, extra=extra, hydrates=hydrates))
+
+
+def trained(method: str, *, rows: int = 30, settings: Plain | None = None, **how) -> FittedModel:
+    """Return a fitted model; methods that see the target domain see the last rows as such."""
+    how.setdefault("intervals", IntervalConfig(method="none"))
+    how.setdefault("data", table(0, rows))
+    how.setdefault("features", "fractions")
+    if METHODS[method].target_access != "source":
+        number = np.arange(rows)
+        how["rows"] = FitRows(number[:16], number[16:20], target=number[20:])
+    changed = MethodSettings.from_dict({**SETTINGS, **(settings or {})})
+    return fit(method=method, settings=changed, **how)
+
+
+def calibrated(model: FittedModel, kind: str) -> FittedModel:
+    """Return the model with intervals for a target domain."""
+    return calibrate(model, table(30, 42), kind=kind)
+
+
+def adapted(model: FittedModel, method: str, *, source: Dataset | None = None) -> FittedModel:
+    """Return the network adapted to a target domain, with intervals from folds of its labels."""
+    return adapt(
+        model,
+        table(40, 52),
+        source=source,
+        method=method,
+        settings=QUICK,
+        calibration_folds=2,
+    )
+
+
+def with_cells() -> FittedModel:
+    """Return a model whose domain has held-out groups, and an index of several cells."""
+    with patch("xtalshift.domain.neighbour_index._EXACT_BELOW", 50):
+        return trained("ridge", rows=216, intervals=HELD_OUT, transform="log")
+
+
+def bare(model: FittedModel) -> FittedModel:
+    """Return the model with scores only, as earlier versions wrote them, and without a domain."""
+    assert model.calibration is not None
+    scores = replace(model.calibration, X=None, families=None)
+    return replace(model, calibration=scores, domain=None)
+
+
+def network(**settings: object) -> Plain:
+    return {"network": {**SETTINGS["network"], **settings}}
+
+
+def cal(**settings: object) -> Plain:
+    return {"cal": {**SETTINGS["cal"], **settings}}
+
+
+SMALL_TOKENS = {"width": 4, "n_heads": 2}
+TARGET = {"params": {"settings": QUICK}}
+MODELS: dict[str, Callable[[], FittedModel]] = {
+    "dummy": partial(trained, "dummy"),
+    "train-max, absolute, target": lambda: calibrated(trained("train-max"), "absolute"),
+    "ridge, log, held-out, cells": with_cells,
+    "ridge, all features, hydrates": partial(
+        trained,
+        "ridge",
+        data=table(0, 30, "expand"),
+        features=CompositionFeatures("magpie+fractions", impute_nan=False, hydrates="expand"),
+        intervals=CROSS,
+    ),
+    "lightgbm, asinh, out-of-fold": partial(
+        trained, "lightgbm", transform="asinh", intervals=CROSS
+    ),
+    "lightgbm-quantile, clip, held-out": partial(
+        trained, "lightgbm-quantile", transform="clip", intervals=HELD_OUT
+    ),
+    "lightgbm-quantile, absolute": lambda: calibrated(trained("lightgbm-quantile"), "absolute"),
+    "erm, log1p, bare": lambda: bare(trained("erm", transform="log1p", intervals=CROSS)),
+    "ensemble, normalised, held-out": partial(
+        trained, "ensemble", settings=network(bootstrap=True), intervals=HELD_OUT
+    ),
+    "heteroscedastic, log, normalised, out-of-fold": partial(
+        trained, "heteroscedastic", transform="log", intervals=CROSS
+    ),
+    "heteroscedastic ensemble, clip, target": lambda: calibrated(
+        trained("heteroscedastic", settings=network(n_members=2), transform="clip"), "normalised"
+    ),
+    "mc-dropout, asinh, normalised": partial(
+        trained, "mc-dropout", transform="asinh", intervals=HELD_OUT
+    ),
+    "attention, fractions": partial(trained, "attention", params=SMALL_TOKENS),
+    "attention, other columns": partial(
+        trained, "attention", params=SMALL_TOKENS, features="magpie", intervals=CROSS
+    ),
+    "cal, compositions": partial(
+        trained,
+        "cal",
+        settings=cal(attack="composition"),
+        features="magpie",
+        intervals=CROSS,
+    ),
+    "cal, paper": partial(trained, "cal", settings=cal(preset="paper")),
+    "cal ensemble, log1p": partial(
+        trained,
+        "cal",
+        settings=network(n_members=2) | cal(environments="families"),
+        transform="log1p",
+        intervals=HELD_OUT,
+    ),
+    "cal-eps0": partial(trained, "cal-eps0"),
+    "wasserstein": partial(trained, "wasserstein"),
+    "cvar": partial(trained, "cvar"),
+    "group-dro": partial(trained, "group-dro"),
+    "group-dro ensemble": partial(trained, "group-dro", settings=network(n_members=2)),
+    "v-rex": partial(trained, "v-rex"),
+    "c-mixup": partial(trained, "c-mixup"),
+    "chi2": partial(trained, "chi2"),
+    "kl": partial(trained, "kl"),
+    "coral": partial(trained, "coral"),
+    "mmd": partial(trained, "mmd"),
+    "fine-tune": partial(trained, "fine-tune", **TARGET),
+    "l2-sp": partial(trained, "l2-sp", **TARGET),
+    "head-only": partial(trained, "head-only", **TARGET),
+    "joint": partial(trained, "joint", **TARGET),
+    "targeted-cal": partial(trained, "targeted-cal", **TARGET),
+    "targeted-cal-eps0": partial(trained, "targeted-cal-eps0", **TARGET),
+    "unlabelled-cal": partial(trained, "unlabelled-cal", **TARGET),
+    "erm adapted by targeted-cal": lambda: adapted(
+        trained("erm", transform="log"), "targeted-cal", source=table()
+    ),
+    "ensemble adapted by fine-tune": lambda: adapted(trained("ensemble"), "fine-tune"),
+}
+"""Name of a model -> what makes it."""
+
+
+def saved_classes() -> set[str]:
+    """Return the names of all classes that can be saved."""
+    return {name for name in PREDICTORS if PREDICTORS[name]._get_state is not Predictor._get_state}
+
+
+def save_all(place: Path, names: Iterable[str] = tuple(MODELS)) -> dict[str, Path]:
+    """Save the models in folders of `place`; those that are there already are kept."""
+    folders = {name: place / name for name in names}
+    for name, folder in folders.items():
+        if not (folder / "model.json").exists():
+            save_model(MODELS[name](), folder)
+    return folders

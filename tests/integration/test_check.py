@@ -1,0 +1,42 @@
+"""``xtalshift check`` at the prompt."""
+
+import pandas as pd
+
+
+def test_check_prints_what_was_read_and_what_is_odd(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula;gap, eV\nTi02;3,2\nNaCl;8,5\nTi-6Al-4V;0,1\n", encoding="utf-8")
+    found = xtalshift("check", table, "--fix", tmp_path / "fixed.csv")
+    assert found.code == 0
+    assert "Format:   text table, utf-8; separator semicolon" in found.out
+    assert "Target:   column 'gap, eV' (eV)" in found.out
+    assert "Rows:     3, of which 1 can be used" in found.out
+    assert "- formula: a zero for the letter O (1 row). Write the letter." in found.out
+    assert "(did you mean 'TiO2'?)" in found.out
+    assert "fixed.csv (rows changed: 1; usable: 2 of 3)" in found.out
+    fixed = pd.read_csv(tmp_path / "fixed.csv")
+    assert fixed["formula"].tolist() == ["TiO2", "NaCl", "Ti-6Al-4V"]
+
+
+def test_strict_fails_where_a_row_cannot_be_used(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,gap\nTi02,3.2\nNaCl,8.5\n")
+    found = xtalshift("check", table, "--strict")
+    assert found.code == 1
+    assert "1 of 2 rows cannot be used" in found.err
+    assert xtalshift("check", table, "--fix", table).code == 1
+    assert xtalshift("check", tmp_path / "none.csv").code == 1
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,gap\nNaCl,8.5\n")
+    found = xtalshift("check", table, "--fix", tmp_path / "fixed.xlsx")
+    assert "must end in .csv or .parquet" in found.err
+    assert (found.code, found.out) == (1, "")
+
+
+def test_a_clean_table(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,gap\nNaCl,8.5\nKCl,8.4\n")
+    assert "Nothing odd was found." in xtalshift("check", table).out

@@ -1,0 +1,140 @@
+"""Check a table: what is read as what, findings, a corrected table."""
+
+import pandas as pd
+import pytest
+
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import DataError
+from xtalshift.jobs.check import check_table, fix_table
+from xtalshift.model.predictions import PREDICTED_COLUMNS
+
+
+def check(tmp_path, text, **settings):
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    return check_table(DataConfig(dataset=str(path), **settings))
+
+
+def test_what_is_read_as_what(tmp_path):
+    text = "# made 2024\nsample;formula;gap (eV);T\na;NaCl;8,5;300\nb;KCl;8,4;300\n"
+    checked = check(tmp_path, text, target="gap (eV)")
+    reading = dict(checked.table.reading.lines())
+    assert reading["Format"] == (
+        "text table, utf-8; separator semicolon; lines above the header skipped: 1"
+    )
+    assert reading["Formulas"] == "column 'formula'"
+    assert reading["Numbers"] == "decimal comma"
+    assert reading["Target"] == "column 'gap (eV)' (eV)"
+    assert checked.table.y.tolist() == [8.5, 8.4]
+    assert checked.findings == ()
+
+
+def test_the_options_that_were_settled_read_the_table_in_the_same_way(tmp_path):
+    text = "formula;gap\nTi-6Al-4V;8,5\nNaCl;1.234,5\n"
+    checked = check(tmp_path, text, amounts="wt")
+    options = checked.table.reading.options
+    assert options == {
+        "separator": "semicolon", "decimal": ",", "thousands": ".", "encoding": "utf-8",
+        "formula_col": "formula", "amounts": "wt",
+    }  # fmt: skip
+    again = check(tmp_path, text, **options)
+    assert again.table.sha256() == checked.table.sha256()
+    assert again.table.reading.options == options
+
+
+def test_without_a_clear_target_columns_of_numbers_are_named(tmp_path):
+    checked = check(tmp_path, "formula,a,b\nNaCl,1,2\n")
+    assert checked.table.targets is None
+    assert dict(checked.table.reading.lines())["Target"] == "none named; columns of numbers: a, b"
+
+
+def test_findings_have_counts_examples_and_remedies(tmp_path):
+    rows = "".join(f"Na{k}Cl,{k / 10}\n" for k in range(1, 20))
+    checked = check(tmp_path, f"formula,gap\nTi02,3.2\nTi-6Al-4V,1\n{rows}KCl,-9999\nKBr,-9999\n")
+    found = {finding.kind: finding for finding in checked.findings}
+    assert found["formula: a zero for the letter O"].count == 1
+    assert found["formula: a zero for the letter O"].examples[0].row == 1
+    assert found["formula: an alloy or mixture"].remedy == "Give --amounts wt, at or mol"
+    assert found["target a sentinel"].count == 2
+    assert found["gap: 17% of the rows leave"].warns
+    assert checked.inspection.bad.tolist() == [0, 1, 21, 22]
+
+
+def test_rows_of_one_formula_that_differ_in_a_condition(tmp_path):
+    rows = "".join(f"Na{k}Cl,{t},{k + t / 100}\n" for k in range(1, 6) for t in (300, 400))
+    checked = check(tmp_path, f"formula,temperature,gap\n{rows}", target="gap")
+    (found,) = (one for one in checked.findings if "temperature" in one.kind)
+    assert found.count == 5
+    assert "--feature-cols" in found.remedy
+    settings = {"target": "gap", "feature_cols": ("temperature",)}
+    again = check(tmp_path, f"formula,temperature,gap\n{rows}", **settings)
+    assert not any("temperature" in one.kind for one in again.findings)
+
+
+def test_a_table_is_corrected_where_there_is_one_likely_correction(tmp_path):
+    text = (
+        "formula,gap,note\nTi02,3.2 eV,a\nFe<sub>2</sub>O<sub>3</sub>,2.1,b\nXx2,1,c\n"
+        "NaCl,8.5 eV,d\nK Cl,<8,e\nTiO2 (anatase),3.2 eV,f\n"
+    )
+    fixed = fix_table(check(tmp_path, text, target="gap"))
+    assert fixed["formula"].tolist() == ["TiO2", "Fe2O3", "Xx2", "NaCl", "K Cl", "TiO2"]
+    assert fixed["gap"].tolist() == ["3.2", "2.1", "1", "8.5", "<8", "3.2"]
+    assert fixed["note"].tolist() == list("abcdef")
+    assert fixed["changed"].tolist() == [
+        "formula: 'Ti02' -> 'TiO2'; gap: '3.2 eV' -> '3.2'",
+        "formula: 'Fe<sub>2</sub>O<sub>3</sub>' -> 'Fe2O3'",
+        "",
+        "gap: '8.5 eV' -> '8.5'",
+        "",
+        "formula: 'TiO2 (anatase)' -> 'TiO2'; gap: '3.2 eV' -> '3.2'",
+    ]
+    assert (fixed["problem"] == "").tolist() == [True, True, False, True, False, True]
+    assert "an unknown element" in fixed["problem"][2]
+    assert "a bound" in fixed["problem"][4]
+
+
+def test_mixtures_and_joined_parts_are_written_as_what_they_were_read(tmp_path):
+    text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\n"
+    fixed = fix_table(check(tmp_path, text, amounts="at", hydrates="expand"))
+    assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4"]
+    assert set(fixed["problem"]) == {""}
+
+
+def test_a_column_in_capitals_is_refused_and_corrected(tmp_path):
+    names = ["AL2O3", "SIO2", "CUO", "MGO", "BN"]
+    checked = check(tmp_path, "formula,y\n" + "".join(f"{name},1\n" for name in names))
+    assert checked.inspection.bad.tolist() == [0, 1, 2, 3]
+    fixed = fix_table(checked)
+    assert fixed["formula"].tolist() == ["Al2O3", "SiO2", "CuO", "MgO", "BN"]
+    assert set(fixed["problem"]) == {""}
+
+
+def test_a_line_that_cannot_be_split_stays_an_error(tmp_path):
+    fixed = fix_table(check(tmp_path, "formula,note\nNaCl,a\n(Ba,Sr)TiO3,b\nKCl,c\n"))
+    assert (fixed["problem"] == "").tolist() == [True, False, True]
+    assert "line 3" in fixed["problem"][1]
+
+
+def test_a_table_with_a_column_of_the_corrected_one_is_refused(tmp_path):
+    checked = check(tmp_path, "formula,problem\nNaCl,a\n")
+    with pytest.raises(DataError, match="already has a column 'problem'"):
+        fix_table(checked)
+
+
+def test_a_row_that_stays_wrong_has_the_reason_of_the_check(tmp_path):
+    fixed = fix_table(check(tmp_path, "formula,y\nNaCl,8 eV\nKCl,9 eV\nKBr,700 meV\n", target="y"))
+    assert fixed["y"].tolist() == ["8.0", "9.0", "700 meV"]
+    assert fixed["problem"][2] == "target another unit: another unit: '700 meV'; most cells have eV"
+
+
+def test_predictions_can_be_added_to_a_corrected_table(tmp_path):
+    fixed = fix_table(check(tmp_path, "formula,y\nNaCl,1\n"))
+    assert not set(fixed.columns) & {*PREDICTED_COLUMNS, "explanation"}
+
+
+def test_nothing_is_changed_in_a_clean_table(tmp_path):
+    text = "formula,gap\nFe2O3,2.1\nNaCl,8.50\n"
+    checked = check(tmp_path, text)
+    pd.testing.assert_frame_equal(
+        fix_table(checked)[["formula", "gap"]], checked.raw.frame[["formula", "gap"]]
+    )

@@ -18,7 +18,7 @@ from xtalshift.data.files import check_new_columns
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding
 from xtalshift.data.number_findings import number_findings
-from xtalshift.data.numbers import read_numbers
+from xtalshift.data.numbers import NumberColumn, cause_of, read_numbers
 from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import FormulaError
@@ -26,6 +26,9 @@ from xtalshift.errors import FormulaError
 ADDED = ("changed", "problem")
 """Columns of a corrected table besides those of the table: not those of predictions, which are
 added next."""
+
+_NO_NUMBERS = ("not a number", "a date", "several values", "ambiguous")
+"""Causes in columns of words, dates and paths, and the one that is a finding of the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +66,13 @@ def check_table(data: DataConfig) -> Checked:
     """
     raw, table = read_file(data, need_target=False)
     others = [name for name in table.columns if name not in data.feature_cols]
+    numeric = numeric_columns(table.columns[others])
     numbers = [
         finding
-        for name in numeric_columns(table.columns[others])
-        for finding in number_findings(
-            read_numbers(table.columns[name], raw.style), table.columns[name], name
-        )
+        for name in others
+        for column in [read_numbers(table.columns[name], raw.style)]
+        if name in numeric or _is_text_of_numbers(table.columns[name], column)
+        for finding in number_findings(column, table.columns[name], name)
     ]
     return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
 
@@ -124,6 +128,13 @@ def fix_table(checked: Checked) -> pd.DataFrame:
     ]
     frame["problem"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in faults]
     return frame
+
+
+def _is_text_of_numbers(cells: pd.Series, column: NumberColumn) -> bool:
+    """Return whether most cells of a column of text are numbers with something in the way."""
+    causes = [cause_of(problem) for problem in column.problems if problem != "missing"]
+    like = sum(cause not in _NO_NUMBERS for cause in causes)
+    return not pd.api.types.is_numeric_dtype(cells) and 2 * like > len(causes)
 
 
 def _by_names(table: Dataset) -> DataConfig:

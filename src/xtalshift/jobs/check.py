@@ -65,7 +65,7 @@ def check_table(data: DataConfig) -> Checked:
         If the file cannot be read or a column does not exist.
     """
     raw, table = read_file(data, need_target=False)
-    others = [name for name in table.columns if name not in data.feature_cols]
+    others = [str(name) for name in table.columns if name not in data.feature_cols]
     numeric = numeric_columns(table.columns[others])
     numbers = [
         finding
@@ -152,17 +152,21 @@ def _corrected(text: str, notation: Notation) -> str:
         parsed = parse_formula(text, hydrates=notation.hydrates, amounts=notation.amounts)
     except FormulaError as error:
         return error.likely or text
-    if not parsed.notes:
+    if not parsed.notes and _is_clear(text):
         return text
     written = "".join(
         SYMBOLS[z] + ("" if amount == 1 else np.format_float_positional(amount, trim="-"))
         for z, amount in zip(parsed.z, parsed.amounts, strict=True)
     )
+    return written if _is_clear(written) else text
+
+
+def _is_clear(text: str) -> bool:
+    """Return whether a formula is read without options and without a remark."""
     try:
-        clear = not parse_formula(written).notes
+        return not parse_formula(text).notes
     except FormulaError:
-        clear = False
-    return written if clear else text
+        return False
 
 
 def _same_number(cell: object, text: str) -> bool:

@@ -102,9 +102,9 @@ def test_a_table_is_corrected_where_there_is_one_likely_correction(tmp_path):
 
 
 def test_mixtures_and_joined_parts_are_written_as_what_they_were_read(tmp_path):
-    text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\n"
+    text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\nMgCl2·2H2O,3\nNaCl,4\n"
     fixed = fix_table(check(tmp_path, text, amounts="at", hydrates="expand"))
-    assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4"]
+    assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4", "MgCl2H4O2", "NaCl"]
     assert set(fixed["problem"]) == {""}
 
 

@@ -232,7 +232,7 @@ def test_numbers_with_zeros_stay_numbers(text):
     "text", ["TbH3C306", "Li6VB309", "CuP309", "LiCuH404", "GaH15N402F6", "Ba3DyRu209"]
 )
 def test_a_number_with_a_zero_within_is_noted(text):
-    assert parse_formula(text).notes == ("a zero read as a digit; write the letter O for oxygen",)
+    assert parse_formula(text).notes == ("a zero read as a digit: write the letter O for oxygen",)
 
 
 @pytest.mark.parametrize("dot", "·•⋅∙*‧・･")
@@ -303,6 +303,7 @@ def test_unambiguous_notations_are_read(text, expected):
         ("NaCl(s)", "'s' behind the formula is a label", "NaCl"),
         ("2H-MoS2", "'2H' before the formula is a label", "MoS2"),
         ("SiC-4H", "'4H' behind the formula is a label", "SiC"),
+        ("SiC 4H", "'4H' behind the formula is a label", "SiC"),
         ("h-BN", "'h' before the formula is a label", "BN"),
         ("\u0421aO", "is no Latin letter though it looks like one", "CaO"),
         ("Li1,2MnO2", "a comma in a number", "Li1.2MnO2"),

@@ -65,7 +65,7 @@ _LABEL_BEFORE = re.compile(
 )
 _LABEL_BEHIND = re.compile(
     r"(?:\s*[(\[](?:[a-z][a-z .,-]*)[)\]]|[\s_-]+[a-z]{2}[a-z .,-]*"
-    r"|_+[A-Za-z][A-Za-z0-9]*|[-_]+(?:[1-9][HRT]|[IV]{1,3}))$"
+    r"|_+[A-Za-z][A-Za-z0-9]*|[-_\s]+[1-9][HRT]|[-_]+[IV]{1,3})$"
 )
 _POLYMORPH = re.compile(r"(\S+)\s+[(\[]?([IV]+|[A-Z])[)\]]?")  # TiO2 II, Y2O3 (C)
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"

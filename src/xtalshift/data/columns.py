@@ -49,8 +49,13 @@ def guess_target(frame: pd.DataFrame) -> str:
         return candidates[0]
     if not candidates:
         columns = ", ".join(str(name) for name in frame.columns)
-        raise DataError(f"no numeric column to use as the target. Columns: {columns}")
-    raise DataError(f"more than one column can be the target, name one: {', '.join(candidates)}")
+        raise DataError(
+            f"no column of plain numbers to use as the target; name it (--target). "
+            f"Columns: {columns}"
+        )
+    raise DataError(
+        f"more than one column can be the target, name one (--target): {', '.join(candidates)}"
+    )
 
 
 def table_from_frame(

@@ -16,8 +16,10 @@ _TITLE_ROWS = 30
 _HEAD_ROWS = 100
 
 
-def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[bytes, str]:
-    """Return a sheet as UTF-8 CSV, one line for each of its rows, and the name of the sheet.
+def sheet_text(
+    path: Path, sheet: str | None, formula_col: str | None
+) -> tuple[bytes, str, tuple[str, ...]]:
+    """Return a sheet as UTF-8 CSV, one line for each row, its name, and others it could have been.
 
     Numbers are written with a decimal point and as many digits as they have, dates as ISO 8601,
     errors as Excel shows them (``#N/A``), line breaks within a cell as spaces.
@@ -60,11 +62,11 @@ def sheet_text(path: Path, sheet: str | None, formula_col: str | None) -> tuple[
     if not found:
         raise DataError(f"its sheets have no cells: {', '.join(names)}")
     known = {formula_col.casefold()} if formula_col else set(FORMULA_NAMES)
-    named = (item for item in found if _has_formulas(item[1], known))
-    name, rows = next(named, found[0])
+    named = [item for item in found if _has_formulas(item[1], known)]
+    (name, rows), *others = named or found[:1]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
-    return text.getvalue().encode("utf-8", "replace"), name
+    return text.getvalue().encode("utf-8", "replace"), name, tuple(name for name, _ in others)
 
 
 def _check_stored(values: Any, typed: Any) -> None:

@@ -358,7 +358,7 @@ def find_bias(
         errors.
     """
     rows = np.flatnonzero(leaves)
-    if len(rows) >= _TENTH * len(leaves) and len(rows):
+    if _TENTH * len(leaves) <= len(rows) < len(leaves) and len(rows):
         share = len(rows) / len(leaves)
         yield _bias(
             f"{name}: {share:.0%} of the rows leave", rows, lower, upper,

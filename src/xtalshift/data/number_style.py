@@ -287,15 +287,14 @@ def _two_marks(where: list[tuple[str, int, str]], decimal: Decimal) -> Finding:
 
 
 def _ambiguous(columns: list[_Column], mark: Decimal) -> Finding:
-    other = NumberStyle(mark).other
     where = [(column.name, *cell) for column in columns for cell in column.ambiguous[mark]]
     example = where[0][2]
     return _finding(
         "ambiguous numbers",
         where,
         f"{mark!r} can be the decimal or the thousands mark; refused",
-        f"Say what {example!r} is: with decimals, --decimal {mark}; or with thousands, "
-        f"--decimal {other} --thousands {mark}",
+        f"Give --decimal '{mark}' if {example} is a number with decimals, or --thousands '{mark}' "
+        "if the mark separates thousands",
     )
 
 

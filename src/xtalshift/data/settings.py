@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Literal
 
 from pydantic import field_validator
@@ -66,8 +65,8 @@ class ReadingOptions(Settings):
     def _known_encoding(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                codecs.lookup(value)
-            except LookupError as error:
+                "".encode(value)
+            except (LookupError, ValueError) as error:
                 raise ValueError(
                     "no such encoding; known are utf-8, utf-16, cp1252, gbk, big5, shift_jis ..."
                 ) from error

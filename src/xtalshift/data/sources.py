@@ -63,6 +63,8 @@ class Layout:
     """How the numbers of a CSV are written; None if it is not settled, as in other kinds."""
     sheet: str = ""
     """Sheet of an Excel file."""
+    other_sheets: tuple[str, ...] = ()
+    """Its other sheets with a column of formulas."""
     capitals: bool | None = None
     """Whether the formulas are written in capitals; None if it is to be found in the rows."""
 
@@ -121,7 +123,8 @@ class Layout:
         """Return in one line how the table is read."""
         kinds = {"csv": "text table", "jsonl": "JSON", "parquet": "Parquet", "formulas": "formulas"}
         if self.sheet:
-            return f"Excel, sheet {self.sheet!r}"
+            others = ", ".join(repr(name) for name in self.other_sheets)
+            return f"Excel, sheet {self.sheet!r}" + (f", not sheet {others}" if others else "")
         return kinds[self.kind] + (f", {self.dialect.describe()}" if self.dialect else "")
 
 
@@ -170,11 +173,11 @@ class TextSource:
         self.path = path
         self._text: bytes | None = None
         self._encoding = "utf-8"
-        sheet = ""
+        sheet, others = "", tuple[str, ...]()
         if kind == "excel":
             from xtalshift.data.excel import sheet_text
 
-            self._text, sheet = sheet_text(path, options.sheet, options.formula_col)
+            self._text, sheet, others = sheet_text(path, options.sheet, options.formula_col)
             options = options.model_copy(update={"separator": ",", "encoding": None})
         elif options.sheet is not None:
             raise DataError("--sheet is for Excel files (.xlsx)")
@@ -187,7 +190,9 @@ class TextSource:
         if kind in {"csv", "excel"}:
             head, complete = self._head()
             dialect = settle_dialect(head, self._encoding, options, complete=complete)
-            self.layout = Layout(path.name, "csv", dialect.columns, dialect, sheet=sheet)
+            self.layout = Layout(
+                path.name, "csv", dialect.columns, dialect, sheet=sheet, other_sheets=others
+            )
             self._begin, self._line = dialect.begin, dialect.first_line
         else:
             self.layout = Layout(path.name, "jsonl", self._json_columns(whole=kind == "json"))

@@ -18,7 +18,7 @@ from xtalshift.data.files import check_new_columns
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding
 from xtalshift.data.number_findings import number_findings
-from xtalshift.data.numbers import read_numbers
+from xtalshift.data.numbers import NumberColumn, cause_of, read_numbers
 from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import FormulaError
@@ -26,6 +26,9 @@ from xtalshift.errors import FormulaError
 ADDED = ("changed", "problem")
 """Columns of a corrected table besides those of the table: not those of predictions, which are
 added next."""
+
+_NO_NUMBERS = ("not a number", "a date", "several values", "ambiguous")
+"""Causes in columns of words, dates and paths, and the one that is a finding of the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +65,14 @@ def check_table(data: DataConfig) -> Checked:
         If the file cannot be read or a column does not exist.
     """
     raw, table = read_file(data, need_target=False)
-    others = [name for name in table.columns if name not in data.feature_cols]
+    others = [str(name) for name in table.columns if name not in data.feature_cols]
+    numeric = numeric_columns(table.columns[others])
     numbers = [
         finding
-        for name in numeric_columns(table.columns[others])
-        for finding in number_findings(
-            read_numbers(table.columns[name], raw.style), table.columns[name], name
-        )
+        for name in others
+        for column in [read_numbers(table.columns[name], raw.style)]
+        if name in numeric or _is_text_of_numbers(table.columns[name], column)
+        for finding in number_findings(column, table.columns[name], name)
     ]
     return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
 
@@ -126,6 +130,13 @@ def fix_table(checked: Checked) -> pd.DataFrame:
     return frame
 
 
+def _is_text_of_numbers(cells: pd.Series, column: NumberColumn) -> bool:
+    """Return whether most cells of a column of text are numbers with something in the way."""
+    causes = [cause_of(problem) for problem in column.problems if problem != "missing"]
+    like = sum(cause not in _NO_NUMBERS for cause in causes)
+    return not pd.api.types.is_numeric_dtype(cells) and 2 * like > len(causes)
+
+
 def _by_names(table: Dataset) -> DataConfig:
     """Return the settings that find the same columns of formulas again."""
     options = table.reading.options if table.reading else {}
@@ -141,17 +152,21 @@ def _corrected(text: str, notation: Notation) -> str:
         parsed = parse_formula(text, hydrates=notation.hydrates, amounts=notation.amounts)
     except FormulaError as error:
         return error.likely or text
-    if not parsed.notes:
+    if not parsed.notes and _is_clear(text):
         return text
     written = "".join(
         SYMBOLS[z] + ("" if amount == 1 else np.format_float_positional(amount, trim="-"))
         for z, amount in zip(parsed.z, parsed.amounts, strict=True)
     )
+    return written if _is_clear(written) else text
+
+
+def _is_clear(text: str) -> bool:
+    """Return whether a formula is read without options and without a remark."""
     try:
-        clear = not parse_formula(written).notes
+        return not parse_formula(text).notes
     except FormulaError:
-        clear = False
-    return written if clear else text
+        return False
 
 
 def _same_number(cell: object, text: str) -> bool:

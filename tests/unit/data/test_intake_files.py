@@ -74,7 +74,9 @@ def test_excel_as_a_careful_person_reads_it(tmp_path):
 
 def test_the_sheet_can_be_named(tmp_path):
     path = book(tmp_path / "in.xlsx", a=[["formula"], ["NaCl"]], b=[["formula"], ["KCl"]])
-    assert read_raw(path).frame["formula"].tolist() == ["NaCl"]
+    raw = read_raw(path)
+    assert raw.frame["formula"].tolist() == ["NaCl"]
+    assert raw.layout.describe() == "Excel, sheet 'a', not sheet 'b'"
     assert read_raw(path, ReadingOptions(sheet="b")).frame["formula"].tolist() == ["KCl"]
     with pytest.raises(DataError, match=r"no sheet 'c'. Sheets: a, b"):
         read_raw(path, ReadingOptions(sheet="c"))
@@ -237,6 +239,7 @@ def test_a_table_without_a_line_of_names(tmp_path):
     "wrong",
     [
         {"separator": "x"}, {"amounts": "g"}, {"hydrates": "drop"}, {"encoding": "latin-99"},
+        {"encoding": "rot13"},
         {"decimal": ";"}, {"thousands": "x"}, {"composition_columns": "Fe,Fe"},
         {"composition_columns": ","},
     ],

@@ -53,8 +53,8 @@ def test_a_point_of_two_readings_is_refused_and_named(separator):
     assert (finding.kind, finding.count) == ("ambiguous numbers", 2)
     assert [(e.row, e.value) for e in finding.examples] == [(1, "1.708"), (3, "1.880")]
     assert finding.remedy == (
-        "Say what '1.708' is: with decimals, --decimal .; or with thousands, --decimal , "
-        "--thousands ."
+        "Give --decimal '.' if 1.708 is a number with decimals, or --thousands '.' if the mark "
+        "separates thousands"
     )
     with pytest.raises(DataError, match="'y' has 2 numbers that can be read in two ways") as error:
         refuse_ambiguous(problems, "y")

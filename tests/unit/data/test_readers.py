@@ -52,7 +52,7 @@ def test_which_target(csv):
         read_table(many)
     assert read_table(many, target="T").targets.tolist() == [300.0]
     assert read_table(csv("formula,T,target\nFe,300,7\n")).target_name == "target"
-    with pytest.raises(DataError, match="no numeric column to use as the target"):
+    with pytest.raises(DataError, match="no column of plain numbers to use as the target"):
         read_table(csv("formula,note\nFe,x\n"))
 
 

@@ -48,6 +48,14 @@ def test_without_a_clear_target_columns_of_numbers_are_named(tmp_path):
     assert dict(checked.table.reading.lines())["Target"] == "none named; columns of numbers: a, b"
 
 
+def test_columns_of_numbers_that_are_text_are_looked_at_without_a_target(tmp_path):
+    rows = "NaCl,8 eV,a,2021-01-02\nKCl,9 eV,b,2021-01-03\nKBr,<7 eV,1,2021-01-04\n"
+    checked = check(tmp_path, f"formula,gap,sample,day\n{rows}")
+    assert checked.table.targets is None
+    assert {finding.kind for finding in checked.numbers} >= {"gap: a bound"}
+    assert all(finding.kind.startswith("gap") for finding in checked.numbers)
+
+
 def test_findings_have_counts_examples_and_remedies(tmp_path):
     rows = "".join(f"Na{k}Cl,{k / 10}\n" for k in range(1, 20))
     checked = check(tmp_path, f"formula,gap\nTi02,3.2\nTi-6Al-4V,1\n{rows}KCl,-9999\nKBr,-9999\n")
@@ -94,9 +102,9 @@ def test_a_table_is_corrected_where_there_is_one_likely_correction(tmp_path):
 
 
 def test_mixtures_and_joined_parts_are_written_as_what_they_were_read(tmp_path):
-    text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\n"
+    text = "formula,y\nTi-6Al-4V,1\nCaO.2Al2O3,2\nMgCl2·2H2O,3\nNaCl,4\n"
     fixed = fix_table(check(tmp_path, text, amounts="at", hydrates="expand"))
-    assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4"]
+    assert fixed["formula"].tolist() == ["Ti90Al6V4", "CaO7Al4", "MgCl2H4O2", "NaCl"]
     assert set(fixed["problem"]) == {""}
 
 

@@ -361,7 +361,7 @@ def run_single(model, rows, features):
 @given(
     st.lists(
         st.lists(
-            st.tuples(st.sampled_from(SYMBOLS[1:100]), st.sampled_from(["1", "2", "3.5", "0.01"])),
+            st.tuples(st.sampled_from(SYMBOLS[1:100]), st.sampled_from(["1", "2", "3.50", "0.01"])),
             min_size=1,
             max_size=5,
             unique_by=lambda part: part[0],

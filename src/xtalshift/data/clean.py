@@ -91,7 +91,7 @@ def clean_table(
     good, features = found.good, found.features
     if not good.size:
         raise DataError(_nothing_left(table, found.dropped))
-    codes, first = _number_groups(table.groups[good], features[good])
+    codes, first = found.groups
     targets = table.targets[good]
     scatter = _scatter(codes, targets)
     if duplicates == "keep":
@@ -139,16 +139,11 @@ class Inspection:
     """Usable rows with a remark on how their formula was read."""
     findings: tuple[Finding, ...]
     """What is odd about formulas and targets, and what rows of one material disagree on."""
-
-    @property
-    def bad(self) -> IntArray:
-        """Numbers of the unusable rows."""
-        return np.flatnonzero([kind != "" for kind, _, _ in self.faults])
-
-    @property
-    def good(self) -> IntArray:
-        """Numbers of the usable rows."""
-        return np.flatnonzero([kind == "" for kind, _, _ in self.faults])
+    good: IntArray
+    bad: IntArray
+    """`good`, `bad`: numbers of the usable and of the unusable rows."""
+    groups: tuple[IntArray, IntArray]
+    """Number of the material of each usable row, and the first usable row of each material."""
 
 
 def inspect_table(
@@ -172,10 +167,9 @@ def inspect_table(
     """
     features, faults = _find_faults(table, feature_cols)
     materials = table.materials
-    bad = [row for row, (kind, _, _) in enumerate(faults) if kind]
-    usable = np.ones(len(table), dtype=bool)
-    usable[bad] = False
-    good = np.flatnonzero(usable)
+    usable = np.array([not kind for kind, _, _ in faults], dtype=bool)
+    good, bad = np.flatnonzero(usable), np.flatnonzero(~usable)
+    groups = _number_groups(table.groups[good], features[good])
     noted = materials.notes != ""
     words = [*materials.notes[noted], *materials.reasons[materials.reasons != ""]]
     findings = formula_findings(
@@ -186,7 +180,7 @@ def inspect_table(
     if table.targets is not None:
         findings += _target_findings(table, table.targets, good)
         findings += merge_findings(
-            _number_groups(table.groups[good], features[good])[0],
+            groups[0],
             table.targets[good],
             table.columns[[name for name in table.columns if name not in feature_cols]].iloc[good],
             names=table.formulas[good].tolist(),
@@ -202,9 +196,12 @@ def inspect_table(
     return Inspection(
         features,
         faults,
-        _findings(table, ((row, *faults[row]) for row in bad)),
+        _findings(table, ((row, *faults[row]) for row in bad.tolist())),
         _findings(table, remarks),
         findings,
+        good,
+        bad,
+        groups,
     )
 
 

@@ -400,9 +400,10 @@ class Kills:
         end = time.monotonic() + PATIENCE
         while left := self._running():
             if time.monotonic() > end:
+                found = [_describe_process(process) for process in left]
                 for process in left:
                     os.kill(process, signal.SIGKILL)
-                raise _FoundError(f"{len(left)} processes are left")
+                raise _FoundError(f"processes are left: {found}")
             time.sleep(0.002)
         self.started.clear()
 
@@ -434,6 +435,28 @@ class Kills:
             raise _FoundError(f"left in TMPDIR: {left}")
         if left := sorted(set(_list_shared_memory()) - self._shared_memory):
             raise _FoundError(f"left in shared memory: {left}")
+
+
+def _describe_process(process: int) -> str:
+    """Return id, parent, state and what it waits for, of a process and its parent."""
+    told = []
+    for each in (process, _read_parent(process)):
+        state = re.search(r"State:\s*(.*)", _read(f"/proc/{each}/status"))
+        waits = _read(f"/proc/{each}/wchan")
+        told.append(f"{each}: {state[1] if state else 'gone'}, waits in {waits or '-'}")
+    return ", child of ".join(told)
+
+
+def _read_parent(process: int) -> int:
+    parent = re.search(r"PPid:\s*(\d+)", _read(f"/proc/{process}/status"))
+    return int(parent[1]) if parent else 0
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def _list_shared_memory() -> list[str]:

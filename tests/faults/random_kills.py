@@ -349,7 +349,7 @@ class Kills:
         else:
             code = self._wait(self._start(lambda: _run(command, one)), where * self.seconds[name])
             killed = code is None
-        if not killed and code != 0:
+        if not killed and code != 0 and not self._server_ended():
             raise _FoundError(f"exit code {code}: {self._printed()}")
         return killed
 
@@ -368,10 +368,15 @@ class Kills:
                 self.said.write_text(str(tell()))
 
         if (code := self._wait(self._start(work))) != 0:
-            if self.server is not None and self.server != _start_server():
-                self._finish(command, one, tell, injector)  # its server ended meanwhile
+            if self._server_ended():
+                self._finish(command, one, tell, injector)
                 return
             raise _FoundError(f"exit code {code} of the repeated command: {self._printed()}")
+
+    def _server_ended(self) -> bool:
+        """Return whether the server of the tests has ended, as when a client is killed amid a
+        message; a command that needed it has failed then."""
+        return self.server is not None and self.server != _start_server()
 
     def _printed(self) -> str:
         return self.log.read_text(errors="replace")[-1000:]

@@ -376,7 +376,12 @@ class Kills:
     def _server_ended(self) -> bool:
         """Return whether the server of the tests has ended, as when a client is killed amid a
         message; a command that needed it has failed then."""
-        return self.server is not None and self.server != _start_server()
+        if self.server is None:
+            return False
+        if "Connection refused" in self._printed():  # it may take seconds to end
+            os.kill(self.server, signal.SIGKILL)
+            os.waitid(os.P_PID, self.server, os.WEXITED | os.WNOWAIT)
+        return self.server != _start_server()
 
     def _printed(self) -> str:
         return self.log.read_text(errors="replace")[-1000:]
@@ -416,8 +421,12 @@ class Kills:
         """Return the workers of the server, and the processes in the groups of commands."""
         found = []
         if self.server is not None:
-            children = Path(f"/proc/{self.server}/task/{self.server}/children")
-            found += map(int, children.read_text().split())
+            children = _read(f"/proc/{self.server}/task/{self.server}/children")
+            found += [
+                child
+                for child in map(int, children.split())
+                if "State:\tZ" not in _read(f"/proc/{child}/status")  # ended, not yet reaped
+            ]
         for group in self.started:
             with suppress(ProcessLookupError):
                 os.killpg(group, 0)

@@ -23,9 +23,12 @@ from xtalshift.estimators import (
     ResidualGPRegressor,
     RidgeRegressor,
     RobustRegressor,
+    StackRegressor,
+    SVRegressor,
     TargetedCALRegressor,
     TargetOnlyRegressor,
 )
+from xtalshift.estimators.stack import Member
 from xtalshift.experimental.divergence_balls import DivergenceBallRegressor
 from xtalshift.experimental.transduction import BilinearTransductionRegressor
 
@@ -125,10 +128,24 @@ REGRESSORS = {
     "quantile": QuantileLightGBMRegressor(n_estimators=60, random_state=0),
     "nearest": NeighborsRegressor(random_state=0),
     "kernel-ridge": KernelRidgeRegressor(random_state=0),
+    "svr": SVRegressor(random_state=0),
+    "squared": LightGBMRegressor(n_estimators=60, loss="squared", random_state=0),
+    "huber": LightGBMRegressor(n_estimators=60, loss="huber", random_state=0),
     "forest": ForestRegressor(n_estimators=40, random_state=0),
     "bilinear": BilinearTransductionRegressor(
         widths=(32, 32), embedding=8, batch_size=64, epochs=12, steps=25, differences=256,
         learning_rate=5e-3, **CPU,
+    ),
+    "stack": StackRegressor(
+        [
+            Member("ridge", RidgeRegressor()),
+            Member("ridge@asinh", RidgeRegressor(), "asinh"),
+            Member("svr", SVRegressor()),
+            Member("lightgbm", LightGBMRegressor(n_estimators=60)),
+            Member("network", IRNetRegressor(**QUICK, weights="last")),
+        ],
+        shrink=0.1,
+        random_state=0,
     ),
     "joint": JointRegressor(RidgeRegressor(), random_state=0),
     "residual-gp": ResidualGPRegressor(IRNetRegressor(**QUICK), random_state=0),

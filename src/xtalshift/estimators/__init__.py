@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from xtalshift.estimators.cal import CALRegressor as CALRegressor
     from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
     from xtalshift.estimators.classical import GPRegressor as GPRegressor
-    from xtalshift.estimators.classical import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.classical import NeighborsRegressor as NeighborsRegressor
     from xtalshift.estimators.irnet import AlignedRegressor as AlignedRegressor
     from xtalshift.estimators.irnet import HeteroscedasticRegressor as HeteroscedasticRegressor
     from xtalshift.estimators.irnet import IRNetRegressor as IRNetRegressor
     from xtalshift.estimators.irnet import MCDropoutRegressor as MCDropoutRegressor
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
+    from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
+    from xtalshift.estimators.kernels import SVRegressor as SVRegressor
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
+    from xtalshift.estimators.stack import StackRegressor as StackRegressor
     from xtalshift.estimators.wrapped import (
         ImportanceWeightedRegressor as ImportanceWeightedRegressor,
     )
@@ -46,7 +48,7 @@ HOMES = {
     "IRNetRegressor": "xtalshift.estimators.irnet",
     "ImportanceWeightedRegressor": "xtalshift.estimators.wrapped",
     "JointRegressor": "xtalshift.estimators.wrapped",
-    "KernelRidgeRegressor": "xtalshift.estimators.classical",
+    "KernelRidgeRegressor": "xtalshift.estimators.kernels",
     "LightGBMRegressor": "xtalshift.estimators.baselines",
     "MCDropoutRegressor": "xtalshift.estimators.irnet",
     "NeighborsRegressor": "xtalshift.estimators.classical",
@@ -54,6 +56,8 @@ HOMES = {
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",
     "RidgeRegressor": "xtalshift.estimators.baselines",
     "RobustRegressor": "xtalshift.estimators.irnet",
+    "SVRegressor": "xtalshift.estimators.kernels",
+    "StackRegressor": "xtalshift.estimators.stack",
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",
 }

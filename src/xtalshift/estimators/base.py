@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from xtalshift.errors import ConfigError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
 
 MIN_ROWS_TO_SPLIT = 10
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Labelled:
     groups: NDArray[Any] | None = None
     """Shape (n,). Reduced formulas."""
 
-    def take(self, rows: NDArray[Any]) -> Labelled:
+    def take(self, rows: NDArray[Any] | slice) -> Labelled:
         """Return the rows that an index or mask selects."""
         return Labelled(
             self.X[rows],
@@ -65,6 +68,16 @@ class FitData:
     """Reports the progress of the training."""
     checkpoint: Path | None = None
     """File in which a long training keeps its state."""
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """What a cross-fit of n rows gives."""
+
+    predictions: NDArray[np.float64]
+    """Shape (n,). Prediction of each row by a model that was not fitted to its fold."""
+    fit_all: Callable[[], Regressor]
+    """Fits all rows, with the settings that the folds have chosen."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -98,6 +111,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         y_target: ArrayLike | None = None,
         *,
         val_weight: ArrayLike | None = None,
+        val_groups: ArrayLike | None = None,
         environments: ArrayLike | None = None,
         origin: CompositionSource | None = None,
         progress: Progress = NO_PROGRESS,
@@ -114,8 +128,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         sample_weight : array_like of float, shape (n,), optional
             Weight of each row in the loss.
         groups : array_like of str, shape (n,), optional
-            Reduced formulas: no formula is in both the training and the validation rows. Not needed
-            with `X_val`.
+            Reduced formulas: no formula is in both the training and the validation rows, nor in two
+            folds of a stack.
         X_val, y_val : array_like of float, shapes (m, d) and (m,), optional
             Validation rows; without them a random `validation_fraction` of the rows is held out
             (with fewer than 10 rows all of them serve as both).
@@ -125,6 +139,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         val_weight : array_like of float, shape (m,), optional
             Weight of each validation row in the error that selects the model. Rows held out from
             `X` keep their `sample_weight`.
+        val_groups : array_like of str, shape (m,), optional
+            Reduced formulas of the validation rows.
         environments : array_like, shape (n,), optional
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : CompositionSource of n rows, optional
@@ -172,11 +188,12 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             weights,
             None if environments is None else np.asarray(environments),
             origin,
+            None if groups is None else np.asarray(groups),
         )
         _check_lengths(rows)
         rng = as_generator(self.random_state)
         if X_val is not None:
-            held_out = self._check_rows(X_val, y_val)
+            held_out = self._check_rows(X_val, y_val, val_groups)
             if val_weight is not None:
                 held_out = replace(held_out, weights=_check_weights(val_weight, held_out.X))
         else:
@@ -185,6 +202,49 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         target = None if X_target is None else self._check_rows(X_target, y_target)
         self._fit(FitData(rows, held_out, target, rng, progress, checkpoint))
         return self
+
+    def cross_fit(self, data: FitData, folds: NDArray[np.int64]) -> CrossFit:
+        """Fit the training rows of each fold and predict its other rows.
+
+        Methods with something to choose override it, so that all folds choose together; this one
+        leaves the choice to each fit, which holds out rows of its own for it.
+
+        Parameters
+        ----------
+        data : FitData
+            Its training rows are n; validation rows are not used.
+        folds : ndarray of int64, shape (n,)
+            Fold of each row, which is predicted by a model that was not fitted to its fold; -1 for
+            rows that are never held out, whose predictions are NaN.
+
+        Returns
+        -------
+        CrossFit
+        """
+        seed = int(data.rng.integers(2**31 - 1))
+        train = data.train
+
+        def fit(rows: Labelled) -> Regressor:
+            aside = rows.take(slice(_FEW))  # looked at, but not needed
+            if self.selects:
+                rows, aside = self._hold_out(rows, rows.groups, np.random.default_rng(seed))
+            return fit_clone(self, replace(data, rng=np.random.default_rng(seed)), rows, aside)
+
+        found = np.full(len(train.y), np.nan)
+        for fold in np.unique(folds[folds >= 0]):
+            out = folds == fold
+            found[out] = fit(train.take(~out)).predict(train.X[out])
+        return CrossFit(found, lambda: fit(train))
+
+    @property
+    def selects(self) -> bool:
+        """Whether validation rows change what these settings learn."""
+        return True
+
+    @property
+    def cross_fits(self) -> bool:
+        """Whether `fit` itself predicts rows by fits to other rows, which calibrates intervals."""
+        return False
 
     def _refuse_unused(self, **given: Any) -> None:
         for name, value in given.items():
@@ -237,6 +297,36 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         """Learn; set attributes that end in ``_``. Randomness comes from ``data.rng`` only."""
 
 
+def fit_clone(
+    regressor: Regressor,
+    data: FitData,
+    train: Labelled,
+    validation: Labelled,
+    target: Labelled | None = None,
+) -> Regressor:
+    """Fit a clone of a regressor with given validation rows, so that it holds out none.
+
+    It draws from ``data.rng`` itself: with the same rows, the clone equals the regressor that is
+    fitted alone.
+    """
+    labels: dict[str, Any] = {}
+    if target is not None:
+        labels = {"X_target": target.X, "y_target": target.y}
+    fitted: Regressor = clone(regressor).set_params(random_state=data.rng)
+    return fitted.fit(
+        train.X,
+        train.y,
+        sample_weight=train.weights,
+        X_val=validation.X,
+        y_val=validation.y,
+        val_weight=validation.weights,
+        origin=train.origin,
+        progress=data.progress,
+        checkpoint=data.checkpoint,
+        **labels,
+    )
+
+
 def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:
     checked = _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
     return np.asarray(checked)
@@ -263,8 +353,50 @@ def mean_and_scale(rows: Labelled) -> tuple[float, float]:
     return mean, float(np.sqrt(variance)) or 1.0
 
 
+def check_count(name: str, value: int | None, most: int) -> int:
+    """Return a setting that counts rows, or `most` if it is None or larger.
+
+    Raises
+    ------
+    ConfigError
+        If the value is not positive.
+    """
+    if value is None:
+        return most
+    if value < 1:
+        raise ConfigError(f"{name} = {value!r}; expected at least 1")
+    return min(int(value), most)
+
+
+def join_rows(rows: Labelled, others: Labelled) -> Labelled:
+    """Return the rows of both; without weights on one side, those have the weight 1."""
+
+    def join(ours: NDArray[Any] | None, theirs: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if ours is None or theirs is None else np.concatenate([ours, theirs])
+
+    weights = None
+    if rows.weights is not None or others.weights is not None:
+        sides = (np.ones(len(r.y)) if r.weights is None else r.weights for r in (rows, others))
+        weights = np.concatenate(list(sides))
+    return Labelled(
+        np.concatenate([rows.X, others.X]),
+        np.concatenate([rows.y, others.y]),
+        weights,
+        groups=join(rows.groups, others.groups),
+    )
+
+
+def draw_rows(rows: Labelled, most: int | None, rng: np.random.Generator) -> Labelled:
+    """Return at most so many rows, drawn without replacement; all if `most` is None."""
+    count = check_count("max_rows", most, len(rows.y))
+    if count == len(rows.y):
+        return rows
+    return rows.take(np.sort(rng.choice(len(rows.y), count, replace=False)))
+
+
 def _check_lengths(rows: Labelled) -> None:
     lengths = {
+        "groups": None if rows.groups is None else len(rows.groups),
         "environments": None if rows.environments is None else len(rows.environments),
         "origin": None if rows.origin is None else len(rows.origin.compositions),
     }

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import FitData, Regressor
+from xtalshift.estimators.base import CrossFit, FitData, Labelled, Regressor
 from xtalshift.estimators.predictors import (
+    OBJECTIVES,
     ConstantPredictor,
     LightGBMPredictor,
     QuantileLightGBMPredictor,
     RidgePredictor,
     Statistic,
 )
+from xtalshift.estimators.searched import SearchedRegressor, Tried
 from xtalshift.featurize.scale import FeatureScaler
 
+if TYPE_CHECKING:
+    import lightgbm
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 _SMALL = 1e-10
 """Targets that are all smaller are learned in another unit."""
 
@@ -36,6 +45,11 @@ class ConstantRegressor(ConstantPredictor, Regressor):
     validation_fraction, random_state
         As in `IRNetRegressor`; validation rows are not used.
     """
+
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are not used."""
+        return False
 
     def _fit(self, data: FitData) -> None:
         y, weights = data.train.y, data.train.weights
@@ -56,7 +70,7 @@ class ConstantRegressor(ConstantPredictor, Regressor):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RidgeRegressor(RidgePredictor, Regressor):
+class RidgeRegressor(RidgePredictor, SearchedRegressor):
     """Linear least squares with an L2 penalty that is chosen on validation rows.
 
     Parameters
@@ -69,18 +83,18 @@ class RidgeRegressor(RidgePredictor, Regressor):
         As in `IRNetRegressor`.
     """
 
-    def _fit(self, data: FitData) -> None:
-        train, validation = data.train, data.validation
-        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
-        x, x_val = self.scaler_.transform(train.X), self.scaler_.transform(validation.X)
-        best_error = np.inf
+    def _search(self, data: FitData, train: Labelled, X: FloatArray) -> Iterator[Tried]:  # noqa: ARG002
+        scaler = FeatureScaler(self.clip).fit(train.X)
+        x, x_other = scaler.transform(train.X), scaler.transform(X)
         for alpha in self.alphas:
             model = Ridge(alpha=alpha).fit(x, train.y, sample_weight=train.weights)
-            deviation = np.abs(model.predict(x_val) - validation.y)
-            error = float(np.average(deviation, weights=validation.weights))
-            if error < best_error:
-                best_error, self.alpha_ = error, float(alpha)
-                self.coef_, self.intercept_ = np.asarray(model.coef_), float(model.intercept_)
+            learned = {
+                "scaler_": scaler,
+                "coef_": np.asarray(model.coef_),
+                "intercept_": float(model.intercept_),
+                "alpha_": float(alpha),
+            }
+            yield Tried({"alphas": (alpha,)}, model.predict(x_other), learned)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -97,6 +111,9 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         Leaves per tree.
     early_stopping : int, default 50
         Stop after this many trees without a better validation error.
+    loss : {"absolute", "squared", "huber"}, default "absolute"
+        Loss of the trees and of their validation error. The Huber loss is squared for errors below
+        one standard deviation of the targets, and linear above.
     threads : int, default 1
         Number of threads; 0 means all cores.
     validation_fraction, random_state
@@ -104,19 +121,25 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
     """
 
     def _fit(self, data: FitData) -> None:
+        if self.loss not in OBJECTIVES:
+            raise ConfigError(f"loss = {self.loss!r}; expected {', '.join(OBJECTIVES)}")
         seed = int(data.rng.integers(2**31 - 1))
-        self._set_booster(self._boost(data, seed, {"objective": "regression_l1", "metric": "l1"}))
+        self._set_booster(self._boost(data, seed, self._objective(data.train)))
 
-    def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
-        """Return the trees that minimise a loss, in LightGBM's text format."""
-        import lightgbm
+    def _objective(self, train: Labelled) -> dict[str, Any]:
+        """Return LightGBM's parameters for the loss."""
+        name = OBJECTIVES[self.loss]
+        metric = "l2" if self.loss == "squared" else "l1"
+        width = float(np.std(train.y / _unit(train.y))) or 1.0
+        return {"objective": name, "metric": metric} | ({"alpha": width} if name == "huber" else {})
 
-        train, validation = data.train, data.validation
-        parameters = {
+    def _parameters(self, n: int, seed: int, loss: dict[str, Any]) -> dict[str, Any]:
+        """Return LightGBM's parameters for n rows."""
+        return {
             **loss,
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
-            "min_data_in_leaf": min(20, max(1, len(train.y) // 10)),
+            "min_data_in_leaf": min(20, max(1, n // 10)),
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
@@ -126,6 +149,12 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
             "num_threads": self.threads,
             "verbosity": -1,
         }
+
+    def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
+        """Return the trees that minimise a loss, in LightGBM's text format."""
+        import lightgbm
+
+        train, validation = data.train, data.validation
         unit = _unit(train.y)
         rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
         held_out = lightgbm.Dataset(
@@ -133,7 +162,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         )
         with data.progress.task(what, self.n_estimators) as task:
             booster = lightgbm.train(
-                parameters,
+                self._parameters(len(train.y), seed, loss),
                 rows,
                 self.n_estimators,
                 valid_sets=[held_out],
@@ -142,12 +171,60 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
                     lambda env: task.advance(val_mae=unit * env.evaluation_result_list[0][2]),
                 ],
             )
-        if unit != 1:
-            for number, tree in enumerate(booster.dump_model()["tree_info"]):
-                for leaf in range(tree["num_leaves"]):
-                    value = unit * booster.get_leaf_output(number, leaf)
-                    booster.set_leaf_output(number, leaf, value)
-        return str(booster.model_to_string(num_iteration=booster.best_iteration))
+        return _to_text(booster, unit, booster.best_iteration)
+
+    def cross_fit(self, data: FitData, folds: IntArray) -> CrossFit:
+        """Fit with the same number of trees for all folds, that of the smallest error of all.
+
+        Few rows then choose the number together, and all rows are trained on.
+        """
+        import lightgbm
+
+        train, unit = data.train, _unit(data.train.y)
+        seed = int(data.rng.integers(2**31 - 1))
+        parameters = self._parameters(len(train.y), seed, self._objective(train))
+        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights, free_raw_data=False)
+        parts = [
+            (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+            for fold in np.unique(folds[folds >= 0])
+        ]
+        with data.progress.task("LightGBM", self.n_estimators) as task:
+            cross_fitted: Any = lightgbm.cv(
+                parameters,
+                rows,
+                self.n_estimators,
+                folds=parts,
+                return_cvbooster=True,
+                callbacks=[
+                    lightgbm.early_stopping(self.early_stopping, verbose=False),
+                    lambda env: task.advance(val_mae=unit * env.evaluation_result_list[0][2]),
+                ],
+            )
+        boosters = cross_fitted["cvbooster"]
+        trees = max(1, boosters.best_iteration)
+        found = np.full(len(train.y), np.nan)
+        for booster, (_, out) in zip(boosters.boosters, parts, strict=True):
+            found[out] = unit * booster.predict(
+                train.X[out], num_iteration=trees, num_threads=self.threads
+            )
+
+        def fit_all() -> Regressor:
+            fitted: LightGBMRegressor = clone(self)
+            fitted.n_features_in_ = train.X.shape[1]
+            fitted._set_booster(_to_text(lightgbm.train(parameters, rows, trees), unit, trees))
+            return fitted
+
+        return CrossFit(found, fit_all)
+
+
+def _to_text(booster: lightgbm.Booster, unit: float, trees: int) -> str:
+    """Return the first trees as text, with leaves in the unit of the target."""
+    if unit != 1:
+        for number, tree in enumerate(booster.dump_model()["tree_info"]):
+            for leaf in range(tree["num_leaves"]):
+                value = unit * booster.get_leaf_output(number, leaf)
+                booster.set_leaf_output(number, leaf, value)
+    return str(booster.model_to_string(num_iteration=trees))
 
 
 def _unit(targets: NDArray[np.float64]) -> float:

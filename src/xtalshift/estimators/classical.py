@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgWarning
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.metrics.pairwise import euclidean_distances, manhattan_distances
 from sklearn.neighbors import NearestNeighbors
 
-from xtalshift.errors import ConfigError, TrainingError
-from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
+from xtalshift.estimators.base import (
+    FitData,
+    Labelled,
+    Regressor,
+    check_count,
+    draw_rows,
+    mean_and_scale,
+)
+from xtalshift.estimators.lightgbm_text import Tree, write_trees
+from xtalshift.estimators.predictors import ForestPredictor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.rowwise import in_pieces
-
-KernelName = Literal["rbf", "laplacian"]
 
 PIECE_ROWS = 2048
 """Rows predicted at once; each takes one number per training row in memory."""
@@ -69,18 +72,12 @@ class ScaledRegressor(Regressor):
         return self.scaler_.n_clipped(X)
 
     def _fit(self, data: FitData) -> None:
-        train = self._cap(data.train, data.rng)
+        train = draw_rows(data.train, self.max_rows, data.rng)
         self.n_rows_used_ = len(train.y)
         self.scaler_ = FeatureScaler(self.clip).fit(train.X)
         self.target_mean_, self.target_scale_ = mean_and_scale(train)
         validation = self._scale(data.validation)
         self._fit_scaled(replace(data, train=self._scale(train), validation=validation))
-
-    def _cap(self, rows: Labelled, rng: np.random.Generator) -> Labelled:
-        cap = check_count("max_rows", self.max_rows, len(rows.y))
-        if cap == len(rows.y):
-            return rows
-        return rows.take(np.sort(rng.choice(len(rows.y), cap, replace=False)))
 
     def _scale(self, rows: Labelled) -> Labelled:
         targets = (rows.y - self.target_mean_) / self.target_scale_
@@ -98,21 +95,6 @@ class ScaledRegressor(Regressor):
         return in_pieces(lambda rows: predict(self.scaler_.transform(rows)), X, PIECE_ROWS)
 
 
-def check_count(name: str, value: int | None, most: int) -> int:
-    """Return a setting that counts rows, or `most` if it is None or larger.
-
-    Raises
-    ------
-    ConfigError
-        If the value is not positive.
-    """
-    if value is None:
-        return most
-    if value < 1:
-        raise ConfigError(f"{name} = {value!r}; expected at least 1")
-    return min(int(value), most)
-
-
 @dataclass(eq=False, repr=False, kw_only=True)
 class NeighborsRegressor(ScaledRegressor):
     """The (weighted) mean target of the nearest training rows.
@@ -127,6 +109,11 @@ class NeighborsRegressor(ScaledRegressor):
 
     n_neighbors: int = 1
 
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are not used."""
+        return False
+
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
         count = check_count("n_neighbors", self.n_neighbors, len(train.y))
@@ -138,87 +125,6 @@ class NeighborsRegressor(ScaledRegressor):
     def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         rows = self.neighbors_.kneighbors(X, return_distance=False)
         return np.asarray(np.average(self.targets_[rows], weights=self.weights_[rows], axis=1))
-
-
-@dataclass(eq=False, repr=False, kw_only=True)
-class KernelRidgeRegressor(ScaledRegressor):
-    """Kernel ridge regression with kernel, width and penalty chosen on validation rows.
-
-    The coefficients solve ``(K + alpha I) c = y``; with sample weights ``w`` they minimise
-    ``sum_i w_i (y_i - f(x_i))^2 + alpha |f|^2`` (Rasmussen and Williams, Gaussian Processes for
-    Machine Learning, 2006, section 6.2). ``K`` is ``exp(-gamma r^2)`` of the Euclidean distance
-    (``rbf``) or ``exp(-gamma r)`` of the Manhattan distance (``laplacian``; Rupp, Int. J. Quantum
-    Chem. 115, 1058 (2015), reviews it for molecules).
-
-    Parameters
-    ----------
-    kernel : str or sequence of str, default ("rbf", "laplacian")
-        Kernels to choose from.
-    alphas : sequence of float
-        Penalties to choose from by (weighted) validation MAE.
-    gammas : sequence of float
-        Inverse widths to choose from, divided by the number of features that vary.
-    max_rows : int, optional, default 5000
-        As in `ScaledRegressor`. Time grows with its third power, memory with the second: 0.8 GB at
-        5000.
-    clip, validation_fraction, random_state
-        As in `ScaledRegressor`.
-
-    Attributes
-    ----------
-    kernel_, alpha_, gamma_ : str, float, float
-        Chosen values; `gamma_` is not divided any more.
-    dual_coef_ : ndarray of float64, shape (n_rows_used_,)
-        Coefficients of the training rows, for standardised targets.
-    rows_ : ndarray of float64, shape (n_rows_used_, d)
-        Standardised training rows.
-    """
-
-    kernel: KernelName | Sequence[KernelName] = field(default=("rbf", "laplacian"), kw_only=False)
-    alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0)
-    gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0)
-    max_rows: int | None = 5000
-
-    def _fit_scaled(self, data: FitData) -> None:
-        train, validation = data.train, data.validation
-        kernels = [self.kernel] if isinstance(self.kernel, str) else list(self.kernel)
-        self._check_grid(kernels)
-        widths = [float(gamma) / train.X.shape[1] for gamma in self.gammas]
-        best_error = np.inf
-        with data.progress.task("kernel ridge", len(kernels) * len(widths)) as task:
-            for name in kernels:
-                distance = DISTANCES[name](train.X, train.X)
-                to_validation = DISTANCES[name](validation.X, train.X)
-                for gamma in widths:
-                    covariance, weights = np.exp(-gamma * distance), validation.weights
-                    cross = np.exp(-gamma * to_validation)
-                    for alpha in self.alphas:
-                        dual = solve_kernel(covariance, train, float(alpha))
-                        if dual is None:
-                            continue
-                        deviation = np.abs(cross @ dual - validation.y)
-                        error = float(np.average(deviation, weights=weights))
-                        if error < best_error:
-                            best_error, self.dual_coef_ = error, dual
-                            self.kernel_, self.gamma_, self.alpha_ = name, gamma, float(alpha)
-                    task.advance(val_mae=best_error * self.target_scale_)
-        if not np.isfinite(best_error):
-            raise TrainingError(
-                f"no penalty of alphas = {self.alphas} is large enough for a solution"
-            )
-        self.rows_ = train.X
-
-    def _check_grid(self, kernels: Sequence[str]) -> None:
-        if not kernels or not set(kernels) <= set(DISTANCES):
-            raise ConfigError(f"kernel = {self.kernel!r}; expected {', '.join(DISTANCES)}")
-        for name in ("alphas", "gammas"):
-            values = getattr(self, name)
-            if not len(values) or not all(value > 0 for value in values):
-                raise ConfigError(f"{name} = {values}; expected positive numbers")
-
-    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        distance = DISTANCES[self.kernel_](X, self.rows_)
-        return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -248,6 +154,11 @@ class GPRegressor(ScaledRegressor):
 
     max_rows: int | None = 2000
     hyper_rows: int = 500
+
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are not used."""
+        return False
 
     def _fit_scaled(self, data: FitData) -> None:
         train = data.train
@@ -279,7 +190,7 @@ class GPRegressor(ScaledRegressor):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class ForestRegressor(ScaledRegressor):
+class ForestRegressor(ForestPredictor, Regressor):
     """Extremely randomised trees (Geurts, Ernst and Wehenkel, Mach. Learn. 63, 3 (2006)).
 
     Parameters
@@ -297,68 +208,45 @@ class ForestRegressor(ScaledRegressor):
         As in `ScaledRegressor`. Leaves of single rows take some 150 bytes per row and tree.
     clip, validation_fraction, random_state
         As in `ScaledRegressor`; validation rows are not used.
+
+    Attributes
+    ----------
+    n_rows_used_ : int
+        Number of training rows used.
+    scaler_ : FeatureScaler
+        Scaling of the features.
+    model_text_ : str
+        The trees in LightGBM's text format.
     """
 
-    n_estimators: int = 300
-    max_features: float | str = 1 / 3
-    min_samples_leaf: int = 1
-    threads: int = 1
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are not used."""
+        return False
 
-    def _fit_scaled(self, data: FitData) -> None:
-        train = data.train
-        self.forest_ = ExtraTreesRegressor(
+    def _fit(self, data: FitData) -> None:
+        train = draw_rows(data.train, self.max_rows, data.rng)
+        self.n_rows_used_ = len(train.y)
+        self.scaler_ = FeatureScaler(self.clip).fit(train.X)
+        mean, scale = mean_and_scale(train)
+        forest = ExtraTreesRegressor(
             n_estimators=self.n_estimators,
             max_features=self.max_features,
             min_samples_leaf=self.min_samples_leaf,
             n_jobs=self.threads or -1,
             random_state=int(data.rng.integers(2**31 - 1)),
-        ).fit(train.X, train.y, sample_weight=train.weights)
-        # several threads would add up the trees in changing order, with other rounding errors
-        self.forest_.set_params(n_jobs=1)
-
-    def _predict_scaled(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.forest_.predict(X))
-
-
-def _squared_distances(X: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(euclidean_distances(X, others, squared=True))
-
-
-DISTANCES: dict[str, Callable[..., NDArray[np.float64]]] = {
-    "rbf": _squared_distances,
-    "laplacian": manhattan_distances,
-}
-"""Distance in the exponent of each kernel."""
-
-
-def solve_kernel(
-    kernel: NDArray[np.float64], rows: Labelled, alpha: float
-) -> NDArray[np.float64] | None:
-    """Return the coefficients of kernel ridge regression, shape (n,).
-
-    Parameters
-    ----------
-    kernel : ndarray of float64, shape (n, n)
-        Not changed.
-    rows : Labelled of n rows
-        Targets and sample weights.
-    alpha : float
-        Penalty.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,), or None
-        None if the matrix is not positive definite in double precision.
-    """
-    model = KernelRidge(alpha=alpha, kernel="precomputed")
-    with warnings.catch_warnings():
-        # a singular matrix, which scikit-learn solves by least squares
-        warnings.filterwarnings("error", category=UserWarning)
-        warnings.filterwarnings("error", category=LinAlgWarning)
-        try:
-            return np.asarray(model.fit(kernel, rows.y, sample_weight=rows.weights).dual_coef_)
-        except (UserWarning, LinAlgWarning):
-            return None
+        ).fit(self.scaler_.transform(train.X), (train.y - mean) / scale, train.weights)
+        trees = [
+            Tree(
+                tree.children_left,
+                tree.children_right,
+                tree.feature,
+                tree.threshold,
+                (mean + scale * tree.value[:, 0, 0]) / self.n_estimators,
+            )
+            for tree in (one.tree_ for one in forest.estimators_)
+        ]
+        self._set_trees(write_trees(trees, len(self.scaler_.mean_)))
 
 
 def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:

@@ -1,4 +1,4 @@
-"""LightGBM's text format, checked before the library reads it.
+"""LightGBM's text format: checked before the library reads it, and written for other trees.
 
 The library follows the indices of children and features wherever they lead: out of its memory, or
 in a circle.
@@ -7,6 +7,8 @@ in a circle.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +117,63 @@ def check_trees(text: str, objective: str) -> int:
     values = _numbers(columns, "leaf_value")
     _demand(np.isfinite(values), "a leaf is not finite")
     return d
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A binary tree of m nodes, each before its children; the first one is the root."""
+
+    left: IntArray
+    """Shape (m,). Node of the rows with ``x[feature] <= threshold``; -1 for leaves."""
+    right: IntArray
+    """Shape (m,). Node of the other rows; -1 for leaves."""
+    feature: IntArray
+    """Shape (m,). Not used for leaves."""
+    threshold: NDArray[np.float64]
+    """Shape (m,). Not used for leaves."""
+    value: NDArray[np.float64]
+    """Shape (m,). Prediction; used for leaves only."""
+
+
+def write_trees(trees: Sequence[Tree], d: int) -> str:
+    """Return trees of d features, whose predictions are summed, as LightGBM would write them.
+
+    The objective is ``regression``; counts and gains, which do not matter for predictions, are 0.
+    """
+    texts = [_write_tree(number, tree) for number, tree in enumerate(trees)]
+    header = {
+        "version": "v4",
+        "num_class": "1",
+        "num_tree_per_iteration": "1",
+        "label_index": "0",
+        "max_feature_idx": str(d - 1),
+        "objective": "regression",
+        "feature_names": " ".join(f"Column_{number}" for number in range(d)),
+        "feature_infos": " ".join(["none"] * d),
+        "tree_sizes": " ".join(str(len(text)) for text in texts),
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in header.items())
+    return f"tree\n{lines}\n{''.join(texts)}{_END}"
+
+
+def _write_tree(number: int, tree: Tree) -> str:
+    inner = tree.left >= 0
+    # nodes and leaves are numbered apart, and leaf k is the child -1 - k
+    places = np.where(inner, np.cumsum(inner) - 1, 0 - np.cumsum(~inner))
+    columns: dict[str, NDArray[Any]] = {
+        "split_feature": tree.feature[inner],
+        "threshold": tree.threshold[inner],
+        "decision_type": np.full(int(inner.sum()), _DECISIONS[1]),
+        "left_child": places[tree.left[inner]],
+        "right_child": places[tree.right[inner]],
+        "leaf_value": tree.value[~inner],
+    }
+    lines = [f"Tree={number}", f"num_leaves={int((~inner).sum())}", "num_cat=0"]
+    for name in _COLUMNS:
+        of_leaves = name in _LEAF_COLUMNS
+        zeros = np.zeros(int((~inner if of_leaves else inner).sum()), dtype=np.int64)
+        lines.append(f"{name}={' '.join(map(repr, columns.get(name, zeros).tolist()))}")
+    return "\n".join([*lines, "is_linear=0", "shrinkage=1", "", "", ""])
 
 
 def _check_splits(columns: Columns, d: int) -> None:

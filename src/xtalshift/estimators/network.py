@@ -89,6 +89,11 @@ class NetworkRegressor(Regressor):
     n_members = 1
     bootstrap = False
 
+    @property
+    def selects(self) -> bool:
+        """Whether `predict` uses the parameters with the smallest validation error."""
+        return self.weights == "best"
+
     @abstractmethod
     def _network(self, generators: Sequence[torch.Generator]) -> IRNet:
         """Return a network with new parameters, an ensemble for several generators."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, FitData, Labelled, Regressor
+from xtalshift.estimators.base import (
+    MIN_ROWS_TO_SPLIT,
+    FitData,
+    Labelled,
+    Regressor,
+    fit_clone,
+)
 from xtalshift.estimators.classical import GPRegressor
 from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.importance.density_ratio import (
@@ -45,22 +50,7 @@ class WrappedRegressor(Regressor):
         target: Labelled | None = None,
     ) -> None:
         """Fit a clone of `estimator` with given validation rows, so that it holds out none."""
-        labels: dict[str, Any] = {}
-        if target is not None:
-            labels = {"X_target": target.X, "y_target": target.y}
-        # the generator itself: with the same rows, the clone equals `estimator` fitted alone
-        self.estimator_ = clone(self.estimator).set_params(random_state=data.rng)
-        self.estimator_.fit(
-            train.X,
-            train.y,
-            sample_weight=train.weights,
-            X_val=validation.X,
-            y_val=validation.y,
-            val_weight=validation.weights,
-            progress=data.progress,
-            checkpoint=data.checkpoint,
-            **labels,
-        )
+        self.estimator_ = fit_clone(self.estimator, data, train, validation, target)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.estimator_.predict(X)

@@ -15,8 +15,8 @@ from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import FitData, Labelled
-from xtalshift.estimators.classical import ScaledRegressor, check_count
+from xtalshift.estimators.base import FitData, Labelled, check_count
+from xtalshift.estimators.classical import ScaledRegressor
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.rows import Rows

@@ -12,6 +12,7 @@ import pandas as pd
 from xtalshift.errors import SplitError
 from xtalshift.jobs.adversarial import adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.methods import build_method
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
 from xtalshift.model.inputs import Inputs, read_inputs
 from xtalshift.parallel import count_cores, limited_threads
@@ -84,9 +85,11 @@ def train(
     y = inputs.data.y
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
-    rows = _rows_of(config, inputs, split, fold)
+    cross_fits = build_method(method, config, seed=None).cross_fits
+    rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
-    cross = config.intervals.how(len(y)) == "cross" and not len(rows.calibration)
+    how = config.intervals.how(len(y), cross_fits=cross_fits)
+    cross = how == "cross" and not len(rows.calibration) and not cross_fits
     threads = 1 if cross else cores
     with limited_threads(threads):
         model = fit(
@@ -114,11 +117,14 @@ def train(
         )
 
 
-def _rows_of(config: RunConfig, inputs: Inputs, split: Path | None, fold: int) -> FitRows:
+def _rows_of(
+    config: RunConfig, inputs: Inputs, split: Path | None, fold: int, *, cross_fits: bool
+) -> FitRows:
     """Return the role of each row, from a split file or drawn."""
     draw = partial(
         draw_rows,
         inputs.data.groups,
+        cross_fits=cross_fits,
         validation_share=config.split.validation_share,
         seed=config.seed,
     )

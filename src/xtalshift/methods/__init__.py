@@ -10,6 +10,7 @@ from xtalshift.lazy import lazy_names
 # the modules that fill METHODS, in the order of tables
 from xtalshift.methods import classical as _classical  # noqa: F401
 from xtalshift.methods import networks as _networks  # noqa: F401
+from xtalshift.methods import stacks as _stacks  # noqa: F401
 from xtalshift.methods import target_domain as _target_domain  # noqa: F401
 from xtalshift.methods.registry import (
     METHODS,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Factory = Callable[["MethodSettings", "int | None"], "Regressor"]
 Family = Literal[
     "constant", "classical", "network", "robust", "cal", "alignment", "importance", "target-only",
-    "adaptation",
+    "adaptation", "stack",
 ]  # fmt: skip
 TargetAccess = Literal["source", "features", "labels"]
 
@@ -34,7 +34,7 @@ class Method:
         Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor`.
     family : str
         Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``cal``,
-        ``alignment``, ``importance``, ``target-only``, ``adaptation``.
+        ``alignment``, ``importance``, ``target-only``, ``adaptation``, ``stack``.
     target_access : str
         What the method sees of the target domain besides source rows: nothing (``source``), the
         ``features`` of its rows, or the ``labels`` of some of them.

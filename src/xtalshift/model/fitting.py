@@ -30,7 +30,12 @@ from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.intervals import MIN_CALIBRATION, calibrate_regressor
+from xtalshift.model.intervals import (
+    MIN_CALIBRATION,
+    Scored,
+    calibrate_regressor,
+    join_scores,
+)
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -102,7 +107,7 @@ def fit(
         `xtalshift.methods.registry.override`.
     intervals : IntervalConfig, optional
         How prediction intervals are calibrated; by default on a tenth of the rows, or with fewer
-        than 1,000 rows by five further fits.
+        than 1,000 rows by five further fits. A stack calibrates them by the folds of its weights.
     rows : FitRows, optional
         Role of each row; by default `draw_rows` draws them.
     X : ndarray of float64, shape (n, d), optional
@@ -149,8 +154,6 @@ def fit(
     if X is None:
         X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
     intervals = intervals or IntervalConfig()
-    if rows is None:
-        rows = draw_rows(data.groups, intervals=intervals, seed=seed)
     regressor = (
         build_method(
             method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
@@ -158,6 +161,10 @@ def fit(
         if isinstance(method, str)
         else clone(method)
     )
+    if rows is None:
+        rows = draw_rows(
+            data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
+        )
     scale = target_scale(regressor, transform)
     z = np.full(len(data), np.nan)
     known = np.concatenate([rows.train, rows.validation])
@@ -165,8 +172,10 @@ def fit(
     regressor.fit(
         X[rows.train],
         z[rows.train],
+        groups=data.groups[rows.train],
         X_val=X[rows.validation],
         y_val=z[rows.validation],
+        val_groups=data.groups[rows.validation],
         origin=_origin(regressor, data, featurizer, rows.train),
         progress=progress,
         checkpoint=checkpoint,
@@ -189,6 +198,7 @@ def draw_rows(
     groups: NDArray[np.object_],
     *,
     intervals: IntervalConfig | None = None,
+    cross_fits: bool = False,
     validation_share: float = 0.1,
     seed: int = 0,
     within: Rows | None = None,
@@ -201,6 +211,8 @@ def draw_rows(
         Reduced formulas; none is in two parts.
     intervals : IntervalConfig, optional
         Settings of the intervals; None for no calibration rows.
+    cross_fits : bool
+        Whether the regressor cross-fits, so that intervals need no calibration rows.
     validation_share : float
         Share of the rows for model selection.
     seed : int
@@ -219,7 +231,8 @@ def draw_rows(
     if len(rest) < MIN_ROWS_TO_SPLIT:  # too few to hold any out
         return FitRows(rest, rest)
     calibration = _NO_ROWS
-    if intervals is not None and intervals.how(len(rest)) == "held-out":
+    how = "none" if intervals is None else intervals.how(len(rest), cross_fits=cross_fits)
+    if intervals is not None and how == "held-out":
         split = RandomSplit(intervals.share, derive_seed(seed, "calibration"))
         held_out = split.held_out(rest, None, groups[rest])
         calibration, rest = rest[held_out], rest[~held_out]
@@ -289,11 +302,15 @@ def _calibrate(
     progress: Progress,
 ) -> Calibration | None:
     """Return conformity scores of rows that were not fitted, or None if there are too few."""
-    how = "held-out" if len(rows.calibration) else intervals.how(len(data))
+    how = intervals.how(len(data), cross_fits=regressor.cross_fits)
+    if len(rows.calibration):
+        how = "held-out"
     if how == "none":
         return None
-    used = rows.calibration
-    if how == "cross":
+    used, own = rows.calibration, getattr(regressor, "out_of_fold_", None)
+    if how == "cross" and own is not None:
+        used = np.concatenate([rows.train, rows.validation])[own.rows]
+    elif how == "cross":
         used = np.union1d(rows.train, rows.validation)
     if len(used) < MIN_CALIBRATION:
         progress.say(
@@ -304,6 +321,10 @@ def _calibrate(
     z, families = scale.forward(data.y[used]), data.materials.families[used]
     if how == "held-out":
         return calibrate_regressor(regressor, X[used], z, families=families)
+    if own is not None:
+        scored = Scored("normalised", own.center, spread=own.std)
+        parts = [(np.arange(len(used)), scored)]
+        return join_scores(parts, X[used], z, origin="out-of-fold", families=families)
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
         progress.say("No intervals: all rows have the same formula")
         return None

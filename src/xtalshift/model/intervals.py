@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,24 @@ def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = Non
             kind = "quantile"
         else:
             kind = "absolute" if regressor.predict_std(X[:1]) is None else "normalised"
-    return Scored(regressor, X, kind)
+    name = regressor.regressor_name
+    if kind == "normalised":
+        center, spread = regressor.predict_with_std(X)
+        if spread is None:
+            raise ConfigError(
+                f"{name} predicts no standard deviation to normalise the scores; "
+                "use an ensemble (n_members above 1) or absolute scores"
+            )
+        return Scored(kind, center, spread=spread)
+    center = regressor.predict(X)
+    if kind == "absolute":
+        return Scored(kind, center)
+    if kind != "quantile":
+        raise ConfigError(f"score = {kind!r}; expected absolute, normalised or quantile")
+    quantiles = regressor.predict_quantiles(X)
+    if quantiles is None:
+        raise ConfigError(f"{name} predicts no quantiles; use absolute scores")
+    return Scored(kind, center, quantiles=quantiles)
 
 
 def interval(
@@ -159,35 +177,17 @@ def spread(
         return np.asarray((high - low) / 2)
 
 
+@dataclass(frozen=True, eq=False)
 class Scored:
-    """Forecast of a regressor for some rows, with the spread or quantiles that its scores need.
+    """Forecast of a regressor for n rows, with the spread or quantiles that its scores need."""
 
-    Attributes
-    ----------
-    center : ndarray of float64, shape (n,)
-        Predictions.
-    """
-
-    def __init__(self, regressor: Predictor, X: FloatArray, kind: ScoreKind) -> None:
-        self.kind = kind
-        self.spread: FloatArray | None = None
-        self.quantiles: tuple[FloatArray, FloatArray] | None = None
-        name = regressor.regressor_name
-        if kind == "normalised":
-            self.center, self.spread = regressor.predict_with_std(X)
-            if self.spread is None:
-                raise ConfigError(
-                    f"{name} predicts no standard deviation to normalise the scores; "
-                    "use an ensemble (n_members above 1) or absolute scores"
-                )
-            return
-        self.center = regressor.predict(X)
-        if kind == "quantile":
-            self.quantiles = regressor.predict_quantiles(X)
-            if self.quantiles is None:
-                raise ConfigError(f"{name} predicts no quantiles; use absolute scores")
-        elif kind != "absolute":
-            raise ConfigError(f"score = {kind!r}; expected absolute, normalised or quantile")
+    kind: ScoreKind
+    center: FloatArray
+    """Shape (n,). Predictions."""
+    spread: FloatArray | None = None
+    """Shape (n,). Standard deviations, for the kind ``normalised``."""
+    quantiles: tuple[FloatArray, FloatArray] | None = None
+    """Shapes (n,). Lower and upper quantile, for the kind ``quantile``."""
 
     def floor(self) -> float:
         """Return the smallest spread allowed: a tiny positive number if members always agree."""

@@ -18,12 +18,13 @@ from safetensors.numpy import load, save
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import DOMAIN, ApplicabilityDomain
 from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
-from xtalshift.estimators.predictors import PREDICTORS, Arrays, Predictor
+from xtalshift.estimators.predictors import PREDICTORS, Arrays
+from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse
 from xtalshift.model.card import ModelCard
-from xtalshift.model.description import ANY_MACHINE, Description
+from xtalshift.model.description import Description
 from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
@@ -95,7 +96,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
             "amounts": model.featurizer.amounts,
         },
         "feature_names": list(model.featurizer.names),
-        "regressor": {"class": regressor.regressor_name, "parameters": _plain(regressor)},
+        "regressor": SavedRegressor.of(regressor).model_dump(by_alias=True),
         "card": asdict(model.card),
         "calibration": None
         if calibration is None
@@ -368,16 +369,3 @@ def _read_description(folder: Path) -> Plain:
 
 def _hash_description(description: Plain) -> str:
     return hash_text([json.dumps(description, sort_keys=True)])
-
-
-def _plain(regressor: Predictor) -> Plain:
-    """Return the parameters as JSON values, without those that belong to the machine."""
-    parameters = regressor.get_params(deep=False)
-    if not isinstance(parameters["random_state"], int | np.integer):
-        parameters["random_state"] = None
-    parameters |= {name: value for name, value in ANY_MACHINE.items() if name in parameters}
-    return json.loads(json.dumps(parameters, default=_plain_value))  # type: ignore[no-any-return]
-
-
-def _plain_value(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else dict(value)

@@ -21,9 +21,15 @@ from sklearn.utils.estimator_checks import (
 
 from estimator_toys import MECHANISMS, NETWORKS, REGRESSORS, data, held_out, shorten, target_rows
 from xtalshift.errors import ModelFormatError
+from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.estimators.saved import SavedRegressor
+from xtalshift.estimators.stack import StackRegressor
 from xtalshift.estimators.wrapped import WrappedRegressor
 
+TARGET_ONLY = {"target-only", "weighted", "joint", "residual-gp", "coral", "mmd", "targeted"}
+CHOOSES_TOGETHER = {"ridge", "kernel-ridge", "svr", "lightgbm", "squared", "huber", "quantile"}
+"""Their settings, or numbers of trees, depend on the rows of all folds."""
 REASON = "validation rows are drawn at random, so a weight is not a number of repeated rows"
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": REASON,
@@ -51,10 +57,11 @@ def test_parameters_are_those_of_scikit_learn(regressor):
         check_no_attributes_set_in_init, check_get_params_invariance, check_set_params,
     ):  # fmt: skip
         check(name, clone(regressor))
-    if not isinstance(regressor, WrappedRegressor):  # these have no default for the inner one
+    if not isinstance(regressor, WrappedRegressor | StackRegressor):  # need inner ones
         check_parameters_default_constructible(name, type(regressor)())
     params = regressor.get_params(deep=False)
-    assert params == clone(regressor).get_params(deep=False) or "estimator" in params
+    inner = {"estimator", "members"} & params.keys()
+    assert params == clone(regressor).get_params(deep=False) or inner
     for argument in inspect.signature(type(regressor)).parameters:
         assert params[argument] is getattr(regressor, argument)
     assert repr(regressor).startswith(f"{name}(")
@@ -139,6 +146,32 @@ def test_a_row_of_weight_0_does_not_count_and_weights_do(regressor):
         assert not np.allclose(equal.predict(X), without.predict(X), rtol=1e-8), "ignores weights"
 
 
+@pytest.mark.parametrize("name", sorted(set(REGRESSORS) - {*TARGET_ONLY}))
+def test_cross_fit_predicts_each_row_by_a_model_that_has_not_seen_it(name):
+    X, y = data(60)
+    folds = np.arange(60) % 3
+    short = shorten(REGRESSORS[name], 3)
+    short.n_features_in_ = 6
+
+    def cross_fit(targets):
+        rows = Labelled(X, targets)
+        return short.cross_fit(FitData(rows, rows, None, np.random.default_rng(0)), folds)
+
+    found = cross_fit(y)
+    assert np.isfinite(found.predictions).all()
+    whole = found.fit_all()
+    assert whole.predict(X).shape == (60,)
+    np.testing.assert_array_equal(cross_fit(y).predictions, found.predictions)
+    np.testing.assert_array_equal(cross_fit(y).fit_all().predict(X), whole.predict(X))
+    if name in CHOOSES_TOGETHER:
+        return
+    changed = y.copy()
+    changed[folds == 1] = -y[folds == 1]
+    again = cross_fit(changed).predictions
+    np.testing.assert_array_equal(again[folds == 1], found.predictions[folds == 1])
+    assert not np.array_equal(again[folds == 0], found.predictions[folds == 0])
+
+
 @every
 def test_what_is_saved_comes_back_with_the_same_bits(regressor):
     X, y = data(40)
@@ -150,14 +183,15 @@ def test_what_is_saved_comes_back_with_the_same_bits(regressor):
             fitted._set_state({})
         return
     # the fitted class, or the part of it that predicts
-    loaded = PREDICTORS[type(fitted).__name__](**fitted.get_params(deep=False))
+    saved = SavedRegressor.of(fitted)
+    loaded = saved.make(None)
     assert isinstance(fitted, type(loaded))
     assert loaded.regressor_name == type(fitted).__name__
-    assert loaded.get_params(deep=False) == fitted.get_params(deep=False)
     state = fitted._get_state()
     assert all(isinstance(value, np.ndarray) for value in state.values())
     loaded._set_state({name: value.copy() for name, value in state.items()})
     np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+    assert SavedRegressor.of(loaded) == saved
     np.testing.assert_array_equal(loaded.n_clipped(X), fitted.n_clipped(X))
     for wrong in (X[:, 1:], X[0], np.where(X > 2, np.inf, X)):
         with pytest.raises(ValueError, match=r"shape|features|infinity|1D"):

@@ -125,7 +125,8 @@ def test_settings_and_seed_reach_the_regressor(name):
         for path, found in params.items():
             if path.rpartition("__")[2] == key and name != "bilinear":
                 assert found == value, path
-    assert METHODS[name].features == ("fractions" if name == "attention" else None)
+    own = {"attention": "fractions", "auto": "magpie+fractions"}
+    assert METHODS[name].features == own.get(name)
 
 
 def test_constants_by_name():

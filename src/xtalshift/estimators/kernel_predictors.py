@@ -1,0 +1,112 @@
+"""Predictors of kernel methods: sums of kernels around training rows, without scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from xtalshift.estimators.predictors import Arrays, Predictor
+from xtalshift.featurize.scale import SCALER, FeatureScaler
+from xtalshift.rowwise import in_blocks
+from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
+
+FloatArray = NDArray[np.float64]
+KernelName = Literal["rbf", "laplacian"]
+KERNELS: tuple[KernelName, ...] = get_args(KernelName)
+
+
+def distances(kernel: KernelName, X: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return the distances in the exponent of a kernel, shape (n, m).
+
+    Parameters
+    ----------
+    kernel : {"rbf", "laplacian"}
+        Squared Euclidean distance, or Manhattan distance.
+    X, rows : ndarrays of float64, shapes (n, d) and (m, d)
+    """
+    if kernel == "laplacian":
+        return np.asarray(cdist(X, rows, "cityblock"))
+    squares = (X**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)
+    return np.asarray(np.maximum(squares - 2 * (X @ rows.T), 0.0))
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class KernelPredictor(Predictor):
+    """``mean + scale * (intercept + sum_i dual_i k(x, x_i))`` of standardised features.
+
+    ``k`` is ``exp(-gamma r)`` of the distance ``r`` of `distances`.
+    """
+
+    max_rows: int | None = None
+    clip: float = 10.0
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row were clipped, shape (n,)."""
+        return self.scaler_.n_clipped(X)
+
+    def _predict(self, X: FloatArray) -> FloatArray:
+        scaled = in_blocks(self._sum, X)
+        return self.target_mean_ + self.target_scale_ * (self.intercept_ + scaled)
+
+    def _sum(self, X: FloatArray) -> FloatArray:
+        distance = distances(self.kernel_, self.scaler_.transform(X), self.rows_)
+        return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        return {
+            **SCALER,
+            "rows": SavedArray(np.float64, ("rows", "kept")),
+            "dual": SavedArray(np.float64, ("rows",)),
+            "target": SavedArray(np.float64, (2,)),
+            "kernel": SavedArray(np.int64, (1,), low=0, high=len(KERNELS) - 1),
+            "gamma": SavedArray(np.float64, (1,), low=POSITIVE),
+            "intercept": SavedArray(np.float64, (1,)),
+        }
+
+    def _get_state(self) -> Arrays:
+        return {
+            **self.scaler_.get_state(),
+            "rows": self.rows_,
+            "dual": self.dual_coef_,
+            "target": np.array([self.target_mean_, self.target_scale_]),
+            "kernel": np.array([KERNELS.index(self.kernel_)]),
+            "gamma": np.array([self.gamma_]),
+            "intercept": np.array([self.intercept_]),
+        }
+
+    def _set_state(self, state: Arrays) -> None:
+        check_arrays(state, self._saved(state))
+        self.scaler_ = FeatureScaler(self.clip).set_state(state)
+        self.n_features_in_ = self.scaler_.n_features_in_
+        self.rows_, self.dual_coef_ = state["rows"], state["dual"]
+        self.target_mean_, self.target_scale_ = (float(value) for value in state["target"])
+        self.kernel_ = KERNELS[int(state["kernel"][0])]
+        self.gamma_ = float(state["gamma"][0])
+        self.intercept_ = float(state["intercept"][0])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class KernelRidgePredictor(KernelPredictor):
+    """Kernel ridge regression; settings as in `KernelRidgeRegressor`."""
+
+    kernel: KernelName | Sequence[KernelName] = field(default=("rbf", "laplacian"), kw_only=False)
+    alphas: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0)
+    gammas: Sequence[float] = (0.03, 0.1, 0.3, 1.0)
+    max_rows: int | None = 5000
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SVPredictor(KernelPredictor):
+    """Support vector regression; settings as in `SVRegressor`."""
+
+    kernel: KernelName | Sequence[KernelName] = field(default="rbf", kw_only=False)
+    penalties: Sequence[float] = (1.0, 10.0)
+    gammas: Sequence[float] = (0.1, 0.3, 1.0)
+    tube: float = 0.05
+    max_rows: int | None = 5000

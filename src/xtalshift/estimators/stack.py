@@ -1,0 +1,281 @@
+"""A stack: members fitted to the same rows, combined with weights from a cross-fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import linprog
+
+from xtalshift.errors import ConfigError, TrainingError, XtalshiftError
+from xtalshift.estimators.base import (
+    MIN_ROWS_TO_SPLIT,
+    FitData,
+    Labelled,
+    Regressor,
+    fit_clone,
+    join_rows,
+)
+from xtalshift.estimators.predictors import Predictor
+from xtalshift.estimators.stack_predictor import (
+    FittedMember,
+    MemberScale,
+    ScaleName,
+    StackPredictor,
+)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+LEAST_WEIGHT = 0.01
+"""Members with less are left out."""
+LEAST_STD = 0.1
+"""Share of the error that the members' standard deviation never falls below."""
+FULL_FOLDS = 4000
+"""Largest number of rows that are all predicted in the cross-fit; more only cost time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A regressor of a stack, not fitted."""
+
+    name: str
+    """Name in cards and reports."""
+    regressor: Regressor
+    scale: ScaleName = "none"
+    """Scale of the target that it is fitted on, see `MemberScale`."""
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Predictions of rows by models that were not fitted to them."""
+
+    rows: IntArray
+    """Shape (m,). Row numbers: training rows first, then the validation rows."""
+    center: FloatArray
+    """Shape (m,). Predictions of the stack."""
+    std: FloatArray
+    """Shape (m,). Their standard deviation, as `predict_std` returns it."""
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class StackRegressor(StackPredictor, Regressor):
+    """A convex combination of regressors with weights that minimise the error of a cross-fit.
+
+    Each member predicts each row by a fit to other folds (Wolpert, Neural Networks 5, 241, 1992;
+    Breiman, Mach. Learn. 24, 49, 1996: weights that are not negative). The weights sum to 1 and
+    minimise the mean absolute error of these predictions, in the unit of the target, plus a penalty
+    on their distance from equal weights, see `stack_weights`. Members with a weight are then fitted
+    to all rows. Validation rows are training rows here: the folds choose.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        What to combine.
+    n_folds : int, default 5
+        Number of folds. No formula (``groups`` of `fit`) is in two. Of more than 4,000 rows only so
+        many folds are predicted that they hold 4,000.
+    shrink : float, default 0.03
+        Strength of the penalty of `stack_weights`.
+    margin : float, default 0.5
+        The predictions of each member are cut at this share of the range of the targets below the
+        smallest and above the largest target: linear members may extrapolate, but not far.
+    validation_fraction, random_state
+        As in `Regressor`; no rows are held out.
+
+    Attributes
+    ----------
+    members_ : tuple of FittedMember
+        Members with a weight.
+    errors_ : dict of float
+        Mean absolute error of each member in the cross-fit, by name; infinite if it failed.
+    failures_ : dict of str
+        Why members failed, by name.
+    out_of_fold_ : OutOfFold or None
+        Predictions of the cross-fit; None with fewer than 10 rows.
+    """
+
+    members: Sequence[Any] = field(default=(), kw_only=False)
+    n_folds: int = 5
+    shrink: float = 0.03
+    margin: float = 0.5
+
+    def _fit(self, data: FitData) -> None:
+        self._check()
+        self.errors_: dict[str, float] = {}
+        self.failures_: dict[str, str] = {}
+        self.out_of_fold_: OutOfFold | None = None
+        rows, folds = data.train, None
+        if len(rows.y) >= MIN_ROWS_TO_SPLIT:
+            rows = join_rows(data.train, data.validation)
+            folds = _make_folds(rows, self.n_folds, data.rng)
+        span = self.margin * float(np.ptp(rows.y))
+        self.bounds_ = np.array([rows.y.min() - span, rows.y.max() + span])
+        data = replace(data, train=rows)
+        self.least_std_, held_out = 0.0, None
+        if folds is None:  # too few to hold any out
+            share = 1 / len(self.members)
+            fits = [(member, share, *self._fit_whole(member, data)) for member in self.members]
+        else:
+            fits, found = self._choose(data, folds)
+            held_out = found, folds >= 0
+        fitted = []
+        with data.progress.task("members on all rows", len(fits)) as task:
+            for member, weight, scale, fit_all in fits:
+                fitted.append(FittedMember(member.name, weight, scale, fit_all()))
+                task.advance()
+        self.members_ = tuple(fitted)
+        if held_out is not None:
+            found, told = held_out
+            center = self._mix(found)
+            error = np.average(np.abs(center - rows.y[told]), weights=_weights(rows, told))
+            self.least_std_ = LEAST_STD * float(error)
+            self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, self._spread(found))
+
+    def _fit_whole(self, member: Member, data: FitData) -> tuple[MemberScale, FitAll]:
+        scale, scaled = _scaled(member, data)
+        return scale, lambda: fit_clone(member.regressor, scaled, scaled.train, scaled.train)
+
+    def _choose(self, data: FitData, folds: IntArray) -> tuple[list[Chosen], FloatArray]:
+        """Return the members with a weight, and their predictions of the rows of the folds."""
+        rows, told = data.train, folds >= 0
+        share = _weights(rows, told)
+        fits: list[tuple[Member, MemberScale, FitAll]] = []
+        columns: list[FloatArray] = []
+        seeds = data.rng.spawn(len(self.members))
+        with data.progress.task("members", len(self.members)) as task:
+            for member, rng in zip(self.members, seeds, strict=True):
+                scale, scaled = _scaled(member, replace(data, rng=rng))
+                try:
+                    found = member.regressor.cross_fit(scaled, folds)
+                    column = np.clip(scale.inverse(found.predictions[told]), *self.bounds_)
+                    if not np.isfinite(column).all():
+                        raise TrainingError("its predictions are not finite")
+                except XtalshiftError as error:
+                    self.errors_[member.name] = np.inf
+                    self.failures_[member.name] = str(error)
+                    data.progress.say(f"  {member.name} is left out: {error}")
+                else:
+                    deviation = np.abs(column - rows.y[told])
+                    self.errors_[member.name] = float(np.average(deviation, weights=share))
+                    fits.append((member, scale, found.fit_all))
+                    columns.append(column)
+                task.advance(val_mae=min(self.errors_.values()))
+        if not fits:
+            raise TrainingError(f"no member could be fitted: {next(iter(self.failures_.values()))}")
+        predictions = np.stack(columns)
+        weights = stack_weights(predictions, rows.y[told], shrink=self.shrink, sample_weight=share)
+        kept = np.flatnonzero(weights >= LEAST_WEIGHT)
+        weights = weights[kept] / weights[kept].sum()
+        chosen = [
+            (member, float(weight), scale, fit_all)
+            for weight, (member, scale, fit_all) in zip(
+                weights, (fits[place] for place in kept), strict=True
+            )
+        ]
+        return chosen, predictions[kept]
+
+    def _check(self) -> None:
+        names = [member.name for member in self.members]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"a stack needs members with different names, got {names}")
+        if self.n_folds < 2:  # noqa: PLR2004
+            raise ConfigError(f"n_folds = {self.n_folds}; expected at least 2")
+        if self.shrink < 0 or self.margin < 0:
+            raise ConfigError(
+                f"shrink = {self.shrink}, margin = {self.margin}; expected numbers from 0"
+            )
+
+    @property
+    def cross_fits(self) -> bool:
+        """Yes: `out_of_fold_` has predictions of rows by models that were not fitted to them."""
+        return True
+
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are training rows."""
+        return False
+
+
+FitAll = Callable[[], Predictor]
+Chosen = tuple[Member, float, MemberScale, FitAll]
+
+
+def _scaled(member: Member, data: FitData) -> tuple[MemberScale, FitData]:
+    """Return the scale of a member, and the rows with targets on it."""
+    scale = MemberScale.of(member.scale, data.train.y)
+    return scale, replace(data, train=replace(data.train, y=scale.forward(data.train.y)))
+
+
+def _weights(rows: Labelled, told: NDArray[np.bool_]) -> FloatArray | None:
+    return None if rows.weights is None else rows.weights[told]
+
+
+def _make_folds(rows: Labelled, n_folds: int, rng: np.random.Generator) -> IntArray | None:
+    """Return the fold of each row, shape (n,), -1 for rows that are never held out.
+
+    Returns None if all rows have the same formula.
+    """
+    names = np.arange(len(rows.y)) if rows.groups is None else rows.groups
+    numbers = np.unique(names, return_inverse=True)[1]
+    n_groups = int(numbers.max()) + 1
+    if n_groups == 1:
+        return None
+    folds = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
+    predicted = max(1, round(FULL_FOLDS * n_folds / len(rows.y)))
+    return np.where(folds < predicted, folds, -1)
+
+
+def stack_weights(
+    predictions: FloatArray,
+    y: FloatArray,
+    *,
+    shrink: float = 0.0,
+    sample_weight: FloatArray | None = None,
+) -> FloatArray:
+    """Return the convex weights of the smallest (weighted) mean absolute error.
+
+    Minimises ``mean_i |y_i - sum_k w_k p_ki| + shrink * e * sum_k |w_k - 1 / K|`` over weights
+    ``w_k >= 0`` with the sum 1, where ``e`` is the smallest error of a member: a linear program.
+
+    Parameters
+    ----------
+    predictions : ndarray of float64, shape (K, n)
+        Predictions of each member.
+    y : ndarray of float64, shape (n,)
+        Targets.
+    shrink : float
+        Share of the error that is given up for weights nearer to equal ones.
+    sample_weight : ndarray of float64, shape (n,), optional
+        Weight of each row.
+
+    Returns
+    -------
+    ndarray of float64, shape (K,)
+    """
+    k, n = predictions.shape
+    if k == 1:
+        return np.ones(1)
+    share = np.full(n, 1 / n) if sample_weight is None else sample_weight / sample_weight.sum()
+    unit = float((np.abs(predictions - y) @ share).min()) or 1.0
+    # variables: weights, then positive and negative part of each residual and of each w_k - 1 / K
+    costs = np.concatenate([np.zeros(k), share, share, np.full(2 * k, shrink)])
+    rows, members = sparse.eye_array(n), sparse.eye_array(k)
+    equalities = sparse.block_array(
+        [
+            [sparse.csr_array(predictions.T / unit), rows, -rows, None, None],
+            [members, None, None, members, -members],
+            [sparse.csr_array(np.ones((1, k))), None, None, None, None],
+        ],
+        format="csr",
+    )
+    right = np.concatenate([y / unit, np.full(k, 1 / k), [1.0]])
+    found = linprog(costs, A_eq=equalities, b_eq=right, bounds=(0, None), method="highs")
+    if found.x is None:
+        raise TrainingError(f"no weights of the members found: {found.message}")
+    weights = np.maximum(found.x[:k], 0.0)
+    return np.asarray(weights / weights.sum())

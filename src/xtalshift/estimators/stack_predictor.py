@@ -1,0 +1,231 @@
+"""Prediction with a stack: a convex combination of members, each on its scale of the target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel
+
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators.predictors import PREDICTORS, Arrays, Predictor
+from xtalshift.estimators.saved import STRICT, SavedRegressor
+from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
+
+FloatArray = NDArray[np.float64]
+ScaleName = Literal["none", "asinh"]
+
+_LARGEST_Z = 500.0
+"""Predictions on the scale ``asinh`` are cut here, so that none overflows."""
+_OWN: Schema = {
+    "weights": SavedArray(np.float64, ("members",), low=0.0, high=1.0),
+    "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
+    "bounds": SavedArray(np.float64, (2,)),
+    "least_std": SavedArray(np.float64, (1,), low=0.0),
+    "n_features": SavedArray(np.int64, (1,), low=1),
+}
+_OF_A_MEMBER = re.compile(r"member(\d{1,3})\.(\w+)\.(.+)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class MemberScale:
+    """A change of scale of the target: none, or ``asinh(y / size)``.
+
+    The second is linear for targets much smaller than `size` and logarithmic for larger ones, so
+    that a few large targets do not rule, and zeros, negative and tiny ones do no harm.
+    """
+
+    name: ScaleName
+    size: float = 1.0
+
+    @classmethod
+    def of(cls, name: ScaleName, y: FloatArray) -> MemberScale:
+        """Return the scale for some targets: `size` is the 10 % quantile of those other than 0."""
+        sizes = np.abs(y[y != 0])
+        return cls(name, float(np.quantile(sizes, 0.1)) if len(sizes) else 1.0)
+
+    def forward(self, y: FloatArray) -> FloatArray:
+        """Return targets on the scale, shape (n,)."""
+        return y if self.name == "none" else np.arcsinh(y / self.size)
+
+    def inverse(self, z: FloatArray) -> FloatArray:
+        """Return values of the scale in the unit of the target, shape (n,)."""
+        if self.name == "none":
+            return z
+        return np.asarray(self.size * np.sinh(np.clip(z, -_LARGEST_Z, _LARGEST_Z)))
+
+
+class SavedMember(BaseModel):
+    """What a saved stack says about a member."""
+
+    model_config = STRICT
+
+    name: str
+    scale: ScaleName
+    regressor: SavedRegressor
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMember:
+    """A member that predicts."""
+
+    name: str
+    weight: float
+    scale: MemberScale
+    predictor: Predictor
+
+    def predict(self, X: FloatArray, bounds: FloatArray) -> FloatArray:
+        """Return predictions in the unit of the target, within bounds, shape (n,)."""
+        return np.clip(self.scale.inverse(self.predictor.predict(X)), *bounds)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class StackPredictor(Predictor):
+    """A convex combination of members; settings as in `StackRegressor`.
+
+    Attributes
+    ----------
+    members_ : tuple of FittedMember
+        Members with a weight above 0.
+    bounds_ : ndarray of float64, shape (2,)
+        Range that the predictions of each member are cut to.
+    least_std_ : float
+        A tenth of the mean absolute error of the cross-fit, which is added to the standard
+        deviation of the members: they may agree by chance.
+    """
+
+    members: Sequence[SavedMember] = field(default=(), kw_only=False)
+    device: str = "auto"
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the largest number of features that a member clips, shape (n,)."""
+        checked = self._check_features(X)
+        found = [one.predictor.n_clipped(checked) for one in self.members_]
+        return np.asarray(np.max(found, axis=0))
+
+    def predict_members(self, X: ArrayLike) -> FloatArray:
+        """Return the prediction of each member with a weight, shape (members, n).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        checked = self._check_features(X)
+        return np.stack([one.predict(checked, self.bounds_) for one in self.members_])
+
+    def predict_std(self, X: ArrayLike) -> FloatArray:
+        """Return the weighted standard deviation of the members plus `least_std_`, shape (n,)."""
+        return self.predict_with_std(X)[1]
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return the results of `predict` and `predict_std`, from one pass."""
+        found = self.predict_members(X)
+        return self._mix(found), self._spread(found)
+
+    def _spread(self, predictions: FloatArray) -> FloatArray:
+        """Return the standard deviation for predictions of shape (members, n), shape (n,)."""
+        variance = self._mix((predictions - self._mix(predictions)) ** 2)
+        return np.asarray(np.sqrt(variance) + self.least_std_)
+
+    def _mix(self, values: FloatArray) -> FloatArray:
+        """Return the weighted mean over members of values of shape (members, n), shape (n,)."""
+        # not a matrix product, whose last bits depend on n
+        parts = [one.weight * row for one, row in zip(self.members_, values, strict=True)]
+        return np.asarray(np.sum(parts, axis=0))
+
+    @property
+    def weights_(self) -> FloatArray:
+        """Weight of each member, shape (members,); they sum to 1."""
+        return np.array([one.weight for one in self.members_])
+
+    def _predict(self, X: FloatArray) -> FloatArray:
+        return self._mix(self.predict_members(X))
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        members = [
+            SavedMember(
+                name=one.name, scale=one.scale.name, regressor=SavedRegressor.of(one.predictor)
+            )
+            for one in self.members_
+        ]
+        return {
+            "members": [member.model_dump(by_alias=True) for member in members],
+            "device": self.device,
+            "validation_fraction": self.validation_fraction,
+            "random_state": self.random_state,
+        }
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:
+        schema: dict[str, SavedArray] = dict(_OWN)
+        for prefix, kind in sorted({_member_of(name) for name in found.keys() - _OWN.keys()}):
+            place = f"{prefix}.{kind}."
+            own = {k.removeprefix(place): v for k, v in found.items() if k.startswith(place)}
+            schema |= {
+                f"{place}{name}": replace(
+                    saved,
+                    shape=tuple(
+                        f"{prefix}.{length}" if isinstance(length, str) else length
+                        for length in saved.shape
+                    ),
+                )
+                for name, saved in PREDICTORS[kind]._saved(own).items()  # noqa: SLF001
+            }
+        return schema
+
+    def _get_state(self) -> Arrays:
+        state: Arrays = {
+            "weights": self.weights_,
+            "sizes": np.array([one.scale.size for one in self.members_]),
+            "bounds": self.bounds_,
+            "least_std": np.array([self.least_std_]),
+            "n_features": np.array([self.n_features_in_]),
+        }
+        for number, one in enumerate(self.members_):
+            place = f"member{number}.{one.predictor.regressor_name}."
+            own = one.predictor._get_state()  # noqa: SLF001
+            state |= {place + name: value for name, value in own.items()}
+        return state
+
+    def _set_state(self, state: Arrays) -> None:
+        own = {name: state[name] for name in _OWN.keys() & state.keys()}
+        check_arrays(own, _OWN)
+        weights, (low, high) = own["weights"], own["bounds"]
+        if len(weights) != len(self.members) or not np.isclose(weights.sum(), 1.0) or low > high:
+            raise ModelFormatError(
+                f"the stack has {len(self.members)} members and {len(weights)} weights with the "
+                f"sum {weights.sum():g}, and cuts at {low:g} and {high:g}"
+            )
+        self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
+        self.n_features_in_ = int(own["n_features"][0])
+        rest = {name: state[name] for name in state.keys() - own.keys()}
+        members = []
+        for number, saved in enumerate(self.members):
+            place = f"member{number}.{saved.regressor.class_name}."
+            names = [name for name in rest if name.startswith(place)]
+            predictor = saved.regressor.make(self.device)
+            arrays = {name.removeprefix(place): rest.pop(name) for name in names}
+            predictor._set_state(arrays)  # noqa: SLF001
+            if predictor.n_features_in_ != self.n_features_in_:
+                raise ModelFormatError(
+                    f"member {saved.name!r} takes {predictor.n_features_in_} features, the stack "
+                    f"{self.n_features_in_}"
+                )
+            scale = MemberScale(saved.scale, float(own["sizes"][number]))
+            members.append(FittedMember(saved.name, float(weights[number]), scale, predictor))
+        if rest:
+            raise ModelFormatError(f"the array {min(rest)!r} is unknown")
+        self.members_ = tuple(members)
+
+
+def _member_of(name: str) -> tuple[str, str]:
+    """Return the number and the class of the member that an array belongs to."""
+    match = _OF_A_MEMBER.fullmatch(name)
+    if match is None or match[2] not in PREDICTORS or match[2] == "StackRegressor":
+        raise ModelFormatError(f"the array {name!r} is unknown")
+    return f"member{match[1]}", match[2]

@@ -1,0 +1,59 @@
+"""Stacks of other methods, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xtalshift import estimators
+from xtalshift.methods.registry import register_method
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.stack_predictor import ScaleName
+    from xtalshift.methods.settings import MethodSettings
+
+SCALES: tuple[ScaleName, ...] = ("none", "asinh")
+KERNEL_ROWS = 3000
+"""Most rows of a kernel method in a stack: time grows with the third power."""
+FOREST_ROWS = 10_000
+"""Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
+
+
+@register_method(
+    "auto",
+    family="stack",
+    summary="cross-fitted stack of linear models, kernel methods, trees and networks",
+    control="lightgbm",
+    cost=60.0,
+    saved=True,
+    features="magpie+fractions",
+)
+def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
+    from xtalshift.estimators.stack import Member
+
+    clip, threads = settings.network.clip, settings.threads
+    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    kinds: dict[str, Regressor] = {
+        "ridge": estimators.RidgeRegressor(clip=clip),
+        "svr": estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=KERNEL_ROWS, clip=clip),
+        "kernel-ridge": estimators.KernelRidgeRegressor(
+            "laplacian",
+            alphas=(0.01, 0.1),
+            gammas=(0.3, 1.0),
+            max_rows=KERNEL_ROWS,
+            clip=clip,
+        ),
+        "extra-trees": estimators.ForestRegressor(
+            n_estimators=100, max_rows=FOREST_ROWS, threads=threads, clip=clip
+        ),
+        "lightgbm": estimators.LightGBMRegressor(**boosting),
+        "lightgbm-squared": estimators.LightGBMRegressor(**boosting, loss="squared"),
+    }
+    members = [
+        Member(name if scale == "none" else f"{name}@{scale}", regressor, scale)
+        for name, regressor in kinds.items()
+        for scale in SCALES
+    ]
+    network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
+    members.append(Member("ensemble@asinh", estimators.IRNetRegressor(**network), "asinh"))
+    return estimators.StackRegressor(members, device=settings.device, random_state=seed)

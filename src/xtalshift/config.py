@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any, Self
 
@@ -127,6 +128,29 @@ def set_nested(values: dict[str, Any], keys: list[str], value: Any) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"{'.'.join(keys)}: {key!r} is a value, not a group of settings")
     values[keys[-1]] = value
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in a comma-separated text; one with a comma stands in double quotes.
+
+    Raises
+    ------
+    UsageError
+        If a quote is not closed.
+
+    Examples
+    --------
+    >>> split_names('"T, K", pressure')
+    ['T, K', 'pressure']
+    """
+    try:
+        (names,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
+    except (csv.Error, ValueError) as error:
+        raise UsageError(
+            "a quote is not closed; put double quotes around a name with a comma, as in "
+            "'\"T, K\",pressure'"
+        ) from error
+    return [name.strip() for name in names if name.strip()]
 
 
 def _explain(cls: type[BaseModel], error: ValidationError) -> str:

@@ -47,7 +47,7 @@ def check_command(
         "target": target,
         "id_col": id_col,
         "unit": unit,
-        "feature_cols": options.split_names(feature_cols),
+        "feature_cols": options.join_lists(feature_cols),
         **reading,
     }
     checked = check_table(

@@ -50,9 +50,10 @@ IdCol = Annotated[
 ]
 Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
 FeatureCols = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        help="Extra numeric columns to use as features, comma-separated (temperature,pressure).",
+        help="Extra numeric columns to use as features: temperature,pressure. Put double quotes "
+        "around a name with a comma: '\"T, K\",pressure'. Repeatable.",
         rich_help_panel=_DATA,
         metavar="COLS",
     ),
@@ -117,14 +118,17 @@ Reading: TypeAlias = Mapping[str, object]
 """Those options of `reads_table` that were given."""
 
 
-def _reading(text: str, metavar: str) -> Any:
-    return Annotated[str | None, typer.Option(help=text, rich_help_panel=_READING, metavar=metavar)]
+def _reading(text: str, metavar: str, kind: Any = str) -> Any:
+    option = typer.Option(help=text, rich_help_panel=_READING, metavar=metavar)
+    return Annotated[kind | None, option]
 
 
 _READING_OPTIONS = {
     "formula_col": _reading("Column of formulas.", "COL"),
     "composition_columns": _reading(
-        "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default).", "COLS"
+        "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default). Repeatable.",
+        "COLS",
+        list[str],
     ),
     "amounts": _reading("Numbers of alloys and mixtures (Ti-6Al-4V): at | wt | mol.", "UNIT"),
     "hydrates": _reading("Hydrates (CuSO4*5H2O): refuse (default) | expand.", "NAME"),
@@ -148,6 +152,7 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in _READING_OPTIONS}
+        given["composition_columns"] = join_lists(given["composition_columns"])
         command(
             **arguments, reading={name: text for name, text in given.items() if text is not None}
         )
@@ -269,11 +274,16 @@ def read_numbers(text: str | None) -> list[int] | None:
     return [int(name) for name in names]
 
 
+def join_lists(texts: list[str] | None) -> str | None:
+    """Return the lists of a repeated option as one, which `xtalshift.config.split_names` splits."""
+    return ",".join(texts) if texts else None
+
+
 def split_names(text: str | None) -> list[str] | None:
-    """Return the names in a comma-separated text."""
-    if text is None:
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Return the names in a comma-separated text, see `xtalshift.config.split_names`."""
+    from xtalshift import config
+
+    return None if text is None else config.split_names(text)
 
 
 def describe_intervals(model: FittedModel) -> str:

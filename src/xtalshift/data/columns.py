@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import no_column
+from xtalshift.data.files import list_names, no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
@@ -48,13 +48,12 @@ def guess_target(frame: pd.DataFrame) -> str:
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
-        columns = ", ".join(str(name) for name in frame.columns)
         raise DataError(
             f"no column of plain numbers to use as the target; name it (--target). "
-            f"Columns: {columns}"
+            f"Columns: {list_names(frame.columns)}"
         )
     raise DataError(
-        f"more than one column can be the target, name one (--target): {', '.join(candidates)}"
+        f"more than one column can be the target, name one (--target): {list_names(candidates)}"
     )
 
 
@@ -106,7 +105,7 @@ def table_from_frame(
     targets = problems = bounds = None
     if target is not None:
         if target not in names:
-            numeric = ", ".join(numeric_columns(frame)) or "none"
+            numeric = list_names(numeric_columns(frame))
             raise DataError(
                 no_column("target column", target, names, f"Columns of numbers: {numeric}")
             )
@@ -116,7 +115,7 @@ def table_from_frame(
         targets, problems = column.values, column.problems
         bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
-            numeric = ", ".join(numeric_columns(frame)) or "none"
+            numeric = list_names(numeric_columns(frame))
             raise DataError(
                 f"target column {target!r} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
@@ -158,7 +157,7 @@ def _describe_target(
     if target is not None:
         return f"column {target!r} ({unit or 'unit not given'})"
     candidates = [name for name in numeric_columns(frame) if name not in others]
-    return f"none named; columns of numbers: {', '.join(candidates) or 'none'}"
+    return f"none named; columns of numbers: {list_names(candidates)}"
 
 
 def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
@@ -176,7 +175,7 @@ def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) ->
     if len(formulas) == 1:
         options |= {"formula_col": formulas[0]}
     else:
-        options |= {"composition_columns": ",".join(formulas)}
+        options |= {"composition_columns": list_names(formulas)}
     return options
 
 

@@ -93,7 +93,7 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
         f"no formula column (formula, composition, compound ...){near}. Name it: "
-        f"--formula-col. Columns: {', '.join(names) or 'none'}"
+        f"--formula-col. Columns: {list_names(names)}"
     )
 
 
@@ -114,7 +114,7 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
         if name not in names:
             raise DataError(
                 f"the model needs a column {name!r}, which {source} does not have"
-                f"{near_miss(name, names)}. Columns: {', '.join(names)}"
+                f"{near_miss(name, names)}. Columns: {list_names(names)}"
             )
 
 
@@ -128,8 +128,20 @@ def check_new_columns(added: Iterable[str], columns: Iterable[object], source: s
 
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     """Return the message for a column that does not exist; `there` replaces the list of `names`."""
-    listed = there or f"Columns: {', '.join(names) or 'none'}"
+    listed = there or f"Columns: {list_names(names)}"
     return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
+
+
+def list_names(names: Iterable[object]) -> str:
+    """Return names of columns in one line, as an option takes them: quoted where one has a comma.
+
+    Examples
+    --------
+    >>> list_names(["T, K", "pressure"])
+    '"T, K", pressure'
+    """
+    shown = (f'"{name}"' if "," in str(name) else str(name) for name in names)
+    return ", ".join(shown) or "none"
 
 
 def first_reason(reasons: NDArray[np.object_]) -> str:

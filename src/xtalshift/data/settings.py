@@ -8,7 +8,7 @@ from pydantic import field_validator
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.config import Settings
+from xtalshift.config import Settings, split_names
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 """What may stand between the cells of a text file, with its name."""
@@ -42,7 +42,7 @@ class ReadingOptions(Settings):
     @classmethod
     def _split_columns(cls, value: object) -> object:
         if isinstance(value, str) and value != "auto":
-            return tuple(name.strip() for name in value.split(",") if name.strip())
+            return tuple(split_names(value))
         return value
 
     @field_validator("composition_columns")
@@ -109,3 +109,8 @@ class DataConfig(ReadingOptions):
     ``highest`` target."""
     strict: bool = False
     """Whether an unusable row is an error."""
+
+    @field_validator("feature_cols", mode="before")
+    @classmethod
+    def _split_features(cls, value: object) -> object:
+        return split_names(value) if isinstance(value, str) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -163,6 +164,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             lines.append(f"unknown setting {path!r}{hint or ', known: ' + ', '.join(fields)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "literal_error":
+                choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
+                message += near_miss(str(item["input"]), choices)
             # what concerns several settings names them itself
             lines.append(f"setting {path!r} = {item['input']!r}: {message}" if path else message)
     return "; ".join(lines)

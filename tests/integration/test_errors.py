@@ -39,7 +39,7 @@ def run(xtalshift, table, tmp_path):
         (("--set", "erm.epochs=many"), ("erm.epochs", "'many'"), 2),
         (("--set", "erm.epochs"), ("name=value",), 2),
         (("--splits", "covariat"), ("split.schemes", "covariat", "'covariate'"), 2),
-        (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'"), 2),
+        (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'", "did you mean 'log'"), 2),
         (("--features", "magpi"), ("'magpi'", "did you mean 'magpie'"), 2),
         (("--feature-cols", "temprature"), ("'temprature'", "did you mean 'temperature'"), 1),
         (("--formula-col", "formulla"), ("'formulla'", "did you mean 'formula'"), 1),
@@ -57,7 +57,11 @@ def test_wrong_settings(run, options, words, code):
 
 
 def test_unknown_method_names_the_nearest(run):
-    fails(run(methods="lightgmb"), "lightgmb", "did you mean 'lightgbm'", "cal")
+    wrong = run(methods="lightgmb")
+    fails(wrong, "'lightgmb' (did you mean 'lightgbm'?); choose from: dummy, ridge", code=2)
+    assert "kmm-ridge" not in wrong.err  # only `benchmark` offers it
+    only = run(methods="kmm-ridge")
+    fails(only, "'kmm-ridge', only `xtalshift benchmark` does; choose from: dummy", code=2)
     fails(run(methods=""), "at least one method", code=2)
 
 

@@ -224,8 +224,8 @@ def _joint_folds(
         ):
             if len(rest) < MIN_TRAIN_ROWS:
                 raise SplitError(
-                    f"{table.data.source or name}: only {len(rest)} of {len(groups)} rows are in no "
-                    f"test set; at least {MIN_TRAIN_ROWS} are needed for training. Use fewer or "
+                    f"{table.data.source or name}: only {len(rest)} of {len(groups)} rows are in "
+                    f"no test set; at least {MIN_TRAIN_ROWS} are needed for training. Use fewer or "
                     "smaller splits (--splits), or train once per split (--separate)"
                 )
             mask = np.zeros(len(rest), dtype=bool)

@@ -34,7 +34,6 @@ from xtalshift.splits.splitter import (
     group_numbers,
 )
 
-
 _USUAL_SHARE = 0.1
 """Share of the rows that a family of an example should hold out."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import list_names, no_column
 from xtalshift.data.formula_texts import find_formulas
@@ -137,17 +140,43 @@ def table_from_frame(
         problems=problems,
         bounds=bounds,
         style=raw.style,
-        reading=Reading(
-            source=source,
-            layout=raw.layout.describe() if raw.layout else "",
-            formulas=find_formulas(names, reading).describe(),
-            notation=materials.notation.describe(),
-            numbers=raw.style.describe(),
+        reading=replace(
+            reading_of(raw, reading, materials.notation, source),
             target=_describe_target(frame, target, unit, {*formulas, id_col}),
             ids=id_col or "row numbers from 1",
-            options=_settled(raw, reading, formulas),
-            findings=raw.findings,
         ),
+    )
+
+
+def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, source: str) -> Reading:
+    """Return what of a table, or of a piece of it, was read as what, without target and ids.
+
+    Parameters
+    ----------
+    raw : RawTable
+        The rows.
+    options : ReadingOptions
+        What the user says about the table.
+    notation : Notation
+        How the formulas were read; its amounts are those of columns of elements that neither the
+        user nor the header explains.
+    source : str
+        Name of the table.
+
+    Raises
+    ------
+    DataError
+        If there are no formulas.
+    """
+    found = find_formulas(raw.frame.columns, options, notation.amounts)
+    return Reading(
+        source=source,
+        layout=raw.layout.describe() if raw.layout else "",
+        formulas=found.describe(),
+        notation=notation.describe(),
+        numbers=raw.style.describe(),
+        options=_settled(raw, options, found.names),
+        findings=raw.findings,
     )
 
 

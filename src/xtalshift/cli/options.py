@@ -16,7 +16,6 @@ from xtalshift.parallel import check_count, count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
-    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.model import FittedModel
 
@@ -115,7 +114,7 @@ Resume = Annotated[
 ]
 
 Reading: TypeAlias = Mapping[str, object]
-"""Those options of `reads_table` that were given."""
+"""Those options of `reads_table` or `reads_labels` that were given."""
 
 
 def _reading(text: str, metavar: str, kind: Any = str) -> Any:
@@ -140,24 +139,44 @@ _READING_OPTIONS = {
 }
 
 
+_LABEL_OPTIONS = {
+    "target": Target,
+    "id_col": IdCol,
+    "unit": Unit,
+    "duplicates": Duplicates,
+    "strict": Strict,
+}
+
+
 def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of reading a table to a command, which gets those given as `reading`."""
+    return _add_options(command, "reading", _READING_OPTIONS)
+
+
+def reads_labels(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a table of labels to a command, which gets those given as `labels`."""
+    return _add_options(command, "labels", {**_LABEL_OPTIONS, **_READING_OPTIONS})
+
+
+def _add_options(
+    command: Callable[..., None], argument: str, options: Mapping[str, Any]
+) -> Callable[..., None]:
+    """Add options to a command, which gets those given as a mapping in one argument."""
     own = inspect.signature(command, eval_str=True)
     optional = inspect.Parameter.KEYWORD_ONLY
     added = [
         inspect.Parameter(name, optional, default=None, annotation=kind)
-        for name, kind in _READING_OPTIONS.items()
+        for name, kind in options.items()
     ]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in _READING_OPTIONS}
+        given = {name: arguments.pop(name) for name in options}
         given["composition_columns"] = join_lists(given["composition_columns"])
-        command(
-            **arguments, reading={name: text for name, text in given.items() if text is not None}
-        )
+        found = {name: value for name, value in given.items() if value is not None}
+        command(**arguments, **{argument: found})
 
-    kept = [one for name, one in own.parameters.items() if name != "reading"]
+    kept = [one for name, one in own.parameters.items() if name != argument]
     wrapper.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return wrapper
 
@@ -245,16 +264,6 @@ def read_params(texts: list[str] | None) -> dict[str, Any] | None:
         return None
     pairs = (parse_assignment(text, option="--param") for text in texts)
     return {".".join(keys): value for keys, value in pairs}
-
-
-def read_labelled(
-    dataset: str, target: str | None, *, reading: Reading | None = None, **settings: Any
-) -> DataConfig:
-    """Return the settings of a file of labels, from its options; None means the default."""
-    from xtalshift.data.settings import DataConfig
-
-    given = {name: value for name, value in settings.items() if value is not None}
-    return DataConfig.from_dict({"dataset": dataset, "target": target, **(reading or {}), **given})
 
 
 def read_numbers(text: str | None) -> list[int] | None:

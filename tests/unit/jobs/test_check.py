@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.writers import write_frame
 from xtalshift.errors import DataError
 from xtalshift.jobs.check import check_table, fix_table
 from xtalshift.model.predictions import PREDICTED_COLUMNS
@@ -146,3 +147,38 @@ def test_nothing_is_changed_in_a_clean_table(tmp_path):
     pd.testing.assert_frame_equal(
         fix_table(checked)[["formula", "gap"]], checked.raw.frame[["formula", "gap"]]
     )
+
+
+ODD = (
+    "formula,gap,T,note\nTi02,3.20,300 K,a\nNaCl,~8.5,310 K,b\nKCl,8.4,nope,c\n"
+    "KBr,7,320 K,d,e\nTi-6Al-4V,1,300 K,\nAL2O3,<4,20 K,x\n"
+)
+
+
+@pytest.mark.parametrize("text", [ODD, "formula,gap\nNaCl,8 eV\nKCl,9\n", "formula,gap\nNaCl,1\n"])
+def test_a_corrected_table_is_corrected_to_the_same_bytes(tmp_path, text):
+    columns = ("T",) if "T" in text.partition("\n")[0] else ()
+    source = tmp_path / "table.csv"
+    source.write_text(text)
+    written = []
+    for number in range(3):
+        settings = DataConfig(dataset=str(source), target="gap", feature_cols=columns)
+        source = tmp_path / f"fixed{number}.csv"
+        write_frame(fix_table(check_table(settings)), source)
+        written.append(source.read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_corrected_table_that_was_mended_by_hand_has_no_problem(tmp_path):
+    text = "formula,gap,changed,problem\nTiO2,3,formula: 'Ti02' -> 'TiO2',\nNaCl,8,,a bound\n"
+    fixed = fix_table(check(tmp_path, text + "Sn02,3,note: x,old\n", target="gap"))
+    assert fixed["problem"].tolist() == ["", "", ""]
+    assert fixed["changed"].tolist() == [
+        "formula: 'Ti02' -> 'TiO2'", "", "note: x; formula: 'Sn02' -> 'SnO2'",
+    ]  # fmt: skip
+
+
+def test_feature_columns_are_corrected_and_can_be_the_problem(tmp_path):
+    fixed = fix_table(check(tmp_path, ODD, target="gap", feature_cols=("T",)))
+    assert fixed["T"].tolist()[:3] == ["300.0", "310.0", "nope"]
+    assert fixed["problem"][2] == "column 'T' not a number: not a number: 'nope'"

@@ -14,6 +14,7 @@ from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
 from xtalshift.data.numbers import read_numbers
+from xtalshift.data.row_findings import id_findings, same_rows
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
 
@@ -84,7 +85,7 @@ def table_from_frame(
         By default a column with a usual name, if none is blank or repeated; without an id column
         the ids are row numbers from 1.
     unit, source, conditions : str
-        As in `Dataset`.
+        As in `Dataset`. Without a unit, that in the cells of the target is taken.
 
     Returns
     -------
@@ -102,10 +103,15 @@ def table_from_frame(
     formulas = find_formulas(names, reading).names
     if id_col is not None and id_col not in names:
         raise DataError(no_column("id column", id_col, names))
+    findings = id_findings(frame[id_col], id_col, used=True) if id_col is not None else ()
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
+        named = next((name for name in names if name.casefold() in _ID_NAMES), None)
+        if id_col is None and named is not None and not _is_nested(frame[named]):
+            findings = id_findings(frame[named], named, used=False)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
     targets = problems = bounds = None
+    said = ""
     if target is not None:
         if target not in names:
             numeric = list_names(numeric_columns(frame))
@@ -114,7 +120,9 @@ def table_from_frame(
             )
         if target in formulas:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        column = read_numbers(frame[target], raw.style)
+        column = read_numbers(frame[target], raw.style, unit=unit)
+        if not unit and column.unit:
+            unit, said = column.unit, ", as its cells say"
         targets, problems = column.values, column.problems
         bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
@@ -142,8 +150,9 @@ def table_from_frame(
         style=raw.style,
         reading=replace(
             reading_of(raw, reading, materials.notation, source),
-            target=_describe_target(frame, target, unit, {*formulas, id_col}),
+            target=_describe_target(frame, target, unit + said, {*formulas, id_col}),
             ids=id_col or "row numbers from 1",
+            findings=(*raw.findings, *findings, *same_rows(frame, materials.formulas.tolist())),
         ),
     )
 

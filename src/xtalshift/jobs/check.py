@@ -116,7 +116,8 @@ def fix_table(checked: Checked) -> pd.DataFrame:
         table = replace(table, materials=texts.materials(settings.notation, ids=table.ids.tolist()))
     for name in (table.target_name, *checked.feature_cols):
         if name in frame.columns and not pd.api.types.is_numeric_dtype(frame[name]):
-            values = read_numbers(frame[name], raw.style).values
+            unit = table.unit if name == table.target_name else ""
+            values = read_numbers(frame[name], raw.style, unit=unit).values
             cells = frame[name].tolist()
             for row in np.flatnonzero(np.isfinite(values)).tolist():
                 new = repr(float(values[row]))

@@ -75,6 +75,9 @@ def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, 
     fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
     named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
     fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")
+    for command in (("check", "GaN"), ("featurize", "GaN", "-o", tmp_path / "f.csv")):
+        fails(xtalshift(*command), "GaN is a formula, not a file; write formulas to a file, one a")
+    fails(xtalshift("check", "-"), "standard input is no table for this command", "'screen'")
 
 
 def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
@@ -27,13 +27,23 @@ FORMULA_NAMES = (
 READABLE = "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines; text also with .gz"
 
 
+_IN_A_FILE = (
+    "write formulas to a file, one a line below the line 'formula' ('predict' takes them at the "
+    "prompt, 'screen' from standard input)"
+)
+
+
 def file_kind(path: Path) -> str:
     """Return ``csv``, ``excel``, ``json``, ``jsonl`` or ``parquet``; raise for other types."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
         message = f"{path} does not exist; readable are {READABLE}"
-        if not path.suffix:
+        if str(path) == "-":
+            message = f"standard input is no table for this command; {_IN_A_FILE}"
+        elif _is_formula(str(path)):
+            message = f"{path} is a formula, not a file; {_IN_A_FILE}"
+        elif not path.suffix:
             message += (
                 "; 'xtalshift datasets fetch NAME' gives the file of a data set known by name"
             )
@@ -52,6 +62,16 @@ def file_kind(path: Path) -> str:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
+
+
+def _is_formula(text: str) -> bool:
+    from xtalshift.chem.formulas import parse_formula  # for messages only
+
+    try:
+        parse_formula(text)
+    except FormulaError:
+        return False
+    return True
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:

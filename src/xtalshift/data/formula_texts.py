@@ -251,7 +251,9 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
             if empty:  # as the head of the column is written
                 empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
             faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
-            yield FormulaTexts(texts.texts, faults, notes, capitals)
+            yield FormulaTexts(
+                texts.texts, faults, notes, capitals or in_capitals(texts.texts)
+            )  # or only this piece is
         if empty:
             yield FormulaTexts([])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -129,6 +131,29 @@ def set_nested(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
+def split_names(text: str) -> list[str]:
+    """Return the names in a comma-separated text; one with a comma stands in double quotes.
+
+    Raises
+    ------
+    UsageError
+        If a quote is not closed.
+
+    Examples
+    --------
+    >>> split_names('"T, K", pressure')
+    ['T, K', 'pressure']
+    """
+    try:
+        (names,) = csv.reader([text], skipinitialspace=True, strict=True) if text else [[]]
+    except (csv.Error, ValueError) as error:
+        raise UsageError(
+            "a quote is not closed; put double quotes around a name with a comma, as in "
+            "'\"T, K\",pressure'"
+        ) from error
+    return [name.strip() for name in names if name.strip()]
+
+
 def _explain(cls: type[BaseModel], error: ValidationError) -> str:
     lines = []
     for item in error.errors():
@@ -139,6 +164,9 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             lines.append(f"unknown setting {path!r}{hint or ', known: ' + ', '.join(fields)}")
         else:
             message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "literal_error":
+                choices = re.findall(r"'([^']+)'", item["ctx"]["expected"])
+                message += near_miss(str(item["input"]), choices)
             # what concerns several settings names them itself
             lines.append(f"setting {path!r} = {item['input']!r}: {message}" if path else message)
     return "; ".join(lines)

@@ -46,7 +46,15 @@ class FetchError(XtalshiftError, OSError):
 
 
 class SplitError(XtalshiftError, ValueError):
-    """A split is impossible for this table; the message says what is possible."""
+    """A split is impossible for this table; the message says what is possible.
+
+    Attributes
+    ----------
+    split : str
+        Name of the split, where a benchmark has several; an empty text if it is not known.
+    """
+
+    split: str = ""
 
 
 class LeakageError(SplitError):

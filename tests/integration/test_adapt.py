@@ -400,3 +400,25 @@ def test_labels_in_another_unit_are_noticed(adapt, calibrate, labelled, tmp_path
         assert done.code == 0
         assert "do they have the same unit? (state it with --unit)" in done.err
     assert "same unit" not in calibrate().err
+
+
+def test_source_rows_are_read_with_the_options_of_the_labels(adapt, table, tmp_path):
+    labels = tmp_path / "labels.csv"
+    frame = pd.read_csv(table, dtype={"id": str}, keep_default_na=False).rename(
+        columns={"formula": "sample"}
+    )
+    frame.head(30).to_csv(labels, index=False, sep=";", decimal=",")
+    source = tmp_path / "source.csv"
+    frame.to_csv(source, index=False, sep=";", decimal=",")
+    replay = ("--formula-col", "sample", "--separator", "semicolon", "--source", source)
+    found = adapt(*replay, data=labels, target="gap")
+    assert found.code == 0
+    assert "30 target rows, 60 source rows replayed" in found.out
+    # the column of formulas of the labels does not apply where the source has another
+    other = tmp_path / "other.csv"
+    frame.rename(columns={"sample": "formula"}).to_csv(other, index=False, sep=";", decimal=",")
+    assert "60 source rows" in adapt(*replay[:-1], other, data=labels, target="gap").out
+    wrong = adapt(*replay[:-1], table, data=labels, target="gap")
+    assert wrong.code == 1
+    assert "the source (--source), read as the labels are: cannot read" in wrong.err
+    assert "give --separator comma" in wrong.err

@@ -40,3 +40,26 @@ def test_a_clean_table(tmp_path, xtalshift):
     table = tmp_path / "gaps.csv"
     table.write_text("formula,gap\nNaCl,8.5\nKCl,8.4\n")
     assert "Nothing odd was found." in xtalshift("check", table).out
+
+
+def test_names_of_columns_with_commas_and_repeated_options(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text('formula,gap,"T, K",p\nNaCl,8.5,300,1\nKCl,8.4,hot,2\n')
+    found = xtalshift("check", table, "--target", "gap", "--feature-cols", '"T, K",p')
+    assert "- column 'T, K' not a number (1 row)" in found.out
+    repeated = ("--feature-cols", '"T, K"', "--feature-cols", "p")
+    assert xtalshift("check", table, "--target", "gap", *repeated).out == found.out
+    wide = tmp_path / "wide.csv"
+    wide.write_text('"Fe, wt%",C wt%,Cr wt%,strength\n90,1,9,800\n80,2,18,900\n')
+    columns = ("--composition-columns", '"Fe, wt%"', "--composition-columns", "Cr")
+    assert "columns Fe, wt%, Cr wt% in wt%" in xtalshift("check", wide, *columns).out
+
+
+def test_a_corrected_table_whose_cells_lost_their_unit_says_so(tmp_path, xtalshift):
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,gap\nNaCl,8.5 eV\nKCl,8.4 eV\n")
+    found = xtalshift("check", table, "--target", "gap", "--fix", tmp_path / "fixed.csv")
+    assert found.out.endswith("It does not say the unit of 'gap': --unit eV\n")
+    again = ("check", tmp_path / "fixed.csv", "--unit", "eV", "--fix", tmp_path / "again.csv")
+    assert "Nothing odd was found." in xtalshift(*again).out
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "fixed.csv").read_bytes()

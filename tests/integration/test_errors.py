@@ -39,7 +39,7 @@ def run(xtalshift, table, tmp_path):
         (("--set", "erm.epochs=many"), ("erm.epochs", "'many'"), 2),
         (("--set", "erm.epochs"), ("name=value",), 2),
         (("--splits", "covariat"), ("split.schemes", "covariat", "'covariate'"), 2),
-        (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'"), 2),
+        (("--transform", "logg"), ("data.transform", "'logg'", "'log1p'", "did you mean 'log'"), 2),
         (("--features", "magpi"), ("'magpi'", "did you mean 'magpie'"), 2),
         (("--feature-cols", "temprature"), ("'temprature'", "did you mean 'temperature'"), 1),
         (("--formula-col", "formulla"), ("'formulla'", "did you mean 'formula'"), 1),
@@ -57,7 +57,11 @@ def test_wrong_settings(run, options, words, code):
 
 
 def test_unknown_method_names_the_nearest(run):
-    fails(run(methods="lightgmb"), "lightgmb", "did you mean 'lightgbm'", "cal")
+    wrong = run(methods="lightgmb")
+    fails(wrong, "'lightgmb' (did you mean 'lightgbm'?); choose from: dummy, ridge", code=2)
+    assert "kmm-ridge" not in wrong.err  # only `benchmark` offers it
+    only = run(methods="kmm-ridge")
+    fails(only, "'kmm-ridge', only `xtalshift benchmark` does; choose from: dummy", code=2)
     fails(run(methods=""), "at least one method", code=2)
 
 
@@ -71,6 +75,9 @@ def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, 
     fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
     named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
     fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")
+    for command in (("check", "GaN"), ("featurize", "GaN", "-o", tmp_path / "f.csv")):
+        fails(xtalshift(*command), "GaN is a formula, not a file; write formulas to a file, one a")
+    fails(xtalshift("check", "-"), "standard input is no table for this command", "'screen'")
 
 
 def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from xtalshift.model import load_model
 from xtalshift.model.predictions import PREDICTED_COLUMNS
@@ -293,3 +294,55 @@ def test_memory_does_not_grow_with_the_file(model, tmp_path):
         assert f"{60 * repeats:,} of {60 * repeats:,} rows predicted" in done.stdout
         peaks.append(int(done.stderr.splitlines()[-1]) / 1024)
     assert peaks[1] < peaks[0] + 60, json.dumps(peaks)
+
+
+@pytest.fixture(scope="module")
+def named(table, tmp_path_factory):
+    """Return a model whose formulas were in the column 'sample name', and its table."""
+    folder = tmp_path_factory.mktemp("named")
+    frame = pd.read_csv(table, dtype={"id": str}, keep_default_na=False).rename(
+        columns={"formula": "sample name"}
+    )
+    frame.to_csv(folder / "gaps.csv", index=False)
+    train_model(folder / "gaps.csv", folder / "model", "--formula-col", "sample name")
+    return folder / "model", folder / "gaps.csv"
+
+
+def test_the_column_of_formulas_is_that_of_training(named, table, tmp_path, xtalshift):
+    model, source = named
+    assert load_model(model).card.formula_col == "sample name"
+    out = tmp_path / "out.csv"
+    found = xtalshift("predict", model, source, "-o", out)
+    assert found.code == 0, found.err
+    assert found.err.splitlines()[:2] == [
+        f"Reading {source}",
+        "  text table, utf-8; separator comma; decimal point; formulas in column 'sample name'",
+    ]
+    values = pd.read_csv(out)["prediction"].tolist()
+    # also where another column has a usual name
+    both = tmp_path / "both.csv"
+    pd.read_csv(source, keep_default_na=False).assign(formula="NaCl").to_csv(both, index=False)
+    assert "formulas in column 'sample name'" in xtalshift("predict", model, both, "-o", out).err
+    assert pd.read_csv(out)["prediction"].tolist() == values
+    screened = xtalshift("screen", model, both, "-o", tmp_path / "screen", "--workers", 1)
+    assert screened.code == 0, screened.err
+    (part,) = (tmp_path / "screen" / "parts").glob("*.parquet")
+    assert pd.read_parquet(part)["prediction"].tolist() == pytest.approx(values)
+    chosen = xtalshift("suggest", model, both, "-n", "1", "--rule", "diversity")
+    assert "in the training set, " in chosen.err
+    # an option wins, and a table without the column is read as ever
+    other = "formulas in column 'formula' (in training: 'sample name')"
+    option = xtalshift("predict", model, both, "-o", out, "--formula-col", "formula")
+    assert other in option.err
+    assert len(set(pd.read_csv(out)["prediction"])) == 1
+    assert other in xtalshift("predict", model, table, "-o", out).err
+    assert pd.read_csv(out)["prediction"].tolist() == values
+
+
+def test_what_was_read_as_what_is_shown(tmp_path, model, xtalshift):
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_bytes("Größe;formula\n1,5;NaCl\n2,5;KCl\n".encode("cp1252"))
+    assert (
+        "  text table, cp1252; separator semicolon; decimal comma; formulas in column 'formula'"
+        in (xtalshift("predict", model, source, "-o", out).err.splitlines())
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +362,21 @@ def test_a_second_run_in_the_same_folder_is_one_readable_line(table, xtalshift, 
     assert "another process is writing to" in found.err
     assert "Traceback" not in found.err
     assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+def test_a_table_without_the_usual_family_gets_an_example_that_works(tmp_path, xtalshift):
+    rows = [row for row in make_rows(140) if "F" not in row[1].replace("Fe", "")]
+    table = write_rows(tmp_path / "nof.csv", rows)
+    quick = ("--target", "gap", "--methods", "dummy", "--threads", 1)
+    found = xtalshift("run", table, "-o", tmp_path / "run", *quick)
+    assert found.code == 1
+    error = found.err.splitlines()[-1]
+    assert error.startswith("Error: nof.csv: split 'family:F': all materials that contain F holds")
+    example = re.search(
+        r"such as ([A-Z][a-z]?) \((\d+) of (\d+) rows\). --family names another", error
+    )
+    assert example is not None
+    assert 0 < int(example[2]) < int(example[3]) == len(rows)
+    assert error.endswith("--splits random,covariate,prior leaves this split out")
+    for way in (("--family", example[1]), ("--splits", "random,covariate,prior")):
+        assert xtalshift("run", table, "-o", tmp_path / way[1], *quick, *way).code == 0

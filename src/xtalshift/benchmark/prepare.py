@@ -167,7 +167,7 @@ def make_folds(
                         found[1], progress,
                     )  # fmt: skip
             except SplitError as error:
-                raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
+                raise _impossible(spec, name, table, split_name, error) from error
 
 
 def _splits_of(spec: BenchmarkSpec, data: str) -> Iterator[tuple[str, BenchmarkSplit]]:
@@ -224,9 +224,9 @@ def _joint_folds(
         ):
             if len(rest) < MIN_TRAIN_ROWS:
                 raise SplitError(
-                    f"only {len(rest)} of {len(groups)} rows are in no test set; at least "
-                    f"{MIN_TRAIN_ROWS} are needed for training. Use fewer or smaller splits, or "
-                    "train once per split"
+                    f"{table.data.source or name}: only {len(rest)} of {len(groups)} rows are in "
+                    f"no test set; at least {MIN_TRAIN_ROWS} are needed for training. Use fewer or "
+                    "smaller splits (--splits), or train once per split (--separate)"
                 )
             mask = np.zeros(len(rest), dtype=bool)
             if share > 0:
@@ -258,7 +258,7 @@ def _held_out(
         try:
             found, what = _regions(spec, name, split, table, 0, progress)
         except SplitError as error:
-            raise SplitError(f"split {split_name!r} of {name!r}: {error}") from error
+            raise _impossible(spec, name, table, split_name, error) from error
         if len(found) != 1:
             raise SplitError(
                 f"split {split_name!r} has {len(found)} folds; a joint benchmark needs splits of "
@@ -266,6 +266,16 @@ def _held_out(
             )
         held_out[split_name] = found[0].test, what
     return held_out
+
+
+def _impossible(
+    spec: BenchmarkSpec, name: str, table: Table, split: str, error: SplitError
+) -> SplitError:
+    """Return the error of a split with the names of file, table and split."""
+    which = f" of {name!r}" if len(spec.data) > 1 else ""
+    named = SplitError(f"{table.data.source or name}: split {split!r}{which}: {error}")
+    named.split = split
+    return named
 
 
 def _finish(

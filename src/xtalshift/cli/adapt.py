@@ -14,7 +14,7 @@ from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
 
 
-@options.reads_table
+@options.reads_labels
 def adapt_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained network.")],
     labelled: Annotated[
@@ -23,12 +23,11 @@ def adapt_command(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the new model.", metavar="MODEL2")
     ],
-    target: options.Target = None,
     source: Annotated[
         str | None,
         typer.Option(
             help="File (or data set) the model was trained on; its rows are replayed so that the "
-            "network does not forget them.",
+            "network does not forget them. The options below hold for it, too, as far as they fit.",
             metavar="FILE",
         ),
     ] = None,
@@ -55,15 +54,11 @@ def adapt_command(
         list[str] | None,
         typer.Option("--set", help="Other settings: steps=800, cal.epsilon=0.2.", metavar="N=V"),
     ] = None,
-    id_col: options.IdCol = None,
-    unit: options.Unit = None,
-    duplicates: options.Duplicates = None,
-    strict: options.Strict = None,
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
     *,
-    reading: options.Reading,
+    labels: options.Reading,
 ) -> None:
     """Adapt a network to a new region, and print its error there before and after.
 
@@ -71,7 +66,8 @@ def adapt_command(
     """
     from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
-    from xtalshift.jobs.adapt import adapt
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.adapt import adapt, source_like
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
 
@@ -81,18 +77,10 @@ def adapt_command(
     for text in assign or []:
         set_nested(values, *parse_assignment(text))
     config = AdaptConfig.from_dict(values)
-    rows = options.read_labelled(
-        labelled,
-        target,
-        reading=reading,
-        id_col=id_col,
-        unit=unit,
-        duplicates=duplicates,
-        strict=strict,
-    )
+    rows = DataConfig.from_dict({"dataset": labelled, **labels})
     replay = None
     if source is not None:
-        replay = options.read_labelled(source, source_target, duplicates=duplicates, strict=strict)
+        replay = source_like(rows, source, source_target)
     cores = threads or count_cores()
     # the adaptations of the folds share the cores, one each; a single one has them all
     with limited_threads(1 if calibration_folds else cores):

@@ -13,7 +13,7 @@ from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
 
 
-@options.reads_table
+@options.reads_labels
 def calibrate_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     labelled: Annotated[
@@ -22,36 +22,24 @@ def calibrate_command(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the new model.", metavar="MODEL2")
     ],
-    target: options.Target = None,
-    id_col: options.IdCol = None,
-    unit: options.Unit = None,
-    duplicates: options.Duplicates = None,
-    strict: options.Strict = None,
     device: options.Device = None,
     threads: options.Threads = None,
     *,
-    reading: options.Reading,
+    labels: options.Reading,
 ) -> None:
     """Calibrate the intervals of a model on labels of a new region; predictions do not change.
 
     Give at least 10 labels that are a random sample of the region. For networks, `adapt` improves
     the predictions too.
     """
+    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
 
     check_output(out, model, labelled, replaces_model=True)
     check_model_folder(out)
-    rows = options.read_labelled(
-        labelled,
-        target,
-        reading=reading,
-        id_col=id_col,
-        unit=unit,
-        duplicates=duplicates,
-        strict=strict,
-    )
+    rows = DataConfig.from_dict({"dataset": labelled, **labels})
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xtalshift.cli import options
+from xtalshift.data.units import unit_of_header
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import DataError
 
@@ -47,7 +48,7 @@ def check_command(
         "target": target,
         "id_col": id_col,
         "unit": unit,
-        "feature_cols": options.split_names(feature_cols),
+        "feature_cols": options.join_lists(feature_cols),
         **reading,
     }
     checked = check_table(
@@ -72,5 +73,8 @@ def check_command(
         typer.echo(
             f"Corrected table: {fix} (rows changed: {changed:,}; usable: {usable:,} of {rows:,})"
         )
+        table = checked.table
+        if table.unit and table.unit != unit_of_header(table.target_name):
+            typer.echo(f"It does not say the unit of {table.target_name!r}: --unit {table.unit}")
     if strict and bad:
         raise DataError(f"{source}: {bad:,} of {rows:,} rows cannot be used")

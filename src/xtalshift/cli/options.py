@@ -16,7 +16,6 @@ from xtalshift.parallel import check_count, count_cores
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
-    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.model import FittedModel
 
@@ -50,9 +49,10 @@ IdCol = Annotated[
 ]
 Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
 FeatureCols = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        help="Extra numeric columns to use as features, comma-separated (temperature,pressure).",
+        help="Extra numeric columns to use as features: temperature,pressure. Put double quotes "
+        "around a name with a comma: '\"T, K\",pressure'. Repeatable.",
         rich_help_panel=_DATA,
         metavar="COLS",
     ),
@@ -114,17 +114,20 @@ Resume = Annotated[
 ]
 
 Reading: TypeAlias = Mapping[str, object]
-"""Those options of `reads_table` that were given."""
+"""Those options of `reads_table` or `reads_labels` that were given."""
 
 
-def _reading(text: str, metavar: str) -> Any:
-    return Annotated[str | None, typer.Option(help=text, rich_help_panel=_READING, metavar=metavar)]
+def _reading(text: str, metavar: str, kind: Any = str) -> Any:
+    option = typer.Option(help=text, rich_help_panel=_READING, metavar=metavar)
+    return Annotated[kind | None, option]
 
 
 _READING_OPTIONS = {
     "formula_col": _reading("Column of formulas.", "COL"),
     "composition_columns": _reading(
-        "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default).", "COLS"
+        "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default). Repeatable.",
+        "COLS",
+        list[str],
     ),
     "amounts": _reading("Numbers of alloys and mixtures (Ti-6Al-4V): at | wt | mol.", "UNIT"),
     "hydrates": _reading("Hydrates (CuSO4*5H2O): refuse (default) | expand.", "NAME"),
@@ -136,23 +139,44 @@ _READING_OPTIONS = {
 }
 
 
+_LABEL_OPTIONS = {
+    "target": Target,
+    "id_col": IdCol,
+    "unit": Unit,
+    "duplicates": Duplicates,
+    "strict": Strict,
+}
+
+
 def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of reading a table to a command, which gets those given as `reading`."""
+    return _add_options(command, "reading", _READING_OPTIONS)
+
+
+def reads_labels(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a table of labels to a command, which gets those given as `labels`."""
+    return _add_options(command, "labels", {**_LABEL_OPTIONS, **_READING_OPTIONS})
+
+
+def _add_options(
+    command: Callable[..., None], argument: str, options: Mapping[str, Any]
+) -> Callable[..., None]:
+    """Add options to a command, which gets those given as a mapping in one argument."""
     own = inspect.signature(command, eval_str=True)
     optional = inspect.Parameter.KEYWORD_ONLY
     added = [
         inspect.Parameter(name, optional, default=None, annotation=kind)
-        for name, kind in _READING_OPTIONS.items()
+        for name, kind in options.items()
     ]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in _READING_OPTIONS}
-        command(
-            **arguments, reading={name: text for name, text in given.items() if text is not None}
-        )
+        given = {name: arguments.pop(name) for name in options}
+        given["composition_columns"] = join_lists(given["composition_columns"])
+        found = {name: value for name, value in given.items() if value is not None}
+        command(**arguments, **{argument: found})
 
-    kept = [one for name, one in own.parameters.items() if name != "reading"]
+    kept = [one for name, one in own.parameters.items() if name != argument]
     wrapper.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     return wrapper
 
@@ -242,16 +266,6 @@ def read_params(texts: list[str] | None) -> dict[str, Any] | None:
     return {".".join(keys): value for keys, value in pairs}
 
 
-def read_labelled(
-    dataset: str, target: str | None, *, reading: Reading | None = None, **settings: Any
-) -> DataConfig:
-    """Return the settings of a file of labels, from its options; None means the default."""
-    from xtalshift.data.settings import DataConfig
-
-    given = {name: value for name, value in settings.items() if value is not None}
-    return DataConfig.from_dict({"dataset": dataset, "target": target, **(reading or {}), **given})
-
-
 def read_numbers(text: str | None) -> list[int] | None:
     """Return the whole numbers in a comma-separated text.
 
@@ -269,11 +283,16 @@ def read_numbers(text: str | None) -> list[int] | None:
     return [int(name) for name in names]
 
 
+def join_lists(texts: list[str] | None) -> str | None:
+    """Return the lists of a repeated option as one, which `xtalshift.config.split_names` splits."""
+    return ",".join(texts) if texts else None
+
+
 def split_names(text: str | None) -> list[str] | None:
-    """Return the names in a comma-separated text."""
-    if text is None:
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Return the names in a comma-separated text, see `xtalshift.config.split_names`."""
+    from xtalshift import config
+
+    return None if text is None else config.split_names(text)
 
 
 def describe_intervals(model: FittedModel) -> str:

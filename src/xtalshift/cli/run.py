@@ -118,7 +118,7 @@ def run_command(
             "data.target": target,
             "data.id_col": id_col,
             "data.unit": unit,
-            "data.feature_cols": options.split_names(feature_cols),
+            "data.feature_cols": options.join_lists(feature_cols),
             "data.features": features,
             "data.transform": transform,
             "data.duplicates": duplicates,

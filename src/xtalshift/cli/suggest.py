@@ -161,7 +161,7 @@ def suggest_command(
     elif aside:
         typer.echo(mark_frame(chosen).to_csv(index=False), nl=False)
     else:
-        _print_table(chosen, predictor, candidates)
+        _print_table(chosen, predictor.for_file(candidates), candidates)
     typer.echo(_next_step(predictor, model), err=aside)
 
 

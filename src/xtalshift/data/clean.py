@@ -165,7 +165,7 @@ def inspect_table(
     DataError
         If a feature column does not exist.
     """
-    features, faults = _find_faults(table, feature_cols)
+    features, faults = find_faults(table, feature_cols)
     materials = table.materials
     usable = np.array([not kind for kind, _, _ in faults], dtype=bool)
     good, bad = np.flatnonzero(usable), np.flatnonzero(~usable)
@@ -205,10 +205,30 @@ def inspect_table(
     )
 
 
-def _find_faults(
+def find_faults(
     table: Dataset, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
-    """Return features (n, k) and, per row, (kind, value, reason) of the first fault or blanks."""
+    """Find the first fault of each row, in the order formula, target, features.
+
+    Parameters
+    ----------
+    table : Dataset
+        n rows.
+    feature_cols : sequence of str
+        As `clean_table`.
+
+    Returns
+    -------
+    features : ndarray of float64, shape (n, k)
+        The feature columns.
+    faults : list of (str, str, str), length n
+        Kind, value and reason; empty texts if the row is usable.
+
+    Raises
+    ------
+    DataError
+        If a feature column does not exist.
+    """
     faults = [("", "", "")] * len(table)
     given = {name: table.parse_column(name) for name in feature_cols}
     if not given:  # features that came with the materials, not from columns

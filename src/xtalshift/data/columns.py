@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import no_column
+from xtalshift.data.files import list_names, no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
 from xtalshift.data.numbers import read_numbers
+from xtalshift.data.row_findings import id_findings, same_rows
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
 
@@ -48,13 +52,12 @@ def guess_target(frame: pd.DataFrame) -> str:
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
-        columns = ", ".join(str(name) for name in frame.columns)
         raise DataError(
             f"no column of plain numbers to use as the target; name it (--target). "
-            f"Columns: {columns}"
+            f"Columns: {list_names(frame.columns)}"
         )
     raise DataError(
-        f"more than one column can be the target, name one (--target): {', '.join(candidates)}"
+        f"more than one column can be the target, name one (--target): {list_names(candidates)}"
     )
 
 
@@ -82,7 +85,7 @@ def table_from_frame(
         By default a column with a usual name, if none is blank or repeated; without an id column
         the ids are row numbers from 1.
     unit, source, conditions : str
-        As in `Dataset`.
+        As in `Dataset`. Without a unit, that in the cells of the target is taken.
 
     Returns
     -------
@@ -100,23 +103,30 @@ def table_from_frame(
     formulas = find_formulas(names, reading).names
     if id_col is not None and id_col not in names:
         raise DataError(no_column("id column", id_col, names))
+    findings = id_findings(frame[id_col], id_col, used=True) if id_col is not None else ()
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
+        named = next((name for name in names if name.casefold() in _ID_NAMES), None)
+        if id_col is None and named is not None and not _is_nested(frame[named]):
+            findings = id_findings(frame[named], named, used=False)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
     targets = problems = bounds = None
+    said = ""
     if target is not None:
         if target not in names:
-            numeric = ", ".join(numeric_columns(frame)) or "none"
+            numeric = list_names(numeric_columns(frame))
             raise DataError(
                 no_column("target column", target, names, f"Columns of numbers: {numeric}")
             )
         if target in formulas:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        column = read_numbers(frame[target], raw.style)
+        column = read_numbers(frame[target], raw.style, unit=unit)
+        if not unit and column.unit:
+            unit, said = column.unit, ", as its cells say"
         targets, problems = column.values, column.problems
         bounds = np.column_stack([column.lower, column.upper])
         if len(frame) and (problems != "").all():
-            numeric = ", ".join(numeric_columns(frame)) or "none"
+            numeric = list_names(numeric_columns(frame))
             raise DataError(
                 f"target column {target!r} has no usable number (row 1: "
                 f"{problems[0]}); numeric columns: {numeric}"
@@ -138,17 +148,44 @@ def table_from_frame(
         problems=problems,
         bounds=bounds,
         style=raw.style,
-        reading=Reading(
-            source=source,
-            layout=raw.layout.describe() if raw.layout else "",
-            formulas=find_formulas(names, reading).describe(),
-            notation=materials.notation.describe(),
-            numbers=raw.style.describe(),
-            target=_describe_target(frame, target, unit, {*formulas, id_col}),
+        reading=replace(
+            reading_of(raw, reading, materials.notation, source),
+            target=_describe_target(frame, target, unit + said, {*formulas, id_col}),
             ids=id_col or "row numbers from 1",
-            options=_settled(raw, reading, formulas),
-            findings=raw.findings,
+            findings=(*raw.findings, *findings, *same_rows(frame, materials.formulas.tolist())),
         ),
+    )
+
+
+def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, source: str) -> Reading:
+    """Return what of a table, or of a piece of it, was read as what, without target and ids.
+
+    Parameters
+    ----------
+    raw : RawTable
+        The rows.
+    options : ReadingOptions
+        What the user says about the table.
+    notation : Notation
+        How the formulas were read; its amounts are those of columns of elements that neither the
+        user nor the header explains.
+    source : str
+        Name of the table.
+
+    Raises
+    ------
+    DataError
+        If there are no formulas.
+    """
+    found = find_formulas(raw.frame.columns, options, notation.amounts)
+    return Reading(
+        source=source,
+        layout=raw.layout.describe() if raw.layout else "",
+        formulas=found.describe(),
+        notation=notation.describe(),
+        numbers=raw.style.describe(),
+        options=_settled(raw, options, found.names),
+        findings=raw.findings,
     )
 
 
@@ -158,7 +195,7 @@ def _describe_target(
     if target is not None:
         return f"column {target!r} ({unit or 'unit not given'})"
     candidates = [name for name in numeric_columns(frame) if name not in others]
-    return f"none named; columns of numbers: {', '.join(candidates) or 'none'}"
+    return f"none named; columns of numbers: {list_names(candidates)}"
 
 
 def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
@@ -176,7 +213,7 @@ def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) ->
     if len(formulas) == 1:
         options |= {"formula_col": formulas[0]}
     else:
-        options |= {"composition_columns": ",".join(formulas)}
+        options |= {"composition_columns": list_names(formulas)}
     return options
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
+from xtalshift.data.files import list_names
 from xtalshift.data.intake import CleaningReport, Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import POINT, NumberStyle
@@ -207,9 +208,13 @@ class Dataset:
         """
         if name not in self.columns.columns:
             columns = [str(column) for column in self.columns.columns]
+            whole = next((one for one in columns if name in map(str.strip, one.split(","))), "")
+            hint = near_miss(name, columns)
+            if whole:  # it was cut at its comma
+                hint = f"; put double quotes around a name with a comma: '\"{whole}\"'"
             raise DataError(
-                f"no column {name!r} besides formula and target{near_miss(name, columns)}. "
-                f"Columns: {', '.join(columns) or 'none'}"
+                f"{self.source or 'the table'} has no column {name!r} besides formula and target"
+                f"{hint}. Columns: {list_names(columns)}"
             )
         return parse_numbers(self.columns[name], self.style)
 

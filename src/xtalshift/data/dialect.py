@@ -31,6 +31,7 @@ _NUMBER = re.compile(r"[<>~≈≤≥]?\s*[-+\N{MINUS SIGN}]?[\s.,']*\d")
 _NO_UNIT = frozenset({"", "-", "[-]", "unit", "units", "[unit]", "[units]"})
 # which of two separators is it if both fit: a comma may be a decimal mark, too
 _ORDER = {NO_SEPARATOR: 0, "\t": 1, ";": 2, "|": 3, ",": 4}
+_MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 _STRONG_NAMES = frozenset(FORMULA_NAMES) - {"material", "compound"}
 _EAST_ASIAN = ("gb18030", "big5", "shift_jis", "euc_kr")
 
@@ -216,8 +217,8 @@ def settle_dialect(
     Raises
     ------
     DataError
-        If there is no header, two columns have the same name, or nearly all rows have more cells
-        than the header.
+        If there is no header, the separator of the options is not in it but another one is, two
+        columns have the same name, or nearly all rows have more cells than the header.
     """
     line_end = _find_line_end(head)
     lines = _split_lines(head, get_format(",", line_end), complete=complete)
@@ -236,6 +237,8 @@ def settle_dialect(
         if (guess := _guess(lines, get_format(mark, line_end), options)) is not None
     ]
     best = max(guesses, key=lambda guess: guess.merit)
+    if options.separator and best.width == 1 and not best.named:
+        _refuse_absent(lines, line_end, options)
     shape = get_format(best.separator, line_end)
     lines = _join_quoted(lines, shape)
     header, rest = lines[best.header], lines[best.header + 1 :]
@@ -261,6 +264,26 @@ def settle_dialect(
         tuple((line.number, line.text.decode(errors="replace").strip()) for line in above),
         units,
         place,
+    )
+
+
+def _refuse_absent(lines: list[_Line], line_end: str, options: ReadingOptions) -> None:
+    """Raise `DataError` if the cells are separated by something else than the user says."""
+    open_to_all = options.model_copy(update={"separator": None})
+    guesses = [
+        guess
+        for mark in SEPARATORS
+        if (guess := _guess(lines, get_format(mark, line_end), open_to_all)) is not None
+        and guess.width > 1
+    ]
+    if not guesses:
+        return
+    likely = max(guesses, key=lambda guess: guess.merit)
+    shown = lines[likely.header].text.decode(errors="replace").strip()
+    raise DataError(
+        f"--separator {SEPARATORS[options.separator or '']} is not in the header {shown[:80]!r}; "
+        f"its cells are separated by {_MARKS[likely.separator]}: leave --separator out, or give "
+        f"--separator {SEPARATORS[likely.separator]}"
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
@@ -27,13 +27,23 @@ FORMULA_NAMES = (
 READABLE = "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines; text also with .gz"
 
 
+_IN_A_FILE = (
+    "write formulas to a file, one a line below the line 'formula' ('predict' takes them at the "
+    "prompt, 'screen' from standard input)"
+)
+
+
 def file_kind(path: Path) -> str:
     """Return ``csv``, ``excel``, ``json``, ``jsonl`` or ``parquet``; raise for other types."""
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
         message = f"{path} does not exist; readable are {READABLE}"
-        if not path.suffix:
+        if str(path) == "-":
+            message = f"standard input is no table for this command; {_IN_A_FILE}"
+        elif _is_formula(str(path)):
+            message = f"{path} is a formula, not a file; {_IN_A_FILE}"
+        elif not path.suffix:
             message += (
                 "; 'xtalshift datasets fetch NAME' gives the file of a data set known by name"
             )
@@ -52,6 +62,16 @@ def file_kind(path: Path) -> str:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
+
+
+def _is_formula(text: str) -> bool:
+    from xtalshift.chem.formulas import parse_formula  # for messages only
+
+    try:
+        parse_formula(text)
+    except FormulaError:
+        return False
+    return True
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:
@@ -93,7 +113,7 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
         f"no formula column (formula, composition, compound ...){near}. Name it: "
-        f"--formula-col. Columns: {', '.join(names) or 'none'}"
+        f"--formula-col. Columns: {list_names(names)}"
     )
 
 
@@ -114,7 +134,7 @@ def check_feature_columns(wanted: Iterable[str], columns: Iterable[object], sour
         if name not in names:
             raise DataError(
                 f"the model needs a column {name!r}, which {source} does not have"
-                f"{near_miss(name, names)}. Columns: {', '.join(names)}"
+                f"{near_miss(name, names)}. Columns: {list_names(names)}"
             )
 
 
@@ -128,8 +148,20 @@ def check_new_columns(added: Iterable[str], columns: Iterable[object], source: s
 
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     """Return the message for a column that does not exist; `there` replaces the list of `names`."""
-    listed = there or f"Columns: {', '.join(names) or 'none'}"
+    listed = there or f"Columns: {list_names(names)}"
     return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
+
+
+def list_names(names: Iterable[object]) -> str:
+    """Return names of columns in one line, as an option takes them: quoted where one has a comma.
+
+    Examples
+    --------
+    >>> list_names(["T, K", "pressure"])
+    '"T, K", pressure'
+    """
+    shown = (f'"{name}"' if "," in str(name) else str(name) for name in names)
+    return ", ".join(shown) or "none"
 
 
 def first_reason(reasons: NDArray[np.object_]) -> str:

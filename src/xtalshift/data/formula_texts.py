@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
     from xtalshift.data.number_texts import NumberStyle
+
+Options = TypeVar("Options", bound=ReadingOptions)
 
 _ELEMENT = re.compile(
     r"(?:(?P<before>wt|at|mol|mass|weight|atomic)[ .]*%?[ _]*)?(?P<symbol>[A-Z][a-z]?)"
@@ -159,6 +162,34 @@ def open_table(path: Path, options: ReadingOptions) -> Source:
     return source
 
 
+def prefer_column(path: Path, options: Options, name: str) -> Options:
+    """Return options that read formulas from the column of a name, if a file has one.
+
+    What the options say about the formulas wins.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if not name or options.formula_col is not None or options.composition_columns != "auto":
+        return options
+    likely = options.model_copy(update={"formula_col": name})
+    with suppress(DataError):  # a header without this name may be found by another one
+        if name in open_source(path, likely).layout.columns:
+            return likely
+    return options
+
+
+def options_for(path: Path, options: Options) -> Options:
+    """Return those options of one table that apply to another file.
+
+    A sheet does not, and a column of formulas only if the file has one of this name.
+    """
+    own = options.model_copy(update={"sheet": None, "formula_col": None})
+    return prefer_column(path, own, options.formula_col or "")
+
+
 def _check_head(source: Source, chosen: str | None) -> None:
     for piece in source.pieces(0, iter([_HEAD_ROWS])):
         table = source.layout.parse(piece).table
@@ -220,7 +251,9 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
             if empty:  # as the head of the column is written
                 empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
             faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
-            yield FormulaTexts(texts.texts, faults, notes, capitals)
+            yield FormulaTexts(
+                texts.texts, faults, notes, capitals or in_capitals(texts.texts)
+            )  # or only this piece is
         if empty:
             yield FormulaTexts([])
 

@@ -76,12 +76,12 @@ class RawTable:
         """
         found = find_formulas(self.frame.columns, options, usual)
         texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
-        settled = self.layout.capitals if self.layout else None
+        settled = bool(self.layout and self.layout.capitals)
         return FormulaTexts(
             texts.texts,
             {**texts.faults, **self.faults},
             {**texts.notes, **self.notes},
-            in_capitals(texts.texts) if settled is None else settled,
+            settled or in_capitals(texts.texts),  # also where only this piece of a table is
         )
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:

@@ -79,6 +79,12 @@ class Reading:
     findings: tuple[Finding, ...] = ()
     """What is odd about the table as a whole."""
 
+    def brief(self) -> str:
+        """Return what was read as what in one line."""
+        parts = [self.layout, self.numbers, f"formulas in {self.formulas}"]
+        parts += [f"target {self.target}"] if self.target else []
+        return "; ".join(filter(None, parts))
+
     def lines(self) -> tuple[tuple[str, str], ...]:
         """Return what was read as what, with its label, without what is empty."""
         labels = {

@@ -41,6 +41,8 @@ class NumberColumn:
     upper: FloatArray
     """What is known of the value: equal to it for a number, ``-inf`` and 4.2 for ``<4.2``, 19 and
     21 for ``19-21``, ``-inf`` and ``inf`` for a cell that says nothing."""
+    unit: str = ""
+    """Unit in the cells that were read, see `xtalshift.data.units.known_unit`; ``""`` if none."""
 
     @classmethod
     def of(cls, values: FloatArray, problems: ObjectArray) -> Self:
@@ -191,9 +193,10 @@ def _from_cells(series: pd.Series, style: NumberStyle, unit: str) -> NumberColum
         of_distinct = np.array([getattr(number, name) for number in found])
         target = getattr(column, name if name in ("lower", "upper") else f"{name}s")
         target[rest] = of_distinct[codes]
-    if any(number.unit and not number.problem for number in found):
+    units = {number.unit for number in found if number.unit and not number.problem}
+    if units:
         _note_bare(column, text, plain)
-    return column
+    return replace(column, unit=units.pop()) if units else column
 
 
 def _settle_units(

@@ -8,7 +8,8 @@ from pydantic import field_validator
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.config import Settings
+from xtalshift.config import Settings, split_names
+from xtalshift.registry import near_miss
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 """What may stand between the cells of a text file, with its name."""
@@ -42,7 +43,7 @@ class ReadingOptions(Settings):
     @classmethod
     def _split_columns(cls, value: object) -> object:
         if isinstance(value, str) and value != "auto":
-            return tuple(name.strip() for name in value.split(",") if name.strip())
+            return tuple(split_names(value))
         return value
 
     @field_validator("composition_columns")
@@ -58,7 +59,15 @@ class ReadingOptions(Settings):
     @classmethod
     def _name_separator(cls, value: object) -> object:
         named = {name: mark for mark, name in SEPARATORS.items()} | {"\\t": "\t"}
-        return named.get(value, value) if isinstance(value, str) else value
+        if not isinstance(value, str) or value in SEPARATORS:
+            return value
+        if value not in named:
+            names = list(SEPARATORS.values())
+            hint = near_miss(value, names)
+            raise ValueError(
+                f"no such separator{hint}; write {', '.join(names[:-1])} or {names[-1]}"
+            )
+        return named[value]
 
     @field_validator("encoding")
     @classmethod
@@ -109,3 +118,8 @@ class DataConfig(ReadingOptions):
     ``highest`` target."""
     strict: bool = False
     """Whether an unusable row is an error."""
+
+    @field_validator("feature_cols", mode="before")
+    @classmethod
+    def _split_features(cls, value: object) -> object:
+        return split_names(value) if isinstance(value, str) else value

@@ -65,8 +65,8 @@ class Layout:
     """Sheet of an Excel file."""
     other_sheets: tuple[str, ...] = ()
     """Its other sheets with a column of formulas."""
-    capitals: bool | None = None
-    """Whether the formulas are written in capitals; None if it is to be found in the rows."""
+    capitals: bool = False
+    """Whether the first formulas are written in capitals, so that later ones are taken to be."""
 
     def parse(self, piece: Piece, columns: Sequence[str] | None = None) -> TextRows:
         """Return the rows of a piece with some columns, by default all.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import first_reason
+from xtalshift.data.formula_texts import options_for, prefer_column
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.data.units import known_unit
@@ -103,7 +104,12 @@ def adapt(
                 "needed"
             )
         calibration_folds = _possible_folds(model, labels, calibration_folds, progress)
-    replay = None if source is None else _labels(model, source, progress)
+    replay = None
+    if source is not None:
+        try:
+            replay = _labels(model, source, progress)
+        except DataError as error:
+            raise DataError(f"the source (--source), read as the labels are: {error}") from error
     adapted = adapt_model(
         model,
         labels,
@@ -126,6 +132,28 @@ def adapt(
         regressor.val_mae_,
         regressor.dummy_val_mae_,
     )
+
+
+def source_like(labels: DataConfig, source: str, target: str | None = None) -> DataConfig:
+    """Return the settings of a file (or data set) of source rows, read as the labels are.
+
+    What concerns the labels alone (sheet, ids, unit) is left to be found, as is a column of
+    formulas that the file does not have.
+
+    Parameters
+    ----------
+    labels : DataConfig
+        Rows of the target domain.
+    source : str
+        File, or name of a data set.
+    target : str, optional
+        Its target column; by default that of the model.
+    """
+    own = {"dataset": source, "target": target, "id_col": None, "unit": ""}
+    found = labels.model_copy(update=own)
+    if Path(source).is_file():
+        return options_for(Path(source), found)
+    return found.model_copy(update={"formula_col": None})  # the columns of data sets are known
 
 
 @dataclass(frozen=True)
@@ -215,7 +243,7 @@ def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[n
 
 def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
     """Return clean labelled rows, made as the training rows of the model were."""
-    card, featurizer = model.card, model.featurizer
+    card, featurizer, path = model.card, model.featurizer, Path(data.dataset)
     notation = data.notation_like(featurizer.notation)
     made: dict[str, str | bool | Sequence[str] | None] = {
         "features": featurizer.blocks,
@@ -227,6 +255,8 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     }
     if data.target is None and _has_column(data, card.target_name):
         made["target"] = card.target_name
+    if path.is_file():
+        made["formula_col"] = prefer_column(path, data, card.formula_col).formula_col
     labels = read_inputs(data.model_copy(update=made), progress).data
     units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
     if all(units) and units[0] != units[1]:
@@ -259,9 +289,9 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
             "without labels works only for models without extra columns"
         )
     notation = data.notation_like(model.featurizer.notation)
-    materials = (
-        read_raw(Path(data.dataset), data).formulas(data, notation.amounts).materials(notation)
-    )
+    reading = prefer_column(Path(data.dataset), data, model.card.formula_col)
+    raw = read_raw(Path(data.dataset), reading)
+    materials = raw.formulas(reading, notation.amounts).materials(notation)
     reasons = model.featurize(materials).reasons
     good = np.flatnonzero(reasons == "")
     progress.say(f"{data.dataset}: {len(good):,} of {len(reasons):,} formulas are usable")

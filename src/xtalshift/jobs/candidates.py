@@ -21,6 +21,7 @@ from xtalshift.acquisition.acquisition_rules import (
 )
 from xtalshift.data import RawTable, read_raw
 from xtalshift.data.files import first_reason
+from xtalshift.data.formula_texts import options_for
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import parse_numbers
@@ -116,11 +117,9 @@ def read_measured(
     """
     model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
-        reading = predictor.reading
-        raw = read_raw(path, reading.model_copy(update={"sheet": None}))
-        if reading.formula_col not in raw.frame.columns:
-            reading = reading.model_copy(update={"formula_col": None})
-        materials = replace(predictor, reading=reading).read(raw, str(path))
+        own = replace(predictor, reading=options_for(path, predictor.reading)).for_file(path)
+        raw = read_raw(path, own.reading)
+        materials = own.read(raw, str(path))
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,15 @@ from xtalshift.chem.advice import recase
 from xtalshift.chem.capitals import may_be_other_symbols
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Notation, parse_formula
-from xtalshift.data.clean import Inspection, inspect_table
-from xtalshift.data.columns import numeric_columns, table_from_frame
+from xtalshift.data.clean import Inspection, find_faults, inspect_table
+from xtalshift.data.columns import numeric_columns
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import check_new_columns
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding
 from xtalshift.data.number_findings import number_findings
-from xtalshift.data.numbers import NumberColumn, cause_of, read_numbers
+from xtalshift.data.number_texts import POINT
+from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_numbers
 from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import FormulaError
@@ -40,6 +41,8 @@ class Checked:
     inspection: Inspection
     numbers: tuple[Finding, ...]
     """What is odd about the other columns of numbers."""
+    feature_cols: tuple[str, ...] = ()
+    """Extra columns to use as features."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -74,7 +77,8 @@ def check_table(data: DataConfig) -> Checked:
         if name in numeric or _is_text_of_numbers(table.columns[name], column)
         for finding in number_findings(column, table.columns[name], name)
     ]
-    return Checked(table, raw, inspect_table(table, data.feature_cols), tuple(numbers))
+    inspection = inspect_table(table, data.feature_cols)
+    return Checked(table, raw, inspection, tuple(numbers), data.feature_cols)
 
 
 def fix_table(checked: Checked) -> pd.DataFrame:
@@ -82,17 +86,21 @@ def fix_table(checked: Checked) -> pd.DataFrame:
 
     Formulas that were read with a remark, or refused with a likely formula, and numbers with more
     in their cells than a number are replaced. Two columns are added: ``changed``, what was
-    replaced, and ``problem``, why the row still cannot be used (blank if it can).
+    replaced, and ``problem``, why the row still cannot be used (blank if it can). A table that was
+    corrected before keeps what they say, so that it does not change if it is corrected again.
 
     Raises
     ------
     DataError
-        If the table has a column of one of these names.
+        If the table has a column of one of these names of its own.
     """
     table, raw = checked.table, checked.raw
-    frame = raw.frame.copy()
+    frame, earlier = raw.frame.copy(), pd.DataFrame("", index=raw.frame.index, columns=list(ADDED))
+    if tuple(frame.columns[-len(ADDED) :]) == ADDED:
+        earlier = frame[list(ADDED)].fillna("").astype(str)
+        frame = frame.drop(columns=list(ADDED))
     check_new_columns(ADDED, frame.columns, table.source)
-    changes: list[list[str]] = [[] for _ in range(len(table))]
+    changes = [[text] if text else [] for text in earlier["changed"]]
     reading = table.reading
     formula_col = reading.options.get("formula_col") if reading else None
     if formula_col is not None:
@@ -103,30 +111,28 @@ def fix_table(checked: Checked) -> pd.DataFrame:
                 changes[row].append(f"{formula_col}: {text!r} -> {new!r}")
                 cells[row] = new
         frame[formula_col] = pd.Series(cells, index=frame.index, dtype=object)
-    for name in (table.target_name, *table.materials.extra_names):
+        settings = _by_names(table)
+        texts = RawTable(frame, raw.faults, raw.notes).formulas(settings)
+        table = replace(table, materials=texts.materials(settings.notation, ids=table.ids.tolist()))
+    for name in (table.target_name, *checked.feature_cols):
         if name in frame.columns and not pd.api.types.is_numeric_dtype(frame[name]):
-            values = read_numbers(frame[name], raw.style).values
+            unit = table.unit if name == table.target_name else ""
+            values = read_numbers(frame[name], raw.style, unit=unit).values
             cells = frame[name].tolist()
             for row in np.flatnonzero(np.isfinite(values)).tolist():
                 new = repr(float(values[row]))
                 if not _same_number(cells[row], new):
                     changes[row].append(f"{name}: {cells[row]!r} -> {new!r}")
                     cells[row] = new
-            frame[name] = pd.Series(cells, index=frame.index, dtype=object)
+            written = pd.Series(cells, index=frame.index, dtype=object)
+            plain = plain_numbers(written, POINT)  # as the corrected table will be read
+            frame[name] = written if plain is None else plain
     frame["changed"] = ["; ".join(change) for change in changes]
-    again = table_from_frame(
-        RawTable(frame.drop(columns="changed"), raw.faults, raw.notes),
-        target=table.target_name or None,
-        reading=_by_names(table),
-        source=table.source,
-    )
-    faults = [
-        before if before[0] == after[0] else after  # as `check` says it, not as of changed cells
-        for before, after in zip(
-            checked.inspection.faults, inspect_table(again).faults, strict=True
-        )
+    _, faults = find_faults(table, checked.feature_cols)  # only formulas have to be read again
+    frame["problem"] = [
+        (before or f"{kind}: {reason}") if kind else ""
+        for (kind, _, reason), before in zip(faults, earlier["problem"], strict=True)
     ]
-    frame["problem"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in faults]
     return frame
 
 

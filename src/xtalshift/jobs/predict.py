@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from xtalshift.data import RawTable, iter_raw
+from xtalshift.data.columns import reading_of
+from xtalshift.data.files import naming_table
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import FormulaError
@@ -116,7 +118,7 @@ def predict_file(
     on_weights : callable, optional
         Called once the weights of weighted intervals are known, before the predictions.
     progress : Progress
-        Reports the number of rows done.
+        Reports what was read as what, and the number of rows done.
 
     Raises
     ------
@@ -128,6 +130,8 @@ def predict_file(
     check_output(out, source)
     refuse_loss(out, "prediction")
     counts = PredictionCounts()
+    predictor = predictor.for_file(source)
+    progress.say(f"Reading {source}")
 
     def pieces() -> Iterator[RawTable]:
         return iter_raw(source, CHUNK_ROWS, predictor.reading)
@@ -141,6 +145,8 @@ def predict_file(
             on_weights(counts)
     with open_writer(out, predictor.units()) as writer, progress.task("predict", None) as task:
         for raw in pieces():
+            if not counts.rows:
+                progress.say(f"  {_brief(predictor, raw, source)}")
             result = predictor.predict(raw, str(source))
             counts.add(result)
             if strict and counts.first:
@@ -150,3 +156,12 @@ def predict_file(
     if counts.rows and counts.bad == counts.rows:
         raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
     return counts
+
+
+def _brief(predictor: TablePredictor, raw: RawTable, source: Path) -> str:
+    """Return what of a table was read as what, in one line."""
+    with naming_table(source):
+        reading = reading_of(raw, predictor.reading, predictor.notation, source.name)
+    usual = predictor.model.card.formula_col
+    other = usual and reading.options.get("formula_col") != usual
+    return reading.brief() + (f" (in training: {usual!r})" if other else "")

@@ -93,14 +93,20 @@ def run(
     out = Path(out)
     with lock_folder(out):
         replaced = _check_folder(out, config, overwrite=overwrite)
-        done = run_locked(
-            spec,
-            out,
-            executor,
-            options=RunOptions(overwrite=overwrite, retry=True, keep=True),
-            begin=partial(_begin_folder, out, config, replaced),
-            progress=progress,
-        )
+        try:
+            done = run_locked(
+                spec,
+                out,
+                executor,
+                options=RunOptions(overwrite=overwrite, retry=True, keep=True),
+                begin=partial(_begin_folder, out, config, replaced),
+                progress=progress,
+            )
+        except SplitError as error:
+            way_out = _way_out(config, error.split)
+            raise SplitError(
+                f"{str(error).rstrip('.')}. {way_out}" if way_out else error
+            ) from error
         order = {name: number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         results = _results(config, replace(done, records=tuple(tasks)), out)
@@ -181,6 +187,16 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
         name = f"family:{split.family}" if scheme == "family" else scheme
         found.append((name, scheme, params[scheme]))
     return found
+
+
+def _way_out(config: RunConfig, failed: str) -> str:
+    """Return how to run without a split that is impossible, or an empty text if it is another."""
+    scheme = failed.partition(":")[0]
+    rest = [name for name in config.split.active if name not in {scheme, "relation"}]
+    if scheme not in config.split.active or scheme in {ID_SPLIT, "relation"}:
+        return ""
+    another = "--family names another; " if scheme == "family" else ""
+    return f"{another}--splits {','.join(rest)} leaves this split out"
 
 
 def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]:

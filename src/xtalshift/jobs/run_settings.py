@@ -11,6 +11,7 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import split_blocks
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
+from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import IntervalConfig
 
 Scheme = Literal["random", "covariate", "prior", "family", "relation"]
@@ -89,17 +90,10 @@ class RunConfig(MethodSettings):
 
 
 def check_saved(name: str) -> None:
-    """Raise unless `run` and `train` offer a method.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such method; the message lists all methods.
-    ConfigError
-        If only `benchmark` offers it.
-    """
-    if not METHODS[name].saved:
+    """Raise `ConfigError` with the methods that `run` and `train` offer unless it is one."""
+    offered = saved_methods()
+    if name not in offered:
+        hint = ", only `xtalshift benchmark` does" if name in METHODS else near_miss(name, offered)
         raise ConfigError(
-            f"`run` and `train` do not offer {name}, only `xtalshift benchmark` does; choose from: "
-            f"{', '.join(saved_methods())}"
+            f"`run` and `train` do not offer {name!r}{hint}; choose from: {', '.join(offered)}"
         )

@@ -78,6 +78,8 @@ def suggest(
     """
     predictor = model if isinstance(model, TablePredictor) else TablePredictor(model)
     request = Request(request) if isinstance(request, int) else request
+    if isinstance(candidates, Path | str):
+        predictor = predictor.for_file(Path(candidates))
     request = _settle(predictor.model, request, measured, progress)
     source, tables = _pieces(candidates, predictor)
     pool = Pool(predictor, source, request, measured)

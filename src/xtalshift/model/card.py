@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from xtalshift.errors import DataError
+from xtalshift.jsonio import read_json
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class ModelCard:
         Names of the extra numeric columns, in order.
     provenance : mapping
         Method, versions and hash of the data, as plain values.
+    formula_col : str
+        Column of the formulas in the table of the labels; an empty text if there was none.
     """
 
     target_name: str = "target"
@@ -27,3 +34,14 @@ class ModelCard:
     source: str = ""
     feature_cols: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    formula_col: str = ""
+
+
+def saved_formula_col(folder: Path) -> str:
+    """Return the column of formulas in the training of a saved model, without loading it.
+
+    It is an empty text if the model does not say it, or is none, as loading it then tells.
+    """
+    with suppress(DataError, KeyError, TypeError):
+        return str(read_json(folder / "model.json")["card"]["formula_col"])
+    return ""

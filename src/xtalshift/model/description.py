@@ -33,6 +33,7 @@ class SavedCard(BaseModel):
     source: str
     feature_cols: list[str]
     provenance: dict[str, JsonValue]
+    formula_col: str = ""
 
 
 class SavedCalibration(BaseModel):

@@ -354,4 +354,5 @@ def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> Model
             "data": asdict(data.description),
             "version": __version__,
         },
+        formula_col=data.reading.options.get("formula_col", "") if data.reading else "",
     )

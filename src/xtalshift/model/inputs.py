@@ -100,8 +100,7 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
     intake = data.intake
     assert intake is not None
     if intake.reading is not None and intake.reading.layout:
-        read = intake.reading
-        progress.say(f"  {read.layout}; formulas in {read.formulas}; target {read.target}")
+        progress.say(f"  {intake.reading.brief()}")
     progress.say(
         f"{intake.rows_read:,} rows read, {intake.rows_dropped:,} dropped, "
         f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"

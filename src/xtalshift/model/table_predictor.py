@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from xtalshift.data.files import (
     check_new_columns,
     naming_table,
 )
+from xtalshift.data.formula_texts import prefer_column
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
@@ -69,6 +70,11 @@ class TablePredictor:
     def notation(self) -> Notation:
         """How formulas are read that can be read in two ways."""
         return self.reading.notation_like(self.model.featurizer.notation)
+
+    def for_file(self, path: Path) -> Self:
+        """Return the same for a file, whose column of formulas is that of training if it has it."""
+        reading = prefer_column(path, self.reading, self.model.card.formula_col)
+        return replace(self, reading=reading)
 
     def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
         """Return the rows of a table, in order, with the columns of predictions added.

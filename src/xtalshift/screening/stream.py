@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data.files import check_feature_columns, check_new_columns, naming_table
-from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.formula_texts import find_formulas, prefer_column
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
     ConfigError,
@@ -23,6 +23,7 @@ from xtalshift.errors import (
     WorkerDiedError,
     XtalshiftError,
 )
+from xtalshift.model.card import saved_formula_col
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.screening.distinct import SeenHashes, hash_rows
@@ -88,6 +89,8 @@ def screen(
     executor = executor or InProcessExecutor(settings.threads)
     settings = settings.model_copy(update={"threads": executor.threads})
     model, out = Path(model), Path(out)
+    if isinstance(inputs[0], str | Path):
+        settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(model))
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
         # only their names: what the numbers of elements are, the model may know

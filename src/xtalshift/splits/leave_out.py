@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from xtalshift.chem.composition_labels import Labels, composition_labels, given_labels
 from xtalshift.chem.composition_rules import match_rule
+from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
 from xtalshift.splits.feature_space import (
     Clustering,
@@ -32,6 +33,9 @@ from xtalshift.splits.splitter import (
     Splitter,
     group_numbers,
 )
+
+_USUAL_SHARE = 0.1
+"""Share of the rows that a family of an example should hold out."""
 
 
 @SPLITTERS.register("family")
@@ -61,8 +65,15 @@ class FamilySplit(HoldOut):
         plain = self.contains.replace("+", "").isalpha()
         return f"all materials that {'contain' if plain else 'match'} {self.contains}"
 
-    def _remedy(self) -> str:
-        return "Choose an element or a rule that some but not all materials match."
+    def _remedy(self, table: Rows) -> str:
+        counts = _element_counts(table)
+        held_out = {name: count for name, count in counts.items() if count < len(table)}
+        example = ""
+        if held_out:
+            wanted = _USUAL_SHARE * len(table)
+            best = min(held_out, key=lambda name: abs(held_out[name] - wanted))
+            example = f", such as {best} ({held_out[best]} of {len(table)} rows)"
+        return f"Choose an element or a rule that some but not all materials match{example}."
 
 
 @SPLITTERS.register("leave-out")
@@ -121,7 +132,7 @@ class LeaveOutSplit(Splitter):
         """Say in one line what is held out."""
         return f"all materials with one {self.by if isinstance(self.by, str) else 'given label'}"
 
-    def _remedy(self) -> str:
+    def _remedy(self, table: Rows) -> str:  # noqa: ARG002 - see Splitter
         return "Choose a label that some but not all materials have."
 
 
@@ -211,6 +222,13 @@ class GroupedSplit(DealtSplitter):
         """Say in one line what is held out."""
         by = self.by if isinstance(self.by, str) else "given group"
         return f"one of {self.n_folds} folds of whole groups ({by})"
+
+
+def _element_counts(table: Rows) -> dict[str, int]:
+    """Return the number of rows that contain each element."""
+    fractions = table.formulas("a family").element_fractions()[table.numbers]
+    counts = np.sum(fractions > 0, axis=0)
+    return {SYMBOLS[place + 1]: int(counts[place]) for place in np.flatnonzero(counts)}
 
 
 def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Labels:

@@ -78,7 +78,7 @@ class RelationSplit(HoldOut):
         """Say in one line what is held out."""
         return "the materials stated to follow another relation"
 
-    def _remedy(self) -> str:
+    def _remedy(self, table: Rows) -> str:  # noqa: ARG002 - the file decides
         return "Check the flags, or that the listed formulas occur in the table."
 
 

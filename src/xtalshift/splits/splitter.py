@@ -351,7 +351,7 @@ class Splitter(BaseCrossValidator):
         """Return the number of folds if it does not depend on the rows."""
         return getattr(self, "n_folds", None)
 
-    def _remedy(self) -> str:
+    def _remedy(self, table: Rows) -> str:  # noqa: ARG002 - for those who name an example
         return "Choose another rule or share."
 
     def _fold(self, region: Region, table: Rows) -> Fold:
@@ -374,7 +374,7 @@ class Splitter(BaseCrossValidator):
             idle = f" ({apart} more do not train)" if apart else ""
             raise SplitError(
                 f"{self.describe()}{which} holds out {int(test.sum())} of {len(test)} rows{idle}; "
-                f"both sides need rows. {self._remedy()}"
+                f"both sides need rows. {self._remedy(table)}"
             )
         fold = Fold(
             train=np.flatnonzero(train),

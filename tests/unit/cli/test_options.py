@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from xtalshift.cli.options import build_config, split_names
-from xtalshift.errors import ConfigError
+from xtalshift.cli.options import build_config, join_lists, split_names
+from xtalshift.errors import ConfigError, UsageError
 
 
 def test_the_later_wins_and_nothing_given_is_the_default(tmp_path):
@@ -46,3 +46,11 @@ def test_names_in_a_list():
     assert split_names(None) is None
     assert split_names(" a, b,,c ") == ["a", "b", "c"]
     assert split_names("") == []
+
+
+def test_lists_of_a_repeated_option_are_one_list():
+    assert join_lists(None) is None
+    config = build_config(None, None, {"data.feature_cols": join_lists(['"T, K"', "p,H"])})
+    assert config.data.feature_cols == ("T, K", "p", "H")
+    with pytest.raises(UsageError, match=r"'data\.feature_cols'.*a quote is not closed"):
+        build_config(None, None, {"data.feature_cols": '"T, K'})

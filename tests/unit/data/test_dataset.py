@@ -136,3 +136,17 @@ def test_a_column_is_parsed_cell_by_cell():
     values, problems = make().parse_column("p")
     np.testing.assert_array_equal(values, [1.0, np.nan, 2.0])
     assert problems.tolist() == ["", "missing", ""]
+
+
+def test_a_column_that_was_cut_at_its_comma_is_named_with_quotes():
+    columns = pd.DataFrame({"T, K": [300.0], "note": ["a"]})
+    data = Dataset.of(["NaCl"], columns=columns, source="gaps.csv")
+    assert data.parse_column("T, K")[0].tolist() == [300.0]
+    with pytest.raises(DataError) as error:
+        data.parse_column("T")
+    assert str(error.value) == (
+        "gaps.csv has no column 'T' besides formula and target; put double quotes around a name "
+        'with a comma: \'"T, K"\'. Columns: "T, K", note'
+    )
+    with pytest.raises(DataError, match=r"gaps\.csv has no column 'notes'.*did you mean 'note'"):
+        data.parse_column("notes")

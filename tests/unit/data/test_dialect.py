@@ -6,7 +6,7 @@ import pytest
 
 from xtalshift.data import read_raw
 from xtalshift.data.settings import ReadingOptions
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, UsageError
 
 ROWS = [["NaCl", "8.5", "300"], ["KCl", "8.4", "300"], ["Fe2O3", "2.2", "20"]]
 
@@ -141,3 +141,15 @@ def test_trailing_separators_are_no_cells(tmp_path):
     raw = read(tmp_path, "formula,gap\nNaCl,1,\nKCl,2,\nLiF,3,\n")
     assert raw.frame["gap"].tolist() == [1, 2, 3]
     assert not raw.faults
+
+
+def test_a_separator_that_the_header_lacks_is_named_as_the_cause(tmp_path):
+    said = r"--separator semicolon is not in the header 'formula,gap,T'.*give --separator comma"
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, lines(), separator="semicolon")
+    with pytest.raises(DataError, match="cells are separated by tabs"):
+        read(tmp_path, "a\tb\n1\t2\n", separator="comma")
+    one = read(tmp_path, "formula\n\"{'Fe': 2, 'O': 3}\"\nNaCl\n", separator="semicolon")
+    assert one.frame["formula"].tolist()[1] == "NaCl"
+    with pytest.raises(UsageError, match=r"no such separator .did you mean 'comma'.*tab or pipe"):
+        ReadingOptions.from_dict({"separator": "coma"})

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xtalshift.chem.formulas import Notation
 from xtalshift.data.formula_texts import iter_formulas
-from xtalshift.data.frames import iter_raw
-from xtalshift.data.settings import ReadingOptions
+from xtalshift.data.frames import iter_raw, read_raw
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError
 
 TEXTS = [
@@ -137,3 +138,35 @@ assert found.texts == ["Fe"]
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_capitals_behind_the_head_of_a_table_are_found_in_their_piece(tmp_path):
+    path = tmp_path / "in.csv"
+    later = ["AL2O3", "MGO", "CAO", "NACL", "CUO"]
+    path.write_text("".join(f"{cell}\n" for cell in ["formula", *["NaCl"] * 1200, *later, "KCl"]))
+    notation = Notation()
+    streams = (
+        list(iter_formulas(path, 1000, BY_DEFAULT)),
+        [raw.formulas(BY_DEFAULT) for raw in iter_raw(path, 1000)],
+        [read_raw(path).formulas(BY_DEFAULT)],
+    )
+    for pieces in streams:
+        assert [piece.capitals for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+        reasons = pieces[-1].materials(notation).reasons.tolist()
+        assert "the column is written in capitals" in reasons[-2]
+        assert all(reasons[-6:-1])
+        assert not any(reasons[:-6] + reasons[-1:])
+
+
+def test_capitals_in_the_head_of_a_table_hold_for_later_pieces(tmp_path):
+    path = tmp_path / "in.csv"
+    head = ["AL2O3", "MGO", "CAO", "NACL"] * 250
+    path.write_text("".join(f"{cell}\n" for cell in ["formula", *head, "CUO", "NaCl"]))
+    for pieces in (
+        list(iter_formulas(path, 1000, BY_DEFAULT)),
+        [raw.formulas(BY_DEFAULT) for raw in iter_raw(path, 1000)],
+    ):
+        assert [piece.capitals for piece in pieces] == [True, True]
+        reasons = pieces[1].materials(Notation()).reasons.tolist()
+        assert "the column is written in capitals" in reasons[0]
+        assert reasons[1] == ""

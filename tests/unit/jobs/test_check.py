@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.writers import write_frame
 from xtalshift.errors import DataError
 from xtalshift.jobs.check import check_table, fix_table
 from xtalshift.model.predictions import PREDICTED_COLUMNS
@@ -146,3 +147,70 @@ def test_nothing_is_changed_in_a_clean_table(tmp_path):
     pd.testing.assert_frame_equal(
         fix_table(checked)[["formula", "gap"]], checked.raw.frame[["formula", "gap"]]
     )
+
+
+ODD = (
+    "formula,gap,T,note\nTi02,3.20,300 K,a\nNaCl,~8.5,310 K,b\nKCl,8.4,nope,c\n"
+    "KBr,7,320 K,d,e\nTi-6Al-4V,1,300 K,\nAL2O3,<4,20 K,x\n"
+)
+
+
+@pytest.mark.parametrize("text", [ODD, "formula,gap\nNaCl,8 eV\nKCl,9\n", "formula,gap\nNaCl,1\n"])
+def test_a_corrected_table_is_corrected_to_the_same_bytes(tmp_path, text):
+    columns = ("T",) if "T" in text.partition("\n")[0] else ()
+    source = tmp_path / "table.csv"
+    source.write_text(text)
+    written = []
+    for number in range(3):
+        settings = DataConfig(dataset=str(source), target="gap", feature_cols=columns)
+        source = tmp_path / f"fixed{number}.csv"
+        write_frame(fix_table(check_table(settings)), source)
+        written.append(source.read_bytes())
+    assert written[0] == written[1] == written[2]
+
+
+def test_a_corrected_table_that_was_mended_by_hand_has_no_problem(tmp_path):
+    text = "formula,gap,changed,problem\nTiO2,3,formula: 'Ti02' -> 'TiO2',\nNaCl,8,,a bound\n"
+    fixed = fix_table(check(tmp_path, text + "Sn02,3,note: x,old\n", target="gap"))
+    assert fixed["problem"].tolist() == ["", "", ""]
+    assert fixed["changed"].tolist() == [
+        "formula: 'Ti02' -> 'TiO2'", "", "note: x; formula: 'Sn02' -> 'SnO2'",
+    ]  # fmt: skip
+
+
+def test_feature_columns_are_corrected_and_can_be_the_problem(tmp_path):
+    fixed = fix_table(check(tmp_path, ODD, target="gap", feature_cols=("T",)))
+    assert fixed["T"].tolist()[:3] == ["300.0", "310.0", "nope"]
+    assert fixed["problem"][2] == "column 'T' not a number: not a number: 'nope'"
+
+
+def test_the_unit_of_the_target_is_that_of_its_cells(tmp_path):
+    text = "formula,gap\nNaCl,8 eV\nKCl,9 eV\nKBr,7\n"
+    checked = check(tmp_path, text, target="gap")
+    assert checked.table.unit == "eV"
+    assert checked.table.reading.target == "column 'gap' (eV, as its cells say)"
+    with pytest.raises(DataError, match="another unit: '8 eV'; the column is in meV"):
+        check(tmp_path, "formula,gap\nNaCl,8 eV\n", target="gap", unit="meV")
+    with pytest.raises(DataError, match="another unit: '8 eV'; the column is in meV"):
+        check(tmp_path, "formula,gap [meV]\nNaCl,8 eV\n", target="gap [meV]")
+    mixed = check(tmp_path, "formula,gap\nNaCl,8 eV\nKCl,9000 meV\nKBr,7\n", target="gap")
+    assert mixed.table.unit == ""
+
+
+def test_repeated_and_blank_ids_and_rows_that_are_the_same(tmp_path):
+    rows = "a,NaCl,8\nb,KCl,9\na,KBr,7\n,LiF,6\nb,KCl,9\n"
+    checked = check(tmp_path, f"id,formula,gap\n{rows}", target="gap")
+    assert checked.table.ids.tolist() == ["1", "2", "3", "4", "5"]
+    found = {one.kind: one for one in checked.findings}
+    repeated = found["an id of column 'id' that an earlier row has"]
+    assert [(one.row, one.value, one.reason) for one in repeated.examples] == [
+        (3, "a", "as row 1"), (5, "b", "as row 2"),
+    ]  # fmt: skip
+    assert repeated.remedy.startswith("Row numbers are the ids")
+    assert [one.row for one in found["no id in column 'id'"].examples] == [4]
+    same = found["a row that is the same as an earlier one"]
+    assert [(one.row, one.value, one.reason) for one in same.examples] == [(5, "KCl", "as row 2")]
+    named = check(tmp_path, f"id,formula,gap\n{rows}", target="gap", id_col="id")
+    assert named.table.ids.tolist() == ["a", "b", "a", "", "b"]
+    assert named.findings[0].remedy.endswith("or leave --id-col out")
+    assert check(tmp_path, "id,formula,gap\na,NaCl,8\nb,NaCl,8\n", target="gap").findings == ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.chem.writing import write_formula
 from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
@@ -72,25 +72,10 @@ def collapse(node: Plain) -> Any:
         for site in node["sites"]:
             for species in site["species"]:
                 amounts[species["element"]] += species["occu"]
-        return formula_of(amounts)
+        return write_formula(amounts)
     if kind == "Composition":
-        return formula_of({key: value for key, value in node.items() if not key.startswith("@")})
+        return write_formula({key: value for key, value in node.items() if not key.startswith("@")})
     return node
-
-
-def formula_of(amounts: Mapping[str, Any]) -> str:
-    """Return the formula of amounts of elements; an element without an amount is absent.
-
-    Examples
-    --------
-    >>> formula_of({"Fe": 2.0, "O": 3, "Na": None})
-    'Fe2O3'
-    """
-    return "".join(
-        element + ("" if amount == 1 else f"{amount:.12g}")
-        for element, amount in amounts.items()
-        if amount is not None and amount == amount and amount != 0  # noqa: PLR0124 - NaN
-    )
 
 
 def is_composition(value: object) -> bool:
@@ -112,7 +97,7 @@ def flatten(row: Plain) -> Plain:
     nested: dict[str, Plain] = {}
     for name, value in row.items():
         if is_composition(value):
-            flat[name] = formula_of(value)
+            flat[name] = write_formula(value)
         elif isinstance(value, dict) and value:
             nested[name] = flatten(value)
         else:

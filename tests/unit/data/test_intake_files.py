@@ -14,11 +14,12 @@ import pytest
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.data import iter_raw, read_raw, read_table
+from xtalshift.data import Dataset, iter_raw, read_raw, read_table
 from xtalshift.data.formula_texts import find_formulas, iter_formulas
 from xtalshift.data.frames import read_frame
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError, UsageError
+from xtalshift.jobs.featurize import FeaturizeSettings, iter_features
 from xtalshift.screening.inputs import Inputs
 
 PERCENT = {"Fe": 71.0, "C": 0.1, "Cr": 18.0, "Ni": 8.0}
@@ -202,6 +203,21 @@ def test_fractions_read_back_exactly():
     compositions, _, _ = parse_formulas(texts.texts)
     wanted = amounts / amounts.sum(axis=1, keepdims=True)
     np.testing.assert_array_equal(compositions.amounts.reshape(50, 3), wanted)
+
+
+def test_people_see_rounded_fractions_while_rows_are_grouped_by_exact_ones(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("Fe wt%,Cr wt%,Ni wt%,y\n70,20,10,1\n70,20.01,10,2\n7,2,1,3\n")
+    data = read_table(path, target="y")
+    shown = "Fe0.693103Cr0.212688Ni0.0942095"
+    assert data.formulas.tolist() == [shown, "Fe0.693029Cr0.212772Ni0.0941994", shown]
+    assert data.groups[0] == data.groups[2] == "Cr212688Fe693103Ni94209"
+    assert Dataset.of([shown]).groups[0] == "Cr212688Fe693103Ni94210"  # the text is rounded twice
+    assert data.groups[1] != data.groups[0]
+    (found,) = iter_formulas(path, 9, BY_DEFAULT)
+    assert found.names == data.formulas.tolist()
+    (formulas, _), *_ = iter_features(path, FeaturizeSettings())
+    assert formulas == found.names
 
 
 def test_exports_of_the_materials_project(tmp_path):

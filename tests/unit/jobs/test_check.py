@@ -108,6 +108,14 @@ def test_mixtures_and_joined_parts_are_written_as_what_they_were_read(tmp_path):
     assert set(fixed["problem"]) == {""}
 
 
+def test_corrected_formulas_are_short(tmp_path):
+    text = "formula,y\nTi-6Al-4V,1\nPb(Mg1/3Nb2/3)O3,2\nFe70.1Cr19.3Ni10.6,3\n"
+    fixed = fix_table(check(tmp_path, text, amounts="wt"))
+    assert fixed["formula"].tolist() == [
+        "Ti86.2044Al10.1955V3.60008", "Pb3MgNb2O9", "Fe70.1Cr19.3Ni10.6",
+    ]  # fmt: skip
+
+
 def test_a_column_in_capitals_is_refused_and_corrected(tmp_path):
     names = ["AL2O3", "SIO2", "CUO", "MGO", "BN"]
     checked = check(tmp_path, "formula,y\n" + "".join(f"{name},1\n" for name in names))

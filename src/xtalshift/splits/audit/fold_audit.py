@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.writing import readable_key
 from xtalshift.errors import SplitError
 from xtalshift.metrics import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -177,7 +178,7 @@ def _add_leaks(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
     return replace(
         audit,
         shared_formulas=len(shared),
-        shared_examples=tuple(str(name) for name in table.names[shared[:_N_EXAMPLES]]),
+        shared_examples=tuple(readable_key(name) for name in table.names[shared[:_N_EXAMPLES]]),
         val_shared_formulas=len(np.intersect1d(formulas["train"], formulas["val"])),
         formulas_in_two_parts=int((np.bincount(everywhere) > 1).sum()),
         rows_on_both_sides=int((np.bincount(once) > 1).sum()),

@@ -20,6 +20,7 @@ CAUSES = (
         "Give --hydrates expand to add up parts joined by dots",
     ),
     ("joins parts", "parts joined by a dot", "Give --hydrates expand to add up the parts"),
+    ("with brackets around", "a mixture with brackets", "Write its parts without brackets"),
     ("alloy or a mixture", "an alloy or mixture", "Give --amounts wt, at or mol"),
     ("may be the letter O", "a zero for the letter O", "Write the letter"),
     ("written in capitals", "a column in capitals", "Write symbols as Co, not CO"),

@@ -23,6 +23,8 @@ from xtalshift.data.formula_findings import (
         ("Ti-6Al-4V", "an alloy or mixture"),
         ("Ti02", "a zero for the letter O"),
         ("TiO2 (anatase)", "a label beside the formula"),
+        ("Al2O3(0001)", "a label beside the formula"),
+        ("(Ti 6Al) 4V", "a mixture with brackets"),
         ("SrAl2O4:Eu", "a dopant without its amount"),
         ("YBa2Cu3O7-x", "a variable amount"),
         ("MAPbI3", "an abbreviation"),

@@ -370,7 +370,7 @@ class _Scan:
         value = float(numerator)
         if slash:
             value = value / float(denominator) if float(denominator) else float("inf")
-            self.notes.append(f"a fraction: {number}")
+            self.notes.append(f"a fraction read as a number: {number}")
         if self.previous == "symbol":
             self.amounts[-1] = value
         elif self.previous == "close":

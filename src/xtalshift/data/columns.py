@@ -10,6 +10,7 @@ from xtalshift.data.files import no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
+from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.errors import DataError
@@ -143,13 +144,18 @@ def table_from_frame(
             layout=raw.layout.describe() if raw.layout else "",
             formulas=find_formulas(names, reading).describe(),
             notation=materials.notation.describe(),
-            numbers=raw.style.describe(),
+            numbers=_describe_numbers(raw),
             target=_describe_target(frame, target, unit, {*formulas, id_col}),
             ids=id_col or "row numbers from 1",
             options=_settled(raw, reading, formulas),
             findings=raw.findings,
         ),
     )
+
+
+def _describe_numbers(raw: RawTable) -> str:
+    unsettled = any(finding.kind == AMBIGUOUS for finding in raw.findings)
+    return raw.style.describe() + (f"; not settled, see {AMBIGUOUS}" if unsettled else "")
 
 
 def _describe_target(

@@ -127,7 +127,7 @@ def fix_table(checked: Checked) -> pd.DataFrame:
             checked.inspection.faults, inspect_table(again).faults, strict=True
         )
     ]
-    frame["problem"] = [f"{kind}: {reason}" if kind else "" for kind, _, reason in faults]
+    frame["problem"] = [": ".join(filter(None, (kind, reason))) for kind, _, reason in faults]
     return frame
 
 

@@ -107,10 +107,7 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
         f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"
     )
     for finding in intake.dropped:
-        first = finding.examples[0]
-        progress.say(
-            f"  dropped {finding.count:,}: {finding.kind} (row {first.row}: {first.reason})"
-        )
+        progress.say(f"  dropped {finding.count:,}: {finding.kind} ({finding.first()})")
     for finding in (*(intake.reading.findings if intake.reading else ()), *intake.findings):
         progress.say(f"  {'warning' if finding.warns else 'note'}: {finding.describe()}")
     if intake.notes:

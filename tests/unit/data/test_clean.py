@@ -25,8 +25,8 @@ def test_every_fault_is_counted_once_with_examples():
     assert cleaned.materials.compositions.reduced_formulas().tolist() == cleaned.groups.tolist()
     kinds = {finding.kind: finding.count for finding in report.dropped}
     assert kinds == {
-        "formula: an unknown element": 2, "formula: no formula": 1, "target missing": 1,
-        "target infinite": 1,
+        "formula: an unknown element": 2, "formula: no formula": 1, "target: missing": 1,
+        "target: infinite": 1,
     }  # fmt: skip
     first = report.dropped[0].examples
     assert [(e.row, e.id, e.value) for e in first] == [
@@ -79,7 +79,7 @@ def test_rows_at_another_temperature_are_no_duplicates():
     assert cleaned.materials.extra_names == ("T",)
     assert cleaned.groups.tolist() == ["Fe", "Fe"]
     kinds = {finding.kind: finding.count for finding in cleaned.intake.dropped}
-    assert kinds == {"column 'T' missing": 1, "column 'T' not a number": 1}
+    assert kinds == {"column 'T': missing": 1, "column 'T': not a number": 1}
     assert clean_table(table).targets.tolist() == [5.0]
 
 
@@ -89,7 +89,7 @@ def test_features_that_came_with_the_materials_count_like_columns():
     assert cleaned.targets.tolist() == [2.0, 10.0]
     assert cleaned.materials.extra.tolist() == [[300.0], [400.0]]
     assert cleaned.materials.extra_names == ("x0",)
-    assert [finding.kind for finding in cleaned.intake.dropped] == ["column 'x0' missing"]
+    assert [finding.kind for finding in cleaned.intake.dropped] == ["column 'x0': missing"]
 
 
 def test_no_prediction_per_composition_beats_the_error_floor():
@@ -164,9 +164,9 @@ def test_text_of_a_bad_target_survives_to_the_report(tmp_path):
     path.write_text("formula,gap\nFe,n.d.\nSi,1.1\nGe,\n")
     report = clean_table(read_table(path, target="gap")).intake
     examples = {f.kind: f.examples[0] for f in report.dropped}
-    assert examples["target not a number"].value == "n.d."
-    assert examples["target not a number"].row == 1
-    assert examples["target missing"].row == 3
+    assert examples["target: not a number"].value == "n.d."
+    assert examples["target: not a number"].row == 1
+    assert examples["target: missing"].row == 3
 
 
 @pytest.mark.shared_data

@@ -75,7 +75,7 @@ def test_what_cleaning_found_is_said(read):
     read(columns={"y": targets}, progress=Listener())
     assert said[0].startswith("Reading ")
     assert said[2].startswith("180 rows read, 1 dropped, 12 merged: 167 materials, ")
-    assert "row 6: not a number: 'n/m'" in said[3]
+    assert said[3] == "  dropped 1: target: not a number (row 6: 'n/m')"
 
 
 def test_a_row_without_features_is_dropped_with_its_reason(read):

@@ -85,9 +85,10 @@ def clean_table(
     if strict and found.bad.size:
         row = int(found.bad[0])
         kind, value, reason = found.faults[row]
+        why = ": ".join(filter(None, (kind, reason)))
         shown = "" if value in reason else f" (value {value!r})"
         raise DataError(
-            f"row {row + 1} (id {table.ids[row]}): {': '.join(filter(None, (kind, reason)))}{shown}"
+            f"row {table.row_numbers[row]} (id {table.ids[row]}): {why}{shown}"
             "; correct the row, or run without strict to drop such rows"
         )
     good, features = found.good, found.features
@@ -186,7 +187,7 @@ def inspect_table(
             table.targets[good],
             table.columns[[name for name in table.columns if name not in feature_cols]].iloc[good],
             names=table.formulas[good].tolist(),
-            rows=good,
+            rows=table.row_numbers[good],
             style=table.style,
             merge=merge,
         )
@@ -283,7 +284,7 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
         counts[kind] = counts.get(kind, 0) + 1
         shown = examples.setdefault(kind, [])
         if len(shown) < MAX_EXAMPLES:
-            shown.append(Example(row + 1, table.ids[row], value, reason))
+            shown.append(Example(int(table.row_numbers[row]), table.ids[row], value, reason))
     return tuple(
         Finding(kind, counts[kind], tuple(examples[kind]), _remedy(kind))
         for kind in sorted(counts, key=lambda kind: -counts[kind])

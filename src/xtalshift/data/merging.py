@@ -57,7 +57,7 @@ def merge_findings(
     names : sequence of str, length n
         Formulas, for the examples.
     rows : ndarray of int, shape (n,)
-        Row numbers in the table, from 0.
+        Row numbers in the table, from 1.
     style : NumberStyle
         How the numbers in text columns are written.
     merge : bool
@@ -91,7 +91,7 @@ def merge_findings(
         for group in groups[:MAX_EXAMPLES].tolist():
             members = order[starts[group] : starts[group] + sizes[group]]
             shown = ", ".join(f"{value:g}" for value in np.unique(values[members])[:MAX_EXAMPLES])
-            row = int(rows[members[0]]) + 1
+            row = int(rows[members[0]])
             examples.append(Example(row, "", f"{names[members[0]]}: {shown}", reason))
         return Finding(kind, int(sizes[groups].sum()), tuple(examples), remedy)
 

@@ -142,8 +142,10 @@ class FittedModel:
         bad = np.flatnonzero(features.reasons != "")
         if bad.size:
             row = int(bad[0])
+            # the rows of materials may be a part of those of a table: their ids are known
+            where = f"id {materials.ids[row]}" if materials is X else f"row {row + 1}"
             raise FormulaError(
-                f"row {row + 1}, {materials.formulas[row]}: {features.reasons[row]}"
+                f"{where}, {materials.formulas[row]}: {features.reasons[row]}"
                 + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
             )
         return features.values

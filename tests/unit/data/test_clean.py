@@ -7,6 +7,7 @@ import pytest
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.readers import read_table
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 
 
@@ -179,3 +180,14 @@ def test_formation_energies_of_the_materials_project(shared_data):
     assert len(set(cleaned.groups)) == 95118
     assert report.rows_dropped == 0
     assert report.error_floor == pytest.approx(0.02461, abs=1e-5)
+
+
+def test_rows_keep_their_number_of_the_table_through_cleaning_and_selection():
+    table = Dataset.of(["NaCl", "Xx", "KCl", "NaCl", "KBr"], [1.0, 2.0, 3.0, 4.0, -1.0])
+    cleaned = clean_table(table)
+    assert cleaned.row_numbers.tolist() == [1, 3, 5]
+    assert cleaned.take([2, 0]).row_numbers.tolist() == [5, 1]
+    with pytest.raises(DataError, match="cannot take row 5: -1"):
+        TargetTransform("log").forward(cleaned.y, cleaned.row_numbers)
+    (finding,) = clean_table(table.take([4, 1])).intake.dropped
+    assert finding.examples[0].row == 2

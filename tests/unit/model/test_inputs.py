@@ -90,7 +90,8 @@ def test_a_row_without_features_is_dropped_with_its_reason(read):
     (finding,) = inputs.data.intake.dropped
     assert (finding.kind, finding.count) == ("formula without features", 1)
     assert "charge" in finding.examples[0].reason
-    with pytest.raises(FormulaError, match="no features for"):
+    assert finding.examples[0].row == 180  # of the file, though rows above are merged
+    with pytest.raises(FormulaError, match="row 180: no features for"):
         read(columns={"formula": formulas}, strict=True)
 
 

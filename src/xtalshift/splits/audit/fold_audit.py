@@ -146,7 +146,10 @@ def audit_fold(
     rows = np.concatenate(list(fold.parts.values())).astype(np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(table.X):
         wrong = rows.min() if rows.min() < 0 else rows.max()
-        raise SplitError(f"fold {fold.name!r} has row {wrong}; the table has {len(table.X)} rows")
+        raise SplitError(
+            f"fold {fold.name!r} has row {wrong} (counted from 0); the table has "
+            f"{len(table.X)} rows"
+        )
     seed = derive_seed(settings.seed, "audit", fold.name)
     audit = FoldAudit(
         name=fold.name,

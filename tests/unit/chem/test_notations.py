@@ -243,11 +243,22 @@ def test_numbers_with_zeros_stay_numbers(text):
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["TbH3C306", "Li6VB309", "CuP309", "LiCuH404", "GaH15N402F6", "Ba3DyRu209"]
-)
+@pytest.mark.parametrize("text", ["GaH15N402F6", "Li4Co703F13", "Al108Mn48", "YBa2Cu307.0"])
 def test_a_number_with_a_zero_within_is_noted(text):
     assert parse_formula(text).notes == ("a zero read as a digit: write the letter O for oxygen",)
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("YBa2Cu307", "YBa2Cu3O7"), ("TbH3C306", "TbH3C3O6"), ("Li6VB309", "Li6VB3O9"),
+        ("CuP309", "CuP3O9"), ("LiCuH404", "LiCuH4O4"), ("Ba3DyRu209", "Ba3DyRu2O9"),
+        ("P202F3", "P2O2F3"), ("TeH506", "TeH5O6"), ("SiH1404F6", "SiH14O4F6"),
+        ("Li.5Ni204", "Li.5Ni2O4"),
+    ],
+)  # fmt: skip
+def test_a_large_number_with_a_zero_beside_small_ones_is_refused(text, likely):
+    assert refusal(text).likely == likely
 
 
 @pytest.mark.parametrize("dot", "·•⋅∙*‧・･")

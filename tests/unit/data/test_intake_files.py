@@ -285,3 +285,61 @@ def test_a_model_knows_what_the_numbers_of_elements_are_unless_the_header_says_i
     assert fractions(named.formulas(ReadingOptions(), "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}
     given = ReadingOptions(amounts="at")
     assert fractions(plain.formulas(given, "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}
+
+
+PIF = {
+    "chemicalFormula": "GaN",
+    "uid": "a1",
+    "references": [{"doi": "10.1/x"}],
+    "properties": [
+        {"name": "Band gap", "scalars": [{"value": 3.4}], "units": "eV"},
+        {"name": "Color", "scalars": "white"},
+    ],
+}
+
+
+@pytest.mark.parametrize("scalars", [[{"value": "3.4"}], [3.4], 3.4, {"value": 3.4}])
+@pytest.mark.parametrize("lines", [True, False])
+def test_physical_information_files(tmp_path, scalars, lines):
+    gap = {"name": "Band gap", "scalars": scalars, "units": "eV"}
+    systems = [{**PIF, "properties": [gap, PIF["properties"][1]]}, {**PIF, "properties": []}]
+    path = tmp_path / ("in.jsonl" if lines else "in.json")
+    path.write_text("\n".join(map(json.dumps, systems)) if lines else json.dumps(systems))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.formulas.tolist() == ["GaN", "GaN"]
+    assert data.y[0] == 3.4
+    assert np.isnan(data.y[1])
+    assert data.unit == "eV"
+    assert data.columns["Color"][0] == "white"
+
+
+def test_conditions_and_ranges_of_a_physical_information_file(tmp_path):
+    path = tmp_path / "in.json"
+    kelvin = {"name": "Temperature", "scalars": [{"value": 300}], "units": "K"}
+    gap = {"name": "Gap", "scalars": [{"minimum": 1, "maximum": 2}], "conditions": [kelvin]}
+    path.write_text(json.dumps([PIF, {**PIF, "properties": [{**gap, "units": "eV"}]}]))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.columns["Gap, Temperature (K)"][1] == 300
+    assert data.columns["Gap (eV)"][1] == '{"minimum": 1, "maximum": 2}'
+
+
+def test_several_scalars_of_a_physical_information_file_are_no_number(tmp_path):
+    path = tmp_path / "in.json"
+    gap = {"name": "Band gap", "scalars": [{"value": 3.4}, {"value": 3.2}], "units": "eV"}
+    path.write_text(json.dumps([PIF, {**PIF, "properties": [gap]}]))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.problems[1] == "several values: '3.4; 3.2'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subSystems": [PIF]}, "the PIF system 'GaN' has sub-systems"),
+        ({"properties": PIF["properties"][:1] * 2}, r"has the property 'Band gap \(eV\)' twice"),
+    ],
+)
+def test_deeper_physical_information_files_are_refused(tmp_path, changes, message):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps([{**PIF, **changes}]))
+    with pytest.raises(DataError, match=message):
+        read_table(path)

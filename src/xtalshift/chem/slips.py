@@ -119,8 +119,8 @@ def zero_for_o(text: str) -> str:
 
     An amount that begins with a zero (``Ti02``); and in a formula without oxygen a last amount of 0
     (``Zn0``), or one as in ``Al203``, if charges can cancel with the letter but not with the zero,
-    or if all other amounts are below 10 (``YBa2Cu307``; none of 140,000
-    formulas of real tables is written so).
+    or if all other amounts are below 10 (``YBa2Cu307``; none of 140,000 formulas of real tables is
+    written so).
     """
     if "0" not in text:
         return text

@@ -150,7 +150,7 @@ def test_bad_rows_are_named_and_left_out(adapt, labelled, tmp_path):
     outcome = adapt(data=spoiled)
     assert outcome.code == 0
     assert "33 rows read, 3 dropped" in outcome.err
-    for words in ("row 31: formula 'Foo2'", "row 32: missing", "row 33: not a number: 'abc'"):
+    for words in ("row 31: formula 'Foo2'", "missing (row 32)", "not a number (row 33: 'abc')"):
         assert words in outcome.err
     assert outcome.out.startswith("targeted-cal: 30 target rows")
     fails(adapt("--strict", data=spoiled), "row 31 (id x)", "Foo2", "correct the row")

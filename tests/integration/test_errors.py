@@ -113,7 +113,7 @@ def test_bad_rows_are_counted_and_the_first_is_named(run, table, tmp_path):
     assert "63 rows read, 3 dropped, 0 merged: 60 materials" in outcome.err
     assert "row 61" in outcome.err
     assert "Foo2" in outcome.err
-    assert "row 62: not a number: 'abc'" in outcome.err
+    assert "target: not a number (row 62: 'abc')" in outcome.err
     fails(run("--strict", "--overwrite", dataset=source), "row 61", "x1", "Foo2")
 
 

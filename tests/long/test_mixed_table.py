@@ -196,7 +196,7 @@ def check(outcomes):
     assert not outcomes.read_by_mistake, counts
     # most are formulas without small letters, where others are written in capitals
     assert len(outcomes.refused_by_mistake) <= 0.003 * outcomes.cells.total(), counts
-    assert len(outcomes.remarked) <= 0.001 * outcomes.cells.total(), counts
+    assert len(outcomes.remarked) <= 0.0002 * outcomes.cells.total(), counts
 
 
 def test_two_thousand_rows(real, model, tmp_path):

@@ -67,6 +67,10 @@ _LABEL_BEHIND = re.compile(
     r"(?:\s*[(\[](?:[a-z][a-z .,-]*)[)\]]|[\s_-]+[a-z]{2}[a-z .,-]*"
     r"|_+[A-Za-z][A-Za-z0-9]*|[-_\s]+[1-9][HRT]|[-_]+[IV]{1,3})$"
 )
+_INDEX = r"[-\u2212\u2013]?[0-9][\u0304\u0305]?"
+_SURFACE = re.compile(  # (0001), [1 1 0], (111)-7x7
+    rf"\s*[(\[{{<](?:{_INDEX}[\s,]*){{3,4}}[)\]}}>](?:[-\s]*\(?[0-9]+\s*[x\u00d7]\s*[0-9]+\)?)?\s*"
+)
 _POLYMORPH = re.compile(r"(\S+)\s+[(\[]?([IV]+|[A-Z])[)\]]?")  # TiO2 II, Y2O3 (C)
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 _DATE = re.compile(
@@ -94,9 +98,10 @@ class Advice(NamedTuple):
 
 
 def whole_text(text: str) -> Advice | None:
-    """Return advice on a plain text as a whole: labels, dopants, acronyms, words, look-alikes."""
+    """Return advice on a plain text as a whole: labels, dopants, surfaces, acronyms, words."""
     text = text.strip()
-    return _short_name(text) or _changed_cell(text) or _foreign_letter(text) or _label(text)
+    looks = (_short_name, _changed_cell, _foreign_letter, _surface, _label)
+    return next((advice for look in looks if (advice := look(text))), None)
 
 
 def _short_name(text: str) -> Advice | None:
@@ -141,6 +146,18 @@ def _foreign_letter(text: str) -> Advice | None:
     changed = next(one for one, other in zip(text, latin, strict=True) if one != other)
     what = f"{changed!r} is no Latin letter though it looks like one"
     return Advice(what, "type it again", latin)
+
+
+def _surface(text: str) -> Advice | None:
+    """Return advice on the indices of a surface or plane beside the formula: Al2O3(0001)."""
+    found = _SURFACE.search(text)
+    if not found or len(found[0]) == len(text) or (found.start() and found.end() < len(text)):
+        return None
+    return Advice(
+        f"{found[0].strip()!r} is a label of a surface, a plane or a sample",
+        "leave it out, or put it into a column of its own",
+        text[: found.start()] + text[found.end() :],
+    )
 
 
 def _label(text: str) -> Advice | None:

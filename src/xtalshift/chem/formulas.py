@@ -9,7 +9,13 @@ from typing import Literal, NamedTuple, NoReturn, get_args
 from xtalshift.chem.advice import Advice, abbreviation, recase, unknown_symbol, whole_text
 from xtalshift.chem.element_amounts import is_dictionary, read_dictionary
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
-from xtalshift.chem.mixtures import Amounts, is_mixture, mixture_readings, read_mixture
+from xtalshift.chem.mixtures import (
+    Amounts,
+    has_grouped_parts,
+    is_mixture,
+    mixture_readings,
+    read_mixture,
+)
 from xtalshift.chem.slips import find_doubts, find_slip, oxide_of_element
 from xtalshift.chem.two_readings import can_cancel, find_joints
 from xtalshift.chem.typography import plain_text
@@ -191,12 +197,23 @@ def _read_mixture(
     named: str, text: str, hydrates: Hydrates, amounts: Amounts | None, notes: list[str]
 ) -> ParsedFormula:
     def parse(unit: str) -> dict[int, float]:
-        part = parse_formula(unit, hydrates=hydrates)
+        try:
+            part = parse_formula(unit, hydrates=hydrates)
+        except FormulaError as error:
+            reason = str(error).removeprefix(f"formula {_quote(unit)}")
+            raise FormulaError(f"{named}, part {_quote(unit)}{reason}") from None
         notes.extend(part.notes)
         return dict(zip(part.z, part.amounts, strict=True))
 
+    if has_grouped_parts(text):
+        raise FormulaError(
+            f"{named} is an alloy or a mixture with brackets around some of its parts; write the "
+            "parts one after the other without brackets, as in Ti-6Al-4V"
+        )
     try:
         atoms = read_mixture(text, amounts, parse)
+    except FormulaError:
+        raise
     except ValueError as error:
         if amounts is None and "%" not in text:
             raise FormulaError(
@@ -353,7 +370,7 @@ class _Scan:
         value = float(numerator)
         if slash:
             value = value / float(denominator) if float(denominator) else float("inf")
-            self.notes.append(f"a fraction: {number}")
+            self.notes.append(f"a fraction read as a number: {number}")
         if self.previous == "symbol":
             self.amounts[-1] = value
         elif self.previous == "close":

@@ -51,6 +51,16 @@ def is_mixture(text: str) -> bool:
     return _JOINED.search(text) is not None
 
 
+def has_grouped_parts(text: str) -> bool:
+    """Return whether a bracket of a mixture holds several parts, as in ``(Ti 6Al) 4V``."""
+    depth = 0
+    for character in _KIND_BEHIND.sub("", text.strip()):
+        depth += (character in "([{") - (character in ")]}")
+        if depth > 0 and _JOINT.match(character):
+            return True
+    return False
+
+
 def mixture_readings(text: str) -> str:
     """Return how the first number of a mixture can be read, for a message."""
     found = re.search(rf"(?<![A-Za-z0-9.])({_NUMBER})\s*([A-Z(\[][A-Za-z0-9.()\[\]]*)", text)

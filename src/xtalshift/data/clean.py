@@ -15,11 +15,12 @@ from xtalshift.data.formula_findings import (
     cause_of_formula,
     formula_findings,
     formula_remedy,
+    note_details,
     note_kinds,
 )
 from xtalshift.data.intake import MAX_EXAMPLES, CleaningReport, Example, Finding
-from xtalshift.data.merging import merge_findings
-from xtalshift.data.number_findings import REMEDIES, find_sentinels, value_findings
+from xtalshift.data.merging import UNITS_WITHIN, merge_findings
+from xtalshift.data.number_findings import REMEDIES, UNIT_MIX, find_sentinels, value_findings
 from xtalshift.data.number_style import refuse_ambiguous
 from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.errors import ConfigError, DataError
@@ -84,9 +85,11 @@ def clean_table(
     if strict and found.bad.size:
         row = int(found.bad[0])
         kind, value, reason = found.faults[row]
+        why = ": ".join(filter(None, (kind, reason)))
+        shown = "" if value in reason else f" (value {value!r})"
         raise DataError(
-            f"row {row + 1} (id {table.ids[row]}): {kind}: {reason} (value {value!r}); "
-            "correct the row, or run without strict to drop such rows"
+            f"row {table.row_numbers[row]} (id {table.ids[row]}): {why}{shown}"
+            "; correct the row, or run without strict to drop such rows"
         )
     good, features = found.good, found.features
     if not good.size:
@@ -132,7 +135,7 @@ class Inspection:
     """Shape (n, k). The feature columns."""
     faults: list[tuple[str, str, str]]
     """Length n. Kind, value and reason of the first fault of each row; empty texts if it is
-    usable."""
+    usable. The reason says what the kind does not, and may be empty."""
     dropped: tuple[Finding, ...]
     """Unusable rows by kind."""
     notes: tuple[Finding, ...]
@@ -178,18 +181,22 @@ def inspect_table(
         alloys=any("a mixture" in text for text in words),
     )
     if table.targets is not None:
-        findings += _target_findings(table, table.targets, good)
-        findings += merge_findings(
+        of_target = _target_findings(table, table.targets, good)
+        of_materials = merge_findings(
             groups[0],
             table.targets[good],
             table.columns[[name for name in table.columns if name not in feature_cols]].iloc[good],
             names=table.formulas[good].tolist(),
-            rows=good,
+            rows=table.row_numbers[good],
             style=table.style,
             merge=merge,
         )
+        if any(finding.kind.endswith(f": {UNIT_MIX}") for finding in of_target):
+            # the rows are named already
+            of_materials = tuple(one for one in of_materials if one.kind != UNITS_WITHIN)
+        findings += of_target + of_materials
     remarks = (
-        (row, kind, table.formulas[row], materials.notes[row])
+        (row, kind, table.formulas[row], note_details(materials.notes[row], kind))
         for row in np.flatnonzero(usable & noted).tolist()
         for kind in note_kinds(materials.notes[row])
     )
@@ -248,8 +255,8 @@ def find_faults(
     # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():
-            kind, _, value = problems[row].partition(": ")
-            faults[row] = (f"{label} {kind}", value.partition(" (")[0].strip("'"), problems[row])
+            kind, _, reason = problems[row].partition(": ")
+            faults[row] = (f"{label}: {kind}", reason.partition(" (")[0].strip("'"), reason)
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
         reason = table.materials.reasons[row]
         faults[row] = (f"formula: {cause_of_formula(reason)}", table.formulas[row], reason)
@@ -297,7 +304,7 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
         counts[kind] = counts.get(kind, 0) + 1
         shown = examples.setdefault(kind, [])
         if len(shown) < MAX_EXAMPLES:
-            shown.append(Example(row + 1, table.ids[row], value, reason))
+            shown.append(Example(int(table.row_numbers[row]), table.ids[row], value, reason))
     return tuple(
         Finding(kind, counts[kind], tuple(examples[kind]), _remedy(kind))
         for kind in sorted(counts, key=lambda kind: -counts[kind])
@@ -338,8 +345,6 @@ def _nothing_left(table: Dataset, dropped: tuple[Finding, ...]) -> str:
     if not dropped:
         return f"{where} has no rows"
     causes = "; ".join(
-        f"{finding.count} x {finding.kind} (row {finding.examples[0].row}: "
-        f"{finding.examples[0].reason})"
-        for finding in dropped
+        f"{finding.count} x {finding.kind} ({finding.first()})" for finding in dropped
     )
     return f"none of the {len(table)} rows of {where} is usable: {causes}"

@@ -13,6 +13,7 @@ from xtalshift.data.files import list_names, no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
+from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
 from xtalshift.data.row_findings import id_findings, same_rows
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
@@ -183,10 +184,15 @@ def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, sourc
         layout=raw.layout.describe() if raw.layout else "",
         formulas=found.describe(),
         notation=notation.describe(),
-        numbers=raw.style.describe(),
+        numbers=_describe_numbers(raw),
         options=_settled(raw, options, found.names),
         findings=raw.findings,
     )
+
+
+def _describe_numbers(raw: RawTable) -> str:
+    unsettled = any(finding.kind == AMBIGUOUS for finding in raw.findings)
+    return raw.style.describe() + (f"; not settled, see {AMBIGUOUS}" if unsettled else "")
 
 
 def _describe_target(

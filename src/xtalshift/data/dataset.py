@@ -24,6 +24,7 @@ from xtalshift.registry import near_miss
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
+IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,9 @@ class Dataset:
         How the numbers in text columns are written.
     reading : Reading or None
         What of the table was read as what; None if the data were not read from a table.
+    row_numbers : ndarray of int64, shape (n,)
+        Which row of the table each row is, for messages: 1 is the first below the header. `take`
+        and cleaning keep it. By default 1 to n.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class Dataset:
     intake: CleaningReport | None = None
     style: NumberStyle = POINT
     reading: Reading | None = None
+    row_numbers: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         if self.targets is not None:
@@ -94,7 +99,9 @@ class Dataset:
         if not len(columns.columns):
             columns = pd.DataFrame(index=pd.RangeIndex(n))
         object.__setattr__(self, "columns", columns)
-        for name in ("targets", "columns", "problems", "bounds"):
+        if not len(self.row_numbers):
+            object.__setattr__(self, "row_numbers", np.arange(1, n + 1))
+        for name in ("targets", "columns", "problems", "bounds", "row_numbers"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise DataError(f"{name} has {len(values)} rows, but there are {n} formulas")
@@ -157,6 +164,7 @@ class Dataset:
             problems=None if self.problems is None else self.problems[chosen],
             bounds=None if self.bounds is None else self.bounds[chosen],
             columns=self.columns.iloc[chosen],
+            row_numbers=self.row_numbers[chosen],
         )
 
     def feature_columns(self, names: Sequence[str]) -> FloatArray:
@@ -176,7 +184,7 @@ class Dataset:
         ------
         DataError
             If a column does not exist, or a cell is no usable number; the message
-            names the row (1 is the first) and the value.
+            names the row of the table and the value.
         """
         numbers = np.empty((len(self), len(names)))
         for position, name in enumerate(names):
@@ -185,7 +193,8 @@ class Dataset:
             if bad.size:
                 row = int(bad[0])
                 raise DataError(
-                    f"column {name!r}, row {row + 1} (id {self.ids[row]}): {problems[row]}; "
+                    f"column {name!r}, row {self.row_numbers[row]} (id {self.ids[row]}): "
+                    f"{problems[row]}; "
                     f"{bad.size} of {len(self)} rows have no usable {name!r}. Fill the cells, "
                     "drop the rows, or leave the column out of the feature columns"
                 )

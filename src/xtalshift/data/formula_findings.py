@@ -19,7 +19,9 @@ CAUSES = (
         "a dot with two readings",
         "Give --hydrates expand to add up parts joined by dots",
     ),
+    ("before the formula at", "a number before the formula", "Leave it out, or --hydrates expand"),
     ("joins parts", "parts joined by a dot", "Give --hydrates expand to add up the parts"),
+    ("with brackets around", "a mixture with brackets", "Write its parts without brackets"),
     ("alloy or a mixture", "an alloy or mixture", "Give --amounts wt, at or mol"),
     ("may be the letter O", "a zero for the letter O", "Write the letter"),
     ("written in capitals", "a column in capitals", "Write symbols as Co, not CO"),
@@ -40,6 +42,7 @@ CAUSES = (
 
 _OTHER = "no formula that can be read", "Correct the formulas"
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_REMARK = re.compile(rf"(?:{_QUOTED}|[^;]|;(?! ))+")
 _METALS = frozenset(ELEMENT_CLASSES["metal"])
 _GLUED = re.compile(r"(?:[A-Z][a-z]?[0-9.]+)+[A-Z][a-z]?")  # Ti6Al4V
 
@@ -57,8 +60,19 @@ def formula_remedy(cause: str) -> str:
 
 def note_kinds(notes: str) -> list[str]:
     """Return the kinds of the remarks on one formula, each once and without its details."""
-    kinds = (note.partition(": ")[0] for note in re.sub(_QUOTED, "", notes).split("; "))
-    return list(dict.fromkeys(filter(None, kinds)))
+    return list(dict.fromkeys(kind for kind, _ in _remarks(notes)))
+
+
+def note_details(notes: str, kind: str) -> str:
+    """Return what the remarks of one of `note_kinds` say besides it, joined by ``"; "``."""
+    found = (detail for name, detail in _remarks(notes) if name == kind and detail)
+    return "; ".join(dict.fromkeys(found))
+
+
+def _remarks(notes: str) -> list[tuple[str, str]]:
+    """Return the kind and the details of each remark; marks in quotes end none."""
+    found = (remark.strip() for remark in _REMARK.findall(notes))
+    return [(kind, detail) for kind, _, detail in (one.partition(": ") for one in found) if kind]
 
 
 def formula_findings(
@@ -92,7 +106,7 @@ def formula_findings(
         findings.append(found("perhaps an alloy in percent", glued, says, remedy))
     rare, elements, says = _imputed(compositions)
     if rare:
-        remedy = f"{', '.join(elements)}: predictions for these materials rest on mean values"
+        remedy = f"Predictions for materials with {', '.join(elements)} rest on mean values"
         kind = "properties of an element are not tabulated"
         findings.append(found(kind, rare, says, remedy))
     return tuple(findings)

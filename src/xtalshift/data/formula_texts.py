@@ -17,9 +17,9 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, MAGPIE_PROPERTIES, load_elements
 from xtalshift.chem.formulas import Notation
 from xtalshift.chem.mixtures import Amounts
+from xtalshift.chem.writing import EXACT_DIGITS, SHOWN_DIGITS, write_formula
 from xtalshift.data.arrow_texts import text_cells
 from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file, naming_table
-from xtalshift.data.json_rows import formula_of
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.sources import Source, open_source
@@ -55,7 +55,9 @@ class FormulaTexts:
     """Formulas of n rows as text, with what was found while they were read."""
 
     texts: list[str]
-    """Length n."""
+    """Length n. What is read."""
+    shown: list[str] = field(default_factory=list)
+    """Length n. What people see instead, if `texts` are made of amounts of elements; else empty."""
     faults: Mapping[int, str] = field(default_factory=dict)
     """Row (from 0) -> why it cannot be used, whatever its text."""
     notes: Mapping[int, str] = field(default_factory=dict)
@@ -63,10 +65,16 @@ class FormulaTexts:
     capitals: bool = False
     """Whether the column is written in capitals, see `xtalshift.chem.capitals.in_capitals`."""
 
+    @property
+    def names(self) -> list[str]:
+        """Length n. What people see."""
+        return self.shown or self.texts
+
     def materials(self, notation: Notation, **parts: Any) -> Materials:
         """Return the rows as materials, with `parts` as `Materials.parse` takes them."""
         return Materials.parse(
             self.texts,
+            shown=self.names,
             notation=replace(notation, capitals=self.capitals),
             faults=self.faults,
             notes=self.notes,
@@ -251,9 +259,8 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
             if empty:  # as the head of the column is written
                 empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
             faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
-            yield FormulaTexts(
-                texts.texts, faults, notes, capitals or in_capitals(texts.texts)
-            )  # or only this piece is
+            here = capitals or in_capitals(texts.texts)  # or only this piece is
+            yield replace(texts, faults=faults, notes=notes, capitals=here)
         if empty:
             yield FormulaTexts([])
 
@@ -282,7 +289,7 @@ def _as_text(cell: object) -> str:
     if cell is None or cell != cell:  # noqa: PLR0124 - NaN
         return ""
     if isinstance(cell, dict):
-        return formula_of(cell)
+        return write_formula(cell)
     return str(cell)
 
 
@@ -365,7 +372,10 @@ def _amounts(
 def _join_elements(
     columns: FormulaColumns, amounts: NDArray[np.float64], faults: dict[int, str]
 ) -> FormulaTexts:
-    """Return amounts of elements, shape (n, k), as formulas of atomic fractions."""
+    """Return amounts of elements, shape (n, k), as formulas of atomic fractions.
+
+    The texts that are read, and so the groups of rows, are exact; those that are shown are rounded.
+    """
     notes: dict[int, str] = {}
     totals = amounts.sum(axis=1)
     off = np.min([np.abs(totals / whole - 1) for whole in _WHOLE], axis=0) > _OFF
@@ -382,16 +392,11 @@ def _join_elements(
         amounts = amounts / load_elements().magpie[numbers, _WEIGHT]
     with np.errstate(invalid="ignore"):
         fractions = amounts / amounts.sum(axis=1, keepdims=True)
-    texts = []
-    for row, parts in enumerate(fractions.tolist()):
-        if row in faults:
-            texts.append("")
-            continue
-        texts.append(
-            "".join(
-                element + np.format_float_positional(part, trim="-")
-                for element, part in zip(columns.elements, parts, strict=True)
-                if part > 0
-            )
-        )
-    return FormulaTexts(texts, faults, notes)
+    rows = [
+        {} if row in faults else dict(zip(columns.elements, parts, strict=True))
+        for row, parts in enumerate(fractions.tolist())
+    ]
+    texts, shown = (
+        [write_formula(row, digits) for row in rows] for digits in (EXACT_DIGITS, SHOWN_DIGITS)
+    )
+    return FormulaTexts(texts, shown, faults, notes)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.capitals import in_capitals
 from xtalshift.chem.mixtures import Amounts
+from xtalshift.chem.writing import write_formula
 from xtalshift.data.files import FORMULA_NAMES, naming_file
 from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
 from xtalshift.data.intake import Finding
-from xtalshift.data.json_rows import formula_of
 from xtalshift.data.number_style import settle_style
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
@@ -77,11 +77,12 @@ class RawTable:
         found = find_formulas(self.frame.columns, options, usual)
         texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
         settled = bool(self.layout and self.layout.capitals)
-        return FormulaTexts(
-            texts.texts,
-            {**texts.faults, **self.faults},
-            {**texts.notes, **self.notes},
-            settled or in_capitals(texts.texts),  # also where only this piece of a table is
+        return replace(
+            texts,
+            faults={**texts.faults, **self.faults},
+            notes={**texts.notes, **self.notes},
+            # also where only this piece of a table is
+            capitals=settled or in_capitals(texts.texts),
         )
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
@@ -300,7 +301,7 @@ def finish_frame(frame: pd.DataFrame, text_columns: Sequence[str]) -> pd.DataFra
 
 
 def _as_text(cell: Any) -> str:
-    return formula_of(cell) if isinstance(cell, dict) else str(cell)
+    return write_formula(cell) if isinstance(cell, dict) else str(cell)
 
 
 def _numbers_or_text(cells: pd.Series, style: NumberStyle) -> pd.Series:

@@ -20,6 +20,7 @@ class Example:
     id: str
     value: str
     reason: str
+    """What the kind of the finding does not say; may be empty."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,23 @@ class Finding:
 
         What all examples say is said here.
         """
-        said = {example.reason for example in self.examples} - {self.kind}
+        said = {example.reason for example in self.examples}
         reason = f": {said.pop()}" if len(said) == 1 and self.count > 1 else ""
         count = f"{self.count:,} {'row' if self.count == 1 else 'rows'}"
         remedy = f". {self.remedy}." if self.remedy else ""
-        return f"{self.kind} ({count}){reason}{remedy}"
+        return f"{self.kind} ({count}){reason.rstrip(': ')}{remedy}"
+
+    def first(self) -> str:
+        """Return the first example in a few words: its row, and what the kind does not say."""
+        example = self.examples[0]
+        return ": ".join(filter(None, (f"row {example.row}", example.reason)))
 
     def show(self, most: int = 2) -> tuple[str, ...]:
         """Return the rows of some examples, with what `describe` does not say."""
         shown = self.examples[:most]
         if self.count > 1 and len({example.reason for example in self.examples}) == 1:
-            return (", ".join(f"row {one.row}: {_short(one.value)}" for one in shown),)
-        values = ("" if one.value in one.reason else f"{_short(one.value)}: " for one in shown)
-        return tuple(
-            f"row {one.row}: {value}{one.reason}" for one, value in zip(shown, values, strict=True)
-        )
+            return ("; ".join(f"row {one.row}: {_short(one.value)}" for one in shown),)
+        return tuple(_join(one) for one in shown)
 
 
 @dataclass(frozen=True)
@@ -180,4 +183,16 @@ class CleaningReport:
 
 
 def _short(text: str) -> str:
+    if not text.strip():
+        return "blank"
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def _join(example: Example) -> str:
+    """Return the row of an example, its value and its reason, without what is said twice."""
+    words = [f"row {example.row}"]
+    if example.value not in example.reason or not example.reason:
+        words.append(_short(example.value))
+    if example.reason not in example.value:
+        words.append(example.reason)
+    return ": ".join(words)

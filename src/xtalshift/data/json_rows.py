@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS
+from xtalshift.chem.writing import write_formula
 from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
 from xtalshift.errors import DataError
 from xtalshift.jsonio import Plain
@@ -25,7 +25,8 @@ def read_rows(text: str) -> list[Plain]:
     text : str
         A list of objects; an object with such a list, as OPTIMADE, NOMAD and other services answer
         (what is nested in a row becomes columns such as ``attributes.x``, or ``x`` if that is no
-        column yet); or a layout of pandas: columns, index, split, table.
+        column yet); systems of a Physical Information File (`read_pif`); or a layout of pandas:
+        columns, index, split, table.
 
     Raises
     ------
@@ -72,25 +73,10 @@ def collapse(node: Plain) -> Any:
         for site in node["sites"]:
             for species in site["species"]:
                 amounts[species["element"]] += species["occu"]
-        return formula_of(amounts)
+        return write_formula(amounts)
     if kind == "Composition":
-        return formula_of({key: value for key, value in node.items() if not key.startswith("@")})
+        return write_formula({key: value for key, value in node.items() if not key.startswith("@")})
     return node
-
-
-def formula_of(amounts: Mapping[str, Any]) -> str:
-    """Return the formula of amounts of elements; an element without an amount is absent.
-
-    Examples
-    --------
-    >>> formula_of({"Fe": 2.0, "O": 3, "Na": None})
-    'Fe2O3'
-    """
-    return "".join(
-        element + ("" if amount == 1 else f"{amount:.12g}")
-        for element, amount in amounts.items()
-        if amount is not None and amount == amount and amount != 0  # noqa: PLR0124 - NaN
-    )
 
 
 def is_composition(value: object) -> bool:
@@ -106,13 +92,77 @@ def is_composition(value: object) -> bool:
     )
 
 
+def is_pif(row: Plain) -> bool:
+    """Return whether a row is a system of the Physical Information File of Citrine."""
+    listed = row.get("properties")
+    return (
+        "chemicalFormula" in row
+        and isinstance(listed, list)
+        and all(isinstance(one, dict) and "name" in one for one in listed)
+    )
+
+
+def read_pif(system: Plain) -> Plain:
+    """Return a system of a Physical Information File as a row.
+
+    Each property is a column, named ``Band gap (eV)`` after its name and units, and so is each of
+    its conditions (``Band gap, Temperature (K)``); other entries of the system that are text or
+    numbers are columns too. Uncertainties are left out.
+
+    Raises
+    ------
+    DataError
+        If the system has parts with formulas of their own, or a property is given twice.
+    """
+    if system.get("subSystems"):
+        raise DataError(
+            f"the PIF system {system['chemicalFormula']!r} has sub-systems, whose properties are "
+            "those of parts; write one system for each material"
+        )
+    row = {key: value for key, value in system.items() if isinstance(value, str | int | float)}
+    values = [
+        (_with_units(before + str(one.get("name", "condition")), one), one)
+        for listed in system["properties"]
+        for before, one in [
+            ("", listed),
+            *((f"{listed['name']}, ", condition) for condition in listed.get("conditions") or []),
+        ]
+    ]
+    for name, one in values:
+        if name in row:
+            raise DataError(
+                f"the PIF system {system['chemicalFormula']!r} has the property {name!r} twice, as "
+                "under several conditions; write one system for each value"
+            )
+        row[name] = _scalar(one.get("scalars"))
+    return row
+
+
+def _with_units(name: str, quantity: Plain) -> str:
+    return f"{name} ({quantity['units']})" if quantity.get("units") else name
+
+
+def _scalar(value: Any) -> Any:
+    """Return one value of a property; several as text, which no number is made of."""
+    values = value if isinstance(value, list) else [value]
+    found = [
+        one.get("value", json.dumps(one)) if isinstance(one, dict) else one  # {"minimum": 1}
+        for one in values
+    ]
+    if len(found) == 1 and not isinstance(found[0], list):
+        return found[0]
+    return "; ".join(map(str, found))
+
+
 def flatten(row: Plain) -> Plain:
     """Return a row without nested objects: their entries become columns of the row."""
+    if is_pif(row):
+        return read_pif(row)
     flat: Plain = {}
     nested: dict[str, Plain] = {}
     for name, value in row.items():
         if is_composition(value):
-            flat[name] = formula_of(value)
+            flat[name] = write_formula(value)
         elif isinstance(value, dict) and value:
             nested[name] = flatten(value)
         else:

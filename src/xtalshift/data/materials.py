@@ -25,7 +25,8 @@ class Materials:
     Attributes
     ----------
     formulas : ndarray of str, shape (n,)
-        Text exactly as read (``"NaN"`` is sodium nitride).
+        Text exactly as read (``"NaN"`` is sodium nitride); of columns of elements the formula of
+        their atomic fractions, rounded for people.
     compositions : Compositions
         n rows; those of unreadable formulas are empty.
     reasons, notes : ndarray of str, shape (n,)
@@ -55,6 +56,7 @@ class Materials:
         cls,
         formulas: Sequence[Any] | NDArray[Any],
         *,
+        shown: Sequence[Any] | NDArray[Any] | None = None,
         notation: Notation = AS_WRITTEN,
         faults: Mapping[int, str] = _NONE,
         notes: Mapping[int, str] = _NONE,
@@ -68,6 +70,8 @@ class Materials:
         ----------
         formulas : sequence, length n
             Formulas as text; other cells of a table are allowed and unreadable.
+        shown : sequence of str, length n, optional
+            What people see instead of `formulas`.
         notation : Notation
             How formulas are read that can be read in two ways.
         faults : mapping of int to str
@@ -101,7 +105,7 @@ class Materials:
             raise DataError(f"there are {len(names)} ids for {n} formulas; give one id per formula")
         labels = [f"x{k}" for k in range(columns.shape[1])] if extra_names is None else extra_names
         return cls(
-            as_text(formulas),
+            as_text(formulas if shown is None else shown),
             compositions,
             reasons,
             remarks,

@@ -18,6 +18,9 @@ from xtalshift.data.numbers import plain_numbers
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.intp]
 
+UNITS_WITHIN = "a mix of units within a formula"
+"""Kind of a finding on materials whose targets differ by a factor of units."""
+
 _CONDITION = re.compile(
     r"(?:^|[^a-z])(?:temp(?:erature)?|t|pressure|press|p|field|magnetic_field|h|voltage|frequency|"
     r"freq|time|thickness|doping|dopant|carrier_concentration|concentration|conc|strain|humidity|"
@@ -54,7 +57,7 @@ def merge_findings(
     names : sequence of str, length n
         Formulas, for the examples.
     rows : ndarray of int, shape (n,)
-        Row numbers in the table, from 0.
+        Row numbers in the table, from 1.
     style : NumberStyle
         How the numbers in text columns are written.
     merge : bool
@@ -63,7 +66,7 @@ def merge_findings(
     Returns
     -------
     tuple of Finding
-        For each column of conditions that differs within a material, the number of such materials
+        For each column of conditions that differs within a material, the rows of such materials
         (a column of numbers is a condition if its name says so, such as temperature, or if it has
         few values); the materials whose targets differ much beside all targets; and those whose
         targets differ by a factor of units.
@@ -83,32 +86,31 @@ def merge_findings(
     def finding(
         kind: str, groups: IntArray, values: FloatArray, reason: str, remedy: str
     ) -> Finding:
+        reason = f"{len(groups)} {'material' if len(groups) == 1 else 'materials'}{reason}"
         examples = []
         for group in groups[:MAX_EXAMPLES].tolist():
             members = order[starts[group] : starts[group] + sizes[group]]
             shown = ", ".join(f"{value:g}" for value in np.unique(values[members])[:MAX_EXAMPLES])
-            row = int(rows[members[0]]) + 1
+            row = int(rows[members[0]])
             examples.append(Example(row, "", f"{names[members[0]]}: {shown}", reason))
-        return Finding(kind, len(groups), tuple(examples), remedy)
+        return Finding(kind, int(sizes[groups].sum()), tuple(examples), remedy)
 
-    extra = int(np.sum(sizes - 1))
-    what = f"{extra} rows merged" if merge else f"{extra} rows repeat a material"
+    merged = ", whose rows are merged" if merge else ""
     found = []
     for name, values in _conditions(columns, style):
         low, high = ends(values)
         differ = np.flatnonzero(high > low)
         if differ.size:
-            text = f"{what}; {name!r} differs within {differ.size} formulas"
             remedy = f"Use it as a feature: --feature-cols {name!r}, or keep one value of it"
             kind = f"{name!r} differs within a formula"
-            found.append(finding(kind, differ, values, text, remedy))
+            found.append(finding(kind, differ, values, merged, remedy))
     low, high = ends(targets)
     means = np.add.reduceat(targets[order], starts) / sizes
     deviations = np.abs(targets[order] - np.repeat(means, sizes))[np.repeat(repeated, sizes)]
     within, overall = float(deviations.mean()), float(np.abs(targets - targets.mean()).mean())
     if within > _SHARE * overall:
         differ = np.argsort(low - high, kind="stable")[: int(np.sum(high > low))]
-        text = f"{what}; they differ by {within:.3g} on average, all targets by {overall:.3g}"
+        text = f"{merged}; they differ by {within:.3g} on average, all targets by {overall:.3g}"
         remedy = "Check the values and their conditions; no model can be better than this scatter"
         found.append(finding("targets differ within a formula", differ, targets, text, remedy))
     low, high = ends(np.abs(targets))
@@ -122,9 +124,9 @@ def merge_findings(
             if _two_units(targets[order[starts[group] : starts[group] + sizes[group]]], factor)
         ]
         if len(mixed) >= max(_AT_LEAST, _NO_CHANCE * differing):
-            text = f"a factor of {factor:g} within a formula: {units}"
+            text = f" with values that differ by a factor of {factor:g}: {units}"
             remedy = "Convert the values to one unit, or drop the rows"
-            found.append(finding("a mix of units", np.array(mixed), targets, text, remedy))
+            found.append(finding(UNITS_WITHIN, np.array(mixed), targets, text, remedy))
     return tuple(found)
 
 

@@ -22,8 +22,7 @@ REMEDIES = {
     "missing": "Fill the cells, or leave the rows for prediction",
     "infinite": "Correct the cells; an overflow or a division by zero is no value",
     "out of range": "Use another unit",
-    "a bound": "The value itself is not known, and the bound is not used in its place. Rows with "
-    "bounds lie at one end of the range: leaving them out biases a model",
+    "a bound": "The value itself is not known, and the bound is not used in its place",
     "a range": "Write one value, such as the middle, and the half-width in another column",
     "several values": "Write one row for each value",
     "a date": "Restore the number; spreadsheets turn 1-2 and 3/4 into dates",
@@ -53,6 +52,9 @@ UNIT_FACTORS = {
     1.88973: "bohr beside angstrom",
 }
 """Ratios of units that people mix, and between which units they are."""
+
+UNIT_MIX = "perhaps a mix of units"
+"""Kind of a finding on values that a factor of units separates from the others."""
 
 _NINES = re.compile(r"-?(?:9{2,8}(?:\.9{1,4})?|8{4,8}|32767|32768|2147483648)")
 _NINES_WHOLE = np.array(
@@ -89,7 +91,7 @@ class UnitMix:
         """Say it in one line."""
         times = "times" if self.larger else "times smaller than"
         units = "; or ".join(UNIT_FACTORS[factor] for factor in self.factors)
-        return f"{len(self.rows)} values are about {self.factors[0]:g} {times} the others: {units}"
+        return f"about {self.factors[0]:g} {times} the others: {units}"
 
 
 def number_findings(
@@ -158,14 +160,13 @@ def value_findings(
     """
     values = np.where(leaves, np.nan, values)
     sentinels = find_sentinels(values)
-    found = list(
-        find_bias(
-            np.where(sentinels, -np.inf, lower),
-            np.where(sentinels, np.inf, upper),
-            leaves | sentinels,
-            name,
-        )
+    bias = find_bias(
+        np.where(sentinels, -np.inf, lower),
+        np.where(sentinels, np.inf, upper),
+        leaves | sentinels,
+        name,
     )
+    found = [] if bias is None else [bias]
 
     def add(kind: str, rows: npt.NDArray[np.intp], reason: str, remedy: str) -> None:
         if rows.size:
@@ -179,7 +180,7 @@ def value_findings(
     mix = find_unit_mix(values)
     if mix is not None:
         remedy = "Convert the values to one unit, or drop the rows"
-        add("perhaps a mix of units", mix.rows, mix.describe(), remedy)
+        add(UNIT_MIX, mix.rows, mix.describe(), remedy)
     add(
         "outliers",
         find_outliers(values),
@@ -335,9 +336,7 @@ def _robust_score(values: FloatArray) -> FloatArray:
     return deviation / scale if scale > 0 else np.zeros(len(values))
 
 
-def find_bias(
-    lower: FloatArray, upper: FloatArray, leaves: BoolArray, name: str
-) -> Iterator[Finding]:
+def find_bias(lower: FloatArray, upper: FloatArray, leaves: BoolArray, name: str) -> Finding | None:
     """Say whether the rows that leave a table are a biased part of it.
 
     Parameters
@@ -349,29 +348,58 @@ def find_bias(
     name : str
         The column, for the texts.
 
-    Yields
-    ------
-    Finding
+    Returns
+    -------
+    Finding or None
         If at least a tenth of the rows leave; if the rows that leave and are known as bounds are
         all bounds from one side; or if those whose value is known (the middle of a range) lie at
         one end of the values that stay: their mean rank is in the outer quarter, by three standard
-        errors.
+        errors. It says all of these that hold.
     """
     rows = np.flatnonzero(leaves)
-    if _TENTH * len(leaves) <= len(rows) < len(leaves) and len(rows):
-        share = len(rows) / len(leaves)
-        yield _bias(
-            f"{name}: {share:.0%} of the rows leave", rows, lower, upper,
-            "what stays may be no fair sample",
-        )  # fmt: skip
+    if not rows.size or rows.size == leaves.size:
+        return None
+    found = [*_one_sided_bounds(rows, lower, upper), *_at_one_end(rows, leaves, lower, upper)]
+    sides = {side for side, _, _ in found}
+    share = f"{len(rows) / len(leaves):.0%} of the rows are left out"
+    many = len(rows) >= _TENTH * len(leaves)
+    if not found and not many:
+        return None
+    end = f"rows at the {sides.pop()} end are left out" if len(sides) == 1 else ""
+    reasons = [reason for _, reason, _ in found]
+    if many and end:
+        reasons.append(f"in all, {share}")
+    shown = np.unique(np.concatenate([part for _, _, part in found])) if end else rows
+    missing = "they are missing in its tests too, which therefore do not show it"
+    remedy = f"A model without them is biased, and {missing}. Correct the cells" + (
+        ", or treat predictions at that end as unknown" if end else ""
+    )
+    reason = "; ".join(reasons) or "those that stay may be no fair sample"
+    examples = tuple(
+        Example(row + 1, "", _interval(lower[row], upper[row]), reason)
+        for row in shown[:MAX_EXAMPLES].tolist()
+    )
+    return Finding(f"{name}: {end or share}", len(shown), examples, remedy, warns=True)
+
+
+_Part: TypeAlias = tuple[str, str, IntArray]
+"""The end at which some rows lie, what shows it, and the rows."""
+
+
+def _one_sided_bounds(rows: IntArray, lower: FloatArray, upper: FloatArray) -> Iterator[_Part]:
+    """Yield the rows of which bounds from one side only are known, if there are no others."""
     above = rows[np.isfinite(lower[rows]) & np.isposinf(upper[rows])]
     below = rows[np.isneginf(lower[rows]) & np.isfinite(upper[rows])]
-    if bool(above.size) != bool(below.size):
-        side = "upper" if above.size else "lower"
-        yield _bias(
-            f"{name}: rows at the {side} end leave", above if above.size else below, lower, upper,
-            f"only bounds from {'below' if above.size else 'above'} are known of them",
-        )  # fmt: skip
+    if above.size and not below.size:
+        yield "upper", "only bounds from below are known of them", above
+    if below.size and not above.size:
+        yield "lower", "only bounds from above are known of them", below
+
+
+def _at_one_end(
+    rows: IntArray, leaves: BoolArray, lower: FloatArray, upper: FloatArray
+) -> Iterator[_Part]:
+    """Yield the rows whose value is known, if they lie at one end of the values that stay."""
     known = rows[np.isfinite(lower[rows]) & np.isfinite(upper[rows])]
     stay = np.sort(lower[~leaves & np.isfinite(lower)])
     if len(known) < _REPEATED or len(stay) < _FEW:
@@ -380,24 +408,9 @@ def find_bias(
     ranks = np.searchsorted(stay, middle, side="left") + np.searchsorted(stay, middle, side="right")
     mean = float(np.mean(ranks)) / (2 * len(stay))
     if max(mean, 1 - mean) >= _ONE_SIDE and abs(mean - 0.5) * np.sqrt(12 * len(known)) >= _SIGMA:
-        side = "upper" if mean > 0.5 else "lower"  # noqa: PLR2004
-        yield _bias(
-            f"{name}: rows at the {side} end leave", known, lower, upper,
-            f"their values lie {'above' if side == 'upper' else 'below'} "
-            f"{max(mean, 1 - mean):.0%} of the others on average",
-        )  # fmt: skip
-
-
-def _bias(kind: str, rows: IntArray, lower: FloatArray, upper: FloatArray, reason: str) -> Finding:
-    examples = tuple(
-        Example(row + 1, "", _interval(lower[row], upper[row]), reason)
-        for row in rows[:MAX_EXAMPLES].tolist()
-    )
-    remedy = (
-        "A model without these rows is biased, and its tests do not show it, because the rows are "
-        "missing there too. Correct the cells, or treat predictions at that end as unknown"
-    )
-    return Finding(kind, len(rows), examples, remedy, warns=True)
+        side, where = ("upper", "above") if mean > 0.5 else ("lower", "below")  # noqa: PLR2004
+        share = f"{max(mean, 1 - mean):.0%}"
+        yield side, f"their values lie {where} {share} of the others on average", known
 
 
 def _interval(lower: float, upper: float) -> str:
@@ -407,4 +420,4 @@ def _interval(lower: float, upper: float) -> str:
         return f"{lower:g} to {upper:g}"
     if np.isfinite(lower):
         return f"> {lower:g}"
-    return f"< {upper:g}" if np.isfinite(upper) else "unknown"
+    return f"< {upper:g}" if np.isfinite(upper) else "no value is known"

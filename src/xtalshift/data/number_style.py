@@ -30,6 +30,9 @@ _ONE_MARK = re.compile(r"[-+]?[0-9]+(?P<mark>[.,])[0-9]+")
 _TWO_READINGS = re.compile(r"[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}")
 _GROUPED = re.compile(r"[0-9](?P<mark>[.,' \u00a0])[0-9]{3}(?![0-9])")
 
+AMBIGUOUS = "ambiguous numbers"
+"""Kind of a finding on a column whose numbers can be read in two ways."""
+
 
 @dataclass(frozen=True)
 class _Evidence:
@@ -290,7 +293,7 @@ def _ambiguous(columns: list[_Column], mark: Decimal) -> Finding:
     where = [(column.name, *cell) for column in columns for cell in column.ambiguous[mark]]
     example = where[0][2]
     return _finding(
-        "ambiguous numbers",
+        AMBIGUOUS,
         where,
         f"{mark!r} can be the decimal or the thousands mark; refused",
         f"Give --decimal '{mark}' if {example} is a number with decimals, or --thousands '{mark}' "

@@ -75,13 +75,15 @@ class TargetTransform:
                 f"Known: {', '.join(TRANSFORMS)}"
             )
 
-    def forward(self, y: npt.ArrayLike) -> FloatArray:
+    def forward(self, y: npt.ArrayLike, rows: npt.NDArray[np.int64] | None = None) -> FloatArray:
         """Return targets on the scale of training.
 
         Parameters
         ----------
         y : array of shape (n,)
             Targets in their own unit.
+        rows : array of int, shape (n,), optional
+            The row of a table that each is from, for messages; by default 1 to n.
 
         Returns
         -------
@@ -91,8 +93,8 @@ class TargetTransform:
         Raises
         ------
         DataError
-            If a value is not finite or outside the domain; the message names the first such row
-            (1 is the first of `y`), the value and the remedy.
+            If a value is not finite or outside the domain; the message names the first such row,
+            the value and the remedy.
         """
         values = np.asarray(y, dtype=np.float64)
         scale = _SCALES[self.name]
@@ -100,9 +102,10 @@ class TargetTransform:
         bad = np.flatnonzero(~(inside & np.isfinite(values)))
         if bad.size:
             row = int(bad[0])
+            number = row + 1 if rows is None else rows[row]
             remedy = scale.remedy if np.isfinite(values[row]) else "clean the table first"
             raise DataError(
-                f"target transform {self.name!r} cannot take row {row + 1}: {values[row]:g} "
+                f"target transform {self.name!r} cannot take row {number}: {values[row]:g} "
                 f"({bad.size} of {values.size} rows); {remedy}"
             )
         return scale.forward(values)

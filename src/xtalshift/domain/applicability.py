@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Notation
+from xtalshift.chem.writing import readable_key
 from xtalshift.domain.ood_score import REFERENCE, Novelty, Reference
 from xtalshift.domain.reasons import (
     RANGE,
@@ -209,7 +210,7 @@ class ApplicabilityDomain:
                 self.range_.worst(features[row], beyond[row]),
                 self.range_.rare(features[row], shares[row]),
                 tuple(
-                    NearMaterial(str(self.formulas_[i]), float(d), float(self.targets_[i]))
+                    NearMaterial(readable_key(self.formulas_[i]), float(d), float(self.targets_[i]))
                     for i, d in zip(rows[row].tolist(), distances[row].tolist(), strict=True)
                 ),
             )

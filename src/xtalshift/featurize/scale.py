@@ -61,7 +61,10 @@ class FeatureScaler:
         features = np.asarray(X, dtype=np.float64)
         if np.isinf(features).any():
             row, column = np.argwhere(np.isinf(features))[0]
-            raise DataError(f"training row {row}, feature {column} is infinite; drop the row")
+            raise DataError(
+                f"row {row + 1} of X, feature {column + 1} (both counted from 1) is infinite; "
+                "drop the row"
+            )
         present = ~np.isnan(features)
         count = np.maximum(present.sum(axis=0), 1)
         filled = np.where(present, features, 0.0)

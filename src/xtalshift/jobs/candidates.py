@@ -19,6 +19,7 @@ from xtalshift.acquisition.acquisition_rules import (
     score_candidates,
     shortfall,
 )
+from xtalshift.chem.writing import readable_key
 from xtalshift.data import RawTable, read_raw
 from xtalshift.data.files import first_reason
 from xtalshift.data.formula_texts import options_for
@@ -295,8 +296,11 @@ class Pool:
             self._first_bad = f"row {frame.index[row] + 1}: {frame['reason'].iloc[row]}"
         leave_out("unreadable", bad)
         near = frame["nearest_distance"].to_numpy() < SAME
-        # under other conditions (a temperature) it is another measurement
-        same = np.array([key.partition("|")[0] for key in keys.tolist()], dtype=object)
+        # under other conditions (a temperature) it is another measurement; formulas are compared as
+        # the frame has them: those that differ by rounding only are not `near` by their features
+        same = np.array(
+            [readable_key(key.partition("|")[0]) for key in keys.tolist()], dtype=object
+        )
         leave_out("in the training set", near & (frame["nearest_formula"].to_numpy() == same))
         leave_out("measured", [key in self._measured.keys for key in keys.tolist()])
         if self._request.in_domain_only:

@@ -11,6 +11,7 @@ from xtalshift.chem.advice import recase
 from xtalshift.chem.capitals import may_be_other_symbols
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Notation, parse_formula
+from xtalshift.chem.writing import readable_formula
 from xtalshift.data.clean import Inspection, find_faults, inspect_table
 from xtalshift.data.columns import numeric_columns
 from xtalshift.data.dataset import Dataset
@@ -130,7 +131,7 @@ def fix_table(checked: Checked) -> pd.DataFrame:
     frame["changed"] = ["; ".join(change) for change in changes]
     _, faults = find_faults(table, checked.feature_cols)  # only formulas have to be read again
     frame["problem"] = [
-        (before or f"{kind}: {reason}") if kind else ""
+        (before or ": ".join(filter(None, (kind, reason)))) if kind else ""
         for (kind, _, reason), before in zip(faults, earlier["problem"], strict=True)
     ]
     return frame
@@ -160,9 +161,8 @@ def _corrected(text: str, notation: Notation) -> str:
         return error.likely or text
     if not parsed.notes and _is_clear(text):
         return text
-    written = "".join(
-        SYMBOLS[z] + ("" if amount == 1 else np.format_float_positional(amount, trim="-"))
-        for z, amount in zip(parsed.z, parsed.amounts, strict=True)
+    written = readable_formula(
+        {SYMBOLS[z]: amount for z, amount in zip(parsed.z, parsed.amounts, strict=True)}
     )
     return written if _is_clear(written) else text
 

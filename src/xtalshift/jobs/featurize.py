@@ -64,7 +64,7 @@ def iter_features(
     """
     first = 1
     for found in iter_formulas(source, CHUNK_ROWS, settings.reading):
-        formulas = found.texts
+        formulas = found.names
         materials = found.materials(settings.reading.notation)
         features = composition_features(
             materials.compositions, settings.blocks, impute_nan=settings.impute_nan, order="F"

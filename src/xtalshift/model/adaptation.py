@@ -96,13 +96,13 @@ def adapt(
         random_state=seed,
     )
     groups, X = labels.groups, model.features_of(labels.materials)
-    y = None if labels.targets is None else model.scale.forward(labels.targets)
+    y = None if labels.targets is None else model.scale.forward(labels.targets, labels.row_numbers)
     replay: dict[str, NDArray[Any]] = {}
     if source is not None:
         source = _cleaned(source)
         replay = {
             "X": model.features_of(source.materials),
-            "y": model.scale.forward(source.y),
+            "y": model.scale.forward(source.y, source.row_numbers),
             "source_groups": source.groups,
         }
     # errors on training materials of the first model do not show its error in the new region

@@ -53,15 +53,16 @@ def calibrate(
     X = model.features_of(labels.materials)
     known = np.flatnonzero(model.was_trained_on(X))
     if known.size:
+        row = known[0]
         raise LeakageError(
-            f"row {known[0] + 1}, {labels.formulas[known[0]]}, is a training material "
+            f"row {labels.row_numbers[row]}, {labels.formulas[row]}, is a training material "
             f"({known.size} of {len(X)} rows are): its error shows how well the model fits, not "
             "how well it predicts. Use other rows"
         )
     calibration = calibrate_regressor(
         model.regressor,
         X,
-        model.scale.forward(labels.y),
+        model.scale.forward(labels.y, labels.row_numbers),
         kind=kind,
         origin=origin,
         families=labels.materials.families,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.chem.writing import readable_key
 from xtalshift.data.materials import Materials
 from xtalshift.data.ranges import in_range
 from xtalshift.data.transform import TargetTransform
@@ -141,8 +142,10 @@ class FittedModel:
         bad = np.flatnonzero(features.reasons != "")
         if bad.size:
             row = int(bad[0])
+            # the rows of materials may be a part of those of a table: their ids are known
+            where = f"id {materials.ids[row]}" if materials is X else f"row {row + 1}"
             raise FormulaError(
-                f"row {row + 1}, {materials.formulas[row]}: {features.reasons[row]}"
+                f"{where}, {materials.formulas[row]}: {features.reasons[row]}"
                 + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
             )
         return features.values
@@ -217,7 +220,9 @@ class FittedModel:
             found.ood_score[good] = scores.ood_score
             found.in_domain[good] = scores.in_domain & (unseen == "")
             found.unseen_elements[good] = unseen
-            found.nearest_formula[good] = self.domain.formulas_[scores.nearest]
+            found.nearest_formula[good] = [
+                readable_key(name) for name in self.domain.formulas_[scores.nearest]
+            ]
             found.nearest_distance[good] = scores.nearest_distance
             found.nearest_target[good] = self.domain.targets_[scores.nearest]
             if found.explanation is not None:

@@ -168,7 +168,7 @@ def fit(
     scale = target_scale(regressor, transform)
     z = np.full(len(data), np.nan)
     known = np.concatenate([rows.train, rows.validation])
-    z[known] = scale.forward(data.y[known])
+    z[known] = scale.forward(data.y[known], data.row_numbers[known])
     regressor.fit(
         X[rows.train],
         z[rows.train],
@@ -285,7 +285,7 @@ def _target_access(
         )
     given = {"X_target": X[rows.target]}
     if sees == "labels":
-        given["y_target"] = scale.forward(data.y[rows.target])
+        given["y_target"] = scale.forward(data.y[rows.target], data.row_numbers[rows.target])
     return given
 
 
@@ -318,7 +318,7 @@ def _calibrate(
         )
         return None
     groups = data.groups[used]
-    z, families = scale.forward(data.y[used]), data.materials.families[used]
+    z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
     if how == "held-out":
         return calibrate_regressor(regressor, X[used], z, families=families)
     if own is not None:

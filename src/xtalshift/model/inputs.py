@@ -82,13 +82,14 @@ def _featurize(
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:
-        row = int(bad[0])
+        row, number = int(bad[0]), int(data.row_numbers[bad[0]])
         if strict or bad.size == len(data):
             raise FormulaError(
-                f"no features for {data.formulas[row]} (id {data.ids[row]}): {reasons[row]}"
+                f"row {number}: no features for {data.formulas[row]} (id {data.ids[row]}): "
+                f"{reasons[row]}"
             )
         good = np.flatnonzero(reasons == "")
-        example = Example(row + 1, data.ids[row], data.formulas[row], reasons[row])
+        example = Example(number, data.ids[row], data.formulas[row], reasons[row])
         finding = Finding("formula without features", int(bad.size), (example,))
         assert data.intake is not None
         intake = replace(data.intake, rows_kept=len(good), dropped=(*data.intake.dropped, finding))
@@ -106,10 +107,7 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
         f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"
     )
     for finding in intake.dropped:
-        first = finding.examples[0]
-        progress.say(
-            f"  dropped {finding.count:,}: {finding.kind} (row {first.row}: {first.reason})"
-        )
+        progress.say(f"  dropped {finding.count:,}: {finding.kind} ({finding.first()})")
     for finding in (*(intake.reading.findings if intake.reading else ()), *intake.findings):
         progress.say(f"  {'warning' if finding.warns else 'note'}: {finding.describe()}")
     if intake.notes:

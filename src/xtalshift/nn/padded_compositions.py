@@ -79,7 +79,10 @@ def pad_compositions(
     """
     sizes = compositions.sizes
     if (sizes == 0).any():
-        raise DataError(f"row {np.flatnonzero(sizes == 0)[0] + 1} has no elements; leave it out")
+        row = np.flatnonzero(sizes == 0)[0] + 1
+        raise DataError(
+            f"row {row} of the compositions (counted from 1) has no elements; leave it out"
+        )
     filled = np.arange(max(1, sizes.max(initial=1))) < sizes[:, None]
 
     def pad(values: NDArray[np.generic]) -> Tensor:

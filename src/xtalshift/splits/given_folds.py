@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xtalshift.chem.writing import readable_key
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.splits.leave_out import label_rows
 from xtalshift.splits.splitter import (
@@ -136,11 +137,16 @@ class PredefinedSplit(Splitter):
             outside = rows[(rows < 0) | (rows >= len(table))]
             if outside.size:
                 raise SplitError(
-                    f"fold {fold.name!r} names row {outside[0]}, the table has {len(table)} rows"
+                    f"fold {fold.name!r} names row {outside[0]} (counted from 0), the table has "
+                    f"{len(table)} rows"
                 )
             times = np.bincount(rows, minlength=len(table))
             if (times > 1).any():
-                raise LeakageError(f"fold {fold.name!r} has row {np.argmax(times > 1)} twice")
+                row = int(np.argmax(times > 1))
+                raise LeakageError(
+                    f"fold {fold.name!r} has one row twice: {readable_key(table.groups[row])}, row "
+                    f"{row} of the usable rows, counted from 0"
+                )
             if not len(fold.train) or not len(fold.test):
                 raise SplitError(f"fold {fold.name!r} has no row in train or none in test")
             if self.whole_formulas:

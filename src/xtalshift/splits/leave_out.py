@@ -253,8 +253,8 @@ def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Lab
     if single and not given.single:
         bad = np.setdiff1d(np.arange(len(table)), given.rows)
         raise SplitError(
-            f"row {bad[0] + 1} has no label, {len(bad)} of {len(table)} rows have none; every row "
-            "needs one, fill it or drop the row"
+            f"row {bad[0] + 1} of the labels (counted from 1) is blank, {len(bad)} of {len(table)} "
+            "are; every row needs one, fill it or drop the row"
         )
     return given
 

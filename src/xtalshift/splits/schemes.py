@@ -181,8 +181,9 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
         labels, reasons = structure_labels(texts, progress=progress)
         bad = np.flatnonzero(reasons != "")
         if bad.size:
+            number = table.row_numbers[bad[0]]
             progress.say(
-                f"  {bad.size:,} structures have no {name} (row {bad[0] + 1}: {reasons[bad[0]]})"
+                f"  {bad.size:,} structures have no {name} (row {number}: {reasons[bad[0]]})"
             )
         return labels[name]
     if name in SYMMETRY_LABELS:
@@ -205,8 +206,9 @@ def _need_labels(labels: NDArray[Any], name: str, table: Dataset, kept: NDArray[
     if bad.size:
         row = int(kept[bad[0]])
         raise SplitError(
-            f"column {name!r}, row {row + 1} (id {table.ids[row]}) has no label, {bad.size} of "
-            f"{len(kept)} rows have none; every row needs one, fill it or drop the row"
+            f"column {name!r}, row {table.row_numbers[row]} (id {table.ids[row]}) has no label, "
+            f"{bad.size} of {len(kept)} rows have none; every row needs one, fill it or drop the "
+            "row"
         )
 
 
@@ -220,7 +222,7 @@ def _read_times(table: Dataset, name: str) -> NDArray[Any]:
     if bad.size:
         row = int(bad[0])
         raise DataError(
-            f"column {name!r}, row {row + 1} (id {table.ids[row]}): "
+            f"column {name!r}, row {table.row_numbers[row]} (id {table.ids[row]}): "
             f"{table.columns[name].iloc[row]!r} is neither a number nor a date such as 2021-05-31; "
             f"{bad.size} of {len(table)} rows have no usable time. Fill the cells or drop the rows"
         )

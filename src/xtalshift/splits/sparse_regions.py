@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from xtalshift.chem.writing import readable_key
 from xtalshift.errors import SplitError
 from xtalshift.splits.feature_space import Embedding, cluster_points, isolation, locate_formulas
 from xtalshift.splits.splitter import (
@@ -113,7 +114,7 @@ class _SparseSplit(Splitter):
             ]
             members = np.column_stack([chosen, np.array(others)])
         for formulas in members:
-            name = f"around {table.names[formulas[0]]}"
+            name = f"around {readable_key(table.names[formulas[0]])}"
             yield Region(name, np.isin(table.numbers, formulas))
 
     def _sparse(self, space: str) -> str:
@@ -247,7 +248,7 @@ class FarthestPointSplit(Splitter):
             away = _distances(points, points[centre])
             nearest = away if number == 0 else np.minimum(nearest, away)
             region = take_top(-away[table.numbers], table.numbers, self.share)
-            yield Region(f"around {table.names[centre]}", region)
+            yield Region(f"around {readable_key(table.names[centre])}", region)
 
     def describe(self) -> str:
         """Say in one line what is held out."""

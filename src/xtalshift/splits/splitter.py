@@ -16,6 +16,7 @@ from scipy.sparse import sparray, spmatrix
 from sklearn.model_selection import BaseCrossValidator
 
 from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.writing import readable_key
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
 
@@ -435,9 +436,10 @@ def check_whole(fold: Fold, table: Rows, what: str) -> None:
     others = np.concatenate([fold.train, fold.val, fold.target])
     shared = np.intersect1d(table.numbers[fold.test], table.numbers[others])
     if shared.size:
+        where = f" in fold {fold.name!r}" if fold.name else ""
         raise LeakageError(
             f"{what} puts {shared.size} formula{'s'[: shared.size > 1]} on both sides, such as "
-            f"{table.names[shared[0]]}{f' in fold {fold.name!r}' if fold.name else ''}"
+            f"{readable_key(table.names[shared[0]])}{where}"
         )
 
 

@@ -106,11 +106,26 @@ def test_a_number_in_front_is_not_to_be_removed_where_parts_follow():
     [
         "Ti 6Al 4V", "Fe 18Cr 8Ni", "Ni 40Ti", "Ti-6Al-4V", "80Li2S 20P2S5", "60SiO2-40Na2O",
         "Fe2O3 + TiO2", "Fe-0.4C", "70Fe-20Cr-10Ni", "0.9PbTiO3-0.1BaTiO3", "Cu-30Zn", "Cu-Zn",
-        "(Ti 6Al) 4V", "Al-4%Cu", "CuSO4 5H2O", "Ti\u20136Al\u20134V",
+        "Al-4%Cu", "CuSO4 5H2O", "Ti\u20136Al\u20134V",
     ],
 )  # fmt: skip
 def test_alloys_and_mixtures_are_refused_with_the_option_that_settles_them(text):
     assert "--amounts wt, at or mol" in str(refusal(text))
+
+
+@pytest.mark.parametrize("text", ["(Ti 6Al) 4V", "Ti (6Al 4V)", "ZrO2 (3 mol% Y2O3)"])
+@pytest.mark.parametrize("amounts", [None, "wt"])
+def test_brackets_around_parts_are_named_in_one_sentence(text, amounts):
+    assert str(refusal(text, amounts=amounts)) == (
+        f"formula {text!r} is an alloy or a mixture with brackets around some of its parts; write "
+        "the parts one after the other without brackets, as in Ti-6Al-4V"
+    )
+
+
+def test_the_part_that_cannot_be_read_is_named_in_one_sentence():
+    assert str(refusal("Ti-6Al-4Vx", amounts="wt")) == (
+        "formula 'Ti-6Al-4Vx', part 'Vx': the variable amount 'x' at character 2; write its value"
+    )
 
 
 def test_a_refused_alloy_names_both_readings():
@@ -228,11 +243,22 @@ def test_numbers_with_zeros_stay_numbers(text):
     }
 
 
-@pytest.mark.parametrize(
-    "text", ["TbH3C306", "Li6VB309", "CuP309", "LiCuH404", "GaH15N402F6", "Ba3DyRu209"]
-)
+@pytest.mark.parametrize("text", ["GaH15N402F6", "Li4Co703F13", "Al108Mn48", "YBa2Cu307.0"])
 def test_a_number_with_a_zero_within_is_noted(text):
     assert parse_formula(text).notes == ("a zero read as a digit: write the letter O for oxygen",)
+
+
+@pytest.mark.parametrize(
+    ("text", "likely"),
+    [
+        ("YBa2Cu307", "YBa2Cu3O7"), ("TbH3C306", "TbH3C3O6"), ("Li6VB309", "Li6VB3O9"),
+        ("CuP309", "CuP3O9"), ("LiCuH404", "LiCuH4O4"), ("Ba3DyRu209", "Ba3DyRu2O9"),
+        ("P202F3", "P2O2F3"), ("TeH506", "TeH5O6"), ("SiH1404F6", "SiH14O4F6"),
+        ("Li.5Ni204", "Li.5Ni2O4"),
+    ],
+)  # fmt: skip
+def test_a_large_number_with_a_zero_beside_small_ones_is_refused(text, likely):
+    assert refusal(text).likely == likely
 
 
 @pytest.mark.parametrize("dot", "·•⋅∙*‧・･")
@@ -305,6 +331,12 @@ def test_unambiguous_notations_are_read(text, expected):
         ("SiC-4H", "'4H' behind the formula is a label", "SiC"),
         ("SiC 4H", "'4H' behind the formula is a label", "SiC"),
         ("h-BN", "'h' before the formula is a label", "BN"),
+        ("Al2O3(0001)", "'(0001)' is a label of a surface, a plane", "Al2O3"),
+        ("Fe2O3(012)", "'(012)' is a label of a surface", "Fe2O3"),
+        ("Si (111)-7x7", "'(111)-7x7' is a label of a surface", "Si"),
+        ("Au(1 -1 0)", "'(1 -1 0)' is a label of a surface", "Au"),
+        ("GaN[10-10]", "'[10-10]' is a label of a surface", "GaN"),
+        ("(001)MgO", "'(001)' is a label of a surface", "MgO"),
         ("\u0421aO", "is no Latin letter though it looks like one", "CaO"),
         ("Li1,2MnO2", "a comma in a number", "Li1.2MnO2"),
         ("SrAl2O4:Eu2+,Dy3+", "names a dopant without its amount", ""),

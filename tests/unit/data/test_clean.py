@@ -7,6 +7,7 @@ import pytest
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.readers import read_table
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 
 
@@ -25,8 +26,8 @@ def test_every_fault_is_counted_once_with_examples():
     assert cleaned.materials.compositions.reduced_formulas().tolist() == cleaned.groups.tolist()
     kinds = {finding.kind: finding.count for finding in report.dropped}
     assert kinds == {
-        "formula: an unknown element": 2, "formula: no formula": 1, "target missing": 1,
-        "target infinite": 1,
+        "formula: an unknown element": 2, "formula: no formula": 1, "target: missing": 1,
+        "target: infinite": 1,
     }  # fmt: skip
     first = report.dropped[0].examples
     assert [(e.row, e.id, e.value) for e in first] == [
@@ -79,7 +80,7 @@ def test_rows_at_another_temperature_are_no_duplicates():
     assert cleaned.materials.extra_names == ("T",)
     assert cleaned.groups.tolist() == ["Fe", "Fe"]
     kinds = {finding.kind: finding.count for finding in cleaned.intake.dropped}
-    assert kinds == {"column 'T' missing": 1, "column 'T' not a number": 1}
+    assert kinds == {"column 'T': missing": 1, "column 'T': not a number": 1}
     assert clean_table(table).targets.tolist() == [5.0]
 
 
@@ -89,7 +90,7 @@ def test_features_that_came_with_the_materials_count_like_columns():
     assert cleaned.targets.tolist() == [2.0, 10.0]
     assert cleaned.materials.extra.tolist() == [[300.0], [400.0]]
     assert cleaned.materials.extra_names == ("x0",)
-    assert [finding.kind for finding in cleaned.intake.dropped] == ["column 'x0' missing"]
+    assert [finding.kind for finding in cleaned.intake.dropped] == ["column 'x0': missing"]
 
 
 def test_no_prediction_per_composition_beats_the_error_floor():
@@ -164,9 +165,9 @@ def test_text_of_a_bad_target_survives_to_the_report(tmp_path):
     path.write_text("formula,gap\nFe,n.d.\nSi,1.1\nGe,\n")
     report = clean_table(read_table(path, target="gap")).intake
     examples = {f.kind: f.examples[0] for f in report.dropped}
-    assert examples["target not a number"].value == "n.d."
-    assert examples["target not a number"].row == 1
-    assert examples["target missing"].row == 3
+    assert examples["target: not a number"].value == "n.d."
+    assert examples["target: not a number"].row == 1
+    assert examples["target: missing"].row == 3
 
 
 @pytest.mark.shared_data
@@ -179,3 +180,14 @@ def test_formation_energies_of_the_materials_project(shared_data):
     assert len(set(cleaned.groups)) == 95118
     assert report.rows_dropped == 0
     assert report.error_floor == pytest.approx(0.02461, abs=1e-5)
+
+
+def test_rows_keep_their_number_of_the_table_through_cleaning_and_selection():
+    table = Dataset.of(["NaCl", "Xx", "KCl", "NaCl", "KBr"], [1.0, 2.0, 3.0, 4.0, -1.0])
+    cleaned = clean_table(table)
+    assert cleaned.row_numbers.tolist() == [1, 3, 5]
+    assert cleaned.take([2, 0]).row_numbers.tolist() == [5, 1]
+    with pytest.raises(DataError, match="cannot take row 5: -1"):
+        TargetTransform("log").forward(cleaned.y, cleaned.row_numbers)
+    (finding,) = clean_table(table.take([4, 1])).intake.dropped
+    assert finding.examples[0].row == 2

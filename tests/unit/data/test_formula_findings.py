@@ -9,6 +9,7 @@ from xtalshift.data.formula_findings import (
     cause_of_formula,
     formula_findings,
     formula_remedy,
+    note_details,
     note_kinds,
 )
 
@@ -23,6 +24,8 @@ from xtalshift.data.formula_findings import (
         ("Ti-6Al-4V", "an alloy or mixture"),
         ("Ti02", "a zero for the letter O"),
         ("TiO2 (anatase)", "a label beside the formula"),
+        ("Al2O3(0001)", "a label beside the formula"),
+        ("(Ti 6Al) 4V", "a mixture with brackets"),
         ("SrAl2O4:Eu", "a dopant without its amount"),
         ("YBa2Cu3O7-x", "a variable amount"),
         ("MAPbI3", "an abbreviation"),
@@ -59,6 +62,7 @@ def test_capitals_and_lines_have_causes():
         ("D counted as H", ["D counted as H"]),
         ("a part is added: '5 H2O'", ["a part is added"]),
         ("a fraction: 1/3; a fraction: 2/3", ["a fraction"]),
+        ("stray quote: line 7, 'a; b'; D counted as H", ["stray quote", "D counted as H"]),
         ("stray quote, read as it is: line 7, 'a \"b'", ["stray quote, read as it is"]),
     ],
 )
@@ -81,6 +85,13 @@ def test_a_glued_alloy_is_named_beside_alloys():
 def test_elements_without_properties_are_listed_once():
     (found,) = findings_of(["NaCl", "XeF2", "OgHe", "OgF4"], alloys=False)
     assert found.count == 2
-    assert found.remedy.startswith("He, Og: ")
+    assert found.remedy == "Predictions for materials with He, Og rest on mean values"
     assert [one.row for one in found.examples] == [3, 4]
     assert found.examples[1].reason == "5 of 22 properties of Og are means".replace("5", "22")
+
+
+def test_details_of_remarks_are_said_without_their_kind():
+    notes = "stray quote: line 7, 'a; b'; a fraction: 1/3; D counted as H; a fraction: 2/3"
+    assert note_details(notes, "stray quote") == "line 7, 'a; b'"
+    assert note_details(notes, "a fraction") == "1/3; 2/3"
+    assert note_details(notes, "D counted as H") == ""

@@ -14,11 +14,12 @@ import pytest
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.data import iter_raw, read_raw, read_table
+from xtalshift.data import Dataset, iter_raw, read_raw, read_table
 from xtalshift.data.formula_texts import find_formulas, iter_formulas
 from xtalshift.data.frames import read_frame
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError, UsageError
+from xtalshift.jobs.featurize import FeaturizeSettings, iter_features
 from xtalshift.screening.inputs import Inputs
 
 PERCENT = {"Fe": 71.0, "C": 0.1, "Cr": 18.0, "Ni": 8.0}
@@ -204,6 +205,21 @@ def test_fractions_read_back_exactly():
     np.testing.assert_array_equal(compositions.amounts.reshape(50, 3), wanted)
 
 
+def test_people_see_rounded_fractions_while_rows_are_grouped_by_exact_ones(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("Fe wt%,Cr wt%,Ni wt%,y\n70,20,10,1\n70,20.01,10,2\n7,2,1,3\n")
+    data = read_table(path, target="y")
+    shown = "Fe0.693103Cr0.212688Ni0.0942095"
+    assert data.formulas.tolist() == [shown, "Fe0.693029Cr0.212772Ni0.0941994", shown]
+    assert data.groups[0] == data.groups[2] == "Cr212688Fe693103Ni94209"
+    assert Dataset.of([shown]).groups[0] == "Cr212688Fe693103Ni94210"  # the text is rounded twice
+    assert data.groups[1] != data.groups[0]
+    (found,) = iter_formulas(path, 9, BY_DEFAULT)
+    assert found.names == data.formulas.tolist()
+    (formulas, _), *_ = iter_features(path, FeaturizeSettings())
+    assert formulas == found.names
+
+
 def test_exports_of_the_materials_project(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("material_id,composition,formula_pretty,gap\nmp-149,{'Si': 2.0},Si,0.61\n")
@@ -269,3 +285,61 @@ def test_a_model_knows_what_the_numbers_of_elements_are_unless_the_header_says_i
     assert fractions(named.formulas(ReadingOptions(), "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}
     given = ReadingOptions(amounts="at")
     assert fractions(plain.formulas(given, "wt").texts[0]) == {"Fe": 0.5, "Cr": 0.5}
+
+
+PIF = {
+    "chemicalFormula": "GaN",
+    "uid": "a1",
+    "references": [{"doi": "10.1/x"}],
+    "properties": [
+        {"name": "Band gap", "scalars": [{"value": 3.4}], "units": "eV"},
+        {"name": "Color", "scalars": "white"},
+    ],
+}
+
+
+@pytest.mark.parametrize("scalars", [[{"value": "3.4"}], [3.4], 3.4, {"value": 3.4}])
+@pytest.mark.parametrize("lines", [True, False])
+def test_physical_information_files(tmp_path, scalars, lines):
+    gap = {"name": "Band gap", "scalars": scalars, "units": "eV"}
+    systems = [{**PIF, "properties": [gap, PIF["properties"][1]]}, {**PIF, "properties": []}]
+    path = tmp_path / ("in.jsonl" if lines else "in.json")
+    path.write_text("\n".join(map(json.dumps, systems)) if lines else json.dumps(systems))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.formulas.tolist() == ["GaN", "GaN"]
+    assert data.y[0] == 3.4
+    assert np.isnan(data.y[1])
+    assert data.unit == "eV"
+    assert data.columns["Color"][0] == "white"
+
+
+def test_conditions_and_ranges_of_a_physical_information_file(tmp_path):
+    path = tmp_path / "in.json"
+    kelvin = {"name": "Temperature", "scalars": [{"value": 300}], "units": "K"}
+    gap = {"name": "Gap", "scalars": [{"minimum": 1, "maximum": 2}], "conditions": [kelvin]}
+    path.write_text(json.dumps([PIF, {**PIF, "properties": [{**gap, "units": "eV"}]}]))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.columns["Gap, Temperature (K)"][1] == 300
+    assert data.columns["Gap (eV)"][1] == '{"minimum": 1, "maximum": 2}'
+
+
+def test_several_scalars_of_a_physical_information_file_are_no_number(tmp_path):
+    path = tmp_path / "in.json"
+    gap = {"name": "Band gap", "scalars": [{"value": 3.4}, {"value": 3.2}], "units": "eV"}
+    path.write_text(json.dumps([PIF, {**PIF, "properties": [gap]}]))
+    data = read_table(path, target="Band gap (eV)")
+    assert data.problems[1] == "several values: '3.4; 3.2'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subSystems": [PIF]}, "the PIF system 'GaN' has sub-systems"),
+        ({"properties": PIF["properties"][:1] * 2}, r"has the property 'Band gap \(eV\)' twice"),
+    ],
+)
+def test_deeper_physical_information_files_are_refused(tmp_path, changes, message):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps([{**PIF, **changes}]))
+    with pytest.raises(DataError, match=message):
+        read_table(path)

@@ -75,7 +75,7 @@ def test_the_input_is_left_alone():
 def test_what_cannot_be_learned_is_refused():
     with pytest.raises(DataError, match="every feature is constant"):
         FeatureScaler().fit([[1.0, np.nan], [1.0, np.nan]])
-    with pytest.raises(DataError, match="training row 1, feature 0 is infinite"):
+    with pytest.raises(DataError, match=r"row 2 of X, feature 1 \(both counted from 1\)"):
         FeatureScaler().fit([[1.0, 2.0], [-np.inf, 3.0]])
 
 

@@ -1,6 +1,7 @@
 """The fitted model: it never changes, and its predictions do not depend on each other."""
 
 import dataclasses
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,15 @@ def test_a_training_material_is_its_own_neighbour_and_new_elements_are_outside(m
     assert found.in_domain.tolist() == [True, False, False]
     X = model.features_of([seen, "BaTiO3"])
     assert model.was_trained_on(X).tolist() == [True, False]
+
+
+def test_people_see_the_nearest_material_without_long_numbers():
+    formulas = [f"Fe{70.1234 + k}Cr{19.5432 - k}Ni{10.3334}" for k in range(12)]
+    model = fit(Dataset.of(formulas, np.arange(12.0)), "ridge")
+    assert re.search("[0-9]{6}", model.domain.formulas_[0])  # the key
+    found = model.predict(formulas[:1], explain=True)
+    assert found.nearest_formula[0] == "Cr19.5432Fe70.1234Ni10.3334"
+    assert "Cr19.5432Fe70.1234Ni10.3334 (distance 0" in found.explanation[0]
 
 
 def test_intervals_of_a_higher_level_contain_those_of_a_lower(model):

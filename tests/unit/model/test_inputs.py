@@ -75,7 +75,7 @@ def test_what_cleaning_found_is_said(read):
     read(columns={"y": targets}, progress=Listener())
     assert said[0].startswith("Reading ")
     assert said[2].startswith("180 rows read, 1 dropped, 12 merged: 167 materials, ")
-    assert "row 6: not a number: 'n/m'" in said[3]
+    assert said[3] == "  dropped 1: target: not a number (row 6: 'n/m')"
 
 
 def test_a_row_without_features_is_dropped_with_its_reason(read):
@@ -90,7 +90,8 @@ def test_a_row_without_features_is_dropped_with_its_reason(read):
     (finding,) = inputs.data.intake.dropped
     assert (finding.kind, finding.count) == ("formula without features", 1)
     assert "charge" in finding.examples[0].reason
-    with pytest.raises(FormulaError, match="no features for"):
+    assert finding.examples[0].row == 180  # of the file, though rows above are merged
+    with pytest.raises(FormulaError, match="row 180: no features for"):
         read(columns={"formula": formulas}, strict=True)
 
 

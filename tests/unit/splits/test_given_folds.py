@@ -62,8 +62,13 @@ class TestGiven:
     @pytest.mark.parametrize(
         ("train", "test", "error", "message"),
         [
-            ([0, 9], [1], SplitError, "names row 9, the table has 8 rows"),
-            ([0, 1], [1, 2], LeakageError, "has row 1 twice"),
+            ([0, 9], [1], SplitError, r"names row 9 \(counted from 0\), the table has 8 rows"),
+            (
+                [0, 1],
+                [1, 2],
+                LeakageError,
+                "has one row twice: Li2O, row 1 of the usable rows",
+            ),
             ([0, 1], [-1], SplitError, "names row -1"),
             ([0, 1], [], SplitError, "has no row in train or none in test"),
         ],
@@ -71,4 +76,4 @@ class TestGiven:
     def test_folds_of_another_table(self, train, test, error, message):
         fold = Fold(np.array(train), np.array(test, dtype=int), name="a")
         with pytest.raises(error, match=message):
-            list(PredefinedSplit([fold]).folds(X, None, None))
+            list(PredefinedSplit([fold]).folds(X, None, FORMULAS))

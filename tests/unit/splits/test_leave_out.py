@@ -117,7 +117,10 @@ class TestGrouped:
         [
             (GroupedSplit("element"), "more than one element; choose a labelling with one"),
             (GroupedSplit(["a"] * 8), "all rows are linked; choose another grouping"),
-            (GroupedSplit(["a"] * 7 + [None]), "row 8 has no label, 1 of 8 rows have none; every"),
+            (
+                GroupedSplit(["a"] * 7 + [None]),
+                "is blank, 1 of 8 are; every row needs one, fill",
+            ),
         ],
     )
     def test_impossible_requests_say_what_is_possible(self, splitter, message):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.writing import readable_key
 from xtalshift.errors import SplitError
 from xtalshift.metrics import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -145,7 +146,10 @@ def audit_fold(
     rows = np.concatenate(list(fold.parts.values())).astype(np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(table.X):
         wrong = rows.min() if rows.min() < 0 else rows.max()
-        raise SplitError(f"fold {fold.name!r} has row {wrong}; the table has {len(table.X)} rows")
+        raise SplitError(
+            f"fold {fold.name!r} has row {wrong} (counted from 0); the table has "
+            f"{len(table.X)} rows"
+        )
     seed = derive_seed(settings.seed, "audit", fold.name)
     audit = FoldAudit(
         name=fold.name,
@@ -177,7 +181,7 @@ def _add_leaks(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
     return replace(
         audit,
         shared_formulas=len(shared),
-        shared_examples=tuple(str(name) for name in table.names[shared[:_N_EXAMPLES]]),
+        shared_examples=tuple(readable_key(name) for name in table.names[shared[:_N_EXAMPLES]]),
         val_shared_formulas=len(np.intersect1d(formulas["train"], formulas["val"])),
         formulas_in_two_parts=int((np.bincount(everywhere) > 1).sum()),
         rows_on_both_sides=int((np.bincount(once) > 1).sum()),

@@ -294,7 +294,10 @@ class TestSplit:
         with pytest.raises(SplitError, match=r"X\[4, 1\] is infinite"):
             audit_split(self.folds, infinite, Y, FORMULAS)
         for row in (100, -1):
-            with pytest.raises(SplitError, match=f"fold 'x' has row {row}; the table has 100 rows"):
+            with pytest.raises(
+                SplitError,
+                match=rf"has row {row} \(counted from 0\); the table",
+            ):
                 audit_split([Fold(ROWS, np.array([row]), name="x")], X, Y, FORMULAS)
 
 

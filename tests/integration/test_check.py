@@ -46,7 +46,7 @@ def test_names_of_columns_with_commas_and_repeated_options(tmp_path, xtalshift):
     table = tmp_path / "gaps.csv"
     table.write_text('formula,gap,"T, K",p\nNaCl,8.5,300,1\nKCl,8.4,hot,2\n')
     found = xtalshift("check", table, "--target", "gap", "--feature-cols", '"T, K",p')
-    assert "- column 'T, K' not a number (1 row)" in found.out
+    assert "- column 'T, K': not a number (1 row)" in found.out
     repeated = ("--feature-cols", '"T, K"', "--feature-cols", "p")
     assert xtalshift("check", table, "--target", "gap", *repeated).out == found.out
     wide = tmp_path / "wide.csv"

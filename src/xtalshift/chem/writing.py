@@ -30,6 +30,7 @@ _LONG = re.compile("[0-9]{5}")
 _KEY = re.compile("(?:[A-Z][a-z]?[0-9]*)+")
 _ELEMENT = re.compile("([A-Z][a-z]?)([0-9]*)")
 _HUNDRED = 100.0
+_SHORT = 2
 
 
 def write_formula(amounts: Mapping[str, float | None], digits: int = READ_DIGITS) -> str:
@@ -103,4 +104,6 @@ def _number(amount: float, digits: int) -> str:
     text = f"{amount:.{digits}g}"
     if "e" in text:
         text = np.format_float_positional(float(text), trim="-")
+    if len(text) > _SHORT and text.isdigit() and "0" in text:
+        return f"{text}.0"  # the reader takes a zero in a long whole number for the letter O
     return "" if text == "1" else text

@@ -81,10 +81,11 @@ def test_odd_csv_files_equal_the_table(tmp_path, content, encoding):
 
 
 _CELLS = st.text(st.sampled_from('aF2 ,;"\n\t'), max_size=5)
+_OTHERS = st.text(st.sampled_from('a2 ,;"\n\t'), max_size=5)  # never formulas
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(_CELLS, _CELLS), max_size=8), st.sampled_from([1, 3, 100]))
+@given(st.lists(st.tuples(_CELLS, _OTHERS), max_size=8), st.sampled_from([1, 3, 100]))
 def test_made_csv_files_equal_the_table(tmp_path, rows, chunk_rows):
     stream = io.StringIO(newline="")
     csv.writer(stream).writerows([("formula", "y"), *rows])

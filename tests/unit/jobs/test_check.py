@@ -229,7 +229,7 @@ def test_a_corrected_table_that_was_mended_by_hand_has_no_problem(tmp_path):
 def test_feature_columns_are_corrected_and_can_be_the_problem(tmp_path):
     fixed = fix_table(check(tmp_path, ODD, target="gap", feature_cols=("T",)))
     assert fixed["T"].tolist()[:3] == ["300.0", "310.0", "nope"]
-    assert fixed["problem"][2] == "column 'T' not a number: not a number: 'nope'"
+    assert fixed["problem"][2] == "column 'T': not a number: 'nope'"
 
 
 def test_the_unit_of_the_target_is_that_of_its_cells(tmp_path):

@@ -144,7 +144,6 @@ REGRESSORS = {
             Member("lightgbm", LightGBMRegressor(n_estimators=60)),
             Member("network", IRNetRegressor(**QUICK, weights="last")),
         ],
-        shrink=0.1,
         random_state=0,
     ),
     "joint": JointRegressor(RidgeRegressor(), random_state=0),

@@ -10,7 +10,16 @@ import numpy as np
 
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.estimators import (
+    ForestRegressor,
+    IRNetRegressor,
+    KernelRidgeRegressor,
+    LightGBMRegressor,
+    RidgeRegressor,
+    StackRegressor,
+)
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.estimators.stack import Member
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings
@@ -79,6 +88,20 @@ def with_cells() -> FittedModel:
         return trained("ridge", rows=216, intervals=HELD_OUT, transform="log")
 
 
+def stack() -> FittedModel:
+    """Return a stack of every kind of member, which all have a weight."""
+    members = [
+        Member("ridge@asinh", RidgeRegressor(), "asinh"),
+        Member("kernel-ridge", KernelRidgeRegressor("rbf", gammas=(0.3,))),
+        Member("trees", ForestRegressor(n_estimators=3)),
+        Member("lightgbm", LightGBMRegressor(n_estimators=4, loss="squared")),
+        Member("network", IRNetRegressor(architecture=(4,), epochs=1, weights="last")),
+    ]
+    equal = np.full(len(members), 1 / len(members))
+    with patch("xtalshift.estimators.stack.stack_weights", return_value=equal):
+        return fit(table(), StackRegressor(members, random_state=0), features="fractions")
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -114,6 +137,15 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
         trained, "lightgbm-quantile", transform="clip", intervals=HELD_OUT
     ),
     "lightgbm-quantile, absolute": lambda: calibrated(trained("lightgbm-quantile"), "absolute"),
+    "lightgbm, huber": partial(
+        trained, "lightgbm", settings={"lightgbm": {"n_estimators": 5, "loss": "huber"}}
+    ),
+    "kernel-ridge, laplacian": partial(
+        trained, "kernel-ridge", params={"kernel": "laplacian", "gammas": (0.3,)}
+    ),
+    "svr, log, out-of-fold": partial(trained, "svr", transform="log", intervals=CROSS),
+    "extra-trees": partial(trained, "extra-trees", params={"n_estimators": 4}),
+    "stack": stack,
     "erm, log1p, bare": lambda: bare(trained("erm", transform="log1p", intervals=CROSS)),
     "ensemble, normalised, held-out": partial(
         trained, "ensemble", settings=network(bootstrap=True), intervals=HELD_OUT

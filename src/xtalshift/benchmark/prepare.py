@@ -19,7 +19,6 @@ from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.methods import METHODS
 from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
@@ -75,7 +74,7 @@ def wanted_features(spec: BenchmarkSpec) -> tuple[Blocks, ...]:
     """Return all features that methods of a benchmark use, each once."""
     wanted: list[Blocks] = []
     for entry in spec.methods:
-        own = entry.features or METHODS[entry.method].features
+        own = entry.own_features
         wanted += [own] if own else spec.features
     return tuple(dict.fromkeys(wanted))
 
@@ -119,7 +118,7 @@ def prepare_table(
     problem = Problem(name, slim, settings, {}, (float(low), float(high)))
     values: dict[Blocks, FloatArray] = {}
     for block in features:
-        if block == settings.features:
+        if block == settings.blocks:
             values[block] = space
             continue
         computed = problem.featurizer(block).transform(data.materials.compositions)
@@ -201,7 +200,7 @@ def _regions(
 
 
 def _featurizer(settings: BenchmarkData) -> FeaturizeFormulas:
-    return CompositionFeaturizer(settings.features, settings.impute_nan).featurize
+    return CompositionFeaturizer(settings.blocks, settings.impute_nan).featurize
 
 
 def _joint_folds(

@@ -62,7 +62,7 @@ class Problem:
             hydrates=settings.notation.hydrates,
             amounts=settings.amounts,
             feature_cols=settings.feature_cols,
-            split_features=settings.features,
+            split_features=settings.blocks,
             tails={"low": self.tails[0], "high": self.tails[1]},
             cleaning=RowCounts(
                 intake.rows_read, intake.rows_kept, intake.rows_merged, intake.rows_dropped

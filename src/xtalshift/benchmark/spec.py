@@ -38,7 +38,7 @@ KnownBlocks = Annotated[Blocks, AfterValidator(_check_blocks)]
 class BenchmarkData(DataConfig):
     """One table; splits and audits use its `features`."""
 
-    features: KnownBlocks = "magpie"
+    features: KnownBlocks | None = None
     sample: int | None = Field(default=None, ge=50)
     """Number of rows to draw at random, the same for every seed; by default all."""
     flag: str | None = None
@@ -118,6 +118,12 @@ class MethodEntry(Settings):
     """Features to use; by default those that the method needs, else all of the benchmark."""
     params: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the regressor, see `xtalshift.methods.registry.override`."""
+
+    @property
+    def own_features(self) -> Blocks | None:
+        """Features that the entry names, or that its method needs or usually gets, if any."""
+        method = METHODS[self.method]
+        return self.features or method.features or method.usual_features
 
     @model_validator(mode="before")
     @classmethod

@@ -100,7 +100,7 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
 
 def _features(entry: MethodEntry, spec: BenchmarkSpec) -> Iterator[tuple[str, Blocks]]:
     """Yield the features of a method, each with the name in tables."""
-    own = entry.features or METHODS[entry.method].features
+    own = entry.own_features
     if own or len(spec.features) == 1:
         yield entry.name, own or spec.features[0]
         return

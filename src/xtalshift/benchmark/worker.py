@@ -29,7 +29,8 @@ from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
 from xtalshift.data.writers import write_frame
 from xtalshift.jsonio import write_json
-from xtalshift.model import save_model
+from xtalshift.model import FitRows, save_model
+from xtalshift.model.fitting import held_out_errors
 from xtalshift.parallel import EmitProgress, Outcome
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import hash_file, peak_memory_mib
@@ -163,6 +164,8 @@ def _run(
     }
     intervals = evaluate_intervals(model, problem.data, X, fold)
     predict_seconds = time.perf_counter() - started
+    errors, held_out = held_out_errors(model, y, X, FitRows(fold.train, fold.val))
+    usual = np.isin(held_out, fold.val)  # as for other methods, if a stack held such rows out
     results = evaluate(problem, fold, variants, intervals)
     if folder is not None:
         save_model(model, folder / MODEL_FOLDER)
@@ -174,7 +177,7 @@ def _run(
         record,
         seconds=seconds,
         predict_seconds=predict_seconds,
-        val_mae=float(np.mean(np.abs(variants[""][fold.val] - y[fold.val]))),
+        val_mae=float(np.mean(errors[usual] if usual.any() else errors)),
         tuning=tuning,
         row_cap=getattr(model.regressor, "max_rows", None),
         n_used=getattr(model.regressor, "n_rows_used_", None),

@@ -59,7 +59,9 @@ FeatureCols = Annotated[
 ]
 Features = Annotated[
     str | None,
-    typer.Option(help=f"{FEATURES} Default: magpie.", rich_help_panel=_DATA),
+    typer.Option(
+        help=f"{FEATURES} Default: magpie, or those of the method.", rich_help_panel=_DATA
+    ),
 ]
 Transform = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -125,12 +125,19 @@ def train_command(
         if writer is not None and trained.adversarial is not None:
             writer.write(trained.adversarial)
     unit = trained.model.card.unit
-    typer.echo(
-        f"{method}: validation MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
-        f"(training mean: {trained.val_mae_dummy:.4g}), {trained.n_train:,} training and "
-        f"{trained.n_validation:,} validation rows "
-        "(materials like the training data)"
+    members = trained.model.card.provenance.get("members")
+    errors = (
+        f"MAE {trained.val_mae:.4g}{f' {unit}' if unit else ''} "
+        f"(training mean: {trained.val_mae_dummy:.4g})"
     )
+    if members:
+        where = f"of {trained.n_validation:,} rows, each predicted by fits to others"
+    else:
+        where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+    kind = "cross-fit" if members else "validation"
+    typer.echo(f"{method}: {kind} {errors}, {where} (materials like the training data)")
+    if members:
+        typer.echo(f"Members: {', '.join(map(_describe_member, members))}")
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
@@ -139,3 +146,8 @@ def train_command(
             moved = int((trained.adversarial["displacement_rms"] > 0).sum())
             shown = f" ({moved:,} of {len(trained.adversarial):,} moved)"
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _describe_member(member: dict[str, Any]) -> str:
+    error = "failed" if member["mae"] is None else f"MAE {member['mae']:.4g}"
+    return f"{member['name']} {member['weight']:.0%} ({error})"

@@ -107,8 +107,9 @@ class DataConfig(ReadingOptions):
     """Unit of the target of a file."""
     feature_cols: tuple[str, ...] = ()
     """Extra numeric columns to use as features (temperature, pressure, doping)."""
-    features: str = "magpie"
-    """Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`."""
+    features: str | None = None
+    """Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`; by default those that a
+    method usually gets."""
     impute_nan: bool = True
     """Whether an element without a tabulated property gets the mean over the elements."""
     transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
@@ -118,6 +119,11 @@ class DataConfig(ReadingOptions):
     ``highest`` target."""
     strict: bool = False
     """Whether an unusable row is an error."""
+
+    @property
+    def blocks(self) -> str:
+        """The blocks of features, ``magpie`` if none are named."""
+        return self.features or "magpie"
 
     @field_validator("feature_cols", mode="before")
     @classmethod

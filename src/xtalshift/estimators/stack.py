@@ -48,6 +48,8 @@ class Member:
     regressor: Regressor
     scale: ScaleName = "none"
     """Scale of the target that it is fitted on, see `MemberScale`."""
+    min_rows: int = 0
+    """Rows from which it is worth its time; with fewer it is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +70,9 @@ class StackRegressor(StackPredictor, Regressor):
 
     Each member predicts each row by a fit to other folds (Wolpert, Neural Networks 5, 241, 1992;
     Breiman, Mach. Learn. 24, 49, 1996: weights that are not negative). The weights sum to 1 and
-    minimise the mean absolute error of these predictions, in the unit of the target, plus a penalty
-    on their distance from equal weights, see `stack_weights`. Members with a weight are then fitted
-    to all rows. Validation rows are training rows here: the folds choose.
+    minimise the mean absolute error of these predictions, in the unit of the target, see
+    `stack_weights`. Members with a weight are then fitted to all rows. Validation rows are training
+    rows here: the folds choose.
 
     Parameters
     ----------
@@ -79,8 +81,6 @@ class StackRegressor(StackPredictor, Regressor):
     n_folds : int, default 5
         Number of folds. No formula (``groups`` of `fit`) is in two. Of more than 4,000 rows only so
         many folds are predicted that they hold 4,000.
-    shrink : float, default 0.03
-        Strength of the penalty of `stack_weights`.
     margin : float, default 0.5
         The predictions of each member are cut at this share of the range of the targets below the
         smallest and above the largest target: linear members may extrapolate, but not far.
@@ -101,7 +101,6 @@ class StackRegressor(StackPredictor, Regressor):
 
     members: Sequence[Any] = field(default=(), kw_only=False)
     n_folds: int = 5
-    shrink: float = 0.03
     margin: float = 0.5
 
     def _fit(self, data: FitData) -> None:
@@ -110,18 +109,21 @@ class StackRegressor(StackPredictor, Regressor):
         self.failures_: dict[str, str] = {}
         self.out_of_fold_: OutOfFold | None = None
         rows, folds = data.train, None
-        if len(rows.y) >= MIN_ROWS_TO_SPLIT:
+        # fewer rows than can be divided serve for both
+        apart = not np.array_equal(rows.X, data.validation.X, equal_nan=True)
+        if apart and len(rows.y) + len(data.validation.y) >= MIN_ROWS_TO_SPLIT:
             rows = join_rows(data.train, data.validation)
             folds = _make_folds(rows, self.n_folds, data.rng)
         span = self.margin * float(np.ptp(rows.y))
         self.bounds_ = np.array([rows.y.min() - span, rows.y.max() + span])
         data = replace(data, train=rows)
+        members = [one for one in self.members if len(rows.y) >= one.min_rows]
         self.least_std_, held_out = 0.0, None
         if folds is None:  # too few to hold any out
-            share = 1 / len(self.members)
-            fits = [(member, share, *self._fit_whole(member, data)) for member in self.members]
+            share = 1 / len(members)
+            fits = [(member, share, *self._fit_whole(member, data)) for member in members]
         else:
-            fits, found = self._choose(data, folds)
+            fits, found = self._choose(members, data, folds)
             held_out = found, folds >= 0
         fitted = []
         with data.progress.task("members on all rows", len(fits)) as task:
@@ -140,15 +142,17 @@ class StackRegressor(StackPredictor, Regressor):
         scale, scaled = _scaled(member, data)
         return scale, lambda: fit_clone(member.regressor, scaled, scaled.train, scaled.train)
 
-    def _choose(self, data: FitData, folds: IntArray) -> tuple[list[Chosen], FloatArray]:
+    def _choose(
+        self, members: list[Member], data: FitData, folds: IntArray
+    ) -> tuple[list[Chosen], FloatArray]:
         """Return the members with a weight, and their predictions of the rows of the folds."""
         rows, told = data.train, folds >= 0
         share = _weights(rows, told)
         fits: list[tuple[Member, MemberScale, FitAll]] = []
         columns: list[FloatArray] = []
-        seeds = data.rng.spawn(len(self.members))
-        with data.progress.task("members", len(self.members)) as task:
-            for member, rng in zip(self.members, seeds, strict=True):
+        seeds = data.rng.spawn(len(members))
+        with data.progress.task("members", len(members)) as task:
+            for member, rng in zip(members, seeds, strict=True):
                 scale, scaled = _scaled(member, replace(data, rng=rng))
                 try:
                     found = member.regressor.cross_fit(scaled, folds)
@@ -168,7 +172,7 @@ class StackRegressor(StackPredictor, Regressor):
         if not fits:
             raise TrainingError(f"no member could be fitted: {next(iter(self.failures_.values()))}")
         predictions = np.stack(columns)
-        weights = stack_weights(predictions, rows.y[told], shrink=self.shrink, sample_weight=share)
+        weights = stack_weights(predictions, rows.y[told], share)
         kept = np.flatnonzero(weights >= LEAST_WEIGHT)
         weights = weights[kept] / weights[kept].sum()
         chosen = [
@@ -183,12 +187,25 @@ class StackRegressor(StackPredictor, Regressor):
         names = [member.name for member in self.members]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"a stack needs members with different names, got {names}")
+        if min(member.min_rows for member in self.members) > 0:
+            raise ConfigError("a stack needs a member for any number of rows (min_rows = 0)")
         if self.n_folds < 2:  # noqa: PLR2004
             raise ConfigError(f"n_folds = {self.n_folds}; expected at least 2")
-        if self.shrink < 0 or self.margin < 0:
-            raise ConfigError(
-                f"shrink = {self.shrink}, margin = {self.margin}; expected numbers from 0"
-            )
+        if self.margin < 0:
+            raise ConfigError(f"margin = {self.margin}; expected a number from 0")
+
+    def describe_members(self) -> list[dict[str, Any]]:
+        """Return name, weight and cross-fit error of all members, the largest weights first.
+
+        The error is None for a member that failed, or if there are too few rows for folds.
+        """
+        weights = {one.name: one.weight for one in self.members_}
+        found = []
+        for name in sorted({*weights, *self.errors_}, key=lambda one: -weights.get(one, 0.0)):
+            error = self.errors_.get(name, np.inf)
+            known = {"mae": error if np.isfinite(error) else None}
+            found.append({"name": name, "weight": weights.get(name, 0.0), **known})
+        return found
 
     @property
     def cross_fits(self) -> bool:
@@ -231,16 +248,12 @@ def _make_folds(rows: Labelled, n_folds: int, rng: np.random.Generator) -> IntAr
 
 
 def stack_weights(
-    predictions: FloatArray,
-    y: FloatArray,
-    *,
-    shrink: float = 0.0,
-    sample_weight: FloatArray | None = None,
+    predictions: FloatArray, y: FloatArray, sample_weight: FloatArray | None = None
 ) -> FloatArray:
     """Return the convex weights of the smallest (weighted) mean absolute error.
 
-    Minimises ``mean_i |y_i - sum_k w_k p_ki| + shrink * e * sum_k |w_k - 1 / K|`` over weights
-    ``w_k >= 0`` with the sum 1, where ``e`` is the smallest error of a member: a linear program.
+    They minimise ``mean_i |y_i - sum_k w_k p_ki|`` over ``w_k >= 0`` with the sum 1: a linear
+    program. The squared error would be ruled by a few outliers.
 
     Parameters
     ----------
@@ -248,8 +261,6 @@ def stack_weights(
         Predictions of each member.
     y : ndarray of float64, shape (n,)
         Targets.
-    shrink : float
-        Share of the error that is given up for weights nearer to equal ones.
     sample_weight : ndarray of float64, shape (n,), optional
         Weight of each row.
 
@@ -258,22 +269,19 @@ def stack_weights(
     ndarray of float64, shape (K,)
     """
     k, n = predictions.shape
-    if k == 1:
-        return np.ones(1)
     share = np.full(n, 1 / n) if sample_weight is None else sample_weight / sample_weight.sum()
     unit = float((np.abs(predictions - y) @ share).min()) or 1.0
-    # variables: weights, then positive and negative part of each residual and of each w_k - 1 / K
-    costs = np.concatenate([np.zeros(k), share, share, np.full(2 * k, shrink)])
-    rows, members = sparse.eye_array(n), sparse.eye_array(k)
+    # variables: weights, then positive and negative part of each residual
+    costs = np.concatenate([np.zeros(k), share, share])
+    rows = sparse.eye_array(n)
     equalities = sparse.block_array(
         [
-            [sparse.csr_array(predictions.T / unit), rows, -rows, None, None],
-            [members, None, None, members, -members],
-            [sparse.csr_array(np.ones((1, k))), None, None, None, None],
+            [sparse.csr_array(predictions.T / unit), rows, -rows],
+            [sparse.csr_array(np.ones((1, k))), None, None],
         ],
         format="csr",
     )
-    right = np.concatenate([y / unit, np.full(k, 1 / k), [1.0]])
+    right = np.append(y / unit, 1.0)
     found = linprog(costs, A_eq=equalities, b_eq=right, bounds=(0, None), method="highs")
     if found.x is None:
         raise TrainingError(f"no weights of the members found: {found.message}")

@@ -19,8 +19,6 @@ from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_a
 FloatArray = NDArray[np.float64]
 ScaleName = Literal["none", "asinh"]
 
-_LARGEST_Z = 500.0
-"""Predictions on the scale ``asinh`` are cut here, so that none overflows."""
 _OWN: Schema = {
     "weights": SavedArray(np.float64, ("members",), low=0.0, high=1.0),
     "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
@@ -53,10 +51,11 @@ class MemberScale:
         return y if self.name == "none" else np.arcsinh(y / self.size)
 
     def inverse(self, z: FloatArray) -> FloatArray:
-        """Return values of the scale in the unit of the target, shape (n,)."""
+        """Return values of the scale in the unit of the target, shape (n,); some may overflow."""
         if self.name == "none":
             return z
-        return np.asarray(self.size * np.sinh(np.clip(z, -_LARGEST_Z, _LARGEST_Z)))
+        with np.errstate(over="ignore"):
+            return np.asarray(self.size * np.sinh(z))
 
 
 class SavedMember(BaseModel):

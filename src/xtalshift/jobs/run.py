@@ -146,9 +146,12 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
         **settings,
         title=f"{config.data.dataset}: in and out of distribution",
         data={TABLE: BenchmarkData(**dict(config.data), flag=split.relation_flag)},
-        features=(config.data.features,),
+        features=(config.data.blocks,),
         splits=splits,
-        methods=tuple(MethodEntry(name=name, method=name) for name in config.methods),
+        methods=tuple(
+            MethodEntry(name=name, method=name, features=config.data.features)
+            for name in config.methods
+        ),
         seeds=config.n_seeds,
         seed=config.seed,
         id_share=split.random_share,

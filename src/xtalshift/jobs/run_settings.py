@@ -80,7 +80,8 @@ class RunConfig(MethodSettings):
 
     @model_validator(mode="after")
     def _known_blocks(self) -> Self:
-        split_blocks(self.data.features)  # raises with the names
+        if self.data.features is not None:
+            split_blocks(self.data.features)  # raises with the names
         return self
 
     @property

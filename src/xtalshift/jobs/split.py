@@ -91,7 +91,7 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         for row in np.flatnonzero((reasons == "") & (problems != "")):
             reasons[row] = f"target {problems[row]}"
     if "X" in needs:
-        features = CompositionFeaturizer(data.features, data.impute_nan).featurize(compositions)
+        features = CompositionFeaturizer(data.blocks, data.impute_nan).featurize(compositions)
         X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
     else:
         X = np.empty((len(table), 0))
@@ -149,7 +149,7 @@ def make_splitter(
         params,
         rows.table,
         notation=spec.data.notation,
-        featurize=CompositionFeaturizer(spec.data.features, spec.data.impute_nan).featurize,
+        featurize=CompositionFeaturizer(spec.data.blocks, spec.data.impute_nan).featurize,
         rows=rows.good,
         seed=spec.seed,
         progress=progress,

@@ -12,8 +12,9 @@ import pandas as pd
 from xtalshift.errors import SplitError
 from xtalshift.jobs.adversarial import adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.methods import build_method
+from xtalshift.methods import build_method, features_of
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
+from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.inputs import Inputs, read_inputs
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -30,12 +31,12 @@ class Trained:
     """The trained model."""
     n_train: int
     n_validation: int
-    """`n_train`, `n_validation`: numbers of rows."""
+    """`n_train`, `n_validation`: numbers of rows. A stack also trains on the validation rows."""
     val_mae: float
     val_mae_dummy: float
     """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
-    the training mean. These rows selected the parameters, so the first is slightly optimistic; both
-    are valid only for materials like the training data."""
+    the training mean. These rows selected the parameters, or the weights of a stack, so the first
+    is slightly optimistic; both are valid only for materials like the training data."""
     adversarial: pd.DataFrame | None = None
     """The training rows after the attack, if requested."""
 
@@ -81,7 +82,8 @@ def train(
     SplitError
         If there are too few rows.
     """
-    inputs = read_inputs(config.data, progress)
+    features = features_of(method, config.data.features)
+    inputs = read_inputs(config.data.model_copy(update={"features": features}), progress)
     y = inputs.data.y
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
@@ -89,8 +91,9 @@ def train(
     rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
     how = config.intervals.how(len(y), cross_fits=cross_fits)
-    cross = how == "cross" and not len(rows.calibration) and not cross_fits
-    threads = 1 if cross else cores
+    cross = how == "cross" and not len(rows.calibration)
+    # many short fits: of a stack with few rows too
+    threads = 1 if cross and len(y) < config.intervals.small else cores
     with limited_threads(threads):
         model = fit(
             inputs.data,
@@ -106,13 +109,13 @@ def train(
             progress=progress,
             checkpoint=checkpoint,
         )
-        error = model.predict_features(inputs.X[rows.validation]) - y[rows.validation]
+        errors, held_out = held_out_errors(model, y, inputs.X, rows)
         return Trained(
             model=model,
             n_train=len(rows.train),
-            n_validation=len(rows.validation),
-            val_mae=float(np.mean(np.abs(error))),
-            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[rows.validation]))),
+            n_validation=len(held_out),
+            val_mae=float(np.mean(errors)),
+            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
             adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
         )
 

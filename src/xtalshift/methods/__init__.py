@@ -17,6 +17,7 @@ from xtalshift.methods.registry import (
     Method,
     adapting_methods,
     build_method,
+    features_of,
     register_method,
     saved_methods,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "MethodSettings",
     "adapting_methods",
     "build_method",
+    "features_of",
     "register_method",
     "saved_methods",
 ]

@@ -54,9 +54,21 @@ def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
     **CLASSICAL,
     summary="kernel ridge regression; kernel, width and penalty by validation",
     cost=13.0,
+    saved=True,
 )
 def _kernel_ridge(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.KernelRidgeRegressor(clip=settings.network.clip, random_state=seed)
+
+
+@register_method(
+    "svr",
+    **CLASSICAL,
+    summary="support vector regression; width and penalty by validation",
+    cost=20.0,
+    saved=True,
+)
+def _svr(settings: MethodSettings, seed: int | None) -> Regressor:
+    return estimators.SVRegressor(clip=settings.network.clip, random_state=seed)
 
 
 @register_method(
@@ -71,6 +83,7 @@ def _gp(settings: MethodSettings, seed: int | None) -> Regressor:
     **CLASSICAL,
     summary="extremely randomised trees",
     cost=15.0,
+    saved=True,
     space={"max_features": ("float", 0.1, 1.0), "min_samples_leaf": ("int", 1, 10)},
 )
 def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:

@@ -57,6 +57,9 @@ class Method:
         benchmark.
     features : str, optional
         Features that it needs, see `xtalshift.featurize.CompositionFeaturizer`; None means any.
+    usual_features : str, optional
+        Features that it gets unless others are named; None means ``magpie``, or those of a
+        benchmark.
     space : mapping
         Arguments that tuning may choose: name -> range (see `xtalshift.methods.tuning.Range`).
         Names as in `override`.
@@ -73,6 +76,7 @@ class Method:
     adapts: bool = False
     experimental: bool = False
     features: Blocks | None = None
+    usual_features: Blocks | None = None
     space: Mapping[str, Range] = field(default_factory=dict)
 
     @property
@@ -84,6 +88,8 @@ class Method:
         return str(build.__module__)
 
 
+USUAL: Blocks = "magpie"
+"""Features of methods that name none."""
 METHODS: Registry[Method] = Registry("method")
 """All methods, in the order in which tables list them."""
 
@@ -119,6 +125,22 @@ def saved_methods() -> tuple[str, ...]:
 def adapting_methods() -> tuple[str, ...]:
     """Return the names of the methods that `adapt` offers."""
     return tuple(name for name in METHODS if METHODS[name].adapts)
+
+
+def features_of(method: str | Regressor, given: Blocks | None = None) -> Blocks:
+    """Return the features of a method: those given, or those that it needs or usually gets.
+
+    Parameters
+    ----------
+    method : str or Regressor
+        Name of a method; a regressor usually gets ``magpie``.
+    given : str, optional
+        Features that the user names.
+    """
+    if not isinstance(method, str):
+        return given or USUAL
+    facts = METHODS[method]
+    return given or facts.features or facts.usual_features or USUAL
 
 
 def build_method(

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from xtalshift.cal.settings import CALConfig
 from xtalshift.config import Settings
+from xtalshift.estimators.predictors import Loss
 from xtalshift.nn.settings import ERMConfig, resolve_architecture
 
 
@@ -40,6 +41,7 @@ class LightGBMConfig(Settings):
     learning_rate: float = Field(default=0.05, gt=0)
     num_leaves: int = Field(default=63, ge=2, le=131_072)
     early_stopping: int = Field(default=50, ge=1)
+    loss: Loss = "absolute"
 
 
 class MethodSettings(Settings):

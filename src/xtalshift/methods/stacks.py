@@ -18,6 +18,9 @@ KERNEL_ROWS = 3000
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
 
+NETWORK_ROWS = 300
+"""Fewest rows of networks in a stack: with 150 rows they only cost time."""
+
 
 @register_method(
     "auto",
@@ -26,7 +29,7 @@ FOREST_ROWS = 10_000
     control="lightgbm",
     cost=60.0,
     saved=True,
-    features="magpie+fractions",
+    usual_features="magpie+fractions",
 )
 def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     from xtalshift.estimators.stack import Member
@@ -46,8 +49,8 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "extra-trees": estimators.ForestRegressor(
             n_estimators=100, max_rows=FOREST_ROWS, threads=threads, clip=clip
         ),
-        "lightgbm": estimators.LightGBMRegressor(**boosting),
-        "lightgbm-squared": estimators.LightGBMRegressor(**boosting, loss="squared"),
+        "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
+        "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
     }
     members = [
         Member(name if scale == "none" else f"{name}@{scale}", regressor, scale)
@@ -55,5 +58,6 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         for scale in SCALES
     ]
     network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
-    members.append(Member("ensemble@asinh", estimators.IRNetRegressor(**network), "asinh"))
+    ensemble = estimators.IRNetRegressor(**network)
+    members.append(Member("ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS))
     return estimators.StackRegressor(members, device=settings.device, random_state=seed)

@@ -26,7 +26,7 @@ from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
-from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fitted import FittedModel
@@ -73,7 +73,7 @@ def fit(
     data: Dataset,
     method: str | Regressor = "erm",
     *,
-    features: str | CompositionFeatures = "magpie",
+    features: str | CompositionFeatures | None = None,
     transform: str = "none",
     settings: MethodSettings | None = None,
     params: Mapping[str, Any] | None = None,
@@ -97,7 +97,7 @@ def fit(
         Name of a method, see `xtalshift.methods.METHODS`, or an unfitted regressor on features.
     features : str or CompositionFeatures
         Names of blocks, see `xtalshift.featurize.CompositionFeaturizer`, or the featurizer of a
-        model.
+        model; by default those that the method usually gets.
     transform : str
         Change of scale of the target, see `xtalshift.data.TargetTransform`.
     settings : MethodSettings, optional
@@ -143,10 +143,10 @@ def fit(
         if rows is not None or X is not None:
             raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
         data = clean_table(data)
-    if isinstance(features, str):
+    if not isinstance(features, CompositionFeatures):
         notation = data.materials.notation
         features = CompositionFeatures(
-            features, hydrates=notation.hydrates, amounts=notation.amounts
+            features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
         )
     featurizer = CompositionFeaturizer(
         features.blocks, features.impute_nan, features.hydrates, features.amounts
@@ -192,6 +192,35 @@ def fit(
         _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
         domain or None,
     )
+
+
+def held_out_errors(
+    model: FittedModel, y: FloatArray, X: FloatArray, rows: FitRows
+) -> tuple[FloatArray, Rows]:
+    """Return absolute errors of rows that did not fit the parameters, and the row numbers.
+
+    Parameters
+    ----------
+    model : FittedModel
+        As `fit` returned it.
+    y, X : ndarrays of float64, shapes (n,) and (n, d)
+        Targets, in their unit, and features of all rows.
+    rows : FitRows
+        Those of the fit.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        In the unit of the target.
+    ndarray of int64, shape (m,)
+        The validation rows; for a stack, which trains on them, all rows that its folds held out.
+    """
+    own = getattr(model.regressor, "out_of_fold_", None)
+    if own is None:
+        used = rows.validation
+        return np.abs(model.predict_features(X[used]) - y[used]), used
+    used = np.concatenate([rows.train, rows.validation])[own.rows]
+    return np.abs(model.scale.inverse(own.center) - y[used]), used
 
 
 def draw_rows(
@@ -351,6 +380,7 @@ def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> Model
         feature_cols=data.materials.extra_names,
         provenance={
             "method": method if isinstance(method, str) else type(regressor).__name__,
+            **({"members": regressor.describe_members()} if regressor.cross_fits else {}),
             "data": asdict(data.description),
             "version": __version__,
         },

@@ -19,6 +19,7 @@ from xtalshift.errors import FormulaError, NotConformalizedError
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
+from xtalshift.methods import features_of
 from xtalshift.model.calibration import calibrate
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import fit
@@ -36,10 +37,11 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     Parameters
     ----------
     method : str or Regressor, default "erm"
-        Name of a method (``"erm"``, ``"cal"``, ``"lightgbm"``, ``"ridge"``, ``"dummy"``) or an
+        Name of a method (``"auto"``, ``"erm"``, ``"cal"``, ``"lightgbm"`` ...) or an
         unfitted regressor on features.
-    features : str, default "magpie"
-        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`.
+    features : str, optional
+        Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`; by default those that
+        the method usually gets.
     transform : str, default "none"
         Change of scale of the target, see `xtalshift.data.TargetTransform`.
     impute_nan : bool, default True
@@ -70,7 +72,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
     def __init__(
         self,
         method: str | Regressor = "erm",
-        features: Blocks = "magpie",
+        features: Blocks | None = None,
         transform: str = "none",
         impute_nan: bool = True,  # noqa: FBT001, FBT002
         hydrates: Hydrates = "refuse",
@@ -267,7 +269,10 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             self._read(X, y, extra),
             self.method,
             features=CompositionFeaturizer(
-                self.features, self.impute_nan, self.hydrates, self.amounts
+                features_of(self.method, self.features),
+                self.impute_nan,
+                self.hydrates,
+                self.amounts,
             ),
             transform=self.transform,
             intervals=intervals,

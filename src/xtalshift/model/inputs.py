@@ -64,7 +64,7 @@ def read_inputs(
             f"target column: cleaning kept {len(data)} of {len(table)} rows"
         )
     featurizer = CompositionFeaturizer(
-        settings.features,
+        settings.blocks,
         settings.impute_nan,
         settings.notation.hydrates,
         settings.notation.amounts,

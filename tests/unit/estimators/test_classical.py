@@ -23,6 +23,7 @@ from xtalshift.estimators import (
 )
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.kernels import solve_kernel
+from xtalshift.estimators.lightgbm_text import check_trees
 
 REGRESSORS = [
     NeighborsRegressor(random_state=0),
@@ -323,3 +324,33 @@ def test_threads_do_not_change_a_bit():
 
 
 # by name
+
+
+def test_the_trees_of_a_forest_are_those_of_scikit_learn():
+    X, y = data(80)
+    weights = np.linspace(1, 2, 80)
+    model = ForestRegressor(
+        n_estimators=20, min_samples_leaf=2, random_state=np.random.default_rng(5)
+    )
+    model.fit(X, y, weights, X_val=X, y_val=y)
+    reference = ExtraTreesRegressor(
+        20,
+        max_features=1 / 3,
+        min_samples_leaf=2,
+        random_state=int(np.random.default_rng(5).integers(2**31 - 1)),
+    )
+    mean, scale = model.scaler_.mean_, model.scaler_.scale_
+    reference.fit((X - mean) / scale, y, weights)
+    asked = np.concatenate([X, 2 * X[::-1]])
+    expected = reference.predict(np.clip((asked - mean) / scale, -10, 10))
+    np.testing.assert_allclose(model.predict(asked), expected, rtol=1e-9)
+    assert check_trees(model.model_text_, "regression") == 6
+
+
+def test_a_forest_of_single_leaves_is_written_too():
+    X, y = data(12)
+    model = ForestRegressor(n_estimators=3, min_samples_leaf=12, random_state=0).fit(
+        X, y, X_val=X, y_val=y
+    )
+    np.testing.assert_allclose(model.predict(X), y.mean())
+    assert check_trees(model.model_text_, "regression") == 6

@@ -125,7 +125,7 @@ def test_settings_and_seed_reach_the_regressor(name):
         for path, found in params.items():
             if path.rpartition("__")[2] == key and name != "bilinear":
                 assert found == value, path
-    own = {"attention": "fractions", "auto": "magpie+fractions"}
+    own = {"attention": "fractions"}
     assert METHODS[name].features == own.get(name)
 
 

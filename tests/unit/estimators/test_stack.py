@@ -1,0 +1,195 @@
+"""Stacks: weights, folds, scales, and what they say about themselves."""
+
+import re
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from estimator_toys import Picky, data
+from xtalshift.errors import ConfigError, TrainingError
+from xtalshift.estimators import (
+    ConstantRegressor,
+    LightGBMRegressor,
+    Regressor,
+    RidgeRegressor,
+    StackRegressor,
+)
+from xtalshift.estimators.stack import Member, stack_weights
+from xtalshift.estimators.stack_predictor import MemberScale
+
+
+def members():
+    return [
+        Member("ridge", RidgeRegressor()),
+        Member("trees", LightGBMRegressor(n_estimators=40), "asinh"),
+        Member("mean", ConstantRegressor()),
+    ]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_have_the_smallest_error_of_all_on_a_grid(seed, weighted):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=40)
+    predictions = np.stack(
+        [y + rng.normal(1, 1, 40), y + rng.normal(-1, 2, 40), rng.normal(size=40)]
+    )
+    share = rng.uniform(0, 3, 40) if weighted else None
+    found = stack_weights(1e-9 * predictions, 1e-9 * y, share)
+    assert found.sum() == pytest.approx(1)
+    assert (found >= 0).all()
+
+    def error(weights):
+        return np.average(np.abs(weights @ predictions - y), weights=share)
+
+    steps = np.linspace(0, 1, 101)
+    grid = [np.array([a, b, 1 - a - b]) for a in steps for b in steps if a + b <= 1 + 1e-9]
+    best = min(grid, key=error)
+    assert error(found) <= error(best) + 1e-9
+    assert error(found) >= error(best) - 0.02  # what lies between the points of the grid
+
+
+def test_a_perfect_member_takes_all_the_weight():
+    y = np.arange(20.0)
+    np.testing.assert_allclose(stack_weights(np.stack([y, y[::-1]]), y), [1, 0], atol=1e-9)
+    assert stack_weights(y[None], y).tolist() == [1]
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6).filter(lambda v: v == 0 or abs(v) > 1e-6), min_size=1),
+    st.sampled_from(["none", "asinh"]),
+)
+def test_scales_are_inverted_and_monotonic(values, name):
+    y = np.array(values)
+    scale = MemberScale.of(name, y)
+    z = scale.forward(y)
+    np.testing.assert_allclose(scale.inverse(z), y, rtol=1e-9, atol=1e-12)
+    assert (np.diff(z[np.argsort(y)]) >= 0).all()
+
+
+def test_the_size_of_a_scale_is_a_small_target():
+    y = np.concatenate([np.zeros(50), -np.arange(1.0, 12.0)])
+    assert MemberScale.of("asinh", y) == MemberScale("asinh", 2.0)
+    assert MemberScale.of("asinh", np.zeros(3)) == MemberScale("asinh", 1.0)
+    far = MemberScale("asinh", 2.0).inverse(np.array([1e9, -1e9]))
+    assert far.tolist() == [np.inf, -np.inf]  # a stack cuts it
+
+
+class Watched(RidgeRegressor):
+    """Keeps the row numbers, which are its only feature, that it was fitted to."""
+
+    seen: ClassVar[list[set[int]]] = []
+
+    def cross_fit(self, data, folds):
+        return Regressor.cross_fit(self, data, folds)
+
+    @property
+    def selects(self):
+        return False
+
+    def _fit(self, data):
+        self.seen.append(set(data.train.X[:, 0].astype(int)))
+        super()._fit(data)
+
+
+def test_a_row_is_predicted_by_fits_to_other_formulas_and_all_rows_fit_the_last():
+    Watched.seen.clear()
+    X = np.arange(60.0)[:, None]
+    names = np.array([f"F{number // 3}" for number in range(60)])
+    y = X[:, 0] ** 2
+    stack = StackRegressor([Member("all", Watched())], n_folds=4, random_state=0)
+    stack.fit(X[:45], y[:45], groups=names[:45], X_val=X[45:], y_val=y[45:], val_groups=names[45:])
+    *folds, whole = Watched.seen
+    assert len(folds) == 4
+    assert whole == set(range(60))
+    left_out = [whole - fold for fold in folds]
+    assert set().union(*left_out) == whole
+    assert sum(map(len, left_out)) == 60  # each row once
+    for rows in left_out:
+        assert len({names[row] for row in rows}) * 3 == len(rows)  # whole formulas
+    found = stack.out_of_fold_
+    np.testing.assert_array_equal(found.rows, np.arange(60))
+    assert stack.errors_["all"] == pytest.approx(np.abs(found.center - y).mean())
+    np.testing.assert_allclose(found.std, stack.least_std_)
+    assert stack.least_std_ == pytest.approx(0.1 * stack.errors_["all"])
+
+
+def test_of_many_rows_some_are_predicted(monkeypatch):
+    monkeypatch.setattr("xtalshift.estimators.stack.FULL_FOLDS", 40)
+    X, y = data(200)
+    stack = StackRegressor(members(), random_state=0).fit(X, y)
+    assert len(stack.out_of_fold_.rows) == 40
+    assert set(stack.errors_) == {"ridge", "trees", "mean"}
+    assert np.abs(stack.predict(X) - y).mean() < 0.3 * np.abs(y - y.mean()).mean()
+
+
+def test_a_stack_predicts_the_weighted_mean_of_its_members_and_their_spread():
+    X, y = data(120)
+    stack = StackRegressor(members(), random_state=0).fit(X, y)
+    assert "mean" not in [one.name for one in stack.members_]
+    found, weights = stack.predict_members(X), stack.weights_
+    assert weights.sum() == pytest.approx(1)
+    center, std = stack.predict_with_std(X)
+    np.testing.assert_allclose(center, weights @ found)
+    np.testing.assert_array_equal(center, stack.predict(X))
+    spread = np.sqrt(weights @ (found - weights @ found) ** 2)
+    np.testing.assert_allclose(std, spread + stack.least_std_)
+    said = stack.describe_members()
+    assert [one["name"] for one in said][-1] == "mean"
+    assert said[-1]["weight"] == 0
+    assert said[-1]["mae"] > said[0]["mae"]
+
+
+def test_predictions_are_cut_at_half_a_range_beyond_the_targets():
+    X = np.linspace(0, 1, 40)[:, None]
+    stack = StackRegressor([Member("ridge", RidgeRegressor(alphas=(1e-6,)))], random_state=0)
+    stack.fit(X, 10 * X[:, 0])
+    np.testing.assert_allclose(stack.predict([[1.2], [9.0], [-9.0]]), [12, 15, -5], rtol=1e-3)
+
+
+def test_a_member_that_fails_is_left_out_and_named():
+    X, y = data(10)
+    picky = [Member("picky", Picky()), Member("ridge", RidgeRegressor())]
+    stack = StackRegressor(picky, n_folds=2, random_state=0).fit(X, y)
+    assert stack.failures_ == {"picky": "10 rows are an unlucky number"}
+    assert stack.describe_members()[-1] == {"name": "picky", "weight": 0.0, "mae": None}
+    assert [one.name for one in stack.members_] == ["ridge"]
+    with pytest.raises(TrainingError, match="no member could be fitted: 10 rows"):
+        StackRegressor(picky[:1], n_folds=2, random_state=0).fit(X, y)
+
+
+def test_with_too_few_rows_members_have_equal_weights():
+    X, y = data(9)
+    stack = StackRegressor(members(), random_state=0).fit(X, y)
+    np.testing.assert_allclose(stack.weights_, 1 / 3)
+    assert stack.out_of_fold_ is None
+    X, y = data(20)
+    one = StackRegressor(members(), random_state=0)
+    one.fit(X[:15], y[:15], groups=["A"] * 15, X_val=X[15:], y_val=y[15:], val_groups=["A"] * 5)
+    np.testing.assert_allclose(one.weights_, 1 / 3)
+
+
+def test_members_that_need_more_rows_are_left_out():
+    X, y = data(40)
+    some = [*members(), Member("many", RidgeRegressor(), min_rows=41)]
+    assert "many" not in StackRegressor(some, random_state=0).fit(X, y).errors_
+    X, y = data(41)
+    assert "many" in StackRegressor(some, random_state=0).fit(X, y).errors_
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"members": []}, "members with different names"),
+        ({"members": [*members(), *members()]}, "members with different names"),
+        ({"members": [Member("a", RidgeRegressor(), min_rows=2)]}, "for any number of rows"),
+        ({"n_folds": 1}, "n_folds = 1; expected at least 2"),
+        ({"margin": -1.0}, "margin = -1.0; expected a number from 0"),
+    ],
+)
+def test_what_is_wrong_is_named(wrong, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        StackRegressor(**{"members": members(), **wrong}).fit(*data(30))

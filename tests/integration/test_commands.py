@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -102,8 +103,13 @@ def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, 
                "-o", folder)  # fmt: skip
     outcome = xtalshift(*command)
     assert outcome.code == 0, outcome.err
-    assert f"{method}: validation MAE" in outcome.out
-    assert "54 training and 6 validation rows" in outcome.out
+    if method == "auto":
+        assert "auto: cross-fit MAE" in outcome.out
+        assert "of 60 rows, each predicted by fits to others" in outcome.out
+        assert re.search(r"\nMembers: \S+ \d+% \(MAE [\d.]+\)", outcome.out)
+    else:
+        assert f"{method}: validation MAE" in outcome.out
+        assert "54 training and 6 validation rows" in outcome.out
     model = load_model(folder)
     assert (model.card.target_name, model.card.unit, model.card.source) == (
         "gap", "eV", table.name,

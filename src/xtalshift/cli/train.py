@@ -137,7 +137,7 @@ def train_command(
     kind = "cross-fit" if members else "validation"
     typer.echo(f"{method}: {kind} {errors}, {where} (materials like the training data)")
     if members:
-        typer.echo(f"Members: {', '.join(map(_describe_member, members))}")
+        typer.echo(_describe_members(members))
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
@@ -148,6 +148,13 @@ def train_command(
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
 
 
-def _describe_member(member: dict[str, Any]) -> str:
-    error = "failed" if member["mae"] is None else f"MAE {member['mae']:.4g}"
-    return f"{member['name']} {member['weight']:.0%} ({error})"
+def _describe_members(members: list[dict[str, Any]]) -> str:
+    """Return the members with a weight, and how many have none."""
+    used = [one for one in members if one["weight"] > 0]
+    shown = [
+        f"{one['name']} {one['weight']:.0%}"
+        + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
+        for one in used
+    ]
+    rest = len(members) - len(used)
+    return f"Members: {', '.join(shown)}" + (f"; {rest} others without weight" if rest else "")

@@ -16,7 +16,6 @@ from xtalshift.data.files import (
     check_new_columns,
     naming_table,
 )
-from xtalshift.data.formula_texts import prefer_column
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
@@ -73,6 +72,8 @@ class TablePredictor:
 
     def for_file(self, path: Path) -> Self:
         """Return the same for a file, whose column of formulas is that of training if it has it."""
+        from xtalshift.data.formula_texts import prefer_column  # pyarrow, not needed at the prompt
+
         reading = prefer_column(path, self.reading, self.model.card.formula_col)
         return replace(self, reading=reading)
 

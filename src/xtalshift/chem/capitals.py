@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from xtalshift.chem.advice import recase
 from xtalshift.chem.elements import ATOMIC_NUMBERS
-from xtalshift.chem.formulas import parse_formula
-from xtalshift.errors import FormulaError
+from xtalshift.chem.formulas import is_formula
 
 _SHARE = 0.2
 _ENOUGH = 3
@@ -24,7 +23,7 @@ def in_capitals(texts: Sequence[object]) -> bool:
     """
     known = dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())
     doubtful = [text for text in known if may_be_other_symbols(text)][:_MOST]
-    broken = [text for text in doubtful if not _is_formula(text) and _is_formula(recase(text))]
+    broken = [text for text in doubtful if not is_formula(text) and is_formula(recase(text))]
     if all(text.isupper() for text in known):
         return len(broken) > 0
     return len(broken) >= max(_ENOUGH, _SHARE * len(doubtful))
@@ -44,16 +43,8 @@ def may_be_other_symbols(text: object) -> bool:
 def describe_doubt(text: str) -> str:
     """Return why a text that `may_be_other_symbols` is refused in a column of capitals."""
     likely = recase(text)
-    hint = f" (did you mean {likely!r}?)" if likely and _is_formula(likely) else ""
+    hint = f" (did you mean {likely!r}?)" if likely and is_formula(likely) else ""
     return (
         f"formula {text!r}: the column is written in capitals, so the letters may be other "
         f"symbols; write symbols as Co or CO{hint}"
     )
-
-
-def _is_formula(text: str) -> bool:
-    try:
-        parse_formula(text)
-    except FormulaError:
-        return False
-    return True

@@ -175,6 +175,15 @@ def parse_formula(
     return scan.result()
 
 
+def is_formula(text: str) -> bool:
+    """Return whether `parse_formula` reads a text."""
+    try:
+        parse_formula(text)
+    except FormulaError:
+        return False
+    return True
+
+
 def check_notation(hydrates: str, amounts: str | None = None) -> None:
     """Raise `ConfigError` if a value is not one of `Hydrates` or `Amounts`."""
     if hydrates not in get_args(Hydrates):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtalshift.errors import DataError, FormulaError
+from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ def file_kind(path: Path) -> str:
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
     if not path.exists():
+        from xtalshift.chem.formulas import is_formula  # for messages only
+
         message = f"{path} does not exist; readable are {READABLE}"
         if str(path) == "-":
             message = f"standard input is no table for this command; {_IN_A_FILE}"
-        elif _is_formula(str(path)):
+        elif is_formula(str(path)):
             message = f"{path} is a formula, not a file; {_IN_A_FILE}"
         elif not path.suffix:
             message += (
@@ -62,16 +64,6 @@ def file_kind(path: Path) -> str:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
-
-
-def _is_formula(text: str) -> bool:
-    from xtalshift.chem.formulas import parse_formula  # for messages only
-
-    try:
-        parse_formula(text)
-    except FormulaError:
-        return False
-    return True
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:

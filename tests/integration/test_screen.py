@@ -155,7 +155,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
     path.write_text('{"formula": "GaN"}\n')
     done = xtalshift("screen", warm_model, path, "-o", out, "--workers", 1, "--overwrite")
     assert done.code == 1
-    assert "the model needs a column 'temperature', which the input does not have" in done.err
+    assert f"needs a column 'temperature', which {path.name} does not have" in done.err
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,22 @@ def text_cells(column: pa.ChunkedArray | pa.Array) -> list[str]:
         else:
             cells += [content[a:b].decode() for a, b in pairwise(bounds)]
     return cells
+
+
+def decode_bytes(table: pa.Table) -> pa.Table:
+    """Return a table whose columns of bytes are texts, as some programs write texts.
+
+    What is no UTF-8 becomes U+FFFD, so that the cell is refused where it is read.
+    """
+    for place, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            continue
+        cells = table.column(place).cast(pa.large_binary())
+        try:
+            texts = cells.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            decoded = [cell and cell.decode("utf-8", "replace") for cell in cells.to_pylist()]
+            texts = pa.chunked_array([text_array(decoded)])
+        table = table.set_column(place, field.name, texts.cast(pa.string()))
+    return table

@@ -46,6 +46,10 @@ def read_rows(text: str) -> list[Plain]:
     raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
 
 
+_LONGEST_WHOLE = 300
+"""Digits of a whole number that has a float."""
+
+
 def read_line(number: int, line: str) -> Plain:
     """Return one line of JSON lines as a row; messages name it by `number`."""
     try:
@@ -62,7 +66,12 @@ def _decode(text: str) -> Any:
     if _SURROGATE.search(text):
         plain = json.dumps(json.loads(text), ensure_ascii=False)
         text = plain.encode("utf-8", "replace").decode()
-    return json.loads(text, object_hook=collapse)
+    return json.loads(text, object_hook=collapse, parse_int=_whole)
+
+
+def _whole(digits: str) -> float:
+    """Return a whole number; one that is too large for a float becomes infinite."""
+    return int(digits) if len(digits) <= _LONGEST_WHOLE else float(digits)
 
 
 def collapse(node: Plain) -> Any:

@@ -315,11 +315,13 @@ class ParquetSource:
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
+        from xtalshift.data.arrow_texts import decode_bytes
+
         self.path = path
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             refuse_repeats(names)
-            self.schema = file.schema_arrow.remove_metadata()
+            self.schema = decode_bytes(file.schema_arrow.empty_table()).schema.remove_metadata()
             groups = range(file.metadata.num_row_groups)
             self.sizes = [file.metadata.row_group(group).num_rows for group in groups]
         self.layout = Layout(path.name, "parquet", tuple(names))
@@ -336,6 +338,8 @@ class ParquetSource:
         """Yield the same pieces as tables, with some columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        from xtalshift.data.arrow_texts import decode_bytes
 
         with naming_file(self.path), pq.ParquetFile(self.path) as file:
             skip, group = at, 0
@@ -355,7 +359,9 @@ class ParquetSource:
             rest = schema.empty_table()
             while size:
                 while rest.num_rows < size and (batch := next(batches, None)) is not None:
-                    table = pa.Table.from_batches([batch]).replace_schema_metadata()
+                    batch.validate(full=True)  # a damaged text fails where it is used
+                    table = decode_bytes(pa.Table.from_batches([batch]))
+                    table = table.replace_schema_metadata()
                     rest = pa.concat_tables([rest, table.select(schema.names).slice(skip)])
                     skip = max(0, skip - table.num_rows)
                 piece, rest = rest.slice(0, size), rest.slice(size)

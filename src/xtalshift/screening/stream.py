@@ -109,7 +109,7 @@ def screen(
         with _open(executor, model, settings) as workers:
             (described,) = workers.map(_describe, [model])
             info = described.value
-            _check_columns(rows.columns, formulas, info, settings)
+            _check_columns(rows, formulas, info, settings)
             if settings.top is not None:
                 _check_top(settings.top, info, settings)
             run = _Run(store, rows, settings, info, formulas, progress)
@@ -235,13 +235,14 @@ def _screened(outcome: Outcome[Block, Screened]) -> Screened:
 
 
 def _check_columns(
-    columns: tuple[str, ...], formulas: tuple[str, ...], info: ModelInfo, settings: ScreenSettings
+    rows: Inputs, formulas: tuple[str, ...], info: ModelInfo, settings: ScreenSettings
 ) -> None:
-    check_feature_columns(info.feature_cols, columns, "the input")
+    name = rows.inputs[0].source.layout.source
+    check_feature_columns(info.feature_cols, rows.columns, name)
     for column in set(formulas) & set(info.feature_cols):
         raise DataError(f"column {column!r} cannot be both formula and feature")
     added = (*info.added, *(TOP_COLUMNS if settings.top else ()))
-    check_new_columns(added, columns, "the input")
+    check_new_columns(added, rows.columns, name)
 
 
 def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> None:

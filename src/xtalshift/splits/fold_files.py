@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.data import read_frame
-from xtalshift.errors import SplitError
+from xtalshift.errors import SplitError, XtalshiftError
 from xtalshift.jsonio import decode_json
 from xtalshift.splits.given_folds import PART_NAMES
 from xtalshift.splits.split_spec import SplitRecord
@@ -138,7 +138,14 @@ def read_record(path: Path) -> SplitRecord | None:
     if path.suffix.lower() != ".parquet" or not path.is_file():
         return None
     text = (pq.read_metadata(path).metadata or {}).get(METADATA_KEY.encode())
-    return SplitRecord.from_dict(decode_json(text, path)) if text else None
+    if not text:
+        return None
+    try:
+        return SplitRecord.from_dict(decode_json(text, path))
+    except (XtalshiftError, KeyError, TypeError, AttributeError) as error:
+        raise SplitError(
+            f"{path}: the settings of the split in it are damaged ({error}); split the table again"
+        ) from error
 
 
 def _parts(cells: pd.Series, path: Path) -> NDArray[np.object_]:
@@ -184,7 +191,8 @@ def _numbers(frame: pd.DataFrame, path: Path) -> pd.Series:
             f"{path}: {missing.size} rows have no fold, the first with id "
             f"{frame['id'].iloc[missing[0]]!r}; fill the column or drop the rows"
         )
-    if pd.api.types.is_float_dtype(cells) and (cells == cells.round()).all():
+    whole = pd.api.types.is_float_dtype(cells) and np.isfinite(cells).all()
+    if whole and (cells == cells.round()).all():
         cells = cells.astype(np.int64)
     return cells.astype(str)
 

@@ -5,7 +5,10 @@ import io
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,3 +174,18 @@ def test_capitals_in_the_head_of_a_table_hold_for_later_pieces(tmp_path):
         reasons = pieces[1].materials(Notation()).reasons.tolist()
         assert "the column is written in capitals" in reasons[0]
         assert reasons[1] == ""
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_parquet_with_bytes_is_read_as_text(tmp_path, dictionary):
+    cells = pa.array([b"Fe2O3", None, b"\xff", "SiO2\u00b7H2O".encode()], pa.binary())
+    table = pa.table({
+        "formula": cells.dictionary_encode() if dictionary else cells,
+        "y": pa.array([b"1.5", b"\xff", b"3", None], pa.binary()),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = ["Fe2O3", "", "\ufffd", "SiO2\u00b7H2O"]
+    assert list(texts(tmp_path / "a.parquet", 3)) == [found[:3], found[3:]]
+    numbers, reasons = read_raw(tmp_path / "a.parquet").numbers("y")
+    np.testing.assert_array_equal(numbers, [1.5, np.nan, 3.0, np.nan])
+    assert reasons.tolist() == ["", "not a number: '\ufffd'", "", "missing"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xtalshift.data.frames import iter_raw, read_frame
+from xtalshift.data.frames import iter_raw, read_frame, read_raw
 from xtalshift.errors import DataError
 
 TRICKY = ["NaN", "NA", "", "1e5", "None", "null", " InF3 ", "O2", "007", "TRUE", "CuSO₄·5H₂O"]
@@ -254,3 +254,13 @@ def test_parquet_with_categories_nulls_and_an_index(tmp_path):
     result = read_frame(path)
     assert result["formula"].tolist() == ["Fe", "", "Fe"]
     assert result["id"].tolist() == ["a", "b", "c"]
+
+
+def test_a_whole_number_too_large_for_a_float_costs_its_row(tmp_path):
+    huge = "9" * 400
+    (tmp_path / "a.jsonl").write_text(
+        f'{{"formula": "NaCl", "y": 1.5}}\n{{"formula": "KCl", "y": {huge}}}\n'
+    )
+    numbers, reasons = read_raw(tmp_path / "a.jsonl").numbers("y")
+    assert numbers[0] == 1.5
+    assert reasons.tolist() == ["", "infinite"]

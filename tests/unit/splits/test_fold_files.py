@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from xtalshift.errors import SplitError
-from xtalshift.splits.fold_files import check_formulas, read_folds, read_record
+from xtalshift.splits.fold_files import METADATA_KEY, check_formulas, read_folds, read_record
 
 IDS = np.array([f"m{row}" for row in range(6)], object)
 PARTS = ["train", "Train", "valid", "ood", "test", ""]
@@ -93,3 +94,19 @@ def test_formulas_that_differ_are_told_and_many_are_refused(tmp_path, n_wrong):
     else:
         text = check_formulas(path, ids, formulas)
         assert text.startswith(said) if n_wrong else text == ""
+
+
+def test_an_infinite_fold_is_a_name(tmp_path):
+    (fold,) = read_folds(write(tmp_path, "f.parquet", fold=[np.inf] * 6), IDS)[""]
+    assert fold.name == "fold inf"
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"version": "1"}', '{"scheme": "random", "seeed": 1}']
+)
+def test_damaged_settings_in_a_split_name_the_file(tmp_path, text):
+    path = write(tmp_path, "f.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: text}), path)
+    with pytest.raises(SplitError, match=r"f\.parquet: the settings of the split in it"):
+        read_record(path)

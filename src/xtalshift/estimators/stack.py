@@ -116,7 +116,8 @@ class StackRegressor(StackPredictor, Regressor):
             folds = _make_folds(rows, self.n_folds, data.rng)
         span = self.margin * float(np.ptp(rows.y))
         self.bounds_ = np.array([rows.y.min() - span, rows.y.max() + span])
-        data = replace(data, train=rows)
+        # one file cannot keep the state of many fits
+        data = replace(data, train=rows, checkpoint=None)
         members = [one for one in self.members if len(rows.y) >= one.min_rows]
         self.least_std_, held_out = 0.0, None
         if folds is None:  # too few to hold any out
@@ -200,12 +201,15 @@ class StackRegressor(StackPredictor, Regressor):
         The error is None for a member that failed, or if there are too few rows for folds.
         """
         weights = {one.name: one.weight for one in self.members_}
-        found = []
-        for name in sorted({*weights, *self.errors_}, key=lambda one: -weights.get(one, 0.0)):
-            error = self.errors_.get(name, np.inf)
-            known = {"mae": error if np.isfinite(error) else None}
-            found.append({"name": name, "weight": weights.get(name, 0.0), **known})
-        return found
+        errors = dict.fromkeys(weights, np.inf) | self.errors_
+        return [
+            {
+                "name": name,
+                "weight": weights.get(name, 0.0),
+                "mae": errors[name] if np.isfinite(errors[name]) else None,
+            }
+            for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))
+        ]
 
     @property
     def cross_fits(self) -> bool:

@@ -12,6 +12,7 @@ from estimator_toys import Picky, data
 from xtalshift.errors import ConfigError, TrainingError
 from xtalshift.estimators import (
     ConstantRegressor,
+    IRNetRegressor,
     LightGBMRegressor,
     Regressor,
     RidgeRegressor,
@@ -141,6 +142,7 @@ def test_a_stack_predicts_the_weighted_mean_of_its_members_and_their_spread():
     assert [one["name"] for one in said][-1] == "mean"
     assert said[-1]["weight"] == 0
     assert said[-1]["mae"] > said[0]["mae"]
+    assert [one["weight"] for one in said] == sorted((one["weight"] for one in said), reverse=True)
 
 
 def test_predictions_are_cut_at_half_a_range_beyond_the_targets():
@@ -193,3 +195,12 @@ def test_members_that_need_more_rows_are_left_out():
 def test_what_is_wrong_is_named(wrong, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         StackRegressor(**{"members": members(), **wrong}).fit(*data(30))
+
+
+def test_members_keep_no_checkpoint(tmp_path):
+    network = IRNetRegressor(architecture=(4,), epochs=2, weights="last", device="cpu")
+    stack = StackRegressor([Member("network", network)], n_folds=2, random_state=0)
+    checkpoint = tmp_path / "state"
+    checkpoint.write_bytes(b"of another training")
+    stack.fit(*data(30), checkpoint=checkpoint)
+    assert checkpoint.read_bytes() == b"of another training"

@@ -84,12 +84,15 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         If targets are needed and there are none, or no row is usable.
     """
     compositions, reasons = table.materials.compositions, table.materials.reasons.copy()
-    if "y" in needs:
-        if table.targets is None:
-            raise DataError("this scheme uses the targets: give --target COLUMN")
-        problems = parse_numbers(table.targets)[1] if table.problems is None else table.problems
-        for row in np.flatnonzero((reasons == "") & (problems != "")):
-            reasons[row] = f"target {problems[row]}"
+    y = table.targets
+    if y is not None:
+        problems = parse_numbers(y)[1] if table.problems is None else table.problems
+        y = np.where(problems == "", y, np.nan)
+        if "y" in needs:
+            for row in np.flatnonzero((reasons == "") & (problems != "")):
+                reasons[row] = f"target {problems[row]}"
+    elif "y" in needs:
+        raise DataError("this scheme uses the targets: give --target COLUMN")
     if "X" in needs:
         features = CompositionFeaturizer(data.blocks, data.impute_nan).featurize(compositions)
         X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
@@ -104,7 +107,7 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         reasons,
         Rows.of(
             X[good],
-            None if table.targets is None else table.targets[good],
+            None if y is None else y[good],
             table.groups[good],
             compositions.take(good),
         ),

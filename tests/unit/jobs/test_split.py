@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from xtalshift.data import table_from_frame
+from xtalshift.data.dataset import Dataset
 from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotFoundError, SplitError
-from xtalshift.jobs.split import iter_parts
+from xtalshift.jobs.split import iter_parts, prepare_rows
 from xtalshift.splits.split_spec import SplitSpec
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn")
@@ -268,3 +269,10 @@ def test_rows_without_a_group_are_named_by_their_place_in_the_table():
         spec("leave-out", params={"by": "doi", "values": "10.1/1"}),
     )
     assert np.flatnonzero(parts.frame.part == "test").tolist() == [6, 7, 9, 10, 11]
+
+
+def test_a_target_out_of_range_is_missing_where_targets_are_not_needed():
+    table = Dataset.of(["NaCl", "KCl", "LiF", "MgO"], [1.0, 1e200, np.inf, 2.0])
+    rows = prepare_rows(table, DataConfig(), {"X"})
+    np.testing.assert_array_equal(rows.usable.y, [1.0, np.nan, np.nan, 2.0])
+    assert prepare_rows(table, DataConfig(), {"y"}).reasons[1].startswith("target out of range")

@@ -225,7 +225,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         train = data.train
 
         def fit(rows: Labelled) -> Regressor:
-            aside = rows.take(slice(_FEW))  # looked at, but not needed
+            aside = few_of(rows)
             if self.selects:
                 rows, aside = self._hold_out(rows, rows.groups, np.random.default_rng(seed))
             return fit_clone(self, replace(data, rng=np.random.default_rng(seed)), rows, aside)
@@ -366,6 +366,11 @@ def check_count(name: str, value: int | None, most: int) -> int:
     if value < 1:
         raise ConfigError(f"{name} = {value!r}; expected at least 1")
     return min(int(value), most)
+
+
+def few_of(rows: Labelled) -> Labelled:
+    """Return some rows as validation rows for a fit that has nothing to choose by them."""
+    return rows.take(slice(_FEW))
 
 
 def join_rows(rows: Labelled, others: Labelled) -> Labelled:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from xtalshift.errors import TrainingError
-from xtalshift.estimators.base import CrossFit, FitData, Labelled, Regressor, fit_clone
+from xtalshift.estimators.base import CrossFit, FitData, Labelled, Regressor, few_of, fit_clone
 
 FloatArray = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class SearchedRegressor(Regressor):
             raise self._no_solution()
         settings, predictions = best
         chosen = clone(self).set_params(**settings)
-        return CrossFit(predictions, lambda: fit_clone(chosen, data, train, train))
+        return CrossFit(predictions, lambda: fit_clone(chosen, data, train, few_of(train)))
 
     def _no_solution(self) -> TrainingError:
         return TrainingError(

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from xtalshift.chem.two_readings import find_joints
+
 EXACT_DIGITS = 17
 """Significant digits from which every number is read back as it was."""
 
@@ -36,6 +38,9 @@ _SHORT = 2
 def write_formula(amounts: Mapping[str, float | None], digits: int = READ_DIGITS) -> str:
     """Return amounts of elements as one formula, in their order.
 
+    A decimal that could be read as a part joined by a dot (``B1.5CN``: 5 CN?) gets zeros at its end
+    (``B1.50CN``).
+
     Parameters
     ----------
     amounts : mapping of str to float
@@ -48,11 +53,16 @@ def write_formula(amounts: Mapping[str, float | None], digits: int = READ_DIGITS
     >>> write_formula({"Fe": 2.0, "O": 3, "Na": None})
     'Fe2O3'
     """
-    return "".join(
+    text = "".join(
         element + _number(amount, digits)
         for element, amount in amounts.items()
         if amount is not None and amount == amount and amount != 0  # noqa: PLR0124 - NaN
     )
+    while "." in text and (joints := find_joints(text)):
+        dot = joints[0].position
+        before, after = text[:dot].rstrip("0123456789"), text[dot + 1 :].lstrip("0123456789")
+        text = before + joints[0].remedy + after
+    return text
 
 
 def readable_formula(amounts: Mapping[str, float]) -> str:

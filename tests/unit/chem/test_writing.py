@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xtalshift.chem.compositions import parse_formulas
@@ -28,6 +28,8 @@ def read(text):
         ({"Fe": 1, "O": 0, "Na": None, "K": np.nan}, "Fe"),
         ({"Fe": 0.1 + 0.2, "O": 1}, "Fe0.3O"),
         ({"Fe": 1e-6, "O": 12345678}, "Fe0.000001O12345678"),
+        ({"Li": 1, "Be": 1, "B": 1.5, "C": 1, "N": 1}, "LiBeB1.50CN"),  # not 5 CN
+        ({"Ca": 1, "Cl": 1.5, "H": 2, "O": 1}, "CaCl1.500H2O"),  # not 5 H2O
     ],
 )
 def test_amounts_are_written_in_their_order(amounts, text):
@@ -55,6 +57,7 @@ def test_short_amounts_stay_and_whole_ones_are_exact(text, shown):
 
 
 @given(AMOUNTS)
+@example([1.0, 1.0, 1.5, 1.0, 1.0])
 @settings(deadline=None)
 def test_readable_formulas_have_the_same_ratios(values):
     amounts = dict(zip(SYMBOLS[3:], map(float, values), strict=False))

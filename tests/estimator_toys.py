@@ -4,6 +4,7 @@ import numpy as np
 
 from xtalshift.errors import DataError
 from xtalshift.estimators import (
+    AdaptedStackRegressor,
     AlignedRegressor,
     AttentionRegressor,
     CALRegressor,
@@ -28,6 +29,7 @@ from xtalshift.estimators import (
     TargetedCALRegressor,
     TargetOnlyRegressor,
 )
+from xtalshift.estimators.adapted_stack import Correction
 from xtalshift.estimators.stack import Member
 from xtalshift.experimental.divergence_balls import DivergenceBallRegressor
 from xtalshift.experimental.transduction import BilinearTransductionRegressor
@@ -143,6 +145,15 @@ REGRESSORS = {
             Member("svr", SVRegressor()),
             Member("lightgbm", LightGBMRegressor(n_estimators=60)),
             Member("network", IRNetRegressor(**QUICK, weights="last")),
+        ],
+        random_state=0,
+    ),
+    "adapted-stack": AdaptedStackRegressor(
+        RidgeRegressor(),
+        members=[
+            Correction("line", RidgeRegressor(), "start", "errors"),
+            Correction("svr", SVRegressor(), "both", "errors", "asinh"),
+            Correction("joint", LightGBMRegressor(), "features", "targets", replays=True),
         ],
         random_state=0,
     ),

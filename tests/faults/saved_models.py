@@ -11,6 +11,7 @@ import numpy as np
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.estimators import (
+    AdaptedStackRegressor,
     ForestRegressor,
     IRNetRegressor,
     KernelRidgeRegressor,
@@ -18,6 +19,7 @@ from xtalshift.estimators import (
     RidgeRegressor,
     StackRegressor,
 )
+from xtalshift.estimators.adapted_stack import Correction
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
 from xtalshift.estimators.stack import Member
 from xtalshift.featurize import CompositionFeatures
@@ -102,6 +104,27 @@ def stack() -> FittedModel:
         return fit(table(), StackRegressor(members, random_state=0), features="fractions")
 
 
+def adapted_stack() -> FittedModel:
+    """Return a ridge model with every kind of correction, which all have a weight."""
+    start = trained("ridge")
+    ridge = RidgeRegressor()
+    members = [
+        Correction("line", ridge, "start", "errors"),
+        Correction("kernel-ridge", KernelRidgeRegressor("rbf", gammas=(0.3,)), scale="asinh"),
+        Correction("joint", LightGBMRegressor(n_estimators=4), "features", "targets", replays=True),
+    ]
+    equal = np.full(1 + len(members), 1 / (1 + len(members)))
+    stack = AdaptedStackRegressor(members=members, random_state=0)
+    labels = Dataset.of([f"Na{n}Cl{n + 1}" for n in range(1, 21)], np.linspace(8, 9, 20))
+    with (
+        patch("xtalshift.estimators.adapted_stack.adaptation_weights", return_value=equal),
+        patch("xtalshift.model.stacked_adaptation.adapted_stack", return_value=stack),
+    ):
+        found = adapt(start, labels)
+    assert len(found.regressor.members_) == len(members)
+    return found
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -146,6 +169,7 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
     "svr, log, out-of-fold": partial(trained, "svr", transform="log", intervals=CROSS),
     "extra-trees": partial(trained, "extra-trees", params={"n_estimators": 4}),
     "stack": stack,
+    "adapted stack": adapted_stack,
     "erm, log1p, bare": lambda: bare(trained("erm", transform="log1p", intervals=CROSS)),
     "ensemble, normalised, held-out": partial(
         trained, "ensemble", settings=network(bootstrap=True), intervals=HELD_OUT

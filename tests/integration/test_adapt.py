@@ -48,8 +48,9 @@ def labelled(tmp_path_factory):
 def adapt(xtalshift, network, labelled, tmp_path):
     def call(*options, model=network, data=labelled, out=None, target="gap"):
         named = () if target is None else ("--target", target)
+        how = () if "--method" in options else ("--method", "targeted-cal")
         return xtalshift("adapt", model, data, "-o", out or tmp_path / "adapted", *named,
-                         *STEPS, *options)  # fmt: skip
+                         *how, *STEPS, *options)  # fmt: skip
 
     return call
 
@@ -187,7 +188,8 @@ def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
         (adapt(out=foreign), "not a saved model; choose another"),
         (adapt(data=few), "few.csv has 4 usable labels; at least 5 are needed"),
         (adapt("--unit", "meV"), "are in meV, the model predicts eV; convert them"),
-        (adapt(model=model), "only IRNets", "RidgeRegressor", "'erm' or 'cal'"),
+        (adapt(model=model), "RidgeRegressor", "use method 'auto'", "'erm' or 'cal'"),
+        (adapt("--method", "auto"), "--method auto has no settings; leave out --set steps=20"),
         (adapt(model=table), "gaps.csv is not a saved model"),
         (adapt("--method", "fine-tun"), "'method' = 'fine-tun'", "'fine-tune'"),
         (adapt("--method", "joint"), "'joint' needs source rows"),
@@ -214,10 +216,35 @@ def test_the_target_column_is_that_of_the_model(adapt):
     assert outcome.code == 0, outcome.err
 
 
-def test_a_lightgbm_model_is_refused(adapt, table, tmp_path):
-    folder = train_model(table, tmp_path / "trees", "--method", "lightgbm")
-    unread = adapt(model=folder, data=tmp_path / "no.csv")
-    fails(unread, "only IRNets", "LightGBMRegressor", "'erm' or 'cal'")
+def test_a_lightgbm_model_is_adapted_by_default(table, labelled, xtalshift, tmp_path):
+    folder = train_model(table, tmp_path / "trees", "--method", "lightgbm", "--unit", "eV")
+    outcome = xtalshift("adapt", folder, labelled, "-o", tmp_path / "out", "--threads", "1")
+    assert outcome.code == 0, outcome.err
+    first, errors, members, intervals, last = outcome.out.splitlines()
+    assert first == "auto: 30 target rows, 54 source rows replayed"
+    assert errors.startswith("MAE on 30 labels, each held out in turn: ")
+    before, after = (float(errors.split(" eV")[k].split()[-1]) for k in (0, 1))
+    assert after < 0.6 * before
+    assert error_of(tmp_path / "out", labelled) < after
+    assert members.startswith("Members: ")
+    assert "30 labels of the new region" in intervals
+    assert last == f"Model: {tmp_path / 'out'}"
+    for method in ("fine-tune", "head-only"):
+        unread = xtalshift("adapt", folder, tmp_path / "no.csv", "-o", tmp_path / "other",
+                           "--method", method)  # fmt: skip
+        fails(unread, "LightGBMRegressor", "use method 'auto'", "'erm' or 'cal'")
+
+
+def test_labels_of_training_materials_alone_change_nothing(table, xtalshift, tmp_path):
+    folder = train_model(table, tmp_path / "ridge", "--method", "ridge")
+    formulas = load_model(folder).domain.formulas_[:8]
+    known = pd.DataFrame({"formula": formulas, "gap": np.arange(8.0)})
+    known.to_csv(tmp_path / "known.csv", index=False)
+    outcome = xtalshift("adapt", folder, tmp_path / "known.csv", "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "8 of the 8 labelled materials are training materials" in outcome.err
+    assert "All labels belong to training materials: nothing could be tested" in outcome.out
+    assert "Intervals: none" in outcome.out
 
 
 def save_adversarial(xtalshift, table, folder, out, quick, *options):

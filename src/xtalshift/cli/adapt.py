@@ -1,22 +1,27 @@
-"""``xtalshift adapt``: adapt a trained network to a new region with a few labels."""
+"""``xtalshift adapt``: adapt a trained model to a new region with a few labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
+from xtalshift.errors import ConfigError
 from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
+
+if TYPE_CHECKING:
+    from xtalshift.cal.adaptation import AdaptConfig
+    from xtalshift.jobs.adapt import Adapted
 
 
 @options.reads_labels
 def adapt_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained network.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     labelled: Annotated[
         str, typer.Argument(metavar="LABELLED", help="File with values of the new region.")
     ],
@@ -26,8 +31,9 @@ def adapt_command(
     source: Annotated[
         str | None,
         typer.Option(
-            help="File (or data set) the model was trained on; its rows are replayed so that the "
-            "network does not forget them. The options below hold for it, too, as far as they fit.",
+            help="File (or data set) the model was trained on, whose rows are replayed. auto knows "
+            "them, unless the model has extra columns; a network may forget them without this. The "
+            "options below hold for it, too, as far as they fit.",
             metavar="FILE",
         ),
     ] = None,
@@ -37,15 +43,15 @@ def adapt_command(
     method: Annotated[
         str,
         typer.Option(
-            help=" | ".join(adapting_methods()) + ".",
+            help="auto (for any model) | for networks: " + " | ".join(adapting_methods()) + ".",
             metavar="NAME",
         ),
-    ] = "targeted-cal",
+    ] = "auto",
     calibration_folds: Annotated[
         int,
         typer.Option(
             help="Number of further adaptations, each without a part of the labels, to calibrate "
-            "the intervals of the new region; 0: no intervals.",
+            "the intervals of the new region; 0: no intervals. auto needs none.",
             min=0,
             max=1000,
         ),
@@ -60,12 +66,12 @@ def adapt_command(
     *,
     labels: options.Reading,
 ) -> None:
-    """Adapt a network to a new region, and print its error there before and after.
+    """Adapt a model to a new region, and print its error there before and after.
 
-    A fifth of the labels is held out to select the parameters and to measure this error.
+    auto tries corrections of the model, fitted to parts of the labels, and combines them. If that
+    is no better on the other labels, the predictions stay as they are. The other methods train a
+    network further; a fifth of the labels selects the parameters and measures the error.
     """
-    from xtalshift.cal.adaptation import ADAPTATIONS, AdaptConfig
-    from xtalshift.config import parse_assignment, set_nested
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import adapt, source_like
     from xtalshift.model import load_model, save_model
@@ -73,17 +79,14 @@ def adapt_command(
 
     check_output(out, model, labelled, source, replaces_model=True)
     check_model_folder(out)
-    values: dict[str, Any] = {"method": method}
-    for text in assign or []:
-        set_nested(values, *parse_assignment(text))
-    config = AdaptConfig.from_dict(values)
+    config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
     replay = None
     if source is not None:
         replay = source_like(rows, source, source_target)
     cores = threads or count_cores()
     # the adaptations of the folds share the cores, one each; a single one has them all
-    with limited_threads(1 if calibration_folds else cores):
+    with limited_threads(1 if calibration_folds and config is not None else cores):
         adapted = adapt(
             load_model(model, device=device),
             rows,
@@ -95,15 +98,56 @@ def adapt_command(
             progress=make_progress(),
         )
     save_model(adapted.model, out)
-    unit = adapted.model.card.unit
-    scaled = (
-        "" if adapted.model.scale.name == "none" else f" (of the {adapted.model.scale.name} scale)"
-    )
     typer.echo(
-        f"{config.method}: {adapted.n_target:,} target rows"
+        f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
-    shown = f" {unit}" if unit and not scaled else ""
+    typer.echo(_describe_stack(adapted) if config is None else _describe_network(adapted, config))
+    typer.echo(options.describe_intervals(adapted.model))
+    typer.echo(f"Model: {out}")
+
+
+def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
+    """Return the settings of an adaptation of a network, or None for ``auto``."""
+    if method == "auto":
+        if assign:
+            raise ConfigError(f"--method auto has no settings; leave out --set {assign[0]}")
+        return None
+    from xtalshift.cal.adaptation import AdaptConfig
+    from xtalshift.config import parse_assignment, set_nested
+
+    values: dict[str, Any] = {"method": method}
+    for text in assign:
+        set_nested(values, *parse_assignment(text))
+    return AdaptConfig.from_dict(values)
+
+
+def _describe_stack(adapted: Adapted) -> str:
+    """Return the errors before and after, and the members."""
+    if not adapted.n_validation:
+        return "All labels belong to training materials: nothing could be tested or changed"
+    card = adapted.model.card
+    shown = f" {card.unit}" if card.unit else ""
+    errors = (
+        f"MAE on {adapted.n_validation:,} labels, each held out in turn: "
+        f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
+        f"(the mean of the other labels: {adapted.constant:.4g})"
+    )
+    if adapted.kept:
+        return (
+            f"{errors}\nNo correction was better on labels that did not choose it: the predictions "
+            "stay as they are; intervals and domain are those of the labels"
+        )
+    return f"{errors}\n{options.describe_members(card.provenance['members'])}"
+
+
+def _describe_network(adapted: Adapted, config: AdaptConfig) -> str:
+    """Return the errors before and after, and a warning if they increased."""
+    from xtalshift.cal.adaptation import ADAPTATIONS
+
+    card, scale = adapted.model.card, adapted.model.scale.name
+    scaled = "" if scale == "none" else f" (of the {scale} scale)"
+    shown = f" {card.unit}" if card.unit and not scaled else ""
     # with too few labels to hold any out, all of them served for both
     uses_labels = ADAPTATIONS[config.method].uses_labels
     held_out = adapted.n_validation < adapted.n_target or not uses_labels
@@ -112,15 +156,14 @@ def adapt_command(
         " (which selected the parameters)" if held_out else " (too few to hold any out: no test)"
     )
     kind = "target" if uses_labels else "source"
-    typer.echo(
+    text = (
         f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
         f"(the mean of the labels: {adapted.constant:.4g})"
     )
     if kind == "target" and adapted.after > adapted.before:
-        typer.echo(
-            "warning: the adaptation increased the error; keep the first model, or try --method "
-            "head-only, a smaller --set learning_rate=1e-4 or more labels"
+        text += (
+            "\nwarning: the adaptation increased the error; keep the first model, or try --method "
+            "auto, a smaller --set learning_rate=1e-4 or more labels"
         )
-    typer.echo(options.describe_intervals(adapted.model))
-    typer.echo(f"Model: {out}")
+    return text

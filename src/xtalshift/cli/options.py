@@ -314,3 +314,15 @@ def describe_intervals(model: FittedModel) -> str:
     return (
         f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors{error})"
     )
+
+
+def describe_members(members: list[dict[str, Any]]) -> str:
+    """Return the members with a weight, and how many have none."""
+    used = [one for one in members if one["weight"] > 0]
+    shown = [
+        f"{one['name']} {one['weight']:.0%}"
+        + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
+        for one in used
+    ]
+    rest = len(members) - len(used)
+    return f"Members: {', '.join(shown)}" + (f"; {rest} others without weight" if rest else "")

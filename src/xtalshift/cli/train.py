@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -137,7 +137,7 @@ def train_command(
     kind = "cross-fit" if members else "validation"
     typer.echo(f"{method}: {kind} {errors}, {where} (materials like the training data)")
     if members:
-        typer.echo(_describe_members(members))
+        typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
@@ -146,15 +146,3 @@ def train_command(
             moved = int((trained.adversarial["displacement_rms"] > 0).sum())
             shown = f" ({moved:,} of {len(trained.adversarial):,} moved)"
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
-
-
-def _describe_members(members: list[dict[str, Any]]) -> str:
-    """Return the members with a weight, and how many have none."""
-    used = [one for one in members if one["weight"] > 0]
-    shown = [
-        f"{one['name']} {one['weight']:.0%}"
-        + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
-        for one in used
-    ]
-    rest = len(members) - len(used)
-    return f"Members: {', '.join(shown)}" + (f"; {rest} others without weight" if rest else "")

@@ -8,6 +8,7 @@ from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
+    from xtalshift.estimators.adapted_stack import AdaptedStackRegressor as AdaptedStackRegressor
     from xtalshift.estimators.attention import AttentionRegressor as AttentionRegressor
     from xtalshift.estimators.base import Regressor as Regressor
     from xtalshift.estimators.baselines import ConstantRegressor as ConstantRegressor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.wrapped import TargetOnlyRegressor as TargetOnlyRegressor
 
 HOMES = {
+    "AdaptedStackRegressor": "xtalshift.estimators.adapted_stack",
     "AlignedRegressor": "xtalshift.estimators.irnet",
     "AttentionRegressor": "xtalshift.estimators.attention",
     "CALRegressor": "xtalshift.estimators.cal",

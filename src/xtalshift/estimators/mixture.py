@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,8 @@ class MixturePredictor(Predictor):
     least_std_ : float
         Added to the standard deviation of the members, which may agree by chance.
     """
+
+    least_std_: float = field(init=False)
 
     @property
     @abstractmethod
@@ -53,7 +55,7 @@ class MixturePredictor(Predictor):
 
     def _spread(self, predictions: FloatArray) -> FloatArray:
         """Return the standard deviation for predictions of shape (members, n), shape (n,)."""
-        return mix_spread(predictions, self.weights_) + self.least_std_
+        return np.asarray(mix_spread(predictions, self.weights_) + self.least_std_)
 
     def _predict(self, X: FloatArray) -> FloatArray:
         return mix(self._members(X), self.weights_)

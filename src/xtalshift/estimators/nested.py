@@ -31,7 +31,7 @@ def nest(parts: Mapping[str, Predictor]) -> Arrays:
     }
 
 
-def nested_schema(found: Layout, own: Schema, without: Container[str]) -> Schema:
+def nested_schema(found: Layout, own: Schema, without: Container[str] = ()) -> Schema:
     """Return what the arrays of a predictor must be that holds others.
 
     Parameters

@@ -384,6 +384,9 @@ PREDICTORS: Registry[type[Predictor]] = Registry(
     "regressor",
     {
         **HOMES,
+        "AdaptedStackRegressor": (
+            "xtalshift.estimators.adapted_stack_predictor:AdaptedStackPredictor"
+        ),
         "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
         "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
         "ConstantRegressor": f"{__name__}:ConstantPredictor",

@@ -36,6 +36,8 @@ LEAST_WEIGHT = 0.01
 """Members with less are left out."""
 LEAST_STD = 0.1
 """Share of the error that the members' standard deviation never falls below."""
+SMALLEST = 1e-6
+"""Share of the largest error below which errors are alike: the solver takes no larger ratios."""
 FULL_FOLDS = 4000
 """Largest number of rows that are all predicted in the cross-fit; more only cost time."""
 
@@ -275,18 +277,20 @@ def stack_weights(
     """
     k, n = predictions.shape
     share = np.full(n, 1 / n) if sample_weight is None else sample_weight / sample_weight.sum()
-    unit = float((np.abs(predictions - y) @ share).min()) or 1.0
+    # as the weights sum to 1, the errors can be mixed instead of the predictions
+    errors = predictions - y
+    unit = max(float((np.abs(errors) @ share).min()), SMALLEST * float(np.abs(errors).max())) or 1.0
     # variables: weights, then positive and negative part of each residual
     costs = np.concatenate([np.zeros(k), share, share])
     rows = sparse.eye_array(n)
     equalities = sparse.block_array(
         [
-            [sparse.csr_array(predictions.T / unit), rows, -rows],
+            [sparse.csr_array(errors.T / unit), rows, -rows],
             [sparse.csr_array(np.ones((1, k))), None, None],
         ],
         format="csr",
     )
-    right = np.append(y / unit, 1.0)
+    right = np.append(np.zeros(n), 1.0)
     found = linprog(costs, A_eq=equalities, b_eq=right, bounds=(0, None), method="highs")
     if found.x is None:
         raise TrainingError(f"no weights of the members found: {found.message}")

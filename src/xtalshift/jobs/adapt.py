@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
-from xtalshift.model.adaptation import require_network
+from xtalshift.model.adaptation import AUTO, require_network
 from xtalshift.model.inputs import read_inputs
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -41,21 +42,26 @@ class Adapted:
     n_target: int
     n_source: int
     n_validation: int
-    """`n_target`, `n_source`, `n_validation`: numbers of target rows, of replayed source rows, and
-    of validation rows among them."""
+    """`n_target`, `n_source`, `n_validation`: numbers of target rows, of source rows that are
+    replayed, and of target rows that were held out: as validation rows, or by ``auto`` in turn."""
     before: float
     after: float
     constant: float
-    """`before`, `after`, `constant`: mean absolute error on the validation rows: of the model
-    before and after the adaptation, and of the mean of the training labels. These rows selected the
-    parameters, so `after` is slightly optimistic. For a transformed target, on the transformed
-    scale."""
+    """`before`, `after`, `constant`: mean absolute error on the rows held out: of the model before
+    and after the adaptation, and of the mean of the other labels; NaN if none were held out. By
+    ``auto``, in the unit of the target. Otherwise, for a transformed target, on the transformed
+    scale, and these rows selected the parameters, so that `after` is slightly optimistic."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether ``auto`` left the predictions as they were, because nothing was better."""
+        return self.model.card.provenance["method"] == AUTO and not self.after < self.before
 
 
 def adapt(
     model: FittedModel,
     target: DataConfig,
-    config: AdaptConfig,
+    config: AdaptConfig | None = None,
     *,
     source: DataConfig | None = None,
     calibration_folds: int = 5,
@@ -68,17 +74,17 @@ def adapt(
     Parameters
     ----------
     model : FittedModel
-        A fitted network, which does not change.
+        A fitted model, which does not change; for other methods than ``auto`` a network.
     target : DataConfig
         Rows of the target domain; features and targets are made as for the model.
-    config : AdaptConfig
-        Method and settings.
+    config : AdaptConfig, optional
+        Method and settings of an adaptation of a network; None for ``auto``.
     source : DataConfig, optional
-        Source rows to replay.
+        Source rows to replay; ``auto`` knows those of most models.
     calibration_folds : int
         Number of further adaptations, each without a part of the labels, that calibrate the
         intervals of the new region; 0 for no intervals. Fewer than four labels per fold give no
-        intervals.
+        intervals. ``auto`` needs none.
     seed : int
         Seed of validation rows, batches and dropout.
     workers : int
@@ -93,8 +99,9 @@ def adapt(
     DataError
         If the rows cannot be used, or their unit is not the model's.
     """
-    require_network(model)  # before a table is read
-    if config.method.startswith("unlabelled"):
+    if config is not None:
+        require_network(model)  # before a table is read
+    if config is not None and config.method.startswith("unlabelled"):
         labels, calibration_folds = _unlabelled(model, target, progress), 0
     else:
         labels = _labels(model, target, progress)
@@ -103,7 +110,10 @@ def adapt(
                 f"{target.dataset} has {len(labels)} usable labels; at least {MIN_LABELS} are "
                 "needed"
             )
-        calibration_folds = _possible_folds(model, labels, calibration_folds, progress)
+        if config is None:
+            _known(model, labels, progress)
+        else:
+            calibration_folds = _possible_folds(model, labels, calibration_folds, progress)
     replay = None
     if source is not None:
         try:
@@ -114,13 +124,19 @@ def adapt(
         model,
         labels,
         source=replay,
-        method=config.method,
-        settings=config.model_dump(exclude={"method"}),
+        method=AUTO if config is None else config.method,
+        settings=None if config is None else config.model_dump(exclude={"method"}),
         calibration_folds=calibration_folds,
         seed=seed,
         workers=workers,
         progress=progress,
     )
+    if config is None:
+        said = adapted.card.provenance
+        n_held_out, errors = said["cross_fit"]["n"], [math.nan] * 3
+        if n_held_out:
+            errors = [said["cross_fit"][name] for name in ("before", "after", "constant")]
+        return Adapted(adapted, len(labels), said["n_source"], n_held_out, *errors)
     regressor = adapted.regressor
     assert isinstance(regressor, TargetedCALRegressor)
     return Adapted(

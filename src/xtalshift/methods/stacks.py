@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xtalshift import estimators
-from xtalshift.methods.registry import register_method
+from xtalshift.methods.registry import METHODS, register_method
 
 if TYPE_CHECKING:
+    from xtalshift.estimators.adapted_stack import AdaptedStackRegressor, Correction
     from xtalshift.estimators.base import Regressor
     from xtalshift.estimators.stack_predictor import ScaleName
     from xtalshift.methods.settings import MethodSettings
@@ -61,3 +62,62 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     ensemble = estimators.IRNetRegressor(**network)
     members.append(Member("ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS))
     return estimators.StackRegressor(members, device=settings.device, random_state=seed)
+
+
+@register_method(
+    "adapt-auto",
+    family="adaptation",
+    target_access="labels",
+    summary="auto with corrections that are fitted to target labels and combined by a cross-fit",
+    control="auto",
+    starts_from="auto",
+    cost=70.0,
+    usual_features="magpie+fractions",
+)
+def _adapt_auto(settings: MethodSettings, seed: int | None) -> Regressor:
+    stack = adapted_stack(settings, seed)
+    stack.start = METHODS["auto"].build(settings, seed)
+    return stack
+
+
+def adapted_stack(settings: MethodSettings, seed: int | None) -> AdaptedStackRegressor:
+    """Return the stack of corrections that ``adapt --method auto`` fits to a model."""
+    return estimators.AdaptedStackRegressor(
+        members=corrections(settings), device=settings.device, random_state=seed
+    )
+
+
+def corrections(settings: MethodSettings) -> list[Correction]:
+    """Return the corrections that ``adapt --method auto`` tries."""
+    from xtalshift.estimators.adapted_stack import Correction
+
+    clip, threads = settings.network.clip, settings.threads
+    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    line = estimators.RidgeRegressor(alphas=(1.0, 10.0, 100.0, 1e6), clip=clip)
+    svr = estimators.SVRegressor(penalties=(0.1, 1.0, 10.0), gammas=(0.1, 0.3, 1.0), clip=clip)
+    kernel = estimators.KernelRidgeRegressor(
+        "rbf", alphas=(0.03, 0.3, 3.0), gammas=(0.1, 0.3, 1.0), clip=clip
+    )
+    trees = estimators.ForestRegressor(n_estimators=100, threads=threads, clip=clip)
+    found = []
+    for scale in SCALES:
+        at = "" if scale == "none" else f"@{scale}"
+        found += [
+            Correction(f"line{at}", line, "start", "errors", scale),
+            Correction(f"svr on errors{at}", svr, "both", "errors", scale),
+            Correction(f"kernel-ridge on errors{at}", kernel, "both", "errors", scale),
+            Correction(f"trees on errors{at}", trees, "both", "errors", scale),
+            Correction(f"trees on targets{at}", trees, "both", "targets", scale),
+        ]
+        found += [
+            Correction(
+                f"joint-{name}{at}",
+                estimators.LightGBMRegressor(**boosting | {"loss": loss}),
+                "features",
+                "targets",
+                scale,
+                replays=True,
+            )
+            for name, loss in (("lightgbm", "absolute"), ("lightgbm-squared", "squared"))
+        ]
+    return found

@@ -1,4 +1,4 @@
-"""Adapt a fitted network to a target domain, and calibrate it on the same labels."""
+"""Adapt a fitted model to a target domain, and calibrate it on the same labels."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ from xtalshift.uncertainty.conformal import Calibration
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor
     from xtalshift.estimators.irnet import IRNetBase
+    from xtalshift.estimators.predictors import Predictor
+
+AUTO = "auto"
+"""Name of the adaptation that works for every model."""
 
 
 def adapt(
@@ -39,7 +43,7 @@ def adapt(
     labels: Dataset,
     *,
     source: Dataset | None = None,
-    method: str = "targeted-cal",
+    method: str = AUTO,
     settings: Mapping[str, Any] | None = None,
     calibration_folds: int = 0,
     seed: int | None = 0,
@@ -51,19 +55,25 @@ def adapt(
     Parameters
     ----------
     model : FittedModel
-        A fitted network.
+        Any model for ``auto``, a fitted network for the other methods.
     labels : Dataset
         Materials of the target domain; only the ``unlabelled-cal`` methods need no targets. A data
         set that has not been cleaned is cleaned first, as in `fit`.
     source : Dataset, optional
-        Labelled source rows to replay, so that the network does not forget them.
-    method, settings
-        As in `xtalshift.estimators.TargetedCALRegressor`.
+        Labelled source rows to replay. For ``auto`` by default those that the domain of the model
+        remembers; a network may forget what is not replayed.
+    method : str, default "auto"
+        ``auto``: corrections of the model, combined by a cross-fit of the labels, see
+        `xtalshift.estimators.AdaptedStackRegressor`. It keeps the predictions of the model unless
+        the combination has a smaller error on labels that did not choose it, and its intervals are
+        those of the same folds. For the others see `xtalshift.estimators.TargetedCALRegressor`.
+    settings : mapping, optional
+        Settings of the method, as in `TargetedCALRegressor`; ``auto`` has none.
     calibration_folds : int, default 0
         Number of further adaptations, each without one part of the labels; the errors on these
-        parts calibrate the intervals of the target domain. 0 for no intervals.
+        parts calibrate the intervals of the target domain. 0 for no intervals. ``auto`` needs none.
     seed : int, optional
-        Seed of validation rows, batches and dropout.
+        Seed of validation rows, folds, batches and dropout.
     workers : int, default 1
         Largest number of processes for the further adaptations; as in `fit`.
     progress : Progress
@@ -72,15 +82,24 @@ def adapt(
     Raises
     ------
     ConfigError
-        If the model is not a network, or the method needs rows that are missing.
+        If the method needs a network and the model is none, or rows that are missing.
     DataError
         If the labels are too few for the folds.
     FormulaError
         If a formula cannot be read.
     """
+    labels = _cleaned(labels)
+    if source is not None:
+        source = _cleaned(source)
+    if method == AUTO:
+        if settings:
+            raise ConfigError(f"method 'auto' has no settings; got {', '.join(settings)}")
+        from xtalshift.model.stacked_adaptation import adapt_by_stack
+
+        found = adapt_by_stack(model, labels, source, seed=seed, progress=progress)
+        return _renewed(model, labels, method, *found)
     from xtalshift.estimators.adaptation import TargetedCALRegressor
 
-    labels = _cleaned(labels)
     start = require_network(model)
     regressor = TargetedCALRegressor(
         method,
@@ -99,7 +118,6 @@ def adapt(
     y = None if labels.targets is None else model.scale.forward(labels.targets, labels.row_numbers)
     replay: dict[str, NDArray[Any]] = {}
     if source is not None:
-        source = _cleaned(source)
         replay = {
             "X": model.features_of(source.materials),
             "y": model.scale.forward(source.y, source.row_numbers),
@@ -119,11 +137,6 @@ def adapt(
             )
     template = clone(regressor)
     regressor.adapt(start, X, y, groups=groups, progress=progress, **replay)
-    domain = model.domain
-    if domain is not None and labels.targets is not None:
-        domain = domain.extend(
-            X, labels.targets, groups.tolist(), compositions=labels.materials.compositions
-        )
     calibration: Calibration | None = None
     if folds and y is not None:
         scored: list[tuple[NDArray[np.int64], Scored]] = []
@@ -147,8 +160,29 @@ def adapt(
             origin="target",
             families=labels.materials.families[fresh],
         )
+    return _renewed(model, labels, method, regressor, calibration, {})
+
+
+def _renewed(
+    model: FittedModel,
+    labels: Dataset,
+    method: str,
+    regressor: Predictor,
+    calibration: Calibration | None,
+    said: Mapping[str, Any],
+) -> FittedModel:
+    """Return a model with another regressor, which also knows the labels."""
+    domain = model.domain
+    if domain is not None and labels.targets is not None:
+        domain = domain.extend(
+            model.features_of(labels.materials),
+            labels.targets,
+            labels.groups.tolist(),
+            compositions=labels.materials.compositions,
+        )
     provenance = {
         "method": method,
+        **said,
         "adapted_to": asdict(labels.description),
         "adapted_from": model.card.provenance,
         "version": __version__,
@@ -175,8 +209,8 @@ def require_network(model: FittedModel) -> IRNetBase:
     regressor = model.regressor
     if not isinstance(regressor, IRNetBase):
         raise ConfigError(
-            f"only IRNets can be adapted, this model is a {regressor.regressor_name}; "
-            "train one with method 'erm' or 'cal', or adapt only its intervals (calibrate)"
+            f"this method trains a network further, and the model is a {regressor.regressor_name}; "
+            "use method 'auto', which adapts any model, or train one with method 'erm' or 'cal'"
         )
     return regressor
 

@@ -22,9 +22,9 @@ from sklearn.utils.estimator_checks import (
 from estimator_toys import MECHANISMS, NETWORKS, REGRESSORS, data, held_out, shorten, target_rows
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import FitData, Labelled
+from xtalshift.estimators.mixture import MixturePredictor
 from xtalshift.estimators.predictors import PREDICTORS, Predictor
 from xtalshift.estimators.saved import SavedRegressor
-from xtalshift.estimators.stack import StackRegressor
 from xtalshift.estimators.wrapped import WrappedRegressor
 
 TARGET_ONLY = {"target-only", "weighted", "joint", "residual-gp", "coral", "mmd", "targeted"}
@@ -57,10 +57,10 @@ def test_parameters_are_those_of_scikit_learn(regressor):
         check_no_attributes_set_in_init, check_get_params_invariance, check_set_params,
     ):  # fmt: skip
         check(name, clone(regressor))
-    if not isinstance(regressor, WrappedRegressor | StackRegressor):  # need inner ones
+    if not isinstance(regressor, WrappedRegressor | MixturePredictor):  # need inner ones
         check_parameters_default_constructible(name, type(regressor)())
     params = regressor.get_params(deep=False)
-    inner = {"estimator", "members"} & params.keys()
+    inner = {"estimator", "start", "members"} & params.keys()
     assert params == clone(regressor).get_params(deep=False) or inner
     for argument in inspect.signature(type(regressor)).parameters:
         assert params[argument] is getattr(regressor, argument)

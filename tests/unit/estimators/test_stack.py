@@ -57,6 +57,8 @@ def test_a_perfect_member_takes_all_the_weight():
     y = np.arange(20.0)
     np.testing.assert_allclose(stack_weights(np.stack([y, y[::-1]]), y), [1, 0], atol=1e-9)
     assert stack_weights(y[None], y).tolist() == [1]
+    nearly = np.stack([y + 1e-12 * np.sin(y), y[::-1], 1e9 * y])
+    np.testing.assert_allclose(stack_weights(nearly, y), [1, 0, 0], atol=1e-9)
 
 
 @given(

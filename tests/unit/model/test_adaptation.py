@@ -10,7 +10,9 @@ from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, NotFoundError
 from xtalshift.estimators import IRNetRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
-from xtalshift.model import adapt, fit, load_model, save_model
+from xtalshift.model import adapt as adapt_model
+from xtalshift.model import fit, load_model, save_model
+from xtalshift.model.stacked_adaptation import remembered
 from xtalshift.uncertainty.settings import IntervalConfig
 
 SOURCE = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-2}
@@ -21,6 +23,11 @@ FORMULAS = [metal + anion for metal in METALS for anion in ("O", "S", "F", "Cl",
 TARGETS = [f"{metal}2{anion}3" for metal in METALS for anion in ("Se", "Te")]
 DATA = Dataset.of(FORMULAS, np.linspace(1.0, 3.0, len(FORMULAS)))
 LABELS = Dataset.of(TARGETS, np.linspace(4.0, 5.0, len(TARGETS)))
+
+
+def adapt(model, labels, **how):
+    """Adapt a network."""
+    return adapt_model(model, labels, **{"method": "targeted-cal", **how})
 
 
 def network(transform="none", **options):
@@ -104,7 +111,7 @@ def test_labels_as_read_are_cleaned():
 
 def test_what_formulas_cannot_do():
     ridge = fit(DATA, "ridge", features="fractions")
-    with pytest.raises(ConfigError, match="RidgeRegressor; train one with method 'erm' or 'cal'"):
+    with pytest.raises(ConfigError, match=r"RidgeRegressor; use method 'auto'.*'erm' or 'cal'"):
         adapt(ridge, LABELS)
     model = network()
     with pytest.raises(DataError, match=r"none of the 1 rows .*unknown element 'Qq'"):
@@ -117,3 +124,82 @@ def test_what_formulas_cannot_do():
         adapt(model, LABELS, method="finetune")
     with pytest.raises(DataError, match="row 1: -4"):
         adapt(network("log"), replace(LABELS, targets=-LABELS.y))
+
+
+def fitted(method="ridge", transform="none", data=DATA, **how):
+    return fit(data, method, features="fractions", transform=transform, **how)
+
+
+@pytest.mark.parametrize("method", ["dummy", "ridge", "lightgbm", "auto"])
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_any_model_is_adapted_by_default_in_the_unit_of_the_target(method, transform, tmp_path):
+    model = fitted(method, transform)
+    adapted = adapt_model(model, LABELS)
+    before = np.abs(model.predict(TARGETS).prediction - LABELS.y).mean()
+    after = np.abs(adapted.predict(TARGETS).prediction - LABELS.y).mean()
+    assert after < 0.3 * before
+    said = adapted.card.provenance
+    assert said["method"] == "auto"
+    assert said["adapted_from"] == model.card.provenance
+    assert said["cross_fit"]["n"] == 16
+    assert said["cross_fit"]["before"] == pytest.approx(before)
+    assert after < said["cross_fit"]["after"] < said["cross_fit"]["before"]
+    others = (LABELS.y.sum() - LABELS.y) / 15
+    assert said["cross_fit"]["constant"] == pytest.approx(np.abs(others - LABELS.y).mean())
+    assert sum(one["weight"] for one in said["members"]) == pytest.approx(1)
+    assert (adapted.calibration.origin, adapted.calibration.kind) == ("target", "normalised")
+    assert len(adapted.calibration) == 16
+    found = adapted.predict(TARGETS)
+    assert (found.lower < found.prediction).all()
+    again = load_model(save_model(adapted, tmp_path / "model")).predict(TARGETS)
+    for name, values in found.columns().items():
+        np.testing.assert_array_equal(again.columns()[name], values)
+    assert (found.nearest_distance < 1e-4).all()  # it knows the labels now
+
+
+def test_source_rows_are_remembered_by_the_domain_or_given():
+    model = fitted()
+    known = remembered(model)
+    assert set(known.groups) <= set(DATA.groups)
+    values = dict(zip(DATA.groups, DATA.y, strict=True))
+    assert known.y.tolist() == [values[name] for name in known.groups]
+    assert adapt_model(model, LABELS).card.provenance["n_source"] == len(known)
+    given = adapt_model(model, LABELS, source=DATA.take(slice(12)))
+    assert given.card.provenance["n_source"] == 12
+    bare = fitted(domain=False)
+    assert remembered(bare) is None
+    said = adapt_model(bare, LABELS).card.provenance
+    assert said["n_source"] == 0
+    missing = [one["name"] for one in said["members"] if one["mae"] is None]
+    assert missing
+    assert all(name.startswith("joint") for name in missing)
+
+
+def test_a_model_that_cannot_be_improved_keeps_its_predictions_and_gets_intervals_of_the_labels():
+    model = fitted("dummy")
+    signs = np.array([1, -1, -1, 1] * 4)  # neither metal nor anion tells the sign
+    labels = replace(LABELS, targets=values_of(model, TARGETS) + 1e-3 * signs)
+    adapted = adapt_model(model, labels)
+    assert type(adapted.regressor) is type(model.regressor)
+    np.testing.assert_array_equal(values_of(adapted, TARGETS), values_of(model, TARGETS))
+    said = adapted.card.provenance["cross_fit"]
+    assert said["after"] == said["before"]
+    assert (adapted.calibration.origin, len(adapted.calibration)) == ("target", 16)
+    assert adapted.domain.holds(adapted.features_of(TARGETS)).all()
+
+
+def test_few_or_known_labels_give_no_intervals():
+    model = fitted()
+    few = adapt_model(model, LABELS.take(slice(6)))
+    assert few.calibration is None
+    assert few.card.provenance["cross_fit"]["n"] == 6
+    known = adapt_model(model, remembered(model))
+    assert known.card.provenance["cross_fit"] == {
+        "n": 0, "before": None, "after": None, "constant": None,
+    }  # fmt: skip
+    np.testing.assert_array_equal(values_of(known, TARGETS), values_of(model, TARGETS))
+
+
+def test_auto_has_no_settings():
+    with pytest.raises(ConfigError, match="'auto' has no settings; got steps"):
+        adapt_model(fitted(), LABELS, settings={"steps": 3})

@@ -1,0 +1,506 @@
+"""A stack of adaptations: what labels of a new region teach about a fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from xtalshift.errors import ConfigError, TrainingError, XtalshiftError
+from xtalshift.estimators.adapted_stack_predictor import (
+    AdaptedStackPredictor,
+    FittedCorrection,
+    Inputs,
+    Learns,
+    see,
+)
+from xtalshift.estimators.base import (
+    FitData,
+    Labelled,
+    Regressor,
+    draw_rows,
+    fit_clone,
+    join_rows,
+)
+from xtalshift.estimators.mixture import mix, mix_spread
+from xtalshift.estimators.predictors import Predictor
+from xtalshift.estimators.stack import LEAST_WEIGHT, OutOfFold, stack_weights
+from xtalshift.estimators.stack_predictor import MemberScale, ScaleName, StackPredictor
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import as_generator
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+NETWORK_FOLDS = 5
+"""Most folds of a correction that trains a network."""
+FEW_LABELS = 30
+"""Labels with which both parts of `adaptation_weights` have the same share."""
+SHARPNESS = 32.0
+"""Power of the error with which a member's own weight falls."""
+LEAST_STD = 0.3
+"""Share of the error that the members' standard deviation never falls below."""
+MOST_SOURCE_ROWS = 4000
+"""Most source rows that are replayed: more only cost time beside few labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """A way to learn from labels of a new region what a fitted model lacks, not fitted.
+
+    A regressor learns the errors of the model, or the targets themselves, from the features, from
+    the prediction of the model, or from both. With `replays` it also learns the source rows.
+    """
+
+    name: str
+    """Name in cards and reports."""
+    regressor: Regressor
+    inputs: Inputs = "both"
+    learns: Learns = "errors"
+    scale: ScaleName = "none"
+    """Scale of targets and predictions, see `MemberScale`."""
+    replays: bool = False
+    """Whether source rows are training rows too. The model predicts them too well to be asked, so
+    that `inputs` must be ``features`` and `learns` ``targets``."""
+    share: float = 0.5
+    """Share of the labels in the total weight, if it replays."""
+    min_labels: int = 0
+    """Labels from which it is worth its time; with fewer it is left out."""
+    adapts: bool = False
+    """Whether the regressor trains the network of the model further (`TargetedCALRegressor`). It
+    has the scale of that network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A fitted model and labels of a new region."""
+
+    start: Predictor
+    """The fitted model."""
+    first: FloatArray
+    """Shape (n,). Its predictions of the labels."""
+    labels: Labelled
+    """n rows."""
+    source: Labelled | None
+    """Labelled source rows, if they are known."""
+    rng: np.random.Generator
+    progress: Progress = NO_PROGRESS
+
+
+class CrossFitted(NamedTuple):
+    """A correction, fitted to the labels of each fold."""
+
+    predictions: FloatArray
+    """Shape (n,). Predictions of the labels by fits to other folds, in the unit of the target; NaN
+    for labels that are never held out."""
+    fit_all: Callable[[float], FittedCorrection]
+    """Fits all labels; takes the weight of the correction."""
+
+
+def cross_fit(correction: Correction, problem: Problem, folds: IntArray) -> CrossFitted:
+    """Fit a correction to the labels of each fold.
+
+    Parameters
+    ----------
+    correction : Correction
+        What to fit.
+    problem : Problem
+        n labels.
+    folds : ndarray of int64, shape (n,)
+        Fold of each label; -1 for labels that are never held out.
+
+    Raises
+    ------
+    XtalshiftError
+        If it cannot be fitted.
+    """
+    if correction.adapts:
+        return _cross_fit_network(correction, problem, folds)
+    labels, n = problem.labels, len(problem.labels.y)
+    scale = MemberScale.of(correction.scale, labels.y)
+    start, z = scale.forward(problem.first), scale.forward(labels.y)
+    errors = correction.learns == "errors"
+    rows = replace(
+        labels,
+        X=see(correction.inputs, labels.X, start),
+        y=z - start if errors else z,
+        weights=None,
+    )
+    if correction.replays:
+        rows = _with_source(rows, _other_source(problem), scale, correction.share)
+        folds = np.concatenate([folds, np.full(len(rows.y) - n, -1)])
+    data = FitData(rows, rows, None, problem.rng, problem.progress)
+    found = correction.regressor.cross_fit(data, folds)
+    predictions = found.predictions[:n]
+    return CrossFitted(
+        scale.inverse(predictions + start if errors else predictions),
+        lambda weight: FittedCorrection(
+            correction.name,
+            weight,
+            correction.inputs,
+            correction.learns,
+            scale,
+            found.fit_all(),
+        ),
+    )
+
+
+def _cross_fit_network(correction: Correction, problem: Problem, folds: IntArray) -> CrossFitted:
+    network, scale = _network_of(problem.start)
+    labels = replace(problem.labels, y=scale.forward(problem.labels.y))
+    source = None
+    if correction.replays:
+        source = _other_source(problem)
+        source = replace(source, y=scale.forward(source.y))
+    seed = int(problem.rng.integers(2**31 - 1))
+
+    def fit(rows: Labelled) -> Regressor:
+        regressor: Any = clone(correction.regressor).set_params(random_state=seed)
+        regressor.set_params(**_like(network, regressor))
+        replay = {}
+        if source is not None:
+            replay = {"X": source.X, "y": source.y, "source_groups": source.groups}
+        fitted: Regressor = regressor.adapt(network, rows.X, rows.y, groups=rows.groups, **replay)
+        return fitted
+
+    predictions = np.full(len(labels.y), np.nan)
+    folds = np.where(folds < 0, -1, folds % NETWORK_FOLDS)
+    numbers = np.unique(folds[folds >= 0])
+    with problem.progress.task(correction.name, len(numbers)) as task:
+        for fold in numbers:
+            out = folds == fold
+            predictions[out] = scale.inverse(fit(labels.take(~out)).predict(labels.X[out]))
+            task.advance()
+    return CrossFitted(
+        predictions,
+        lambda weight: FittedCorrection(
+            correction.name, weight, "features", "targets", scale, fit(labels)
+        ),
+    )
+
+
+def _like(network: Any, regressor: Regressor) -> dict[str, Any]:
+    """Return the settings of a network that a further training shares."""
+    shared = ("n_members", "bootstrap", "weights", "clip", "bf16", "device")
+    own = {name: getattr(network, name) for name in shared}
+    own |= {"architecture": network.widths_, "dropout": network.dropout_}
+    return {name: value for name, value in own.items() if name in regressor.get_params(deep=False)}
+
+
+def _network_of(model: Any) -> tuple[Predictor, MemberScale]:
+    """Return the network of a model and the scale of its target.
+
+    Of several networks in a stack it is the one with the largest weight.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if isinstance(model, AdaptedStackPredictor):
+        return _network_of(model.start_)
+    if isinstance(model, StackPredictor):
+        found = [one for one in model.members_ if hasattr(one.predictor, "states_")]
+        if found:
+            best = max(found, key=lambda one: one.weight)
+            return best.predictor, best.scale
+    elif hasattr(model, "states_"):
+        return model, MemberScale("none")
+    raise TrainingError("the model has no network")
+
+
+def _other_source(problem: Problem) -> Labelled:
+    """Return source rows with formulas that no label has.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
+    source, labels = problem.source, problem.labels
+    if source is not None and source.groups is not None and labels.groups is not None:
+        source = source.take(~np.isin(source.groups, labels.groups))
+    if source is None or not len(source.y):
+        raise TrainingError("there are no source rows")
+    return draw_rows(source, MOST_SOURCE_ROWS, problem.rng)
+
+
+def _with_source(labels: Labelled, source: Labelled, scale: MemberScale, share: float) -> Labelled:
+    """Return the labels and then the source rows, with weights of mean 1."""
+    n, m = len(labels.y), len(source.y)
+    ours, theirs = (n + m) * share / n, (n + m) * (1 - share) / m
+    return join_rows(
+        replace(labels, weights=np.full(n, ours)),
+        replace(source, y=scale.forward(source.y), weights=np.full(m, theirs)),
+    )
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
+    """A fitted model and corrections of it, combined with weights from a cross-fit of labels.
+
+    Each correction predicts each label of the new region by a fit to other labels. The weights of
+    the model itself and of the corrections are chosen by these predictions, see
+    `adaptation_weights`. The model stays as it is unless the combination has a smaller error on
+    labels that chose neither its corrections nor its weights.
+
+    Parameters
+    ----------
+    start : Regressor, optional
+        Model that `fit` trains on the source rows. `adapt` takes a fitted one instead.
+    members : sequence of Correction
+        What to try.
+    n_folds : int, default 10
+        Number of folds of the labels. No formula is in two.
+    margin : float, default 0.5
+        The predictions of each correction are cut at this share of the range of all targets below
+        the smallest and above the largest one.
+    validation_fraction, random_state
+        As in `Regressor`, for the source rows in `fit`.
+
+    Attributes
+    ----------
+    start_mae_, mae_, constant_mae_ : float
+        Mean absolute error of the labels that were held out in turn: of the model before the
+        adaptation and after it, and of the mean of the other labels.
+    n_held_out_ : int
+        Number of these labels.
+    errors_ : dict of float
+        The same of each correction alone, by name; infinite if it failed.
+    failures_ : dict of str
+        Why corrections failed, by name.
+    out_of_fold_ : OutOfFold or None
+        Predictions of the labels by corrections and weights that were not fitted to them; None if
+        nothing was adapted.
+    """
+
+    start: Any = field(default=None, kw_only=False)
+    members: Sequence[Any] = ()
+    n_folds: int = 10
+    margin: float = 0.5
+
+    uses = frozenset({"X_target", "y_target"})
+
+    def _fit(self, data: FitData) -> None:
+        if not isinstance(self.start, Regressor):
+            raise ConfigError(f"start = {self.start!r}; expected a regressor to fit, or call adapt")
+        rng = data.rng.spawn(1)[0]
+        start = fit_clone(self.start, data, data.train, data.validation)
+        if data.target is None:
+            self._keep(start)
+            return
+        if np.isnan(data.target.y).any():
+            raise ConfigError(f"{type(self).__name__} needs y_target as well as X_target")
+        source = join_rows(data.train, data.validation) if start.cross_fits else data.train
+        self._adapt(start, data.target, source, None, rng, data.progress)
+
+    def adapt(
+        self,
+        model: Predictor,
+        X_target: ArrayLike,
+        y_target: ArrayLike,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        source_groups: ArrayLike | None = None,
+        fresh: ArrayLike | None = None,
+        progress: Progress = NO_PROGRESS,
+    ) -> Self:
+        """Adapt a fitted model, which does not change.
+
+        Parameters
+        ----------
+        model : Predictor
+            Fitted to source rows.
+        X_target, y_target : array_like of float, shapes (n, d) and (n,)
+            Labels of the new region.
+        X, y : array_like of float, shapes (m, d) and (m,), optional
+            Labelled source rows, for corrections that replay them.
+        groups, source_groups : array_like of str, shapes (n,) and (m,), optional
+            Reduced formulas: none is in two folds, and source rows with the formula of a label are
+            left out.
+        fresh : array_like of bool, shape (n,), optional
+            Labels that the model was not trained on. The others train corrections, but cannot tell
+            how good they are. By default all.
+        progress : Progress
+            Reports the progress.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit.
+        """
+        self.n_features_in_ = model.n_features_in_
+        labels = self._check_rows(X_target, y_target, groups)
+        source = None if X is None else self._check_rows(X, y, source_groups)
+        told = None if fresh is None else np.asarray(fresh, dtype=bool)
+        self._adapt(model, labels, source, told, as_generator(self.random_state), progress)
+        return self
+
+    def _keep(self, model: Predictor) -> None:
+        """Keep a model as it is."""
+        self.start_, self.start_weight_, self.members_ = model, 1.0, ()
+        self.bounds_, self.least_std_ = np.zeros(2), 0.0
+        self.errors_: dict[str, float] = {}
+        self.failures_: dict[str, str] = {}
+        self.start_mae_ = self.mae_ = self.constant_mae_ = np.nan
+        self.n_held_out_ = 0
+        self.out_of_fold_: OutOfFold | None = None
+
+    def _adapt(
+        self,
+        model: Predictor,
+        labels: Labelled,
+        source: Labelled | None,
+        fresh: NDArray[np.bool_] | None,
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
+        self._check()
+        self._keep(model)
+        folds = _fold_labels(labels, fresh, self.n_folds, rng)
+        if folds is None:
+            return
+        first = model.predict(labels.X)
+        problem = Problem(model, first, labels, source, rng, progress)
+        everything = np.concatenate([labels.y, first, [] if source is None else source.y])
+        span = self.margin * float(np.ptp(everything))
+        self.bounds_ = np.array([everything.min() - span, everything.max() + span])
+        told = folds >= 0
+        y, folds_told = labels.y[told], folds[told]
+        fits, predictions = self._try_all(problem, folds)
+        weights = adaptation_weights(predictions, y)
+        center, std = np.empty(len(y)), np.empty(len(y))
+        constant = np.empty(len(y))
+        for fold in np.unique(folds_told):
+            out = folds_told == fold
+            others = adaptation_weights(predictions[:, ~out], y[~out])
+            center[out] = mix(predictions[:, out], others)
+            std[out] = mix_spread(predictions[:, out], others)
+            constant[out] = labels.y[folds != fold].mean()
+        self.n_held_out_ = len(y)
+        self.start_mae_, self.mae_, self.constant_mae_ = (
+            float(np.abs(found - y).mean()) for found in (first[told], center, constant)
+        )
+        if not self.mae_ < self.start_mae_:
+            return
+        self.least_std_ = LEAST_STD * self.mae_
+        kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)
+        weights[1:][weights[1:] < LEAST_WEIGHT] = 0.0
+        weights /= weights.sum()
+        members = []
+        with progress.task("corrections on all labels", len(kept)) as task:
+            for place in kept:
+                members.append(fits[place](float(weights[1 + place])))
+                task.advance()
+        self.start_weight_, self.members_ = float(weights[0]), tuple(members)
+        self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, std + self.least_std_)
+
+    def _try_all(
+        self, problem: Problem, folds: IntArray
+    ) -> tuple[list[Callable[[float], FittedCorrection]], FloatArray]:
+        """Return the corrections that work, and predictions of the held-out labels.
+
+        The first row of the predictions is that of the model itself.
+        """
+        told = folds >= 0
+        y, rows = problem.labels.y[told], [problem.first[told]]
+        fits = []
+        tried = [one for one in self.members if len(y) >= one.min_labels]
+        seeds = problem.rng.spawn(len(tried))
+        with problem.progress.task("corrections", len(tried)) as task:
+            for one, rng in zip(tried, seeds, strict=True):
+                try:
+                    found = cross_fit(one, replace(problem, rng=rng), folds)
+                    row = np.clip(found.predictions[told], *self.bounds_)
+                    if not np.isfinite(row).all():
+                        raise TrainingError("its predictions are not finite")
+                except XtalshiftError as error:
+                    self.errors_[one.name] = np.inf
+                    self.failures_[one.name] = str(error)
+                else:
+                    self.errors_[one.name] = float(np.abs(row - y).mean())
+                    fits.append(found.fit_all)
+                    rows.append(row)
+                task.advance(val_mae=float(np.abs(rows - y).mean(axis=1).min()))
+        return fits, np.stack(rows)
+
+    def _check(self) -> None:
+        names = [member.name for member in self.members]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"an adapted stack needs corrections with different names, {names}")
+        if self.n_folds < 2:  # noqa: PLR2004
+            raise ConfigError(f"n_folds = {self.n_folds}; expected at least 2")
+        if self.margin < 0:
+            raise ConfigError(f"margin = {self.margin}; expected a number from 0")
+
+    def describe_members(self) -> list[dict[str, Any]]:
+        """Return name, weight and cross-fit error of the model and of all corrections.
+
+        The largest weights come first; the error of one that failed is None.
+        """
+        weights = {one.name: one.weight for one in self.members_} | {SOURCE: self.start_weight_}
+        errors = {SOURCE: self.start_mae_} | self.errors_
+        return [
+            {
+                "name": name,
+                "weight": weights.get(name, 0.0),
+                "mae": errors[name] if np.isfinite(errors[name]) else None,
+            }
+            for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))
+        ]
+
+    @property
+    def selects(self) -> bool:
+        """Whether the model that `fit` trains selects by validation rows."""
+        return isinstance(self.start, Regressor) and self.start.selects
+
+
+SOURCE = "model before"
+"""Name of the model that is adapted, among the members."""
+
+
+def adaptation_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:
+    """Return convex weights of members from their predictions of held-out labels, shape (K,).
+
+    The weights of the smallest mean absolute error, see `stack_weights`, are drawn toward weights
+    that fall with a high power of each member's own error: few labels tell which members are good,
+    but not how they go together. With n labels the first have the share ``n / (n + 30)``.
+
+    Parameters
+    ----------
+    predictions : ndarray of float64, shape (K, n)
+        Predictions of each member.
+    y : ndarray of float64, shape (n,)
+        Labels.
+    """
+    errors = np.abs(predictions - y).mean(axis=1)
+    if errors.min() == 0:
+        alone = (errors == 0).astype(float)
+    else:
+        alone = (errors.min() / errors) ** SHARPNESS
+    share = len(y) / (len(y) + FEW_LABELS)
+    return np.asarray(share * stack_weights(predictions, y) + (1 - share) * alone / alone.sum())
+
+
+def _fold_labels(
+    labels: Labelled, fresh: NDArray[np.bool_] | None, n_folds: int, rng: np.random.Generator
+) -> IntArray | None:
+    """Return the fold of each label, shape (n,), -1 for those that cannot be held out.
+
+    Returns None if fewer than two formulas can be held out.
+    """
+    told = np.ones(len(labels.y), dtype=bool) if fresh is None else fresh
+    names = np.arange(len(labels.y)) if labels.groups is None else labels.groups
+    numbers = np.unique(names[told], return_inverse=True)[1]
+    n_groups = int(numbers.max(initial=-1)) + 1
+    if n_groups < 2:  # noqa: PLR2004
+        return None
+    folds = np.full(len(labels.y), -1)
+    folds[told] = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
+    return folds

@@ -64,10 +64,12 @@ class MixturePredictor(Predictor):
 def mix(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the weighted mean over members of values of shape (members, n), shape (n,)."""
     # not a matrix product, whose last bits depend on n
-    parts = [weight * row for weight, row in zip(weights, values, strict=True)]
-    return np.asarray(np.sum(parts, axis=0))
+    with np.errstate(invalid="ignore"):  # 0 times infinity, where a member overflows
+        parts = [weight * row for weight, row in zip(weights, values, strict=True)]
+        return np.asarray(np.sum(parts, axis=0))
 
 
 def mix_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the weighted standard deviation over members, shape (n,)."""
-    return np.asarray(np.sqrt(mix((values - mix(values, weights)) ** 2, weights)))
+    with np.errstate(invalid="ignore", over="ignore"):  # as above
+        return np.asarray(np.sqrt(mix((values - mix(values, weights)) ** 2, weights)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -68,6 +68,8 @@ class FitData:
     """Reports the progress of the training."""
     checkpoint: Path | None = None
     """File in which a long training keeps its state."""
+    blocks: Mapping[str, range] = field(default_factory=dict)
+    """Columns of each block of features, by its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         val_groups: ArrayLike | None = None,
         environments: ArrayLike | None = None,
         origin: CompositionSource | None = None,
+        blocks: Mapping[str, range] | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
     ) -> Self:
@@ -145,6 +148,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : CompositionSource of n rows, optional
             The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
+        blocks : mapping of range, optional
+            Columns of each block of features, by its name, for stacks: a member may use some.
         progress : Progress
             Reports the progress of the training.
         checkpoint : Path, optional
@@ -162,7 +167,11 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             `val_weight` is given without them, or an argument is not used by this regressor.
         """
         self._refuse_unused(
-            X_target=X_target, y_target=y_target, environments=environments, origin=origin
+            X_target=X_target,
+            y_target=y_target,
+            environments=environments,
+            origin=origin,
+            blocks=blocks,
         )
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
@@ -200,7 +209,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             rows, held_out = self._hold_out(rows, groups, rng)
         rows, held_out = _drop_weightless(rows), _drop_weightless(held_out)
         target = None if X_target is None else self._check_rows(X_target, y_target)
-        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint))
+        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint, blocks or {}))
         return self
 
     def cross_fit(self, data: FitData, folds: NDArray[np.int64]) -> CrossFit:

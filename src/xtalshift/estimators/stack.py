@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from xtalshift.estimators.stack_predictor import (
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 LEAST_WEIGHT = 0.01
 """Members with less are left out."""
@@ -50,6 +51,25 @@ class Member:
     """Scale of the target that it is fitted on, see `MemberScale`."""
     min_rows: int = 0
     """Rows from which it is worth its time; with fewer it is left out."""
+    without: frozenset[str] = frozenset()
+    """Blocks of features that it does not use; it is left out if there are no others."""
+    needs: frozenset[str] = frozenset()
+    """Blocks of features without which it is left out: it would be the same as another member."""
+
+    def columns(self, blocks: Mapping[str, range], n_features: int) -> BoolArray:
+        """Return which features it uses, shape (n_features,).
+
+        Parameters
+        ----------
+        blocks : mapping of range
+            Columns of each block that there is.
+        n_features : int
+            Number of all columns.
+        """
+        used = np.ones(n_features, dtype=np.bool_)
+        for name, columns in blocks.items():
+            used[columns] = name not in self.without
+        return used
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +123,8 @@ class StackRegressor(StackPredictor, Regressor):
     n_folds: int = 5
     margin: float = 0.5
 
+    uses: ClassVar[frozenset[str]] = frozenset({"blocks"})
+
     def _fit(self, data: FitData) -> None:
         self._check()
         self.errors_: dict[str, float] = {}
@@ -118,18 +140,19 @@ class StackRegressor(StackPredictor, Regressor):
         self.bounds_ = np.array([rows.y.min() - span, rows.y.max() + span])
         # one file cannot keep the state of many fits
         data = replace(data, train=rows, checkpoint=None)
-        members = [one for one in self.members if len(rows.y) >= one.min_rows]
+        members = self._usable(data)
         self.least_std_, held_out = 0.0, None
         if folds is None:  # too few to hold any out
-            share = 1 / len(members)
-            fits = [(member, share, *self._fit_whole(member, data)) for member in members]
+            views = [_View.of(member, data) for member in members]
+            fits = [(one, one.fit_whole, 1 / len(views)) for one in views]
         else:
             fits, found = self._choose(members, data, folds)
             held_out = found, folds >= 0
         fitted = []
         with data.progress.task("members on all rows", len(fits)) as task:
-            for member, weight, scale, fit_all in fits:
-                fitted.append(FittedMember(member.name, weight, scale, fit_all()))
+            for one, fit_all, weight in fits:
+                name = one.member.name
+                fitted.append(FittedMember(name, weight, one.scale, one.columns, fit_all()))
                 task.advance()
         self.members_ = tuple(fitted)
         if held_out is not None:
@@ -139,9 +162,19 @@ class StackRegressor(StackPredictor, Regressor):
             self.least_std_ = LEAST_STD * float(error)
             self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, self._spread(found))
 
-    def _fit_whole(self, member: Member, data: FitData) -> tuple[MemberScale, FitAll]:
-        scale, scaled = _scaled(member, data)
-        return scale, lambda: fit_clone(member.regressor, scaled, scaled.train, scaled.train)
+    def _usable(self, data: FitData) -> list[Member]:
+        """Return the members for this number of rows and these blocks of features."""
+        rows, blocks = data.train, data.blocks
+        found = [
+            one
+            for one in self.members
+            if len(rows.y) >= one.min_rows
+            and one.needs <= blocks.keys()
+            and one.columns(blocks, rows.X.shape[1]).any()
+        ]
+        if not found:
+            raise ConfigError(f"no member of the stack uses the features {', '.join(blocks)}")
+        return found
 
     def _choose(
         self, members: list[Member], data: FitData, folds: IntArray
@@ -149,15 +182,15 @@ class StackRegressor(StackPredictor, Regressor):
         """Return the members with a weight, and their predictions of the rows of the folds."""
         rows, told = data.train, folds >= 0
         share = _weights(rows, told)
-        fits: list[tuple[Member, MemberScale, FitAll]] = []
+        fits: list[tuple[_View, FitAll]] = []
         columns: list[FloatArray] = []
         seeds = data.rng.spawn(len(members))
         with data.progress.task("members", len(members)) as task:
             for member, rng in zip(members, seeds, strict=True):
-                scale, scaled = _scaled(member, replace(data, rng=rng))
+                one = _View.of(member, replace(data, rng=rng))
                 try:
-                    found = member.regressor.cross_fit(scaled, folds)
-                    column = np.clip(scale.inverse(found.predictions[told]), *self.bounds_)
+                    found = member.regressor.cross_fit(one.data, folds)
+                    column = np.clip(one.scale.inverse(found.predictions[told]), *self.bounds_)
                     if not np.isfinite(column).all():
                         raise TrainingError("its predictions are not finite")
                 except XtalshiftError as error:
@@ -167,7 +200,7 @@ class StackRegressor(StackPredictor, Regressor):
                 else:
                     deviation = np.abs(column - rows.y[told])
                     self.errors_[member.name] = float(np.average(deviation, weights=share))
-                    fits.append((member, scale, found.fit_all))
+                    fits.append((one, found.fit_all))
                     columns.append(column)
                 task.advance(val_mae=min(self.errors_.values()))
         if not fits:
@@ -177,10 +210,7 @@ class StackRegressor(StackPredictor, Regressor):
         kept = np.flatnonzero(weights >= LEAST_WEIGHT)
         weights = weights[kept] / weights[kept].sum()
         chosen = [
-            (member, float(weight), scale, fit_all)
-            for weight, (member, scale, fit_all) in zip(
-                weights, (fits[place] for place in kept), strict=True
-            )
+            (*fits[place], float(weight)) for place, weight in zip(kept, weights, strict=True)
         ]
         return chosen, predictions[kept]
 
@@ -222,14 +252,31 @@ class StackRegressor(StackPredictor, Regressor):
         return False
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A member and the rows as it sees them: its columns, and the target on its scale."""
+
+    member: Member
+    columns: BoolArray
+    scale: MemberScale
+    data: FitData
+
+    @classmethod
+    def of(cls, member: Member, data: FitData) -> _View:
+        rows = data.train
+        columns = member.columns(data.blocks, rows.X.shape[1])
+        scale = MemberScale.of(member.scale, rows.y)
+        X = rows.X if columns.all() else rows.X[:, columns]
+        seen = replace(rows, X=X, y=scale.forward(rows.y))
+        return cls(member, columns, scale, replace(data, train=seen))
+
+    def fit_whole(self) -> Predictor:
+        rows = self.data.train
+        return fit_clone(self.member.regressor, self.data, rows, rows)
+
+
 FitAll = Callable[[], Predictor]
-Chosen = tuple[Member, float, MemberScale, FitAll]
-
-
-def _scaled(member: Member, data: FitData) -> tuple[MemberScale, FitData]:
-    """Return the scale of a member, and the rows with targets on it."""
-    scale = MemberScale.of(member.scale, data.train.y)
-    return scale, replace(data, train=replace(data.train, y=scale.forward(data.train.y)))
+Chosen = tuple[_View, FitAll, float]
 
 
 def _weights(rows: Labelled, told: NDArray[np.bool_]) -> FloatArray | None:

@@ -24,7 +24,7 @@ _OWN: Schema = {
     "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
     "bounds": SavedArray(np.float64, (2,)),
     "least_std": SavedArray(np.float64, (1,), low=0.0),
-    "n_features": SavedArray(np.int64, (1,), low=1),
+    "columns": SavedArray(np.bool_, ("members", "features")),
 }
 _OF_A_MEMBER = re.compile(r"member(\d{1,3})\.(\w+)\.(.+)", re.ASCII)
 
@@ -75,11 +75,18 @@ class FittedMember:
     name: str
     weight: float
     scale: MemberScale
+    columns: NDArray[np.bool_]
+    """Which features of the stack it uses, shape (d,)."""
     predictor: Predictor
+
+    def take_columns(self, X: FloatArray) -> FloatArray:
+        """Return its features of n rows, shape (n, its number)."""
+        return X if self.columns.all() else X[:, self.columns]
 
     def predict(self, X: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return predictions in the unit of the target, within bounds, shape (n,)."""
-        return np.clip(self.scale.inverse(self.predictor.predict(X)), *bounds)
+        found = self.predictor.predict(self.take_columns(X))
+        return np.clip(self.scale.inverse(found), *bounds)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -103,7 +110,7 @@ class StackPredictor(Predictor):
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the largest number of features that a member clips, shape (n,)."""
         checked = self._check_features(X)
-        found = [one.predictor.n_clipped(checked) for one in self.members_]
+        found = [one.predictor.n_clipped(one.take_columns(checked)) for one in self.members_]
         return np.asarray(np.max(found, axis=0))
 
     def predict_members(self, X: ArrayLike) -> FloatArray:
@@ -183,7 +190,7 @@ class StackPredictor(Predictor):
             "sizes": np.array([one.scale.size for one in self.members_]),
             "bounds": self.bounds_,
             "least_std": np.array([self.least_std_]),
-            "n_features": np.array([self.n_features_in_]),
+            "columns": np.stack([one.columns for one in self.members_]),
         }
         for number, one in enumerate(self.members_):
             place = f"member{number}.{one.predictor.regressor_name}."
@@ -201,7 +208,7 @@ class StackPredictor(Predictor):
                 f"sum {weights.sum():g}, and cuts at {low:g} and {high:g}"
             )
         self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
-        self.n_features_in_ = int(own["n_features"][0])
+        self.n_features_in_ = own["columns"].shape[1]
         rest = {name: state[name] for name in state.keys() - own.keys()}
         members = []
         for number, saved in enumerate(self.members):
@@ -210,13 +217,15 @@ class StackPredictor(Predictor):
             predictor = saved.regressor.make(self.device)
             arrays = {name.removeprefix(place): rest.pop(name) for name in names}
             predictor._set_state(arrays)  # noqa: SLF001
-            if predictor.n_features_in_ != self.n_features_in_:
+            columns = own["columns"][number]
+            if predictor.n_features_in_ != int(columns.sum()):
                 raise ModelFormatError(
                     f"member {saved.name!r} takes {predictor.n_features_in_} features, the stack "
-                    f"{self.n_features_in_}"
+                    f"gives it {columns.sum()}"
                 )
             scale = MemberScale(saved.scale, float(own["sizes"][number]))
-            members.append(FittedMember(saved.name, float(weights[number]), scale, predictor))
+            weight = float(weights[number])
+            members.append(FittedMember(saved.name, weight, scale, columns, predictor))
         if rest:
             raise ModelFormatError(f"the array {min(rest)!r} is unknown")
         self.members_ = tuple(members)

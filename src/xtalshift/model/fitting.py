@@ -177,6 +177,7 @@ def fit(
         y_val=z[rows.validation],
         val_groups=data.groups[rows.validation],
         origin=_origin(regressor, data, featurizer, rows.train),
+        blocks=featurizer.columns if "blocks" in regressor.uses else None,
         progress=progress,
         checkpoint=checkpoint,
         **_target_access(method, data, X, rows, scale),

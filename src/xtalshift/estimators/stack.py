@@ -20,6 +20,7 @@ from xtalshift.estimators.base import (
     fit_clone,
     join_rows,
 )
+from xtalshift.estimators.mixture import mix
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.stack_predictor import (
     FittedMember,
@@ -157,7 +158,7 @@ class StackRegressor(StackPredictor, Regressor):
         self.members_ = tuple(fitted)
         if held_out is not None:
             found, told = held_out
-            center = self._mix(found)
+            center = mix(found, self.weights_)
             error = np.average(np.abs(center - rows.y[told]), weights=_weights(rows, told))
             self.least_std_ = LEAST_STD * float(error)
             self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, self._spread(found))

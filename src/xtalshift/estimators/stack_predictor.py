@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.predictors import PREDICTORS, Arrays, Predictor
+from xtalshift.estimators.mixture import MixturePredictor
+from xtalshift.estimators.nested import nest, nested_schema, take_nested
+from xtalshift.estimators.predictors import Arrays, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
 
@@ -26,7 +27,8 @@ _OWN: Schema = {
     "least_std": SavedArray(np.float64, (1,), low=0.0),
     "columns": SavedArray(np.bool_, ("members", "features")),
 }
-_OF_A_MEMBER = re.compile(r"member(\d{1,3})\.(\w+)\.(.+)", re.ASCII)
+STACKS = frozenset({"StackRegressor", "AdaptedStackRegressor"})
+"""Classes that cannot be members."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class FittedMember:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class StackPredictor(Predictor):
+class StackPredictor(MixturePredictor):
     """A convex combination of members; settings as in `StackRegressor`.
 
     Attributes
@@ -113,44 +115,13 @@ class StackPredictor(Predictor):
         found = [one.predictor.n_clipped(one.take_columns(checked)) for one in self.members_]
         return np.asarray(np.max(found, axis=0))
 
-    def predict_members(self, X: ArrayLike) -> FloatArray:
-        """Return the prediction of each member with a weight, shape (members, n).
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-        """
-        checked = self._check_features(X)
-        return np.stack([one.predict(checked, self.bounds_) for one in self.members_])
-
-    def predict_std(self, X: ArrayLike) -> FloatArray:
-        """Return the weighted standard deviation of the members plus `least_std_`, shape (n,)."""
-        return self.predict_with_std(X)[1]
-
-    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return the results of `predict` and `predict_std`, from one pass."""
-        found = self.predict_members(X)
-        return self._mix(found), self._spread(found)
-
-    def _spread(self, predictions: FloatArray) -> FloatArray:
-        """Return the standard deviation for predictions of shape (members, n), shape (n,)."""
-        variance = self._mix((predictions - self._mix(predictions)) ** 2)
-        return np.asarray(np.sqrt(variance) + self.least_std_)
-
-    def _mix(self, values: FloatArray) -> FloatArray:
-        """Return the weighted mean over members of values of shape (members, n), shape (n,)."""
-        # not a matrix product, whose last bits depend on n
-        parts = [one.weight * row for one, row in zip(self.members_, values, strict=True)]
-        return np.asarray(np.sum(parts, axis=0))
-
     @property
     def weights_(self) -> FloatArray:
         """Weight of each member, shape (members,); they sum to 1."""
         return np.array([one.weight for one in self.members_])
 
-    def _predict(self, X: FloatArray) -> FloatArray:
-        return self._mix(self.predict_members(X))
+    def _members(self, X: FloatArray) -> FloatArray:
+        return np.stack([one.predict(X, self.bounds_) for one in self.members_])
 
     def _saved_parameters(self) -> dict[str, Any]:
         members = [
@@ -168,35 +139,17 @@ class StackPredictor(Predictor):
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
-        schema: dict[str, SavedArray] = dict(_OWN)
-        for prefix, kind in sorted({_member_of(name) for name in found.keys() - _OWN.keys()}):
-            place = f"{prefix}.{kind}."
-            own = {k.removeprefix(place): v for k, v in found.items() if k.startswith(place)}
-            schema |= {
-                f"{place}{name}": replace(
-                    saved,
-                    shape=tuple(
-                        f"{prefix}.{length}" if isinstance(length, str) else length
-                        for length in saved.shape
-                    ),
-                )
-                for name, saved in PREDICTORS[kind]._saved(own).items()  # noqa: SLF001
-            }
-        return schema
+        return nested_schema(found, _OWN, without=STACKS)
 
     def _get_state(self) -> Arrays:
-        state: Arrays = {
+        return {
             "weights": self.weights_,
             "sizes": np.array([one.scale.size for one in self.members_]),
             "bounds": self.bounds_,
             "least_std": np.array([self.least_std_]),
             "columns": np.stack([one.columns for one in self.members_]),
+            **nest({f"member{number}": one.predictor for number, one in enumerate(self.members_)}),
         }
-        for number, one in enumerate(self.members_):
-            place = f"member{number}.{one.predictor.regressor_name}."
-            own = one.predictor._get_state()  # noqa: SLF001
-            state |= {place + name: value for name, value in own.items()}
-        return state
 
     def _set_state(self, state: Arrays) -> None:
         own = {name: state[name] for name in _OWN.keys() & state.keys()}
@@ -212,11 +165,7 @@ class StackPredictor(Predictor):
         rest = {name: state[name] for name in state.keys() - own.keys()}
         members = []
         for number, saved in enumerate(self.members):
-            place = f"member{number}.{saved.regressor.class_name}."
-            names = [name for name in rest if name.startswith(place)]
-            predictor = saved.regressor.make(self.device)
-            arrays = {name.removeprefix(place): rest.pop(name) for name in names}
-            predictor._set_state(arrays)  # noqa: SLF001
+            predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
             columns = own["columns"][number]
             if predictor.n_features_in_ != int(columns.sum()):
                 raise ModelFormatError(
@@ -229,11 +178,3 @@ class StackPredictor(Predictor):
         if rest:
             raise ModelFormatError(f"the array {min(rest)!r} is unknown")
         self.members_ = tuple(members)
-
-
-def _member_of(name: str) -> tuple[str, str]:
-    """Return the number and the class of the member that an array belongs to."""
-    match = _OF_A_MEMBER.fullmatch(name)
-    if match is None or match[2] not in PREDICTORS or match[2] == "StackRegressor":
-        raise ModelFormatError(f"the array {name!r} is unknown")
-    return f"member{match[1]}", match[2]

@@ -1,0 +1,71 @@
+"""Predictors that are convex combinations of others, their members."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.estimators.predictors import Predictor
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class MixturePredictor(Predictor):
+    """Base of convex combinations; a subclass implements `_members` and `weights_`.
+
+    Attributes
+    ----------
+    least_std_ : float
+        Added to the standard deviation of the members, which may agree by chance.
+    """
+
+    @property
+    @abstractmethod
+    def weights_(self) -> FloatArray:
+        """Weight of each member, shape (members,); they sum to 1."""
+
+    @abstractmethod
+    def _members(self, X: FloatArray) -> FloatArray:
+        """Return the prediction of each member for checked rows, shape (members, n)."""
+
+    def predict_members(self, X: ArrayLike) -> FloatArray:
+        """Return the prediction of each member with a weight, shape (members, n).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        return self._members(self._check_features(X))
+
+    def predict_std(self, X: ArrayLike) -> FloatArray:
+        """Return the weighted standard deviation of the members plus `least_std_`, shape (n,)."""
+        return self.predict_with_std(X)[1]
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return the results of `predict` and `predict_std`, from one pass."""
+        found = self.predict_members(X)
+        return mix(found, self.weights_), self._spread(found)
+
+    def _spread(self, predictions: FloatArray) -> FloatArray:
+        """Return the standard deviation for predictions of shape (members, n), shape (n,)."""
+        return mix_spread(predictions, self.weights_) + self.least_std_
+
+    def _predict(self, X: FloatArray) -> FloatArray:
+        return mix(self._members(X), self.weights_)
+
+
+def mix(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the weighted mean over members of values of shape (members, n), shape (n,)."""
+    # not a matrix product, whose last bits depend on n
+    parts = [weight * row for weight, row in zip(weights, values, strict=True)]
+    return np.asarray(np.sum(parts, axis=0))
+
+
+def mix_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the weighted standard deviation over members, shape (n,)."""
+    return np.asarray(np.sqrt(mix((values - mix(values, weights)) ** 2, weights)))

@@ -52,6 +52,14 @@ def train_command(
             metavar="FILE",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Wall minutes that auto may take; members that there is no time for are left out "
+            "and named. The result then depends on the speed of the machine.",
+            metavar="M",
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
     id_col: options.IdCol = None,
@@ -116,6 +124,7 @@ def train_command(
             method,
             split=split,
             fold=fold,
+            minutes=minutes,
             progress=make_progress(),
             checkpoint=checkpoint,
             attack=save_adversarial is not None,
@@ -149,12 +158,15 @@ def train_command(
 
 
 def _describe_members(members: list[dict[str, Any]]) -> str:
-    """Return the members with a weight, and how many have none."""
+    """Return the members with a weight, how many have none, and why some were left out."""
     used = [one for one in members if one["weight"] > 0]
     shown = [
         f"{one['name']} {one['weight']:.0%}"
         + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
         for one in used
     ]
-    rest = len(members) - len(used)
-    return f"Members: {', '.join(shown)}" + (f"; {rest} others without weight" if rest else "")
+    left_out = [one for one in members if one.get("left_out")]
+    rest = len(members) - len(used) - len(left_out)
+    others = f"; {rest} others without weight" if rest else ""
+    reasons = [f"\nLeft out: {one['name']} ({one['left_out']})" for one in left_out]
+    return f"Members: {', '.join(shown)}{others}{''.join(reasons)}"

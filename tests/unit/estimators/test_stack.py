@@ -13,7 +13,6 @@ from estimator_toys import Picky, data
 from xtalshift.errors import ConfigError, ModelFormatError, TrainingError
 from xtalshift.estimators import (
     ConstantRegressor,
-    IRNetRegressor,
     LightGBMRegressor,
     Regressor,
     RidgeRegressor,
@@ -158,7 +157,12 @@ def test_a_member_that_fails_is_left_out_and_named():
     picky = [Member("picky", Picky()), Member("ridge", RidgeRegressor())]
     stack = StackRegressor(picky, n_folds=2, random_state=0).fit(X, y)
     assert stack.failures_ == {"picky": "10 rows are an unlucky number"}
-    assert stack.describe_members()[-1] == {"name": "picky", "weight": 0.0, "mae": None}
+    assert stack.describe_members()[-1] == {
+        "name": "picky",
+        "weight": 0.0,
+        "mae": None,
+        "left_out": "10 rows are an unlucky number",
+    }
     assert [one.name for one in stack.members_] == ["ridge"]
     with pytest.raises(TrainingError, match="no member could be fitted: 10 rows"):
         StackRegressor(picky[:1], n_folds=2, random_state=0).fit(X, y)
@@ -240,17 +244,9 @@ def test_members_without_their_block_are_left_out():
         ({"members": [Member("a", RidgeRegressor(), min_rows=2)]}, "for any number of rows"),
         ({"n_folds": 1}, "n_folds = 1; expected at least 2"),
         ({"margin": -1.0}, "margin = -1.0; expected a number from 0"),
+        ({"minutes": 0.0}, "minutes = 0.0; expected a positive number"),
     ],
 )
 def test_what_is_wrong_is_named(wrong, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         StackRegressor(**{"members": members(), **wrong}).fit(*data(30))
-
-
-def test_members_keep_no_checkpoint(tmp_path):
-    network = IRNetRegressor(architecture=(4,), epochs=2, weights="last", device="cpu")
-    stack = StackRegressor([Member("network", network)], n_folds=2, random_state=0)
-    checkpoint = tmp_path / "state"
-    checkpoint.write_bytes(b"of another training")
-    stack.fit(*data(30), checkpoint=checkpoint)
-    assert checkpoint.read_bytes() == b"of another training"

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from auto_members import CONFIRM, DECIDE, MAX_TEST, SHIFTS, held_out, read_rows
 from numpy.typing import NDArray
 
+from auto_members import CONFIRM, DECIDE, MAX_TEST, SHIFTS, held_out, read_rows
 from xtalshift.errors import XtalshiftError
-from xtalshift.estimators.adapted_stack import AdaptedStackRegressor, Problem, cross_fit
+from xtalshift.estimators.adapted_stack import Problem, cross_fit
 from xtalshift.estimators.base import Labelled
 from xtalshift.estimators.stack import StackRegressor
 from xtalshift.methods import MethodSettings, build_method

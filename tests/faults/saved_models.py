@@ -95,13 +95,15 @@ def stack() -> FittedModel:
     members = [
         Member("ridge@asinh", RidgeRegressor(), "asinh"),
         Member("kernel-ridge", KernelRidgeRegressor("rbf", gammas=(0.3,))),
+        Member("bare ridge", RidgeRegressor(), without=frozenset({"fractions"})),
         Member("trees", ForestRegressor(n_estimators=3)),
         Member("lightgbm", LightGBMRegressor(n_estimators=4, loss="squared")),
         Member("network", IRNetRegressor(architecture=(4,), epochs=1, weights="last")),
     ]
     equal = np.full(len(members), 1 / len(members))
     with patch("xtalshift.estimators.stack.stack_weights", return_value=equal):
-        return fit(table(), StackRegressor(members, random_state=0), features="fractions")
+        stacked = StackRegressor(members, random_state=0)
+        return fit(table(0, 30, "expand"), stacked, features="fractions")
 
 
 def adapted_stack() -> FittedModel:

@@ -96,6 +96,23 @@ def test_split_names_an_unknown_scheme_and_a_missing_target(table, tmp_path, xta
     assert "'family'" in wrong.err
 
 
+def test_a_budget_of_minutes_leaves_members_out_and_says_so(table, tmp_path, xtalshift, quick):
+    folder = tmp_path / "model"
+    command = ("train", table, "--target", "gap", "-o", folder, *quick)
+    outcome = xtalshift(*command, "--method", "auto", "--minutes", "0.0001")
+    assert outcome.code == 0, outcome.err
+    assert "\nMembers: ridge 100%" in outcome.out
+    assert re.search(
+        r"\nLeft out: extra-trees \(it needs about .* seconds were left\)", outcome.out
+    )
+    provenance = load_model(folder).card.provenance
+    assert provenance["minutes"] == 0.0001
+    assert [one["name"] for one in provenance["members"] if not one["left_out"]] == ["ridge"]
+    refused = xtalshift(*command, "--method", "erm", "--minutes", "1")
+    assert refused.code == 1
+    assert "erm keeps no budget of minutes; the method auto does" in refused.err
+
+
 @pytest.mark.parametrize("method", saved_methods())
 def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, xtalshift, quick):
     folder = tmp_path / "model"

@@ -148,6 +148,38 @@ def test_ctrl_c_keeps_the_training_and_the_same_command_continues(training, tmp_
     assert hidden(tmp_path) == []
 
 
+def members_done(path: Path) -> int:
+    """Return how many fits of members a checkpoint holds, 0 if there is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            state = dict(json.loads(file.metadata()["state"])["state"]["items"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+    return sum(len(state[part]["items"]) for part in ("finished", "fitted"))
+
+
+def test_a_stack_killed_again_and_again_ends_with_the_same_model(table, tmp_path):
+    def command(out: Path) -> tuple[object, ...]:
+        return ("train", table, "-o", out, "--target", "gap", "--method", "auto",
+                "--set", "lightgbm.n_estimators=40", *SETTINGS)  # fmt: skip
+
+    at_one_go(*command(tmp_path / "expected"))
+    out, checkpoint = tmp_path / "model", tmp_path / ".model.checkpoint"
+    done = 0
+    for _ in range(3):
+        process = start(*command(out))
+        while members_done(checkpoint) <= done:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.002)
+        process.kill()
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+        done = members_done(checkpoint)
+    finish(*command(out))
+    assert model_bytes(out) == model_bytes(tmp_path / "expected")
+    assert hidden(tmp_path) == []
+
+
 def run_command(table: Path, out: Path) -> tuple[object, ...]:
     return ("run", "--dataset", table, "--target", "gap", "--methods", "erm,cal",
             "--splits", "random", "--out", out, *SETTINGS)  # fmt: skip

@@ -317,12 +317,15 @@ def describe_intervals(model: FittedModel) -> str:
 
 
 def describe_members(members: list[dict[str, Any]]) -> str:
-    """Return the members with a weight, and how many have none."""
+    """Return the members with a weight, how many have none, and why some were left out."""
     used = [one for one in members if one["weight"] > 0]
     shown = [
         f"{one['name']} {one['weight']:.0%}"
         + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
         for one in used
     ]
-    rest = len(members) - len(used)
-    return f"Members: {', '.join(shown)}" + (f"; {rest} others without weight" if rest else "")
+    left_out = [one for one in members if one.get("left_out")]
+    rest = len(members) - len(used) - len(left_out)
+    others = f"; {rest} others without weight" if rest else ""
+    reasons = [f"\nLeft out: {one['name']} ({one['left_out']})" for one in left_out]
+    return f"Members: {', '.join(shown)}{others}{''.join(reasons)}"

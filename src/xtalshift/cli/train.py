@@ -52,6 +52,14 @@ def train_command(
             metavar="FILE",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Wall minutes that auto may take; members that there is no time for are left out "
+            "and named. The result then depends on the speed of the machine.",
+            metavar="M",
+        ),
+    ] = None,
     config: options.ConfigFile = None,
     assign: options.Set = None,
     id_col: options.IdCol = None,
@@ -116,6 +124,7 @@ def train_command(
             method,
             split=split,
             fold=fold,
+            minutes=minutes,
             progress=make_progress(),
             checkpoint=checkpoint,
             attack=save_adversarial is not None,

@@ -26,7 +26,7 @@ from xtalshift.estimators.base import (
     fit_clone,
     join_rows,
 )
-from xtalshift.estimators.mixture import mix, mix_spread
+from xtalshift.estimators.mixture import describe, mix, mix_spread
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.stack import LEAST_WEIGHT, OutOfFold, stack_weights
 from xtalshift.estimators.stack_predictor import MemberScale, ScaleName, StackPredictor
@@ -446,14 +446,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         """
         weights = {one.name: one.weight for one in self.members_} | {SOURCE: self.start_weight_}
         errors = {SOURCE: self.start_mae_} | self.errors_
-        return [
-            {
-                "name": name,
-                "weight": weights.get(name, 0.0),
-                "mae": errors[name] if np.isfinite(errors[name]) else None,
-            }
-            for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))
-        ]
+        return describe(weights, errors, self.failures_)
 
     @property
     def selects(self) -> bool:

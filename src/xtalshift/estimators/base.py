@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -68,6 +69,17 @@ class FitData:
     """Reports the progress of the training."""
     checkpoint: Path | None = None
     """File in which a long training keeps its state."""
+    blocks: Mapping[str, range] = field(default_factory=dict)
+    """Columns of each block of features, by its name."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a cross-fit passes on to the fit to all rows, in this process or a later one."""
+
+    seed: int
+    number: int = 0
+    """What the folds have chosen: the place in a list of settings, or a number of trees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +88,14 @@ class CrossFit:
 
     predictions: NDArray[np.float64]
     """Shape (n,). Prediction of each row by a model that was not fitted to its fold."""
-    fit_all: Callable[[], Regressor]
-    """Fits all rows, with the settings that the folds have chosen."""
+    choice: Choice
+    """For `Regressor.fit_chosen`."""
+    regressor: Regressor
+    data: FitData
+
+    def fit_all(self) -> Regressor:
+        """Fit all rows, with the settings that the folds have chosen."""
+        return self.regressor.fit_chosen(self.data, self.choice)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -114,6 +132,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         val_groups: ArrayLike | None = None,
         environments: ArrayLike | None = None,
         origin: CompositionSource | None = None,
+        blocks: Mapping[str, range] | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
     ) -> Self:
@@ -145,6 +164,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : CompositionSource of n rows, optional
             The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
+        blocks : mapping of range, optional
+            Columns of each block of features, by its name, for stacks: a member may use some.
         progress : Progress
             Reports the progress of the training.
         checkpoint : Path, optional
@@ -162,7 +183,11 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             `val_weight` is given without them, or an argument is not used by this regressor.
         """
         self._refuse_unused(
-            X_target=X_target, y_target=y_target, environments=environments, origin=origin
+            X_target=X_target,
+            y_target=y_target,
+            environments=environments,
+            origin=origin,
+            blocks=blocks,
         )
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
@@ -200,7 +225,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             rows, held_out = self._hold_out(rows, groups, rng)
         rows, held_out = _drop_weightless(rows), _drop_weightless(held_out)
         target = None if X_target is None else self._check_rows(X_target, y_target)
-        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint))
+        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint, blocks or {}))
         return self
 
     def cross_fit(self, data: FitData, folds: NDArray[np.int64]) -> CrossFit:
@@ -221,20 +246,30 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         -------
         CrossFit
         """
-        seed = int(data.rng.integers(2**31 - 1))
+        choice = Choice(draw_seed(data.rng))
         train = data.train
-
-        def fit(rows: Labelled) -> Regressor:
-            aside = few_of(rows)
-            if self.selects:
-                rows, aside = self._hold_out(rows, rows.groups, np.random.default_rng(seed))
-            return fit_clone(self, replace(data, rng=np.random.default_rng(seed)), rows, aside)
-
         found = np.full(len(train.y), np.nan)
         for fold in np.unique(folds[folds >= 0]):
             out = folds == fold
-            found[out] = fit(train.take(~out)).predict(train.X[out])
-        return CrossFit(found, lambda: fit(train))
+            fitted = self.fit_chosen(replace(data, train=train.take(~out)), choice)
+            found[out] = fitted.predict(train.X[out])
+        return CrossFit(found, choice, self, data)
+
+    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+        """Fit all training rows, with what a cross-fit has chosen; `data.rng` is not used.
+
+        Raises
+        ------
+        DataError
+            If no cross-fit of this regressor makes that choice.
+        """
+        if choice.number != 0:
+            raise DataError(f"{type(self).__name__} has no choice {choice.number}")
+        rows, aside = data.train, few_of(data.train)
+        if self.selects:
+            rng = np.random.default_rng(choice.seed)
+            rows, aside = self._hold_out(rows, rows.groups, rng)
+        return fit_clone(self, replace(data, rng=np.random.default_rng(choice.seed)), rows, aside)
 
     @property
     def selects(self) -> bool:
@@ -366,6 +401,24 @@ def check_count(name: str, value: int | None, most: int) -> int:
     if value < 1:
         raise ConfigError(f"{name} = {value!r}; expected at least 1")
     return min(int(value), most)
+
+
+def fingerprint(what: str, data: FitData) -> str:
+    """Return a hash that identifies a fit: of a text, and of the rows."""
+    digest = hashlib.sha256(what.encode())
+    for rows in (data.train, data.validation, data.target):
+        if rows is None:
+            continue
+        for values in (rows.X, rows.y, rows.weights):
+            digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
+        labels = None if rows.environments is None else rows.environments.tolist()
+        digest.update(repr(labels).encode())
+    return digest.hexdigest()
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """Return a seed for generators that must be made again."""
+    return int(rng.integers(2**31 - 1))
 
 
 def few_of(rows: Labelled) -> Labelled:

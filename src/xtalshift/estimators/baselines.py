@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from xtalshift.errors import ConfigError
-from xtalshift.estimators.base import CrossFit, FitData, Labelled, Regressor
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators.base import (
+    Choice,
+    CrossFit,
+    FitData,
+    Labelled,
+    Regressor,
+    draw_seed,
+)
 from xtalshift.estimators.predictors import (
     OBJECTIVES,
     ConstantPredictor,
@@ -83,10 +90,13 @@ class RidgeRegressor(RidgePredictor, SearchedRegressor):
         As in `IRNetRegressor`.
     """
 
+    def _choices(self) -> list[dict[str, Any]]:
+        return [{"alphas": (alpha,)} for alpha in self.alphas]
+
     def _search(self, data: FitData, train: Labelled, X: FloatArray) -> Iterator[Tried]:  # noqa: ARG002
         scaler = FeatureScaler(self.clip).fit(train.X)
         x, x_other = scaler.transform(train.X), scaler.transform(X)
-        for alpha in self.alphas:
+        for number, alpha in enumerate(self.alphas):
             model = Ridge(alpha=alpha).fit(x, train.y, sample_weight=train.weights)
             learned = {
                 "scaler_": scaler,
@@ -94,7 +104,7 @@ class RidgeRegressor(RidgePredictor, SearchedRegressor):
                 "intercept_": float(model.intercept_),
                 "alpha_": float(alpha),
             }
-            yield Tried({"alphas": (alpha,)}, model.predict(x_other), learned)
+            yield Tried(number, model.predict(x_other), learned)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -181,7 +191,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         import lightgbm
 
         train, unit = data.train, _unit(data.train.y)
-        seed = int(data.rng.integers(2**31 - 1))
+        seed = draw_seed(data.rng)
         parameters = self._parameters(len(train.y), seed, self._objective(train))
         rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights, free_raw_data=False)
         parts = [
@@ -207,14 +217,22 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
             found[out] = unit * booster.predict(
                 train.X[out], num_iteration=trees, num_threads=self.threads
             )
+        return CrossFit(found, Choice(seed, trees), self, data)
 
-        def fit_all() -> Regressor:
-            fitted: LightGBMRegressor = clone(self)
-            fitted.n_features_in_ = train.X.shape[1]
-            fitted._set_booster(_to_text(lightgbm.train(parameters, rows, trees), unit, trees))
-            return fitted
+    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+        """Fit with the number of trees that the folds have chosen."""
+        import lightgbm
 
-        return CrossFit(found, fit_all)
+        if not 0 < choice.number <= self.n_estimators:
+            raise DataError(f"{type(self).__name__} has no choice {choice.number}")
+        train, unit = data.train, _unit(data.train.y)
+        parameters = self._parameters(len(train.y), choice.seed, self._objective(train))
+        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
+        fitted: LightGBMRegressor = clone(self)
+        fitted.n_features_in_ = train.X.shape[1]
+        booster = lightgbm.train(parameters, rows, choice.number)
+        fitted._set_booster(_to_text(booster, unit, choice.number))
+        return fitted
 
 
 def _to_text(booster: lightgbm.Booster, unit: float, trees: int) -> str:

@@ -68,10 +68,20 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
     def _solve(self, kernel: FloatArray, rows: Labelled, penalty: float) -> Solution | None:
         """Return coefficients for a kernel matrix, shape (n, n), None if there are none."""
 
+    def _choices(self) -> list[dict[str, Any]]:
+        return [
+            {"kernel": name, "gammas": (gamma,), self._penalties: (penalty,)}
+            for name in self._kernels()
+            for gamma in self.gammas
+            for penalty in getattr(self, self._penalties)
+        ]
+
+    def _kernels(self) -> list[KernelName]:
+        one = isinstance(self.kernel, str)
+        return [cast("KernelName", self.kernel)] if one else list(self.kernel)
+
     def _search(self, data: FitData, train: Labelled, X: FloatArray) -> Iterator[Tried]:
-        kernels: list[KernelName] = (
-            [cast("KernelName", self.kernel)] if isinstance(self.kernel, str) else list(self.kernel)
-        )
+        kernels = self._kernels()
         penalties = getattr(self, self._penalties)
         self._check_grid(kernels, penalties)
         train = draw_rows(train, self.max_rows, data.rng)
@@ -85,6 +95,7 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
             "target_scale_": scale,
             "n_rows_used_": len(train.y),
         }
+        number = -1
         with data.progress.task("kernels", len(kernels) * len(self.gammas)) as task:
             for name in kernels:
                 near, far = distances(name, x, x), distances(name, x_other, x)
@@ -93,13 +104,14 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
                     width = float(gamma) / x.shape[1]
                     covariance, cross = np.exp(-width * near), np.exp(-width * far)
                     for penalty in penalties:
+                        number += 1
                         solution = self._solve(covariance, rows, float(penalty))
                         if solution is None:
                             continue
                         dual, intercept, extra = solution
                         used = np.flatnonzero(dual)
                         yield Tried(
-                            {"kernel": name, "gammas": (gamma,), self._penalties: (penalty,)},
+                            number,
                             mean + scale * (intercept + cross @ dual),
                             {
                                 **learned,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,3 +75,28 @@ def mix_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the weighted standard deviation over members, shape (n,)."""
     with np.errstate(invalid="ignore", over="ignore"):  # as above
         return np.asarray(np.sqrt(mix((values - mix(values, weights)) ** 2, weights)))
+
+
+def describe(
+    weights: Mapping[str, float], errors: Mapping[str, float], reasons: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return name, weight and cross-fit error of members, the largest weights first.
+
+    Parameters
+    ----------
+    weights : mapping of float
+        Weight by name; 0 for those that are not in it.
+    errors : mapping of float
+        Error by name; infinite for a member without one, whose ``mae`` is None.
+    reasons : mapping of str
+        Why members were left out, by name.
+    """
+    return [
+        {
+            "name": name,
+            "weight": weights.get(name, 0.0),
+            "mae": errors[name] if np.isfinite(errors[name]) else None,
+            "left_out": reasons.get(name),
+        }
+        for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError, ModelFormatError
-from xtalshift.estimators.base import FitData, Labelled, Regressor, mean_and_scale
+from xtalshift.estimators.base import FitData, Labelled, Regressor, fingerprint, mean_and_scale
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
@@ -246,15 +245,7 @@ class NetworkRegressor(Regressor):
         settings = {k: v for k, v in self.get_params().items() if k not in without}
         device = resolve_device(self.device).type
         what = f"{type(self).__name__} {settings} {seed} {device}"
-        digest = hashlib.sha256(what.encode())
-        for rows in (data.train, data.validation, data.target):
-            if rows is None:
-                continue
-            for values in (rows.X, rows.y, rows.weights):
-                digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
-            labels = None if rows.environments is None else rows.environments.tolist()
-            digest.update(repr(labels).encode())
-        return digest.hexdigest()
+        return fingerprint(what, data)
 
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
         """Return the training rows; a subclass may add what its training needs."""

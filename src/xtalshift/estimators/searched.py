@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from xtalshift.errors import TrainingError
-from xtalshift.estimators.base import CrossFit, FitData, Labelled, Regressor, few_of, fit_clone
+from xtalshift.errors import DataError, TrainingError
+from xtalshift.estimators.base import (
+    Choice,
+    CrossFit,
+    FitData,
+    Labelled,
+    Regressor,
+    draw_seed,
+    few_of,
+    fit_clone,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -21,8 +30,8 @@ FloatArray = NDArray[np.float64]
 class Tried:
     """What was learned with one choice of settings."""
 
-    settings: dict[str, Any]
-    """Arguments that leave only this choice."""
+    number: int
+    """Its place in the list of choices."""
     predictions: FloatArray
     """Predictions of the rows that were asked for."""
     learned: dict[str, Any]
@@ -32,10 +41,14 @@ class Tried:
 class SearchedRegressor(Regressor):
     """Base of regressors with a short list of settings to choose from.
 
-    A subclass implements `_search`. `fit` keeps the choice with the smallest (weighted) mean
-    absolute error on the validation rows; `cross_fit` the one with the smallest over all folds, so
-    that no rows are lost to validation.
+    A subclass implements `_choices` and `_search`. `fit` keeps the choice with the smallest
+    (weighted) mean absolute error on the validation rows; `cross_fit` the one with the smallest
+    over all folds, so that no rows are lost to validation.
     """
+
+    @abstractmethod
+    def _choices(self) -> list[dict[str, Any]]:
+        """Return the arguments that leave only one choice, for each choice."""
 
     @abstractmethod
     def _search(self, data: FitData, train: Labelled, X: FloatArray) -> Iterator[Tried]:
@@ -59,22 +72,30 @@ class SearchedRegressor(Regressor):
         train = data.train
         told = folds >= 0
         weights = None if train.weights is None else train.weights[told]
-        found: dict[str, tuple[dict[str, Any], FloatArray]] = {}
+        seed = draw_seed(data.rng)
+        found: dict[int, FloatArray] = {}
         for fold in np.unique(folds[told]):
             out = folds == fold
             for tried in self._search(data, train.take(~out), train.X[out]):
-                new = (tried.settings, np.full(len(train.y), np.nan))
-                found.setdefault(repr(tried.settings), new)[1][out] = tried.predictions
+                new = np.full(len(train.y), np.nan)
+                found.setdefault(tried.number, new)[out] = tried.predictions
         best_error, best = np.inf, None
-        for settings, predictions in found.values():
+        for number, predictions in found.items():
             error = float(np.average(np.abs(predictions - train.y)[told], weights=weights))
             if error < best_error:  # false for NaN, where a fold had no solution
-                best_error, best = error, (settings, predictions)
+                best_error, best = error, number
         if best is None:
             raise self._no_solution()
-        settings, predictions = best
-        chosen = clone(self).set_params(**settings)
-        return CrossFit(predictions, lambda: fit_clone(chosen, data, train, few_of(train)))
+        return CrossFit(found[best], Choice(seed, best), self, data)
+
+    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+        """Fit with the settings that the folds have chosen."""
+        choices = self._choices()
+        if choice.number not in range(len(choices)):
+            raise DataError(f"{type(self).__name__} has no choice {choice.number}")
+        chosen = clone(self).set_params(**choices[choice.number])
+        data = replace(data, rng=np.random.default_rng(choice.seed))
+        return fit_clone(chosen, data, data.train, few_of(data.train))
 
     def _no_solution(self) -> TrainingError:
         return TrainingError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,26 @@ from xtalshift.estimators.base import (
     FitData,
     Labelled,
     Regressor,
+    draw_seed,
+    fingerprint,
     fit_clone,
     join_rows,
 )
-from xtalshift.estimators.mixture import mix
+from xtalshift.estimators.mixture import describe, mix
 from xtalshift.estimators.predictors import Predictor
+from xtalshift.estimators.saved import ANY_MACHINE
 from xtalshift.estimators.stack_predictor import (
     FittedMember,
     MemberScale,
     ScaleName,
     StackPredictor,
 )
+from xtalshift.estimators.stack_state import Finished, StackState
+from xtalshift.estimators.time_budget import OutOfTimeError, TimeBudget, describe_seconds
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 LEAST_WEIGHT = 0.01
 """Members with less are left out."""
@@ -53,6 +59,33 @@ class Member:
     """Scale of the target that it is fitted on, see `MemberScale`."""
     min_rows: int = 0
     """Rows from which it is worth its time; with fewer it is left out."""
+    seconds: float = 0.0
+    """Rough seconds that a fit to 1,000 rows takes, relative to other members. Time grows with the
+    number of rows, up to `max_rows` of the regressor."""
+    without: frozenset[str] = frozenset()
+    """Blocks of features that it does not use; it is left out if there are no others."""
+    needs: frozenset[str] = frozenset()
+    """Blocks of features without which it is left out: it would be the same as another member."""
+
+    def effort(self, n: int) -> float:
+        """Return the rough seconds of a fit to n rows."""
+        most = getattr(self.regressor, "max_rows", None)
+        return self.seconds * min(n, most or n) / 1000
+
+    def columns(self, blocks: Mapping[str, range], n_features: int) -> BoolArray:
+        """Return which features it uses, shape (n_features,).
+
+        Parameters
+        ----------
+        blocks : mapping of range
+            Columns of each block that there is.
+        n_features : int
+            Number of all columns.
+        """
+        used = np.ones(n_features, dtype=np.bool_)
+        for name, columns in blocks.items():
+            used[columns] = name not in self.without
+        return used
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +120,10 @@ class StackRegressor(StackPredictor, Regressor):
     margin : float, default 0.5
         The predictions of each member are cut at this share of the range of the targets below the
         smallest and above the largest target: linear members may extrapolate, but not far.
+    minutes : float, optional
+        Wall minutes for everything. Members are tried in the order of their effort; one that the
+        time left is too short for is left out. The first is always fitted. What is learned then
+        depends on the speed of the machine. By default all members are tried.
     validation_fraction, random_state
         As in `Regressor`; no rows are held out.
 
@@ -98,6 +135,8 @@ class StackRegressor(StackPredictor, Regressor):
         Mean absolute error of each member in the cross-fit, by name; infinite if it failed.
     failures_ : dict of str
         Why members failed, by name.
+    left_out_ : dict of str
+        Why there was no time for members, by name.
     out_of_fold_ : OutOfFold or None
         Predictions of the cross-fit; None with fewer than 10 rows.
     """
@@ -105,11 +144,15 @@ class StackRegressor(StackPredictor, Regressor):
     members: Sequence[Any] = field(default=(), kw_only=False)
     n_folds: int = 5
     margin: float = 0.5
+    minutes: float | None = None
+
+    uses: ClassVar[frozenset[str]] = frozenset({"blocks"})
 
     def _fit(self, data: FitData) -> None:
         self._check()
         self.errors_: dict[str, float] = {}
         self.failures_: dict[str, str] = {}
+        self.left_out_: dict[str, str] = {}
         self.out_of_fold_: OutOfFold | None = None
         rows, folds = data.train, None
         # fewer rows than can be divided serve for both
@@ -119,73 +162,113 @@ class StackRegressor(StackPredictor, Regressor):
             folds = _make_folds(rows, self.n_folds, data.rng)
         span = self.margin * float(np.ptp(rows.y))
         self.bounds_ = np.array([rows.y.min() - span, rows.y.max() + span])
-        # one file cannot keep the state of many fits
-        data = replace(data, train=rows, checkpoint=None)
-        members = [one for one in self.members if len(rows.y) >= one.min_rows]
-        self.least_std_, held_out = 0.0, None
+        data = replace(data, train=rows)
+        members = self._usable(data)
+        seed = draw_seed(data.rng)
+        views = {
+            one.name: _View(one, one.columns(data.blocks, rows.X.shape[1]), rng)
+            for one, rng in zip(members, data.rng.spawn(len(members)), strict=True)
+        }
+        state = self._open(views, data, folds, seed)
+        budget = TimeBudget(self.minutes, state.seconds)
         if folds is None:  # too few to hold any out
-            share = 1 / len(members)
-            fits = [(member, share, *self._fit_whole(member, data)) for member in members]
+            weights = dict.fromkeys(views, 1 / len(views))
         else:
-            fits, found = self._choose(members, data, folds)
-            held_out = found, folds >= 0
+            work = _Work({one.name: one for one in members}, rows, folds, budget, state)
+            self._cross_fit(views, data, work)
+            weights = work.weigh()
+        self.least_std_ = 0.0
         fitted = []
-        with data.progress.task("members on all rows", len(fits)) as task:
-            for member, weight, scale, fit_all in fits:
-                fitted.append(FittedMember(member.name, weight, scale, fit_all()))
+        with data.progress.task("members on all rows", len(weights)) as task:
+            for name, weight in weights.items():
+                one = views[name]
+                if name not in state.fitted:
+                    state.fitted[name] = one.fit(data, state.finished.get(name))
+                    state.save(budget.spent, data.progress)
+                scale = one.scale(rows.y)
+                fitted.append(FittedMember(name, weight, scale, one.columns, state.fitted[name]))
                 task.advance()
         self.members_ = tuple(fitted)
-        if held_out is not None:
-            found, told = held_out
+        if folds is not None:
+            found = np.stack([state.finished[name].predictions for name in weights])
             center = mix(found, self.weights_)
-            error = np.average(np.abs(center - rows.y[told]), weights=_weights(rows, told))
+            error = np.average(np.abs(center - work.y), weights=work.share)
             self.least_std_ = LEAST_STD * float(error)
-            self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, self._spread(found))
+            self.out_of_fold_ = OutOfFold(np.flatnonzero(folds >= 0), center, self._spread(found))
+        state.remove()
 
-    def _fit_whole(self, member: Member, data: FitData) -> tuple[MemberScale, FitAll]:
-        scale, scaled = _scaled(member, data)
-        return scale, lambda: fit_clone(member.regressor, scaled, scaled.train, scaled.train)
+    def _open(
+        self, views: Mapping[str, _View], data: FitData, folds: IntArray | None, seed: int
+    ) -> StackState:
+        """Return what an earlier, killed fit has finished."""
+        checkpoint = None
+        if data.checkpoint is not None:
+            from xtalshift.nn.checkpoint import Checkpoint  # loads PyTorch
 
-    def _choose(
-        self, members: list[Member], data: FitData, folds: IntArray
-    ) -> tuple[list[Chosen], FloatArray]:
-        """Return the members with a weight, and their predictions of the rows of the folds."""
-        rows, told = data.train, folds >= 0
-        share = _weights(rows, told)
-        fits: list[tuple[Member, MemberScale, FitAll]] = []
-        columns: list[FloatArray] = []
-        seeds = data.rng.spawn(len(members))
-        with data.progress.task("members", len(members)) as task:
-            for member, rng in zip(members, seeds, strict=True):
-                scale, scaled = _scaled(member, replace(data, rng=rng))
-                try:
-                    found = member.regressor.cross_fit(scaled, folds)
-                    column = np.clip(scale.inverse(found.predictions[told]), *self.bounds_)
-                    if not np.isfinite(column).all():
-                        raise TrainingError("its predictions are not finite")
-                except XtalshiftError as error:
-                    self.errors_[member.name] = np.inf
-                    self.failures_[member.name] = str(error)
-                    data.progress.say(f"  {member.name} is left out: {error}")
-                else:
-                    deviation = np.abs(column - rows.y[told])
-                    self.errors_[member.name] = float(np.average(deviation, weights=share))
-                    fits.append((member, scale, found.fit_all))
-                    columns.append(column)
-                task.advance(val_mae=min(self.errors_.values()))
-        if not fits:
-            raise TrainingError(f"no member could be fitted: {next(iter(self.failures_.values()))}")
-        predictions = np.stack(columns)
-        weights = stack_weights(predictions, rows.y[told], share)
-        kept = np.flatnonzero(weights >= LEAST_WEIGHT)
-        weights = weights[kept] / weights[kept].sum()
-        chosen = [
-            (member, float(weight), scale, fit_all)
-            for weight, (member, scale, fit_all) in zip(
-                weights, (fits[place] for place in kept), strict=True
-            )
+            how = [(self.n_folds, self.margin, seed, None if folds is None else folds.tolist())]
+            what = f"{type(self).__name__} {how} {[one.describe() for one in views.values()]}"
+            checkpoint = Checkpoint(data.checkpoint, fingerprint(what, data), seconds=0.0)
+        known = {
+            name: (one.member.regressor.regressor_name, int(one.columns.sum()))
+            for name, one in views.items()
+        }
+        n_rows = 0 if folds is None else int((folds >= 0).sum())
+        return StackState(checkpoint, n_rows, known, self.device)
+
+    def _usable(self, data: FitData) -> list[Member]:
+        """Return the members for this number of rows and these blocks of features."""
+        rows, blocks = data.train, data.blocks
+        found = [
+            one
+            for one in self.members
+            if len(rows.y) >= one.min_rows
+            and one.needs <= blocks.keys()
+            and one.columns(blocks, rows.X.shape[1]).any()
         ]
-        return chosen, predictions[kept]
+        if not found:
+            raise ConfigError(f"no member of the stack uses the features {', '.join(blocks)}")
+        return found
+
+    def _cross_fit(self, views: Mapping[str, _View], data: FitData, work: _Work) -> None:
+        """Cross-fit the members that are not finished, those of the least effort first."""
+        state, told = work.state, work.folds >= 0
+        order = sorted(views.values(), key=lambda one: work.cross_effort(one.member))
+        with data.progress.task("members", len(order)) as task:
+            for one in order:
+                name = one.member.name
+                if name not in state.finished and name not in state.failures:
+                    try:
+                        self._cross_fit_one(one, data, work, always=one is order[0])
+                    except OutOfTimeError as error:
+                        self.left_out_[name] = str(error)
+                    except XtalshiftError as error:
+                        state.failures[name] = str(error)
+                    state.save(work.budget.spent, data.progress)
+                if name in state.finished:
+                    deviation = np.abs(state.finished[name].predictions - data.train.y[told])
+                    self.errors_[name] = float(np.average(deviation, weights=work.share))
+                else:
+                    self.errors_[name] = np.inf
+                    why = self.left_out_.get(name) or state.failures[name]
+                    data.progress.say(f"  {name} is left out: {why}")
+                task.advance(val_mae=min(self.errors_.values()))
+        self.failures_ = dict(state.failures)
+        if not state.finished:
+            raise TrainingError(f"no member could be fitted: {next(iter(self.failures_.values()))}")
+
+    def _cross_fit_one(self, one: _View, data: FitData, work: _Work, *, always: bool) -> None:
+        """Cross-fit a member and keep the result; `always`: whatever time it takes."""
+        seconds = np.inf if always else work.seconds_for(one.member)
+        began = work.budget.spent
+        seen = one.see(replace(data, progress=work.budget.watch(data.progress, seconds)))
+        found = one.member.regressor.cross_fit(seen, work.folds)
+        column = one.scale(data.train.y).inverse(found.predictions[work.folds >= 0])
+        column = np.clip(column, *self.bounds_)
+        if not np.isfinite(column).all():
+            raise TrainingError("its predictions are not finite")
+        took = work.budget.spent - began
+        work.budget.note(work.cross_effort(one.member), took)
+        work.state.finished[one.member.name] = Finished(column, found.choice, took)
 
     def _check(self) -> None:
         names = [member.name for member in self.members]
@@ -201,18 +284,12 @@ class StackRegressor(StackPredictor, Regressor):
     def describe_members(self) -> list[dict[str, Any]]:
         """Return name, weight and cross-fit error of all members, the largest weights first.
 
-        The error is None for a member that failed, or if there are too few rows for folds.
+        The error is None for a member that was left out, with the reason, or if there are too few
+        rows for folds.
         """
         weights = {one.name: one.weight for one in self.members_}
         errors = dict.fromkeys(weights, np.inf) | self.errors_
-        return [
-            {
-                "name": name,
-                "weight": weights.get(name, 0.0),
-                "mae": errors[name] if np.isfinite(errors[name]) else None,
-            }
-            for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))
-        ]
+        return describe(weights, errors, self.failures_ | self.left_out_)
 
     @property
     def cross_fits(self) -> bool:
@@ -225,14 +302,104 @@ class StackRegressor(StackPredictor, Regressor):
         return False
 
 
-FitAll = Callable[[], Predictor]
-Chosen = tuple[Member, float, MemberScale, FitAll]
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A member, and what it sees of the rows."""
+
+    member: Member
+    columns: BoolArray
+    rng: np.random.Generator
+
+    def scale(self, y: FloatArray) -> MemberScale:
+        return MemberScale.of(self.member.scale, y)
+
+    def see(self, data: FitData) -> FitData:
+        """Return the rows with its columns, and the target on its scale."""
+        rows = data.train
+        X = rows.X if self.columns.all() else rows.X[:, self.columns]
+        y = self.scale(rows.y).forward(rows.y)
+        return replace(data, train=replace(rows, X=X, y=y), rng=self.rng, checkpoint=None)
+
+    def fit(self, data: FitData, finished: Finished | None) -> Predictor:
+        """Return the member fitted to all rows, as its cross-fit has chosen if there was one."""
+        seen, regressor = self.see(data), self.member.regressor
+        if finished is None:
+            return fit_clone(regressor, seen, seen.train, seen.train)
+        return regressor.fit_chosen(seen, finished.choice)
+
+    def describe(self) -> tuple[Any, ...]:
+        """Return what distinguishes it from others, apart from the machine."""
+        regressor, machine = self.member.regressor, {*ANY_MACHINE, "random_state"}
+        settings = {k: v for k, v in regressor.get_params().items() if k not in machine}
+        columns = self.columns.tolist()
+        name = type(regressor).__name__
+        return self.member.name, self.member.scale, columns, name, settings
 
 
-def _scaled(member: Member, data: FitData) -> tuple[MemberScale, FitData]:
-    """Return the scale of a member, and the rows with targets on it."""
-    scale = MemberScale.of(member.scale, data.train.y)
-    return scale, replace(data, train=replace(data.train, y=scale.forward(data.train.y)))
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The folds of a stack, the time for them, and what is finished."""
+
+    members: Mapping[str, Member]
+    rows: Labelled
+    folds: IntArray
+    budget: TimeBudget
+    state: StackState
+
+    @property
+    def y(self) -> FloatArray:
+        """Targets of the rows of the folds, shape (m,)."""
+        return self.rows.y[self.folds >= 0]
+
+    @property
+    def share(self) -> FloatArray | None:
+        """Their sample weights, shape (m,)."""
+        return _weights(self.rows, self.folds >= 0)
+
+    def cross_effort(self, member: Member) -> float:
+        """Return the effort of the fits to all folds but one."""
+        counts = np.bincount(self.folds[self.folds >= 0])
+        n = len(self.folds)
+        return sum(member.effort(n - int(count)) for count in counts[counts > 0])
+
+    def seconds_for(self, member: Member) -> float:
+        """Return the seconds that the cross-fit of a member may take.
+
+        Raises
+        ------
+        OutOfTimeError
+            If it will take longer.
+        """
+        if np.isinf(self.budget.seconds):
+            return np.inf
+        cross, whole = self.cross_effort(member), self._whole_effort(member)
+        left = self.budget.left - self._reserve()
+        if self.budget.expect(cross + whole) > left:
+            needs = describe_seconds(self.budget.expect(cross + whole))
+            raise OutOfTimeError(f"it needs about {needs}, and {describe_seconds(left)} were left")
+        return left * cross / (cross + whole) if cross else left
+
+    def weigh(self) -> dict[str, float]:
+        """Return the weights of the finished members that have one, by name."""
+        names = list(self.state.finished)
+        predictions = np.stack([one.predictions for one in self.state.finished.values()])
+        weights = stack_weights(predictions, self.y, self.share)
+        kept = np.flatnonzero(weights >= LEAST_WEIGHT)
+        weights = weights[kept] / weights[kept].sum()
+        return {names[place]: float(one) for place, one in zip(kept, weights, strict=True)}
+
+    def _whole_effort(self, member: Member) -> float:
+        """Return the effort of the fit to all rows."""
+        return member.effort(len(self.folds))
+
+    def _reserve(self) -> float:
+        """Return the seconds for the fits to all rows of the members that now have a weight."""
+        seconds = 0.0
+        for name in self.weigh() if self.state.finished else ():
+            member = self.members[name]
+            share = self._whole_effort(member) / (self.cross_effort(member) or np.inf)
+            seconds += share * self.state.finished[name].seconds
+        return seconds
 
 
 def _weights(rows: Labelled, told: NDArray[np.bool_]) -> FloatArray | None:

@@ -25,7 +25,7 @@ _OWN: Schema = {
     "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
     "bounds": SavedArray(np.float64, (2,)),
     "least_std": SavedArray(np.float64, (1,), low=0.0),
-    "n_features": SavedArray(np.int64, (1,), low=1),
+    "columns": SavedArray(np.bool_, ("members", "features")),
 }
 STACKS = frozenset({"StackRegressor", "AdaptedStackRegressor"})
 """Classes that cannot be members."""
@@ -77,11 +77,18 @@ class FittedMember:
     name: str
     weight: float
     scale: MemberScale
+    columns: NDArray[np.bool_]
+    """Which features of the stack it uses, shape (d,)."""
     predictor: Predictor
+
+    def take_columns(self, X: FloatArray) -> FloatArray:
+        """Return its features of n rows, shape (n, its number)."""
+        return X if self.columns.all() else X[:, self.columns]
 
     def predict(self, X: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return predictions in the unit of the target, within bounds, shape (n,)."""
-        return np.clip(self.scale.inverse(self.predictor.predict(X)), *bounds)
+        found = self.predictor.predict(self.take_columns(X))
+        return np.clip(self.scale.inverse(found), *bounds)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -105,7 +112,7 @@ class StackPredictor(MixturePredictor):
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the largest number of features that a member clips, shape (n,)."""
         checked = self._check_features(X)
-        found = [one.predictor.n_clipped(checked) for one in self.members_]
+        found = [one.predictor.n_clipped(one.take_columns(checked)) for one in self.members_]
         return np.asarray(np.max(found, axis=0))
 
     @property
@@ -140,7 +147,7 @@ class StackPredictor(MixturePredictor):
             "sizes": np.array([one.scale.size for one in self.members_]),
             "bounds": self.bounds_,
             "least_std": np.array([self.least_std_]),
-            "n_features": np.array([self.n_features_in_]),
+            "columns": np.stack([one.columns for one in self.members_]),
             **nest({f"member{number}": one.predictor for number, one in enumerate(self.members_)}),
         }
 
@@ -154,18 +161,20 @@ class StackPredictor(MixturePredictor):
                 f"sum {weights.sum():g}, and cuts at {low:g} and {high:g}"
             )
         self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
-        self.n_features_in_ = int(own["n_features"][0])
+        self.n_features_in_ = own["columns"].shape[1]
         rest = {name: state[name] for name in state.keys() - own.keys()}
         members = []
         for number, saved in enumerate(self.members):
             predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
-            if predictor.n_features_in_ != self.n_features_in_:
+            columns = own["columns"][number]
+            if predictor.n_features_in_ != int(columns.sum()):
                 raise ModelFormatError(
                     f"member {saved.name!r} takes {predictor.n_features_in_} features, the stack "
-                    f"{self.n_features_in_}"
+                    f"gives it {columns.sum()}"
                 )
             scale = MemberScale(saved.scale, float(own["sizes"][number]))
-            members.append(FittedMember(saved.name, float(weights[number]), scale, predictor))
+            weight = float(weights[number])
+            members.append(FittedMember(saved.name, weight, scale, columns, predictor))
         if rest:
             raise ModelFormatError(f"the array {min(rest)!r} is unknown")
         self.members_ = tuple(members)

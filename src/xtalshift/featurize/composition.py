@@ -43,6 +43,15 @@ class CompositionFeatures:
         """Names of the features, in order, length d."""
         return self.featurize([]).names
 
+    @property
+    def columns(self) -> dict[str, range]:
+        """Columns of each block among the features, by its name."""
+        found, end = {}, 0
+        for name in split_blocks(self.blocks):
+            begin, end = end, end + len(BLOCKS[name].names)
+            found[name] = range(begin, end)
+        return found
+
     def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:
         """Return how many properties of elements are replaced by means in each row, shape (n,)."""
         if not self.impute_nan or "magpie" not in split_blocks(self.blocks):

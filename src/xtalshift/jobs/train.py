@@ -47,6 +47,7 @@ def train(
     *,
     split: Path | None = None,
     fold: int = 0,
+    minutes: float | None = None,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
     attack: bool = False,
@@ -68,6 +69,8 @@ def train(
         them for selection.
     fold : int
         Number of the fold in that file.
+    minutes : float, optional
+        Wall minutes that a stack may take, see `xtalshift.fit`.
     progress : Progress
         Reports the progress of the training.
     checkpoint : Path, optional
@@ -106,6 +109,7 @@ def train(
             X=inputs.X,
             seed=config.seed,
             workers=cores,
+            minutes=minutes,
             progress=progress,
             checkpoint=checkpoint,
         )

@@ -18,9 +18,20 @@ KERNEL_ROWS = 3000
 """Most rows of a kernel method in a stack: time grows with the third power."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
-
 NETWORK_ROWS = 300
 """Fewest rows of networks in a stack: with 150 rows they only cost time."""
+
+
+SECONDS = {
+    "ridge": 0.02,
+    "lightgbm-squared": 0.4,
+    "svr": 0.8,
+    "lightgbm": 1.5,
+    "extra-trees": 1.7,
+    "kernel-ridge": 2.2,
+    "ensemble": 9.0,
+}
+"""Processor seconds of a fit to 1,000 rows of 246 features, see docs/science/auto.md."""
 
 
 @register_method(
@@ -54,13 +65,19 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
     }
     members = [
-        Member(name if scale == "none" else f"{name}@{scale}", regressor, scale)
+        Member(
+            name if scale == "none" else f"{name}@{scale}", regressor, scale, seconds=SECONDS[name]
+        )
         for name, regressor in kinds.items()
         for scale in SCALES
     ]
     network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
     ensemble = estimators.IRNetRegressor(**network)
-    members.append(Member("ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS))
+    members.append(
+        Member(
+            "ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS, seconds=SECONDS["ensemble"]
+        )
+    )
     return estimators.StackRegressor(members, device=settings.device, random_state=seed)
 
 

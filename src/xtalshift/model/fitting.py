@@ -83,6 +83,7 @@ def fit(
     domain: ApplicabilityDomain | bool = True,
     seed: int = 0,
     workers: int = 1,
+    minutes: float | None = None,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
 ) -> FittedModel:
@@ -120,6 +121,9 @@ def fit(
         Largest number of processes for the further fits of `intervals`, which have one thread each;
         processes are started only if they save time. No result depends on it. A script that gives
         more than 1 needs ``if __name__ == "__main__":`` around its work.
+    minutes : float, optional
+        Wall minutes that a stack may take, see `xtalshift.estimators.StackRegressor`; the result
+        then depends on the speed of the machine, and the card says what was left out.
     progress : Progress
         Reports the progress of the training.
     checkpoint : Path, optional
@@ -137,7 +141,8 @@ def fit(
     FormulaError
         If a formula has no features.
     ConfigError
-        If the method needs rows of the target domain and there are none.
+        If the method needs rows of the target domain and there are none, or `minutes` are given
+        for one that keeps no budget.
     """
     if data.intake is None:
         if rows is not None or X is not None:
@@ -161,6 +166,10 @@ def fit(
         if isinstance(method, str)
         else clone(method)
     )
+    if minutes is not None:
+        if "minutes" not in regressor.get_params():
+            raise ConfigError(f"{method} keeps no budget of minutes; the method auto does")
+        regressor.set_params(minutes=minutes)
     if rows is None:
         rows = draw_rows(
             data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
@@ -177,6 +186,7 @@ def fit(
         y_val=z[rows.validation],
         val_groups=data.groups[rows.validation],
         origin=_origin(regressor, data, featurizer, rows.train),
+        blocks=featurizer.columns if "blocks" in regressor.uses else None,
         progress=progress,
         checkpoint=checkpoint,
         **_target_access(method, data, X, rows, scale),
@@ -188,7 +198,7 @@ def fit(
         featurizer,
         scale,
         regressor,
-        _card(data, method, regressor),
+        _card(data, method, regressor, minutes),
         _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
         domain or None,
     )
@@ -371,7 +381,9 @@ def _calibrate(
     )
 
 
-def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> ModelCard:
+def _card(
+    data: Dataset, method: str | Regressor, regressor: Regressor, minutes: float | None
+) -> ModelCard:
     return ModelCard(
         target_name=data.target_name or "target",
         unit=data.unit,
@@ -381,6 +393,7 @@ def _card(data: Dataset, method: str | Regressor, regressor: Regressor) -> Model
         provenance={
             "method": method if isinstance(method, str) else type(regressor).__name__,
             **({"members": regressor.describe_members()} if regressor.cross_fits else {}),
+            **({"minutes": minutes} if minutes is not None else {}),
             "data": asdict(data.description),
             "version": __version__,
         },

@@ -124,7 +124,8 @@ def test_errors_are_of_labels_that_chose_neither_corrections_nor_weights():
     assert stack.mae_ == pytest.approx(np.abs(expected - y).mean())
     assert stack.failures_ == {"joint": "there are no source rows"}
     said = {one["name"]: one for one in stack.describe_members()}
-    assert said["joint"] == {"name": "joint", "weight": 0.0, "mae": None}
+    left_out = {"mae": None, "left_out": "there are no source rows"}
+    assert said["joint"] == {"name": "joint", "weight": 0.0, **left_out}
     assert said[SOURCE]["mae"] == pytest.approx(np.abs(first - y).mean())
     assert sum(one["weight"] for one in said.values()) == pytest.approx(1)
 

@@ -2,6 +2,7 @@
 
 import re
 from typing import ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -9,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator_toys import Picky, data
-from xtalshift.errors import ConfigError, TrainingError
+from xtalshift.errors import ConfigError, ModelFormatError, TrainingError
 from xtalshift.estimators import (
     ConstantRegressor,
-    IRNetRegressor,
     LightGBMRegressor,
     Regressor,
     RidgeRegressor,
     StackRegressor,
 )
 from xtalshift.estimators.stack import Member, stack_weights
-from xtalshift.estimators.stack_predictor import MemberScale
+from xtalshift.estimators.stack_predictor import MemberScale, SavedMember, StackPredictor
 
 
 def members():
@@ -159,7 +159,12 @@ def test_a_member_that_fails_is_left_out_and_named():
     picky = [Member("picky", Picky()), Member("ridge", RidgeRegressor())]
     stack = StackRegressor(picky, n_folds=2, random_state=0).fit(X, y)
     assert stack.failures_ == {"picky": "10 rows are an unlucky number"}
-    assert stack.describe_members()[-1] == {"name": "picky", "weight": 0.0, "mae": None}
+    assert stack.describe_members()[-1] == {
+        "name": "picky",
+        "weight": 0.0,
+        "mae": None,
+        "left_out": "10 rows are an unlucky number",
+    }
     assert [one.name for one in stack.members_] == ["ridge"]
     with pytest.raises(TrainingError, match="no member could be fitted: 10 rows"):
         StackRegressor(picky[:1], n_folds=2, random_state=0).fit(X, y)
@@ -184,6 +189,55 @@ def test_members_that_need_more_rows_are_left_out():
     assert "many" in StackRegressor(some, random_state=0).fit(X, y).errors_
 
 
+BLOCKS = {"one": range(2), "two": range(2, 4)}  # and a column of the user
+
+
+def by_blocks():
+    return [
+        Member("all", RidgeRegressor()),
+        Member("some", RidgeRegressor(), without=frozenset({"two"})),
+        Member("needs", ConstantRegressor(), needs=frozenset({"two"})),
+    ]
+
+
+def test_a_member_sees_its_blocks_and_the_columns_of_the_user():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    y = X[:, 0] + 0.3 * X[:, 2]
+    with patch("xtalshift.estimators.stack.stack_weights", return_value=np.full(3, 1 / 3)):
+        stack = StackRegressor(by_blocks(), random_state=0).fit(X, y, blocks=BLOCKS)
+    alone = RidgeRegressor().fit(X[:, [0, 1, 4]], y, X_val=X[:5, [0, 1, 4]], y_val=y[:5])
+    some = stack.members_[1]
+    assert some.columns.tolist() == [True, True, False, False, True]
+    np.testing.assert_allclose(some.predictor.scaler_.mean_, alone.scaler_.mean_)
+    changed = X + np.array([0, 0, 9, 9, 0])
+    before, after = stack.predict_members(X), stack.predict_members(changed)
+    np.testing.assert_array_equal(after[1], before[1])
+    assert np.abs(after[0] - before[0]).min() > 0.1
+    far = X + np.array([0, 0, 99, 0, 0])
+    assert stack.n_clipped(far).tolist() == [1] * 60  # of the first member
+    state = stack._get_state()
+    saved = [SavedMember(**one) for one in stack._saved_parameters()["members"]]
+    loaded = StackPredictor(saved)
+    loaded._set_state(state)
+    np.testing.assert_array_equal(loaded.predict(X), stack.predict(X))
+    state["columns"][1, 3] = True
+    with pytest.raises(ModelFormatError, match="takes 3 features, the stack gives it 4"):
+        StackPredictor(saved)._set_state(state)
+
+
+def test_members_without_their_block_are_left_out():
+    X, y = data(40)
+    stack = StackRegressor(by_blocks(), random_state=0)
+    X = np.hstack([X, X])[:, :4]
+    assert set(stack.fit(X, y).errors_) == {"all", "some"}
+    one = {"one": range(4)}
+    assert set(stack.fit(X, y, blocks=one).errors_) == {"all", "some"}
+    two = {"two": range(4)}
+    assert set(stack.fit(X, y, blocks=two).errors_) == {"all", "needs"}
+    with pytest.raises(ConfigError, match="no member of the stack uses the features two"):
+        StackRegressor(by_blocks()[1:2], random_state=0).fit(X, y, blocks=two)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -192,17 +246,9 @@ def test_members_that_need_more_rows_are_left_out():
         ({"members": [Member("a", RidgeRegressor(), min_rows=2)]}, "for any number of rows"),
         ({"n_folds": 1}, "n_folds = 1; expected at least 2"),
         ({"margin": -1.0}, "margin = -1.0; expected a number from 0"),
+        ({"minutes": 0.0}, "minutes = 0.0; expected a positive number"),
     ],
 )
 def test_what_is_wrong_is_named(wrong, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         StackRegressor(**{"members": members(), **wrong}).fit(*data(30))
-
-
-def test_members_keep_no_checkpoint(tmp_path):
-    network = IRNetRegressor(architecture=(4,), epochs=2, weights="last", device="cpu")
-    stack = StackRegressor([Member("network", network)], n_folds=2, random_state=0)
-    checkpoint = tmp_path / "state"
-    checkpoint.write_bytes(b"of another training")
-    stack.fit(*data(30), checkpoint=checkpoint)
-    assert checkpoint.read_bytes() == b"of another training"

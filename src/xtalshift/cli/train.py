@@ -27,7 +27,7 @@ def train_command(
             help=" | ".join(saved_methods()) + ".",
             metavar="NAME",
         ),
-    ] = "erm",
+    ] = "auto",
     intervals: Annotated[
         str | None,
         typer.Option(

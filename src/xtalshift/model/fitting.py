@@ -71,7 +71,7 @@ class FitRows:
 
 def fit(
     data: Dataset,
-    method: str | Regressor = "erm",
+    method: str | Regressor = "auto",
     *,
     features: str | CompositionFeatures | None = None,
     transform: str = "none",

@@ -36,7 +36,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : str or Regressor, default "erm"
+    method : str or Regressor, default "auto"
         Name of a method (``"auto"``, ``"erm"``, ``"cal"``, ``"lightgbm"`` ...) or an
         unfitted regressor on features.
     features : str, optional
@@ -71,7 +71,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        method: str | Regressor = "erm",
+        method: str | Regressor = "auto",
         features: Blocks | None = None,
         transform: str = "none",
         impute_nan: bool = True,  # noqa: FBT001, FBT002

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -14,6 +14,7 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
+from xtalshift.metrics import Side
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
 
@@ -82,8 +83,8 @@ class BenchmarkSplit(Settings):
     """`budgets`, `validation_share`, `id_share`: replace those of the benchmark."""
     min_distance: float | None = Field(default=None, gt=0, le=1)
     """Training rows within this composition distance of a test row are removed."""
-    tail: Literal["high", "low"] = "high"
-    """The side on which targets count as extreme."""
+    tail: Side | None = None
+    """Replaces that of the benchmark."""
 
     @field_validator("scheme")
     @classmethod
@@ -169,6 +170,8 @@ class BenchmarkSpec(MethodSettings):
     """Share of the training rows that become ID test rows."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the remaining rows for model selection, if the scheme has no validation rows."""
+    tail: Side = "high"
+    """The side on which targets count as extreme, ``high`` or ``low``."""
     joint: bool = False
     """Whether to train once on the rows outside all held-out sets, instead of once per split (the
     protocol of arXiv:2408.09297); all splits then share the ID test rows."""
@@ -197,6 +200,11 @@ class BenchmarkSpec(MethodSettings):
                     raise ValueError(
                         f"split {name!r} is for the table {data!r}, which does not exist{hint}"
                     )
+            if self.joint and split.tail not in {None, self.tail}:
+                raise ValueError(
+                    f"split {name!r} sets tail = {split.tail!r}, but the splits of a joint "
+                    "benchmark share it; set it for the benchmark"
+                )
         return self
 
     def check_methods(self) -> Self:

@@ -115,11 +115,6 @@ class SummaryCell(MeanScore):
     worst_family: str | None = None
     worst_family_mae: float | None = None
     worst_family_mae_sd: float | None = None
-    tail_recall: float | None = None
-    tail_precision: float | None = None
-    tail_enrichment: float | None = None
-    top30_precision: float | None = None
-    top30_precision_weighted: float | None = None
     coverage_90: float | None = None
     coverage_90_sd: float | None = None
     median_width_90: float | None = None

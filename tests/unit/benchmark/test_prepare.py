@@ -9,7 +9,7 @@ import pytest
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.summary_records import RowCounts
-from xtalshift.errors import SplitError
+from xtalshift.errors import ConfigError, SplitError
 from xtalshift.progress import NO_PROGRESS
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al", "Ga", "In", "Sc")
@@ -101,6 +101,18 @@ def test_joint_training_rows_are_those_of_no_test_set(prepare):
     n_rest = len(problem.data) - len(fold.test_rows)
     assert len(fold.id_rows) == int(0.2 * n_rest)
     assert len(fold.val) == int(0.1 * (n_rest - int(0.2 * n_rest)))
+
+
+def test_the_side_of_extremes_is_that_of_the_benchmark_or_of_the_split(prepare):
+    splits = {"family": {"scheme": "family", "params": {"contains": "Li+F"}}}
+    both = splits | {"prior": {"scheme": "prior", "tail": "high"}}
+    for joint in (True, False):
+        _, folds = prepare(splits=splits, joint=joint, tail="low")
+        assert [fold.tail for fold in folds] == ["low"]
+    _, folds = prepare(splits=both, joint=False, tail="low")
+    assert [fold.tail for fold in folds] == ["low", "high"]
+    with pytest.raises(ConfigError, match="split 'prior' sets tail = 'high', but the splits of a"):
+        prepare(splits=both, joint=True, tail="low")
 
 
 def test_the_shifted_sets_are_what_they_say(prepare):

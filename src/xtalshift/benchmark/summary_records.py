@@ -235,6 +235,17 @@ class FailedTask:
 
 
 @dataclass(frozen=True)
+class Published:
+    """An error that others published for a split, mean over its folds, and where."""
+
+    data: str
+    split: str
+    method: str
+    mae: float
+    source: str
+
+
+@dataclass(frozen=True)
 class KnownSpec:
     """The parts of the specification that are shown by name."""
 
@@ -244,6 +255,7 @@ class KnownSpec:
     budgets: tuple[int, ...] = ()
     methods: tuple[Plain | str, ...] = ()
     tuning: Plain = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

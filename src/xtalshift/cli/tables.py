@@ -116,6 +116,7 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
             )
         console.print(table)
     console = Console(highlight=False)
+    _say_published(summary, console)
     if any(row.bold for scenario in summary.scenarios for row in scenario.methods):
         text = (
             "Bold: the best rank, and methods that do not differ significantly from it but do "
@@ -136,6 +137,15 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
         )
     if len(summary.failures) > _N_FAILURES:
         _say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
+
+
+def _say_published(summary: BenchmarkSummary, console: Console) -> None:
+    """Print the published errors on each split in one line."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in sorted(summary.settings.published, key=lambda one: one.mae):
+        found.setdefault((one.data, one.split), []).append(f"{one.method} {one.mae:.4g}")
+    for (data, split), errors in found.items():
+        _say(console, f"Published MAE on {data}, {split}: {', '.join(errors)}")
 
 
 def _open_table(

@@ -162,6 +162,7 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     assert ["fine-tune", "(16)", "1.0", "3.92", "(0.30)", "0.6"] in rows
     assert "Bold: the best rank" in text
     assert "80 of 80 tasks done\n" in text
+    assert "Published" not in text
     write_json(tmp_path / "summary.json", make_summary(failed={("erm", 1)}))
     print_leaderboard(read_summary(tmp_path))
     text = capsys.readouterr().out
@@ -170,3 +171,15 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     assert "72 of 80 tasks done, 8 failed" in text
     assert "failed: erm on loco fold 0, seed 1: MemoryError: <b>no</b>" in text
     assert "and 3 more, see records.jsonl" in text
+
+
+def test_published_errors_follow_the_leaderboard(tmp_path, capsys):
+    values = make_summary()
+    values["spec"]["published"] = [
+        {"data": "alloys", "split": "loco", "method": name, "mae": mae, "source": "their page"}
+        for name, mae in (("forest", 0.4461), ("CrabNet", 0.3463))
+    ]
+    write_json(tmp_path / "summary.json", values)
+    print_leaderboard(read_summary(tmp_path))
+    text = capsys.readouterr().out
+    assert "Published MAE on alloys, loco: CrabNet 0.3463, forest 0.4461\n" in text

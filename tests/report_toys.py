@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xtalshift.benchmark import aggregate, summary
+from xtalshift.benchmark import summary
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared, TestRows
-from xtalshift.benchmark.records import Score, TaskRecord
+from xtalshift.benchmark.records import TAIL_MEASURES, Score, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.summary_records import SplitAudit
 from xtalshift.data import Dataset, clean_table
@@ -102,7 +102,7 @@ def make_record(fold, entry, budget, ratio, failed):
             one |= {"dummy_mae": scale, "dummy_rmse": 2 * scale}
             one |= {"mae_low": 0.9 * scale * share, "mae_high": 1.1 * scale * share}
             results.append(Score(**one))
-        tail = dict.fromkeys(aggregate.POOL_MEASURES, 0.25)
+        tail = dict.fromkeys(TAIL_MEASURES, 0.25)
         results.append(Score(variant, fold.split, "pool", 30, n_tail=3, **tail))
     return TaskRecord(**record, results=tuple(results), peak_mib=7.0, val_mae=1.0)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.records import Score, TaskRecord
+from xtalshift.benchmark.records import TAIL_MEASURES, Score, TaskRecord
 from xtalshift.benchmark.summary_records import FoldError, LabelCurve, SummaryCell
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
@@ -18,10 +18,6 @@ Key = tuple[str, str, str, str, int]
 
 MEASURES = (
     "mae", "rmse", "r2", "spearman", "worst_family_mae", "coverage_90", "median_width_90",
-)  # fmt: skip
-POOL_MEASURES = (
-    "tail_recall", "tail_precision", "tail_enrichment", "top30_precision",
-    "top30_precision_weighted",
 )  # fmt: skip
 COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
 """Measures of a task; all others are measures of its scores."""
@@ -88,7 +84,7 @@ class Runs:
         key = (cell.data, cell.split, cell.name, cell.variant, cell.budget)
         if cell.role == "ood" or not self.of(key, "ood"):
             pool = self.of(key, "pool")
-            tails: dict[str, Any] = {name: _over_seeds(pool, name)[0] for name in POOL_MEASURES}
+            tails: dict[str, Any] = {name: _over_seeds(pool, name)[0] for name in TAIL_MEASURES}
             cell = replace(cell, **tails)
         if cell.role == "ood":
             inside, _ = _over_seeds(self.of(key, "id"), "mae")

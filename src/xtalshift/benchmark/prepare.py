@@ -242,7 +242,7 @@ def _joint_folds(
             tests += [TestRows(split_name, "id", inside)] if len(inside) else []
             tests += [TestRows(split_name, "ood", rows, what)] if len(rows) else []
         yield FoldRows(
-            name, JOINT, 0, seed, JOINT, "high", (), rest, validation, inside[:0], tuple(tests)
+            name, JOINT, 0, seed, JOINT, spec.tail, (), rest, validation, inside[:0], tuple(tests)
         )
 
 
@@ -329,6 +329,6 @@ def _finish(
     tests = [TestRows(name, "id", np.asarray(inside, dtype=np.int64), what)] if len(inside) else []
     tests.append(TestRows(name, role, rows["test"], what))
     return FoldRows(
-        data, name, number, seed, fold.name, split.tail, budgets,
+        data, name, number, seed, fold.name, split.tail or spec.tail, budgets,
         rows["train"], rows["val"], rows["target"], tuple(tests),
     )  # fmt: skip

@@ -24,6 +24,12 @@ TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domai
 """Columns of ``predictions.parquet`` that show how far to trust a prediction."""
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
+TAIL_MEASURES = (
+    "tail_recall", "tail_precision", "tail_enrichment", "top5_recall", "top5_enrichment", "regret",
+    "regret_over_range", "top30_precision", "top30_precision_weighted",
+)  # fmt: skip
+"""Measures of the role ``pool``: whether extreme materials are found."""
+
 JOINT = "all"
 """Name of the split of a fold, and of its records, whose one training serves every split."""
 
@@ -71,7 +77,14 @@ class Score:
     tail_precision: float | None = None
     tail_enrichment: float | None = None
     """`n_tail`, `tail_recall`, `tail_precision`, `tail_enrichment`: see
-    `xtalshift.metrics.tail_scores`."""
+    `xtalshift.metrics.tail_scores`. Extreme are the outer 5 % of the whole table."""
+    top5_recall: float | None = None
+    top5_enrichment: float | None = None
+    """`top5_recall`, `top5_enrichment`: of the outer 5 % of these rows, see
+    `xtalshift.metrics.top_scores`."""
+    regret: float | None = None
+    regret_over_range: float | None = None
+    """`regret`, `regret_over_range`: of ten picks, see `xtalshift.metrics.regret`."""
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
     """`top30_precision`, `top30_precision_weighted`: see
@@ -90,8 +103,9 @@ class MeanScore:
     """Means over seeds (and folds) for one method on one set of test rows; None if unknown.
 
     `mae`, `mae_sd` (over seeds) and `rmse` have the unit of the target. OOD rows have `id_mae`, the
-    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. `seconds` is the
-    time of one fit, `failed` counts failed runs.
+    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. The measures of
+    `TAIL_MEASURES` refer to all test rows of the split. `seconds` is the time of one fit, `failed`
+    counts failed runs.
     """
 
     mae: float | None = None
@@ -102,6 +116,15 @@ class MeanScore:
     mae_over_dummy_sd: float | None = None
     id_mae: float | None = None
     gap: float | None = None
+    tail_recall: float | None = None
+    tail_precision: float | None = None
+    tail_enrichment: float | None = None
+    top5_recall: float | None = None
+    top5_enrichment: float | None = None
+    regret: float | None = None
+    regret_over_range: float | None = None
+    top30_precision: float | None = None
+    top30_precision_weighted: float | None = None
     seconds: float | None = None
     failed: int = 0
 
@@ -111,6 +134,13 @@ class MeanScore:
             return ""
         ratio = "" if self.mae_over_dummy is None else f" ({self.mae_over_dummy:.2f})"
         return f"{self.mae:.4g}{ratio}"
+
+    def describe_search(self) -> str:
+        """Return recall of the top and regret, ``31% (0.41)``; an empty text without a top."""
+        if self.top5_recall is None:
+            return ""
+        missed = "" if self.regret is None else f" ({self.regret:.3g})"
+        return f"{self.top5_recall:.0%}{missed}"
 
 
 @dataclass(frozen=True)

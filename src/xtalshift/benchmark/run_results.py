@@ -15,7 +15,11 @@ from xtalshift.provenance import Provenance
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Scores of one method on one set of test rows for one seed; errors in the target's unit."""
+    """Scores of one method on one set of test rows for one seed; errors in the target's unit.
+
+    The measures of `TAIL_MEASURES` say whether extreme materials are found among all test rows of a
+    split, `n_tail` of them; records of the ID rows of an OOD split have none.
+    """
 
     method: str
     split: str
@@ -30,6 +34,16 @@ class Record:
     rmse_over_dummy: float | None = None
     coverage_90: float | None = None
     median_width_90: float | None = None
+    n_tail: int | None = None
+    tail_recall: float | None = None
+    tail_precision: float | None = None
+    tail_enrichment: float | None = None
+    top5_recall: float | None = None
+    top5_enrichment: float | None = None
+    regret: float | None = None
+    regret_over_range: float | None = None
+    top30_precision: float | None = None
+    top30_precision_weighted: float | None = None
     seconds: float | None = None
     status: str = "ok"
     reason: str | None = None

@@ -19,11 +19,16 @@ from xtalshift.metrics import (
     bootstrap_mean,
     extrapolative_precision,
     regression_scores,
+    regret,
     tail_scores,
+    top_scores,
 )
 
 TAIL_SHARE = 0.05
-"""Share of the rows of a table whose targets count as extreme (the share of MatEx)."""
+"""Share of the rows of a table whose targets count as extreme (the share of MatEx), and of the test
+rows that are their top."""
+N_PICKS = 10
+"""Number of rows that a search picks, for the regret."""
 MIN_FAMILY_ROWS = 20
 N_RESAMPLES = 500
 
@@ -51,9 +56,10 @@ def evaluate(
     -------
     tuple of Score
         The roles ``id`` and ``ood`` have errors with a bootstrap interval over formulas, the worst
-        chemical family and the coverage of intervals. The role ``pool`` (all test rows of a split,
-        and the validation rows if there are no ID test rows) shows whether extreme materials are
-        found. Test rows with a prediction that overflows have a reason instead.
+        chemical family and the coverage of intervals. The role ``pool`` shows whether extreme
+        materials are found among all test rows of a split: those of an ID split; the OOD and ID
+        test rows of others (validation rows if there are no ID test rows). Test rows with a
+        prediction that overflows have a reason instead.
 
     Raises
     ------
@@ -63,6 +69,7 @@ def evaluate(
     train_mean = float(np.mean(problem.data.y[fold.train]))
     inside = fold.id_rows
     tested = np.concatenate([fold.val, inside, fold.test_rows])
+    shifted = {test.split for test in fold.tests if test.role == "ood"}
     found: list[Score] = []
     for variant, values in variants.items():
         if variant and not np.isfinite(values[tested]).all():
@@ -80,9 +87,9 @@ def evaluate(
             found.append(score)
             known = score if test.role == "id" else known
         for test in fold.tests:
-            if test.role == "ood" or len(fold.tests) == 1:
-                near = inside if len(inside) and test.role == "ood" else fold.val
-                pool = np.concatenate([near, test.rows])
+            if test.role == "ood" or test.split not in shifted:
+                near = inside if len(inside) else fold.val
+                pool = np.concatenate([near, test.rows]) if test.role == "ood" else test.rows
                 measure = partial(_tail, problem, values, fold)
                 found.append(_score(variant, test.split, "pool", pool, measure))
     usual = [score for score in found if score.variant == ""]
@@ -148,6 +155,8 @@ def _tail(problem: Problem, values: Floats, fold: FoldRows, rows: Rows) -> dict[
     y, z = problem.data.y[rows], _finite(problem, values, rows)
     threshold = problem.tails[fold.tail == "high"]
     found = tail_scores(y, z, threshold=threshold, side=fold.tail)
+    top = top_scores(y, z, share=TAIL_SHARE, side=fold.tail)
+    missed = regret(y, z, n_picks=N_PICKS, side=fold.tail)
     extreme = y >= threshold if fold.tail == "high" else y <= threshold
     plain, weighted = (
         extrapolative_precision(extreme, z, id_weight=weight, side=fold.tail)
@@ -159,6 +168,10 @@ def _tail(problem: Problem, values: Floats, fold: FoldRows, rows: Rows) -> dict[
         "tail_recall": found.recall,
         "tail_precision": found.precision,
         "tail_enrichment": found.enrichment,
+        "top5_recall": top.recall,
+        "top5_enrichment": top.enrichment,
+        "regret": missed.size,
+        "regret_over_range": missed.over_range,
         "top30_precision": plain,
         "top30_precision_weighted": weighted,
     }

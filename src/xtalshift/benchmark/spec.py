@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -14,6 +15,7 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
+from xtalshift.metrics import Side
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
 
@@ -43,18 +45,24 @@ class BenchmarkData(DataConfig):
     """Number of rows to draw at random, the same for every seed; by default all."""
     flag: str | None = None
     """Column of flags; one flagged row flags its formula, also after merging."""
+    catalogue: str | None = None
+    """Data set of the catalogue with the same rows, for use if ``$XTALSHIFT_DATA`` is not set."""
 
     def resolve(self) -> Self:
         """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.
 
+        If the variable is not set, `dataset` is that of the catalogue.
+
         Raises
         ------
         ConfigError
-            If the variable is needed and not set.
+            If the variable is needed, not set, and there is no data set of the catalogue.
         """
         if not self.dataset.startswith(f"${DATA_FOLDER}"):
             return self
         folder = os.environ.get(DATA_FOLDER)
+        if not folder and self.catalogue:
+            return self.model_copy(update={"dataset": self.catalogue})
         if not folder:
             raise ConfigError(
                 f"{self.dataset} needs the environment variable {DATA_FOLDER}, which is not set; "
@@ -82,8 +90,8 @@ class BenchmarkSplit(Settings):
     """`budgets`, `validation_share`, `id_share`: replace those of the benchmark."""
     min_distance: float | None = Field(default=None, gt=0, le=1)
     """Training rows within this composition distance of a test row are removed."""
-    tail: Literal["high", "low"] = "high"
-    """The side on which targets count as extreme."""
+    tail: Side | None = None
+    """Replaces that of the benchmark."""
 
     @field_validator("scheme")
     @classmethod
@@ -137,6 +145,20 @@ class MethodEntry(Settings):
         return value
 
 
+class PublishedError(Settings):
+    """An error that others published for a split; the report shows it beside the measured ones."""
+
+    data: str
+    split: str
+    """`data`, `split`: names in the specification."""
+    method: str
+    """As published, with what it sees where that is not the composition alone."""
+    mae: float = Field(gt=0)
+    """Mean absolute error in the unit of the target, mean over the folds."""
+    source: str
+    """Where it was published."""
+
+
 class TuningConfig(Settings):
     """Choice of arguments by validation error, with the same number of trials for every method."""
 
@@ -169,6 +191,8 @@ class BenchmarkSpec(MethodSettings):
     """Share of the training rows that become ID test rows."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of the remaining rows for model selection, if the scheme has no validation rows."""
+    tail: Side = "high"
+    """The side on which targets count as extreme, ``high`` or ``low``."""
     joint: bool = False
     """Whether to train once on the rows outside all held-out sets, instead of once per split (the
     protocol of arXiv:2408.09297); all splits then share the ID test rows."""
@@ -178,6 +202,8 @@ class BenchmarkSpec(MethodSettings):
     """Whether to audit the splits."""
     plugins: tuple[str, ...] = ()
     """Python files that register your own methods, relative to the specification."""
+    published: tuple[PublishedError, ...] = ()
+    """Published errors on the same rows."""
     tuning: TuningConfig = TuningConfig()
     """Tuning, off by default; methods with nothing to tune are trained once."""
 
@@ -185,6 +211,36 @@ class BenchmarkSpec(MethodSettings):
     def all_seeds(self) -> range:
         """The seeds."""
         return range(self.seed, self.seed + self.seeds)
+
+    def only(self, tables: Sequence[str]) -> Self:
+        """Return the benchmark of some of its tables, with the splits that apply to them.
+
+        Raises
+        ------
+        ConfigError
+            If a table is unknown, or no split is left.
+        """
+        for name in tables:
+            if name not in self.data:
+                hint = near_miss(name, self.data)
+                raise ConfigError(
+                    f"the benchmark has no table {name!r}{hint}; it has {', '.join(self.data)}"
+                )
+        splits = {}
+        for name, split in self.splits.items():
+            named = tuple(one for one in split.data if one in tables)
+            if named or not split.data:
+                splits[name] = split.model_copy(update={"data": named})
+        if self.splits and not splits:
+            raise ConfigError(f"no split of the benchmark applies to {', '.join(tables)}")
+        changes = {
+            "data": {name: one for name, one in self.data.items() if name in tables},
+            "splits": splits,
+            "published": tuple(
+                one for one in self.published if one.data in tables and one.split in splits
+            ),
+        }
+        return self.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
@@ -197,6 +253,17 @@ class BenchmarkSpec(MethodSettings):
                     raise ValueError(
                         f"split {name!r} is for the table {data!r}, which does not exist{hint}"
                     )
+            if self.joint and split.tail not in {None, self.tail}:
+                raise ValueError(
+                    f"split {name!r} sets tail = {split.tail!r}, but the splits of a joint "
+                    "benchmark share it; set it for the benchmark"
+                )
+        for one in self.published:
+            if one.data not in self.data or one.split not in self.splits:
+                raise ValueError(
+                    f"the published error of {one.method!r} is for {one.data}/{one.split}, which "
+                    "does not exist"
+                )
         return self
 
     def check_methods(self) -> Self:

@@ -115,11 +115,6 @@ class SummaryCell(MeanScore):
     worst_family: str | None = None
     worst_family_mae: float | None = None
     worst_family_mae_sd: float | None = None
-    tail_recall: float | None = None
-    tail_precision: float | None = None
-    tail_enrichment: float | None = None
-    top30_precision: float | None = None
-    top30_precision_weighted: float | None = None
     coverage_90: float | None = None
     coverage_90_sd: float | None = None
     median_width_90: float | None = None
@@ -240,6 +235,17 @@ class FailedTask:
 
 
 @dataclass(frozen=True)
+class Published:
+    """An error that others published for a split, mean over its folds, and where."""
+
+    data: str
+    split: str
+    method: str
+    mae: float
+    source: str
+
+
+@dataclass(frozen=True)
 class KnownSpec:
     """The parts of the specification that are shown by name."""
 
@@ -249,6 +255,7 @@ class KnownSpec:
     budgets: tuple[int, ...] = ()
     methods: tuple[Plain | str, ...] = ()
     tuning: Plain = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

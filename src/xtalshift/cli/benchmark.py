@@ -28,6 +28,10 @@ def benchmark_command(
         str | None,
         typer.Option(help="Comma-separated, instead of those of the benchmark.", metavar="NAMES"),
     ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: only these tables of the benchmark.", metavar="NAMES"),
+    ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(help="Number of seeds, instead of that of the benchmark.", min=1, max=1000),
@@ -98,6 +102,8 @@ def benchmark_command(
     values, folder = read_spec(spec)
     flags = {"methods": options.split_names(methods), "seeds": seeds, "threads": threads}
     settings = options.merge_settings(BenchmarkSpec, values, assign, flags)
+    if chosen := options.split_names(tables):
+        settings = settings.only(chosen)
     place = out or Path("runs") / Path(spec).name.removesuffix(".toml")
     check_output(place, spec, *(one.dataset for one in settings.data.values()))
     if resume and not (place / "records.jsonl").exists():

@@ -62,7 +62,11 @@ def run_command(
     ] = None,
     tail: Annotated[
         str | None,
-        typer.Option(help="Prior shift: high (default) | low | both.", rich_help_panel=_SPLITS),
+        typer.Option(
+            help="Prior shift: high (default) | low | both. With low, the scores of a search for "
+            "extremes refer to the lowest targets.",
+            rich_help_panel=_SPLITS,
+        ),
     ] = None,
     relation_flag: Annotated[
         str | None,
@@ -132,7 +136,7 @@ def run_command(
             "split.separate": separate,
         },
     )
-    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors
+    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors, print_search
     from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
     from xtalshift.report import build_run_report, write_report
@@ -145,6 +149,7 @@ def run_command(
     report = build_run_report(folder)
     page = write_report(folder, report)
     print_errors(report)
+    print_search(report)
     print_coverage(report)
     print_cautions(report)
     if results.model:

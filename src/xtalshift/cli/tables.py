@@ -37,6 +37,26 @@ def print_errors(report: RunReport) -> None:
         _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
 
 
+def print_search(report: RunReport) -> None:
+    """Print how well every method finds the extreme targets on every split that has some."""
+    if not report.searched:
+        return
+    console, table = _open_table(
+        ["method"], [column.split for column in report.columns], cost=False
+    )
+    for row in report.rows:
+        cells = ["" if cell is None else cell.describe_search() for cell in row.cells]
+        table.add_row(escape(row.method), *cells)
+    unit = f", in {report.results.unit}" if report.results.unit else ""
+    _say(
+        console,
+        f"Search for the {report.extremes} 5 % of the targets of each split (ID and OOD rows): "
+        "share found among as many picks (chance: 5%); in brackets"
+        f"{unit}: how far the best of 10 picks is from the best row (regret)",
+    )
+    console.print(table)
+
+
 def print_coverage(report: RunReport) -> None:
     """Print the coverage of the 90 % intervals of the saved method, if it has any."""
     found = report.intervals
@@ -96,6 +116,7 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
             )
         console.print(table)
     console = Console(highlight=False)
+    _say_published(summary, console)
     if any(row.bold for scenario in summary.scenarios for row in scenario.methods):
         text = (
             "Bold: the best rank, and methods that do not differ significantly from it but do "
@@ -118,13 +139,24 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
         _say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
 
 
-def _open_table(first: Sequence[str], heads: Sequence[str]) -> tuple[Console, Table]:
+def _say_published(summary: BenchmarkSummary, console: Console) -> None:
+    """Print the published errors on each split in one line."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in sorted(summary.settings.published, key=lambda one: one.mae):
+        found.setdefault((one.data, one.split), []).append(f"{one.method} {one.mae:.4g}")
+    for (data, split), errors in found.items():
+        _say(console, f"Published MAE on {data}, {split}: {', '.join(errors)}")
+
+
+def _open_table(
+    first: Sequence[str], heads: Sequence[str], *, cost: bool = True
+) -> tuple[Console, Table]:
     """Return a table with a column per set of test rows, and a console that is wide enough."""
     table = Table(
         Column(first[0], no_wrap=True),
         *(Column(name, justify="right") for name in first[1:]),
         *(Column(escape(head), justify="right", overflow="fold") for head in heads),
-        Column("s", justify="right"),
+        *([Column("s", justify="right")] if cost else []),
         box=SIMPLE_HEAD,  # borders would take space from the digits on a narrow terminal
         padding=(0, 1, 0, 0),
     )

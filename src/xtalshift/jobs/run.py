@@ -18,6 +18,7 @@ from xtalshift.benchmark.records import (
     JOINT,
     PREDICTIONS_FILE,
     RESULTS_FILE,
+    TAIL_MEASURES,
     TaskRecord,
 )
 from xtalshift.benchmark.run_results import (
@@ -156,6 +157,7 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
         seed=config.seed,
         id_share=split.random_share,
         validation_share=split.validation_share,
+        tail="low" if split.tail == "low" else "high",
         joint=not split.separate,
         id_name=ID_SPLIT,
         audit=False,
@@ -291,14 +293,20 @@ def _rows(task: TaskRecord, folds: dict[str, FoldRows]) -> list[Record]:
             )
             for test in fold.tests
         ]
-    shown = {item.name for item in fields(Record)} - {"reason"}
+    tails = {"n_tail", *TAIL_MEASURES}
+    shown = {item.name for item in fields(Record)} - {"reason"} - tails
+    pools = {(one.variant, one.split): one for one in task.results if one.role == "pool"}
+    shifted = {one.split for one in task.results if one.role == "ood"}
     rows = []
     for score in task.results:
         if score.role == "pool":
             continue
+        pool = pools.get((score.variant, score.split))
+        of_pool = pool is not None and (score.role == "ood" or score.split not in shifted)
         row = Record(
             method=f"{task.name}:{score.variant}" if score.variant else task.name,
             **{name: value for name, value in vars(score).items() if name in shown},
+            **({name: getattr(pool, name) for name in tails} if of_pool else {}),
             **cost,
         )
         rows.append(row if score.ok else replace(row, status="failed", reason=score.reason))

@@ -36,7 +36,8 @@ class SplitConfig(Settings):
     `xtalshift.splits.CovariateSplit`."""
     tail: Literal["high", "low", "both"] = "high"
     prior_share: float = Field(default=0.1, gt=0, lt=1)
-    """`tail`, `prior_share`: as in `xtalshift.splits.PriorSplit`."""
+    """`tail`, `prior_share`: as in `xtalshift.splits.PriorSplit`. The extremes that the scores of a
+    search refer to are the low ones for ``low``, else the high ones."""
     family: str = "F"
     """Element (or several joined by ``+``) of the held-out family."""
     relation_flag: str | None = None

@@ -3,7 +3,16 @@
 from xtalshift.metrics.checks import Side
 from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores
 from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
-from xtalshift.metrics.ranking import TailScores, extrapolative_precision, spearman, tail_scores
+from xtalshift.metrics.ranking import (
+    Regret,
+    TailScores,
+    TopScores,
+    extrapolative_precision,
+    regret,
+    spearman,
+    tail_scores,
+    top_scores,
+)
 from xtalshift.metrics.regression import RegressionScores, regression_scores
 from xtalshift.metrics.stats import (
     Comparison,
@@ -26,8 +35,10 @@ __all__ = [
     "IntervalScores",
     "PairedTest",
     "RegressionScores",
+    "Regret",
     "Side",
     "TailScores",
+    "TopScores",
     "average_ranks",
     "bootstrap_mean",
     "cliques",
@@ -41,7 +52,9 @@ __all__ = [
     "label_efficiency",
     "paired_test",
     "regression_scores",
+    "regret",
     "spearman",
     "tail_scores",
+    "top_scores",
     "win_tie_loss",
 ]

@@ -38,6 +38,39 @@ class TailScores(NamedTuple):
     enrichment: float
 
 
+class TopScores(NamedTuple):
+    """How well the order of predictions finds the top of a set of rows; see `top_scores`.
+
+    Both are NaN if every row is in the top.
+
+    Attributes
+    ----------
+    recall : float
+        Share of the top rows among as many most extreme predictions. The precision of this choice
+        is the same number.
+    enrichment : float
+        That share over the share of the top among all rows. Chance gives 1.
+    """
+
+    recall: float
+    enrichment: float
+
+
+class Regret(NamedTuple):
+    """What a search misses; see `regret`.
+
+    Attributes
+    ----------
+    size : float
+        In the unit of the target, at least 0; NaN if every row is picked.
+    over_range : float
+        Share of the range of the targets, in [0, 1]; NaN also if the targets do not vary.
+    """
+
+    size: float
+    over_range: float
+
+
 def spearman(targets: ArrayLike, predictions: ArrayLike) -> float:
     """Return the rank correlation (Spearman) of targets and predictions.
 
@@ -95,6 +128,11 @@ def tail_scores(
     DataError
         If the shapes differ, are not 1-d or are empty, or a value is not finite.
 
+    References
+    ----------
+    Enrichment: Truchon & Bayly, J. Chem. Inf. Model. 47, 488 (2007), here for the share of rows
+    that is in the tail.
+
     Examples
     --------
     >>> tail_scores([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 1.5, 2.5], threshold=2.0)
@@ -115,6 +153,101 @@ def tail_scores(
         precision=n_both / n_predicted if n_predicted else float("nan"),
         enrichment=float(_expected_hits(tail, sign * z, n_tail) * y.size / n_tail**2),
     )
+
+
+def top_scores(
+    targets: ArrayLike, predictions: ArrayLike, *, share: float, side: Side = "high"
+) -> TopScores:
+    """Return how well predictions find the rows with the most extreme targets of these rows.
+
+    The top are the rows whose target is at or beyond that of the last row of the `share`, so that
+    equal targets are in it together. Unlike `tail_scores` no edge is given: only the order counts,
+    and every set of rows has a top. Predictions that tie count as the average over their orders.
+
+    Parameters
+    ----------
+    targets, predictions : array_like of float, shape (n,)
+        In any unit; only their order counts.
+    share : float
+        Share of the rows, in (0, 1]; halves round up, at least one row.
+    side : {"high", "low"}
+        Whether the largest or the smallest targets are sought.
+
+    Raises
+    ------
+    ConfigError
+        If `share` or `side` is out of its range.
+    DataError
+        If the shapes differ, are not 1-d or are empty, or a value is not finite.
+
+    References
+    ----------
+    Enrichment: Truchon & Bayly, J. Chem. Inf. Model. 47, 488 (2007).
+
+    Examples
+    --------
+    >>> top_scores([0.0, 1.0, 2.0, 3.0], [0.0, 1.5, 1.0, 2.5], share=0.5)
+    TopScores(recall=0.5, enrichment=1.0)
+    """
+    y, z = as_pair(targets, predictions)
+    k, sign = _count_share(share, y.size), sign_of(side)
+    edge = sign * np.partition(sign * y, -k)[-k]
+    found = tail_scores(y, z, threshold=float(edge), side=side)
+    return TopScores(found.enrichment * found.n_tail / y.size, found.enrichment)
+
+
+def regret(
+    targets: ArrayLike, predictions: ArrayLike, *, n_picks: int, side: Side = "high"
+) -> Regret:
+    """Return by how much the best of the picked rows misses the best of all rows.
+
+    The `n_picks` rows with the most extreme predictions are picked, as by someone who measures so
+    many materials. If predictions tie at the edge, the result is the average over all orders of the
+    tied rows; that of a constant is the regret of random picks.
+
+    Parameters
+    ----------
+    targets, predictions : array_like of float, shape (n,)
+        In the unit of the target.
+    n_picks : int
+        Number of rows that are picked, at least 1.
+    side : {"high", "low"}
+        Whether large or small targets are sought.
+
+    Raises
+    ------
+    ConfigError
+        If `n_picks` or `side` is out of its range.
+    DataError
+        If the shapes differ, are not 1-d or are empty, or a value is not finite.
+
+    References
+    ----------
+    Simple regret, here with several picks: Bubeck, Munos & Stoltz, Algorithmic Learning Theory
+    (ALT), LNCS 5809, 23 (2009).
+
+    Examples
+    --------
+    >>> regret([0.0, 1.0, 3.0, 5.0], [0.0, 0.5, 2.0, 1.0], n_picks=1)
+    Regret(size=2.0, over_range=0.4)
+    """
+    y, z = as_pair(targets, predictions)
+    y, z = sign_of(side) * y, sign_of(side) * z
+    if n_picks < 1:
+        raise ConfigError(f"{n_picks=}: expected a number of rows of at least 1")
+    if n_picks >= y.size:
+        return Regret(float("nan"), float("nan"))
+    edge = np.partition(z, -n_picks)[-n_picks]
+    sure, tied = y[z > edge], np.sort(y[z == edge])
+    # the chance that the largest of m rows drawn from the t tied ones is among the i smallest
+    m, t, i = n_picks - sure.size, tied.size, np.arange(1, tied.size + 1)
+    at_most = np.ones(t)
+    for taken in range(m):
+        at_most *= np.maximum(i - taken, 0) / (t - taken)
+    missed = y.max() - np.maximum(tied, sure.max(initial=-np.inf))
+    size = float(np.diff(at_most, prepend=0.0) @ missed)
+    spread = float(np.ptp(y))
+    return Regret(size, size / spread if spread else float("nan"))
 
 
 def extrapolative_precision(
@@ -178,17 +311,22 @@ def extrapolative_precision(
         raise DataError(f"{ood.shape=} and {z.shape=}: expected equal lengths above 0")
     if ood.dtype != np.bool_:
         raise DataError(f"targets_are_ood has dtype {ood.dtype}; expected bool, True for OOD rows")
-    if not 0.0 < share <= 1.0:
-        raise ConfigError(f"{share=}: expected a share of the rows above 0 and at most 1")
+    n_selected = _count_share(share, z.size)
     if not (math.isfinite(id_weight) and id_weight > 0):
         raise ConfigError(f"{id_weight=}: expected a finite number above 0, 1 for no weighting")
-    # 0.29 * 50 is 14.499999999999998 in float64 but means 14.5
-    n_selected = max(1, math.floor(share * z.size + 0.5 + 1e-9))
     n_ood = _expected_hits(ood, sign_of(side) * z, n_selected)
     n_id = n_selected - n_ood
     if n_id == 0:
         return 1.0
     return float(n_ood / (n_ood + Fraction(float(id_weight)) * n_id))
+
+
+def _count_share(share: float, n_rows: int) -> int:
+    """Return how many rows a share is, at least 1; halves round up."""
+    if not 0.0 < share <= 1.0:
+        raise ConfigError(f"{share=}: expected a share of the rows above 0 and at most 1")
+    # 0.29 * 50 is 14.499999999999998 in float64 but means 14.5
+    return max(1, math.floor(share * n_rows + 0.5 + 1e-9))
 
 
 def _expected_hits(hits: NDArray[np.bool_], scores: NDArray[np.float64], k: int) -> Fraction:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.model_selection import KFold
 
 from xtalshift.errors import SplitError
 from xtalshift.seeding import Seed, as_generator
@@ -87,8 +88,11 @@ class KFoldSplit(DealtSplitter):
     ----------
     n_folds : int, default 5
         Folds.
-    random_state : int, Generator or None
+    random_state : int, Generator, RandomState or None
         Draws the order in which formulas are dealt.
+    whole_formulas : bool, default True
+        False deals single rows instead: for an int, exactly the folds of scikit-learn's ``KFold``
+        with ``shuffle=True``, such as the official folds of Matbench (five, seed 18012019).
     """
 
     aim = "none"
@@ -96,16 +100,33 @@ class KFoldSplit(DealtSplitter):
 
     n_folds: int = 5
     random_state: Seed = None
+    whole_formulas: bool = True
 
     def _regions(self, table: Rows) -> Iterator[Region]:
+        if not self.whole_formulas:
+            yield from self._deal(self._deal_rows(len(table)), len(table), "rows")
+            return
         order = as_generator(self.random_state).permutation(len(table.names))
         yield from self._deal(
             fill_evenly(table.numbers, order, self.n_folds), len(order), "formulas"
         )
 
+    def _deal_rows(self, n_rows: int) -> IntArray:
+        """Return the fold of each row, shape (n_rows,)."""
+        state = self.random_state
+        if isinstance(state, np.random.Generator):  # scikit-learn takes none
+            state = int(state.integers(2**31))
+        parts = np.zeros(n_rows, dtype=np.int64)
+        if 2 <= self.n_folds <= n_rows:  # noqa: PLR2004 - `_deal` says what is possible
+            dealt = KFold(self.n_folds, shuffle=True, random_state=state)
+            for number, (_, test) in enumerate(dealt.split(parts)):
+                parts[test] = number
+        return parts
+
     def describe(self) -> str:
         """Say in one line what is held out."""
-        return f"one of {self.n_folds} random folds of whole formulas"
+        what = "whole formulas" if self.whole_formulas else "rows"
+        return f"one of {self.n_folds} random folds of {what}"
 
 
 @SPLITTERS.register("stratified")

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from xtalshift.benchmark.prepare import prepare_shared
-from xtalshift.benchmark.spec import BenchmarkSpec
+from xtalshift.benchmark.spec import BenchmarkSpec, read_spec
 from xtalshift.benchmark.summary_records import RowCounts
-from xtalshift.errors import SplitError
+from xtalshift.errors import ConfigError, SplitError
 from xtalshift.progress import NO_PROGRESS
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al", "Ga", "In", "Sc")
@@ -101,6 +101,18 @@ def test_joint_training_rows_are_those_of_no_test_set(prepare):
     n_rest = len(problem.data) - len(fold.test_rows)
     assert len(fold.id_rows) == int(0.2 * n_rest)
     assert len(fold.val) == int(0.1 * (n_rest - int(0.2 * n_rest)))
+
+
+def test_the_side_of_extremes_is_that_of_the_benchmark_or_of_the_split(prepare):
+    splits = {"family": {"scheme": "family", "params": {"contains": "Li+F"}}}
+    both = splits | {"prior": {"scheme": "prior", "tail": "high"}}
+    for joint in (True, False):
+        _, folds = prepare(splits=splits, joint=joint, tail="low")
+        assert [fold.tail for fold in folds] == ["low"]
+    _, folds = prepare(splits=both, joint=False, tail="low")
+    assert [fold.tail for fold in folds] == ["low", "high"]
+    with pytest.raises(ConfigError, match="split 'prior' sets tail = 'high', but the splits of a"):
+        prepare(splits=both, joint=True, tail="low")
 
 
 def test_the_shifted_sets_are_what_they_say(prepare):
@@ -252,3 +264,26 @@ def test_a_split_without_validation_rows_is_refused(prepare):
         SplitError, match="no validation rows, so that models would be selected on test rows"
     ):
         prepare(splits=split, joint=False)
+
+
+@pytest.mark.shared_data
+def test_the_official_folds_of_matbench():
+    spec = BenchmarkSpec.from_dict(read_spec("matbench-composition")[0]).only(["expt_gap"])
+    shared, _ = prepare_shared(spec.check_methods(), {})
+    problem = shared.problems["expt_gap"]
+    assert len(problem.data) == 4604
+    folds = list(shared.folds.values())
+    tested = [fold.test_rows for fold in folds]
+    assert sorted(np.concatenate(tested)) == list(range(4604))
+    # the first rows of matbench_v0.1_validation.json
+    assert [rows[:3].tolist() for rows in tested] == [
+        [7, 9, 18], [2, 22, 24], [0, 5, 6], [1, 3, 10], [4, 12, 13],
+    ]  # fmt: skip
+    for fold in folds:
+        assert len(fold.train) + len(fold.val) + len(fold.test_rows) == 4604
+    # the dummy of the leaderboard
+    errors = [
+        np.abs(problem.data.y[rows] - np.delete(problem.data.y, rows).mean()).mean()
+        for rows in tested
+    ]
+    assert np.mean(errors) == pytest.approx(1.1435, abs=5e-5)

@@ -9,10 +9,13 @@ from xtalshift.benchmark.spec import (
     canonical_specs,
     read_spec,
 )
+from xtalshift.data.catalog import get_entry
 from xtalshift.errors import ConfigError, NotFoundError
 from xtalshift.methods import METHODS
 
 BASE = {"data": {"a": {}}, "splits": {"s": {"scheme": "prior"}}, "methods": ["ridge"]}
+
+FIGURE = {"data": "a", "split": "s", "method": "CrabNet", "mae": 0.3, "source": "their page"}
 
 
 @pytest.mark.parametrize("name", canonical_specs())
@@ -58,6 +61,8 @@ def test_methods_are_read_from_text():
             "the table 'b', which does not exist",
         ),
         ({"budgets": [0]}, "at least 1"),
+        ({"published": [FIGURE | {"data": "b"}]}, "error of 'CrabNet' is for b/s, which does not"),
+        ({"published": [FIGURE | {"split": "t"}]}, "is for a/t, which does not exist"),
         ({"splits": {"s": {"scheme": "prior", "budgets": [-5]}}}, "at least 1"),
         ({"budgts": [1]}, "did you mean 'budgets'"),
     ],
@@ -90,6 +95,53 @@ def test_the_folder_of_tables(monkeypatch):
     monkeypatch.setenv("XTALSHIFT_DATA", "/tables/")
     assert data.resolve().dataset == "/tables/matex/x.parquet"
     assert BenchmarkData(dataset="ricci_seebeck").resolve().dataset == "ricci_seebeck"
+
+
+def test_the_catalogue_stands_for_a_folder_that_is_not_there(monkeypatch):
+    data = BenchmarkData(dataset="$XTALSHIFT_DATA/x.parquet", catalogue="matbench_expt_gap")
+    monkeypatch.setenv("XTALSHIFT_DATA", "/tables")
+    assert data.resolve().dataset == "/tables/x.parquet"
+    monkeypatch.delenv("XTALSHIFT_DATA")
+    assert data.resolve().dataset == "matbench_expt_gap"
+
+
+def test_matbench_is_what_it_promises():
+    spec = BenchmarkSpec.from_dict(read_spec("matbench-composition")[0])
+    rows = {"expt_gap": 4604, "dielectric": 4764, "log_gvrh": 10987}
+    rows |= {"mp_gap": 106113, "mp_e_form": 132752}
+    assert {name: get_entry(one.catalogue).n_rows for name, one in spec.data.items()} == rows
+    assert all(one.duplicates == "keep" and one.strict for one in spec.data.values())
+    (split,) = spec.splits.values()
+    assert (split.scheme, split.params) == (
+        "kfold", {"n_folds": 5, "random_state": 18012019, "whole_formulas": False},
+    )  # fmt: skip
+    crabnet = {one.data: one.mae for one in spec.published if one.method == "CrabNet"}
+    assert crabnet == {
+        "expt_gap": 0.3463, "dielectric": 0.3234, "log_gvrh": 0.1014, "mp_gap": 0.2655,
+        "mp_e_form": 0.0862,
+    }  # fmt: skip
+
+
+def test_some_tables_of_a_benchmark():
+    splits = {
+        "s": {"scheme": "prior"},
+        "two": {"scheme": "random", "data": ["a", "b"]},
+        "other": {"scheme": "random", "data": ["b"]},
+    }
+    spec = BenchmarkSpec.from_dict(
+        {**BASE, "data": {"a": {}, "b": {}, "c": {}}, "splits": splits,
+         "published": [FIGURE, FIGURE | {"data": "b", "split": "other"}]}
+    )  # fmt: skip
+    some = spec.only(["c", "a"])
+    assert list(some.data) == ["a", "c"]
+    assert {name: one.data for name, one in some.splits.items()} == {"s": (), "two": ("a",)}
+    assert [one.data for one in some.published] == ["a"]
+    assert BenchmarkSpec.from_dict(some.to_dict()) == some
+    with pytest.raises(ConfigError, match=r"no table 'd'.* it has a, b, c"):
+        spec.only(["d"])
+    only_b = spec.model_copy(update={"splits": {"other": spec.splits["other"]}})
+    with pytest.raises(ConfigError, match="no split of the benchmark applies to c"):
+        only_b.only(["c"])
 
 
 def test_an_unknown_benchmark_is_named(tmp_path):

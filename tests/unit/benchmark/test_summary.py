@@ -25,8 +25,10 @@ def result(mae, role="ood", variant="", split="shift", **values):
 
 
 def record(name, mae, *, fold=0, seed=0, budget=0, split="shift", method=None, **values):
-    pool = Score("", split, "pool", 40, n_tail=4, tail_recall=0.25 * seed, tail_enrichment=2.0,
-                 top30_precision=0.5, top30_precision_weighted=0.1)  # fmt: skip
+    pool = Score(
+        "", split, "pool", 40, n_tail=4, tail_recall=0.25 * seed, tail_enrichment=2.0,
+        regret=1.0 + seed, top5_recall=0.5, top30_precision=0.5, top30_precision_weighted=0.1,
+    )  # fmt: skip
     known = {
         "id": f"{name}{split}{fold}{seed}{budget}", "name": name, "method": method or name,
         "features": "magpie", "data": "toy", "split": split, "fold": fold, "fold_name": "",
@@ -65,6 +67,7 @@ def test_means_and_spread_over_seeds():
     assert cell.gap == 2.0
     assert cell.tail_recall == 0.125
     assert cell.tail_precision is None
+    assert (cell.regret, cell.top5_recall) == (1.5, 0.5)
     assert cell.seconds == 1.5
     assert cell.peak_mib is None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark_toys import make_shared
 from estimator_toys import Spy
 from xtalshift.benchmark import fit_task
 from xtalshift.benchmark.prepare import prepare_shared
@@ -97,10 +98,42 @@ def test_scores_are_those_of_the_prediction(spec, shared):
         assert results[role].mae == pytest.approx(errors.mean())
         assert results[role].mae_over_dummy == pytest.approx(errors.mean() / dummy.mean())
         assert results[role].mae_low <= results[role].mae <= results[role].mae_high
-    assert results["pool"].n == len(fold.id_rows) + len(fold.test_rows)
+    pool = np.concatenate([fold.id_rows, fold.test_rows])
+    found = results["pool"]
+    assert found.n == len(pool) == 22
+    assert found.n_tail == np.sum(y[pool] >= np.quantile(y, 0.95))
+    picked = pool[np.argsort(-model.predict(X[pool]))[:10]]
+    assert found.regret == pytest.approx(y[pool].max() - y[picked].max())
+    assert found.regret_over_range == pytest.approx(found.regret / np.ptp(y[pool]))
+    assert found.top5_recall == (np.argmax(y[pool]) == np.argmax(model.predict(X[pool])))
+    assert found.top5_enrichment == 22 * found.top5_recall
     assert record.val_mae == pytest.approx(np.abs(model.predict(X[fold.val]) - y[fold.val]).mean())
     assert (record.n_train, record.n_val, record.n_id) == (40, 8, 7)
     assert (record.n_test, record.budget) == (15, 0)
+
+
+def test_the_extremes_of_an_id_split_are_sought_among_its_test_rows(spec):
+    shared = make_shared(seeds=1, role="id", budgets=())
+    (record,) = run(spec, shared, "ridge")
+    fold = shared.folds["toy/shift/0/0"]
+    scores = {score.role: score for score in record.results}
+    assert list(scores) == ["id", "pool"]
+    assert scores["pool"].n == len(fold.test_rows) == 15  # not the validation rows
+
+
+def test_the_low_side_is_sought_if_the_fold_says_so(spec):
+    shared = make_shared(seeds=1)
+    (key,) = shared.folds
+    shared.folds[key] = replace(shared.folds[key], tail="low")
+    (record,) = run(spec, shared, "ridge")
+    problem, fold = shared.problems["toy"], shared.folds[key]
+    X, y = problem.X["magpie"], problem.data.y
+    model = RidgeRegressor().fit(X[fold.train], y[fold.train], X_val=X[fold.val], y_val=y[fold.val])
+    pool = np.concatenate([fold.id_rows, fold.test_rows])
+    picked = pool[np.argsort(model.predict(X[pool]))[:10]]
+    (found,) = [score for score in record.results if score.role == "pool"]
+    assert found.regret == pytest.approx(y[picked].min() - y[pool].min())
+    assert found.n_tail == np.sum(y[pool] <= np.quantile(y, 0.05))
 
 
 def test_a_failure_is_a_record_with_its_traceback(spec, shared, monkeypatch):
@@ -374,7 +407,7 @@ class TestKept:
         assert "is inf (12 of " in bad[1].reason
         assert list(scores) == [
             ("random", "id"), ("prior", "id"), ("family:F", "id"), ("family:F", "ood"),
-            ("family:F", "pool"),
+            ("random", "pool"), ("family:F", "pool"),
         ]  # fmt: skip
         for (split, role), score in scores.items():
             assert score.ok

@@ -14,6 +14,7 @@ from xtalshift.cli.tables import (
     print_coverage,
     print_errors,
     print_leaderboard,
+    print_search,
 )
 from xtalshift.jsonio import write_json
 from xtalshift.report import build_run_report
@@ -71,6 +72,35 @@ def test_means_over_seeds_failures_and_the_unit(build, capsys):
     assert said[1:] == [f"- {caution.text}" for caution in report.cautions]
     assert said[-1].startswith("- Some runs of cal failed")
     print_cautions(replace(report, cautions=[]))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_search_is_described_beside_the_errors(build, capsys):
+    splits = [
+        {"name": name, "role": role, "fit": "all", "seed": 0}
+        for name, role in (("random", "id"), ("prior", "ood"))
+    ]
+    found = {"top5_recall": 0.5, "top5_enrichment": 10.0, "regret": 0.25, "regret_over_range": 0.1}
+    records = [
+        record("ridge", "random", "id", 1.0, 0.5) | found,
+        record("ridge", "random", "id", 1.0, 0.5, seed=1) | found | {"top5_recall": 0.25},
+        record("ridge", "prior", "ood", 4.0, None),
+        record("cal", "random", "id", 1.0, 0.5) | found | {"regret": None},
+        record("cal", "prior", "ood", None, None, status="failed"),
+    ]
+    report = build(records, splits, "eV")
+    assert report.extremes == "highest"
+    print_search(report)
+    text = capsys.readouterr().out
+    assert "Search for the highest 5 % of the targets of each split" in text
+    assert "in brackets, in eV: how far the best of 10 picks is" in text
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert rows["ridge"] == ["ridge", "38%", "(0.25)"]
+    assert rows["cal"] == ["cal", "50%"]
+    assert report.rows[0].cells[0].top5_recall == 0.375
+    low = replace(report.results, config={"split": {"tail": "low"}})
+    assert replace(report, results=low).extremes == "lowest"
+    print_search(build([record("ridge", "random", "id", 1.0, 0.5)], splits))  # of before
     assert capsys.readouterr().out == ""
 
 
@@ -132,6 +162,7 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     assert ["fine-tune", "(16)", "1.0", "3.92", "(0.30)", "0.6"] in rows
     assert "Bold: the best rank" in text
     assert "80 of 80 tasks done\n" in text
+    assert "Published" not in text
     write_json(tmp_path / "summary.json", make_summary(failed={("erm", 1)}))
     print_leaderboard(read_summary(tmp_path))
     text = capsys.readouterr().out
@@ -140,3 +171,15 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     assert "72 of 80 tasks done, 8 failed" in text
     assert "failed: erm on loco fold 0, seed 1: MemoryError: <b>no</b>" in text
     assert "and 3 more, see records.jsonl" in text
+
+
+def test_published_errors_follow_the_leaderboard(tmp_path, capsys):
+    values = make_summary()
+    values["spec"]["published"] = [
+        {"data": "alloys", "split": "loco", "method": name, "mae": mae, "source": "their page"}
+        for name, mae in (("forest", 0.4461), ("CrabNet", 0.3463))
+    ]
+    write_json(tmp_path / "summary.json", values)
+    print_leaderboard(read_summary(tmp_path))
+    text = capsys.readouterr().out
+    assert "Published MAE on alloys, loco: CrabNet 0.3463, forest 0.4461\n" in text

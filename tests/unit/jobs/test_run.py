@@ -81,6 +81,38 @@ def test_the_benchmark_of_the_default_run(configure):
     assert spec.data["table"].target == "y"
 
 
+def test_extremes_are_sought_on_the_side_of_the_tail(configure):
+    sides = {tail: spec_of(configure({"tail": tail})).tail for tail in ("high", "low", "both")}
+    assert sides == {"high": "high", "low": "low", "both": "high"}
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_records_say_whether_extremes_are_found(configure, tmp_path, separate):
+    config = configure({"separate": separate, "tail": "low"})
+    results = run(config, tmp_path / "out", InProcessExecutor())
+    frame = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    frame = frame[frame["method"] == "ridge"]
+    records = {(one.split, one.role): one for one in results.records if one.method == "ridge"}
+    assert all(records[name, "id"].regret is None for name in ("prior", "family:F"))
+    for split, role in (("random", "id"), ("prior", "ood"), ("family:F", "ood")):
+        own = frame[(frame["split"] == split) & (frame["role"] == role)]
+        home = split if separate else "random"  # one set of ID rows serves all splits
+        inside = frame[(frame["split"] == home) & (frame["role"] == "id")]
+        pool = own if role == "id" else pd.concat([inside, own])
+        picked = pool.nsmallest(10, "prediction")["target"]
+        found = records[split, role]
+        assert found.regret == pytest.approx(picked.min() - pool["target"].min())
+        assert found.n_tail == np.sum(
+            pool["target"] <= np.quantile(np.linspace(1, 3, 168) ** 2, 0.05)
+        )
+        k = int(0.05 * len(pool) + 0.5)
+        top = set(pool.nsmallest(k, "target")["id"]) & set(pool.nsmallest(k, "prediction")["id"])
+        assert found.top5_recall == pytest.approx(len(top) / k)
+    again = read_results(tmp_path / "out")
+    assert [one.regret for one in again.records] == [one.regret for one in results.records]
+    assert "Finding extremes" in read_page(tmp_path / "out")
+
+
 def test_separate_trainings_have_a_random_split_of_their_own(configure):
     spec = spec_of(configure({"separate": True, "random_share": 0.25}))
     assert not spec.joint

@@ -1,6 +1,5 @@
 """Ranks and tails: known values, ties, and what a constant scores."""
 
-import itertools
 import math
 
 import numpy as np
@@ -9,12 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from reference.ranking import slow_hits, slow_regret, slow_top
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics import TailScores, extrapolative_precision, spearman, tail_scores
+from xtalshift.metrics import (
+    Regret,
+    TailScores,
+    extrapolative_precision,
+    regret,
+    spearman,
+    tail_scores,
+    top_scores,
+)
 
 few_values = st.integers(-3, 3)  # so that there are ties
 pairs = st.lists(st.tuples(few_values, few_values), min_size=1, max_size=25)
 flagged = st.lists(st.tuples(st.booleans(), few_values), min_size=1, max_size=6)
+few_rows = st.lists(st.tuples(few_values, few_values), min_size=2, max_size=6)
 
 
 @given(pairs)
@@ -83,15 +92,6 @@ def test_a_constant_has_exactly_chance(tail, value):
     assert extrapolative_precision(tail, np.full(len(tail), value)) == pytest.approx(np.mean(tail))
 
 
-def slow_hits(flags, scores, k):
-    """Return the mean number of flags among the k best over every order of the rows."""
-    counts = []
-    for order in itertools.permutations(range(len(flags))):
-        best = sorted(order, key=lambda i: -scores[i])[:k]  # stable: ties as in this order
-        counts.append(sum(flags[i] for i in best))
-    return np.mean(counts)
-
-
 @given(flagged)
 def test_ties_are_those_of_a_random_order(rows):
     flags, scores = zip(*rows, strict=True)
@@ -104,6 +104,58 @@ def test_ties_are_those_of_a_random_order(rows):
     slow = slow_hits(flags, scores, k)
     found = extrapolative_precision(flags, scores, share=0.5, id_weight=3.0)
     assert found == pytest.approx(slow / (slow + 3 * (k - slow)))
+
+
+@given(few_rows, st.integers(1, 5))
+def test_regret_and_top_are_means_over_the_orders_of_ties(rows, k):
+    y, z = zip(*rows, strict=True)
+    if k < len(y):
+        found = regret(y, z, n_picks=k)
+        assert found.size == pytest.approx(slow_regret(y, z, k), abs=1e-12)
+        if np.ptp(y):
+            assert found.over_range == pytest.approx(found.size / np.ptp(y))
+            assert 0 <= found.over_range <= 1
+        else:
+            assert found.size == 0
+            assert math.isnan(found.over_range)
+    top = top_scores(y, z, share=min(k, len(y)) / len(y))
+    n_top = sum(value >= sorted(y)[-min(k, len(y))] for value in y)
+    if n_top == len(y):
+        assert math.isnan(top.recall)
+        assert math.isnan(top.enrichment)
+    else:
+        assert top.recall == pytest.approx(slow_top(y, z, min(k, len(y))))
+        assert top.enrichment == pytest.approx(top.recall * len(y) / n_top)
+
+
+def test_regret_by_hand():
+    y, z = [0.0, 2.0, 9.0, 10.0, 4.0], [5.0, 4.0, 3.0, 2.0, 1.0]
+    assert regret(y, z, n_picks=1) == Regret(10.0, 1.0)
+    assert regret(y, z, n_picks=2) == Regret(8.0, 0.8)
+    assert regret(y, z, n_picks=4) == Regret(0.0, 0.0)
+    assert regret(y, z, n_picks=3, side="low") == Regret(4.0, 0.4)  # 4, 10 and 9 are picked
+    # two of three that tie: 9 and 10 with 2 of 3 chances for 10
+    assert regret([0.0, 9.0, 10.0], [1, 1, 1], n_picks=2).size == pytest.approx(1 / 3)
+
+
+def test_the_regret_of_a_constant_is_that_of_random_picks():
+    y = np.random.default_rng(0).gamma(2.0, size=400)
+    generator = np.random.default_rng(1)
+    drawn = [y.max() - generator.choice(y, 10, replace=False).max() for _ in range(4000)]
+    found = regret(y, np.full(400, 3.0), n_picks=10).size
+    assert found == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 4000**0.5)
+
+
+def test_who_picks_every_row_misses_nothing_and_chooses_nothing():
+    assert all(math.isnan(value) for value in regret([1.0, 2.0], [0.0, 0.0], n_picks=2))
+
+
+def test_top_by_hand():
+    y = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    z = [9.0, 0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0]
+    assert top_scores(y, z, share=0.2) == (0.5, 2.5)  # 0 and 9 are picked for 8 and 9
+    assert top_scores(y, z, share=0.3, side="low").recall == pytest.approx(2 / 3)
+    assert top_scores(y, np.ones(10), share=0.1) == (pytest.approx(0.1), 1.0)
 
 
 @given(pairs)
@@ -151,6 +203,8 @@ def test_inputs_are_left_alone():
     spearman(y, z)
     tail_scores(y, z, threshold=2.0)
     extrapolative_precision(y > 1, z)
+    regret(y, z, n_picks=1, side="low")
+    top_scores(y, z, share=0.3, side="low")
     assert y.tolist() == [3.0, 1.0, 2.0]
     assert z.tolist() == [0.0, 2.0, 1.0]
 
@@ -165,6 +219,12 @@ def test_what_cannot_be_ranked_is_refused():
     with pytest.raises(ConfigError, match=r"side='up': expected \"high\" or \"low\""):
         tail_scores([1.0], [1.0], threshold=1.0, side="up")
     with pytest.raises(ConfigError, match=r"side='up'"):
+        regret([1.0], [1.0], n_picks=1, side="up")
+    with pytest.raises(ConfigError, match=r"n_picks=0: expected a number of rows of at least 1"):
+        regret([1.0, 2.0], [1.0, 2.0], n_picks=0)
+    with pytest.raises(DataError, match=r"targets\[0\] is inf; expected a finite number"):
+        top_scores([math.inf, 2.0], [1.0, 2.0], share=0.5)
+    with pytest.raises(ConfigError, match=r"side='up'"):
         extrapolative_precision([True], [1.0], side="up")
     with pytest.raises(DataError, match=r"ood\.shape=\(2,\) and z\.shape=\(1,\): expected equal"):
         extrapolative_precision([True, False], [1.0])
@@ -178,6 +238,8 @@ def test_what_cannot_be_ranked_is_refused():
 def test_shares_are_parts_of_the_rows(share):
     with pytest.raises(ConfigError, match=r"share=.*: expected a share of the rows above 0"):
         extrapolative_precision([True, False], [1.0, 2.0], share=share)
+    with pytest.raises(ConfigError, match=r"share=.*: expected a share of the rows above 0"):
+        top_scores([1.0, 2.0], [1.0, 2.0], share=share)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, math.inf, math.nan])

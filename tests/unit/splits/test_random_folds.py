@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold
 
 from split_toys import FORMULAS, TARGETS, X, rows_by_fold, rows_of
 from xtalshift.errors import SplitError
@@ -11,6 +12,8 @@ from xtalshift.splits import (
     RandomSplit,
     StratifiedSplit,
 )
+
+OFFICIAL = [[7, 9, 18, 29], [2, 22, 24, 44], [0, 5, 6, 8], [1, 3, 10, 16], [4, 12, 13, 14]]
 
 
 class TestRandom:
@@ -56,6 +59,37 @@ class TestDealt:
         # the first, Fe2O3 to the second
         expected = {"fold 0": [2, 5, 7], "fold 1": [0, 3, 6], "fold 2": [1, 4]}
         assert rows_by_fold(KFoldSplit(3, 3)) == expected
+
+    @pytest.mark.parametrize("seed", [0, 18012019])
+    @pytest.mark.parametrize("n_rows", [5, 23, 500])
+    def test_kfold_of_rows_has_the_folds_of_scikit_learn(self, n_rows, seed):
+        X = np.zeros((n_rows, 1))
+        groups = np.array([f"f{row % 3}" for row in range(n_rows)])  # they do not matter
+        splitter = KFoldSplit(5, seed, whole_formulas=False)
+        expected = list(KFold(5, shuffle=True, random_state=seed).split(X))
+        found = list(splitter.split(X, None, groups))
+        assert len(found) == len(expected) == 5
+        for (train, test), (their_train, their_test) in zip(found, expected, strict=True):
+            assert train.tolist() == their_train.tolist()
+            assert test.tolist() == their_test.tolist()
+        assert splitter.describe() == "one of 5 random folds of rows"
+
+    def test_the_first_rows_of_the_official_folds_of_matbench(self):
+        # matbench_v0.1_validation.json of the package matbench 0.6, matbench_expt_gap (4,604 rows)
+        folds = list(KFoldSplit(5, 18012019, whole_formulas=False).split(np.zeros((4604, 1))))
+        assert [len(test) for _, test in folds] == [921, 921, 921, 921, 920]
+        assert [test[:4].tolist() for _, test in folds] == OFFICIAL
+
+    def test_kfold_of_rows_draws_from_a_generator(self):
+        X = np.zeros((30, 1))
+        folds = [
+            [test.tolist() for _, test in KFoldSplit(3, seed, whole_formulas=False).split(X)]
+            for seed in (np.random.default_rng(1), np.random.default_rng(1), 1)
+        ]
+        assert folds[0] == folds[1] != folds[2]
+        assert sorted(row for fold in folds[0] for row in fold) == list(range(30))
+        with pytest.raises(SplitError, match="3 folds of 2 rows; choose n_folds from 2 to 2"):
+            list(KFoldSplit(3, 0, whole_formulas=False).split(np.zeros((2, 1))))
 
     def test_strata_of_neighbouring_targets_are_spread(self):
         y = np.arange(8.0)

@@ -25,10 +25,12 @@ from xtalshift.report.benchmark.leaderboard import (
     CurvePanel,
     FoldPanel,
     Place,
+    PublishedPanel,
     build_board,
     list_curves,
     list_folds,
     list_places,
+    list_published,
 )
 from xtalshift.report.shared.figures import FOLD_KINDS
 from xtalshift.report.shared.html import render_page
@@ -40,7 +42,8 @@ class BenchmarkReport:
     """Everything that the page of a benchmark shows besides its `summary`.
 
     There is one board with its `texts` per number of target labels; `places` are the splits of all
-    tables, `curves` and `folds` the errors by number of target labels and by fold.
+    tables, `curves` and `folds` the errors by number of target labels and by fold, `published` are
+    those of others.
     """
 
     summary: BenchmarkSummary
@@ -49,6 +52,7 @@ class BenchmarkReport:
     texts: list[BoardText]
     curves: list[CurvePanel]
     folds: list[FoldPanel]
+    published: list[PublishedPanel]
     failures: list[list[FailedTask]]
     verdict: list[str]
     cautions: list[Caution]
@@ -80,6 +84,7 @@ def build_benchmark_report(folder: Path) -> BenchmarkReport:
         texts=texts,
         curves=list_curves(summary, places, cells),
         folds=list_folds(summary, places, boards),
+        published=list_published(summary, places, cells),
         failures=_group_failures(summary.failures),
         verdict=write_verdict(boards, texts, places),
         cautions=list_cautions(summary, boards, texts, places),

@@ -382,6 +382,35 @@ def _make_fold(number: int, rows: dict[str, FoldError], labels: list[str], place
     )
 
 
+@dataclass(frozen=True)
+class PublishedPanel:
+    """Errors on a split (number `place`), smallest first; those of this benchmark lack a source."""
+
+    place: int
+    rows: list[tuple[str, float, str | None]]
+
+
+def list_published(
+    summary: BenchmarkSummary, places: Sequence[Place], cells: Cells
+) -> list[PublishedPanel]:
+    """Return published errors with those of the methods that see no target row, by split."""
+    found = []
+    for number, place in enumerate(places):
+        rows: list[tuple[str, float, str | None]] = [
+            (one.method, one.mae, one.source)
+            for one in summary.settings.published
+            if (one.data, one.split) == (place.data, place.split)
+        ]
+        if not rows:
+            continue
+        for method in summary.methods:
+            mae = cells.find(place, method.name, "", 0).mae
+            if mae is not None:
+                rows.append((method.name, mae, None))
+        found.append(PublishedPanel(number, sorted(rows, key=lambda row: row[1])))
+    return found
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None

@@ -103,6 +103,18 @@ class RunReport:
     attack_sentences: list[str]
     facts: list[tuple[str, str]]
 
+    @property
+    def extremes(self) -> str:
+        """Which targets a search looks for: ``highest`` or ``lowest``."""
+        split = self.results.config.get("split")
+        low = isinstance(split, dict) and split.get("tail") == "low"
+        return "lowest" if low else "highest"
+
+    @property
+    def searched(self) -> bool:
+        """Whether any split has extremes to find."""
+        return any(cell and cell.describe_search() for row in self.rows for cell in row.cells)
+
 
 def build_run_report(folder: Path) -> RunReport:
     """Read the results of a run and work out everything that its report shows.

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from xtalshift.benchmark.records import MeanScore
+from xtalshift.benchmark.records import TAIL_MEASURES, MeanScore
 from xtalshift.benchmark.run_results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
 from xtalshift.report.shared.methods import DUMMY
 
-_MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds"]
+_MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds", *TAIL_MEASURES]
 _ENOUGH_SEEDS = 3
 _LABELS = {
     "random": "random split",

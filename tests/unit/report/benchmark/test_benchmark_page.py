@@ -62,6 +62,28 @@ class Table(HTMLParser):
             self.tables[-1]["rows"][-1].append(values["data-v"])
 
 
+def test_published_errors_stand_among_the_measured_ones(place):
+    folder = place()
+    values = json.loads((folder / "summary.json").read_text())
+    (table,) = {one["name"] for one in values["data"]}
+    values["spec"]["published"] = [
+        {"data": table, "split": "loco", "method": "<b>CrabNet", "mae": 7.0, "source": "their page"}
+    ]
+    (folder / "summary.json").write_text(json.dumps(values))
+    (panel,) = build_benchmark_report(folder).published
+    assert panel.rows == [
+        ("ridge", pytest.approx(6.533, abs=5e-4), None),
+        ("<b>CrabNet", 7.0, "their page"),
+        ("erm", pytest.approx(7.839, abs=2e-3), None),
+        ("dummy", 13.0, None),
+    ]
+    own = own_part(read_page(folder))
+    assert "Published errors" in own
+    assert '<b>ridge</b></th><td class="num">6.533</td>' in own
+    assert '&lt;b&gt;CrabNet</th><td class="num">7</td><td class="wrap">their page' in own
+    assert "Published errors" not in own_part(read_page(place()))
+
+
 def test_every_column_of_the_leaderboard_can_be_sorted(place):
     parser = Table()
     parser.feed(own_part(read_page(place())).partition("<script")[0])

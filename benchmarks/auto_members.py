@@ -76,6 +76,10 @@ class Cell:
     folds: NDArray[np.int64]
     magpie: int
     seed: int
+    train: NDArray[np.int64]
+    """Row numbers of the training rows in the table."""
+    test: NDArray[np.int64]
+    """Those of the held-out rows."""
 
 
 def read_rows(path: str) -> tuple[Dataset, FloatArray]:
@@ -136,7 +140,7 @@ def make_cell(data: Dataset, X: FloatArray, shift: str, size: int, seed: int) ->
     train = rest[:size]
     _, numbers = np.unique(data.groups[train], return_inverse=True)
     folds = rng.permutation(numbers.max() + 1)[numbers] % N_FOLDS
-    return Cell(X[train], data.y[train], X[test], data.y[test], folds, 145, seed)
+    return Cell(X[train], data.y[train], X[test], data.y[test], folds, 145, seed, train, test)
 
 
 class Scale:

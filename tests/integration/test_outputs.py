@@ -38,10 +38,11 @@ COMMANDS = {
     "calibrate": "calibrate m t.csv --target gap -o OUT",
     "run": "run t.csv --target gap --methods ridge -o OUT",
     "benchmark": "benchmark spec.toml -o OUT",
+    "pretrain": "pretrain t.csv -o OUT",
     "audit": "audit t.csv t.csv --target gap -o OUT",
 }
 FILES = ("predict", "featurize", "split", "suggest", "adversarial")
-FOLDERS = ("screen", "run", "benchmark", "audit")
+FOLDERS = ("screen", "run", "benchmark", "pretrain", "audit")
 
 
 def refused(xtalshift, places, monkeypatch, name, out, words):

@@ -19,7 +19,7 @@ from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.model.inputs import read_inputs
+from xtalshift.model.inputs import read_inputs, say_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, drop_near
@@ -121,6 +121,7 @@ def prepare_table(
         if block == settings.blocks:
             values[block] = space
             continue
+        say_overlap(block, data, progress)
         computed = problem.featurizer(block).transform(data.materials.compositions)
         values[block] = np.hstack([computed, data.materials.extra])
     return replace(problem, X=values), Table(data, space)

@@ -9,6 +9,7 @@ from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_
 from xtalshift.data import CleaningReport
 from xtalshift.data.dataset import DatasetDescription
 from xtalshift.errors import DataError
+from xtalshift.featurize.pretrained import Overlap
 from xtalshift.jsonio import Plain, parse, read_object
 from xtalshift.provenance import Provenance
 
@@ -61,6 +62,9 @@ class Split:
     n_train: int | None = None
     n_val: int | None = None
     n_test: int | None = None
+    n_seen: int | None = None
+    """Test rows whose formula a pretrained encoder has seen, with other properties or this one.
+    None if no method uses one."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ class RunResults:
     config: Plain = field(default_factory=dict)
     provenance: RunProvenance = field(default_factory=RunProvenance)
     intake: CleaningReport | None = None
+    pretrained: Overlap | None = None
+    """How many materials of the table a pretrained encoder has seen; None if none is used."""
     splits: tuple[Split, ...]
     model: Model | None = None
     records: tuple[Record, ...]

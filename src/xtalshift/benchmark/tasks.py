@@ -19,6 +19,7 @@ from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device
@@ -129,13 +130,19 @@ def _make(
             made.notation.hydrates, made.feature_cols, *([made.amounts] if made.amounts else []),
         ],
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.tail, rows],
-        "method": [entry.method, features, *own],
+        "method": [entry.method, features, *own, *_encoder(features)],
         "budget": budget,
         "trials": context.trials,
     }  # fmt: skip
     text = json.dumps(content, sort_keys=True, default=str)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
+
+
+def _encoder(features: Blocks) -> list[str]:
+    """Return the SHA-256 of the encoder behind some features, if they need one."""
+    encoder = encoder_of(features)
+    return [] if encoder is None else [encoder.card.arrays_sha256]
 
 
 def _refuse_doubles(spec: BenchmarkSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from xtalshift.chem.compositions import Compositions
 
 Blocks: TypeAlias = str
-"""Names of `BLOCKS`, joined by ``+``."""
+"""Names of `BLOCKS`, joined by ``+``. One that is read from files may name their folder:
+``magpie+pretrained:encoder/``."""
 
 
 class _Fill(Protocol):
@@ -42,11 +44,15 @@ class Block:
     the feature NaN. Rows without elements may get any value: they already have a reason."""
 
 
-BLOCKS: Registry[Block] = Registry(
+OpenBlock = Callable[[str], Block]
+"""Returns the block that is read from a folder, for an empty text that of this package."""
+
+BLOCKS: Registry[Block | OpenBlock] = Registry(
     "block of features",
     {
         "magpie": "xtalshift.featurize.magpie:MAGPIE",
         "fractions": "xtalshift.featurize.fractions:FRACTIONS",
+        "pretrained": "xtalshift.featurize.pretrained:open_block",
     },
 )
 """All blocks, in the order of help and messages."""
@@ -61,12 +67,24 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
         If there is no such block, or one is named twice; the message lists all blocks.
     """
     names = tuple(str(features).split("+"))
-    for name in names:
-        if name not in BLOCKS:
+    kinds = [name.partition(":")[0] for name in names]
+    for name, kind in zip(names, kinds, strict=True):
+        if kind not in BLOCKS:
             raise ConfigError(
-                f"features {features!r}: unknown block {name!r}{near_miss(name, BLOCKS)}. "
+                f"features {features!r}: unknown block {kind!r}{near_miss(kind, BLOCKS)}. "
                 f"Known: {', '.join(BLOCKS)}; join several with +"
             )
-    if len(set(names)) < len(names):
+        if kind != name and not callable(BLOCKS[kind]):
+            raise ConfigError(
+                f"features {features!r}: the block {kind!r} is read from no folder; write {kind}"
+            )
+    if len(set(kinds)) < len(kinds):
         raise ConfigError(f"features {features!r}: a block is named twice")
     return names
+
+
+def find_block(name: str) -> Block:
+    """Return a block by its name, with ``:`` and the folder of its files if it is read from one."""
+    kind, _, folder = name.partition(":")
+    found = BLOCKS[kind]
+    return found(folder) if callable(found) else found

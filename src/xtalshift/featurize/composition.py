@@ -13,7 +13,7 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import DataError
-from xtalshift.featurize.blocks import BLOCKS, Blocks, split_blocks
+from xtalshift.featurize.blocks import Blocks, find_block, split_blocks
 from xtalshift.featurize.features import Features
 
 CHUNK_ROWS = 8192
@@ -54,7 +54,9 @@ class CompositionFeatures:
 
     def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:
         """Return how many properties of elements are replaced by means in each row, shape (n,)."""
-        if not self.impute_nan or "magpie" not in split_blocks(self.blocks):
+        kinds = {name.partition(":")[0] for name in split_blocks(self.blocks)}
+        # an encoder was trained with imputed properties, and always gets them
+        if "pretrained" not in kinds and not (self.impute_nan and "magpie" in kinds):
             return np.zeros(len(compositions), dtype=np.int64)
         from xtalshift.featurize.magpie import count_imputed  # registered, loaded where it is used
 
@@ -117,7 +119,7 @@ def composition_features(
     ConfigError
         If `blocks` or `notation` has an unknown value.
     """
-    parts = [BLOCKS[name] for name in split_blocks(blocks)]
+    parts = [find_block(name) for name in split_blocks(blocks)]
     names = tuple(name for block in parts for name in block.names)
     values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)

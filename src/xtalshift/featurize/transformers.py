@@ -96,6 +96,8 @@ class CompositionFeaturizer(CompositionFeatures, Featurizer):
         the names, order and values of matminer 0.10 (`Stoichiometry`, `ElementProperty` of the
         magpie preset, `ValenceOrbital` averages, fast `IonProperty`).
         ``fractions``: the atomic fractions of the 118 elements.
+        ``pretrained``: the last layer of a network that was trained on large tables, bounded by -1
+        and 1; ``pretrained:FOLDER`` takes one that ``xtalshift pretrain`` made.
     impute_nan : bool, default True
         Replace unknown elemental properties by their mean over the elements; otherwise the
         features that need them are NaN.

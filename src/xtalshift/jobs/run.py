@@ -34,6 +34,7 @@ from xtalshift.benchmark.store import RECORDS_FILE
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
+from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
@@ -270,7 +271,8 @@ def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> RunResults:
         config=config.to_dict(),
         provenance=RunProvenance(**vars(done.summary.provenance), data=data.description),
         intake=data.intake,
-        splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold)),
+        pretrained=_overlap(done),
+        splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=_save_best(done, out),
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),
@@ -339,7 +341,17 @@ def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
     return Model(best.name, best.split, best.seed, best.val_mae, rule)
 
 
-def _splits(fold: FoldRows) -> list[Split]:
+def _overlap(done: BenchmarkRun) -> Overlap | None:
+    """Return what the encoder of the methods has seen of the table, None if they use none."""
+    problem = done.shared.problems[TABLE]
+    found = (count_overlap(features, problem.data.groups) for features in problem.X)
+    return next((one for one in found if one is not None), None)
+
+
+def _splits(fold: FoldRows, done: BenchmarkRun) -> list[Split]:
+    problem = done.shared.problems[TABLE]
+    encoder = next(filter(None, map(encoder_of, problem.X)), None)
+    groups = problem.data.groups
     return [
         Split(
             name=test.split,
@@ -350,6 +362,7 @@ def _splits(fold: FoldRows) -> list[Split]:
             n_train=len(fold.train),
             n_val=len(fold.val),
             n_test=len(test.rows),
+            n_seen=None if encoder is None else int(encoder.knows(groups[test.rows]).sum()),
         )
         for test in fold.tests
     ]

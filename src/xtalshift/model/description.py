@@ -20,6 +20,8 @@ class Pipeline(BaseModel):
     impute_nan: bool
     hydrates: Hydrates
     amounts: Amounts | None = None  # models of earlier versions lack it
+    encoder: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the encoder of the block ``pretrained``; empty without this block."""
 
 
 class SavedCard(BaseModel):

@@ -26,6 +26,7 @@ from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
+from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
@@ -198,7 +199,7 @@ def fit(
         featurizer,
         scale,
         regressor,
-        _card(data, method, regressor, minutes),
+        _card(data, method, regressor, featurizer, minutes),
         _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
         domain or None,
     )
@@ -382,8 +383,13 @@ def _calibrate(
 
 
 def _card(
-    data: Dataset, method: str | Regressor, regressor: Regressor, minutes: float | None
+    data: Dataset,
+    method: str | Regressor,
+    regressor: Regressor,
+    featurizer: CompositionFeaturizer,
+    minutes: float | None,
 ) -> ModelCard:
+    overlap = count_overlap(featurizer.blocks, data.groups)
     return ModelCard(
         target_name=data.target_name or "target",
         unit=data.unit,
@@ -394,6 +400,7 @@ def _card(
             "method": method if isinstance(method, str) else type(regressor).__name__,
             **({"members": regressor.describe_members()} if regressor.cross_fits else {}),
             **({"minutes": minutes} if minutes is not None else {}),
+            **({} if overlap is None else {"pretrained": asdict(overlap)}),
             "data": asdict(data.description),
             "version": __version__,
         },

@@ -13,6 +13,8 @@ from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
 
@@ -71,7 +73,15 @@ def read_inputs(
     )
     data, X = _featurize(data, featurizer, strict=settings.strict)
     _say_intake(data, X.shape[1], progress)
+    say_overlap(settings.blocks, data, progress)
     return Inputs(data, X, featurizer)
+
+
+def say_overlap(features: Blocks, data: Dataset, progress: Progress) -> None:
+    """Report how many materials of a table a pretrained encoder has seen, if features need one."""
+    overlap = count_overlap(features, data.groups)
+    if overlap is not None:
+        progress.say(f"  note: {overlap.describe()}")
 
 
 def _featurize(

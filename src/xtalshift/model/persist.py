@@ -21,6 +21,7 @@ from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.predictors import PREDICTORS, Arrays
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse
 from xtalshift.model.card import ModelCard
@@ -94,6 +95,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
             "amounts": model.featurizer.amounts,
+            "encoder": _encoder_of(model.featurizer),
         },
         "feature_names": list(model.featurizer.names),
         "regressor": SavedRegressor.of(regressor).model_dump(by_alias=True),
@@ -188,6 +190,13 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
     features = CompositionFeatures(made.features, made.impute_nan, made.hydrates, made.amounts)
+    found = _encoder_of(features)
+    if found != made.encoder:
+        raise ModelFormatError(
+            f"it was trained with the encoder {made.encoder[:16] or 'none'}, but its features "
+            f"{made.features!r} have the encoder {found[:16]} now; put the other encoder there, or "
+            "train the model again"
+        )
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
     card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
@@ -210,6 +219,12 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
     )
     _check_features(model)
     return model
+
+
+def _encoder_of(features: CompositionFeatures) -> str:
+    """Return the SHA-256 of the encoder behind the features, an empty text if there is none."""
+    encoder = encoder_of(features.blocks)
+    return "" if encoder is None else encoder.card.arrays_sha256
 
 
 def _take(state: dict[str, T], prefix: str) -> dict[str, T]:

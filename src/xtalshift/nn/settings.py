@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
@@ -76,3 +76,28 @@ class ERMConfig(Settings):
     cosine over `epochs`."""
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     """Decay per step of the moving average of the parameters (EMA)."""
+
+
+class PretrainSettings(Settings):
+    """Settings of an encoder of compositions and of its training on several tables.
+
+    More epochs predict the tables of the pretraining better, and other properties worse.
+    """
+
+    widths: tuple[int, int] = (256, 128)
+    """Widths of the hidden layers."""
+    size: int = Field(default=96, ge=1, le=4096)
+    """Number of features."""
+    epochs: int = Field(default=15, ge=1, le=10_000)
+    batch_size: int = Field(default=512, ge=1)
+    """`epochs`, `batch_size`: passes over the materials, and materials per step."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.3, ge=0)
+    """`learning_rate`, `weight_decay`: settings of AdamW; the learning rate falls to 0 along half a
+    cosine."""
+
+    @field_validator("widths")
+    @classmethod
+    def _check_widths(cls, widths: tuple[int, int]) -> tuple[int, int]:
+        resolve_architecture(widths)  # raises with the largest width
+        return widths

@@ -75,7 +75,10 @@ def test_numbers_of_a_screening(xtalshift, model, table, tmp_path, option, value
         (("split", "T", "--scheme", "random", "-o", "s.csv", "--budgets", "0"), "1"),
         (("split", "T", "--scheme", "random", "-o", "s.csv", "--thin", "inf"), "finite"),
         (("adapt", "M", "T", "-o", "a", "--calibration-folds", "-1"), "0"),
-        (("adapt", "M", "T", "-o", "a", "--method", "joint", "--set", "steps=1000000000"), "1000000"),
+        (
+            ("adapt", "M", "T", "-o", "a", "--method", "joint", "--set", "steps=1000000000"),
+            "1000000",
+        ),
     ],
 )
 def test_numbers_out_of_bounds(xtalshift, model, table, arguments, allowed):

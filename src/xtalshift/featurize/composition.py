@@ -45,11 +45,11 @@ class CompositionFeatures:
 
     @property
     def columns(self) -> dict[str, range]:
-        """Columns of each block among the features, by its name."""
+        """Columns of each block among the features, by its name without a folder."""
         found, end = {}, 0
         for name in split_blocks(self.blocks):
-            begin, end = end, end + len(BLOCKS[name].names)
-            found[name] = range(begin, end)
+            begin, end = end, end + len(find_block(name).names)
+            found[name.partition(":")[0]] = range(begin, end)
         return found
 
     def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 
 from xtalshift.errors import ConfigError, TrainingError, XtalshiftError
 from xtalshift.estimators.adapted_stack_predictor import (
@@ -29,15 +28,13 @@ from xtalshift.estimators.base import (
 from xtalshift.estimators.mixture import describe, mix, mix_spread
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.stack import LEAST_WEIGHT, OutOfFold, stack_weights
-from xtalshift.estimators.stack_predictor import MemberScale, ScaleName, StackPredictor
+from xtalshift.estimators.stack_predictor import MemberScale, ScaleName
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-NETWORK_FOLDS = 5
-"""Most folds of a correction that trains a network."""
 FEW_LABELS = 30
 """Labels with which both parts of `adaptation_weights` have the same share."""
 SHARPNESS = 32.0
@@ -70,9 +67,6 @@ class Correction:
     """Share of the labels in the total weight, if it replays."""
     min_labels: int = 0
     """Labels from which it is worth its time; with fewer it is left out."""
-    adapts: bool = False
-    """Whether the regressor trains the network of the model further (`TargetedCALRegressor`). It
-    has the scale of that network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +112,6 @@ def cross_fit(correction: Correction, problem: Problem, folds: IntArray) -> Cros
     XtalshiftError
         If it cannot be fitted.
     """
-    if correction.adapts:
-        return _cross_fit_network(correction, problem, folds)
     labels, n = problem.labels, len(problem.labels.y)
     scale = MemberScale.of(correction.scale, labels.y)
     start, z = scale.forward(problem.first), scale.forward(labels.y)
@@ -147,70 +139,6 @@ def cross_fit(correction: Correction, problem: Problem, folds: IntArray) -> Cros
             found.fit_all(),
         ),
     )
-
-
-def _cross_fit_network(correction: Correction, problem: Problem, folds: IntArray) -> CrossFitted:
-    network, scale = _network_of(problem.start)
-    labels = replace(problem.labels, y=scale.forward(problem.labels.y))
-    source = None
-    if correction.replays:
-        source = _other_source(problem)
-        source = replace(source, y=scale.forward(source.y))
-    seed = int(problem.rng.integers(2**31 - 1))
-
-    def fit(rows: Labelled) -> Regressor:
-        regressor: Any = clone(correction.regressor).set_params(random_state=seed)
-        regressor.set_params(**_like(network, regressor))
-        replay = {}
-        if source is not None:
-            replay = {"X": source.X, "y": source.y, "source_groups": source.groups}
-        fitted: Regressor = regressor.adapt(network, rows.X, rows.y, groups=rows.groups, **replay)
-        return fitted
-
-    predictions = np.full(len(labels.y), np.nan)
-    folds = np.where(folds < 0, -1, folds % NETWORK_FOLDS)
-    numbers = np.unique(folds[folds >= 0])
-    with problem.progress.task(correction.name, len(numbers)) as task:
-        for fold in numbers:
-            out = folds == fold
-            predictions[out] = scale.inverse(fit(labels.take(~out)).predict(labels.X[out]))
-            task.advance()
-    return CrossFitted(
-        predictions,
-        lambda weight: FittedCorrection(
-            correction.name, weight, "features", "targets", scale, fit(labels)
-        ),
-    )
-
-
-def _like(network: Any, regressor: Regressor) -> dict[str, Any]:
-    """Return the settings of a network that a further training shares."""
-    shared = ("n_members", "bootstrap", "weights", "clip", "bf16", "device")
-    own = {name: getattr(network, name) for name in shared}
-    own |= {"architecture": network.widths_, "dropout": network.dropout_}
-    return {name: value for name, value in own.items() if name in regressor.get_params(deep=False)}
-
-
-def _network_of(model: Any) -> tuple[Predictor, MemberScale]:
-    """Return the network of a model and the scale of its target.
-
-    Of several networks in a stack it is the one with the largest weight.
-
-    Raises
-    ------
-    TrainingError
-        If there is none.
-    """
-    if isinstance(model, AdaptedStackPredictor):
-        return _network_of(model.start_)
-    if isinstance(model, StackPredictor):
-        found = [one for one in model.members_ if hasattr(one.predictor, "states_")]
-        if found:
-            best = max(found, key=lambda one: one.weight)
-            return best.predictor, best.scale
-    elif hasattr(model, "states_"):
-        return model, MemberScale("none")
-    raise TrainingError("the model has no network")
 
 
 def _other_source(problem: Problem) -> Labelled:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.adapted_stack import AdaptedStackRegressor, Correction
     from xtalshift.estimators.base import Regressor
     from xtalshift.estimators.stack_predictor import ScaleName
+    from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
 SCALES: tuple[ScaleName, ...] = ("none", "asinh")
@@ -21,6 +22,12 @@ FOREST_ROWS = 10_000
 NETWORK_ROWS = 300
 """Fewest rows of networks in a stack: with 150 rows they only cost time."""
 
+
+FEATURES: Blocks = "magpie+fractions+pretrained"
+"""Features of a stack. The pretrained ones help most properties and mislead for foreign ones, so
+that some members have no others and some go without them."""
+ENCODER = frozenset({"pretrained"})
+PLAIN = frozenset({"magpie", "fractions"})
 
 SECONDS = {
     "ridge": 0.02,
@@ -41,7 +48,7 @@ SECONDS = {
     control="lightgbm",
     cost=60.0,
     saved=True,
-    usual_features="magpie+fractions",
+    usual_features=FEATURES,
 )
 def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     from xtalshift.estimators.stack import Member
@@ -64,11 +71,23 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
         "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
     }
+    blocks = {
+        "": list(kinds),
+        " without pretrained": ["ridge", "lightgbm"],
+        " on pretrained": ["svr"],
+    }
+    without = {" without pretrained": ENCODER, " on pretrained": PLAIN}
     members = [
         Member(
-            name if scale == "none" else f"{name}@{scale}", regressor, scale, seconds=SECONDS[name]
+            f"{name}{which}{'' if scale == 'none' else f'@{scale}'}",
+            kinds[name],
+            scale,
+            seconds=SECONDS[name],
+            without=without.get(which, frozenset()),
+            needs=ENCODER if which else frozenset(),
         )
-        for name, regressor in kinds.items()
+        for which, names in blocks.items()
+        for name in names
         for scale in SCALES
     ]
     network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
@@ -89,7 +108,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     control="auto",
     starts_from="auto",
     cost=70.0,
-    usual_features="magpie+fractions",
+    usual_features=FEATURES,
 )
 def _adapt_auto(settings: MethodSettings, seed: int | None) -> Regressor:
     stack = adapted_stack(settings, seed)

@@ -8,10 +8,7 @@ from xtalshift.estimators import (
     AdaptedStackRegressor,
     ConstantRegressor,
     ForestRegressor,
-    IRNetRegressor,
     RidgeRegressor,
-    StackRegressor,
-    TargetedCALRegressor,
 )
 from xtalshift.estimators.adapted_stack import (
     SOURCE,
@@ -23,10 +20,9 @@ from xtalshift.estimators.adapted_stack import (
 from xtalshift.estimators.adapted_stack_predictor import AdaptedStackPredictor, see
 from xtalshift.estimators.base import Labelled
 from xtalshift.estimators.saved import SavedRegressor
-from xtalshift.estimators.stack import Member, stack_weights
+from xtalshift.estimators.stack import stack_weights
 
 LINE = RidgeRegressor(alphas=(1e-6,))
-SMALL = {"architecture": (8,), "epochs": 2, "device": "cpu", "random_state": 0}
 
 
 def rows(n, seed):
@@ -197,29 +193,6 @@ def test_few_labels_prefer_good_members_and_many_the_best_combination():
     exact = adaptation_weights(np.stack([y, y + 1, y]), y)
     assert exact[1] < 1e-9
     assert exact.sum() == pytest.approx(1)
-
-
-@pytest.mark.parametrize("scale", ["none", "asinh"])
-def test_the_network_of_a_model_is_trained_further_on_its_scale(scale):
-    X, y = rows(60, 0)
-    network = IRNetRegressor(**SMALL)
-    model = network.fit(X, y)
-    if scale == "asinh":
-        members = [Member("network", network, "asinh")]
-        model = StackRegressor(members, random_state=0).fit(X, y)
-    tune = TargetedCALRegressor("fine-tune", {"steps": 5})
-    correction = Correction("fine-tune", tune, adapts=True)
-    labels = Labelled(X[:20], y[:20] + 1)
-    problem = Problem(model, model.predict(X[:20]), labels, None, np.random.default_rng(0))
-    found = cross_fit(correction, problem, np.arange(20) % 4)
-    assert np.isfinite(found.predictions).all()
-    whole = found.fit_all(1.0)
-    assert whole.scale.name == scale
-    assert type(whole.predictor) is TargetedCALRegressor
-    assert whole.predictor.widths_ == (8,)
-    stack = AdaptedStackRegressor(members=[correction], random_state=0)
-    stack.adapt(start(), X[:20], y[:20] + 1)
-    assert stack.failures_ == {"fine-tune": "the model has no network"}
 
 
 def test_fit_trains_the_model_and_adapts_it_to_target_labels():

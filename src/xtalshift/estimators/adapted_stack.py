@@ -211,7 +211,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
     n_folds: int = 10
     margin: float = 0.5
 
-    uses = frozenset({"X_target", "y_target"})
+    uses = frozenset({"X_target", "y_target", "blocks", "fresh"})
 
     def _fit(self, data: FitData) -> None:
         if not isinstance(self.start, Regressor):

@@ -40,6 +40,8 @@ class Labelled:
     """N rows. Compositions that the features were computed from."""
     groups: NDArray[Any] | None = None
     """Shape (n,). Reduced formulas."""
+    fresh: NDArray[np.bool_] | None = None
+    """Shape (n,). Whether the features of a row were made without its material; None if all."""
 
     def take(self, rows: NDArray[Any] | slice) -> Labelled:
         """Return the rows that an index or mask selects."""
@@ -50,6 +52,7 @@ class Labelled:
             None if self.environments is None else self.environments[rows],
             None if self.origin is None else self.origin.take(rows),
             None if self.groups is None else self.groups[rows],
+            None if self.fresh is None else self.fresh[rows],
         )
 
 
@@ -133,6 +136,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         environments: ArrayLike | None = None,
         origin: CompositionSource | None = None,
         blocks: Mapping[str, range] | None = None,
+        fresh: ArrayLike | None = None,
+        val_fresh: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
     ) -> Self:
@@ -166,6 +171,9 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
         blocks : mapping of range, optional
             Columns of each block of features, by its name, for stacks: a member may use some.
+        fresh, val_fresh : array_like of bool, shapes (n,) and (m,), optional
+            For stacks: whether the learned features of a row were made without its material, so
+            that its error shows that of a new material. By default all were.
         progress : Progress
             Reports the progress of the training.
         checkpoint : Path, optional
@@ -188,6 +196,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             environments=environments,
             origin=origin,
             blocks=blocks,
+            fresh=fresh,
         )
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
@@ -214,6 +223,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             None if environments is None else np.asarray(environments),
             origin,
             None if groups is None else np.asarray(groups),
+            None if fresh is None else np.asarray(fresh, dtype=bool),
         )
         _check_lengths(rows)
         rng = as_generator(self.random_state)
@@ -221,6 +231,9 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             held_out = self._check_rows(X_val, y_val, val_groups)
             if val_weight is not None:
                 held_out = replace(held_out, weights=_check_weights(val_weight, held_out.X))
+            if val_fresh is not None:
+                held_out = replace(held_out, fresh=np.asarray(val_fresh, dtype=bool))
+            _check_lengths(held_out)
         else:
             rows, held_out = self._hold_out(rows, groups, rng)
         rows, held_out = _drop_weightless(rows), _drop_weightless(held_out)
@@ -348,6 +361,8 @@ def fit_clone(
     if target is not None:
         labels = {"X_target": target.X, "y_target": target.y}
     fitted: Regressor = clone(regressor).set_params(random_state=data.rng)
+    if "blocks" in fitted.uses:
+        labels |= {"blocks": data.blocks, "fresh": train.fresh, "val_fresh": validation.fresh}
     return fitted.fit(
         train.X,
         train.y,
@@ -441,6 +456,7 @@ def join_rows(rows: Labelled, others: Labelled) -> Labelled:
         np.concatenate([rows.y, others.y]),
         weights,
         groups=join(rows.groups, others.groups),
+        fresh=join(rows.fresh, others.fresh),
     )
 
 
@@ -457,6 +473,7 @@ def _check_lengths(rows: Labelled) -> None:
         "groups": None if rows.groups is None else len(rows.groups),
         "environments": None if rows.environments is None else len(rows.environments),
         "origin": None if rows.origin is None else len(rows.origin.compositions),
+        "fresh": None if rows.fresh is None else len(rows.fresh),
     }
     for name, length in lengths.items():
         if length not in {None, len(rows.y)}:

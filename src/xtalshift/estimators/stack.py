@@ -44,6 +44,10 @@ LEAST_STD = 0.1
 """Share of the error that the members' standard deviation never falls below."""
 SMALLEST = 1e-6
 """Share of the largest error below which errors are alike: the solver takes no larger ratios."""
+LEARNED = frozenset({"pretrained"})
+"""Blocks of features that are learned from other tables."""
+LEAST_FRESH = 30
+"""Fewest rows, not seen by what made the learned features, that can judge members with these."""
 FULL_FOLDS = 4000
 """Largest number of rows that are all predicted in the cross-fit; more only cost time."""
 
@@ -146,7 +150,7 @@ class StackRegressor(StackPredictor, Regressor):
     margin: float = 0.5
     minutes: float | None = None
 
-    uses: ClassVar[frozenset[str]] = frozenset({"blocks"})
+    uses: ClassVar[frozenset[str]] = frozenset({"blocks", "fresh"})
 
     def _fit(self, data: FitData) -> None:
         self._check()
@@ -217,12 +221,20 @@ class StackRegressor(StackPredictor, Regressor):
 
     def _usable(self, data: FitData) -> list[Member]:
         """Return the members for this number of rows and these blocks of features."""
-        rows, blocks = data.train, data.blocks
+        rows, blocks, members = data.train, data.blocks, list(self.members)
+        there = set(blocks)
+        if LEARNED & there and not _can_judge(rows):
+            there -= LEARNED
+            members = [replace(one, without=one.without | LEARNED) for one in members]
+            data.progress.say(
+                f"The {', '.join(LEARNED)} features are left out: fewer than {LEAST_FRESH} "
+                "materials are new to their encoder, too few to judge them"
+            )
         found = [
             one
-            for one in self.members
+            for one in members
             if len(rows.y) >= one.min_rows
-            and one.needs <= blocks.keys()
+            and one.needs <= there
             and one.columns(blocks, rows.X.shape[1]).any()
         ]
         if not found:
@@ -406,18 +418,29 @@ def _weights(rows: Labelled, told: NDArray[np.bool_]) -> FloatArray | None:
     return None if rows.weights is None else rows.weights[told]
 
 
+def _can_judge(rows: Labelled) -> bool:
+    """Return whether enough rows can tell how good members with learned features are."""
+    return rows.fresh is None or int(rows.fresh.sum()) >= LEAST_FRESH
+
+
 def _make_folds(rows: Labelled, n_folds: int, rng: np.random.Generator) -> IntArray | None:
     """Return the fold of each row, shape (n,), -1 for rows that are never held out.
 
-    Returns None if all rows have the same formula.
+    Learned features of a material that they were learned from may contain its very target, so that
+    such rows judge no member. Returns None if all rows that judge have the same formula.
     """
-    names = np.arange(len(rows.y)) if rows.groups is None else rows.groups
-    numbers = np.unique(names, return_inverse=True)[1]
+    n = len(rows.y)
+    judges = np.ones(n, dtype=np.bool_) if rows.fresh is None else rows.fresh
+    if not _can_judge(rows):  # then no member has learned features
+        judges = np.ones(n, dtype=np.bool_)
+    names = np.arange(n) if rows.groups is None else rows.groups
+    numbers = np.unique(names[judges], return_inverse=True)[1]
     n_groups = int(numbers.max()) + 1
     if n_groups == 1:
         return None
-    folds = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
-    predicted = max(1, round(FULL_FOLDS * n_folds / len(rows.y)))
+    folds = np.full(n, -1)
+    folds[judges] = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
+    predicted = max(1, round(FULL_FOLDS * n_folds / judges.sum()))
     return np.where(folds < predicted, folds, -1)
 
 

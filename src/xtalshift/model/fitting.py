@@ -26,7 +26,7 @@ from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
-from xtalshift.featurize.pretrained import count_overlap
+from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
@@ -187,7 +187,7 @@ def fit(
         y_val=z[rows.validation],
         val_groups=data.groups[rows.validation],
         origin=_origin(regressor, data, featurizer, rows.train),
-        blocks=featurizer.columns if "blocks" in regressor.uses else None,
+        **_learned_features(regressor, data, featurizer, rows),
         progress=progress,
         checkpoint=checkpoint,
         **_target_access(method, data, X, rows, scale),
@@ -302,6 +302,20 @@ def find_domain(
     )
 
 
+def _learned_features(
+    regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: FitRows
+) -> dict[str, Any]:
+    """Return for a stack where its blocks are, and which rows their encoder has never seen."""
+    if "blocks" not in regressor.uses:
+        return {}
+    given: dict[str, Any] = {"blocks": featurizer.columns}
+    encoder = encoder_of(featurizer.blocks)
+    if encoder is not None:
+        fresh = ~encoder.knows(data.groups)
+        given |= {"fresh": fresh[rows.train], "val_fresh": fresh[rows.validation]}
+    return given
+
+
 def _origin(
     regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
 ) -> CompositionSource | None:
@@ -313,7 +327,7 @@ def _origin(
 
 def _target_access(
     method: str | Regressor, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
-) -> dict[str, FloatArray]:
+) -> dict[str, Any]:
     """Return what a method may see of the target domain: nothing, features, or labels too."""
     sees = METHODS[method].target_access if isinstance(method, str) else "source"
     if sees == "source":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from xtalshift import estimators
@@ -17,6 +18,9 @@ KERNEL_ROWS = 3000
 """Most rows of a kernel method in a stack: time grows with the third power."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
+MANY_ROWS = 10_000
+"""Rows above which kernel methods, which see `KERNEL_ROWS` of them, had no weight, and three
+networks of half as many epochs do: see docs/science/auto.md."""
 NETWORK_ROWS = 300
 """Fewest rows of networks in a stack: with 150 rows they only cost time."""
 
@@ -28,6 +32,7 @@ SECONDS = {
     "lightgbm": 1.5,
     "extra-trees": 1.7,
     "kernel-ridge": 2.2,
+    "short-ensemble": 2.8,
     "ensemble": 9.0,
 }
 """Processor seconds of a fit to 1,000 rows of 246 features, see docs/science/auto.md."""
@@ -63,18 +68,35 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
         "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
     }
+    few = {"svr", "kernel-ridge"}
     members = [
         Member(
-            name if scale == "none" else f"{name}@{scale}", regressor, scale, seconds=SECONDS[name]
+            name if scale == "none" else f"{name}@{scale}",
+            regressor,
+            scale,
+            max_rows=MANY_ROWS if name in few else None,
+            seconds=SECONDS[name],
         )
         for name, regressor in kinds.items()
         for scale in SCALES
     ]
-    network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
-    ensemble = estimators.IRNetRegressor(**network)
-    members.append(
+    network = {**settings.erm_arguments(None), "weights": "last"}
+    many = {**network, "n_members": 3, "epochs": math.ceil(settings.erm.epochs / 2)}
+    members += [
         Member(
-            "ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS, seconds=SECONDS["ensemble"]
-        )
-    )
+            "ensemble@asinh",
+            estimators.IRNetRegressor(**network | {"n_members": 5}),
+            "asinh",
+            min_rows=NETWORK_ROWS,
+            max_rows=MANY_ROWS,
+            seconds=SECONDS["ensemble"],
+        ),
+        Member(
+            "short-ensemble@asinh",
+            estimators.IRNetRegressor(**many),
+            "asinh",
+            min_rows=MANY_ROWS + 1,
+            seconds=SECONDS["short-ensemble"],
+        ),
+    ]
     return estimators.StackRegressor(members, device=settings.device, random_state=seed)

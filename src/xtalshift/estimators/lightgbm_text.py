@@ -69,6 +69,33 @@ def load_booster(text: str) -> lightgbm.Booster:
         raise ModelFormatError(f"LightGBM cannot read its trees: {error}") from error
 
 
+def predict_trees(
+    booster: lightgbm.Booster, X: NDArray[np.float64], threads: int, at_once: int = 100
+) -> NDArray[np.float64]:
+    """Return the sum of the trees for each row, shape (n,).
+
+    All rows pass through a few trees at a time, which stay in the cache of the processor: about
+    twice as fast with many trees.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+        Trees whose prediction is their sum.
+    X : ndarray of float64, shape (n, d)
+        Features.
+    threads : int
+        0 means all cores.
+    at_once : int
+        Number of trees: fewer if they are large.
+    """
+    total = np.zeros(len(X))
+    for start in range(0, booster.num_trees(), at_once):
+        total += booster.predict(
+            X, start_iteration=start, num_iteration=at_once, num_threads=threads
+        )
+    return total
+
+
 def check_trees(text: str, objective: str) -> int:
     """Check a text and return the number d of the features that its trees take.
 

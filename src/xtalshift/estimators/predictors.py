@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
-from xtalshift.estimators.lightgbm_text import check_trees, load_booster
+from xtalshift.estimators.lightgbm_text import check_trees, load_booster, predict_trees
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.rowwise import in_blocks, in_pieces
@@ -272,7 +272,7 @@ class LightGBMPredictor(Predictor):
         self.booster_ = load_booster(text)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self.booster_.predict(X, num_threads=self.threads), dtype=np.float64)
+        return predict_trees(self.booster_, X, self.threads)
 
     def _get_state(self) -> Arrays:
         return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
@@ -307,10 +307,7 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
             Features.
         """
         checked = self._check_features(X)
-        low, high = (
-            np.asarray(side.predict(checked, num_threads=self.threads), dtype=np.float64)
-            for side in self.sides_
-        )
+        low, high = (predict_trees(side, checked, self.threads) for side in self.sides_)
         crossed = low > high
         middle = (low + high) / 2
         return np.where(crossed, middle, low), np.where(crossed, middle, high)
@@ -360,7 +357,7 @@ class ForestPredictor(Predictor):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         # in single precision, as the trees were grown, so that all rows take the same ways
         rows = self.scaler_.transform(X).astype(np.float32).astype(np.float64)
-        return np.asarray(self.booster_.predict(rows, num_threads=self.threads), dtype=np.float64)
+        return predict_trees(self.booster_, rows, self.threads, at_once=10)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from xtalshift import estimators
@@ -19,6 +20,9 @@ KERNEL_ROWS = 3000
 """Most rows of a kernel method in a stack: time grows with the third power."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
+MANY_ROWS = 10_000
+"""Rows above which kernel methods, which see `KERNEL_ROWS` of them, had no weight, and three
+networks of half as many epochs do: see docs/science/auto.md."""
 NETWORK_ROWS = 300
 """Fewest rows of networks in a stack: with 150 rows they only cost time."""
 
@@ -36,6 +40,7 @@ SECONDS = {
     "lightgbm": 1.5,
     "extra-trees": 1.7,
     "kernel-ridge": 2.2,
+    "short-ensemble": 2.8,
     "ensemble": 9.0,
 }
 """Processor seconds of a fit to 1,000 rows of 246 features, see docs/science/auto.md."""
@@ -71,6 +76,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
         "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
     }
+    few = {"svr", "kernel-ridge"}
     blocks = {
         "": list(kinds),
         " without pretrained": ["ridge", "lightgbm"],
@@ -82,6 +88,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
             f"{name}{which}{'' if scale == 'none' else f'@{scale}'}",
             kinds[name],
             scale,
+            max_rows=MANY_ROWS if name in few else None,
             seconds=SECONDS[name],
             without=without.get(which, frozenset()),
             needs=ENCODER if which else frozenset(),
@@ -90,13 +97,25 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         for name in names
         for scale in SCALES
     ]
-    network = {**settings.erm_arguments(None), "weights": "last", "n_members": 5}
-    ensemble = estimators.IRNetRegressor(**network)
-    members.append(
+    network = {**settings.erm_arguments(None), "weights": "last"}
+    many = {**network, "n_members": 3, "epochs": math.ceil(settings.erm.epochs / 2)}
+    members += [
         Member(
-            "ensemble@asinh", ensemble, "asinh", min_rows=NETWORK_ROWS, seconds=SECONDS["ensemble"]
-        )
-    )
+            "ensemble@asinh",
+            estimators.IRNetRegressor(**network | {"n_members": 5}),
+            "asinh",
+            min_rows=NETWORK_ROWS,
+            max_rows=MANY_ROWS,
+            seconds=SECONDS["ensemble"],
+        ),
+        Member(
+            "short-ensemble@asinh",
+            estimators.IRNetRegressor(**many),
+            "asinh",
+            min_rows=MANY_ROWS + 1,
+            seconds=SECONDS["short-ensemble"],
+        ),
+    ]
     return estimators.StackRegressor(members, device=settings.device, random_state=seed)
 
 

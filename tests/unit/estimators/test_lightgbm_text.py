@@ -7,7 +7,7 @@ import pytest
 from estimator_toys import data
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import LightGBMRegressor
-from xtalshift.estimators.lightgbm_text import check_trees, load_booster
+from xtalshift.estimators.lightgbm_text import check_trees, load_booster, predict_trees
 
 X, Y = data(60)
 TEXT = LightGBMRegressor(n_estimators=3, num_leaves=4, random_state=0).fit(X, Y).model_text_
@@ -97,3 +97,14 @@ def test_what_the_library_refuses_is_an_error_of_the_package():
 def test_trees_of_another_loss_are_refused():
     with pytest.raises(ModelFormatError, match="damaged header"):
         check_trees(TEXT, "quantile")
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_trees_a_few_at_a_time_have_the_sum_of_all(at_once):
+    X, y = data(80)
+    booster = LightGBMRegressor(n_estimators=30, random_state=0).fit(X, y).booster_
+    assert booster.num_trees() > 7
+    found = predict_trees(booster, X, 1, at_once)
+    np.testing.assert_allclose(found, booster.predict(X), rtol=1e-12)
+    alone = [predict_trees(booster, X[row : row + 1], 1, at_once)[0] for row in range(20)]
+    np.testing.assert_array_equal(alone, found[:20])

@@ -18,8 +18,11 @@ from xtalshift.estimators import (
     RidgeRegressor,
     StackRegressor,
 )
-from xtalshift.estimators.stack import Member, stack_weights
+from xtalshift.estimators.base import Choice, Labelled
+from xtalshift.estimators.stack import Member, _Work, stack_weights
 from xtalshift.estimators.stack_predictor import MemberScale, SavedMember, StackPredictor
+from xtalshift.estimators.stack_state import Finished, StackState
+from xtalshift.estimators.time_budget import TimeBudget
 
 
 def members():
@@ -181,6 +184,34 @@ def test_with_too_few_rows_members_have_equal_weights():
     np.testing.assert_allclose(one.weights_, 1 / 3)
 
 
+def test_no_fold_has_more_rows_than_are_needed(monkeypatch):
+    monkeypatch.setattr("xtalshift.estimators.stack.FULL_FOLDS", 10)
+    stack = StackRegressor(members(), random_state=0).fit(*data(200))
+    assert len(stack.out_of_fold_.rows) == 10  # one of 20 folds
+
+
+def test_members_with_little_weight_are_left_out_and_the_others_weighed_again():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=400)
+    found = {name: y + rng.normal(0, size, 400) for name, size in (("a", 1), ("b", 1), ("c", 6))}
+    full = stack_weights(np.stack(list(found.values())), y)
+    assert 0 < full[2] < 0.03
+    views = {name: Member(name, RidgeRegressor()) for name in found}
+    state = StackState(None, 400, {}, "cpu")
+    state.finished |= {name: Finished(p, Choice(0), 1.0) for name, p in found.items()}
+    rows = Labelled(np.zeros((400, 1)), y)
+    weights = _Work(views, rows, np.zeros(400, dtype=np.int64), TimeBudget(None), state).weigh()
+    assert list(weights) == ["a", "b"]
+    again = stack_weights(np.stack([found["a"], found["b"]]), y)
+    np.testing.assert_allclose(list(weights.values()), again)
+
+
+def test_members_for_fewer_rows_are_left_out():
+    some = [*members(), Member("few", RidgeRegressor(), max_rows=40)]
+    assert "few" in StackRegressor(some, random_state=0).fit(*data(40)).errors_
+    assert "few" not in StackRegressor(some, random_state=0).fit(*data(41)).errors_
+
+
 def test_members_that_need_more_rows_are_left_out():
     X, y = data(40)
     some = [*members(), Member("many", RidgeRegressor(), min_rows=41)]
@@ -244,6 +275,7 @@ def test_members_without_their_block_are_left_out():
         ({"members": []}, "members with different names"),
         ({"members": [*members(), *members()]}, "members with different names"),
         ({"members": [Member("a", RidgeRegressor(), min_rows=2)]}, "for any number of rows"),
+        ({"members": [Member("a", RidgeRegressor(), max_rows=9)]}, "for any number of rows"),
         ({"n_folds": 1}, "n_folds = 1; expected at least 2"),
         ({"margin": -1.0}, "margin = -1.0; expected a number from 0"),
         ({"minutes": 0.0}, "minutes = 0.0; expected a positive number"),

@@ -23,6 +23,7 @@ from xtalshift.estimators.stack import Member, _Work, stack_weights
 from xtalshift.estimators.stack_predictor import MemberScale, SavedMember, StackPredictor
 from xtalshift.estimators.stack_state import Finished, StackState
 from xtalshift.estimators.time_budget import TimeBudget
+from xtalshift.progress import NO_PROGRESS
 
 
 def members():
@@ -284,3 +285,55 @@ def test_members_without_their_block_are_left_out():
 def test_what_is_wrong_is_named(wrong, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         StackRegressor(**{"members": members(), **wrong}).fit(*data(30))
+
+
+def learned(n, fresh_error, seed=0):
+    """Return rows whose last column is learned: the target itself where it has been seen."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    y = X[:, 0] + 0.3 * rng.normal(size=n)
+    fresh = np.arange(n) % 4 == 0
+    X[:, 2] = np.where(fresh, fresh_error * rng.normal(size=n), y)
+    return X, y, fresh
+
+
+BLOCKS = {"magpie": range(2), "pretrained": range(2, 3)}
+LEAKING = [
+    Member("plain", RidgeRegressor(), without=frozenset({"pretrained"})),
+    Member("learned", RidgeRegressor(), without=frozenset({"magpie"})),
+]
+
+
+def test_rows_that_learned_features_have_seen_judge_no_member():
+    X, y, fresh = learned(240, fresh_error=1.0)
+    honest, fooled = (
+        StackRegressor(LEAKING, random_state=0).fit(X, y, blocks=BLOCKS, fresh=mask)
+        for mask in (fresh, None)
+    )
+    judged = honest.out_of_fold_.rows
+    assert len(judged) == 60
+    weights = [{one.name: one.weight for one in stack.members_} for stack in (honest, fooled)]
+    assert weights[0]["plain"] > 0.9
+    assert weights[1]["learned"] > 0.1
+    new, target, _ = learned(200, fresh_error=1.0, seed=1)
+    new[:, 2] = np.random.default_rng(2).normal(size=200)  # materials that were never seen
+    errors = [np.abs(stack.predict(new) - target).mean() for stack in (honest, fooled)]
+    assert errors[0] < errors[1]
+
+
+def test_learned_features_that_cannot_be_judged_are_left_out():
+    X, y, fresh = learned(116, fresh_error=0.0)  # 29 are fresh
+    members = [*LEAKING[:1], Member("all", RidgeRegressor()),
+               Member("needs", RidgeRegressor(), needs=frozenset({"pretrained"}))]  # fmt: skip
+    said = []
+    stack = StackRegressor(members, random_state=0)
+    with patch.object(type(NO_PROGRESS), "say", lambda _, text: said.append(text)):
+        stack.fit(X, y, blocks=BLOCKS, fresh=fresh)
+    (text,) = said
+    assert text.startswith("The pretrained features are left out: fewer than 30 materials are new")
+    assert len(stack.out_of_fold_.rows) == 116
+    assert stack.errors_["all"] == pytest.approx(stack.errors_["plain"])
+    assert "needs" not in stack.errors_
+    moved = X.copy()
+    moved[:, 2] += 9
+    np.testing.assert_array_equal(stack.predict(moved), stack.predict(X))

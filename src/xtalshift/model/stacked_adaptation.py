@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xtalshift.data.dataset import Dataset
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.stack import OutOfFold
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
@@ -18,6 +19,8 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
 FloatArray = NDArray[np.float64]
+LEAST_UNSEEN = 20
+"""Fewest labels that the encoder has not seen, if these alone are to judge."""
 
 
 def adapt_by_stack(
@@ -64,7 +67,7 @@ def adapt_by_stack(
     """
     X = model.features_of(labels.materials)
     z = model.scale.forward(labels.y, labels.row_numbers)
-    fresh = ~model.was_trained_on(X)
+    fresh = _judges(model, labels, X)
     if source is None:
         source = remembered(model)
     replay: dict[str, Any] = {}
@@ -100,6 +103,20 @@ def adapt_by_stack(
         families=labels.materials.families[told],
     )
     return predictor, calibration, said
+
+
+def _judges(model: FittedModel, labels: Dataset, X: FloatArray) -> NDArray[np.bool_]:
+    """Return which labels can tell how good a model is, shape (n,).
+
+    Those that neither it nor the encoder of its features was trained on; if the latter leaves too
+    few, those that it was not trained on.
+    """
+    fresh = ~model.was_trained_on(X)
+    encoder = encoder_of(model.featurizer.blocks)
+    if encoder is None:
+        return fresh
+    unseen = fresh & ~encoder.knows(labels.groups)
+    return unseen if unseen.sum() >= LEAST_UNSEEN else fresh
 
 
 def remembered(model: FittedModel) -> Dataset | None:

@@ -10,6 +10,7 @@ from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, NotFoundError
 from xtalshift.estimators import IRNetRegressor
 from xtalshift.estimators.adaptation import TargetedCALRegressor
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import fit, load_model, save_model
 from xtalshift.model.stacked_adaptation import remembered
@@ -203,3 +204,20 @@ def test_few_or_known_labels_give_no_intervals():
 def test_auto_has_no_settings():
     with pytest.raises(ConfigError, match="'auto' has no settings; got steps"):
         adapt_model(fitted(), LABELS, settings={"steps": 3})
+
+
+def test_labels_that_the_encoder_has_seen_judge_only_if_others_are_too_few():
+    model = fit(DATA, "ridge", features="fractions+pretrained")
+    formulas = [
+        f"{a}{n}{b}{m}" for a in METALS for b in ("O", "S", "Cl") for n, m in ((1, 3), (3, 2))
+    ]
+    labels = Dataset.of(formulas, np.linspace(2.0, 5.0, len(formulas)))
+    seen = encoder_of("pretrained").knows(labels.groups)
+    unseen = np.flatnonzero(~seen)
+    assert len(unseen) >= 20
+    assert seen.any()
+    adapted = adapt_model(model, labels)
+    assert adapted.card.provenance["cross_fit"]["n"] == len(unseen)
+    assert len(adapted.calibration) == len(unseen)
+    few = labels.take(np.sort(np.concatenate([unseen[:12], np.flatnonzero(seen)])))
+    assert adapt_model(model, few).card.provenance["cross_fit"]["n"] == len(few)

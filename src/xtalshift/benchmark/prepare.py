@@ -313,6 +313,10 @@ def _finish(
         draw = RandomSplit(share, derive_seed(seed, "random split", name, number))
         mask = draw.held_out(fold.train, None, groups[fold.train])
         inside, fold = fold.train[mask], replace(fold, train=fold.train[~mask])
+    if split.max_train_rows is not None and split.max_train_rows < len(fold.train):
+        draw_rows = np.random.default_rng(derive_seed(seed, "training rows", name, number))
+        fewer = draw_rows.permutation(fold.train)[: split.max_train_rows]
+        fold = replace(fold, train=np.sort(fewer))
     share = spec.validation_share if split.validation_share is None else split.validation_share
     if share > 0:
         fold = add_validation(fold, groups, share, derive_seed(seed, "validation", name, number))

@@ -84,6 +84,9 @@ class BenchmarkSplit(Settings):
     """Names of the tables that it applies to; empty: all."""
     max_folds: int | None = Field(default=None, ge=1)
     """Largest number of folds; the first ones are used."""
+    max_train_rows: int | None = Field(default=None, ge=50)
+    """Largest number of training rows (with those for validation), drawn at random by each seed
+    after the ID test rows; to see what a method needs."""
     budgets: Budgets | None = None
     validation_share: float | None = Field(default=None, ge=0, lt=1)
     id_share: float | None = Field(default=None, ge=0, lt=1)
@@ -253,6 +256,11 @@ class BenchmarkSpec(MethodSettings):
                     raise ValueError(
                         f"split {name!r} is for the table {data!r}, which does not exist{hint}"
                     )
+            if self.joint and split.max_train_rows is not None:
+                raise ValueError(
+                    f"split {name!r} sets max_train_rows, but one training serves all splits of a "
+                    "joint benchmark"
+                )
             if self.joint and split.tail not in {None, self.tail}:
                 raise ValueError(
                     f"split {name!r} sets tail = {split.tail!r}, but the splits of a joint "

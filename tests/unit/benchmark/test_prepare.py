@@ -266,6 +266,21 @@ def test_a_split_without_validation_rows_is_refused(prepare):
         prepare(splits=split, joint=False)
 
 
+def test_a_split_may_have_fewer_training_rows(prepare):
+    few = {"scheme": "family", "params": {"contains": "F"}, "max_train_rows": 60}
+    splits = {"few": few, "many": few | {"max_train_rows": 1000}}
+    problem, folds = prepare(splits=splits, joint=False, seeds=2)
+    seen = [np.concatenate([fold.train, fold.val]) for fold in folds]
+    assert [len(rows) for rows in seen] == [60, 60, 144, 144]
+    for fold, rows in zip(folds, seen, strict=True):
+        assert len(fold.val) == int(0.1 * len(rows))
+        assert_no_formula_is_shared(problem, fold)
+    assert set(seen[0]) != set(seen[1])  # each seed draws its own
+    assert [fold.test_rows.tolist() for fold in folds] == [folds[0].test_rows.tolist()] * 4
+    with pytest.raises(ConfigError, match="'few' sets max_train_rows, but one training serves all"):
+        prepare(splits=splits, joint=True)
+
+
 @pytest.mark.shared_data
 def test_the_official_folds_of_matbench():
     spec = BenchmarkSpec.from_dict(read_spec("matbench-composition")[0]).only(["expt_gap"])

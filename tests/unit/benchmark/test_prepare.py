@@ -282,6 +282,7 @@ def test_a_split_may_have_fewer_training_rows(prepare):
 
 
 @pytest.mark.shared_data
+@pytest.mark.usefixtures("shared_data")
 def test_the_official_folds_of_matbench():
     spec = BenchmarkSpec.from_dict(read_spec("matbench-composition")[0]).only(["expt_gap"])
     shared, _ = prepare_shared(spec.check_methods(), {})

@@ -135,8 +135,8 @@ def _describe_stack(adapted: Adapted) -> str:
     )
     if adapted.kept:
         return (
-            f"{errors}\nNo correction was better on labels that did not choose it: the predictions "
-            "stay as they are; intervals and domain are those of the labels"
+            f"{errors}\nNo correction was surely better on labels that did not choose it: the "
+            "predictions stay as they are; intervals and domain are those of the labels"
         )
     return f"{errors}\n{options.describe_members(card.provenance['members'])}"
 

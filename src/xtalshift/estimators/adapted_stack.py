@@ -39,6 +39,9 @@ FEW_LABELS = 30
 """Labels with which both parts of `adaptation_weights` have the same share."""
 SHARPNESS = 32.0
 """Power of the error with which a member's own weight falls."""
+LEAST_GAIN = 1.0
+"""Standard errors by which the mean error must fall, else the model stays as it is: with few labels
+the best of many corrections looks good by chance."""
 LEAST_STD = 0.3
 """Share of the error that the members' standard deviation never falls below."""
 MOST_SOURCE_ROWS = 4000
@@ -174,7 +177,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
     Each correction predicts each label of the new region by a fit to other labels. The weights of
     the model itself and of the corrections are chosen by these predictions, see
     `adaptation_weights`. The model stays as it is unless the combination has a smaller error on
-    labels that chose neither its corrections nor its weights.
+    labels that chose neither its corrections nor its weights, by one standard error.
 
     Parameters
     ----------
@@ -315,7 +318,8 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         self.start_mae_, self.mae_, self.constant_mae_ = (
             float(np.abs(found - y).mean()) for found in (first[told], center, constant)
         )
-        if not self.mae_ < self.start_mae_:
+        gain = np.abs(first[told] - y) - np.abs(center - y)
+        if not gain.mean() > LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(y)):
             return
         self.least_std_ = LEAST_STD * self.mae_
         kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)

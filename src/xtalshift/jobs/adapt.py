@@ -55,7 +55,7 @@ class Adapted:
     @property
     def kept(self) -> bool:
         """Whether ``auto`` left the predictions as they were, because nothing was better."""
-        return self.model.card.provenance["method"] == AUTO and not self.after < self.before
+        return self.model.card.provenance["method"] == AUTO and self.after == self.before
 
 
 def adapt(

@@ -36,7 +36,7 @@ def adapt_by_stack(
 
     Corrections of the model are combined with weights from a cross-fit of the labels, see
     `xtalshift.estimators.AdaptedStackRegressor`. The predictions of the model stay as they are if
-    no combination has a smaller error on labels that did not choose it.
+    no combination has a smaller error, by one standard error, on labels that did not choose it.
 
     Parameters
     ----------

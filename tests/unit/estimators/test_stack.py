@@ -297,7 +297,7 @@ def learned(n, fresh_error, seed=0):
     return X, y, fresh
 
 
-BLOCKS = {"magpie": range(2), "pretrained": range(2, 3)}
+LEARNED_BLOCKS = {"magpie": range(2), "pretrained": range(2, 3)}
 LEAKING = [
     Member("plain", RidgeRegressor(), without=frozenset({"pretrained"})),
     Member("learned", RidgeRegressor(), without=frozenset({"magpie"})),
@@ -307,7 +307,7 @@ LEAKING = [
 def test_rows_that_learned_features_have_seen_judge_no_member():
     X, y, fresh = learned(240, fresh_error=1.0)
     honest, fooled = (
-        StackRegressor(LEAKING, random_state=0).fit(X, y, blocks=BLOCKS, fresh=mask)
+        StackRegressor(LEAKING, random_state=0).fit(X, y, blocks=LEARNED_BLOCKS, fresh=mask)
         for mask in (fresh, None)
     )
     judged = honest.out_of_fold_.rows
@@ -328,7 +328,7 @@ def test_learned_features_that_cannot_be_judged_are_left_out():
     said = []
     stack = StackRegressor(members, random_state=0)
     with patch.object(type(NO_PROGRESS), "say", lambda _, text: said.append(text)):
-        stack.fit(X, y, blocks=BLOCKS, fresh=fresh)
+        stack.fit(X, y, blocks=LEARNED_BLOCKS, fresh=fresh)
     (text,) = said
     assert text.startswith("The pretrained features are left out: fewer than 30 materials are new")
     assert len(stack.out_of_fold_.rows) == 116

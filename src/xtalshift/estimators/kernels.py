@@ -206,6 +206,7 @@ class SVRegressor(SVPredictor, KernelRegressor):
 
     def _solve(self, kernel: FloatArray, rows: Labelled, penalty: float) -> Solution | None:
         model = SVR(C=penalty, kernel="precomputed", epsilon=self.tube, max_iter=200_000)
+        model.random_state = 0  # unused, but None would draw from NumPy's global generator
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the validation error judges it
             model.fit(kernel, rows.y, sample_weight=rows.weights)

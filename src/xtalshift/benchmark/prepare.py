@@ -115,13 +115,13 @@ def prepare_table(
     # tasks do not need the other columns, but the description is that of the whole table
     slim = replace(data, columns=pd.DataFrame())
     slim.__dict__["description"] = data.description
-    problem = Problem(name, slim, settings, {}, (float(low), float(high)))
+    problem = Problem(name, slim, settings, {}, (float(low), float(high)), settings.encoder)
     values: dict[Blocks, FloatArray] = {}
     for block in features:
         if block == settings.blocks:
             values[block] = space
             continue
-        say_overlap(block, data, progress)
+        say_overlap(problem.blocks(block), data, progress)
         computed = problem.featurizer(block).transform(data.materials.compositions)
         values[block] = np.hstack([computed, data.materials.extra])
     return replace(problem, X=values), Table(data, space)

@@ -17,7 +17,8 @@ from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.blocks import Blocks, split_blocks
+from xtalshift.featurize.pretrained import KIND
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -37,17 +38,26 @@ class Problem:
     """Shape (n, d). Features by name; extra feature columns come last."""
     tails: tuple[float, float]
     """The 5 % and 95 % quantiles of the targets, beyond which they count as extreme."""
+    encoder: str | None = None
+    """Folder of the encoder of the block ``pretrained``; None: that of the package."""
 
     @cached_property
     def formula_numbers(self) -> Rows:
         """Number of the reduced formula of each row, shape (n,)."""
         return np.unique(self.data.groups.astype(str), return_inverse=True)[1].astype(np.int64)
 
+    def blocks(self, features: Blocks) -> Blocks:
+        """Return the given features with the encoder of this table."""
+        if self.encoder is None:
+            return features
+        own = f"{KIND}:{self.encoder}"
+        return "+".join(own if name == KIND else name for name in split_blocks(features))
+
     def featurizer(self, features: Blocks) -> CompositionFeaturizer:
         """Return the featurizer of the given features."""
         notation = self.settings.notation
         return CompositionFeaturizer(
-            features, self.settings.impute_nan, notation.hydrates, notation.amounts
+            self.blocks(features), self.settings.impute_nan, notation.hydrates, notation.amounts
         )
 
     def describe(self) -> TableInfo:

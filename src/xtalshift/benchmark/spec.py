@@ -47,6 +47,9 @@ class BenchmarkData(DataConfig):
     """Column of flags; one flagged row flags its formula, also after merging."""
     catalogue: str | None = None
     """Data set of the catalogue with the same rows, for use if ``$XTALSHIFT_DATA`` is not set."""
+    encoder: str | None = None
+    """Folder of the encoder of the block ``pretrained`` for this table, such as one that has seen
+    none of its formulas, see ``xtalshift pretrain --without``; by default that of the package."""
 
     def resolve(self) -> Self:
         """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.

@@ -130,7 +130,7 @@ def _make(
             made.notation.hydrates, made.feature_cols, *([made.amounts] if made.amounts else []),
         ],
         "fold": [fold.data, fold.split, fold.fold, fold.seed, fold.tail, rows],
-        "method": [entry.method, features, *own, *_encoder(features)],
+        "method": [entry.method, features, *own, *_encoder(problem.blocks(features))],
         "budget": budget,
         "trials": context.trials,
     }  # fmt: skip

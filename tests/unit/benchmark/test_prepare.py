@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from encoder_toys import write_toy_encoder
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.spec import BenchmarkSpec, read_spec
 from xtalshift.benchmark.summary_records import RowCounts
@@ -303,3 +304,19 @@ def test_the_official_folds_of_matbench():
         for rows in tested
     ]
     assert np.mean(errors) == pytest.approx(1.1435, abs=5e-5)
+
+
+def test_a_table_brings_the_encoder_of_its_pretrained_features(prepare, tmp_path):
+    own = write_toy_encoder(tmp_path / "encoder", formulas=("LiF2", "NaF2"))
+    problem, _ = prepare(
+        data={"encoder": str(tmp_path / "encoder")},
+        methods=["ridge@fractions+pretrained", "ridge"],
+    )
+    X = problem.X["fractions+pretrained"]
+    assert X.shape == (len(problem.data), 118 + own.size)
+    told = np.array([""] * len(X), dtype=object)
+    expected = own.encode(problem.data.materials.compositions, told)
+    np.testing.assert_array_equal(X[:, 118:], expected)
+    assert problem.blocks("fractions+pretrained") == f"fractions+pretrained:{tmp_path / 'encoder'}"
+    assert problem.blocks("magpie") == "magpie"
+    assert prepare()[0].blocks("pretrained") == "pretrained"

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from benchmark_toys import make_fold, make_problem, make_shared
+from encoder_toys import write_toy_encoder
 from xtalshift.benchmark import tasks
 from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.tasks import plan_tasks
@@ -87,6 +88,16 @@ def test_columns_that_are_features_change_an_id(spec, shared):
     assert not set(before.values()) & set(ids(spec(["ridge"]), other).values())
     same = replace(shared, problems={"toy": make_problem(unit="meV")})
     assert before == ids(spec(["ridge"]), same)
+
+
+def test_the_encoder_of_a_table_changes_the_id_of_what_uses_it(spec, shared, tmp_path):
+    write_toy_encoder(tmp_path)
+    wanted = spec(["ridge", "ridge@fractions+pretrained"])
+    before = ids(wanted, shared)
+    other = replace(make_problem(), encoder=str(tmp_path))
+    after = ids(wanted, replace(shared, problems={"toy": other}))
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name for name, _, _ in changed} == {"ridge@fractions+pretrained"}
 
 
 def test_a_function_with_fixed_arguments_is_told_by_its_own_module(monkeypatch):

@@ -6,10 +6,10 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
@@ -27,6 +27,8 @@ from xtalshift.nn.device import resolve_device
 ID_VERSION = 5
 """Raise it when the same settings give other numbers than before, so that old records are not
 reused."""
+NO_NUMBER = frozenset({"random_state", "threads", "device"})
+"""Arguments that stand elsewhere in an id, or change no number."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,29 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
     except Exception as error:  # noqa: BLE001 - the task will fail, and say so in its record
         return {"failed": repr(error)}
     return {
-        name: type(value).__name__ if isinstance(value, BaseEstimator) else value
+        name: type(value).__name__ if isinstance(value, BaseEstimator) else _settled(value)
         for name, value in regressor.get_params(deep=True).items()
-        if name.rpartition("__")[2] not in {"random_state", "threads", "device"}
+        if name.rpartition("__")[2] not in NO_NUMBER
     }
+
+
+def _settled(value: Any) -> Any:
+    """Return an argument in a form whose text is the same in every process.
+
+    The text of a set depends on the process, that of a regressor leaves out much of a long one.
+    """
+    if isinstance(value, BaseEstimator):
+        return [type(value).__name__, _settled(value.get_params(deep=False))]
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {one.name: getattr(value, one.name) for one in fields(value)}
+        return [type(value).__name__, _settled(own)]
+    if isinstance(value, Mapping):
+        return {str(k): _settled(one) for k, one in value.items() if k not in NO_NUMBER}
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(one) for one in value)
+    if isinstance(value, (list, tuple)):
+        return [_settled(one) for one in value]
+    return value
 
 
 def _source(name: str) -> str:

@@ -1,5 +1,8 @@
 """Task ids depend on content only, and on all of it."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -40,6 +43,42 @@ def test_ids_are_the_same_in_every_process(spec, shared):
     assert first.id == plan_tasks(spec(["dummy"]), make_shared())[0].id
     assert len(first.id) == 16
     assert int(first.id, 16) >= 0
+
+
+def test_the_arguments_of_a_stack_are_the_same_text_in_every_process():
+    code = """
+import json, sys
+from types import SimpleNamespace
+from xtalshift.benchmark.spec import MethodEntry
+from xtalshift.benchmark.tasks import _arguments
+from xtalshift.methods import MethodSettings
+
+context = SimpleNamespace(settings=MethodSettings(threads=int(sys.argv[1])))
+entries = [MethodEntry(name=one, method=one) for one in ("auto", "adapt-auto")]
+found = [_arguments(one, context) for one in entries]
+print(json.dumps(found, sort_keys=True, default=repr))
+"""
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code, threads],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, threads in (("1", "1"), ("2", "1"), ("3", "2"))
+    }
+    (text,) = texts
+    assert '"without": ["fractions", "magpie"]' in text
+    assert " at 0x" not in text
+
+
+def test_a_setting_of_a_member_changes_the_id_of_a_stack(spec, shared):
+    before = ids(spec(["auto"]), shared)
+    after = ids(spec(["auto"], lightgbm={"num_leaves": 20}), shared)
+    assert not set(before.values()) & set(after.values()) - set(
+        ids(spec(["dummy"]), shared).values()
+    )
 
 
 def test_other_methods_and_seeds_do_not_change_an_id(spec, shared):

@@ -28,6 +28,7 @@ from xtalshift.estimators import (
     SVRegressor,
     TargetedCALRegressor,
     TargetOnlyRegressor,
+    TrendLightGBMRegressor,
 )
 from xtalshift.estimators.adapted_stack import Correction
 from xtalshift.estimators.stack import Member
@@ -131,6 +132,7 @@ REGRESSORS = {
     "nearest": NeighborsRegressor(random_state=0),
     "kernel-ridge": KernelRidgeRegressor(random_state=0),
     "svr": SVRegressor(random_state=0),
+    "trend": TrendLightGBMRegressor(n_estimators=60, random_state=0),
     "squared": LightGBMRegressor(n_estimators=60, loss="squared", random_state=0),
     "huber": LightGBMRegressor(n_estimators=60, loss="huber", random_state=0),
     "forest": ForestRegressor(n_estimators=40, random_state=0),

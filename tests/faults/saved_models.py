@@ -158,6 +158,7 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
     "lightgbm, asinh, out-of-fold": partial(
         trained, "lightgbm", transform="asinh", intervals=CROSS
     ),
+    "trend-lightgbm": lambda: trained("trend-lightgbm"),
     "lightgbm-quantile, clip, held-out": partial(
         trained, "lightgbm-quantile", transform="clip", intervals=HELD_OUT
     ),

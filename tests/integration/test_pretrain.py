@@ -55,6 +55,7 @@ def test_a_model_says_what_its_encoder_has_seen_and_needs_the_same_one(xtalshift
     assert set(found) == {"encoder", "materials", "seen", "properties"}
     assert found["encoder"] == first.card.arrays_sha256
     assert xtalshift("predict", folder, "NaCl").code == 0
+    assert model.featurizer.blocks == f"magpie+fractions+pretrained:{place}"
     write_toy_encoder(place, seed=1)
     other = xtalshift("predict", folder, "NaCl")
     assert other.code == 1
@@ -63,6 +64,16 @@ def test_a_model_says_what_its_encoder_has_seen_and_needs_the_same_one(xtalshift
     shutil.rmtree(place)
     gone = xtalshift("predict", folder, "NaCl")
     assert (gone.code, "holds no encoder" in gone.err) == (1, True)
+
+
+def test_a_model_finds_its_encoder_from_other_folders(xtalshift, table, tmp_path, monkeypatch):
+    write_toy_encoder(tmp_path / "encoder")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    folder = train_model(table, tmp_path / "m", "--features", "fractions+pretrained:../encoder/")
+    monkeypatch.chdir("/")
+    assert xtalshift("predict", folder, "NaCl").code == 0
+    assert load_model(folder).featurizer.blocks == f"fractions+pretrained:{tmp_path / 'encoder'}"
 
 
 def test_a_run_counts_the_test_rows_that_the_encoder_has_seen(xtalshift, table, tmp_path, quick):

@@ -90,7 +90,7 @@ def test_weighted_intervals_say_how_much_there_is_to_weigh(model, tmp_path, xtal
     assert first.startswith("Weighted intervals: the 60 calibration rows count as ")
     size = float(first.split(" count as ")[1].split()[0])
     assert size < 30
-    assert "warning: fewer than 100" in outcome.err
+    assert "such rows are too few (at least 100 are needed)" in outcome.err
     same = write_rows(tmp_path / "same.csv", make_rows(60))
     quiet = xtalshift("predict", model, same, "-o", tmp_path / "s.csv", "--intervals", "weighted")
     assert "count as 60 rows of this region" in quiet.out

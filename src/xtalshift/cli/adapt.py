@@ -124,19 +124,19 @@ def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
 
 def _describe_stack(adapted: Adapted) -> str:
     """Return the errors before and after, and the members."""
-    if not adapted.n_validation:
-        return "All labels belong to training materials: nothing could be tested or changed"
     card = adapted.model.card
     shown = f" {card.unit}" if card.unit else ""
+    error = adapted.standard_error
+    gain = "" if error is None else f"; the difference is uncertain by {error:.2g}"
     errors = (
         f"MAE on {adapted.n_validation:,} labels, each held out in turn: "
         f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
-        f"(the mean of the other labels: {adapted.constant:.4g})"
+        f"(the mean of the other labels: {adapted.constant:.4g}{'' if adapted.kept else gain})"
     )
     if adapted.kept:
         return (
-            f"{errors}\nNo correction was surely better on labels that did not choose it: the "
-            "predictions stay as they are; intervals and domain are those of the labels"
+            f"{errors}\nThe predictions stay as they are: no correction lowered the error by more "
+            "than chance would"
         )
     return f"{errors}\n{options.describe_members(card.provenance['members'])}"
 

@@ -240,9 +240,9 @@ def _say_weights(counts: PredictionCounts) -> None:
     )
     if size < min(MIN_EFFECTIVE, ENOUGH * rows):
         typer.echo(
-            f"warning: fewer than {MIN_EFFECTIVE:g}: too little of the training data resembles "
-            "these rows, so the intervals may contain too few of the true values; measure some of "
-            "the rows and calibrate or adapt the model",
+            f"warning: {size:.0f} such rows are too few (at least {MIN_EFFECTIVE:g} are needed): "
+            "the intervals may be infinite or contain too few of the true values; measure some of "
+            "these materials and calibrate or adapt the model",
             err=True,
         )
 

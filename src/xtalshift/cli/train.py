@@ -55,9 +55,10 @@ def train_command(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Wall minutes that auto may take; members that there is no time for are left out "
-            "and named. The result then depends on the speed of the machine.",
+            help="Wall minutes that the fit of auto may take (above 0); members that there is no "
+            "time for are left out and named. The result then depends on the speed of the machine.",
             metavar="M",
+            min=1e-5,
         ),
     ] = None,
     config: options.ConfigFile = None,
@@ -75,10 +76,11 @@ def train_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Train one method on a table and save the model.
+    """Train a model on a table and save it.
 
-    A tenth of the rows is held out to select the parameters, another tenth to calibrate prediction
-    intervals.
+    auto, the default, combines methods and holds out no rows: its folds choose the weights and
+    calibrate the intervals. Other methods hold out a tenth of the rows to select the parameters,
+    and another tenth to calibrate the intervals.
     """
     settings = options.build_config(
         config,
@@ -145,6 +147,12 @@ def train_command(
         where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
     kind = "cross-fit" if members else "validation"
     typer.echo(f"{method}: {kind} {errors}, {where} (materials like the training data)")
+    if trained.val_mae >= trained.val_mae_dummy and method != "dummy":
+        typer.echo(
+            "warning: this is no better than predicting the mean of the training targets: the rows "
+            "are too few, or their composition does not tell the target",
+            err=True,
+        )
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(trained.model))

@@ -40,7 +40,7 @@ class DatasetDescription:
     conditions: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Materials with a target. It never changes; `take` and cleaning return new data sets.
 
@@ -131,6 +131,19 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.materials)
+
+    def __repr__(self) -> str:
+        """Return what it is in one line: rows, target with unit and range, source, cleaning."""
+        parts = [repr(self.materials)[1:-1]]
+        if self.targets is not None:
+            y = self.targets[np.isfinite(self.targets)]
+            spread = f" from {y.min():.4g} to {y.max():.4g}" if len(y) else ""
+            unit = f" {self.unit}" if self.unit else ""
+            parts.append(f"{self.target_name or 'target'}{spread}{unit}")
+        if self.source:
+            parts.append(f"source {self.source}")
+        parts.append("not cleaned" if self.intake is None else "cleaned")
+        return f"<Dataset: {'; '.join(parts)}>"
 
     @property
     def ids(self) -> ObjectArray:

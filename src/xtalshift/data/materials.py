@@ -18,7 +18,7 @@ from xtalshift.errors import DataError
 _NONE: Mapping[int, str] = {}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Materials:
     """n materials; `parse` makes them from formulas, `take` selects rows.
 
@@ -117,6 +117,14 @@ class Materials:
 
     def __len__(self) -> int:
         return len(self.formulas)
+
+    def __repr__(self) -> str:
+        """Return the number of rows, the first formulas and how many cannot be read."""
+        shown = ", ".join(str(one) for one in self.formulas[:3])
+        more = ", ..." if len(self) > 3 else ""  # noqa: PLR2004
+        bad = int((self.reasons != "").sum())
+        unread = f"; {bad:,} cannot be read" if bad else ""
+        return f"<Materials: {len(self):,} ({shown}{more}){unread}>"
 
     @cached_property
     def groups(self) -> NDArray[np.object_]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.stack import StackRegressor as StackRegressor
+    from xtalshift.estimators.trend import TrendLightGBMRegressor as TrendLightGBMRegressor
     from xtalshift.estimators.wrapped import (
         ImportanceWeightedRegressor as ImportanceWeightedRegressor,
     )
@@ -62,6 +63,7 @@ HOMES = {
     "StackRegressor": "xtalshift.estimators.stack",
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",
+    "TrendLightGBMRegressor": "xtalshift.estimators.trend",
 }
 """Module of each class, so that trees and linear models do not load PyTorch."""
 

@@ -21,6 +21,7 @@ from xtalshift.estimators.base import (
     FitData,
     Labelled,
     Regressor,
+    deal_folds,
     draw_rows,
     fit_clone,
     join_rows,
@@ -68,8 +69,6 @@ class Correction:
     that `inputs` must be ``features`` and `learns` ``targets``."""
     share: float = 0.5
     """Share of the labels in the total weight, if it replays."""
-    min_labels: int = 0
-    """Labels from which it is worth its time; with fewer it is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,10 +342,9 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         told = folds >= 0
         y, rows = problem.labels.y[told], [problem.first[told]]
         fits = []
-        tried = [one for one in self.members if len(y) >= one.min_labels]
-        seeds = problem.rng.spawn(len(tried))
-        with problem.progress.task("corrections", len(tried)) as task:
-            for one, rng in zip(tried, seeds, strict=True):
+        seeds = problem.rng.spawn(len(self.members))
+        with problem.progress.task("corrections", len(self.members)) as task:
+            for one, rng in zip(self.members, seeds, strict=True):
                 try:
                     found = cross_fit(one, replace(problem, rng=rng), folds)
                     row = np.clip(found.predictions[told], *self.bounds_)
@@ -421,11 +419,9 @@ def _fold_labels(
     Returns None if fewer than two formulas can be held out.
     """
     told = np.ones(len(labels.y), dtype=bool) if fresh is None else fresh
-    names = np.arange(len(labels.y)) if labels.groups is None else labels.groups
-    numbers = np.unique(names[told], return_inverse=True)[1]
-    n_groups = int(numbers.max(initial=-1)) + 1
-    if n_groups < 2:  # noqa: PLR2004
+    names = (np.arange(len(labels.y)) if labels.groups is None else labels.groups)[told]
+    if not len(names) or (names == names[0]).all():
         return None
     folds = np.full(len(labels.y), -1)
-    folds[told] = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
+    folds[told] = deal_folds(names, n_folds, rng)
     return folds

@@ -109,6 +109,16 @@ class AdaptedStackPredictor(MixturePredictor):
         """Return how many features of each row the first model clips, shape (n,)."""
         return self.start_.n_clipped(self._check_features(X))
 
+    def predict_std(self, X: ArrayLike) -> Any:
+        """Return the standard deviation, shape (n,); of a model that was kept, what it predicts."""
+        return super().predict_std(X) if self.members_ else self.start_.predict_std(X)
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, Any]:
+        """Return the results of `predict` and `predict_std`, from one pass."""
+        if self.members_:
+            return super().predict_with_std(X)
+        return self.start_.predict_with_std(self._check_features(X))
+
     @property
     def weights_(self) -> FloatArray:
         """Weights of the first model and of the corrections, shape (1 + members,)."""

@@ -460,6 +460,23 @@ def join_rows(rows: Labelled, others: Labelled) -> Labelled:
     )
 
 
+def deal_folds(names: NDArray[Any], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold of each row, from 0, shape (n,): rows of one name are in the same.
+
+    Parameters
+    ----------
+    names : ndarray, shape (n,)
+        Such as reduced formulas. With fewer different names than `n_folds` each is a fold.
+    n_folds : int
+        Number of folds.
+    rng : Generator
+        Deals the names.
+    """
+    numbers = np.unique(names, return_inverse=True)[1]
+    n_names = int(numbers.max(initial=-1)) + 1
+    return np.asarray(rng.permutation(n_names)[numbers] % min(n_folds, max(n_names, 1)))
+
+
 def draw_rows(rows: Labelled, most: int | None, rng: np.random.Generator) -> Labelled:
     """Return at most so many rows, drawn without replacement; all if `most` is None."""
     count = check_count("max_rows", most, len(rows.y))

@@ -288,6 +288,50 @@ class LightGBMPredictor(Predictor):
         self._set_booster(text)
 
 
+TREND = "trend."
+"""What the arrays of a linear model in front of trees begin with."""
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TrendLightGBMPredictor(LightGBMPredictor):
+    """A linear model plus trees; settings as in `TrendLightGBMRegressor`.
+
+    Attributes
+    ----------
+    trend_ : RidgePredictor
+        The linear model.
+    """
+
+    alphas: Sequence[float] = RidgePredictor.alphas
+    clip: float = 10.0
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row the linear model clipped, shape (n,)."""
+        return self.trend_.n_clipped(X)
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.trend_.predict(X) + super()._predict(X)
+
+    def _get_state(self) -> Arrays:
+        own = self.trend_._get_state()  # noqa: SLF001
+        trend = {TREND + name: value for name, value in own.items()}
+        return {**super()._get_state(), **trend}
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:
+        trend = RidgePredictor._saved(found)  # noqa: SLF001
+        return {**super()._saved(found), **{TREND + name: one for name, one in trend.items()}}
+
+    def _set_state(self, state: Arrays) -> None:
+        check_arrays(state, self._saved(state))
+        super()._set_state({"booster": state["booster"]})
+        self.trend_ = RidgePredictor(alphas=self.alphas, clip=self.clip)
+        trend = {k.removeprefix(TREND): v for k, v in state.items() if k.startswith(TREND)}
+        self.trend_._set_state(trend)  # noqa: SLF001
+        if self.trend_.n_features_in_ != self.n_features_in_:
+            raise ModelFormatError("the trees take other features than the linear model")
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class QuantileLightGBMPredictor(LightGBMPredictor):
     """Trees for the median and both quantiles; settings as in `QuantileLightGBMRegressor`."""
@@ -393,6 +437,7 @@ PREDICTORS: Registry[type[Predictor]] = Registry(
         "QuantileLightGBMRegressor": f"{__name__}:QuantileLightGBMPredictor",
         "RidgeRegressor": f"{__name__}:RidgePredictor",
         "StackRegressor": "xtalshift.estimators.stack_predictor:StackPredictor",
+        "TrendLightGBMRegressor": f"{__name__}:TrendLightGBMPredictor",
         "SVRegressor": "xtalshift.estimators.kernel_predictors:SVPredictor",
     },
 )

@@ -17,6 +17,7 @@ from xtalshift.estimators.base import (
     FitData,
     Labelled,
     Regressor,
+    deal_folds,
     draw_seed,
     fingerprint,
     fit_clone,
@@ -435,16 +436,14 @@ def _make_folds(rows: Labelled, n_folds: int, rng: np.random.Generator) -> IntAr
     judges = np.ones(n, dtype=np.bool_) if rows.fresh is None else rows.fresh
     if not _can_judge(rows):  # then no member has learned features
         judges = np.ones(n, dtype=np.bool_)
-    names = np.arange(n) if rows.groups is None else rows.groups
-    numbers = np.unique(names[judges], return_inverse=True)[1]
-    n_groups = int(numbers.max()) + 1
-    if n_groups == 1:
+    names = (np.arange(n) if rows.groups is None else rows.groups)[judges]
+    if (names == names[0]).all():
         return None
     # no fold of more rows than are needed: the others train
     n_judges = int(judges.sum())
     n_folds = max(n_folds, n_judges // FULL_FOLDS)
     folds = np.full(n, -1)
-    folds[judges] = rng.permutation(n_groups)[numbers] % min(n_folds, n_groups)
+    folds[judges] = deal_folds(names, n_folds, rng)
     predicted = max(1, round(FULL_FOLDS * n_folds / n_judges))
     return np.where(folds < predicted, folds, -1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from xtalshift.errors import ConfigError
@@ -81,6 +82,15 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
     if len(set(kinds)) < len(kinds):
         raise ConfigError(f"features {features!r}: a block is named twice")
     return names
+
+
+def with_absolute_folders(features: Blocks) -> Blocks:
+    """Return the names of blocks with the folders that some are read from made absolute."""
+    names = []
+    for name in split_blocks(features):
+        kind, colon, folder = name.partition(":")
+        names.append(f"{kind}:{Path(folder).resolve()}" if colon else name)
+    return "+".join(names)
 
 
 def find_block(name: str) -> Block:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +47,11 @@ class Adapted:
     after: float
     constant: float
     """`before`, `after`, `constant`: mean absolute error on the rows held out: of the model before
-    and after the adaptation, and of the mean of the other labels; NaN if none were held out. By
-    ``auto``, in the unit of the target. Otherwise, for a transformed target, on the transformed
-    scale, and these rows selected the parameters, so that `after` is slightly optimistic."""
+    and after the adaptation, and of the mean of the other labels. By ``auto``, in the unit of the
+    target. Otherwise, for a transformed target, on the transformed scale, and these rows selected
+    the parameters, so that `after` is slightly optimistic."""
+    standard_error: float | None = None
+    """Standard error of the difference of `before` and `after`, by ``auto``."""
 
     @property
     def kept(self) -> bool:
@@ -133,10 +134,17 @@ def adapt(
     )
     if config is None:
         said = adapted.card.provenance
-        n_held_out, errors = said["cross_fit"]["n"], [math.nan] * 3
-        if n_held_out:
-            errors = [said["cross_fit"][name] for name in ("before", "after", "constant")]
-        return Adapted(adapted, len(labels), said["n_source"], n_held_out, *errors)
+        found = said["cross_fit"]
+        return Adapted(
+            adapted,
+            len(labels),
+            said["n_source"],
+            found["n"],
+            found["before"],
+            found["after"],
+            found["constant"],
+            found["standard_error"],
+        )
     regressor = adapted.regressor
     assert isinstance(regressor, TargetedCALRegressor)
     return Adapted(

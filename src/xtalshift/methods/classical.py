@@ -106,6 +106,20 @@ def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
 
 
 @register_method(
+    "trend-lightgbm",
+    family="classical",
+    summary="linear model and gradient-boosted trees on its errors",
+    control="lightgbm",
+    cost=4.0,
+    saved=True,
+    space=BOOSTING,
+)
+def _trend_lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:
+    options = settings.lightgbm.model_dump() | {"clip": settings.network.clip}
+    return estimators.TrendLightGBMRegressor(**options, threads=settings.threads, random_state=seed)
+
+
+@register_method(
     "lightgbm-quantile",
     family="classical",
     summary="gradient-boosted trees for the median and the 5 and 95 % quantiles",

@@ -208,9 +208,10 @@ def require_network(model: FittedModel) -> IRNetBase:
 
     regressor = model.regressor
     if not isinstance(regressor, IRNetBase):
+        made = model.card.provenance.get("method", regressor.regressor_name)
         raise ConfigError(
-            f"this method trains a network further, and the model is a {regressor.regressor_name}; "
-            "use method 'auto', which adapts any model, or train one with method 'erm' or 'cal'"
+            f"this method trains a network further, and the model was trained with {made}; use "
+            "method 'auto', which adapts any model, or train one with method 'erm' or 'cal'"
         )
     return regressor
 

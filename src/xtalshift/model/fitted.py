@@ -34,7 +34,7 @@ _UNSCALED = ("none", "clip")
 Inputs = Materials | Sequence[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FittedModel:
     """A fitted model. It never changes; `adapt` and `calibrate` return new ones.
 
@@ -70,6 +70,19 @@ class FittedModel:
     card: ModelCard
     calibration: Calibration | None = None
     domain: ApplicabilityDomain | None = None
+
+    def __repr__(self) -> str:
+        """Return what it is in one line: method, target, intervals and domain."""
+        card, known = self.card, self.calibration
+        unit = f" in {card.unit}" if card.unit else ""
+        method = card.provenance.get("method", self.regressor.regressor_name)
+        parts = [
+            f"{method} for {card.target_name or 'the target'}{unit}",
+            "no intervals" if known is None else f"intervals from {len(known):,} rows",
+        ]
+        if self.domain is not None:
+            parts.append(f"domain of {len(self.domain.formulas_):,} materials")
+        return f"<FittedModel: {', '.join(parts)}>"
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

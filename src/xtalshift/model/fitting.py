@@ -194,7 +194,9 @@ def fit(
     )
     names = (*featurizer.names, *data.materials.extra_names)
     if domain is True:
-        domain = find_domain(data, X, rows, names, seed)
+        # what cross-fits trains on its validation rows too
+        seen = FitRows(known, known) if regressor.cross_fits else rows
+        domain = find_domain(data, X, seen, names, seed)
     return FittedModel(
         featurizer,
         scale,

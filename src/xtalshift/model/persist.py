@@ -21,6 +21,7 @@ from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.predictors import PREDICTORS, Arrays
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
+from xtalshift.featurize.blocks import with_absolute_folders
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse
@@ -90,7 +91,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
-            "features": model.featurizer.blocks,
+            "features": with_absolute_folders(model.featurizer.blocks),
             "transform": model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,

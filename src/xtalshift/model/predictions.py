@@ -32,7 +32,7 @@ PREDICTED_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """One entry per material; bad rows have NaN predictions and a reason.
 
@@ -86,6 +86,15 @@ class Predictions:
     n_imputed: NDArray[np.int64]
     reason: TextArray
     explanation: TextArray | None = None
+
+    def __repr__(self) -> str:
+        """Return how many rows there are, and how many are bad or outside the domain."""
+        bad = int((self.reason != "").sum())
+        inside = int(self.in_domain.sum())
+        return (
+            f"<Predictions: {len(self.formula):,} rows, {inside:,} in the domain, {bad:,} without "
+            "a prediction; .frame is the table>"
+        )
 
     @classmethod
     def empty(cls, formulas: TextArray, reasons: TextArray, *, explain: bool) -> Predictions:

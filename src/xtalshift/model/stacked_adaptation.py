@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data.dataset import Dataset
+from xtalshift.errors import DataError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.stack import OutOfFold
 from xtalshift.featurize.pretrained import encoder_of
@@ -58,16 +59,22 @@ def adapt_by_stack(
     Predictor
         The stack, or the regressor of the model.
     Calibration or None
-        From the same folds; None with fewer than 10 labels of other materials than the training
-        materials.
+        From the same folds. With fewer than 10 labels of other materials than the training
+        materials that of the model, or None if its predictions have changed.
     dict
         ``members`` as `AdaptedStackRegressor.describe_members` gives them, and ``cross_fit`` with
         ``n`` labels that were held out in turn and mean absolute errors in the unit of the target:
-        ``before``, ``after`` and of the ``constant``, the mean of the other labels.
+        ``before``, ``after`` and of the ``constant``, the mean of the other labels, and the
+        ``standard_error`` of the difference of the first two.
+
+    Raises
+    ------
+    DataError
+        If all labels belong to training materials.
     """
     X = model.features_of(labels.materials)
     z = model.scale.forward(labels.y, labels.row_numbers)
-    fresh = _judges(model, labels, X)
+    fresh = _judges(model, labels, X, progress)
     if source is None:
         source = remembered(model)
     replay: dict[str, Any] = {}
@@ -90,7 +97,7 @@ def adapt_by_stack(
     }
     predictor: Predictor = model.regressor if own is None else stack
     if len(told) < MIN_CALIBRATION:
-        return predictor, None, said
+        return predictor, model.calibration if own is None else None, said
     if own is None:
         scored = score_rows(model.regressor, X[told], None)
     else:
@@ -105,18 +112,37 @@ def adapt_by_stack(
     return predictor, calibration, said
 
 
-def _judges(model: FittedModel, labels: Dataset, X: FloatArray) -> NDArray[np.bool_]:
+def _judges(
+    model: FittedModel, labels: Dataset, X: FloatArray, progress: Progress
+) -> NDArray[np.bool_]:
     """Return which labels can tell how good a model is, shape (n,).
 
     Those that neither it nor the encoder of its features was trained on; if the latter leaves too
     few, those that it was not trained on.
+
+    Raises
+    ------
+    DataError
+        If it was trained on all of them.
     """
     fresh = ~model.was_trained_on(X)
+    if not fresh.any():
+        raise DataError(
+            f"all {len(labels):,} labelled materials are training materials of the model, which "
+            "learns nothing new from them; give values of materials of the new region"
+        )
     encoder = encoder_of(model.featurizer.blocks)
     if encoder is None:
         return fresh
-    unseen = fresh & ~encoder.knows(labels.groups)
-    return unseen if unseen.sum() >= LEAST_UNSEEN else fresh
+    seen = fresh & encoder.knows(labels.groups)
+    enough = (fresh & ~seen).sum() >= LEAST_UNSEEN
+    if enough and seen.any():
+        progress.say(
+            f"{seen.sum():,} of the {len(labels):,} labelled materials were seen by the encoder of "
+            "the features, which may know their values: they train corrections, but do not judge "
+            "them"
+        )
+    return fresh & ~seen if enough else fresh
 
 
 def remembered(model: FittedModel) -> Dataset | None:
@@ -143,15 +169,15 @@ def _errors(
     own: OutOfFold | None,
 ) -> dict[str, float | int | None]:
     """Return the errors of the labels that were held out in turn."""
-    if not len(told):
-        return {"n": 0, "before": None, "after": None, "constant": None}
     y = labels.y[told]
     before = np.abs(model.predict_features(X[told]) - y)
     after = before if own is None else np.abs(model.scale.inverse(own.center) - y)
+    gain = before - after
     others = (labels.y.sum() - y) / max(len(labels) - 1, 1)
     return {
         "n": len(told),
         "before": float(before.mean()),
         "after": float(after.mean()),
         "constant": float(np.abs(others - y).mean()),
+        "standard_error": float(gain.std(ddof=1) / np.sqrt(len(told))) if len(told) > 1 else None,
     }

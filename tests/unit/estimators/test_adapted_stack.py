@@ -9,6 +9,7 @@ from xtalshift.estimators import (
     ConstantRegressor,
     ForestRegressor,
     RidgeRegressor,
+    StackRegressor,
 )
 from xtalshift.estimators.adapted_stack import (
     SOURCE,
@@ -20,7 +21,7 @@ from xtalshift.estimators.adapted_stack import (
 from xtalshift.estimators.adapted_stack_predictor import AdaptedStackPredictor, see
 from xtalshift.estimators.base import Labelled
 from xtalshift.estimators.saved import SavedRegressor
-from xtalshift.estimators.stack import stack_weights
+from xtalshift.estimators.stack import Member, stack_weights
 
 LINE = RidgeRegressor(alphas=(1e-6,))
 
@@ -94,6 +95,15 @@ def test_a_model_that_no_correction_improves_stays_as_it_is():
     assert stack.out_of_fold_ is None
     assert stack.mae_ >= stack.start_mae_
     np.testing.assert_array_equal(stack.predict(X), start().predict(X))
+    assert stack.predict_std(X) is None  # as the model: a spread of 0 would be no uncertainty
+    assert stack.predict_with_std(X)[1] is None
+    spread = StackRegressor(
+        [Member("a", RidgeRegressor()), Member("b", ForestRegressor(n_estimators=5))]
+    ).fit(X, y)
+    kept = AdaptedStackRegressor(members=noise, random_state=0).adapt(spread, X[:1], y[:1])
+    assert kept.members_ == ()
+    np.testing.assert_array_equal(kept.predict_std(X), spread.predict_std(X))
+    assert (kept.predict_std(X) > 0).all()
 
 
 def test_errors_are_of_labels_that_chose_neither_corrections_nor_weights():

@@ -112,7 +112,7 @@ def test_labels_as_read_are_cleaned():
 
 def test_what_formulas_cannot_do():
     ridge = fit(DATA, "ridge", features="fractions")
-    with pytest.raises(ConfigError, match=r"RidgeRegressor; use method 'auto'.*'erm' or 'cal'"):
+    with pytest.raises(ConfigError, match=r"with ridge; use method 'auto'.*'erm' or 'cal'"):
         adapt(ridge, LABELS)
     model = network()
     with pytest.raises(DataError, match=r"none of the 1 rows .*unknown element 'Qq'"):
@@ -189,16 +189,26 @@ def test_a_model_that_cannot_be_improved_keeps_its_predictions_and_gets_interval
     assert adapted.domain.holds(adapted.features_of(TARGETS)).all()
 
 
-def test_few_or_known_labels_give_no_intervals():
+def test_few_labels_give_no_intervals_but_leave_those_of_a_model_that_stays_as_it_is():
     model = fitted()
     few = adapt_model(model, LABELS.take(slice(6)))
-    assert few.calibration is None
     assert few.card.provenance["cross_fit"]["n"] == 6
-    known = adapt_model(model, remembered(model))
-    assert known.card.provenance["cross_fit"] == {
-        "n": 0, "before": None, "after": None, "constant": None,
-    }  # fmt: skip
-    np.testing.assert_array_equal(values_of(known, TARGETS), values_of(model, TARGETS))
+    changed = (values_of(few, TARGETS) != values_of(model, TARGETS)).any()
+    assert few.calibration is (None if changed else model.calibration)
+    same = Dataset.of([f"{a}8Br9" for a in METALS[:6]], np.zeros(6))
+    right = replace(
+        same, targets=values_of(model, same.materials)
+    )  # nothing can be better than the model
+    kept = adapt_model(model, right)
+    np.testing.assert_array_equal(values_of(kept, TARGETS), values_of(model, TARGETS))
+    assert kept.calibration is model.calibration
+
+
+def test_labels_of_training_materials_alone_are_refused():
+    model = fitted()
+    known = remembered(model)
+    with pytest.raises(DataError, match=f"all {len(known)} labelled materials are training"):
+        adapt_model(model, known)
 
 
 def test_auto_has_no_settings():

@@ -6,7 +6,8 @@ import pytest
 from estimator_toys import Spy
 from xtalshift.data import Dataset, clean_table
 from xtalshift.errors import ConfigError, DataError, SplitError
-from xtalshift.estimators import ConstantRegressor, RidgeRegressor
+from xtalshift.estimators import ConstantRegressor, RidgeRegressor, StackRegressor
+from xtalshift.estimators.stack import Member
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.registry import Method
@@ -205,3 +206,30 @@ def test_intervals_follow_from_the_number_of_rows(data):
 def test_a_constant_is_one_in_the_unit_of_the_target():
     assert target_scale(ConstantRegressor(), "log").name == "none"
     assert target_scale(RidgeRegressor(), "log").name == "log"
+
+
+def test_the_domain_of_a_stack_has_all_rows_that_it_was_trained_on(data):
+    stack = StackRegressor([Member("ridge", RidgeRegressor())], random_state=0)
+    model = fit(data, stack, features="fractions", seed=0)
+    assert model.regressor.cross_fits
+    assert sorted(model.domain.formulas_) == sorted(data.groups)
+    assert model.was_trained_on(model.features_of(data.materials)).all()
+    alone = fit(data, "ridge", features="fractions", seed=0)
+    held_out = draw_rows(data.groups, intervals=IntervalConfig(), seed=0).validation
+    assert sorted(alone.domain.formulas_) == sorted(np.delete(data.groups, held_out))
+
+
+def test_a_data_set_a_model_and_predictions_are_one_line(data):
+    model = fit(data, "ridge", features="fractions", intervals=NONE)
+    assert repr(data) == (
+        "<Dataset: Materials: 40 (LiO, LiS, LiF, ...); target from 1 to 9 eV; cleaned>"
+    )
+    assert repr(Dataset.of(["GaN", "x?"])) == (
+        "<Dataset: Materials: 2 (GaN, x?); 1 cannot be read; not cleaned>"
+    )
+    assert repr(model) == (
+        "<FittedModel: ridge for target in eV, no intervals, domain of 36 materials>"
+    )
+    assert repr(model.predict(["GaN", "x?", "XeN"])) == (
+        "<Predictions: 3 rows, 1 in the domain, 1 without a prediction; .frame is the table>"
+    )

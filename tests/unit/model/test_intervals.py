@@ -400,7 +400,9 @@ class TestFormulas:
     def test_only_irnets_can_be_adapted(self, method):
         settings = MethodSettings.from_dict({"device": "cpu", "erm": {"epochs": 1}})
         model = fit(LABELS, method, features="fractions", settings=settings)
-        with pytest.raises(ConfigError, match=rf"trains a network further.*(?i:{method}Regressor)"):
+        with pytest.raises(
+            ConfigError, match=rf"trains a network further.*(?i:trained with {method})"
+        ):
             adapt(model, LABELS, method="fine-tune")
 
     def test_labels_that_the_first_model_was_trained_on_do_not_calibrate(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from xtalshift.cli import options
 from xtalshift.data.units import unit_of_header
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import DataError
+
+if TYPE_CHECKING:
+    from xtalshift.jobs.check import Checked
 
 
 @options.reads_table
@@ -59,12 +62,7 @@ def check_command(
             typer.echo(f"{label + ':':<10}{text}")
     rows, bad = len(checked.table), len(checked.inspection.bad)
     typer.echo(f"Rows:     {rows:,}, of which {rows - bad:,} can be used")
-    for finding in checked.findings:
-        typer.echo(f"{'! ' if finding.warns else '- '}{finding.describe()}")
-        for line in finding.show():
-            typer.echo(f"    {line}")
-    if not checked.findings:
-        typer.echo("Nothing odd was found.")
+    typer.echo("\n".join(_describe_findings(checked)))
     if fix is not None:
         fixed = fix_table(checked)
         with open_writer(fix) as writer:
@@ -78,3 +76,13 @@ def check_command(
             typer.echo(f"It does not say the unit of {table.target_name!r}: --unit {table.unit}")
     if strict and bad:
         raise DataError(f"{source}: {bad:,} of {rows:,} rows cannot be used")
+
+
+def _describe_findings(checked: Checked) -> list[str]:
+    """Return the findings, each with its rows, and the advice."""
+    lines = []
+    for finding in checked.findings:
+        lines.append(f"{'! ' if finding.warns else '- '}{finding.describe()}")
+        lines += [f"    {line}" for line in finding.show()]
+    lines += [f"- {text}" for text in checked.advice]
+    return lines or ["Nothing odd was found."]

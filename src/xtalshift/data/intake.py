@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xtalshift.jsonio import Plain
 
 MAX_EXAMPLES = 5
 """Most examples of a finding."""
 _ZERO_INFLATED = 0.10
+_DECADES = 30.0
+"""Ratio of the 95 % to the 5 % quantile of positive targets from which a log scale is advised."""
 _WIDTH = 60
 
 
@@ -163,14 +168,7 @@ class CleaningReport:
     @property
     def remedy(self) -> str:
         """Advice for a zero-inflated target, else an empty text."""
-        if not self.zero_inflated:
-            return ""
-        return (
-            f"{self.zero_share:.0%} of the targets are exactly 0, and a regression cannot separate "
-            "zeros from small values: keep only the non-zero rows if zero means 'not of this kind' "
-            "(the gap of a metal), or set the transform (--transform) to 'clip' or 'log1p' so that "
-            "predictions cannot be negative, and evaluate zero and non-zero rows separately."
-        )
+        return advise_on_zeros(self.zero_share)
 
     def to_dict(self) -> Plain:
         """Return plain values, ready for JSON."""
@@ -180,6 +178,32 @@ class CleaningReport:
             "zero_inflated": self.zero_inflated,
             "remedy": self.remedy,
         }
+
+
+def advise_on_zeros(share: float) -> str:
+    """Return advice if this share of the targets is exactly 0; an empty text if it is small."""
+    if share < _ZERO_INFLATED:
+        return ""
+    return (
+        f"{share:.0%} of the targets are exactly 0, and a regression cannot separate "
+        "zeros from small values: keep only the non-zero rows if zero means 'not of this kind' "
+        "(the gap of a metal), or set the transform (--transform) to 'clip' or 'log1p' so that "
+        "predictions cannot be negative, and evaluate zero and non-zero rows separately."
+    )
+
+
+def advise_on_range(targets: NDArray[np.float64]) -> str:
+    """Return advice if positive targets, shape (n,), span decades; an empty text if not."""
+    if not len(targets) or targets.min() <= 0:
+        return ""
+    low, high = np.quantile(targets, [0.05, 0.95])
+    if high < _DECADES * low:
+        return ""
+    return (
+        f"all targets are positive, and they span a factor of {high / low:.0f} (from the 5 % to "
+        "the 95 % quantile): with --transform log errors count as factors, and no interval "
+        "reaches below 0"
+    )
 
 
 def _short(text: str) -> str:

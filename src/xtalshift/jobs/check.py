@@ -17,7 +17,7 @@ from xtalshift.data.columns import numeric_columns
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import check_new_columns
 from xtalshift.data.frames import RawTable
-from xtalshift.data.intake import Finding
+from xtalshift.data.intake import Finding, advise_on_range, advise_on_zeros
 from xtalshift.data.number_findings import number_findings
 from xtalshift.data.number_texts import POINT
 from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_numbers
@@ -52,6 +52,15 @@ class Checked:
         found = self.inspection
         whole = reading.findings if reading else ()
         return (*whole, *found.dropped, *found.findings, *found.notes, *self.numbers)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What the usable targets suggest for their scale."""
+        if self.table.targets is None or not len(self.inspection.good):
+            return ()
+        y = self.table.targets[self.inspection.good]
+        texts = (advise_on_zeros(float(np.mean(y == 0))), advise_on_range(y))
+        return tuple(filter(None, texts))
 
 
 def check_table(data: DataConfig) -> Checked:

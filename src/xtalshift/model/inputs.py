@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table
-from xtalshift.data.intake import Example, Finding
+from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, FormulaError
@@ -61,9 +61,12 @@ def read_inputs(
         feature_cols=settings.feature_cols,
     )
     if np.ptp(data.y) == 0:
+        what = f"all {len(data)} targets are {data.y[0]:g}"
+        if len(data) == 1:
+            what = f"all rows are one material, {data.formulas[0]}"
         raise DataError(
-            f"all {len(data)} targets are {data.y[0]:g}; there is nothing to learn. Check the "
-            f"target column: cleaning kept {len(data)} of {len(table)} rows"
+            f"{what}; there is nothing to learn. Check the table: cleaning kept {len(data)} of "
+            f"{len(table)} rows"
         )
     featurizer = CompositionFeaturizer(
         settings.blocks,
@@ -72,7 +75,7 @@ def read_inputs(
         settings.notation.amounts,
     )
     data, X = _featurize(data, featurizer, strict=settings.strict)
-    _say_intake(data, X.shape[1], progress)
+    _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(settings.blocks, data, progress)
     return Inputs(data, X, featurizer)
 
@@ -107,7 +110,7 @@ def _featurize(
     return data, np.hstack([X, data.materials.extra])
 
 
-def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
+def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progress) -> None:
     intake = data.intake
     assert intake is not None
     if intake.reading is not None and intake.reading.layout:
@@ -124,8 +127,9 @@ def _say_intake(data: Dataset, n_features: int, progress: Progress) -> None:
         count = sum(finding.count for finding in intake.notes)
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
         progress.say(f"  note: remarks on {count:,} formulas ({kinds})")
-    if intake.zero_inflated:
-        progress.say(f"  note: {intake.remedy}")
+    advice = [intake.remedy, advise_on_range(data.y) if transform == "none" else ""]
+    for text in filter(None, advice):
+        progress.say(f"  note: {text}")
 
 
 def _spread_flag(table: Dataset, column: str) -> Dataset:

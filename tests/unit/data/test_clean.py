@@ -6,6 +6,7 @@ import pytest
 
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.data.intake import advise_on_range, advise_on_zeros
 from xtalshift.data.readers import read_table
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
@@ -191,3 +192,14 @@ def test_rows_keep_their_number_of_the_table_through_cleaning_and_selection():
         TargetTransform("log").forward(cleaned.y, cleaned.row_numbers)
     (finding,) = clean_table(table.take([4, 1])).intake.dropped
     assert finding.examples[0].row == 2
+
+
+def test_positive_targets_over_decades_call_for_a_log_scale():
+    wide = np.geomspace(0.01, 100, 200)
+    assert "span a factor of" in advise_on_range(wide)
+    assert "--transform log" in advise_on_range(wide)
+    assert advise_on_range(np.append(wide, 0.0)) == ""
+    assert advise_on_range(np.linspace(1, 20, 50)) == ""
+    assert advise_on_range(np.zeros(0)) == ""
+    assert advise_on_zeros(0.51).startswith("51% of the targets are exactly 0")
+    assert advise_on_zeros(0.09) == ""

@@ -262,3 +262,14 @@ def test_repeated_and_blank_ids_and_rows_that_are_the_same(tmp_path):
     assert named.table.ids.tolist() == ["a", "b", "a", "", "b"]
     assert named.findings[0].remedy.endswith("or leave --id-col out")
     assert check(tmp_path, "id,formula,gap\na,NaCl,8\nb,NaCl,8\n", target="gap").findings == ()
+
+
+def test_the_scale_of_the_targets_is_advised(tmp_path):
+    formulas = ("NaCl", "KCl", "LiF", "GaN", "ZnO", "SiC", "MgO", "CaO")
+    rows = "".join(f"{one},{0.01 * 3**k}\n" for k, one in enumerate(formulas))
+    (advice,) = check(tmp_path, "formula,k\n" + rows, target="k").advice
+    assert "all targets are positive" in advice
+    zeros = "formula,gap\nNaCl,8.5\nFe,0\nCu,0\nGaN,3.2\n"
+    (advice,) = check(tmp_path, zeros, target="gap").advice
+    assert advice.startswith("50% of the targets are exactly 0")
+    assert check(tmp_path, "formula,gap\nNaCl,8.5\nGaN,3.2\n", target="gap").advice == ()

@@ -251,16 +251,9 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
 
 
 def _next_step(predictor: TablePredictor, model: Path) -> str:
-    from xtalshift.estimators.network import NetworkRegressor
-
     card = predictor.model.card
-    source = card.source or "TRAINED_ON"
-    if isinstance(predictor.model.regressor, NetworkRegressor):
-        return (
-            f"Next: measure them, add a column {card.target_name!r} with the values, then: "
-            f"xtalshift adapt {model} measured.csv -o MODEL2 --source {source}"
-        )
+    replay = f" --source {card.source or 'TRAINED_ON'}" if card.feature_cols else ""
     return (
-        f"Next: measure them, add the rows to {source} and train again (xtalshift adapt is for "
-        "networks: --method erm or cal)"
+        f"Next: measure them, add a column {card.target_name!r} with the values, then: "
+        f"xtalshift adapt {model} measured.csv -o MODEL2{replay}"
     )

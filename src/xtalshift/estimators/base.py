@@ -95,6 +95,8 @@ class CrossFit:
     """For `Regressor.fit_chosen`."""
     regressor: Regressor
     data: FitData
+    only: Regressor | None = None
+    """Where a single fold is held out, the model of the other rows, if it is known."""
 
     def fit_all(self) -> Regressor:
         """Fit all rows, with the settings that the folds have chosen."""
@@ -262,11 +264,12 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         choice = Choice(draw_seed(data.rng))
         train = data.train
         found = np.full(len(train.y), np.nan)
-        for fold in np.unique(folds[folds >= 0]):
+        numbers, fitted = np.unique(folds[folds >= 0]), None
+        for fold in numbers:
             out = folds == fold
             fitted = self.fit_chosen(replace(data, train=train.take(~out)), choice)
             found[out] = fitted.predict(train.X[out])
-        return CrossFit(found, choice, self, data)
+        return CrossFit(found, choice, self, data, fitted if len(numbers) == 1 else None)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
         """Fit all training rows, with what a cross-fit has chosen; `data.rng` is not used.

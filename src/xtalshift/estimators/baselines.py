@@ -217,7 +217,10 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
             found[out] = unit * booster.predict(
                 train.X[out], num_iteration=trees, num_threads=self.threads
             )
-        return CrossFit(found, Choice(seed, trees), self, data)
+        only = None
+        if len(parts) == 1:
+            only = self._fitted(train, _to_text(boosters.boosters[0], unit, trees))
+        return CrossFit(found, Choice(seed, trees), self, data, only)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
         """Fit with the number of trees that the folds have chosen."""
@@ -228,10 +231,14 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         train, unit = data.train, _unit(data.train.y)
         parameters = self._parameters(len(train.y), choice.seed, self._objective(train))
         rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
+        booster = lightgbm.train(parameters, rows, choice.number)
+        return self._fitted(train, _to_text(booster, unit, choice.number))
+
+    def _fitted(self, train: Labelled, text: str) -> LightGBMRegressor:
+        """Return a clone that has these trees."""
         fitted: LightGBMRegressor = clone(self)
         fitted.n_features_in_ = train.X.shape[1]
-        booster = lightgbm.train(parameters, rows, choice.number)
-        fitted._set_booster(_to_text(booster, unit, choice.number))
+        fitted._set_booster(text)
         return fitted
 
 

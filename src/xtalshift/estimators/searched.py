@@ -74,11 +74,14 @@ class SearchedRegressor(Regressor):
         weights = None if train.weights is None else train.weights[told]
         seed = draw_seed(data.rng)
         found: dict[int, FloatArray] = {}
-        for fold in np.unique(folds[told]):
+        learned: dict[int, dict[str, Any]] = {}
+        numbers = np.unique(folds[told])
+        for fold in numbers:
             out = folds == fold
             for tried in self._search(data, train.take(~out), train.X[out]):
                 new = np.full(len(train.y), np.nan)
                 found.setdefault(tried.number, new)[out] = tried.predictions
+                learned[tried.number] = tried.learned
         best_error, best = np.inf, None
         for number, predictions in found.items():
             error = float(np.average(np.abs(predictions - train.y)[told], weights=weights))
@@ -86,7 +89,13 @@ class SearchedRegressor(Regressor):
                 best_error, best = error, number
         if best is None:
             raise self._no_solution()
-        return CrossFit(found[best], Choice(seed, best), self, data)
+        only = None
+        if len(numbers) == 1:
+            only = clone(self).set_params(**self._choices()[best])
+            only.n_features_in_ = train.X.shape[1]
+            for name, value in learned[best].items():
+                setattr(only, name, value)
+        return CrossFit(found[best], Choice(seed, best), self, data, only)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
         """Fit with the settings that the folds have chosen."""

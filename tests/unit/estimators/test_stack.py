@@ -13,10 +13,12 @@ from estimator_toys import Picky, data
 from xtalshift.errors import ConfigError, ModelFormatError, TrainingError
 from xtalshift.estimators import (
     ConstantRegressor,
+    ForestRegressor,
     LightGBMRegressor,
     Regressor,
     RidgeRegressor,
     StackRegressor,
+    SVRegressor,
 )
 from xtalshift.estimators.base import Choice, Labelled
 from xtalshift.estimators.stack import Member, _Work, stack_weights
@@ -337,3 +339,25 @@ def test_learned_features_that_cannot_be_judged_are_left_out():
     moved = X.copy()
     moved[:, 2] += 9
     np.testing.assert_array_equal(stack.predict(moved), stack.predict(X))
+
+
+@pytest.mark.parametrize("threshold", [0.025, 0.0])
+def test_members_that_have_seen_nearly_all_rows_are_not_fitted_again(monkeypatch, threshold):
+    monkeypatch.setattr("xtalshift.estimators.stack.FULL_FOLDS", 5)
+    monkeypatch.setattr("xtalshift.estimators.stack.FEW_HELD_OUT", threshold)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    y = X[:, 0] + np.abs(X[:, 1]) + 0.1 * rng.normal(size=200)
+    members = [
+        Member("ridge", RidgeRegressor()),
+        Member("trees", LightGBMRegressor(n_estimators=40), "asinh"),
+        Member("forest", ForestRegressor(n_estimators=5)),
+        Member("kernel", SVRegressor(gammas=(0.3,)), "asinh"),
+    ]
+    for one in members:  # each alone, so that it has a weight
+        stack = StackRegressor([one], random_state=0)
+        stack.fit(X[:180], y[:180], X_val=X[180:], y_val=y[180:])
+        own = stack.out_of_fold_
+        assert len(own.rows) == 5
+        same = np.allclose(stack.predict(X[own.rows]), own.center, rtol=1e-12)
+        assert same == (threshold > 0)

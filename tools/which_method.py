@@ -125,7 +125,8 @@ def table(figures: Figures) -> str:
         level = np.mean(figures.ratios[place] <= LEVEL)
         largest, recall = figures.ratios[place].max(), figures.recalls[place]
         values += [f"{largest:.2f}", f"{100 * level:.0f} %", f"{100 * recall:.0f} %"]
-        values += [f"{figures.seconds[place]:.0f}"]
+        seconds = figures.seconds[place]
+        values += ["<1" if seconds < 1 else f"{seconds:.0f}"]
         lines.append(row([f"`{name}`", *values]))
     return "\n".join(lines)
 
@@ -133,6 +134,10 @@ def table(figures: Figures) -> str:
 def row(cells: list[str]) -> str:
     """Return a row of a table."""
     return f"| {' | '.join(cells)} |"
+
+
+DARK = 1.25
+"""Error from which the colours are so dark that numbers on them are white."""
 
 
 def draw(figures: Figures, out: Path) -> None:
@@ -144,7 +149,8 @@ def draw(figures: Figures, out: Path) -> None:
     figure, axis = plt.subplots(figsize=(8.5, 0.45 * len(names) + 1.6))
     axis.imshow(np.log(values), cmap="RdYlBu_r", vmin=np.log(0.7), vmax=np.log(1.43), aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10)
+        colour = "black" if value < DARK else "white"
+        axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10, color=colour)
     axis.set_xticks(range(len(shifts)), [SHIFTS[name] for name in shifts])
     axis.set_yticks(range(len(names)), names)
     axis.xaxis.tick_top()
@@ -152,7 +158,7 @@ def draw(figures: Figures, out: Path) -> None:
     for side in axis.spines.values():
         side.set_visible(False)
     axis.set_xlabel(
-        "Error over that of the best single method, found in hindsight: 1 would need a prophet.\n"
+        "Error over that of the best single method of each case, which is known only afterwards.\n"
         "What is held out stands above; blue is better."
     )
     figure.tight_layout()

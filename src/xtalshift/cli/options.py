@@ -316,11 +316,14 @@ def describe_intervals(model: FittedModel) -> str:
     )
 
 
+HALF_PERCENT = 0.005
+
+
 def describe_members(members: list[dict[str, Any]]) -> str:
     """Return the members with a weight, how many have none, and why some were left out."""
     used = [one for one in members if one["weight"] > 0]
     shown = [
-        f"{one['name']} {one['weight']:.0%}"
+        f"{one['name']} {'<1%' if one['weight'] < HALF_PERCENT else format(one['weight'], '.0%')}"
         + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
         for one in used
     ]

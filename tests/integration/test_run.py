@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from integration.tables import make_rows, write_rows
+from xtalshift.benchmark.store import RECORDS_FILE, read_records
+from xtalshift.benchmark.worker import task_folder
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.files import lock_folder
 from xtalshift.methods import METHODS, Method
@@ -77,18 +80,27 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
             assert len(rows) == record["n"]
             mae = (rows["prediction"] - rows["target"]).abs().mean()
             assert mae == pytest.approx(record["mae"], rel=1e-12)
-    # the saved model is the chosen one: it predicts what its task predicted
-    chosen = predictions[
-        (predictions["method"] == results["model"]["method"]) & (predictions["split"] == "prior")
-    ]
-    again = load_model(out / "model").predict(chosen["formula"].tolist()).prediction
-    assert again == pytest.approx(chosen["prediction"].to_numpy(), rel=1e-6)
+    # the saved model is the chosen method, fitted to all rows
+    model = results["model"]
+    assert model["n_rows"] == model["n_train"] + model["n_validation"] == 60
+    errors = {one["method"]: one["mae"] for one in model["choice"]["rivals"]}
+    assert model["choice"]["mae"] < min(errors.values())
+    assert {model["method"], *errors} == {
+        "dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto",
+    }  # fmt: skip
+    said = f"Model:  {out / 'model'}\n  {model['method']}, trained on all 60 rows"
+    assert said in outcome.out
+    assert "rows that no test set holds, each predicted by fits to others" in outcome.out
+    assert "measured by models that saw no test row" in outcome.out
+    again = load_model(out / "model")
+    assert again.card.provenance["method"] == model["method"]
+    assert np.isfinite(again.predict(predictions["formula"].tolist()).prediction).all()
     assert "<html" in (out / "report.html").read_text()
 
     # the file that a run leaves is a configuration, and the same command resumes
     resumed = xtalshift("run", "--config", out / "config.toml", "--out", out)
     assert resumed.code == 0, resumed.err
-    assert "6 tasks, 6 of them done before" in resumed.err
+    assert "7 tasks, 7 of them done before" in resumed.err
     assert stable(read(out)) == stable(results)
 
     fresh = tmp_path / "fresh"
@@ -102,7 +114,7 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     assert len(kept) == len(lines) - 1
     (out / "records.jsonl").write_text("".join(kept))
     third = xtalshift(*command)
-    assert "6 tasks, 5 of them done before" in third.err
+    assert "7 tasks, 6 of them done before" in third.err
     assert stable(read(out)) == stable(results)
 
 
@@ -127,12 +139,15 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     coverage = f"{', '.join(shares[:-1])} and {shares[-1]}"
     assert f"Coverage of the 90 % intervals of ridge: {coverage}\n" in outcome.out
     assert "Before you rely on these numbers:\n- " in outcome.out
-    # the saved model, calibrated on all ID rows, says the same of OOD rows
+    # the model of the task, calibrated on all ID rows, says the same of OOD rows
     prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
-    again = load_model(out / "model").predict(prior["formula"].tolist())
+    (task,) = [one for one in read_records(out / RECORDS_FILE)[1].values() if one.name == "ridge"]
+    again = load_model(task_folder(out, task.id) / "model").predict(prior["formula"].tolist())
     for name in ("lower", "upper", "std", "ood_score"):
         assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
     assert again.in_domain.tolist() == prior["in_domain"].tolist()
+    # the saved one is calibrated by folds of all rows
+    assert len(load_model(out / "model").calibration) == results["model"]["n_calibrated"] == 154
     assert "Interval evaluation" in (out / "report.html").read_text()
 
     rows[rows.columns[:8]].to_parquet(out / "predictions.parquet")
@@ -143,6 +158,24 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     page = (out / "report.html").read_text()
     assert "Interval evaluation" not in page
     assert "Predictions against targets" in page
+
+
+def test_the_model_of_a_run_predicts_and_is_adapted(table, tmp_path, xtalshift, quick):
+    out = tmp_path / "run"
+    outcome = xtalshift("run", table, "--target", "gap", "--methods", "ridge,auto", "--splits",
+                        "random", "--minutes", "4", "--set", "choice.repeats=1", "-o", out,
+                        *quick)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    model = read(out)["model"]
+    assert (model["n_rows"], model["choice"]["repeats"]) == (60, 1)
+    assert read(out)["config"]["minutes"] == 4.0
+    predicted = xtalshift("predict", out / "model", "GaN", "LiFePO4")
+    assert predicted.code == 0, predicted.err
+    assert "GaN" in predicted.out
+    adapted = xtalshift("adapt", out / "model", table, "--target", "gap", "--method", "auto",
+                        "-o", tmp_path / "adapted")  # fmt: skip
+    assert adapted.code == 0, adapted.err
+    assert load_model(tmp_path / "adapted").predict(["GaN"]).prediction.shape == (1,)
 
 
 def test_another_configuration_needs_overwrite_and_keeps_other_files(table, tmp_path, xtalshift):

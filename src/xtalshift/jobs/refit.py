@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.worker import MODEL_FOLDER, hash_files
+from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, parse, read_json, write_json
@@ -19,7 +21,6 @@ from xtalshift.progress import Progress
 from xtalshift.provenance import hash_text
 
 REFIT_FILE = "refit.json"
-_AGAIN = "delete it and repeat the command"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +85,10 @@ def refit(
     ]  # fmt: skip
     key = hash_text([json.dumps(content, sort_keys=True, default=str)])
     folder, path = out / MODEL_FOLDER, out / REFIT_FILE
-    if path.exists():
-        before = parse(Refit, read_json(path), path, _AGAIN)
+    with suppress(DataError):  # missing or damaged: it is written again
+        before = parse(Refit, read_json(path), path)
         if (before.key, before.files) == (key, hash_files(folder)):
+            _remove_leftovers(out)
             return before
     intervals = config.intervals
     if intervals.method == "auto":
@@ -134,6 +136,11 @@ def refit(
         members=tuple(model.card.provenance.get("members", ())),
     )
     write_json(path, asdict(found))
-    for left in out.glob(f".{MODEL_FOLDER}-*.checkpoint"):  # of a fit that was stopped
-        left.unlink()
+    _remove_leftovers(out)
     return found
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove the checkpoints of fits that were stopped, of this choice and of others."""
+    for left in out.glob(f".{MODEL_FOLDER}-*.checkpoint"):
+        left.unlink()

@@ -43,6 +43,23 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
+def check_saved_model(results, out, said, predictions):
+    """Check that the model of a run is the chosen method, fitted to all rows."""
+    model = results["model"]
+    assert model["n_rows"] == model["n_train"] + model["n_validation"] == 60
+    errors = {one["method"]: one["mae"] for one in model["choice"]["rivals"]}
+    assert model["choice"]["mae"] < min(errors.values())
+    assert {model["method"], *errors} == {
+        "dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto",
+    }  # fmt: skip
+    assert f"Model:  {out / 'model'}\n  {model['method']}, trained on all 60 rows" in said
+    assert "rows that no test set holds, each predicted by fits to others" in said
+    assert "measured by models that saw no test row" in said
+    again = load_model(out / "model")
+    assert again.card.provenance["method"] == model["method"]
+    assert np.isfinite(again.predict(predictions["formula"].tolist()).prediction).all()
+
+
 def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick):
     out = tmp_path / "run"
     command = ("run", "--dataset", table, "--target", "gap", "--unit", "eV", "--out", out, *quick)
@@ -80,21 +97,7 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
             assert len(rows) == record["n"]
             mae = (rows["prediction"] - rows["target"]).abs().mean()
             assert mae == pytest.approx(record["mae"], rel=1e-12)
-    # the saved model is the chosen method, fitted to all rows
-    model = results["model"]
-    assert model["n_rows"] == model["n_train"] + model["n_validation"] == 60
-    errors = {one["method"]: one["mae"] for one in model["choice"]["rivals"]}
-    assert model["choice"]["mae"] < min(errors.values())
-    assert {model["method"], *errors} == {
-        "dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto",
-    }  # fmt: skip
-    said = f"Model:  {out / 'model'}\n  {model['method']}, trained on all 60 rows"
-    assert said in outcome.out
-    assert "rows that no test set holds, each predicted by fits to others" in outcome.out
-    assert "measured by models that saw no test row" in outcome.out
-    again = load_model(out / "model")
-    assert again.card.provenance["method"] == model["method"]
-    assert np.isfinite(again.predict(predictions["formula"].tolist()).prediction).all()
+    check_saved_model(results, out, outcome.out, predictions)
     assert "<html" in (out / "report.html").read_text()
 
     # the file that a run leaves is a configuration, and the same command resumes

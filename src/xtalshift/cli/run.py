@@ -98,7 +98,7 @@ def run_command(
     minutes: Annotated[
         float | None,
         typer.Option(
-            help="Wall minutes that each fit of auto may take (default 5); members that there is "
+            help="Wall minutes that each fit of auto may take (default 2); members that there is "
             "no time for are left out and named. Its results then depend on the speed of the "
             "machine.",
             rich_help_panel="Training",

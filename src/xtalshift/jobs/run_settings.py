@@ -73,9 +73,9 @@ class RunConfig(MethodSettings):
     to all rows. The models that it compares are calibrated on the ID test rows."""
     choice: ChoiceConfig = ChoiceConfig()
     """How `run` chooses the method of its model."""
-    minutes: float = Field(default=5.0, gt=0)
-    """Wall minutes that each fit of ``auto`` may take in `run`. Up to about 2,000 rows it needs
-    less; with more, members are left out and named, and the numbers depend on the machine."""
+    minutes: float = Field(default=2.0, gt=0)
+    """Wall minutes that each fit of ``auto`` may take in `run`. With some hundred rows it needs
+    less; with many, members are left out and named, and the numbers depend on the machine."""
 
     @field_validator("methods")
     @classmethod

@@ -29,8 +29,8 @@ HONEST = (
 def test_a_small_table():
     assert describe_model(MODEL, "eV", 5.0) == [
         (
-            "auto, trained on all 397 rows; its intervals are calibrated on 190 rows, each predicted "
-            "by fits to others."
+            "auto, trained on all 397 rows; its intervals are calibrated on 190 rows, each "
+            "predicted by fits to others."
         ),
         (
             "It has the smallest error, 0.312 eV, on the 196 rows that no test set holds, each "

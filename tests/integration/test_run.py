@@ -172,6 +172,9 @@ def test_the_model_of_a_run_predicts_and_is_adapted(table, tmp_path, xtalshift, 
     model = read(out)["model"]
     assert (model["n_rows"], model["choice"]["repeats"]) == (60, 1)
     assert read(out)["config"]["minutes"] == 4.0
+    cards = [json.loads(path.read_text())["card"] for path in out.glob("tasks/*/model/model.json")]
+    budgets = {card["provenance"]["method"]: card["provenance"].get("minutes") for card in cards}
+    assert budgets == {"dummy": None, "ridge": None, "auto": 4.0}
     predicted = xtalshift("predict", out / "model", "GaN", "LiFePO4")
     assert predicted.code == 0, predicted.err
     assert "GaN" in predicted.out

@@ -161,7 +161,7 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
     """Return the arguments of the regressor of a method, except those that change no number."""
     try:
         regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
-        if keeps_budget(regressor):
+        if context.minutes is not None and keeps_budget(regressor):
             regressor.set_params(minutes=context.minutes)
     except ConfigError:
         raise  # a wrong argument is reported before anything runs

@@ -13,6 +13,7 @@ from xtalshift.benchmark.run_results import read_results
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.errors import ConfigError, DataError, SplitError, TrainingError
 from xtalshift.estimators import RidgeRegressor
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.jobs.run import run, spec_of
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jobs.train import train
@@ -253,6 +254,39 @@ def test_the_method_is_chosen_by_a_repeated_cross_fit_of_rows_in_no_test_set(
         {name: error for name, error in errors.items() if name != choice.method}
     )
     assert (choice.n_rows, choice.n_folds, choice.repeats) == (len(outside(out)), 5, 3)
+
+
+@pytest.mark.parametrize("small", [1000, 50])
+def test_no_target_of_a_test_row_takes_part_in_the_choice(configure, tmp_path, small):
+    schemes = {"schemes": ["random", "family"]}  # the tail depends on the targets
+    settings = {"methods": ["ridge", "lightgbm"], "choice": {"small": small, "repeats": 1}}
+    first = run(configure(schemes, **settings), tmp_path / "one", InProcessExecutor())
+    y = np.linspace(1, 3, len(FORMULAS)) ** 2
+    free = outside(tmp_path / "one")
+    others = np.setdiff1d(np.arange(len(FORMULAS)), free)
+    y[others] = np.random.default_rng(0).permutation(y[others])
+    columns = {"y": y}
+    second = run(configure(schemes, columns=columns, **settings), tmp_path / "two",
+                 InProcessExecutor())  # fmt: skip
+    assert outside(tmp_path / "two") == free
+    assert second.model.choice == first.model.choice
+    errors = [
+        [r.mae for r in each.records if (r.method, r.split) == ("ridge", "random")]
+        for each in (first, second)
+    ]
+    assert errors[0] != errors[1]
+
+
+def test_features_of_an_encoder_are_judged_by_materials_that_it_has_not_seen(configure, tmp_path):
+    out = tmp_path / "out"
+    config = configure(data={"features": "fractions+pretrained"}, choice={"repeats": 1})
+    run(config, out, InProcessExecutor())
+    encoder = encoder_of("pretrained")
+    shared, _ = prepare_shared(spec_of(config).check_methods(), {})
+    fresh = ~encoder.knows(shared.problems["table"].data.groups)
+    (ridge,) = (frame for name, frame in judged(out).items() if name == "ridge")
+    assert sorted(ridge["row"]) == [row for row in outside(out) if fresh[row]]
+    assert 0 < len(ridge) < len(outside(out))
 
 
 def test_many_rows_are_judged_by_the_validation_rows_of_the_training(configure, tmp_path):

@@ -81,14 +81,8 @@ def test_rows_that_choose_change_the_ids_of_the_fold_that_is_judged(spec, shared
     before = ids(spec(["ridge"]), shared)
     key = "toy/shift/0/0"
     rows = shared.folds[key].val
-    found = [
-        ids(spec(["ridge"]), replace(shared, choice=choice))
-        for choice in (
-            ChoiceRows(key, rows),
-            ChoiceRows(key, rows, 5, 3),
-            ChoiceRows(key, rows[1:]),
-        )
-    ]
+    choices = (ChoiceRows(key, rows), ChoiceRows(key, rows, 5, 3), ChoiceRows(key, rows[1:]))
+    found = [ids(spec(["ridge"]), replace(shared, choice=one)) for one in choices]
     assert len({each["ridge", 0, key] for each in (before, *found)}) == 4
     assert {each["ridge", 0, "toy/shift/0/1"] for each in found} == {
         before["ridge", 0, "toy/shift/0/1"]

@@ -33,7 +33,7 @@ def describe_model(model: Model, unit: str, minutes: float | None) -> list[str]:
         said += [_describe_error(model.choice, unit), _describe_lead(model.choice)]
     if model.failure is None:
         said.append(
-            "The errors in the tables were measured by models that saw no test row; the saved "
+            "Errors and coverage in the tables are those of models that saw no test row; the saved "
             "model has seen these rows too."
         )
     if left_out := [str(one["name"]) for one in model.members if one.get("left_out")]:

@@ -21,8 +21,8 @@ MODEL = Model(
     members=({"name": "ridge", "weight": 1.0, "left_out": None},), choice=CHOICE,
 )  # fmt: skip
 HONEST = (
-    "The errors in the tables were measured by models that saw no test row; the saved model has "
-    "seen these rows too."
+    "Errors and coverage in the tables are those of models that saw no test row; the saved model "
+    "has seen these rows too."
 )
 
 

@@ -83,6 +83,12 @@ def test_the_benchmark_of_the_default_run(configure):
     assert spec.data["table"].target == "y"
 
 
+def test_the_default_methods_keep_a_budget():
+    config = RunConfig()
+    assert config.methods == ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto")
+    assert spec_of(config).minutes == config.minutes == 2.0
+
+
 def test_extremes_are_sought_on_the_side_of_the_tail(configure):
     sides = {tail: spec_of(configure({"tail": tail})).tail for tail in ("high", "low", "both")}
     assert sides == {"high": "high", "low": "low", "both": "high"}

@@ -37,7 +37,7 @@ def describe_model(model: Model, unit: str, minutes: float | None) -> list[str]:
             "model has seen these rows too."
         )
     if left_out := [str(one["name"]) for one in model.members if one.get("left_out")]:
-        within = "" if minutes is None else f" within {minutes:g} minutes"
+        within = "" if minutes is None else f" (a fit has {minutes:g} min)"
         said.append(f"Members that are left out{within}: {', '.join(left_out)}.")
     return said
 
@@ -77,6 +77,8 @@ def _describe_lead(choice: Choice) -> str:
     if not choice.rivals:
         return "No other method could be compared with it."
     spread = "the spread of the folds" if choice.repeats else "the spread of these rows"
+    if (fewest := min(one.n_rows for one in choice.rivals)) < choice.n_rows:
+        spread += f" ({fewest:,} rows are judged for both)"
     if level := choice.level_with:
         return f"It is level with {join_words(level)}: within {spread}."
     others = plural(len(choice.rivals), "other method")

@@ -36,7 +36,10 @@ def test_a_small_table():
             "It has the smallest error, 0.312 eV, on the 196 rows that no test set holds, each "
             "predicted by fits to others (5 folds, 3 times)."
         ),
-        "It is level with svr and lightgbm: within the spread of the folds.",
+        (
+            "It is level with svr and lightgbm: within the spread of the folds (98 rows are judged "
+            "for both)."
+        ),
         HONEST,
     ]
 
@@ -71,7 +74,7 @@ def test_rows_that_were_kept_from_the_training_are_told():
 def test_members_that_are_left_out_are_named():
     members = (*MODEL.members, {"name": "ensemble", "weight": 0.0, "left_out": "no time"})
     said = describe_model(replace(MODEL, members=members), "eV", 5.0)
-    assert said[-1] == "Members that are left out within 5 minutes: ensemble."
+    assert said[-1] == "Members that are left out (a fit has 5 min): ensemble."
 
 
 def test_a_fit_that_failed_and_a_folder_of_an_earlier_version():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.worker import MODEL_FOLDER, hash_files
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, TrainingError
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, parse, read_json, write_json
@@ -21,6 +21,10 @@ from xtalshift.progress import Progress
 from xtalshift.provenance import hash_text
 
 REFIT_FILE = "refit.json"
+
+
+class RefitError(TrainingError):
+    """The method that was chosen cannot be fitted to all rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,13 @@ def refit(
         Folder of the run.
     progress : Progress
         Reports the training.
+
+    Raises
+    ------
+    RefitError
+        If the fit fails.
+    DataError
+        If the model cannot be written.
     """
     (problem,) = done.shared.problems.values()
     known = config.model_copy(update={"threads": 0, "methods": (method,)}).to_dict()
@@ -104,22 +115,25 @@ def refit(
     )
     progress.say(f"Fitting {method}, which is chosen, to all {len(data):,} rows")
     checkpoint = out / f".{MODEL_FOLDER}-{key[:16]}.checkpoint"
-    with limited_threads(settings.threads):
-        model = fit(
-            data,
-            method,
-            features=problem.featurizer(features),
-            transform=config.data.transform,
-            settings=settings,
-            intervals=intervals,
-            rows=rows,
-            X=problem.X[features],
-            seed=config.seed,
-            workers=config.threads or count_cores(),
-            minutes=config.minutes if keeps_budget(regressor) else None,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
+    try:
+        with limited_threads(settings.threads):
+            model = fit(
+                data,
+                method,
+                features=problem.featurizer(features),
+                transform=config.data.transform,
+                settings=settings,
+                intervals=intervals,
+                rows=rows,
+                X=problem.X[features],
+                seed=config.seed,
+                workers=config.threads or count_cores(),
+                minutes=config.minutes if keeps_budget(regressor) else None,
+                progress=progress,
+                checkpoint=checkpoint,
+            )
+    except Exception as error:
+        raise RefitError(f"{type(error).__name__}: {error}") from error
     save_model(model, folder)
     both = regressor.cross_fits  # a stack is fitted to its validation rows too
     found = Refit(

@@ -38,7 +38,7 @@ from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
-from xtalshift.jobs.refit import REFIT_FILE, Refit, refit
+from xtalshift.jobs.refit import REFIT_FILE, Refit, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
@@ -353,8 +353,8 @@ def _fit_best(
             )
             kept = {name: getattr(found, name) for name in _KEPT}
             return Model(seed=config.seed, rule=rule, choice=choice, **kept)
-        except Exception as error:  # noqa: BLE001 - a method that fails is no end of the run
-            failure = f"{type(error).__name__}: {error}"
+        except RefitError as error:  # the comparison stands
+            failure = str(error)
             progress.say(f"{choice.method} could not be fitted to all rows: {failure}")
     for name in (MODEL_FOLDER, REFIT_FILE):  # of another choice
         path = out / name

@@ -373,6 +373,9 @@ def test_a_method_that_cannot_be_fitted_to_all_rows_leaves_no_model_and_says_why
     def failing(*arguments, **options):
         raise TrainingError("no such luck")
 
+    def full_disk(*arguments):
+        raise DataError("no space left")
+
     with monkeypatch.context() as patch:
         patch.setattr("xtalshift.jobs.refit.fit", failing)
         results = run(configure(methods=["ridge"]), out, InProcessExecutor())
@@ -384,6 +387,10 @@ def test_a_method_that_cannot_be_fitted_to_all_rows_leaves_no_model_and_says_why
         "No model is saved: ridge was chosen, but could not be fitted to all rows (TrainingError: "
         "no such luck)."
     ) in read_text(read_page(out))
+    with monkeypatch.context() as patch:  # that is not the fault of the method
+        patch.setattr("xtalshift.jobs.refit.save_model", full_disk)
+        with pytest.raises(DataError, match="no space left"):
+            run(configure(methods=["ridge"]), out, InProcessExecutor())
     again = run(configure(methods=["ridge"]), out, InProcessExecutor())
     assert again.model.failure is None
     assert load_model(out / "model").card.provenance["method"] == "ridge"

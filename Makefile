@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 run: install
-	$(BIN)/xtalshift run --out runs/ricci_seebeck
+	$(BIN)/xtalshift run --minutes 1 --out runs/ricci_seebeck
 
 lint: install
 	$(BIN)/ruff check .

@@ -83,7 +83,8 @@ ADAPT = ("adapt", "network", "labels.csv", "-o", OUT, "--target", "gap", "--thre
          "--set", "steps=10", "--calibration-folds", "0")  # fmt: skip
 SCREEN = ("screen", "model", "table.csv", "-o", OUT, "--chunk-rows", "10", "--top", "5")
 RUN = ("run", "--dataset", "table.csv", "--target", "gap", "--out", OUT,
-       "--splits", "random", *EPOCHS)  # fmt: skip
+       "--splits", "random", "--set", "choice.folds=2", "--set", "choice.repeats=1",
+       *EPOCHS)  # fmt: skip
 BENCHMARK = ("benchmark", "spec.toml", "--out", OUT)
 
 SPEC = """

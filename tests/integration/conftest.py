@@ -26,6 +26,10 @@ QUICK = (
     "lightgbm.n_estimators=20",
     "--set",
     "network.architecture=[16]",
+    "--set",
+    "choice.folds=2",
+    "--set",
+    "choice.repeats=1",
     "--threads",
     "1",
 )

@@ -267,3 +267,11 @@ def test_the_lists_and_the_plan(make_spec, xtalshift):
     assert "6 tasks: 3 methods (each label budget counts) on 1 folds of 1 splits, 2 seeds" in (
         outcome.out
     )
+
+
+def test_a_folder_may_have_the_name_of_a_benchmark_of_the_package(tmp_path, monkeypatch, xtalshift):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "smoke").mkdir()
+    outcome = xtalshift("benchmark", "smoke", "-o", "smoke", "--plan")
+    assert outcome.code == 0, outcome.err
+    assert " tasks: " in outcome.out

@@ -65,6 +65,7 @@ def config(table):
             "methods": METHODS,
             "seed": SEED,
             "split": {"schemes": ["random", "prior"]},
+            "choice": {"folds": 2, "repeats": 1},
             **SETTINGS,
         }
     )

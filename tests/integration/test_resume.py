@@ -182,14 +182,19 @@ def test_a_stack_killed_again_and_again_ends_with_the_same_model(table, tmp_path
 
 def run_command(table: Path, out: Path) -> tuple[object, ...]:
     return ("run", "--dataset", table, "--target", "gap", "--methods", "erm,cal",
-            "--splits", "random", "--out", out, *SETTINGS)  # fmt: skip
+            "--splits", "random", "--set", "choice.folds=2", "--set", "choice.repeats=1",
+            "--out", out, *SETTINGS)  # fmt: skip
 
 
 def outcome(folder: Path) -> dict[str, Any]:
     results = json.loads((folder / "results.json").read_text())
     records = [{k: v for k, v in r.items() if k != "seconds"} for r in results["records"]]
     models = {path.parent.name: model_bytes(path) for path in (folder / "tasks").glob("*/model")}
-    return {"records": records, "histories": results["histories"], "models": models}
+    saved = {**model_bytes(folder / "model"), "refit": (folder / "refit.json").read_bytes()}
+    return {
+        "records": records, "histories": results["histories"], "models": models, "saved": saved,
+        "choice": results["model"],
+    }  # fmt: skip
 
 
 def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path):
@@ -203,8 +208,15 @@ def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path
         checkpoint = out / "tasks" / f"{tasks[method]}.checkpoint"
         code, err = stop(run_command(table, out), checkpoint, 40, signal.SIGKILL)
         assert code == -signal.SIGKILL, err
-    err = finish(*run_command(table, out))
+    # the fit of the winner to all rows
+    key = json.loads((expected / "refit.json").read_text())["key"]
+    checkpoint = out / f".model-{key[:16]}.checkpoint"
+    code, err = stop(run_command(table, out), checkpoint, 40, signal.SIGKILL)
+    assert code == -signal.SIGKILL, err
     assert "3 tasks, 1 of them done before" in err
+    assert not (out / "model").exists()
+    err = finish(*run_command(table, out))
+    assert "3 tasks, 3 of them done before" in err
     assert outcome(out) == outcome(expected)
     assert hidden(out) == []
 

@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from integration.tables import make_rows, write_rows
+from xtalshift.benchmark.store import RECORDS_FILE, read_records
+from xtalshift.benchmark.worker import task_folder
 from xtalshift.estimators.baselines import ConstantRegressor
 from xtalshift.files import lock_folder
 from xtalshift.methods import METHODS, Method
@@ -40,9 +43,25 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
+def check_saved_model(results, out, said, predictions):
+    """Check that the model of a run is the chosen method, fitted to all rows."""
+    model = results["model"]
+    assert model["n_rows"] == model["n_train"] + model["n_validation"] == 60
+    errors = {one["method"]: one["mae"] for one in model["choice"]["rivals"]}
+    assert model["choice"]["mae"] < min(errors.values())
+    assert {model["method"], *errors} == {"dummy", "ridge", "lightgbm", "erm", "cal"}
+    assert f"Model:  {out / 'model'}\n  {model['method']}, trained on all 60 rows" in said
+    assert "rows that no test set holds, each predicted by fits to others" in said
+    assert "Errors and coverage in the tables are those of models that saw no test row" in said
+    again = load_model(out / "model")
+    assert again.card.provenance["method"] == model["method"]
+    assert np.isfinite(again.predict(predictions["formula"].tolist()).prediction).all()
+
+
 def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick):
     out = tmp_path / "run"
-    command = ("run", "--dataset", table, "--target", "gap", "--unit", "eV", "--out", out, *quick)
+    command = ("run", "--dataset", table, "--target", "gap", "--unit", "eV", "--out", out,
+               "--methods", "dummy,ridge,lightgbm,erm,cal", *quick)  # fmt: skip
     outcome = xtalshift(*command)
     assert outcome.code == 0, outcome.err
     assert "MAE in eV" in outcome.out
@@ -77,18 +96,13 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
             assert len(rows) == record["n"]
             mae = (rows["prediction"] - rows["target"]).abs().mean()
             assert mae == pytest.approx(record["mae"], rel=1e-12)
-    # the saved model is the chosen one: it predicts what its task predicted
-    chosen = predictions[
-        (predictions["method"] == results["model"]["method"]) & (predictions["split"] == "prior")
-    ]
-    again = load_model(out / "model").predict(chosen["formula"].tolist()).prediction
-    assert again == pytest.approx(chosen["prediction"].to_numpy(), rel=1e-6)
+    check_saved_model(results, out, outcome.out, predictions)
     assert "<html" in (out / "report.html").read_text()
 
     # the file that a run leaves is a configuration, and the same command resumes
     resumed = xtalshift("run", "--config", out / "config.toml", "--out", out)
     assert resumed.code == 0, resumed.err
-    assert "6 tasks, 6 of them done before" in resumed.err
+    assert "5 tasks, 5 of them done before" in resumed.err
     assert stable(read(out)) == stable(results)
 
     fresh = tmp_path / "fresh"
@@ -102,7 +116,7 @@ def test_run_compares_all_methods_and_resumes(table, tmp_path, xtalshift, quick)
     assert len(kept) == len(lines) - 1
     (out / "records.jsonl").write_text("".join(kept))
     third = xtalshift(*command)
-    assert "6 tasks, 5 of them done before" in third.err
+    assert "5 tasks, 4 of them done before" in third.err
     assert stable(read(out)) == stable(results)
 
 
@@ -127,12 +141,15 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     coverage = f"{', '.join(shares[:-1])} and {shares[-1]}"
     assert f"Coverage of the 90 % intervals of ridge: {coverage}\n" in outcome.out
     assert "Before you rely on these numbers:\n- " in outcome.out
-    # the saved model, calibrated on all ID rows, says the same of OOD rows
+    # the model of the task, calibrated on all ID rows, says the same of OOD rows
     prior = rows[(rows["method"] == "ridge") & (rows["split"] == "prior")]
-    again = load_model(out / "model").predict(prior["formula"].tolist())
+    (task,) = [one for one in read_records(out / RECORDS_FILE)[1].values() if one.name == "ridge"]
+    again = load_model(task_folder(out, task.id) / "model").predict(prior["formula"].tolist())
     for name in ("lower", "upper", "std", "ood_score"):
         assert getattr(again, name) == pytest.approx(prior[name].to_numpy(), rel=1e-6)
     assert again.in_domain.tolist() == prior["in_domain"].tolist()
+    # the saved one is calibrated by folds of all rows
+    assert len(load_model(out / "model").calibration) == results["model"]["n_calibrated"] == 154
     assert "Interval evaluation" in (out / "report.html").read_text()
 
     rows[rows.columns[:8]].to_parquet(out / "predictions.parquet")
@@ -143,6 +160,28 @@ def test_intervals_are_judged_reported_and_missing_in_folders_of_earlier_version
     page = (out / "report.html").read_text()
     assert "Interval evaluation" not in page
     assert "Predictions against targets" in page
+
+
+def test_the_model_of_a_run_predicts_and_is_adapted(table, tmp_path, xtalshift, quick):
+    out = tmp_path / "run"
+    outcome = xtalshift("run", table, "--target", "gap", "--methods", "ridge,auto", "--splits",
+                        "random", "--minutes", "4", "-o", out, *quick)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    model = read(out)["model"]
+    assert (model["n_rows"], model["choice"]["repeats"]) == (60, 1)
+    assert read(out)["config"]["minutes"] == 4.0
+    cards = [json.loads(path.read_text())["card"] for path in out.glob("tasks/*/model/model.json")]
+    budgets = {card["provenance"]["method"]: card["provenance"].get("minutes") for card in cards}
+    assert budgets == {"dummy": None, "ridge": None, "auto": 4.0}
+    predicted = xtalshift("predict", out / "model", "GaN", "LiFePO4")
+    assert predicted.code == 0, predicted.err
+    assert "GaN" in predicted.out
+    labels = tmp_path / "labels.csv"
+    labels.write_text("formula,gap\nGaSb,0.7\nGaP,2.3\nInP,1.3\nInSb,0.2\nAlSb,1.6\nAlP,2.5\n")
+    adapted = xtalshift("adapt", out / "model", labels, "--target", "gap", "--method", "auto",
+                        "-o", tmp_path / "adapted")  # fmt: skip
+    assert adapted.code == 0, adapted.err
+    assert load_model(tmp_path / "adapted").predict(["GaN"]).prediction.shape == (1,)
 
 
 def test_another_configuration_needs_overwrite_and_keeps_other_files(table, tmp_path, xtalshift):

@@ -13,11 +13,13 @@ from typing import Self
 import numpy as np
 
 from xtalshift.benchmark.audits import audit_splits
+from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.fit_task import find_domains
+from xtalshift.benchmark.judge import choice_rows
 from xtalshift.benchmark.plugins import use_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
-from xtalshift.benchmark.records import SUMMARY_FILE, TaskRecord
+from xtalshift.benchmark.records import JOINT, SUMMARY_FILE, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.benchmark.store import RecordStore
 from xtalshift.benchmark.summary import rank_so_far, summarise
@@ -61,6 +63,9 @@ class RunOptions:
     keep: bool = False
     """Whether each task saves its predictions, its model and its training history in ``tasks/``.
     Folds with other rows then count as another benchmark."""
+    choose: ChoiceConfig | None = None
+    """Whether tasks of the first seed also predict, without having seen them, the rows that no test
+    set holds, so that one of the methods can be chosen; for a benchmark of one table."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,10 @@ def run_locked(
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
     shared, tables = prepare_shared(spec, plugins, progress)
+    if options.choose is not None:
+        names = {JOINT, *(name for name, split in spec.splits.items() if split.is_id)}
+        choice = choice_rows(shared, spec.seed, names, options.choose)
+        shared = replace(shared, choice=choice)
     header = {
         "versions": provenance.versions,
         "data": {n: one.data.description.sha256 for n, one in shared.problems.items()},

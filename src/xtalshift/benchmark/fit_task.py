@@ -13,9 +13,9 @@ from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.methods import METHODS
+from xtalshift.methods import METHODS, build_method
 from xtalshift.model import FitRows, FittedModel, fit
-from xtalshift.model.fitting import find_domain
+from xtalshift.model.fitting import find_domain, keeps_budget
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -72,6 +72,9 @@ def fit_task(
     elif sees == "labels":
         target = fold.target[: task.budget] if labels is None else labels
     inside = fold.id_rows if calibrate else fold.id_rows[:0]
+    budgeted = context.minutes is not None and keeps_budget(
+        build_method(task.method, context.settings, seed=None)
+    )
     return fit(
         problem.data,
         task.method,
@@ -84,6 +87,7 @@ def fit_task(
         X=problem.X[task.features],
         domain=domain or False,
         seed=fold.seed,
+        minutes=context.minutes if budgeted else None,
         progress=progress,
         checkpoint=checkpoint,
     )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +148,24 @@ class FoldRows:
 
 
 @dataclass(frozen=True, eq=False)
+class ChoiceRows:
+    """The rows that choose among methods; none is in a test set."""
+
+    fold: str
+    """Key of the fold whose tasks are judged."""
+    rows: Rows = field(repr=False)
+    """Row numbers."""
+    n_folds: int = 0
+    repeats: int = 0
+    """`n_folds`, `repeats`: of the cross-fit of these rows; 0 if they are validation rows."""
+
+    def content(self) -> list[Any]:
+        """Return what the judgement of a task depends on."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
+        return [digest.hexdigest(), self.n_folds, self.repeats]
+
+
+@dataclass(frozen=True, eq=False)
 class Shared:
     """All tables and folds of a benchmark."""
 
@@ -159,3 +177,5 @@ class Shared:
     """Source of each plugin by file name."""
     domains: dict[tuple[str, Blocks], ApplicabilityDomain] = field(default_factory=dict)
     """Domains by fold and features, for models that are kept."""
+    choice: ChoiceRows | None = None
+    """The rows that choose among methods, if one is to be chosen."""

@@ -11,6 +11,8 @@ from xtalshift.jsonio import Plain, parse
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.json"
+CHOICE_FILE = "choice.parquet"
+"""What `xtalshift.benchmark.judge.predict_unseen` returns, in the folder of a task."""
 SCHEMA_VERSION = 2
 """Version of ``results.json``: 2 since `run` is a benchmark; ``intake`` was ``cleaning`` in 1."""
 READABLE_VERSIONS = (1, 2)
@@ -203,6 +205,11 @@ class TaskRecord:
     def ok(self) -> bool:
         """Whether the task succeeded; some of its splits may have failed, see `failures`."""
         return self.status == "ok"
+
+    @property
+    def judged(self) -> bool:
+        """Whether it left predictions of the rows that choose among methods."""
+        return CHOICE_FILE in (self.files or {})
 
     @property
     def failures(self) -> dict[str, str]:

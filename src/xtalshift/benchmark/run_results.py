@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.data import CleaningReport
 from xtalshift.data.dataset import DatasetDescription
@@ -80,13 +81,29 @@ class History:
 
 @dataclass(frozen=True)
 class Model:
-    """The saved model, its training, and the rule that chose it."""
+    """The saved model, the rows that it was fitted to, and the choice of its method."""
 
     method: str
-    fit: str | None = None
     seed: int | None = None
-    val_mae: float | None = None
     rule: str | None = None
+    """How its method was chosen."""
+    n_rows: int | None = None
+    n_train: int | None = None
+    n_validation: int | None = None
+    n_calibration: int | None = None
+    """`n_rows`, `n_train`, `n_validation`, `n_calibration`: usable rows of the table; rows that
+    were fitted; rows that selected parameters only; rows that calibrated intervals only. None in
+    folders of earlier versions, whose model had not seen the test rows."""
+    calibration: str | None = None
+    n_calibrated: int = 0
+    """`calibration`, `n_calibrated`: where the scores of its intervals come from, and their
+    number."""
+    members: tuple[Plain, ...] = ()
+    """Members of a stack."""
+    choice: Choice | None = None
+    """The errors that chose its method."""
+    failure: str | None = None
+    """Why the method that was chosen could not be fitted to all rows; there is no model then."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,6 +199,8 @@ class BenchmarkSpec(MethodSettings):
     """Share of the remaining rows for model selection, if the scheme has no validation rows."""
     tail: Side = "high"
     """The side on which targets count as extreme, ``high`` or ``low``."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Wall minutes that each fit of a stack may take; its numbers then depend on the machine."""
     joint: bool = False
     """Whether to train once on the rows outside all held-out sets, instead of once per split (the
     protocol of arXiv:2408.09297); all splits then share the ID test rows."""

@@ -22,6 +22,7 @@ from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.model.fitting import keeps_budget
 from xtalshift.nn.device import resolve_device
 
 ID_VERSION = 5
@@ -56,6 +57,8 @@ class TaskContext(Settings):
     """Settings of all methods."""
     trials: int = 0
     """See `TuningConfig`."""
+    minutes: float | None = None
+    """Wall minutes of each fit of a stack."""
     keep: Path | None = None
     """Folder in which each task saves its predictions, its model and its training history, and from
     which an interrupted training continues."""
@@ -67,7 +70,7 @@ class TaskContext(Settings):
         # `auto` could be another device, and so another network, on another machine
         values["device"] = str(resolve_device(spec.device))
         settings = MethodSettings(**values)
-        return cls(settings=settings, trials=spec.tuning.trials, keep=keep)
+        return cls(settings=settings, trials=spec.tuning.trials, minutes=spec.minutes, keep=keep)
 
 
 def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
@@ -136,6 +139,8 @@ def _make(
         "budget": budget,
         "trials": context.trials,
     }  # fmt: skip
+    if shared.choice is not None and shared.choice.fold == key:
+        content["choice"] = shared.choice.content()
     text = json.dumps(content, sort_keys=True, default=str)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
@@ -158,6 +163,8 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
     """Return the arguments of the regressor of a method, except those that change no number."""
     try:
         regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
+        if context.minutes is not None and keeps_budget(regressor):
+            regressor.set_params(minutes=context.minutes)
     except ConfigError:
         raise  # a wrong argument is reported before anything runs
     except Exception as error:  # noqa: BLE001 - the task will fail, and say so in its record

@@ -14,9 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.fit_task import fit_task
+from xtalshift.benchmark.judge import predict_unseen
 from xtalshift.benchmark.plugins import load_plugins
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (
+    CHOICE_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
     TRUST_COLUMNS,
@@ -168,6 +170,11 @@ def _run(
     usual = np.isin(held_out, fold.val)  # as for other methods, if a stack held such rows out
     results = evaluate(problem, fold, variants, intervals)
     if folder is not None:
+        if shared.choice is not None and shared.choice.fold == task.fold:
+            unseen = predict_unseen(
+                model, task, params, problem, shared.choice, fold, context, progress
+            )
+            write_frame(unseen, folder / CHOICE_FILE)
         save_model(model, folder / MODEL_FOLDER)
         failed = {(score.split, score.role) for score in results if not score.ok}
         frame = _predictions(task.name, problem, fold, variants, intervals, failed)

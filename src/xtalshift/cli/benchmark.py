@@ -105,7 +105,8 @@ def benchmark_command(
     if chosen := options.split_names(tables):
         settings = settings.only(chosen)
     place = out or Path("runs") / Path(spec).name.removesuffix(".toml")
-    check_output(place, spec, *(one.dataset for one in settings.data.values()))
+    given = [spec] if Path(spec).is_file() else []  # else the name of a benchmark of the package
+    check_output(place, *given, *(one.dataset for one in settings.data.values()))
     if resume and not (place / "records.jsonl").exists():
         raise ConfigError(f"nothing to resume: {place} holds no records.jsonl")
     progress = make_progress()

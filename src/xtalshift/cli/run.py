@@ -33,7 +33,7 @@ def run_command(
         typer.Option(
             help="Comma-separated, of "
             + ", ".join(saved_methods())
-            + " (default: dummy,ridge,lightgbm,erm,cal,cal-eps0).",
+            + " (default: dummy,ridge,lightgbm,erm,cal,cal-eps0,auto).",
             metavar="NAMES",
         ),
     ] = None,
@@ -95,6 +95,17 @@ def run_command(
             help="Number of seeds (default 1).", min=1, max=1000, rich_help_panel="Training"
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Wall minutes that each fit of auto may take; members that there is "
+            "no time for are left out and named. Its results then depend on the speed of the "
+            "machine.",
+            rich_help_panel="Training",
+            metavar="M",
+            min=1e-5,
+        ),
+    ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
     overwrite: Annotated[
@@ -106,8 +117,9 @@ def run_command(
     """Compare methods on held-out materials like and unlike the training data.
 
     Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
-    writes results.json, predictions.parquet, report.html and the model with the smallest validation
-    error. The same command continues an interrupted run.
+    writes results.json, predictions.parquet, report.html and a model: the method with the smallest
+    error on rows that no test set holds, fitted to all rows. The same command continues an
+    interrupted run.
     """
     settings = options.build_config(
         config,
@@ -116,6 +128,7 @@ def run_command(
             "seed": seed,
             "n_seeds": seeds,
             "methods": options.split_names(methods),
+            "minutes": minutes,
             "device": device,
             "threads": threads,
             "data.dataset": options.one_table(table, dataset),
@@ -152,9 +165,10 @@ def run_command(
     print_search(report)
     print_coverage(report)
     print_cautions(report)
-    if results.model:
-        method = results.model.method
-        typer.echo(f"Model:  {folder / 'model'} ({method}, smallest validation error)")
+    if results.model and results.model.failure is None:
+        typer.echo(f"Model:  {folder / 'model'}")
+    for sentence in report.model:
+        typer.echo(f"  {sentence}")
     typer.echo(f"Report: {page}")
     compared = [record for record in results.records if record.method != "dummy"]
     if compared and all(record.status == "failed" for record in compared):

@@ -49,6 +49,7 @@ LEARNED = frozenset({"pretrained"})
 """Blocks of features that are learned from other tables."""
 LEAST_FRESH = 30
 """Fewest rows, not seen by what made the learned features, that can judge members with these."""
+_PARTS = 5
 FULL_FOLDS = 2000
 """Largest number of rows that are all predicted in the cross-fit; more only cost time."""
 FEW_HELD_OUT = 0.025
@@ -110,6 +111,46 @@ class OutOfFold:
     """Shape (m,). Their standard deviation, as `predict_std` returns it."""
 
 
+@dataclass(frozen=True, eq=False)
+class CrossFitted(OutOfFold):
+    """The same of a stack of methods, with what its members predicted."""
+
+    members: FloatArray
+    """Shape (K, m). Predictions of all members that could be fitted."""
+    folds: IntArray
+    """Shape (m,). Fold of each row."""
+
+    def without_own_weights(
+        self, y: FloatArray, groups: NDArray[Any], sample_weight: FloatArray | None = None
+    ) -> FloatArray:
+        """Return predictions of the stack with weights from rows of other folds, shape (m,).
+
+        `center` is a little too good: its weights minimise the error of the same rows. Where only
+        one fold was predicted, its formulas are dealt into five parts.
+
+        Parameters
+        ----------
+        y : ndarray of float64, shape (m,)
+            Targets.
+        groups : ndarray of str, shape (m,)
+            Reduced formulas.
+        sample_weight : ndarray of float64, shape (m,), optional
+            Weight of each row.
+        """
+        parts = self.folds
+        if len(np.unique(parts)) == 1:
+            parts = np.unique(groups.astype(str), return_inverse=True)[1] % _PARTS
+        found = np.empty(len(y))
+        for part in np.unique(parts):
+            out, rest = parts == part, parts != part
+            if not rest.any():  # a single formula
+                return self.center
+            share = None if sample_weight is None else sample_weight[rest]
+            kept, weights = _kept_weights(self.members[:, rest], y[rest], share)
+            found[out] = mix(self.members[np.ix_(kept, out)], weights)
+        return found
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
 class StackRegressor(StackPredictor, Regressor):
     """A convex combination of regressors with weights that minimise the error of a cross-fit.
@@ -147,7 +188,7 @@ class StackRegressor(StackPredictor, Regressor):
         Why members failed, by name.
     left_out_ : dict of str
         Why there was no time for members, by name.
-    out_of_fold_ : OutOfFold or None
+    out_of_fold_ : CrossFitted or None
         Predictions of the cross-fit; None with fewer than 10 rows.
     """
 
@@ -163,7 +204,7 @@ class StackRegressor(StackPredictor, Regressor):
         self.errors_: dict[str, float] = {}
         self.failures_: dict[str, str] = {}
         self.left_out_: dict[str, str] = {}
-        self.out_of_fold_: OutOfFold | None = None
+        self.out_of_fold_: CrossFitted | None = None
         rows, folds = data.train, None
         # fewer rows than can be divided serve for both
         apart = not np.array_equal(rows.X, data.validation.X, equal_nan=True)
@@ -204,7 +245,11 @@ class StackRegressor(StackPredictor, Regressor):
             center = mix(found, self.weights_)
             error = np.average(np.abs(center - work.y), weights=work.share)
             self.least_std_ = LEAST_STD * float(error)
-            self.out_of_fold_ = OutOfFold(np.flatnonzero(folds >= 0), center, self._spread(found))
+            told = np.flatnonzero(folds >= 0)
+            everyone = np.stack([one.predictions for one in state.finished.values()])
+            self.out_of_fold_ = CrossFitted(
+                told, center, self._spread(found), everyone, folds[told]
+            )
         state.remove()
 
     def _open(
@@ -410,9 +455,7 @@ class _Work:
         """Return the weights of the finished members that have one, by name."""
         names = list(self.state.finished)
         predictions = np.stack([one.predictions for one in self.state.finished.values()])
-        weights = stack_weights(predictions, self.y, self.share)
-        kept = np.flatnonzero(weights >= min(LEAST_WEIGHT, weights.max()))
-        weights = stack_weights(predictions[kept], self.y, self.share)
+        kept, weights = _kept_weights(predictions, self.y, self.share)
         return {names[place]: float(one) for place, one in zip(kept, weights, strict=True)}
 
     def _whole_effort(self, member: Member) -> float:
@@ -427,6 +470,15 @@ class _Work:
             share = self._whole_effort(member) / (self.cross_effort(member) or np.inf)
             seconds += share * self.state.finished[name].seconds
         return seconds
+
+
+def _kept_weights(
+    predictions: FloatArray, y: FloatArray, share: FloatArray | None
+) -> tuple[IntArray, FloatArray]:
+    """Return the numbers of the members that keep a weight, and their weights."""
+    weights = stack_weights(predictions, y, share)
+    kept = np.flatnonzero(weights >= min(LEAST_WEIGHT, weights.max()))
+    return kept, stack_weights(predictions[kept], y, share)
 
 
 def _weights(rows: Labelled, told: NDArray[np.bool_]) -> FloatArray | None:

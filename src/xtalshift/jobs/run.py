@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
+    CHOICE_FILE,
     HISTORY_FILE,
-    JOINT,
     PREDICTIONS_FILE,
     RESULTS_FILE,
     TAIL_MEASURES,
@@ -31,16 +32,17 @@ from xtalshift.benchmark.run_results import (
 )
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
 from xtalshift.benchmark.store import RECORDS_FILE
+from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
+from xtalshift.jobs.refit import REFIT_FILE, Refit, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
-from xtalshift.model.persist import copy_model
-from xtalshift.parallel import Executor
+from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.feature_space import embed
 
@@ -51,9 +53,10 @@ TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
-    "summary.json", "benchmark.toml", "run.json", "audit.json",
+    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE,
 )  # fmt: skip
 OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER)
+_KEPT = {one.name for one in fields(Model)} & {one.name for one in fields(Refit)} - {"seed"}
 
 
 def run(
@@ -71,8 +74,9 @@ def run(
     config : RunConfig
         Settings.
     out : Path
-        Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``. A task
-        that finished in an earlier, interrupted run of the same configuration is not repeated.
+        Folder for ``results.json``, ``predictions.parquet``, ``map.parquet`` and ``model/``, the
+        best method fitted to all rows. A task that finished in an earlier, interrupted run of the
+        same configuration is not repeated.
     executor : Executor, optional
         Runs the tasks; by default one process per core, with one thread each.
     progress : Progress
@@ -92,6 +96,7 @@ def run(
         status ``failed``.
     """
     spec = spec_of(config)
+    executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out):
         replaced = _check_folder(out, config, overwrite=overwrite)
@@ -100,7 +105,9 @@ def run(
                 spec,
                 out,
                 executor,
-                options=RunOptions(overwrite=overwrite, retry=True, keep=True),
+                options=RunOptions(
+                    overwrite=overwrite, retry=True, keep=True, choose=config.choice
+                ),
                 begin=partial(_begin_folder, out, config, replaced),
                 progress=progress,
             )
@@ -111,7 +118,9 @@ def run(
             ) from error
         order = {name: number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
-        results = _results(config, replace(done, records=tuple(tasks)), out)
+        done = replace(done, records=tuple(tasks))
+        settings = TaskContext.of(spec.model_copy(update={"threads": executor.threads})).settings
+        results = _results(config, done, out, _fit_best(config, done, settings, out, progress))
         frames = [
             pd.read_parquet(task_folder(out, task.id) / PREDICTIONS_FILE)
             for task in tasks
@@ -161,6 +170,7 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
         tail="low" if split.tail == "low" else "high",
         joint=not split.separate,
         id_name=ID_SPLIT,
+        minutes=config.minutes,
         audit=False,
     )
 
@@ -265,7 +275,7 @@ def _differences(old: object, new: object, name: str = "") -> list[str]:
     ]
 
 
-def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> RunResults:
+def _results(config: RunConfig, done: BenchmarkRun, out: Path, model: Model | None) -> RunResults:
     data = done.shared.problems[TABLE].data
     return RunResults(
         config=config.to_dict(),
@@ -273,7 +283,7 @@ def _results(config: RunConfig, done: BenchmarkRun, out: Path) -> RunResults:
         intake=data.intake,
         pretrained=_overlap(done),
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
-        model=_save_best(done, out),
+        model=model,
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),
     )
@@ -322,23 +332,36 @@ def _history(task: TaskRecord, out: Path) -> History | None:
     return History(task.name, task.split, task.seed, task.best_epoch, tuple(epochs))
 
 
-def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
-    """Copy the model with the smallest validation error to ``model/``; test rows do not matter."""
-    usual = [
-        record
-        for record in done.records
-        if record.ok
-        and record.seed == done.records[0].seed
-        and record.split in {JOINT, ID_SPLIT}
-        and record.val_mae is not None
-    ]
-    if not usual:
-        shutil.rmtree(out / MODEL_FOLDER, ignore_errors=True)
+def _fit_best(
+    config: RunConfig, done: BenchmarkRun, settings: MethodSettings, out: Path, progress: Progress
+) -> Model | None:
+    """Fit the method with the smallest error on rows outside all test sets to all rows."""
+    rows = done.shared.choice
+    assert rows is not None
+    data = done.shared.problems[TABLE].data
+    judged = {task.name: task for task in done.records if task.ok and task.judged}
+    frames = {
+        name: pd.read_parquet(task_folder(out, task.id) / CHOICE_FILE)
+        for name, task in judged.items()
+    }
+    choice = choose(frames, data.y, data.groups, rows)
+    rule, failure = "smallest error on rows that no test set holds", None
+    if choice is not None:
+        try:
+            found = refit(
+                config, choice.method, judged[choice.method].features, done, settings, out, progress
+            )
+            kept = {name: getattr(found, name) for name in _KEPT}
+            return Model(seed=config.seed, rule=rule, choice=choice, **kept)
+        except RefitError as error:  # the comparison stands
+            failure = str(error)
+            progress.say(f"{choice.method} could not be fitted to all rows: {failure}")
+    for name in (MODEL_FOLDER, REFIT_FILE):  # of another choice
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if choice is None:
         return None
-    best = min(usual, key=lambda record: record.val_mae or 0.0)
-    copy_model(task_folder(out, best.id) / MODEL_FOLDER, out / MODEL_FOLDER)
-    rule = "smallest validation error (rows of the training distribution)"
-    return Model(best.name, best.split, best.seed, best.val_mae, rule)
+    return Model(choice.method, rule=rule, choice=choice, failure=failure)
 
 
 def _overlap(done: BenchmarkRun) -> Overlap | None:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
@@ -61,14 +62,20 @@ class RunConfig(MethodSettings):
     n_seeds: int = Field(default=1, ge=1, le=1000)
     """`seed`, `n_seeds`: the seeds are ``seed, seed + 1, ...``; each draws its own random split,
     validation rows and initial parameters. The shifted test sets are the same for all."""
-    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0")
+    methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto")
     """Names of `xtalshift.methods.saved_methods`; the dummy is always added."""
     data: DataConfig = DataConfig()
     """Settings of the table."""
     split: SplitConfig = SplitConfig()
     """Settings of the held-out sets."""
     intervals: IntervalConfig = IntervalConfig()
-    """Intervals of the model of ``xtalshift train``; `run` calibrates on its ID test rows."""
+    """Intervals of saved models; for ``auto``, `run` takes ``cross``, so that its model is fitted
+    to all rows. The models that it compares are calibrated on the ID test rows."""
+    choice: ChoiceConfig = ChoiceConfig()
+    """How `run` chooses the method of its model."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Wall minutes that each fit of ``auto`` may take in `run`; members that there is no time for
+    are left out and named, and the numbers depend on the machine. By default all are tried."""
 
     @field_validator("methods")
     @classmethod

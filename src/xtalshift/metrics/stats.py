@@ -178,6 +178,75 @@ def correct_holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return corrected
 
 
+def corrected_t_test(differences: ArrayLike, test_over_train: float) -> float:
+    """Return the two-sided p value that the mean of differences over resamples is 0.
+
+    The resamples (folds, perhaps repeated) share training rows, so that the variance of their mean
+    is not that of independent ones, ``s^2 / J``: it is taken as ``(1 / J + test_over_train) s^2``
+    with ``J - 1`` degrees of freedom.
+
+    Parameters
+    ----------
+    differences : array_like of float, shape (J,)
+        Error of one method minus that of another on each fold.
+    test_over_train : float
+        Number of test rows over that of training rows, ``1 / (k - 1)`` for k folds.
+
+    Returns
+    -------
+    float
+        NaN for fewer than two resamples; 1 or 0 if all differences are equal.
+
+    References
+    ----------
+    Nadeau and Bengio, Mach. Learn. 52, 239 (2003); for repeated folds: Bouckaert and Frank, Lect.
+    Notes Comput. Sci. 3056, 3 (2004).
+    """
+    x = as_vector(differences, "differences")
+    if x.size < 2:  # noqa: PLR2004
+        return math.nan
+    variance = (1 / x.size + test_over_train) * float(x.var(ddof=1))
+    return _t_p(float(x.mean()), variance, x.size - 1)
+
+
+def grouped_t_test(values: ArrayLike, groups: ArrayLike) -> float:
+    """Return the two-sided p value that the mean of values is 0, where rows of a group depend.
+
+    The variance of the mean is ``G / (G - 1) sum_g (sum of residuals in g)^2 / n^2`` with ``G - 1``
+    degrees of freedom; with groups of one row it is that of Student's test.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        For instance the error of one method minus that of another on each row.
+    groups : array_like, shape (n,)
+        Labels of one type, such as reduced formulas.
+
+    Returns
+    -------
+    float
+        NaN for fewer than two groups; 1 or 0 if all values are equal.
+
+    References
+    ----------
+    Liang and Zeger, Biometrika 73, 13 (1986).
+    """
+    x = as_vector(values, "values")
+    numbers = _group_numbers(groups, x.size)
+    n_groups = int(numbers.max()) + 1 if x.size else 0
+    if n_groups < 2:  # noqa: PLR2004
+        return math.nan
+    sums = np.bincount(numbers, weights=x - x.mean())
+    variance = n_groups / (n_groups - 1) * float((sums**2).sum()) / x.size**2
+    return _t_p(float(x.mean()), variance, n_groups - 1)
+
+
+def _t_p(mean: float, variance: float, freedom: int) -> float:
+    if variance == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * scipy.stats.t.sf(abs(mean) / math.sqrt(variance), freedom))
+
+
 def paired_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
     """Compare the errors of two methods on the same tasks.
 

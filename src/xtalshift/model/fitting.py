@@ -168,7 +168,7 @@ def fit(
         else clone(method)
     )
     if minutes is not None:
-        if "minutes" not in regressor.get_params():
+        if not keeps_budget(regressor):
             raise ConfigError(f"{method} keeps no budget of minutes; the method auto does")
         regressor.set_params(minutes=minutes)
     if rows is None:
@@ -205,6 +205,11 @@ def fit(
         _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
         domain or None,
     )
+
+
+def keeps_budget(regressor: Regressor) -> bool:
+    """Return whether `fit` may be given `minutes` for a regressor."""
+    return "minutes" in regressor.get_params(deep=False)
 
 
 def held_out_errors(

@@ -11,7 +11,7 @@ import pytest
 from benchmark_toys import make_fold, make_problem, make_shared
 from encoder_toys import write_toy_encoder
 from xtalshift.benchmark import tasks
-from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.problem import ChoiceRows, Shared
 from xtalshift.benchmark.tasks import plan_tasks
 from xtalshift.errors import ConfigError
 from xtalshift.methods import METHODS, Method
@@ -53,7 +53,7 @@ from xtalshift.benchmark.spec import MethodEntry
 from xtalshift.benchmark.tasks import _arguments
 from xtalshift.methods import MethodSettings
 
-context = SimpleNamespace(settings=MethodSettings(threads=int(sys.argv[1])))
+context = SimpleNamespace(settings=MethodSettings(threads=int(sys.argv[1])), minutes=None)
 entries = [MethodEntry(name=one, method=one) for one in ("auto", "adapt-auto")]
 found = [_arguments(one, context) for one in entries]
 print(json.dumps(found, sort_keys=True, default=repr))
@@ -106,6 +106,27 @@ def test_what_changes_the_numbers_changes_the_id(spec, shared, changes):
     values = {"methods": ["ridge"], **changes}
     after = ids(spec(values.pop("methods"), **values), shared)
     assert not set(before.values()) & {v for k, v in after.items() if k[0] == "ridge"}
+
+
+def test_minutes_change_the_ids_of_stacks_alone(spec, shared):
+    before, after = (ids(spec(["ridge", "auto"], minutes=n), shared) for n in (None, 2.0))
+    given = ids(spec(["ridge", {"name": "auto", "params": {"minutes": 2.0}}]), shared)
+    assert after == given
+    same = {key for key in before if before[key] == after[key]}
+    assert {name for name, *_ in same} == {"dummy", "ridge"}
+    assert {name for name, *_ in before.keys() - same} == {"auto"}
+
+
+def test_rows_that_choose_change_the_ids_of_the_fold_that_is_judged(spec, shared):
+    before = ids(spec(["ridge"]), shared)
+    key = "toy/shift/0/0"
+    rows = shared.folds[key].val
+    choices = (ChoiceRows(key, rows), ChoiceRows(key, rows, 5, 3), ChoiceRows(key, rows[1:]))
+    found = [ids(spec(["ridge"]), replace(shared, choice=one)) for one in choices]
+    assert len({each["ridge", 0, key] for each in (before, *found)}) == 4
+    assert {each["ridge", 0, "toy/shift/0/1"] for each in found} == {
+        before["ridge", 0, "toy/shift/0/1"]
+    }
 
 
 def test_settings_of_other_methods_do_not_change_an_id(spec, shared):

@@ -135,6 +135,48 @@ def test_of_many_rows_some_are_predicted(monkeypatch):
     assert np.abs(stack.predict(X) - y).mean() < 0.3 * np.abs(y - y.mean()).mean()
 
 
+@pytest.mark.parametrize("predicted", [40, 200])
+def test_weights_that_did_not_see_a_row_come_from_the_other_folds(monkeypatch, predicted):
+    monkeypatch.setattr("xtalshift.estimators.stack.FULL_FOLDS", predicted)
+    X, y = data(200)
+    names = np.array([f"F{number // 2}" for number in range(200)])
+    stack = StackRegressor(members(), random_state=0).fit(X, y, groups=names)
+    # the rows held out for validation follow those that train
+    found = stack.out_of_fold_
+    told = {tuple(row): target for row, target in zip(X.tolist(), y, strict=True)}
+    order, seen = [], []
+
+    class Reading(ConstantRegressor):
+        def cross_fit(self, given, folds):
+            order[:] = [tuple(row) for row in given.train.X.tolist()]
+            seen[:] = given.train.groups.tolist()
+            return super().cross_fit(given, folds)
+
+    StackRegressor([*members(), Member("reading", Reading())], random_state=0).fit(
+        X, y, groups=names
+    )
+    targets = np.array([told[order[row]] for row in found.rows])
+    groups = np.array([seen[row] for row in found.rows])
+    values = found.without_own_weights(targets, groups)
+    assert found.members.shape == (3, len(found.rows))
+    parts = found.folds
+    if predicted == 40:  # one fold: its formulas are dealt into five parts
+        assert len(set(parts)) == 1
+        parts = np.unique(groups, return_inverse=True)[1] % 5
+    assert len(set(parts)) == 5
+    for part in set(parts):
+        out = parts == part
+        weights = stack_weights(found.members[:, ~out], targets[~out])
+        weights = np.where(weights < 0.03, 0, weights)
+        kept = np.flatnonzero(weights)
+        weights = stack_weights(found.members[kept][:, ~out], targets[~out])
+        np.testing.assert_allclose(values[out], weights @ found.members[kept][:, out])
+        assert not set(groups[out]) & set(groups[~out])
+    # the weights of all rows minimise the error of these rows, others do not
+    own = np.abs(found.center - targets).mean()
+    assert own <= np.abs(values - targets).mean() < 1.2 * own
+
+
 def test_a_stack_predicts_the_weighted_mean_of_its_members_and_their_spread():
     X, y = data(120)
     stack = StackRegressor(members(), random_state=0).fit(X, y)

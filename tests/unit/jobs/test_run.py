@@ -9,18 +9,20 @@ import pytest
 
 from report_toys import read_page, read_text
 from xtalshift.benchmark.prepare import prepare_shared
-from xtalshift.benchmark.records import TaskRecord
 from xtalshift.benchmark.run_results import read_results
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
-from xtalshift.errors import ConfigError, DataError, SplitError
+from xtalshift.errors import ConfigError, DataError, SplitError, TrainingError
 from xtalshift.estimators import RidgeRegressor
+from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.jobs.run import run, spec_of
 from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.jobs.train import train
 from xtalshift.jsonio import read_json
 from xtalshift.methods import METHODS, Method
-from xtalshift.model import load_model
+from xtalshift.model import fit, load_model
 from xtalshift.parallel import InProcessExecutor
 from xtalshift.report.run.run_page import build_run_report
+from xtalshift.uncertainty.settings import IntervalConfig
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
@@ -79,6 +81,12 @@ def test_the_benchmark_of_the_default_run(configure):
     assert spec.features == ("fractions",)
     assert spec.erm == config.erm
     assert spec.data["table"].target == "y"
+
+
+def test_the_default_methods_keep_a_budget():
+    config = RunConfig()
+    assert config.methods == ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto")
+    assert spec_of(config).minutes == config.minutes is None
 
 
 def test_extremes_are_sought_on_the_side_of_the_tail(configure):
@@ -207,22 +215,185 @@ def test_what_a_run_leaves(configure, tmp_path):
     assert [epoch["epoch"] for epoch in histories["erm", 0].epochs] == [0, 1, 2]
 
 
-def test_the_model_with_the_smallest_validation_error_is_kept(configure, tmp_path):
-    config = configure(methods=["ridge", "lightgbm"], n_seeds=2)
-    results = run(config, tmp_path / "out", InProcessExecutor())
-    _, records = read_records(tmp_path / "out" / RECORDS_FILE)
-    first = [record for record in records.values() if record.seed == 0]
-    assert all(isinstance(record, TaskRecord) and record.ok for record in first)
-    best = min(first, key=lambda record: record.val_mae)
-    chosen = results.model
-    assert (chosen.method, chosen.seed, chosen.val_mae) == (best.name, 0, best.val_mae)
-    assert chosen.fit == "all"
-    one, two = (
-        next(folder.glob("arrays-*")).read_bytes()
-        for folder in (tmp_path / "out" / "model", tmp_path / "out" / "tasks" / best.id / "model")
+def outside(out):
+    """Return the numbers of the rows that no test set of the first seed holds."""
+    rows = pd.read_parquet(out / "predictions.parquet")
+    tested = set(rows.loc[rows["seed"] == 0, "formula"])
+    return [number for number, formula in enumerate(FORMULAS) if formula not in tested]
+
+
+def judged(out):
+    """Return what each method of the first seed predicted of rows that it had not seen."""
+    _, records = read_records(out / RECORDS_FILE)
+    return {
+        one.name: pd.read_parquet(out / "tasks" / one.id / "choice.parquet")
+        for one in records.values()
+        if one.seed == 0
+    }
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_the_method_is_chosen_by_a_repeated_cross_fit_of_rows_in_no_test_set(
+    configure, tmp_path, separate
+):
+    out = tmp_path / "out"
+    config = configure({"separate": separate}, methods=["ridge", "lightgbm"], n_seeds=2)
+    results = run(config, out, InProcessExecutor())
+    y, errors = np.linspace(1, 3, len(FORMULAS)) ** 2, {}
+    fits = ["random", "prior", "family:F"] if separate else ["all"]
+    _, records = read_records(out / RECORDS_FILE)
+    judges = {(one.split, one.seed) for one in records.values() if "choice.parquet" in one.files}
+    assert judges == {(fits[0], 0)}
+    for record in records.values():
+        if (record.split, record.seed) != (fits[0], 0):
+            continue
+        frame = pd.read_parquet(out / "tasks" / record.id / "choice.parquet")
+        assert sorted(set(frame["row"])) == outside(out)
+        assert (frame.groupby("row")["repeat"].nunique() == 3).all()
+        assert len(frame) == 3 * len(outside(out))
+        assert (frame.groupby(["repeat"])["fold"].nunique() == 5).all()
+        errors[record.name] = np.abs(frame["prediction"] - y[frame["row"]]).mean()
+    choice = results.model.choice
+    assert results.model.method == choice.method == min(errors, key=errors.get)
+    assert choice.mae == pytest.approx(errors[choice.method])
+    assert {one.method: one.mae for one in choice.rivals} == pytest.approx(
+        {name: error for name, error in errors.items() if name != choice.method}
     )
-    assert one == two
-    assert load_model(tmp_path / "out" / "model").card.provenance["method"] == best.name
+    assert (choice.n_rows, choice.n_folds, choice.repeats) == (len(outside(out)), 5, 3)
+
+
+@pytest.mark.parametrize("small", [1000, 50])
+def test_no_target_of_a_test_row_takes_part_in_the_choice(configure, tmp_path, small):
+    schemes = {"schemes": ["random", "family"]}  # the tail depends on the targets
+    settings = {"methods": ["ridge", "lightgbm"], "choice": {"small": small, "repeats": 1}}
+    first = run(configure(schemes, **settings), tmp_path / "one", InProcessExecutor())
+    y = np.linspace(1, 3, len(FORMULAS)) ** 2
+    free = outside(tmp_path / "one")
+    others = np.setdiff1d(np.arange(len(FORMULAS)), free)
+    y[others] = np.random.default_rng(0).permutation(y[others])
+    columns = {"y": y}
+    second = run(configure(schemes, columns=columns, **settings), tmp_path / "two",
+                 InProcessExecutor())  # fmt: skip
+    assert outside(tmp_path / "two") == free
+    assert second.model.choice == first.model.choice
+    errors = [
+        [r.mae for r in each.records if (r.method, r.split) == ("ridge", "random")]
+        for each in (first, second)
+    ]
+    assert errors[0] != errors[1]
+
+
+def test_features_of_an_encoder_are_judged_by_materials_that_it_has_not_seen(configure, tmp_path):
+    out = tmp_path / "out"
+    config = configure(data={"features": "fractions+pretrained"}, choice={"repeats": 1})
+    run(config, out, InProcessExecutor())
+    encoder = encoder_of("pretrained")
+    shared, _ = prepare_shared(spec_of(config).check_methods(), {})
+    fresh = ~encoder.knows(shared.problems["table"].data.groups)
+    (ridge,) = (frame for name, frame in judged(out).items() if name == "ridge")
+    assert sorted(ridge["row"]) == [row for row in outside(out) if fresh[row]]
+    assert 0 < len(ridge) < len(outside(out))
+
+
+def test_many_rows_are_judged_by_the_validation_rows_of_the_training(configure, tmp_path):
+    out = tmp_path / "out"
+    config = configure(methods=["ridge", "lightgbm"], choice={"small": 50})
+    results = run(config, out, InProcessExecutor())
+    shared, _ = prepare_shared(spec_of(config).check_methods(), {})
+    (fold,) = shared.folds.values()
+    _, records = read_records(out / RECORDS_FILE)
+    for record in records.values():
+        frame = pd.read_parquet(out / "tasks" / record.id / "choice.parquet")
+        assert frame["row"].tolist() == fold.val.tolist()
+        mae = np.abs(frame["prediction"] - shared.problems["table"].data.y[fold.val]).mean()
+        assert mae == pytest.approx(record.val_mae)
+    best = min(records.values(), key=lambda record: record.val_mae)
+    assert (results.model.method, results.model.choice.repeats) == (best.name, 0)
+    assert results.model.choice.mae == pytest.approx(best.val_mae)
+
+
+@pytest.mark.parametrize("method", ["ridge", "lightgbm", "erm", "auto"])
+def test_the_saved_model_is_that_of_train_on_all_rows(configure, tmp_path, method):
+    config = configure(methods=[method], seed=2, lightgbm={"n_estimators": 30},
+                       choice={"repeats": 1}, threads=1)  # fmt: skip
+    out = tmp_path / "out"
+    results = run(config, out, InProcessExecutor())
+    model = results.model
+    assert (model.method, model.seed, model.n_rows) == (method, 2, 168)
+    # a stack is fitted to all rows; a tenth of them only selects the parameters of the others
+    aside = 0 if method == "auto" else 16
+    assert (model.n_train, model.n_validation, model.n_calibration) == (168 - aside, aside, 0)
+    saved = load_model(out / "model")
+    cross = config.model_copy(update={"intervals": IntervalConfig(method="cross")})
+    alone = train(cross, method).model
+    asked = ["GaN", "LiFePO4", *FORMULAS]
+    for name in ("prediction", "lower", "upper", "std", "ood_score"):
+        one, other = (getattr(each.predict(asked), name) for each in (saved, alone))
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    assert (model.calibration, model.n_calibrated) == ("out-of-fold", len(saved.calibration))
+    assert saved.calibration.scores.tolist() == alone.calibration.scores.tolist()
+    if method != "auto":
+        assert model.n_calibrated == 168
+
+
+def test_a_model_that_is_there_is_kept_and_one_that_is_gone_or_altered_is_fitted_again(
+    configure, tmp_path, monkeypatch
+):
+    out, fits = tmp_path / "out", []
+
+    def counting(*arguments, **options):
+        fits.append(arguments[1])
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr("xtalshift.jobs.refit.fit", counting)
+    config = configure(methods=["ridge"])
+    first = run(config, out, InProcessExecutor())
+    arrays = next((out / "model").glob("arrays-*"))
+    whole = arrays.read_bytes()
+    assert run(config, out, InProcessExecutor()).model == first.model
+    assert fits == ["ridge"]
+    arrays.write_bytes(b"")
+    assert run(config, out, InProcessExecutor()).model == first.model
+    assert (fits, arrays.read_bytes()) == (["ridge"] * 2, whole)
+    shutil.rmtree(out / "model")
+    run(config, out, InProcessExecutor())
+    assert (fits, arrays.read_bytes()) == (["ridge"] * 3, whole)
+    (out / "refit.json").write_text("{")
+    run(config, out, InProcessExecutor())
+    assert (fits, arrays.read_bytes()) == (["ridge"] * 4, whole)
+
+
+def test_a_method_that_cannot_be_fitted_to_all_rows_leaves_no_model_and_says_why(
+    configure, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    run(configure(methods=["ridge"]), out, InProcessExecutor())
+    shutil.rmtree(out / "model")
+
+    def failing(*arguments, **options):
+        raise TrainingError("no such luck")
+
+    def full_disk(*arguments):
+        raise DataError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("xtalshift.jobs.refit.fit", failing)
+        results = run(configure(methods=["ridge"]), out, InProcessExecutor())
+    assert (results.model.method, results.model.failure) == (
+        "ridge", "TrainingError: no such luck",
+    )  # fmt: skip
+    assert not (out / "model").exists()
+    assert (
+        "No model is saved: ridge was chosen, but could not be fitted to all rows (TrainingError: "
+        "no such luck)."
+    ) in read_text(read_page(out))
+    with monkeypatch.context() as patch:  # that is not the fault of the method
+        patch.setattr("xtalshift.jobs.refit.save_model", full_disk)
+        with pytest.raises(DataError, match="no space left"):
+            run(configure(methods=["ridge"]), out, InProcessExecutor())
+    again = run(configure(methods=["ridge"]), out, InProcessExecutor())
+    assert again.model.failure is None
+    assert load_model(out / "model").card.provenance["method"] == "ridge"
 
 
 def test_a_method_that_fails_has_a_record_for_every_test_set(configure, tmp_path, monkeypatch):
@@ -258,7 +429,7 @@ def test_a_split_that_cannot_be_scored_fails_alone(configure, tmp_path, monkeypa
     method = Method(lambda settings, seed: Exploding(random_state=seed), saved=True)
     monkeypatch.setitem(METHODS._items, "exploding", method)
     monkeypatch.setattr("xtalshift.benchmark.worker.save_model", lambda model, folder: None)
-    monkeypatch.setattr("xtalshift.jobs.run.copy_model", lambda source, folder: None)
+    monkeypatch.setattr("xtalshift.jobs.refit.save_model", lambda model, folder: None)
     config = configure(
         {"family": "Li"}, {"feature_cols": ["alkali"], "transform": "log"},
         {"alkali": [float(formula.startswith("Li")) for formula in FORMULAS]},

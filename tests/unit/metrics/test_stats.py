@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, friedmanchisquare, rankdata, wilcoxon
+from scipy.stats import binomtest, friedmanchisquare, rankdata, t, ttest_1samp, wilcoxon
 
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.metrics import (
@@ -18,8 +18,10 @@ from xtalshift.metrics import (
     cliques,
     compare_all,
     correct_holm,
+    corrected_t_test,
     critical_difference,
     friedman_p,
+    grouped_t_test,
     paired_test,
     stats,
     win_tie_loss,
@@ -455,3 +457,33 @@ def test_holm_rejects_what_the_step_down_rule_rejects(values, level):
             break
         rejected.add(int(i))
     assert set(np.flatnonzero(correct_holm(p) <= level).tolist()) == rejected
+
+
+def test_folds_that_share_training_rows_by_hand():
+    differences = [0.1, 0.3, -0.1, 0.2, 0.5]
+    mean, variance = 0.2, sum((d - 0.2) ** 2 for d in differences) / 4
+    wanted = 2 * t.sf(mean / math.sqrt((1 / 5 + 1 / 4) * variance), 4)
+    assert corrected_t_test(differences, 1 / 4) == pytest.approx(wanted)
+    assert corrected_t_test(-np.array(differences), 1 / 4) == pytest.approx(wanted)
+    # without the correction it is the test of Student
+    student = ttest_1samp(differences, 0.0).pvalue
+    assert corrected_t_test(differences, 0.0) == pytest.approx(student)
+    assert corrected_t_test(differences, 1 / 4) > student
+    assert corrected_t_test([0.0, 0.0], 1 / 4) == 1.0
+    assert corrected_t_test([0.5, 0.5], 1 / 4) == 0.0
+    assert math.isnan(corrected_t_test([0.5], 1 / 4))
+
+
+def test_rows_of_one_group_count_as_one():
+    assert grouped_t_test(X - 2.8, np.arange(101)) == pytest.approx(ttest_1samp(X, 2.8).pvalue)
+    values, groups = np.array([1.0, 2.0, -1.0, 3.0]), np.array(["a", "a", "b", "c"])
+    # residuals from the mean 1.25: -0.25 + 0.75, -2.25, 1.75
+    variance = 3 / 2 * (0.5**2 + 2.25**2 + 1.75**2) / 16
+    wanted = 2 * t.sf(1.25 / math.sqrt(variance), 2)
+    assert grouped_t_test(values, groups) == pytest.approx(wanted)
+    # the same rows several times add nothing
+    repeated = grouped_t_test(np.tile(X, 5) - 2.8, np.tile(np.arange(101), 5))
+    assert repeated == pytest.approx(ttest_1samp(X, 2.8).pvalue)
+    assert math.isnan(grouped_t_test([1.0, 2.0], ["a", "a"]))
+    assert math.isnan(grouped_t_test([], []))
+    assert grouped_t_test([0.0, 0.0], ["a", "b"]) == 1.0

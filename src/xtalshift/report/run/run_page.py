@@ -39,6 +39,7 @@ from xtalshift.report.run.samples import (
     map_panels,
     parity_panels,
 )
+from xtalshift.report.run.saved_model import describe_model
 from xtalshift.report.shared.html import render_page
 from xtalshift.report.shared.interval_evaluation import (
     IntervalEvaluation,
@@ -80,7 +81,8 @@ class RunReport:
 
     `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
     all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
-    empty without the tables they need. The gravest caution comes first.
+    empty without the tables they need. `model` are sentences about the saved model. The gravest
+    caution comes first.
     """
 
     results: RunResults
@@ -101,6 +103,7 @@ class RunReport:
     attack_curves: list[Curve]
     attack_sizes: list[AttackSize]
     attack_sentences: list[str]
+    model: list[str]
     facts: list[tuple[str, str]]
 
     @property
@@ -179,6 +182,7 @@ def build_run_report(folder: Path) -> RunReport:
         attack_curves=attack_curves(curves),
         attack_sizes=sizes,
         attack_sentences=[describe_attack(size) for size in sizes],
+        model=_model_sentences(results),
         facts=_facts(results),
     )
 
@@ -238,10 +242,17 @@ def _all_cells(summary: RunSummary, columns: Sequence[Column]) -> list[Cell]:
     return [cell for cell in cells if cell]
 
 
+def _model_sentences(results: RunResults) -> list[str]:
+    if results.model is None:
+        return []
+    minutes = results.config.get("minutes")
+    known = float(minutes) if isinstance(minutes, int | float) else None
+    return describe_model(results.model, results.unit, known)
+
+
 def _facts(results: RunResults) -> list[tuple[str, str]]:
-    data, model = results.provenance.data, results.model
+    data = results.provenance.data
     first = {
-        "saved model": f"{model.method} ({model.rule})" if model else None,
         "data": data.source,
         "conditions": data.conditions,
         "data hash": f"SHA-256 {data.sha256}" if data.sha256 else None,

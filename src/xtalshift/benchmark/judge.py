@@ -1,0 +1,127 @@
+"""Predict the rows that choose among methods, each row by a model that did not see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.choice_settings import ChoiceConfig
+from xtalshift.benchmark.fit_task import fit_task
+from xtalshift.benchmark.problem import ChoiceRows, FoldRows, Problem, Shared
+from xtalshift.benchmark.tasks import Task, TaskContext
+from xtalshift.featurize.pretrained import encoder_of
+from xtalshift.model import FittedModel, draw_rows
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import KFoldSplit
+
+_FEWEST = 20
+"""Fewest rows outside all test sets; with fewer, the validation rows choose."""
+
+Rows = NDArray[np.int64]
+
+
+def choice_rows(shared: Shared, seed: int, names: set[str], settings: ChoiceConfig) -> ChoiceRows:
+    """Return the rows that choose among methods: those that no test set of the seed holds.
+
+    Parameters
+    ----------
+    shared : Shared
+        One table with its folds.
+    seed : int
+        The seed that counts.
+    names : set of str
+        Splits whose training rows follow the distribution of the table.
+    settings : ChoiceConfig
+        Whether and how these rows are cross-fitted.
+    """
+    folds = [fold for fold in shared.folds.values() if fold.seed == seed]
+    fold = next(fold for fold in folds if fold.split in names)
+    groups = shared.problems[fold.data].data.groups
+    tested = np.concatenate([test.rows for one in folds for test in one.tests])
+    free = np.setdiff1d(np.arange(len(groups)), tested)
+    inside = np.intersect1d(free, np.concatenate([fold.train, fold.val]))
+    n_formulas = len(np.unique(groups[inside]))
+    if len(inside) < _FEWEST or n_formulas < 2:  # noqa: PLR2004 - nothing could be held out
+        return ChoiceRows(fold.key, fold.val)
+    if len(inside) >= settings.small:
+        return ChoiceRows(fold.key, np.intersect1d(inside, fold.val))
+    return ChoiceRows(fold.key, inside, min(settings.folds, n_formulas), settings.repeats)
+
+
+def predict_unseen(
+    model: FittedModel,
+    task: Task,
+    params: Mapping[str, Any],
+    problem: Problem,
+    choice: ChoiceRows,
+    fold: FoldRows,
+    context: TaskContext,
+    progress: Progress = NO_PROGRESS,
+) -> pd.DataFrame:
+    """Return predictions of the rows that choose, by models that were not fitted to them.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model of the task.
+    task, params, problem, fold, context
+        As in `fit_task`.
+    choice : ChoiceRows
+        The rows, and how they are cross-fitted.
+    progress : Progress
+        Reports the further trainings.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``row``, ``repeat``, ``fold`` and ``prediction``, the latter in the unit of the
+        target. A stack is judged by its own folds, with weights from the other folds; other methods
+        by the rows that are new to the encoder of their features, if they use one.
+    """
+    data = problem.data
+    own = getattr(model.regressor, "out_of_fold_", None)
+    if own is not None:
+        rows = np.concatenate([fold.train, fold.val])[own.rows]
+        z = model.scale.forward(data.y[rows], data.row_numbers[rows])
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows]))
+        judged = np.isin(rows, choice.rows)
+        return _frame(rows[judged], 0, own.folds[judged], found[judged])
+    encoder = encoder_of(task.features)
+    fresh = np.ones(len(data), dtype=np.bool_) if encoder is None else ~encoder.knows(data.groups)
+    X = problem.X[task.features]
+    parts = [_frame(*[np.zeros(0)] * 4)]
+    if getattr(model.regressor, "cross_fits", False):  # too few rows for folds: all were fitted
+        return parts[0]
+    if not choice.repeats:
+        rows = choice.rows[fresh[choice.rows]]
+        return _frame(rows, 0, 0, model.predict_features(X[rows])) if len(rows) else parts[0]
+    share = len(fold.val) / (len(fold.train) + len(fold.val))
+    with progress.task("further trainings", choice.repeats * choice.n_folds) as bar:
+        for repeat in range(choice.repeats):
+            split = KFoldSplit(choice.n_folds, derive_seed(fold.seed, "choice", repeat))
+            divided = split.split(choice.rows, None, data.groups[choice.rows])
+            for number, (train, out) in enumerate(divided):
+                seed = derive_seed(fold.seed, "choice", repeat, number)
+                drawn = draw_rows(
+                    data.groups, validation_share=share, seed=seed, within=choice.rows[train]
+                )
+                part = replace(fold, seed=seed, train=drawn.train, val=drawn.validation)
+                fitted = fit_task(task, params, problem, part, context)
+                rows = choice.rows[out]
+                rows = rows[fresh[rows]]
+                if len(rows):
+                    values = fitted.predict_features(X[rows])
+                    parts.append(_frame(rows, repeat, np.full(len(rows), number), values))
+                bar.advance()
+    return pd.concat(parts, ignore_index=True)
+
+
+def _frame(rows: Any, repeat: Any, fold: Any, prediction: Any) -> pd.DataFrame:
+    frame = pd.DataFrame({"row": rows, "repeat": repeat, "fold": fold, "prediction": prediction})
+    return frame.astype({"row": "int64", "repeat": "int64", "fold": "int64"})

@@ -1,0 +1,160 @@
+"""Fit the method that a run has chosen to all rows, and save it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from xtalshift.benchmark.engine import BenchmarkRun
+from xtalshift.benchmark.worker import MODEL_FOLDER, hash_files
+from xtalshift.errors import DataError, TrainingError
+from xtalshift.featurize.blocks import Blocks
+from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.jsonio import Plain, parse, read_json, write_json
+from xtalshift.methods import MethodSettings, build_method
+from xtalshift.model import draw_rows, fit, save_model
+from xtalshift.model.fitting import keeps_budget
+from xtalshift.parallel import count_cores, limited_threads
+from xtalshift.progress import Progress
+from xtalshift.provenance import hash_text
+
+REFIT_FILE = "refit.json"
+
+
+class RefitError(TrainingError):
+    """The method that was chosen cannot be fitted to all rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refit:
+    """What the saved model was fitted to; written beside it, so that a repeated run keeps it."""
+
+    key: str
+    """Hash of everything that the fit depends on."""
+    files: dict[str, str]
+    """SHA-256 of the files of the model."""
+    method: str
+    seed: int
+    n_rows: int
+    n_train: int
+    n_validation: int
+    n_calibration: int
+    """`n_rows`, `n_train`, `n_validation`, `n_calibration`: usable rows of the table; rows that
+    were fitted; rows that selected parameters only; rows that calibrated intervals only."""
+    calibration: str | None = None
+    n_calibrated: int = 0
+    """`calibration`, `n_calibrated`: origin (`xtalshift.uncertainty`) and number of the scores of
+    the intervals."""
+    members: tuple[Plain, ...] = ()
+    """Members of a stack, see `xtalshift.estimators.StackRegressor.describe_members`."""
+
+
+def refit(
+    config: RunConfig,
+    method: str,
+    features: Blocks,
+    done: BenchmarkRun,
+    settings: MethodSettings,
+    out: Path,
+    progress: Progress,
+) -> Refit:
+    """Fit a method to all rows of a run and save it as ``model/``.
+
+    The model is that of ``xtalshift train`` with the same table, settings, seed and threads, and
+    ``--intervals cross``: its intervals are calibrated by folds, so that no row is kept from the
+    fit. If the model is there and whole, nothing is done.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings.
+    method, features : str
+        What the run has chosen.
+    done : BenchmarkRun
+        The benchmark of the run, with its only table.
+    settings : MethodSettings
+        Settings of all methods, with the threads and the device of the tasks.
+    out : Path
+        Folder of the run.
+    progress : Progress
+        Reports the training.
+
+    Raises
+    ------
+    RefitError
+        If the fit fails.
+    DataError
+        If the model cannot be written.
+    """
+    (problem,) = done.shared.problems.values()
+    known = config.model_copy(update={"threads": 0, "methods": (method,)}).to_dict()
+    content = [
+        known, method, features, settings.threads, settings.device,
+        done.summary.provenance.versions, problem.data.description.sha256,
+    ]  # fmt: skip
+    key = hash_text([json.dumps(content, sort_keys=True, default=str)])
+    folder, path = out / MODEL_FOLDER, out / REFIT_FILE
+    with suppress(DataError):  # missing or damaged: it is written again
+        before = parse(Refit, read_json(path), path)
+        if (before.key, before.files) == (key, hash_files(folder)):
+            _remove_leftovers(out)
+            return before
+    intervals = config.intervals
+    if intervals.method == "auto":
+        intervals = intervals.model_copy(update={"method": "cross"})
+    regressor = build_method(method, settings, seed=None)
+    data = problem.data
+    rows = draw_rows(
+        data.groups,
+        intervals=intervals,
+        cross_fits=regressor.cross_fits,
+        validation_share=config.split.validation_share,
+        seed=config.seed,
+    )
+    progress.say(f"Fitting {method}, which is chosen, to all {len(data):,} rows")
+    checkpoint = out / f".{MODEL_FOLDER}-{key[:16]}.checkpoint"
+    try:
+        with limited_threads(settings.threads):
+            model = fit(
+                data,
+                method,
+                features=problem.featurizer(features),
+                transform=config.data.transform,
+                settings=settings,
+                intervals=intervals,
+                rows=rows,
+                X=problem.X[features],
+                seed=config.seed,
+                workers=config.threads or count_cores(),
+                minutes=config.minutes if keeps_budget(regressor) else None,
+                progress=progress,
+                checkpoint=checkpoint,
+            )
+    except Exception as error:
+        raise RefitError(f"{type(error).__name__}: {error}") from error
+    save_model(model, folder)
+    both = regressor.cross_fits  # a stack is fitted to its validation rows too
+    found = Refit(
+        key=key,
+        files=hash_files(folder),
+        method=method,
+        seed=config.seed,
+        n_rows=len(data),
+        n_train=len(rows.train) + (len(rows.validation) if both else 0),
+        n_validation=0 if both else len(rows.validation),
+        n_calibration=len(rows.calibration),
+        calibration=model.calibration.origin if model.calibration else None,
+        n_calibrated=len(model.calibration) if model.calibration else 0,
+        members=tuple(model.card.provenance.get("members", ())),
+    )
+    write_json(path, asdict(found))
+    _remove_leftovers(out)
+    return found
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove the checkpoints of fits that were stopped, of this choice and of others."""
+    for left in out.glob(f".{MODEL_FOLDER}-*.checkpoint"):
+        left.unlink()

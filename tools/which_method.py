@@ -3,10 +3,12 @@
     xtalshift benchmark auto-wins -o runs/auto-wins
     python tools/which_method.py runs/auto-wins [MORE ...]
 
-A cell is a table, a split and a seed that every method has finished. The error of a method is its
+A cell is a table, a split and a seed that every method (without, or with labels of the held-out
+region) has finished. The error of a method is its
 MAE on the held-out rows over that of the best single method of the cell, which nobody knows
-beforehand; the mean over cells is geometric. `auto` and the constant are no candidates for the
-best. Needs matplotlib, which comes with pymatgen.
+beforehand; the mean over cells is geometric. `auto`, `adapt-auto` and the constant are no
+candidates for the best. The second table is that of the methods with labels. Needs matplotlib,
+which comes with pymatgen.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from matplotlib import pyplot as plt
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURE = DOCS / "which-method.md", DOCS / "images" / "which-method.png"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-NO_CANDIDATES = ("auto", "dummy")
+LABELS_BEGIN, LABELS_END = "<!-- labels: begin -->", "<!-- labels: end -->"
+NO_CANDIDATES = ("auto", "adapt-auto", "dummy")
 SHIFTS = {
     "random": "random rows",
     "loco": "a cluster",
@@ -69,14 +72,14 @@ class Figures:
         return np.asarray(np.exp(np.log(self.ratios[:, chosen]).mean(axis=1)))
 
 
-def read_figures(stores: list[Path]) -> Figures:
-    """Read the cells that all methods have finished."""
+def read_figures(stores: list[Path], *, labels: bool = False) -> Figures | None:
+    """Read the cells that all methods have finished, those with or without labels."""
     errors: dict[tuple[str, str, int, int], dict[str, float]] = defaultdict(dict)
     recalls: dict[tuple[str, str, int, int], dict[str, float]] = defaultdict(dict)
     seconds: dict[str, list[float]] = defaultdict(list)
     for store in stores:
         for record in read_records(store / RECORDS_FILE)[1].values():
-            if record.status != "ok":
+            if record.status != "ok" or bool(record.budget) != labels:
                 continue
             shift = record.split.partition("_")[0]
             role = "id" if shift == "random" else "ood"
@@ -87,6 +90,8 @@ def read_figures(stores: list[Path]) -> Figures:
             seconds[record.name].append(record.cpu_seconds)
     methods = sorted({name for found in errors.values() for name in found})
     cells = [cell for cell, found in errors.items() if len(found) == len(methods)]
+    if not cells or len(methods) == 1:
+        return None
     mae = np.array([[errors[cell][name] for cell in cells] for name in methods])
     single = [place for place, name in enumerate(methods) if name not in NO_CANDIDATES]
     figures = Figures(
@@ -176,10 +181,19 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
     figures = read_figures(options.stores)
-    head, begin, rest = options.page.read_text().partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    options.page.write_text(f"{head}{begin}\n{table(figures)}\n{end}{tail}")
-    draw(figures, options.picture)
+    if figures is not None:
+        write(options.page, BEGIN, END, table(figures))
+        draw(figures, options.picture)
+    figures = read_figures(options.stores, labels=True)
+    if figures is not None:
+        write(options.page, LABELS_BEGIN, LABELS_END, table(figures))
+
+
+def write(page: Path, begin: str, end: str, text: str) -> None:
+    """Write a table into its place on the page."""
+    head, _, rest = page.read_text().partition(begin)
+    tail = rest.partition(end)[2]
+    page.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
 
 
 if __name__ == "__main__":

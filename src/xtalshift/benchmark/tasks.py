@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _make(
         "budget": budget,
         "trials": context.trials,
     }  # fmt: skip
-    text = json.dumps(content, sort_keys=True, default=str)
+    text = json.dumps(content, sort_keys=True, default=_described)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
 
@@ -165,6 +166,11 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
         for name, value in regressor.get_params(deep=True).items()
         if name.rpartition("__")[2] not in {"random_state", "threads", "device"}
     }
+
+
+def _described(value: object) -> str:
+    """Return the text of an object, without its place in memory, which differs between runs."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
 
 
 def _source(name: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.fit_task import fit_task
-from xtalshift.benchmark.plugins import load_plugins
+from xtalshift.benchmark.plugins import load_plugins, register_own
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
@@ -41,6 +41,7 @@ MODEL_FOLDER = "model"
 def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
     """Load the plugins and return what the tasks of a worker share."""
     load_plugins(shared.plugins)
+    register_own(shared.own_methods)
     return shared, context
 
 
@@ -168,7 +169,8 @@ def _run(
     usual = np.isin(held_out, fold.val)  # as for other methods, if a stack held such rows out
     results = evaluate(problem, fold, variants, intervals)
     if folder is not None:
-        save_model(model, folder / MODEL_FOLDER)
+        if not model.regressor.unsaved:
+            save_model(model, folder / MODEL_FOLDER)
         failed = {(score.split, score.role) for score in results if not score.ok}
         frame = _predictions(task.name, problem, fold, variants, intervals, failed)
         write_frame(frame, folder / PREDICTIONS_FILE)

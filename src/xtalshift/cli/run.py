@@ -33,7 +33,7 @@ def run_command(
         typer.Option(
             help="Comma-separated, of "
             + ", ".join(saved_methods())
-            + " (default: dummy,ridge,lightgbm,erm,cal,cal-eps0).",
+            + ", or your own, FILE.py:NAME (default: dummy,ridge,lightgbm,erm,cal,cal-eps0).",
             metavar="NAMES",
         ),
     ] = None,
@@ -153,8 +153,8 @@ def run_command(
     print_coverage(report)
     print_cautions(report)
     if results.model:
-        method = results.model.method
-        typer.echo(f"Model:  {folder / 'model'} ({method}, smallest validation error)")
+        rule = (results.model.rule or "").replace(" (rows of the training distribution)", "")
+        typer.echo(f"Model:  {folder / 'model'} ({results.model.method}, {rule})")
     typer.echo(f"Report: {page}")
     compared = [record for record in results.records if record.method != "dummy"]
     if compared and all(record.status == "failed" for record in compared):

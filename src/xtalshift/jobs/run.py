@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
+from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
     HISTORY_FILE,
@@ -109,7 +110,7 @@ def run(
             raise SplitError(
                 f"{str(error).rstrip('.')}. {way_out}" if way_out else error
             ) from error
-        order = {name: number for number, name in enumerate(config.methods)}
+        order = {shown_name(name): number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         results = _results(config, replace(done, records=tuple(tasks)), out)
         frames = [
@@ -151,7 +152,7 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
         features=(config.data.blocks,),
         splits=splits,
         methods=tuple(
-            MethodEntry(name=name, method=name, features=config.data.features)
+            MethodEntry(name=shown_name(name), method=name, features=config.data.features)
             for name in config.methods
         ),
         seeds=config.n_seeds,
@@ -332,12 +333,16 @@ def _save_best(done: BenchmarkRun, out: Path) -> Model | None:
         and record.split in {JOINT, ID_SPLIT}
         and record.val_mae is not None
     ]
-    if not usual:
+    saved = [one for one in usual if (task_folder(out, one.id) / MODEL_FOLDER).exists()]
+    if not saved:
         shutil.rmtree(out / MODEL_FOLDER, ignore_errors=True)
         return None
-    best = min(usual, key=lambda record: record.val_mae or 0.0)
+    best = min(saved, key=lambda record: record.val_mae or 0.0)
     copy_model(task_folder(out, best.id) / MODEL_FOLDER, out / MODEL_FOLDER)
     rule = "smallest validation error (rows of the training distribution)"
+    better = [one.name for one in usual if (one.val_mae or 0.0) < (best.val_mae or 0.0)]
+    if better:
+        rule += f" of the methods that can be saved; smaller, but not saved: {', '.join(better)}"
     return Model(best.name, best.split, best.seed, best.val_mae, rule)
 
 

@@ -142,7 +142,7 @@ def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, 
     assert error < 1.3 * (frame["gap"] - frame["gap"].mean()).abs().mean()
     # the same command replaces the model by an equal one
     arrays = next(folder.glob("arrays-*")).read_bytes()
-    assert xtalshift(*command).code == 0
+    assert xtalshift(*command, "--overwrite").code == 0
     assert next(folder.glob("arrays-*")).read_bytes() == arrays
 
 

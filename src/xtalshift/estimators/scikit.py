@@ -94,8 +94,8 @@ class ScikitRegressor(Regressor):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        own = hasattr(self.estimator, "__sklearn_tags__")
-        tags.input_tags.allow_nan = own and get_tags(self.estimator).input_tags.allow_nan
+        own = _tags(self.estimator)
+        tags.input_tags.allow_nan = own is not None and own.input_tags.allow_nan
         return tags
 
     def _hold_out(self, rows: Labelled, *_: Any) -> tuple[Labelled, Labelled]:
@@ -198,13 +198,19 @@ def name_of(estimator: object) -> str:
 
 def _kind(estimator: object) -> str | None:
     """Return what scikit-learn calls an estimator, None if it cannot know."""
-    if hasattr(estimator, "__sklearn_tags__"):
-        try:
-            return str(get_tags(estimator).estimator_type or "") or None
-        except AttributeError:  # a mixin without BaseEstimator behind it
-            return None
-    kind = getattr(estimator, "_estimator_type", None)
+    tags = _tags(estimator)
+    kind = getattr(estimator, "_estimator_type", None) if tags is None else tags.estimator_type
     return kind if isinstance(kind, str) else None
+
+
+def _tags(estimator: object) -> Any:
+    """Return what scikit-learn says of an estimator, None if it says nothing."""
+    if isinstance(estimator, type) or not hasattr(estimator, "__sklearn_tags__"):
+        return None
+    try:
+        return get_tags(estimator)
+    except AttributeError:  # a mixin without BaseEstimator behind it
+        return None
 
 
 def _argument(estimator: Any, name: str) -> str | None:

@@ -80,13 +80,16 @@ def refused(outcome, words):
     [
         ("own.py", "own.py names a file but no method; write own.py:NAME"),
         ("own.py:", "own.py:: '' is no name in Python; write own.py:NAME"),
-        ("own.py:forst", "own.py has no 'forst' (did you mean 'forest'?); it has: boosted, broken"),
+        (
+            "own.py:forest2",
+            "own.py has no 'forest2' (did you mean 'forest'?); it has: boosted, broken",
+        ),
         ("own.py:Mean", "own.py:Mean is the class Mean; give an object of it: Mean(...)"),
         ("own.py:scaler", "own.py:scaler is a transformer, StandardScaler"),
         ("own.py:clusters", "own.py:clusters is a clusterer, KMeans"),
         (
             "own.py:odd",
-            "the function own.py:odd takes (one); it must take (settings, seed) or noth",
+            "the function own.py:odd takes (one); it must take (settings, seed)",
         ),
         ("none.py:forest", "cannot read the plugin none.py"),
         ("own.py:forest", "own.py:forest: RandomForestRegressor cannot be saved: only pickle"),

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import linecache
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -102,32 +102,35 @@ def read_plugins(names: tuple[str, ...], folder: Path) -> dict[str, str]:
 
 
 def use_plugins(
-    names: tuple[str, ...], folder: Path, methods: Iterable[str] = ()
+    names: tuple[str, ...], folder: Path, methods: Sequence[str] = ()
 ) -> dict[str, str]:
     """Read plugins, try each in a process of its own, and load them; return their sources.
 
-    A plugin that ends its process ends only the one in which it is tried. `methods` are registered;
-    those that are one's own have their file among `names`. The errors are those of `read_plugins`,
-    `load_plugins` and `register_own`.
+    A plugin that ends its process ends only the one in which it is tried. Those `methods` that are
+    one's own have their file among `names`; they are registered and, once, built. The errors are
+    those of `read_plugins`, `load_plugins` and `register_own`.
     """
     sources = read_plugins(names, folder)
     for name, text in sources.items():
-        found = ProcessExecutor().map(load_plugins, [{name: text}], policy=Policy(fresh=True))
-        (outcome,) = found
+        own = tuple(method for method in methods if name in own_files([method]))
+        (outcome,) = ProcessExecutor().map(
+            _load_and_build, [({name: text}, own)], policy=Policy(fresh=True)
+        )
         if isinstance(outcome.error, WorkerDiedError):
             raise ConfigError(f"the plugin {name} failed: {outcome.error}")
         if outcome.error is not None:
             raise outcome.error
     load_plugins(sources)
     register_own(methods)
-    for name in own_methods(methods):
-        try:
-            METHODS[name].build(MethodSettings(), 0)
-        except ConfigError:
-            raise  # before anything is read or written
-        except Exception:  # noqa: BLE001, S112 - its tasks will fail, and say so in their records
-            continue
     return sources
+
+
+def _load_and_build(given: tuple[dict[str, str], tuple[str, ...]]) -> None:
+    sources, methods = given
+    load_plugins(sources)
+    register_own(methods)
+    for name in own_methods(methods):
+        METHODS[name].build(MethodSettings(), 0)
 
 
 def register_own(methods: Iterable[str]) -> None:
@@ -176,7 +179,7 @@ class OwnMethod:
         Raises
         ------
         ConfigError
-            If it is no regressor, or the function takes other arguments.
+            If it is no regressor, or the function fails or takes other arguments.
         """
         from sklearn.base import clone
 
@@ -191,7 +194,10 @@ class OwnMethod:
                     f"the function {self.name} takes {takes}; it must take (settings, seed) or "
                     "nothing, and return an estimator"
                 )
-            value = value(*given)
+            try:
+                value = value(*given)
+            except (Exception, SystemExit) as error:
+                raise ConfigError(f"{self.name} failed: {type(error).__name__}: {error}") from error
         check_estimator(value, self.name)
         copied: Estimator = clone(value, safe=False)
         return copied

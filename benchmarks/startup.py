@@ -43,7 +43,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        table, out = str(folder / "table.csv"), str(folder / "out.parquet")
+        table = str(folder / "table.csv")
+        features, parts = str(folder / "features.parquet"), str(folder / "parts.parquet")
         symbols = ["Li", "Na", "K", "Mg", "Ca", "Al", "Ga", "Ti", "Fe", "Zn"]
         lines = [f"{a}{b},{i}.{j}\n" for i, a in enumerate(symbols) for j, b in enumerate("OSNP")]
         Path(table).write_text("".join(["formula,gap\n", *lines]))
@@ -51,8 +52,8 @@ def main() -> None:
             "--version": ["--version"],
             "--help": ["--help"],
             "datasets list": ["datasets", "list"],
-            "featurize, 40 rows": ["featurize", table, "-o", out],
-            "split, 40 rows": ["split", table, "--scheme", "random", "-o", out],
+            "featurize, 40 rows": ["featurize", table, "-o", features],
+            "split, 40 rows": ["split", table, "--scheme", "random", "-o", parts],
         }
         for method in ("dummy", "ridge", "lightgbm", "erm"):
             model = str(folder / method)

@@ -78,9 +78,11 @@ OUT = "../work/out"
 EPOCHS = ("--set", "erm.epochs=4", "--set", "cal.epochs=4", "--set", "cal.warmup_epochs=1",
           "--set", "cal.partial_batches=2", "--set", "network.architecture=[8]",
           "--threads", "1")  # fmt: skip
-TRAIN = ("train", "table.csv", "-o", OUT, "--target", "gap", "--intervals", "none", *EPOCHS)
+# --overwrite: a model that has its name just before the kill is an earlier one for the repetition
+TRAIN = ("train", "table.csv", "-o", OUT, "--target", "gap", "--intervals", "none", "--overwrite",
+         *EPOCHS)  # fmt: skip
 ADAPT = ("adapt", "network", "labels.csv", "-o", OUT, "--target", "gap", "--threads", "1",
-         "--set", "steps=10", "--calibration-folds", "0")  # fmt: skip
+         "--overwrite", "--set", "steps=10", "--calibration-folds", "0")  # fmt: skip
 SCREEN = ("screen", "model", "table.csv", "-o", OUT, "--chunk-rows", "10", "--top", "5")
 RUN = ("run", "--dataset", "table.csv", "--target", "gap", "--out", OUT,
        "--splits", "random", "--set", "choice.folds=2", "--set", "choice.repeats=1",

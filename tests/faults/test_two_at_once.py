@@ -50,7 +50,8 @@ def here(*arguments: object) -> None:
 
 
 def train(table: Path, method: str, out: Path) -> tuple[object, ...]:
-    return ("train", table, "-o", out, "--target", "gap", "--method", method, "--threads", "1")
+    return ("train", table, "-o", out, "--target", "gap", "--method", method, "--threads", "1",
+            "--overwrite")  # fmt: skip
 
 
 def contents(folder: Path) -> dict[str, bytes]:

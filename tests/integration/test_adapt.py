@@ -50,7 +50,7 @@ def adapt(xtalshift, network, labelled, tmp_path):
         named = () if target is None else ("--target", target)
         how = () if "--method" in options else ("--method", "targeted-cal")
         return xtalshift("adapt", model, data, "-o", out or tmp_path / "adapted", *named,
-                         *how, *STEPS, *options)  # fmt: skip
+                         *how, *STEPS, "--overwrite", *options)  # fmt: skip
 
     return call
 
@@ -367,7 +367,7 @@ def test_training_materials_as_labels_are_no_test_of_the_model(adapt, table, lab
 def calibrate(xtalshift, network, labelled, tmp_path):
     def call(*options, model=network, data=labelled):
         return xtalshift("calibrate", model, data, "-o", tmp_path / "new", "--target", "gap",
-                         *options)  # fmt: skip
+                         "--overwrite", *options)  # fmt: skip
 
     return call
 

@@ -110,7 +110,7 @@ def test_a_budget_of_minutes_leaves_members_out_and_says_so(table, tmp_path, xta
     provenance = load_model(folder).card.provenance
     assert provenance["minutes"] == 0.0001
     assert [one["name"] for one in provenance["members"] if not one["left_out"]] == ["ridge"]
-    refused = xtalshift(*command, "--method", "erm", "--minutes", "1")
+    refused = xtalshift(*command, "--method", "erm", "--minutes", "1", "--overwrite")
     assert refused.code == 1
     assert "erm keeps no budget of minutes; the method auto does" in refused.err
 
@@ -142,7 +142,7 @@ def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, 
     assert error < 1.3 * (frame["gap"] - frame["gap"].mean()).abs().mean()
     # the same command replaces the model by an equal one
     arrays = next(folder.glob("arrays-*")).read_bytes()
-    assert xtalshift(*command).code == 0
+    assert xtalshift(*command, "--overwrite").code == 0
     assert next(folder.glob("arrays-*")).read_bytes() == arrays
 
 

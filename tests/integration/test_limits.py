@@ -196,8 +196,9 @@ def test_targets_at_the_bounds_of_the_range_are_learned(
     for factor in (1.0, scale):
         source = with_cells("gap", lambda row, value, factor=factor: repr((value + 0.1) * factor))
         outcome = xtalshift(
-            "train", source, "-o", tmp_path / "m", "--target", "gap", "--method", method, *quick
-        )
+            "train", source, "-o", tmp_path / "m", "--target", "gap", "--method", method, *quick,
+            "--overwrite",
+        )  # fmt: skip
         assert outcome.code == 0, outcome.err
         error, dummy = re.search(r"MAE (\S+) \(training mean: (\S+)\)", outcome.out).groups()
         errors.append(float(error) / float(dummy))

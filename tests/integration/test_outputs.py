@@ -94,5 +94,12 @@ def test_a_model_may_replace_another_one(xtalshift, places, monkeypatch):
     monkeypatch.chdir(places)
     before = (places / "m2" / "model.json").read_bytes()
     train = ("train", "t.csv", "--target", "temperature", "--method", "ridge", "-o", "m2")
-    assert xtalshift(*train).code == 0
+    refused = xtalshift(*train)
+    assert refused.code == 1
+    assert refused.err == (
+        "Error: m2 holds a model (ridge for gap); choose another -o, or give --overwrite to "
+        "replace it\n"
+    )
+    assert (places / "m2" / "model.json").read_bytes() == before
+    assert xtalshift(*train, "--overwrite").code == 0
     assert (places / "m2" / "model.json").read_bytes() != before

@@ -202,7 +202,7 @@ def test_a_table_that_is_no_earlier_output_is_kept(model, cells, table, tmp_path
     for inputs in ((cells,), ("GaN", "AlN")):
         done = xtalshift("predict", model, *inputs, "-o", other)
         assert done.code == 1
-        assert "has no column 'prediction', so it is not an earlier output" in done.err
+        assert "is not known to be an earlier output of this command" in done.err
     assert other.read_bytes() == table.read_bytes()
     out = tmp_path / "out.csv"
     for _ in range(2):

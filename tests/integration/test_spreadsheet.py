@@ -57,8 +57,8 @@ def test_outputs_are_marked_and_can_be_inputs(xtalshift, model, hostile, tmp_pat
 def test_features_splits_and_the_prompt(xtalshift, model, hostile, tmp_path):
     for command in (("featurize",), ("split", "--scheme", "random", "--target", "gap")):
         for option, marked in (("--spreadsheet-safe", True), ("--no-spreadsheet-safe", False)):
-            out = tmp_path / "out.csv"
             name, *rest = command
+            out = tmp_path / f"{name}.csv"
             assert xtalshift(name, hostile, *rest, "-o", out, option).code == 0
             assert ("'@SUM(1)" in cells(out)) == marked
             assert ("@SUM(1)" in cells(out)) != marked

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from xtalshift.benchmark.audits import audit_splits
+from xtalshift.benchmark.audits import AUDIT_FILE, audit_splits
 from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.fit_task import find_domains
 from xtalshift.benchmark.judge import choice_rows
@@ -21,7 +21,7 @@ from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.records import JOINT, SUMMARY_FILE, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
-from xtalshift.benchmark.store import RecordStore
+from xtalshift.benchmark.store import RECORDS_FILE, RecordStore
 from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
@@ -32,6 +32,7 @@ from xtalshift.benchmark.worker import (
     task_folder,
     work,
 )
+from xtalshift.data.writers import refuse_existing
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
@@ -119,6 +120,14 @@ def run_benchmark(
         writes to the folder. A task that fails is a record.
     """
     with lock_folder(out):
+        if not (out / RECORDS_FILE).exists():  # otherwise the store says whether it continues
+            names = (SUMMARY_FILE, SPEC_FILE, AUDIT_FILE, "report.html")
+            own = (
+                Path(name).name
+                for name in spec.all_plugins
+                if (out / Path(name).name).resolve() != (folder / name).resolve()
+            )
+            refuse_existing(out, (*names, *own), "other results", overwrite=options.overwrite)
         return run_locked(spec, out, executor, folder=folder, options=options, progress=progress)
 
 
@@ -139,7 +148,7 @@ def run_locked(
     executor = executor or make_executor()
     if options.keep and not executor.shares_files:
         raise ConfigError("predictions and models are kept on this machine only: use local workers")
-    plugins = use_plugins(spec.plugins, folder)
+    plugins = use_plugins(spec.all_plugins, folder, [entry.method for entry in spec.methods])
     spec = spec.check_methods().model_copy(update={"threads": executor.threads})
     device = describe_device(resolve_device(spec.device))
     provenance = collect_provenance(device=device, threads=spec.threads)
@@ -193,7 +202,7 @@ def _keep_spec(spec: BenchmarkSpec, plugins: dict[str, str], out: Path) -> None:
 
 def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGRESS) -> str:
     """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
-    plugins = use_plugins(spec.plugins, folder)
+    plugins = use_plugins(spec.all_plugins, folder, [entry.method for entry in spec.methods])
     spec = spec.check_methods()
     shared, _ = prepare_shared(spec, plugins, progress)
     tasks = plan_tasks(spec, shared)

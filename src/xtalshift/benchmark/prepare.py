@@ -58,7 +58,7 @@ def prepare_shared(
             folds[fold.key] = fold
     if spec.joint:
         _say_tests(folds, progress)
-    return Shared(problems, folds, plugins), tables
+    return Shared(problems, folds, plugins, spec.own_methods), tables
 
 
 def _say_tests(folds: dict[str, FoldRows], progress: Progress) -> None:

@@ -175,6 +175,8 @@ class Shared:
     """Folds by `FoldRows.key`."""
     plugins: dict[str, str]
     """Source of each plugin by file name."""
+    own_methods: tuple[str, ...] = ()
+    """Methods ``FILE.py:NAME`` of these plugins."""
     domains: dict[tuple[str, Blocks], ApplicabilityDomain] = field(default_factory=dict)
     """Domains by fold and features, for models that are kept."""
     choice: ChoiceRows | None = None

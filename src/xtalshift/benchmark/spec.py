@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from xtalshift.benchmark.plugins import own_files, own_methods, registered_name, shown_name
 from xtalshift.config import Settings, read_toml
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
@@ -127,7 +128,8 @@ class MethodEntry(Settings):
     name: str
     """Name in tables."""
     method: str
-    """Key of `xtalshift.methods.METHODS`."""
+    """Key of `xtalshift.methods.METHODS`, or ``FILE.py:NAME``: an estimator in a file of one's own,
+    or a function that returns one."""
     features: KnownBlocks | None = None
     """Features to use; by default those that the method needs, else all of the benchmark."""
     params: dict[str, Any] = Field(default_factory=dict)
@@ -144,10 +146,11 @@ class MethodEntry(Settings):
     def _read_text(cls, value: Any) -> Any:
         """Read ``"ridge@fractions"``: a method and its features."""
         if isinstance(value, str):
-            method, _, features = value.partition("@")
-            return {"name": value, "method": method, "features": features or None}
+            method, at, features = value.partition("@")
+            name = f"{shown_name(method)}{at}{features}"
+            return {"name": name, "method": method, "features": features or None}
         if isinstance(value, dict) and "method" not in value and "name" in value:
-            return {**value, "method": value["name"]}
+            return {**value, "name": shown_name(value["name"]), "method": value["name"]}
         return value
 
 
@@ -209,11 +212,23 @@ class BenchmarkSpec(MethodSettings):
     audit: bool = True
     """Whether to audit the splits."""
     plugins: tuple[str, ...] = ()
-    """Python files that register your own methods, relative to the specification."""
+    """Python files that register your own methods, relative to the specification, as are those of
+    the methods ``FILE.py:NAME``."""
     published: tuple[PublishedError, ...] = ()
     """Published errors on the same rows."""
     tuning: TuningConfig = TuningConfig()
     """Tuning, off by default; methods with nothing to tune are trained once."""
+
+    @property
+    def all_plugins(self) -> tuple[str, ...]:
+        """The files of `plugins` and of the methods ``FILE.py:NAME``."""
+        named = own_files(entry.method for entry in self.methods)
+        return tuple(dict.fromkeys((*self.plugins, *named)))
+
+    @property
+    def own_methods(self) -> tuple[str, ...]:
+        """Those methods ``FILE.py:NAME``, as they are registered."""
+        return own_methods(entry.method for entry in self.methods)
 
     @property
     def all_seeds(self) -> range:
@@ -282,6 +297,9 @@ class BenchmarkSpec(MethodSettings):
     def check_methods(self) -> Self:
         """Return the settings with the dummy first; call it after plugins registered their methods.
 
+        The methods ``FILE.py:NAME`` have the name under which they are registered, without folder,
+        and their files are among `plugins`.
+
         Raises
         ------
         NotFoundError
@@ -289,7 +307,11 @@ class BenchmarkSpec(MethodSettings):
         ConfigError
             If a method uses target labels and there are no budgets, or it cannot use the features.
         """
-        for entry in self.methods:
+        methods = tuple(
+            entry.model_copy(update={"method": registered_name(entry.method)})
+            for entry in self.methods
+        )
+        for entry in methods:
             method = METHODS[entry.method]
             budgets = self.budgets or [b for one in self.splits.values() for b in one.budgets or ()]
             if method.target_access == "labels" and not budgets:
@@ -301,10 +323,9 @@ class BenchmarkSpec(MethodSettings):
                 raise ConfigError(
                     f"method {entry.name!r} needs features {method.features}, not {entry.features}"
                 )
-        if any(entry.method == "dummy" for entry in self.methods):
-            return self
-        dummy = MethodEntry(name="dummy", method="dummy")
-        return self.model_copy(update={"methods": (dummy, *self.methods)})
+        if all(entry.method != "dummy" for entry in methods):
+            methods = (MethodEntry(name="dummy", method="dummy"), *methods)
+        return self.model_copy(update={"methods": methods, "plugins": self.all_plugins})
 
 
 def canonical_specs() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -141,7 +142,7 @@ def _make(
     }  # fmt: skip
     if shared.choice is not None and shared.choice.fold == key:
         content["choice"] = shared.choice.content()
-    text = json.dumps(content, sort_keys=True, default=str)
+    text = json.dumps(content, sort_keys=True, default=_described)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
 
@@ -193,6 +194,11 @@ def _settled(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_settled(one) for one in value]
     return value
+
+
+def _described(value: object) -> str:
+    """Return the text of an object, without its place in memory, which differs between runs."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
 
 
 def _source(name: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.judge import predict_unseen
-from xtalshift.benchmark.plugins import load_plugins
+from xtalshift.benchmark.plugins import load_plugins, register_own
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (
     CHOICE_FILE,
@@ -43,6 +43,7 @@ MODEL_FOLDER = "model"
 def prepare_worker(shared: Shared, context: TaskContext) -> tuple[Shared, TaskContext]:
     """Load the plugins and return what the tasks of a worker share."""
     load_plugins(shared.plugins)
+    register_own(shared.own_methods)
     return shared, context
 
 
@@ -175,7 +176,8 @@ def _run(
                 model, task, params, problem, shared.choice, fold, context, progress
             )
             write_frame(unseen, folder / CHOICE_FILE)
-        save_model(model, folder / MODEL_FOLDER)
+        if not model.regressor.unsaved:
+            save_model(model, folder / MODEL_FOLDER)
         failed = {(score.split, score.role) for score in results if not score.ok}
         frame = _predictions(task.name, problem, fold, variants, intervals, failed)
         write_frame(frame, folder / PREDICTIONS_FILE)

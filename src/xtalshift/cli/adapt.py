@@ -63,6 +63,7 @@ def adapt_command(
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
     *,
     labels: options.Reading,
 ) -> None:
@@ -78,7 +79,7 @@ def adapt_command(
     from xtalshift.model.persist import check_model_folder
 
     check_output(out, model, labelled, source, replaces_model=True)
-    check_model_folder(out)
+    check_model_folder(out, overwrite=overwrite)
     config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
     replay = None

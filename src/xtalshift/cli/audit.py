@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output
+from xtalshift.data.writers import check_output, refuse_existing
 
 
 @options.reads_table
@@ -46,6 +46,7 @@ def audit_command(
     id_col: options.IdCol = None,
     features: options.Features = None,
     seed: options.Seed = None,
+    overwrite: options.Overwrite = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -58,7 +59,7 @@ def audit_command(
     from xtalshift.cli.audit_table import print_audit
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.audit import audit_file
-    from xtalshift.report.audit.audit_page import write_audit
+    from xtalshift.report.audit.audit_page import AUDIT_FILES, write_audit
     from xtalshift.splits.audit.findings import AuditSettings
 
     settings = options.build_settings(
@@ -80,6 +81,7 @@ def audit_command(
     }
     if out is not None:
         check_output(out, source, split)
+        refuse_existing(out, AUDIT_FILES, "an audit", overwrite=overwrite)
     audits = audit_file(
         DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
         split,

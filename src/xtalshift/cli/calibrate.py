@@ -24,6 +24,7 @@ def calibrate_command(
     ],
     device: options.Device = None,
     threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
     *,
     labels: options.Reading,
 ) -> None:
@@ -38,7 +39,7 @@ def calibrate_command(
     from xtalshift.model.persist import check_model_folder
 
     check_output(out, model, labelled, replaces_model=True)
-    check_model_folder(out)
+    check_model_folder(out, overwrite=overwrite)
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())

@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.data.units import unit_of_header
-from xtalshift.data.writers import check_output, check_writable, open_writer
+from xtalshift.data.writers import check_output, check_writable, open_writer, refuse_loss
 from xtalshift.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def check_command(
     unit: options.Unit = None,
     feature_cols: options.FeatureCols = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a row cannot be used.")] = False,
+    overwrite: options.OverwriteTable = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -46,6 +47,7 @@ def check_command(
     if fix is not None:
         check_output(fix, source)
         check_writable(fix)
+        refuse_loss(fix, ("changed", "problem"), overwrite=overwrite)
     data = {
         "dataset": source,
         "target": target,

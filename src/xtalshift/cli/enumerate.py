@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from xtalshift.cli.options import split_names
+from xtalshift.cli.options import Overwrite, split_names
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 
 RULES = ("smact",)
 MOST_ATOMS = 1000
@@ -64,6 +64,7 @@ def enumerate_command(
         Path | None,
         typer.Option("--out", "-o", help=".csv or .parquet file (default: CSV to the screen)."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write every composition of given elements up to a size, one reduced formula per row.
 
@@ -94,6 +95,7 @@ def enumerate_command(
     )
     if out is not None:
         check_output(out)
+        refuse_loss(out, (), overwrite=overwrite)  # a list of formulas may be anyone's
     progress = make_progress()
     progress.say(f"{total:,} compositions to check{_advise(total)}")
     written = 0

@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 
 ROW_GROUP = 2  # pieces of features that are written together
 
@@ -24,6 +24,7 @@ def featurize_command(
         typer.Option("--impute/--no-impute", help="Mean over elements for missing properties."),
     ] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
+    overwrite: options.OverwriteTable = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -37,6 +38,8 @@ def featurize_command(
 
     settings = FeaturizeSettings(features, impute, ReadingOptions.from_dict({**reading}), strict)
     check_output(out, source)
+    # other commands also tell the status of each row
+    refuse_loss(out, ("status", "reason"), ("part", "prediction"), overwrite=overwrite)
     pieces = iter_features(source, settings)
     rows = bad = columns = 0
     with (

@@ -115,6 +115,18 @@ Resume = Annotated[
     ),
 ]
 
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is at -o.", rich_help_panel=RUN)
+]
+OverwriteTable = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace any file (without it: only an earlier output of this command).",
+        rich_help_panel=RUN,
+    ),
+]
+
 Reading: TypeAlias = Mapping[str, object]
 """Those options of `reads_table` or `reads_labels` that were given."""
 

@@ -55,6 +55,7 @@ def predict_command(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
     device: options.Device = None,
     threads: options.Threads = None,
+    overwrite: options.OverwriteTable = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -65,6 +66,7 @@ def predict_command(
     how = ReadingOptions.from_dict({**reading})
     if out is not None:
         check_output(out, model, *inputs)
+        refuse_loss(out, ("prediction",), ("utility",), overwrite=overwrite)
     loaded = load_model(model, device=device)
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
@@ -133,7 +135,6 @@ def _predict_formulas(
     if strict and bad:
         raise FormulaError(f"{bad[0]['formula']}: {bad[0]['reason']}")
     if out is not None:
-        refuse_loss(out, "prediction")
         write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
     elif _on_terminal():

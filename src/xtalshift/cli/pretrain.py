@@ -9,7 +9,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output
+from xtalshift.data.writers import check_output, refuse_existing
 from xtalshift.parallel import count_cores, limited_threads
 
 
@@ -35,12 +35,14 @@ def pretrain_command(
     assign: options.Set = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Train an encoder of compositions for the features 'pretrained:FOLDER'.
 
     A small network learns the targets of all tables at once; its last layer is the features. The
     file of --config may say more about each of its [[tables]]: column, property, licence, citation.
     """
+    from xtalshift.featurize.encoder import ARRAYS_FILE, CARD_FILE
     from xtalshift.jobs.pretrain import PretrainConfig, describe_encoder, pretrain
 
     settings = options.build_settings(
@@ -54,6 +56,7 @@ def pretrain_command(
         },
     )
     check_output(out, config, *(one.dataset for one in settings.tables), *settings.without)
+    refuse_existing(out, (CARD_FILE, ARRAYS_FILE), "an encoder", overwrite=overwrite)
     with limited_threads(threads or count_cores()):
         encoder = pretrain(settings, out, progress=make_progress())
     for line in describe_encoder(encoder):

@@ -33,7 +33,7 @@ def run_command(
         typer.Option(
             help="Comma-separated, of "
             + ", ".join(saved_methods())
-            + " (default: dummy,ridge,lightgbm,erm,cal,cal-eps0,auto).",
+            + ", or your own, FILE.py:NAME (default: dummy,ridge,lightgbm,erm,cal,cal-eps0,auto).",
             metavar="NAMES",
         ),
     ] = None,

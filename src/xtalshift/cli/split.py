@@ -10,7 +10,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 
 if TYPE_CHECKING:
     from xtalshift.splits import Fold
@@ -90,6 +90,7 @@ def split_command(
     id_col: options.IdCol = None,
     features: options.Features = None,
     seed: options.Seed = None,
+    overwrite: options.OverwriteTable = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -128,6 +129,7 @@ def split_command(
         },
     )
     check_output(out, source, config)
+    refuse_loss(out, ("fold", "part"), ("prediction",), overwrite=overwrite)
     kinds = [SPLITTERS[name] for name in (spec.scheme, spec.inner) if name]
     table = read_configured(spec.data, need_target=any("y" in one.needs for one in kinds))
     progress = make_progress()

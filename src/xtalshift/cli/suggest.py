@@ -105,6 +105,7 @@ def suggest_command(
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    overwrite: options.OverwriteTable = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -142,7 +143,7 @@ def suggest_command(
 
         limit_threads(threads)
     if out is not None:
-        refuse_loss(out, "utility")
+        refuse_loss(out, ("utility",), overwrite=overwrite)
     progress = make_progress()
     # opened first, so that a bad place is found before the work
     with open_writer(out, predictor.units()) if out else nullcontext() as writer:

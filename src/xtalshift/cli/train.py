@@ -11,7 +11,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError
 from xtalshift.methods import saved_methods
 
@@ -24,7 +24,8 @@ def train_command(
     method: Annotated[
         str,
         typer.Option(
-            help=" | ".join(saved_methods()) + ".",
+            help=" | ".join(saved_methods()) + ", or your own: FILE.py:NAME, a regressor of this "
+            "package in the file, or a function that returns one (scikit-learn's cannot be saved).",
             metavar="NAME",
         ),
     ] = "auto",
@@ -73,6 +74,7 @@ def train_command(
     seed: options.Seed = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
     *,
     reading: options.Reading,
 ) -> None:
@@ -80,7 +82,8 @@ def train_command(
 
     auto, the default, combines methods and holds out no rows: its folds choose the weights and
     calibrate the intervals. Other methods hold out a tenth of the rows to select the parameters,
-    and another tenth to calibrate the intervals.
+    and another tenth to calibrate the intervals. A model at -o is replaced only with --overwrite.
+    The same command continues an interrupted training.
     """
     settings = options.build_config(
         config,
@@ -103,11 +106,11 @@ def train_command(
             "data.strict": strict,
         },
     )
-    from xtalshift.jobs.train import train
+    from xtalshift.jobs.train import method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
-    check_model_folder(out)
+    check_model_folder(out, overwrite=overwrite)
     if save_adversarial is not None:
         check_output(save_adversarial, source, split, config)
         if save_adversarial.resolve().is_relative_to(out.resolve()):
@@ -116,6 +119,8 @@ def train_command(
             )
         if not method.startswith("cal"):
             raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
+        refuse_loss(save_adversarial, ("displacement_rms",), overwrite=overwrite)
+    method = method_to_save(method, settings)
     # a hidden file next to the model: after a kill, the same command continues
     place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
     checkpoint = place.with_name(f".{place.name}.checkpoint")

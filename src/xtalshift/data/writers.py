@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
@@ -58,20 +58,66 @@ def is_model(folder: Path) -> bool:
     return (folder / "model.json").is_file() and any(folder.glob("arrays*.safetensors"))
 
 
-def refuse_loss(out: Path, column: str) -> None:
-    """Raise `DataError` if `out` has no `column`, so is not an earlier output of the command."""
+def refuse_loss(
+    out: Path, columns: Collection[str], without: Collection[str] = (), *, overwrite: bool
+) -> None:
+    """Refuse, before the work, to replace a table that is not an earlier output of the command.
+
+    Parameters
+    ----------
+    out : Path
+        File; it may not exist.
+    columns : collection of str
+        Columns by which the command knows its output; empty: it cannot know it.
+    without : collection of str
+        Columns by which it knows the output of other commands.
+    overwrite : bool
+        Whether the user allows to replace any file.
+
+    Raises
+    ------
+    DataError
+        If `out` is another file.
+    """
     from xtalshift.data.sources import open_source
 
-    if not out.is_file() or out.stat().st_size == 0:
+    if overwrite or not out.is_file() or out.stat().st_size == 0:
         return
     try:
-        ours = column in open_source(out).layout.columns
+        found = set(open_source(out).layout.columns)
     except XtalshiftError:
-        ours = False
-    if not ours:
+        found = set()
+    if not columns or not found.issuperset(columns) or found.intersection(without):
         raise DataError(
-            f"{out} exists and has no column {column!r}, so it is not an earlier output of this "
-            "command; choose another place, or remove it first"
+            f"{out} exists and is not known to be an earlier output of this command; choose "
+            "another place, or give --overwrite to replace it"
+        )
+
+
+def refuse_existing(out: Path, names: Collection[str], what: str, *, overwrite: bool) -> None:
+    """Refuse, before the work, to replace results in a folder.
+
+    Parameters
+    ----------
+    out : Path
+        Folder; it may not exist.
+    names : collection of str
+        Files that the command writes there.
+    what : str
+        What they are together, for the message, such as ``an encoder``.
+    overwrite : bool
+        Whether the user allows to replace them.
+
+    Raises
+    ------
+    DataError
+        If one of the files is there.
+    """
+    taken = sorted(name for name in names if (out / name).exists())
+    if taken and not overwrite:
+        raise DataError(
+            f"{out} holds {what} ({', '.join(taken)}); choose another -o, or give --overwrite to "
+            "replace it"
         )
 
 

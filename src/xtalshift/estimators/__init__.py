@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
+    from xtalshift.estimators.scikit import ScikitRegressor as ScikitRegressor
     from xtalshift.estimators.stack import StackRegressor as StackRegressor
     from xtalshift.estimators.trend import TrendLightGBMRegressor as TrendLightGBMRegressor
     from xtalshift.estimators.wrapped import (
@@ -60,6 +61,7 @@ HOMES = {
     "RidgeRegressor": "xtalshift.estimators.baselines",
     "RobustRegressor": "xtalshift.estimators.irnet",
     "SVRegressor": "xtalshift.estimators.kernels",
+    "ScikitRegressor": "xtalshift.estimators.scikit",
     "StackRegressor": "xtalshift.estimators.stack",
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",

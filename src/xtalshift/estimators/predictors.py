@@ -37,6 +37,11 @@ OBJECTIVES: dict[Loss, str] = {
 }
 """LightGBM's name of each loss."""
 
+INSTEAD = (
+    "fit it where you predict (xtalshift.fit in Python), compare it in `run` or `benchmark`, or "
+    "train a method that can be saved, such as extra-trees, svr or lightgbm"
+)
+"""What to do where a model cannot be saved."""
 PREDICT_ROWS = 65_536
 """Rows predicted at once, which bounds the memory of temporaries."""
 
@@ -68,6 +73,15 @@ class Predictor(ABC):
     def regressor_name(self) -> str:
         """Name of the class that was fitted: ``XPredictor`` is the part of ``XRegressor``."""
         return type(self).__name__.replace("Predictor", "Regressor")
+
+    @property
+    def unsaved(self) -> str:
+        """Why its models cannot be saved, and what to do instead; an empty text if they can."""
+        name = self.regressor_name
+        stated = type(self)._get_state is not Predictor._get_state  # noqa: SLF001
+        if stated and name in PREDICTORS and isinstance(self, PREDICTORS[name]):
+            return ""
+        return f"{name} cannot be saved: nothing says what it learns and how to check it; {INSTEAD}"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - as scikit-learn's
         """Return the settings by name."""
@@ -424,7 +438,7 @@ class ForestPredictor(Predictor):
 PREDICTORS: Registry[type[Predictor]] = Registry(
     "regressor",
     {
-        **HOMES,
+        **{name: home for name, home in HOMES.items() if name != "ScikitRegressor"},
         "AdaptedStackRegressor": (
             "xtalshift.estimators.adapted_stack_predictor:AdaptedStackPredictor"
         ),
@@ -442,4 +456,5 @@ PREDICTORS: Registry[type[Predictor]] = Registry(
     },
 )
 """Predictors by the name of the class that was fitted, which a saved model contains; each is
-imported when it is looked up."""
+imported when it is looked up. Estimators of scikit-learn are not among them: they have no state
+that could be checked."""

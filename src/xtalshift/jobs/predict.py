@@ -13,7 +13,7 @@ from xtalshift.data import RawTable, iter_raw
 from xtalshift.data.columns import reading_of
 from xtalshift.data.files import naming_table
 from xtalshift.data.materials import Materials
-from xtalshift.data.writers import check_output, open_writer, refuse_loss
+from xtalshift.data.writers import check_output, open_writer
 from xtalshift.errors import FormulaError
 from xtalshift.model import FittedModel, Predictions, load_model
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
@@ -128,7 +128,6 @@ def predict_file(
         If a row is bad (`strict`), or all are.
     """
     check_output(out, source)
-    refuse_loss(out, "prediction")
     counts = PredictionCounts()
     predictor = predictor.for_file(source)
     progress.say(f"Reading {source}")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
+from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
     CHOICE_FILE,
@@ -116,7 +117,7 @@ def run(
             raise SplitError(
                 f"{str(error).rstrip('.')}. {way_out}" if way_out else error
             ) from error
-        order = {name: number for number, name in enumerate(config.methods)}
+        order = {shown_name(name): number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         done = replace(done, records=tuple(tasks))
         settings = TaskContext.of(spec.model_copy(update={"threads": executor.threads})).settings
@@ -160,7 +161,7 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
         features=(config.data.blocks,),
         splits=splits,
         methods=tuple(
-            MethodEntry(name=name, method=name, features=config.data.features)
+            MethodEntry(name=shown_name(name), method=name, features=config.data.features)
             for name in config.methods
         ),
         seeds=config.n_seeds,
@@ -346,6 +347,14 @@ def _fit_best(
     }
     choice = choose(frames, data.y, data.groups, rows)
     rule, failure = "smallest error on rows that no test set holds", None
+    saved = {
+        name: frame
+        for name, frame in frames.items()
+        if (task_folder(out, judged[name].id) / MODEL_FOLDER).exists()
+    }
+    if choice is not None and choice.method not in saved:
+        rule += f" of the methods that can be saved; {choice.method} has a smaller one"
+        choice = choose(saved, data.y, data.groups, rows) if saved else None
     if choice is not None:
         try:
             found = refit(

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from xtalshift.benchmark.choice_settings import ChoiceConfig
+from xtalshift.benchmark.plugins import split_own
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
@@ -63,7 +64,8 @@ class RunConfig(MethodSettings):
     """`seed`, `n_seeds`: the seeds are ``seed, seed + 1, ...``; each draws its own random split,
     validation rows and initial parameters. The shifted test sets are the same for all."""
     methods: tuple[str, ...] = ("dummy", "ridge", "lightgbm", "erm", "cal", "cal-eps0", "auto")
-    """Names of `xtalshift.methods.saved_methods`; the dummy is always added."""
+    """Names of `xtalshift.methods.saved_methods`, or ``FILE.py:NAME``, see
+    `xtalshift.benchmark.plugins`; the dummy is always added."""
     data: DataConfig = DataConfig()
     """Settings of the table."""
     split: SplitConfig = SplitConfig()
@@ -99,10 +101,11 @@ class RunConfig(MethodSettings):
 
 
 def check_saved(name: str) -> None:
-    """Raise `ConfigError` with the methods that `run` and `train` offer unless it is one."""
+    """Raise `ConfigError` unless `run` and `train` offer a method, or it is one's own."""
     offered = saved_methods()
-    if name not in offered:
+    if split_own(name) is None and name not in offered:
         hint = ", only `xtalshift benchmark` does" if name in METHODS else near_miss(name, offered)
         raise ConfigError(
-            f"`run` and `train` do not offer {name!r}{hint}; choose from: {', '.join(offered)}"
+            f"`run` and `train` do not offer {name!r}{hint}; choose from: {', '.join(offered)}, "
+            "or name your own, FILE.py:NAME"
         )

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from xtalshift.errors import SplitError
+from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
+from xtalshift.errors import ModelFormatError, SplitError
 from xtalshift.jobs.adversarial import adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.methods import build_method, features_of
+from xtalshift.methods import MethodSettings, build_method, features_of
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
 from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.inputs import Inputs, read_inputs
@@ -39,6 +40,33 @@ class Trained:
     is slightly optimistic; both are valid only for materials like the training data."""
     adversarial: pd.DataFrame | None = None
     """The training rows after the attack, if requested."""
+
+
+def method_to_save(name: str, settings: MethodSettings) -> str:
+    """Return the key of a method in `METHODS`; refuse one that cannot be saved, before any work.
+
+    Parameters
+    ----------
+    name : str
+        Name of a method, or ``FILE.py:NAME``, which is run and registered.
+    settings : MethodSettings
+        Settings of all methods.
+
+    Raises
+    ------
+    ModelFormatError
+        If its models cannot be saved; the message says what to do instead.
+    ConfigError
+        If it is no regressor, or the file fails.
+    NotFoundError
+        If there is no such method.
+    """
+    use_plugins(own_files([name]), Path(), [name])
+    method = registered_name(name)
+    unsaved = build_method(method, settings, seed=None).unsaved
+    if unsaved:
+        raise ModelFormatError(f"{name}: {unsaved}")
+    return method
 
 
 def train(

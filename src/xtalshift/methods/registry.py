@@ -13,10 +13,11 @@ from xtalshift.registry import Registry, near_miss
 
 if TYPE_CHECKING:
     from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.scikit import Estimator
     from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
-Factory = Callable[["MethodSettings", "int | None"], "Regressor"]
+Factory = Callable[["MethodSettings", "int | None"], "Estimator"]
 Family = Literal[
     "constant", "classical", "network", "robust", "cal", "alignment", "importance", "target-only",
     "adaptation", "stack",
@@ -31,7 +32,8 @@ class Method:
     Attributes
     ----------
     build : callable
-        Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor`.
+        Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor` or any
+        other estimator with `fit` and `predict`.
     family : str
         Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``cal``,
         ``alignment``, ``importance``, ``target-only``, ``adaptation``, ``stack``.
@@ -63,6 +65,8 @@ class Method:
     space : mapping
         Arguments that tuning may choose: name -> range (see `xtalshift.methods.tuning.Range`).
         Names as in `override`.
+    home : str, optional
+        Module of the method, where it is not that of `build`.
     """
 
     build: Factory
@@ -78,10 +82,13 @@ class Method:
     features: Blocks | None = None
     usual_features: Blocks | None = None
     space: Mapping[str, Range] = field(default_factory=dict)
+    home: str | None = None
 
     @property
     def module(self) -> str:
-        """The module that defines `build`, also where `build` is a partial."""
+        """The module that defines the method, also where `build` is a partial."""
+        if self.home is not None:
+            return self.home
         build: Any = self.build
         while isinstance(build, partial):
             build = build.func
@@ -127,13 +134,13 @@ def adapting_methods() -> tuple[str, ...]:
     return tuple(name for name in METHODS if METHODS[name].adapts)
 
 
-def features_of(method: str | Regressor, given: Blocks | None = None) -> Blocks:
+def features_of(method: str | Estimator, given: Blocks | None = None) -> Blocks:
     """Return the features of a method: those given, or those that it needs or usually gets.
 
     Parameters
     ----------
-    method : str or Regressor
-        Name of a method; a regressor usually gets ``magpie``.
+    method : str or Estimator
+        Name of a method; an estimator usually gets ``magpie``.
     given : str, optional
         Features that the user names.
     """
@@ -168,17 +175,20 @@ def build_method(
     NotFoundError
         If there is no such method; the message lists all methods.
     ConfigError
-        If an argument is unknown.
+        If an argument is unknown, or what the method builds is no regressor.
     """
-    return override(METHODS[name].build(settings, seed), params or {})
+    from xtalshift.estimators.scikit import as_regressor
+
+    built = METHODS[name].build(settings, seed)
+    return as_regressor(override(built, params or {}), seed=seed, name=f"method {name!r}")
 
 
-def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
+def override(regressor: Estimator, params: Mapping[str, Any]) -> Estimator:
     """Return a regressor with some arguments set.
 
     Parameters
     ----------
-    regressor : Regressor
+    regressor : Estimator
         Changed in place.
     params : mapping
         Name -> value, as in ``set_params``: ``estimator__alpha`` is an argument of an inner
@@ -190,7 +200,15 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
     ConfigError
         If an argument is unknown.
     """
-    known = regressor.get_params(deep=True)
+    if not params:
+        return regressor
+    given_to: Any = regressor
+    if not hasattr(given_to, "get_params"):
+        raise ConfigError(
+            f"{type(regressor).__name__} has no get_params, so that no argument of it can be set; "
+            f"set {min(params)} in its code"
+        )
+    known = given_to.get_params(deep=True)
     for path, given in params.items():
         name, _, entry = path.partition(".")
         value = {entry: given} if entry else given
@@ -203,5 +221,5 @@ def override(regressor: Regressor, params: Mapping[str, Any]) -> Regressor:
         if isinstance(value, Mapping):
             value = {**(known[name] or {}), **value}
             known[name] = value
-        regressor.set_params(**{name: value})
+        given_to.set_params(**{name: value})
     return regressor

@@ -25,6 +25,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
+from xtalshift.estimators.scikit import Estimator, as_regressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
@@ -72,7 +73,7 @@ class FitRows:
 
 def fit(
     data: Dataset,
-    method: str | Regressor = "auto",
+    method: str | Estimator = "auto",
     *,
     features: str | CompositionFeatures | None = None,
     transform: str = "none",
@@ -95,8 +96,10 @@ def fit(
     data : Dataset
         Labelled materials. A data set as read is cleaned first (`xtalshift.clean_table` with its
         defaults: bad rows are dropped, rows of one material are averaged).
-    method : str or Regressor
-        Name of a method, see `xtalshift.methods.METHODS`, or an unfitted regressor on features.
+    method : str or Estimator
+        Name of a method, see `xtalshift.methods.METHODS`; or an unfitted regressor on features: of
+        `xtalshift.estimators`, of scikit-learn (also a pipeline), or any object with `fit` and
+        `predict`, see `xtalshift.estimators.ScikitRegressor`.
     features : str or CompositionFeatures
         Names of blocks, see `xtalshift.featurize.CompositionFeaturizer`, or the featurizer of a
         model; by default those that the method usually gets.
@@ -142,8 +145,8 @@ def fit(
     FormulaError
         If a formula has no features.
     ConfigError
-        If the method needs rows of the target domain and there are none, or `minutes` are given
-        for one that keeps no budget.
+        If the method needs rows of the target domain and there are none, `minutes` are given for
+        one that keeps no budget, or it is an object that is no unfitted regressor.
     """
     if data.intake is None:
         if rows is not None or X is not None:
@@ -165,11 +168,12 @@ def fit(
             method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
         )
         if isinstance(method, str)
-        else clone(method)
+        else as_regressor(clone(method, safe=False), seed=derive_seed(seed, "method"))
     )
     if minutes is not None:
         if not keeps_budget(regressor):
-            raise ConfigError(f"{method} keeps no budget of minutes; the method auto does")
+            named = method if isinstance(method, str) else regressor.regressor_name
+            raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
         regressor.set_params(minutes=minutes)
     if rows is None:
         rows = draw_rows(
@@ -333,7 +337,7 @@ def _origin(
 
 
 def _target_access(
-    method: str | Regressor, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
+    method: str | Estimator, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
 ) -> dict[str, Any]:
     """Return what a method may see of the target domain: nothing, features, or labels too."""
     sees = METHODS[method].target_access if isinstance(method, str) else "source"
@@ -405,7 +409,7 @@ def _calibrate(
 
 def _card(
     data: Dataset,
-    method: str | Regressor,
+    method: str | Estimator,
     regressor: Regressor,
     featurizer: CompositionFeaturizer,
     minutes: float | None,
@@ -418,7 +422,7 @@ def _card(
         source=data.source,
         feature_cols=data.materials.extra_names,
         provenance={
-            "method": method if isinstance(method, str) else type(regressor).__name__,
+            "method": method if isinstance(method, str) else regressor.regressor_name,
             **({"members": regressor.describe_members()} if regressor.cross_fits else {}),
             **({"minutes": minutes} if minutes is not None else {}),
             **({} if overlap is None else {"pretrained": asdict(overlap)}),

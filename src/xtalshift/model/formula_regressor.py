@@ -16,7 +16,7 @@ from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import FormulaError, NotConformalizedError
-from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.scikit import Estimator
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.methods import features_of
@@ -36,9 +36,9 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    method : str or Regressor, default "auto"
-        Name of a method (``"auto"``, ``"erm"``, ``"cal"``, ``"lightgbm"`` ...) or an
-        unfitted regressor on features.
+    method : str or Estimator, default "auto"
+        Name of a method (``"auto"``, ``"erm"``, ``"cal"``, ``"lightgbm"`` ...) or an unfitted
+        regressor on features, also of scikit-learn, as in `xtalshift.fit`.
     features : str, optional
         Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`; by default those that
         the method usually gets.
@@ -71,7 +71,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        method: str | Regressor = "auto",
+        method: str | Estimator = "auto",
         features: Blocks | None = None,
         transform: str = "none",
         impute_nan: bool = True,  # noqa: FBT001, FBT002

@@ -74,12 +74,15 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     Raises
     ------
     ModelFormatError
-        If the folder exists and holds something other than a model, or is not writable.
+        If the model cannot be saved, or the folder exists and holds something other than a model,
+        or is not writable.
     DataError
         If writing fails, for instance because the disk is full; an earlier model is kept.
     """
-    state = {name: value.copy() for name, value in model.regressor._get_state().items()}  # noqa: SLF001
     regressor = model.regressor
+    if regressor.unsaved:
+        raise ModelFormatError(regressor.unsaved)
+    state = {name: value.copy() for name, value in regressor._get_state().items()}  # noqa: SLF001
     calibration, domain = model.calibration, model.domain
     if calibration is not None:
         state |= calibration.get_state()
@@ -143,9 +146,23 @@ def _arrays_name(description: Plain) -> str:
     return f"arrays-{str(description.get('arrays_sha256'))[:16]}.safetensors"
 
 
-def check_model_folder(folder: Path) -> None:
-    """Raise `ModelFormatError` if `folder` holds something other than a model or is read-only."""
-    folder = Path(os.path.realpath(folder))
+def check_model_folder(folder: Path, *, overwrite: bool = True) -> None:
+    """Refuse a folder to which a model cannot, or must not, be saved.
+
+    Parameters
+    ----------
+    folder : Path
+        It may not exist.
+    overwrite : bool
+        Whether a model that is there may be replaced.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder holds something other than a model, or one that is to stay, or cannot be
+        written.
+    """
+    given, folder = folder, Path(os.path.realpath(folder))
     with explained(folder):
         foreign = folder.exists() and not (
             folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())
@@ -157,6 +174,20 @@ def check_model_folder(folder: Path) -> None:
         raise ModelFormatError(
             f"cannot write {folder}: {parent} is not a writable folder; choose another"
         )
+    if not overwrite and (folder / MODEL_FILE).exists():
+        raise ModelFormatError(
+            f"{given} holds a model{_brief(folder)}; choose another -o, or give --overwrite to "
+            "replace it"
+        )
+
+
+def _brief(folder: Path) -> str:
+    """Return in brackets what a saved model is, an empty text if it cannot be read."""
+    try:
+        card = _read_description(folder)["card"]
+    except ModelFormatError:
+        return ""
+    return f" ({card['provenance'].get('method', 'unknown')} for {card['target_name']})"
 
 
 def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:

@@ -113,7 +113,7 @@ def test_errors_are_one_line_with_the_remedy(run, arguments, message):
 def test_nothing_found_is_an_error_and_leaves_no_file(run, tmp_path):
     out = tmp_path / "c.csv"
     out.write_text("old")
-    done = run("--elements", "Li,Na,Mg", "--max-atoms", "4", "-o", out)
+    done = run("--elements", "Li,Na,Mg", "--max-atoms", "4", "-o", out, "--overwrite")
     assert done.code == 1
     assert "none of the 19 compositions of Li,Na,Mg passes; add an element that" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["c.csv"]

@@ -18,6 +18,9 @@ from xtalshift.report.shared.figures import FOLD_KINDS, number_panels
 from xtalshift.report.shared.html import render_page
 from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
+AUDIT_FILES = ("audit.json", "audit.csv", "audit.html")
+"""What `write_audit` writes: all values, a table of the folds, and the page."""
+
 
 def write_audit(audits: Sequence[SplitAudit], out: Path) -> Path:
     """Write the audits of one table into a folder.
@@ -45,10 +48,11 @@ def write_audit(audits: Sequence[SplitAudit], out: Path) -> Path:
     out = Path(out)
     page = render_audit([describe_split(audit) for audit in audits])
     values = {"schema_version": 1, "splits": [audit.to_dict() for audit in audits]}
-    write_json(out / "audit.json", values)
-    replace_file(out / "audit.csv", _as_csv(audits))
-    replace_file(out / "audit.html", page)
-    return out / "audit.html"
+    values_file, table, html = AUDIT_FILES
+    write_json(out / values_file, values)
+    replace_file(out / table, _as_csv(audits))
+    replace_file(out / html, page)
+    return out / html
 
 
 def render_audit(splits: Sequence[ShownSplit]) -> str:

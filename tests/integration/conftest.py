@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from integration.tables import make_rows, write_rows
+from xtalshift.benchmark import plugins
 from xtalshift.cli.main import main
 
 QUICK = (
@@ -50,6 +51,14 @@ def _keep_threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _forget_plugins():
+    """Leave no plugin of a command in this process, whose registry other tests look at."""
+    yield
+    for module in plugins._loaded():
+        plugins._forget(plugins._file(module))
 
 
 @pytest.fixture

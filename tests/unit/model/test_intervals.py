@@ -16,6 +16,7 @@ from estimator_toys import Picky
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.data import Dataset
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -34,7 +35,7 @@ from xtalshift.estimators.base import Regressor
 from xtalshift.methods import MethodSettings
 from xtalshift.model import FormulaRegressor, adapt, calibrate, fit, load_model, save_model
 from xtalshift.model.cross_calibration import cross_calibrate
-from xtalshift.model.intervals import calibrate_regressor, interval, score_rows
+from xtalshift.model.intervals import calibrate_regressor, predictive, score_rows
 from xtalshift.parallel import here_first
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -74,7 +75,8 @@ def side_models(X, y):
 
 
 def ours(model, calibration, rows=NEW, level=0.9, **how):
-    return interval(score_rows(model, rows, calibration.kind), calibration, level, **how)
+    forecast = score_rows(model, rows, calibration.kind)
+    return predictive(forecast, calibration, TargetTransform(), **how).interval(level)
 
 
 def test_split_conformal_intervals_are_those_of_mapie():

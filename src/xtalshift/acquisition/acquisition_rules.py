@@ -87,7 +87,7 @@ class Rule:
     rule needs ``distribution``."""
     directed: bool = False
     """Whether values far beyond the goal are as good: of equal scores the one that is farther on
-    the wanted side counts first."""
+    the wanted side counts first, unless the goal is a window."""
 
 
 RULES: Registry[Rule] = Registry("rule")
@@ -325,7 +325,7 @@ def choose_candidates(
         missing = shortfall(rule, candidates, wanted, scores)
         counted = np.where(missing > 0, 0.0, scores)
         fallback = np.where(missing > 0, missing.max(initial=0.0) - missing, 0.0)
-        if found.directed:
+        if found.directed and wanted.window is None:
             (goal,) = _present(found.goal(wanted))
             toward = sign_of(wanted.direction, "direction")
             ahead = -toward * _distribution(candidates).margin(goal)

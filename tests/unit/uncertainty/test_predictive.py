@@ -205,9 +205,7 @@ def test_a_row_has_the_same_bits_alone(found, y, level):
 
     alone = [everything(found.take(np.array([row]))) for row in range(len(found))]
     np.testing.assert_array_equal(np.concatenate(alone, axis=1), everything(found))
-    joined = PredictiveDistribution.join(
-        [found.take(np.array([row])) for row in range(len(found))]
-    )
+    joined = PredictiveDistribution.join([found.take(np.array([row])) for row in range(len(found))])
     np.testing.assert_array_equal(everything(joined), everything(found))
 
 

@@ -1,4 +1,4 @@
-"""One batch of candidates: how many of the true best does `xtalshift suggest` find?
+"""How many of the truly best candidates a batch of `xtalshift suggest` has.
 
     XTALSHIFT_DATA=folder python benchmarks/suggest_batch.py [--methods ridge lightgbm svr]
         [--seeds 3] [--candidates 92] [--train 400] [--batch 20] [--out suggest_batch.jsonl]
@@ -6,8 +6,8 @@
 Per table, seed and pool, a model is fitted to `train` formulas without tellurium, or to random
 ones; candidates are tellurides, which the model has never seen, or other random formulas. Each rule
 chooses one batch; the number of the truly best 20 among them is counted, where the best are the
-highest or the lowest values. Chance finds batch * 20 / candidates of them. A task in which more than
-the best 20 share the extreme value is left out: there is nothing to find.
+highest or the lowest values. Chance finds batch * 20 / candidates of them. A task in which more
+than the best 20 share the extreme value is left out: there is nothing to find.
 
 Rules: `prediction` (the best predictions, the default of `suggest --toward`), expected improvement
 with and without spread over the candidates, the probability to beat the best known value, and
@@ -40,7 +40,7 @@ from xtalshift.acquisition.acquisition_rules import (
 )
 from xtalshift.data import clean_table
 from xtalshift.metrics import paired_test
-from xtalshift.model import FittedModel, Predictions
+from xtalshift.model import Predictions
 from xtalshift.seeding import derive_seed
 
 TABLES = {
@@ -82,7 +82,7 @@ def draw(
 
 
 def choose(
-    model: FittedModel, found: Predictions, points: NDArray[Any], known: Any, n: int, side: Any
+    found: Predictions, points: NDArray[Any], known: Any, n: int, side: Any
 ) -> dict[str, NDArray[np.int64]]:
     """Return the rows that each rule chooses."""
     aim = Aim(side)
@@ -130,9 +130,7 @@ def run(
     data: xs.Dataset, record: dict[str, Any], options: argparse.Namespace
 ) -> dict[str, dict[str, int]]:
     """Return how many of the best each rule finds, by side."""
-    pool, train = draw(
-        data, record["pool"], record["seed"], options.candidates, options.train
-    )
+    pool, train = draw(data, record["pool"], record["seed"], options.candidates, options.train)
     model = xs.fit(
         data.take(train), record["method"], transform=record["transform"], seed=record["seed"]
     )
@@ -148,7 +146,7 @@ def run(
             continue
         # of a tie at the edge the first rows count
         best = set(order[:BEST].tolist())
-        chosen = choose(model, found, points, data.y[train], options.batch, side)
+        chosen = choose(found, points, data.y[train], options.batch, side)
         counts[side] = {name: len(best & set(rows.tolist())) for name, rows in chosen.items()}
     return counts
 

@@ -392,3 +392,33 @@ def test_measured_files(model, tmp_path):
     with pytest.raises(DataError, match=r"c.csv has no readable material; row 1: .*Xx"):
         read_measured(TablePredictor(model), [bad])
     assert read_measured(TablePredictor(model), []).keys == frozenset()
+
+
+@pytest.mark.shared_data
+def test_the_lowest_thermal_conductivities_of_tellurides_are_found(shared_data):
+    """The first choice was BeTe, one of the highest: 4 and its wide interval in the unit."""
+    table = pd.read_parquet(
+        shared_data / "composition/aflow__agl_thermal_conductivity_300K.parquet"
+    )
+    data = clean_table(Dataset.of(table["formula"].tolist(), table["target"].to_numpy()))
+    telluride = np.array(["Te" in formula for formula in data.formulas])
+    others = np.random.default_rng(0).permutation(np.flatnonzero(~telluride))[:397]
+    pool = np.flatnonzero(telluride)
+    model = fit(data.take(others), "ridge", transform="log")
+    formulas, worth = data.formulas[pool].tolist(), data.y[pool]
+    predicted = model.predict(formulas).prediction
+    best = {formulas[row] for row in np.argsort(worth)[:20]}
+    exploiting = len(best & {formulas[row] for row in np.argsort(predicted)[:20]})
+    assert exploiting > 2 * 20 * 20 / len(pool)
+    for rule in ("prediction", "expected-improvement"):
+        chosen, _ = ask(model, formulas, n=20, rule=rule, aim=Aim("low"), diversity=0.0)
+        assert len(best & set(chosen["formula"])) >= exploiting
+        assert chosen["prediction"].iloc[0] == predicted.min()
+    # a threshold is beyond the interval of a row if and only if its probability is in the tail
+    chosen, _ = ask(model, formulas, n=len(pool), rule="probability", diversity=0.0,
+                    aim=Aim("low", threshold=float(np.median(predicted))))  # fmt: skip
+    above = chosen["lower"] > np.median(predicted)
+    below = chosen["upper"] < np.median(predicted)
+    assert (chosen["score"][above] <= 0.05 + 1e-9).all()
+    assert (chosen["score"][below] >= 0.95 - 1e-9).all()
+    assert chosen["score"][~above & ~below].between(0.05 - 1 / 398, 0.95 + 1 / 398).all()

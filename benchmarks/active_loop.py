@@ -141,7 +141,7 @@ def run_rule(task: Task, name: str, seed: int, batch: int, rounds: int) -> dict[
             mean, std = model.predict(X[rows]), model.predict_std(X[rows])
             codes, own = np.zeros(len(rows), dtype=np.int64), np.ones(len(rows))
             distribution = PredictiveDistribution(
-                TargetTransform(), mean, mean, std, (GAUSSIAN,), codes, own
+                TargetTransform(), mean, mean, mean, std, (GAUSSIAN,), codes, own
             )
         candidates = Candidates(
             len(rows), mean, distribution, points=task.points[rows], known=task.points[labels]

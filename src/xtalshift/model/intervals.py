@@ -168,7 +168,10 @@ def predictive(
     width = np.ones(m)
     if forecast.spread is not None:
         width = np.maximum(forecast.spread, calibration.floor)
-    return PredictiveDistribution(scale, low, high, width, laws, places, own)
+    middle = np.clip(forecast.center, low, high)
+    return PredictiveDistribution(
+        scale, middle, low, high, width, laws, places, own, calibration.start
+    )
 
 
 @dataclass(frozen=True, eq=False)

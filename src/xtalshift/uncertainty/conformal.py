@@ -29,6 +29,9 @@ ScoreKind = Literal["absolute", "normalised", "quantile"]
 ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
 
 
+START: dict[ScoreKind, float] = {"absolute": 0.0, "normalised": 0.0, "quantile": -1.0}
+"""Lowest score of each kind: that of a target equal to its prediction."""
+
 ONE_SIGMA = 0.6827
 """Level of the interval whose half width is reported as the ``std`` of a prediction."""
 
@@ -44,6 +47,7 @@ _SAVED: Schema = {
 _OPTIONAL: Schema = {
     "calibration.X": SavedArray(np.float32, ("n", "d"), missing=True),
     "calibration.families": SavedArray(np.int64, ("n",), low=0, high=len(FAMILIES) - 1),
+    "calibration.start": SavedArray(np.float64, (1,), high=0.0),
 }
 
 
@@ -59,8 +63,8 @@ class ScoreLaw:
     uses nothing else. Where the score lies inside its gap is not known; `share`, `quantile` and
     `excess` spread it evenly. The unbounded share stays behind the largest score.
 
-    Methods take arrays with one entry per new row: `own`, the weight of the row (1 without
-    weights), and `start`, the lowest score that it can have, below which there is no gap.
+    Methods take `own`, the weights of new rows (1 without weights), and `start`, the lowest score
+    that a row can have, below which there is no gap.
     """
 
     scores: FloatArray
@@ -140,7 +144,7 @@ class ScoreLaw:
         return np.asarray(np.append(self.scores, np.inf)[place])
 
     def share(
-        self, scores: FloatArray, own: FloatArray, start: FloatArray, *, below: bool = False
+        self, scores: FloatArray, own: FloatArray, start: float, *, below: bool = False
     ) -> FloatArray:
         """Return the probability of a score up to those given, or strictly `below` them."""
         after = np.searchsorted(self.scores, scores, side="left" if below else "right")
@@ -151,7 +155,7 @@ class ScoreLaw:
         within = np.where(after < len(self.scores), weight + part * (more - weight), more)
         return self._divided(within, own)
 
-    def quantile(self, levels: FloatArray, own: FloatArray, start: FloatArray) -> FloatArray:
+    def quantile(self, levels: FloatArray, own: FloatArray, start: float) -> FloatArray:
         """Return the scores that are not exceeded with given probabilities; may be infinite."""
         total = self.reached[-1] + own
         wanted = levels * total
@@ -165,7 +169,7 @@ class ScoreLaw:
         known = (after < len(self.scores)) & (total > 0)
         return np.asarray(np.where(known, low + part * (high - low), np.inf))
 
-    def excess(self, scores: FloatArray, own: FloatArray, start: FloatArray) -> FloatArray:
+    def excess(self, scores: FloatArray, own: FloatArray, start: float) -> FloatArray:
         """Return ``E[max(0, S - s)]`` for given scores s of at least `start`.
 
         The share behind the largest score counts as if it were at that score, because the
@@ -191,7 +195,7 @@ class ScoreLaw:
         return np.append(np.cumsum(parts[::-1])[::-1], 0.0)
 
     def _gap(
-        self, after: NDArray[np.intp], start: FloatArray
+        self, after: NDArray[np.intp], start: float
     ) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
         """Return score and weight reached at both ends of the gap before the given number."""
         before = np.maximum(after - 1, 0)
@@ -222,8 +226,10 @@ def conformity_scores(
         Positive; the score is ``|y - f| / spread`` (Papadopoulos et al., ECML 2002), so that the
         width of an interval is proportional to the spread.
     quantiles : pair of array_like of float, shapes (n,), optional
-        Predicted lower and upper quantile: the score is ``max(low - y, y - high)`` (conformalised
-        quantile regression: Romano, Patterson and Candes, NeurIPS 2019, equation 6).
+        Predicted lower and upper quantile. Outside, the score is the distance from the nearer one
+        (conformalised quantile regression: Romano, Patterson and Candes, NeurIPS 2019, equation 6).
+        Inside it is the share of the way from the quantile to the prediction, negative: theirs, the
+        distance, lets the bounds of narrow intervals pass each other, and meet anywhere.
 
     Returns
     -------
@@ -233,7 +239,12 @@ def conformity_scores(
     y = as_vector(targets, "targets")
     if quantiles is not None:
         low, high = (as_vector(side, "quantiles") for side in quantiles)
-        return np.maximum(low - y, y - high)
+        middle = np.clip(as_vector(predictions, "predictions"), low, high)
+        upper = y >= middle
+        beyond = np.where(upper, y - high, low - y)
+        way = np.where(upper, high - middle, middle - low)
+        inside = np.divide(beyond, way, out=np.zeros_like(beyond), where=way > 0)
+        return np.where(beyond >= 0, beyond, inside)
     error = np.abs(y - as_vector(predictions, "predictions"))
     return error if spread is None else np.asarray(error / as_vector(spread, "spread"))
 
@@ -258,6 +269,11 @@ class Calibration:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def start(self) -> float:
+        """The lowest score that a row can have."""
+        return START[self.kind]
 
     @cached_property
     def law(self) -> ScoreLaw:
@@ -307,6 +323,8 @@ class Calibration:
             "calibration.scores": self.scores,
             "calibration.floor": np.array([self.floor]),
         }
+        if self.kind == "quantile":  # earlier versions had other scores, without this
+            state["calibration.start"] = np.array([self.start])
         if self.X is not None:
             state["calibration.X"] = self.X
         if self.families is not None:
@@ -333,8 +351,13 @@ class Calibration:
         found = check_arrays(state, cls.saved(state))
         if not found["n"]:
             raise ModelFormatError("the calibration has no scores")
-        if kind != "quantile" and state["calibration.scores"].min() < 0:
-            raise ModelFormatError(f"a score of kind {kind!r} is negative")
+        start = START[kind]
+        if state.get("calibration.start", np.zeros(1))[0] != start:
+            raise ModelFormatError(
+                f"its scores of kind {kind!r} are not those of this version; calibrate it again"
+            )
+        if (lowest := state["calibration.scores"].min()) < start:
+            raise ModelFormatError(f"a score of kind {kind!r} is {lowest:g}, below {start:g}")
         return cls(
             state["calibration.scores"],
             kind,

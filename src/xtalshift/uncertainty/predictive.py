@@ -6,10 +6,12 @@ cannot contradict each other.
 ===========================================  ===========================
 symbol                                       variable
 ===========================================  ===========================
-score S of a row, at least 0 or `start`      `ScoreLaw`
+score S of a row, at least `start`           `ScoreLaw`
 target on the scale of the regressor         ``high + width S`` or
                                              ``low - width S``, each with
-                                             probability 1/2
+                                             probability 1/2; for S < 0 the
+                                             width is the distance of the
+                                             bound from the median
 ===========================================  ===========================
 """
 
@@ -18,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -42,7 +43,8 @@ class PredictiveDistribution:
 
     A conformity score says how far a target is from its prediction, but not on which side: the
     target is ``high + width S`` or ``low - width S`` with equal probability, where S follows the
-    law of the scores of the calibration rows. The middle between `low` and `high` is the median.
+    law of the scores of the calibration rows. A predictor of quantiles has negative scores for
+    targets between these: -1 is at the prediction, 0 at the quantile. The prediction is the median.
     The transform of the target is monotonic, so a quantile on the scale of the regressor is
     transformed to the quantile in the unit of the target.
 
@@ -55,10 +57,12 @@ class PredictiveDistribution:
 
     scale: TargetTransform
     """Transform of the target to the scale of the regressor."""
+    middle: FloatArray
+    """Shape (n,). Medians, on the scale of the regressor."""
     low: FloatArray
     high: FloatArray
     """Shape (n,). `low`, `high`: bounds at the score 0, on the scale of the regressor; both are the
-    prediction unless the regressor predicts quantiles."""
+    median unless the regressor predicts quantiles."""
     width: FloatArray
     """Shape (n,). Above 0; what a score of 1 means on the scale of the regressor."""
     laws: tuple[ScoreLaw, ...]
@@ -67,6 +71,8 @@ class PredictiveDistribution:
     """Shape (n,). Which of them is that of each row."""
     own: FloatArray
     """Shape (n,). Weight of each row among the calibration rows, see `ScoreLaw`."""
+    start: float = 0.0
+    """Lowest score: 0, or -1 if the regressor predicts quantiles."""
 
     def __len__(self) -> int:
         return len(self.low)
@@ -75,6 +81,7 @@ class PredictiveDistribution:
         """Return the distributions of some rows, in that order."""
         return replace(
             self,
+            middle=self.middle[rows],
             low=self.low[rows],
             high=self.high[rows],
             width=self.width[rows],
@@ -94,6 +101,7 @@ class PredictiveDistribution:
         law[rows] = self.law
         return replace(
             self,
+            middle=spread(self.middle, np.nan),
             low=spread(self.low, np.nan),
             high=spread(self.high, np.nan),
             width=spread(self.width, 1.0),
@@ -109,6 +117,7 @@ class PredictiveDistribution:
             raise DataError("the distributions are of different calibrations; join those of one")
         return replace(
             first,
+            middle=np.concatenate([part.middle for part in parts]),
             low=np.concatenate([part.low for part in parts]),
             high=np.concatenate([part.high for part in parts]),
             width=np.concatenate([part.width for part in parts]),
@@ -118,7 +127,7 @@ class PredictiveDistribution:
 
     def _joins(self, other: Self) -> bool:
         return (
-            self.scale == other.scale
+            (self.scale, self.start) == (other.scale, other.start)
             and len(self.laws) == len(other.laws)
             and all(map(ScoreLaw.equals, self.laws, other.laws))
         )
@@ -128,8 +137,10 @@ class PredictiveDistribution:
 
         They are moved on the scale of the regressor; `value` is in the unit of the target.
         """
-        shift = self._on_scale("value", value) + widths * self.width - self._middle
-        return replace(self, low=self.low + shift, high=self.high + shift)
+        shift = self._on_scale("value", value) + widths * self.width - self.middle
+        return replace(
+            self, middle=self.middle + shift, low=self.low + shift, high=self.high + shift
+        )
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
         """Return the smallest calibrated intervals that hold at least a share of the targets.
@@ -279,7 +290,7 @@ class PredictiveDistribution:
         ndarray of float64, shape (n,)
         """
         with np.errstate(over="ignore"):  # tiny widths
-            return np.asarray((self.scale.place(y) - self._middle) / self.width)
+            return np.asarray((self.scale.place(y) - self.middle) / self.width)
 
     def expected_improvement(self, best: float, direction: Side = "high") -> FloatArray:
         """Return the expected improvement on the best measured value, on the regressor's scale.
@@ -357,26 +368,20 @@ class PredictiveDistribution:
         inside = self._below(window + h, strict=False)
         if centre - h > lowest:
             inside = inside - self._below(window - h, strict=True)
-        narrow = h < _NARROW * self.width
+        ways = np.array([self.width, self.high - self.middle, self.middle - self.low])
+        narrow = h < _NARROW * np.where(ways > 0, ways, np.inf).min(axis=0)
         return np.clip(np.where(narrow, inside * h / 2, direct), 0.0, h)
-
-    @cached_property
-    def _middle(self) -> FloatArray:
-        with np.errstate(invalid="ignore"):  # inf - inf
-            return np.asarray(self.low + (self.high - self.low) / 2)
-
-    @cached_property
-    def _start(self) -> FloatArray:
-        """Score at which both bounds are in the middle, shape (n,)."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray((self.low - self.high) / (2 * self.width))
 
     def _bounds(self, level: float) -> tuple[FloatArray, FloatArray]:
         """Return the bounds of the intervals on the scale of the regressor."""
-        half = self._of_law(lambda law, own, _: law.bound(level, own), self._start) * self.width
-        # a negative bound of the scores may move both past each other
-        low = np.minimum(self.low - half, self._middle)
-        return low, np.maximum(self.high + half, self._middle)
+        return self._at(self._of_law(lambda law, own: law.bound(level, own)))
+
+    def _at(self, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and the upper bound at scores of shape (..., n)."""
+        inside = scores < 0
+        down = np.where(inside, self.middle - self.low, self.width)
+        up = np.where(inside, self.high - self.middle, self.width)
+        return self.low - down * scores, self.high + up * scores
 
     def _quantile(self, p: ArrayLike, most: float) -> FloatArray:
         """Return quantiles on the scale of the regressor, at most `most` largest scores away."""
@@ -385,43 +390,41 @@ class PredictiveDistribution:
             raise UsageError("p: expected probabilities in [0, 1]")
         levels = np.broadcast_to(levels, np.broadcast_shapes(levels.shape, self.low.shape))
 
-        def score(
-            law: ScoreLaw, own: FloatArray, start: FloatArray, level: FloatArray
-        ) -> FloatArray:
-            found = law.quantile(level, own, start)
-            return found if most == math.inf else np.minimum(found, np.maximum(law.largest, start))
+        def score(law: ScoreLaw, own: FloatArray, level: FloatArray) -> FloatArray:
+            found = law.quantile(level, own, self.start)
+            return found if most == math.inf else np.minimum(found, law.largest)
 
-        away = self._of_law(score, self._start, np.abs(2 * levels - 1)) * self.width
-        upper = np.maximum(self.high + away, self._middle)
-        lower = np.minimum(self.low - away, self._middle)
-        return np.where(levels > 0.5, upper, np.where(levels < 0.5, lower, self._middle))  # noqa: PLR2004
-
-    def _scores_at(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the scores at which the upper and the lower bound are z; at least the start."""
-        with np.errstate(over="ignore", invalid="ignore"):  # tiny widths, rows without a prediction
-            upper, lower = (z - self.high) / self.width, (self.low - z) / self.width
-        return np.maximum(upper, self._start), np.maximum(lower, self._start)
+        lower, upper = self._at(self._of_law(score, np.abs(2 * levels - 1)))
+        half = 0.5
+        return np.where(levels > half, upper, np.where(levels < half, lower, self.middle))
 
     def _below(self, z: FloatArray, *, strict: bool) -> FloatArray:
         """Return the probability of values up to z, or `strict` below z; z is on the scale."""
         z = np.broadcast_to(z, np.broadcast_shapes(z.shape, self.low.shape))
-        upper, lower = self._scores_at(z)
+        upper = self._scores(z - self.high, self.high - self.middle)
+        lower = self._scores(self.low - z, self.middle - self.low)
 
-        def share(law: ScoreLaw, own: FloatArray, start: FloatArray, at: FloatArray) -> FloatArray:
-            return law.share(at, own, start, below=strict)
+        def share(law: ScoreLaw, own: FloatArray, at: FloatArray) -> FloatArray:
+            return law.share(at, own, self.start, below=strict)
 
-        def behind(law: ScoreLaw, own: FloatArray, start: FloatArray, at: FloatArray) -> FloatArray:
+        def behind(law: ScoreLaw, own: FloatArray, at: FloatArray) -> FloatArray:
             # at least the score: what is not below it
-            return 1.0 - law.share(at, own, start, below=not strict)
+            return 1.0 - law.share(at, own, self.start, below=not strict)
 
-        above_middle = z > self._middle if strict else z >= self._middle
         found = np.where(
-            above_middle,
-            0.5 + self._of_law(share, self._start, upper) / 2,
-            self._of_law(behind, self._start, lower) / 2,
+            z > self.middle if strict else z >= self.middle,
+            0.5 + self._of_law(share, upper) / 2,
+            self._of_law(behind, lower) / 2,
         )
         found = np.where(np.isfinite(z), found, np.where(z > 0, 1.0, 0.0))
-        return np.where(np.isnan(self._middle), np.nan, found)
+        return np.where(np.isnan(self.middle), np.nan, found)
+
+    def _scores(self, beyond: FloatArray, way: FloatArray) -> FloatArray:
+        """Return the scores at a distance beyond a bound; negative ones are shares of a way."""
+        scale = np.where(beyond < 0, way, self.width)
+        with np.errstate(over="ignore"):  # tiny widths
+            found = np.divide(beyond, scale, out=np.zeros_like(beyond), where=scale > 0)
+        return np.maximum(found, self.start)
 
     def _gain(self, z: float, sign: float) -> FloatArray:
         """Return ``E[max(0, sign (Z - z))]``; Z has no values below those of the transform."""
@@ -429,44 +432,50 @@ class PredictiveDistribution:
         if sign > 0:
             return self._unclipped_gain(max(z, floor), sign) + max(floor - z, 0.0)
         if z <= floor:
-            return np.where(np.isnan(self._middle), np.nan, 0.0)
+            return np.where(np.isnan(self.middle), np.nan, 0.0)
         lost = 0.0 if floor == -math.inf else self._unclipped_gain(floor, sign)
         return np.asarray(np.maximum(self._unclipped_gain(z, sign) - lost, 0.0))
 
     def _unclipped_gain(self, z: float, sign: float) -> FloatArray:
-        start = self._start
+        """Return the integral of the probability to be beyond each value from z on."""
         near, far = (self.high, self.low) if sign > 0 else (self.low, self.high)
+        near_way, far_way = sign * (near - self.middle), sign * (self.middle - far)
         short, passed = sign * (z - near), sign * (far - z)
 
-        def excess(law: ScoreLaw, own: FloatArray, start: FloatArray, at: FloatArray) -> FloatArray:
-            return law.excess(np.minimum(at, np.maximum(law.largest, start)), own, start)
+        def excess(at: FloatArray) -> FloatArray:
+            """Integral of the probability to exceed a score, from `at` on."""
+            return self._of_law(
+                lambda law, own, at: law.excess(np.minimum(at, law.largest), own, self.start), at
+            )
 
-        def beyond(distance: FloatArray) -> FloatArray:
-            with np.errstate(over="ignore"):  # tiny widths
-                at = np.maximum(distance / self.width, start)
-            return self.width * self._of_law(excess, start, at)
+        def split(beyond: FloatArray, way: FloatArray) -> tuple[FloatArray, FloatArray]:
+            """Scores of a distance beyond a bound: the part inside, and the part outside of it."""
+            scores = self._scores(beyond, way)
+            return np.minimum(scores, 0.0), np.maximum(scores, 0.0)
 
-        # the half on the wanted side passes z with every score above `short`, the other half with
-        # every score below `passed`
-        first = self.width * start
-        upper = beyond(short) + np.maximum(first - short, 0.0)
-        lower = passed - first - self.width * self._of_law(excess, start, start) + beyond(passed)
-        lower = np.where(passed > first, np.maximum(lower, 0.0), 0.0)
-        found = (upper + lower) / 2
-        return np.where(np.isnan(self._middle), np.nan, found)
+        zero, start = excess(np.zeros(len(self))), excess(np.full(len(self), self.start))
+        # the half on the wanted side is beyond z with every score above that of `short`
+        inside, outside = split(short, near_way)
+        upper = self.width * excess(outside) + near_way * (excess(inside) - zero)
+        upper = upper + np.maximum(sign * (self.middle - z), 0.0)
+        # the other half with every score below that of `passed`
+        inside, outside = split(passed, far_way)
+        lower = far_way * (inside - self.start - (start - excess(inside)))
+        lower = lower + np.maximum(passed, 0.0) - self.width * (zero - excess(outside))
+        found = (upper + np.maximum(lower, 0.0)) / 2
+        return np.where(np.isnan(self.middle), np.nan, found)
 
-    def _of_law(
-        self, evaluate: Callable[..., FloatArray], start: FloatArray, *values: FloatArray
-    ) -> FloatArray:
-        """Return a function of law, own weights, starts and values of shape (..., n)."""
+    def _of_law(self, evaluate: Callable[..., FloatArray], *values: FloatArray) -> FloatArray:
+        """Return a function of a law, own weights and values of shape (..., n)."""
         if len(self.laws) == 1:
-            return evaluate(self.laws[0], self.own, start, *values)
-        found = np.empty(values[0].shape if values else start.shape)
+            return evaluate(self.laws[0], self.own, *values)
+        found = np.empty(values[0].shape if values else self.own.shape)
         for number, law in enumerate(self.laws):
             rows = np.flatnonzero(self.law == number)
             if rows.size:
-                parts = [part[..., rows] for part in values]
-                found[..., rows] = evaluate(law, self.own[rows], start[rows], *parts)
+                found[..., rows] = evaluate(
+                    law, self.own[rows], *(part[..., rows] for part in values)
+                )
         return found
 
     def _on_scale(self, name: str, value: float) -> float:

@@ -27,7 +27,8 @@ LAW = ScoreLaw.of(np.arange(1, 100) / 25)
 def forecast(mean, width, transform="none", law=LAW):
     mean, width = np.array(mean, dtype=float), np.array(width, dtype=float)
     codes, own = np.zeros(len(mean), dtype=np.int64), np.ones(len(mean))
-    return PredictiveDistribution(TargetTransform(transform), mean, mean, width, (law,), codes, own)
+    scale = TargetTransform(transform)
+    return PredictiveDistribution(scale, mean, mean, mean, width, (law,), codes, own)
 
 
 MEAN, WIDTH = np.array([1.0, 3.0, 2.0, -4.0]), np.array([0.5, 0.1, 2.0, 0.2])

@@ -60,7 +60,7 @@ def test_rows_are_ranked_by_their_probability_and_then_by_their_distance(frame, 
     center = rng.normal(35, 3, N)  # so that many are certain as far as 19 rows can tell
     width = rng.choice([0.5, 1.0, 2.0], N)
     plain = PredictiveDistribution(
-        TargetTransform(), center, center, width, (law,), np.zeros(N, int), np.ones(N)
+        TargetTransform(), center, center, center, width, (law,), np.zeros(N, int), np.ones(N)
     )
     found = SimpleNamespace(distribution=plain, probability=plain.probability)
     top = TopSettings(k=150, by="probability", threshold=35, lowest=lowest)

@@ -1,5 +1,7 @@
 """Conformal quantiles against their definition, and what they promise."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,7 +73,10 @@ def test_scores_of_each_kind():
     assert conformity_scores(y, f).tolist() == [1.0, 0.0, 3.0]
     assert conformity_scores(y, f, spread=[2.0, 1.0, 3.0]).tolist() == [0.5, 0.0, 1.0]
     sides = [1.5, 1.0, 1.0], [3.0, 2.5, 4.0]
-    assert conformity_scores(y, f, quantiles=sides).tolist() == [0.5, -0.5, 1.0]
+    assert conformity_scores(y, f, quantiles=sides).tolist() == [0.5, -1.0, 1.0]
+    # halfway to the prediction, above and below it; at a prediction that is a quantile
+    y, f, sides = [2.5, 1.25, 1.0, 2.0], [2.0, 2.0, 0.0, 2.0], ([0.5, 0.5, 1.0, 2.0], [3.0] * 4)
+    assert conformity_scores(y, f, quantiles=sides).tolist() == [-0.5, -0.5, -1.0, -1.0]
 
 
 def test_coverage_is_that_promised_in_the_mean_over_calibrations():
@@ -139,7 +144,8 @@ class TestCalibration:
     ("changes", "words"),
     [
         ({"scores": np.array([0.1, np.inf])}, "finite"),
-        ({"scores": np.array([0.1, -0.1])}, "is negative"),
+        ({"scores": np.array([0.1, -0.1])}, "is -0.1, below 0"),
+        ({"start": np.array([-1.0])}, "not those of this version; calibrate it again"),
         ({"scores": np.zeros(0), "X": np.zeros((0, 3), np.float32)}, "has no scores"),
         ({"scores": np.ones(3)}, "the length 2 where 3 is expected"),
         ({"families": np.array([0, 99])}, "'calibration.families'"),
@@ -156,6 +162,11 @@ def test_other_saved_scores_are_refused(changes, words):
         del state["calibration.families"]
     with pytest.raises(ModelFormatError, match=words):
         Calibration.from_state(state, kind="absolute", origin="held-out")
-    state = found.get_state()
-    state["calibration.scores"] = -state["calibration.scores"]
-    assert len(Calibration.from_state(state, kind="quantile", origin="held-out")) == 2
+    quantile = dataclasses.replace(found, scores=-found.scores, kind="quantile").get_state()
+    assert len(Calibration.from_state(quantile, kind="quantile", origin="held-out")) == 2
+    low = {**quantile, "calibration.scores": np.array([-1.5, 0.0])}
+    with pytest.raises(ModelFormatError, match=r"is -1\.5, below -1"):
+        Calibration.from_state(low, kind="quantile", origin="held-out")
+    del quantile["calibration.start"]  # as earlier versions saved it
+    with pytest.raises(ModelFormatError, match="'quantile' are not those of this version"):
+        Calibration.from_state(quantile, kind="quantile", origin="held-out")

@@ -17,16 +17,18 @@ positive = st.floats(0.05, 3).map(lambda x: round(x, 3))
 levels = st.floats(0.02, 0.98)
 
 
-def make(low, high, width, laws, transform="none", law=None, own=None):
+def make(low, high, width, laws, transform="none", law=None, own=None, middle=None):
     n = len(low)
     return PredictiveDistribution(
         TargetTransform(transform),
+        np.asarray(low if middle is None else middle, dtype=float),
         np.asarray(low, dtype=float),
         np.asarray(high, dtype=float),
         np.asarray(width, dtype=float),
         tuple(laws),
         np.zeros(n, dtype=np.int64) if law is None else np.asarray(law),
         np.ones(n) if own is None else np.asarray(own, dtype=float),
+        0.0 if middle is None else -1.0,
     )
 
 
@@ -40,13 +42,15 @@ def distributions(draw):
     low = np.array(draw(st.lists(numbers, min_size=n, max_size=n)))
     kind = draw(st.sampled_from(["absolute", "normalised", "quantile", "weighted", "family"]))
     high, width, own, law = low, np.ones(n), np.ones(n), np.zeros(n, dtype=np.int64)
-    signed = numbers if kind == "quantile" else positive
+    signed = numbers.map(lambda x: max(x, x / 3.1)) if kind == "quantile" else positive
+    middle = None
     scores = draw(st.lists(signed, min_size=3, max_size=30, unique=True))
     weights = None
     if kind == "normalised":
         width = np.array(draw(st.lists(positive, min_size=n, max_size=n)))
     if kind == "quantile":
         high = low + np.array(draw(st.lists(positive, min_size=n, max_size=n)))
+        middle = low + (high - low) * draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
     if kind == "weighted":
         weights = draw(st.lists(positive, min_size=len(scores), max_size=len(scores)))
         own = np.array(draw(st.lists(positive, min_size=n, max_size=n)))
@@ -54,17 +58,12 @@ def distributions(draw):
     if kind == "family":
         laws.append(ScoreLaw.of(draw(st.lists(positive, min_size=3, max_size=30, unique=True))))
         law = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
-    return make(low, high, width, laws, draw(st.sampled_from(TRANSFORMS)), law, own)
+    return make(low, high, width, laws, draw(st.sampled_from(TRANSFORMS)), law, own, middle)
 
 
 def edges(found):
     """Return the bounds of the support on the scale: the largest score of each row."""
-    most = np.array([found.laws[code].largest for code in found.law])
-    middle = (found.low + found.high) / 2
-    return (
-        np.minimum(found.low - found.width * most, middle),
-        np.maximum(found.high + found.width * most, middle),
-    )
+    return found._at(np.array([found.laws[code].largest for code in found.law]))
 
 
 @settings(deadline=None, max_examples=200)
@@ -73,8 +72,8 @@ def test_the_tails_of_an_interval_are_what_its_bounds_leave(found, level):
     lower, upper = found.interval(level)
     above = 1 - found.cdf(upper)
     np.testing.assert_array_equal(found.probability(), 1.0)
-    # the share of a pair of quantiles that cross is exactly at the middle
-    apart = found._bounds(level)[1] > found._middle + 1e-9
+    # if the prediction is one of the quantiles, a share is exactly there
+    apart = (found._bounds(level)[1] > found.middle + 1e-9) & (upper > found.scale.floor)
     assert (above <= (1 - level) / 2 + 1e-9)[apart].all()
     for row in np.flatnonzero(apart):
         one = found.take(np.array([row]))
@@ -111,15 +110,13 @@ def test_the_probability_falls_with_the_threshold(found, low, step):
 def test_the_quantile_of_the_distribution_function_is_the_value(found, part):
     lower, upper = edges(found)
     z = lower + part * (upper - lower)
-    # between the middle and the lowest score of a pair of quantiles there is no density
     y = found.quantile(np.clip(found.cdf(found.scale.inverse(z)), 0, 1))
     again = found.quantile(found.cdf(y))
     inside = np.isfinite(y) & (y > found.scale.floor)
     np.testing.assert_allclose(again[inside], y[inside], rtol=1e-6, atol=1e-6)
-    if all(law.scores[0] > 0 and (np.diff(law.scores) > 0).all() for law in found.laws):
-        at = found.scale.inverse(z)
-        inside = at > found.scale.floor
-        np.testing.assert_allclose(y[inside], at[inside], rtol=1e-6, atol=1e-6)
+    at = found.scale.inverse(z)
+    inside = (at > found.scale.floor) & (np.abs(z - found.middle) > 1e-6)
+    np.testing.assert_allclose(y[inside], at[inside], rtol=1e-6, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=100)
@@ -135,8 +132,7 @@ def test_expected_improvement_is_the_integral_of_the_quantile_function(found, be
         one = found.take(np.array([row]))
         law = found.laws[found.law[row]]
         shares = law.reached / (law.reached[-1] + found.own[row])
-        start = np.array([(found.low[row] - found.high[row]) / (2 * found.width[row])])
-        shares = np.append(shares, law.share(start, found.own[[row]], start))
+        shares = np.append(shares, law.share(np.zeros(1), found.own[[row]], found.start))
         cuts = [*knots, *(0.5 + shares / 2), *(0.5 - shares / 2)]
         for value in values:  # kinks of the integrands, and the floor of a clipped target
             cuts += [one.cdf(value)[0], 1 - one.probability(above=value)[0]]
@@ -252,16 +248,24 @@ def test_logarithms_are_above_zero():
         found.expected_improvement(0.0, "low")
 
 
-def test_quantiles_that_cross_leave_a_share_in_the_middle():
-    law = ScoreLaw.of([-2.0, -1.0, 0.0, 1.0])
-    found = make([0.0, 0.0], [1.0, 6.0], [1.0, 1.0], [law])
-    # the bounds of the first meet at a score of -0.5, halfway from 2/5 to 3/5; those of the second
-    # at -3, below all scores
-    assert found.cdf(0.5)[0] == pytest.approx(0.75)
-    assert found.probability(below=0.5)[0] + found.probability(above=0.5)[0] == pytest.approx(1.5)
-    assert found.interval(0.3)[0].tolist() == [0.5, 1.0]
-    assert found.quantile(0.6).tolist() == [0.5, 4.0]
-    assert found.cdf(3.5)[1] == pytest.approx(0.5 + 0.1 / 2)
+def test_between_two_quantiles_a_score_is_a_share_of_the_way_to_the_prediction():
+    law = ScoreLaw.of([-0.5, 0.0, 1.0])
+    found = make([0.0], [10.0], [1.0], [law], middle=[2.0])
+    # quarters: from the prediction halfway to the quantiles, from there to these, 1 beyond, behind
+    assert found.quantile(0.5).tolist() == [2.0]
+    assert [edge.tolist() for edge in found.interval(0.25)] == [[1.0], [6.0]]
+    assert [edge.tolist() for edge in found.interval(0.5)] == [[0.0], [10.0]]
+    assert [edge.tolist() for edge in found.interval(0.75)] == [[-1.0], [11.0]]
+    assert found.cdf([[1.0], [2.0], [4.0], [8.0], [10.5]])[:, 0].tolist() == pytest.approx(
+        [0.375, 0.5, 0.5625, 0.6875, 0.8125]
+    )
+    # evenly from 6 to 10 and 10 to 11, and at 11
+    improvement = (0.25 * 4 + 0.25 * 6.5 + 0.25 * 7) / 2
+    assert found.expected_improvement(4.0)[0] == pytest.approx(improvement + 0.125 * 0.5)
+    one_sided = make([2.0], [10.0], [1.0], [law], middle=[2.0])
+    assert one_sided.probability(below=2.0).tolist() == [0.5]
+    assert one_sided.cdf(1.5)[0] == pytest.approx(0.125 + 0.0625)
+    assert one_sided.interval(0.25)[0].tolist() == [2.0]
 
 
 def test_rows_without_a_prediction_have_no_result():

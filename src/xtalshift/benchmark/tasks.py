@@ -24,7 +24,7 @@ from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.nn.device import resolve_device
 
-ID_VERSION = 5
+ID_VERSION = 6
 """Raise it when the same settings give other numbers than before, so that old records are not
 reused."""
 

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from xtalshift.acquisition.acquisition_rules import (
     Aim,
@@ -41,12 +42,15 @@ from xtalshift.acquisition.acquisition_rules import (
     choose_candidates,
 )
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.transform import TargetTransform
 from xtalshift.estimators import GPRegressor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.metrics import paired_test
 from xtalshift.model.inputs import read_inputs
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import FamilySplit, PriorSplit
+from xtalshift.uncertainty.conformal import ScoreLaw
+from xtalshift.uncertainty.predictive import PredictiveDistribution
 
 RULES: dict[str, tuple[str, float, Aim]] = {
     "random": ("random", 0.0, Aim()),
@@ -55,9 +59,12 @@ RULES: dict[str, tuple[str, float, Aim]] = {
     "uncertainty, spread": ("uncertainty", 1.0, Aim()),
     "expected improvement": ("expected-improvement", 0.0, Aim()),
     "expected improvement, spread": ("expected-improvement", 1.0, Aim()),
-    "highest prediction": ("ucb", 0.0, Aim(kappa=0.0)),
+    "highest prediction": ("prediction", 0.0, Aim()),
 }
 """Name in the table -> rule, diversity and aim."""
+
+GAUSSIAN = ScoreLaw.of(norm.ppf(0.5 + np.arange(1, 2000) / 4000))
+"""A Gaussian process needs no calibration: its scores are those of a normal distribution."""
 
 KEY = ("dataset", "target", "sample", "where", "start", "batch", "rounds", "task", "seed", "rule")
 
@@ -129,15 +136,17 @@ def run_rule(task: Task, name: str, seed: int, batch: int, rounds: int) -> dict[
         rows = np.flatnonzero(pool)
         if turn == rounds or len(rows) < batch:
             break
-        asks_model = rule not in {"random", "diversity"}
+        mean = distribution = None
+        if rule not in {"random", "diversity"}:
+            mean, std = model.predict(X[rows]), model.predict_std(X[rows])
+            codes, own = np.zeros(len(rows), dtype=np.int64), np.ones(len(rows))
+            distribution = PredictiveDistribution(
+                TargetTransform(), mean, mean, mean, std, (GAUSSIAN,), codes, own
+            )
         candidates = Candidates(
-            len(rows),
-            mean=model.predict(X[rows]) if asks_model else None,
-            std=model.predict_std(X[rows]) if asks_model else None,
-            points=task.points[rows],
-            known=task.points[labels],
+            len(rows), mean, distribution, points=task.points[rows], known=task.points[labels]
         )
-        wanted = Aim(aim.direction, best=best_measured(y[labels], aim), kappa=aim.kappa)
+        wanted = Aim(aim.direction, best=best_measured(y[labels], aim))
         found = choose_candidates(rule, candidates, batch, wanted, diversity=diversity, rng=rng)
         chosen = rows[found.rows]
         pool[chosen] = False

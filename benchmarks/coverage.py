@@ -37,10 +37,11 @@ from sklearn.base import clone
 from ablation import read_table
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
+from xtalshift.data.transform import TargetTransform
 from xtalshift.estimators import Regressor
 from xtalshift.methods import MethodSettings, build_method
 from xtalshift.metrics import interval_scores
-from xtalshift.model.intervals import calibrate_regressor, interval, join_scores, score_rows
+from xtalshift.model.intervals import calibrate_regressor, join_scores, predictive, score_rows
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import CovariateSplit, FamilySplit, KFoldSplit, PriorSplit, RandomSplit
 from xtalshift.splits.feature_space import embed
@@ -86,7 +87,9 @@ class Judge:
         rows = np.arange(len(self.y)) if rows is None else rows
         extra = how.pop("extra", {})
         forecast = score_rows(self.model, self.X[rows], calibration.kind)
-        low, high = interval(forecast, calibration, self.level, **how)
+        low, high = predictive(
+            forecast, calibration, TargetTransform(), level=self.level, **how
+        ).interval(self.level)
         found = interval_scores(self.y[rows], low, high, level=self.level)
         bounded = np.isfinite(high - low)
         self.records.append(

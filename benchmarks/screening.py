@@ -79,7 +79,7 @@ def profile(model: Path, source: Path) -> None:
     from xtalshift.chem.compositions import AS_WRITTEN, parse_formulas
     from xtalshift.chem.families import family_codes
     from xtalshift.data.settings import BY_DEFAULT
-    from xtalshift.model.intervals import interval, score_rows
+    from xtalshift.model.intervals import predictive, score_rows
     from xtalshift.screening.distinct import SeenHashes, hash_rows
     from xtalshift.screening.inputs import Inputs
     from xtalshift.screening.screener import Screener, arrow_column, parquet_bytes
@@ -106,7 +106,9 @@ def profile(model: Path, source: Path) -> None:
     compositions, _, _ = parse_formulas(formulas)
     features = fitted.featurizer.featurize(compositions).values
     scored = score_rows(regressor, features, calibration.kind)
-    columns = screener.predict(rows, block)
+    distribution = predictive(scored, calibration, fitted.scale)
+    threshold = float(np.median(scored.center))
+    columns, _ = screener.predict(rows, block)
     for name, values in columns.items():
         table = table.append_column(name, arrow_column(values))
     steps = {
@@ -119,7 +121,8 @@ def profile(model: Path, source: Path) -> None:
         "features": lambda: fitted.featurizer.featurize(compositions),
         "n_clipped": lambda: regressor.n_clipped(features),
         "network": lambda: score_rows(regressor, features, calibration.kind),
-        "two intervals": lambda: [interval(scored, calibration, p) for p in (0.68, 0.9)],
+        "two intervals": lambda: [distribution.interval(p) for p in (0.68, 0.9)],
+        "probability (optional)": lambda: distribution.probability(above=threshold),
         "families (optional)": lambda: family_codes(compositions),
         "domain: score and nearest": lambda: domain.assess(features),
         "domain: unseen elements": lambda: domain.unseen_elements(compositions),

@@ -11,7 +11,6 @@ import pytest
 
 from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
-from xtalshift.acquisition import acquisition_functions as acquisition
 from xtalshift.model import load_model
 
 PREDICTED = ["prediction", "lower", "upper", "std", "ood_score", "in_domain", "unseen_elements",
@@ -49,7 +48,8 @@ def fails(outcome, *words, code=None):
 def test_the_rows_that_gain_most(quantile_model, new, table, tmp_path, xtalshift):
     out = tmp_path / "next.csv"
     outcome = xtalshift("suggest", quantile_model, new, "-n", 7, "-o", out, "--toward", "high",
-                        "--measured", table, "--diversity", 0)  # fmt: skip
+                        "--rule", "expected-improvement", "--measured", table,
+                        "--diversity", 0)  # fmt: skip
     assert outcome.code == 0, outcome.err
     chosen = pd.read_csv(out, dtype={"unseen_elements": str}, keep_default_na=False)
     assert chosen.columns.tolist() == [
@@ -58,8 +58,9 @@ def test_the_rows_that_gain_most(quantile_model, new, table, tmp_path, xtalshift
     formulas = np.array([formula for _, formula, *_ in make_rows(154)[60:]])
     every = load_model(quantile_model).predict(formulas.tolist())
     best = max(gap for _, _, gap, _ in make_rows(60))
-    scores = acquisition.expected_improvement(every.prediction, every.std, best)
-    order = np.argsort(-scores, kind="stable")[:7]
+    scores = every.distribution.expected_improvement(best)
+    assert (scores > 0).sum() >= 7
+    order = np.lexsort((every.distribution.margin(best), -scores))[:7]  # some are equal
     assert chosen["formula"].tolist() == formulas[order].tolist()
     np.testing.assert_allclose(chosen["score"].astype(float), scores[order], rtol=1e-12)
     assert f"Best value known so far: {best:g} eV" in outcome.err
@@ -67,6 +68,37 @@ def test_the_rows_that_gain_most(quantile_model, new, table, tmp_path, xtalshift
     assert f"{trained} in the training set, {60 - trained} measured, 94 candidates" in outcome.err
     assert outcome.out.startswith(f"7 suggestions by rule expected-improvement: {out}\nNext: ")
     assert f"then: xtalshift adapt {quantile_model} measured.csv -o MODEL2" in outcome.out
+
+
+def test_toward_takes_the_best_predictions(quantile_model, new, table, tmp_path, xtalshift):
+    for toward, sign in (("high", -1), ("low", 1)):
+        out = tmp_path / f"{toward}.csv"
+        outcome = xtalshift("suggest", quantile_model, new, "-n", 7, "-o", out, "--toward", toward,
+                            "--measured", table)  # fmt: skip
+        assert outcome.code == 0, outcome.err
+        assert outcome.out.startswith(f"7 suggestions by rule prediction: {out}\n")
+        formulas = [formula for _, formula, *_ in make_rows(154)[60:]]
+        every = load_model(quantile_model).predict(formulas).prediction
+        best = np.argsort(sign * every, kind="stable")[:7]
+        assert pd.read_csv(out)["formula"].tolist() == [formulas[row] for row in best]
+
+
+def test_probabilities_agree_with_the_intervals_of_the_row(
+    quantile_model, new, table, tmp_path, xtalshift
+):
+    model = load_model(quantile_model)
+    formulas = [formula for _, formula, *_ in make_rows(154)[60:]]
+    threshold = float(np.median(model.predict(formulas, level=0.8).upper))
+    out = tmp_path / "next.csv"
+    outcome = xtalshift("suggest", quantile_model, new, "-n", 60, "-o", out, "--level", 0.8,
+                        "--threshold", threshold, "--measured", table)  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    chosen = pd.read_csv(out)
+    beyond = chosen["upper"] < threshold
+    assert 0 < beyond.sum() < len(chosen)
+    assert (chosen["score"][beyond] <= 0.1 + 1e-9).all()
+    assert (chosen["score"][chosen["upper"] > threshold] > 0.09).all()
+    assert (chosen["score"][chosen["lower"] > threshold] >= 0.9 - 1e-9).all()
 
 
 def test_what_the_model_does_not_know_is_said(quantile_model, new, xtalshift):

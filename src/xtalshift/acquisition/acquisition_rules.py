@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.acquisition import acquisition_functions as acquisition
 from xtalshift.acquisition.batch_selection import Batch, select_batch
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.metrics.checks import Side
+from xtalshift.metrics.checks import Side, sign_of
 from xtalshift.registry import Registry
 from xtalshift.seeding import Seed, as_generator
+from xtalshift.uncertainty.predictive import PredictiveDistribution
+from xtalshift.uncertainty.settings import LEVEL
 
 FloatArray = NDArray[np.float64]
 
-_NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal: about 3 standard deviations
-_OPTIMISM = 2.0  # standard deviations that `shortfall` subtracts
+_NEGLIGIBLE = 1e-3  # share of the score of a prediction at the goal
+_HOPELESS = 1e9  # widths from the goal: behind every score
+_TIE = 1e-12  # relative; orders equal scores only
+_UNCHANGED = TargetTransform()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +34,9 @@ class Candidates:
     n: int
     """Number of candidates."""
     mean: ArrayLike | None = None
-    std: ArrayLike | None = None
-    """Shape (n,). `mean`, `std`: predictions and their standard deviations, in the unit of the
-    target."""
+    """Shape (n,). Predictions, in the unit of the target."""
+    distribution: PredictiveDistribution | None = None
+    """Their n predictive distributions."""
     points: ArrayLike | None = None
     """Shape (n, d). Positions of the candidates, such as standardised features."""
     known: ArrayLike | None = None
@@ -53,8 +57,8 @@ class Aim:
     """Values at or beyond it are wanted."""
     window: tuple[float, float] | None = None
     """Values within it are wanted."""
-    kappa: float = 2.0
-    """Optimism of ``ucb`` in standard deviations."""
+    level: float = LEVEL
+    """Level of the intervals whose bounds ``ucb`` compares."""
 
 
 ScoreFunction = Callable[[Candidates, Aim, np.random.Generator], FloatArray]
@@ -80,14 +84,17 @@ class Rule:
     goal: Callable[[Aim], float | None] | None = None
     """Takes an `Aim`, returns the value of the target that the rule looks for. Scores that are
     negligible compared with that of a prediction at this value do not decide, see `shortfall`; the
-    rule needs ``mean`` and ``std``."""
+    rule needs ``distribution``."""
+    directed: bool = False
+    """Whether values far beyond the goal are as good: of equal scores the one that is farther on
+    the wanted side counts first, unless the goal is a window."""
 
 
 RULES: Registry[Rule] = Registry("rule")
 
 _MEANING = {
     "mean": "predictions",
-    "std": "standard deviations of the predictions: use a method that gives them",
+    "distribution": "predictive distributions: use a model with intervals",
     "points": "positions of the candidates",
     "best": "the best value measured so far",
     "target": "the wanted value",
@@ -117,49 +124,63 @@ def register_rule(
     return decorate
 
 
-@register_rule("uncertainty", needs=("std",))
+@register_rule("uncertainty", needs=("distribution",))
 def _uncertainty(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Look where the prediction is least certain: largest standard deviation."""
-    (std,) = _present(given.std)
-    # with mean 0 and kappa = 1 this is the standard deviation, checked
-    return acquisition.confidence_bound(np.zeros(given.n), std, 1.0)
+    """Look where the prediction is least certain: widest 68 % interval."""
+    found = _distribution(given)
+    return found.std()
 
 
-@register_rule("expected-improvement", needs=("mean", "std", "best"), goal=lambda aim: aim.best)
+@register_rule("prediction", needs=("mean",), diversity=0.0, from_lowest=True)
+def _prediction(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
+    """Look for the highest (or lowest) value: best prediction."""
+    (mean,) = _present(given.mean)
+    return sign_of(aim.direction, "direction") * np.asarray(mean, dtype=np.float64)
+
+
+@register_rule(
+    "expected-improvement",
+    needs=("distribution", "best"),
+    goal=lambda aim: aim.best,
+    directed=True,
+)
 def _expected_improvement(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Look for the highest (or lowest) value: expected improvement on the best measured one."""
-    mean, std, best = _present(given.mean, given.std, aim.best)
-    return acquisition.expected_improvement(mean, std, best, aim.direction)
+    """Look for a new record: expected improvement on the best measured value."""
+    found, (best,) = _distribution(given), _present(aim.best)
+    return found.expected_improvement(best, aim.direction)
 
 
-@register_rule("target", needs=("mean", "std", "best", "target"), goal=lambda aim: aim.target)
+@register_rule("target", needs=("distribution", "best", "target"), goal=lambda aim: aim.target)
 def _target(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look for a wanted value: expected reduction of the distance of the nearest measured one."""
-    mean, std, best, target = _present(given.mean, given.std, aim.best, aim.target)
-    return acquisition.target_improvement(mean, std, target, best)
+    found, (best, target) = _distribution(given), _present(aim.best, aim.target)
+    return found.target_improvement(target, best)
 
 
 @register_rule(
     "probability",
-    needs=("mean", "std"),
+    needs=("distribution",),
     goal=lambda aim: aim.threshold if aim.window is None else sum(aim.window) / 2,
+    directed=True,
 )
 def _probability(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     """Look for the highest probability of a value beyond a threshold or within a window."""
-    mean, std = _present(given.mean, given.std)
+    found = _distribution(given)
     if (aim.threshold is None) == (aim.window is None):
         raise ConfigError("rule 'probability' needs either a threshold or a window")
     if aim.window is not None:
-        return acquisition.probability_within(mean, std, *aim.window)
+        return found.probability(*aim.window)
     (threshold,) = _present(aim.threshold)
-    return acquisition.probability_beyond(mean, std, threshold, aim.direction)
+    high = sign_of(aim.direction, "direction") > 0
+    return found.probability(above=threshold) if high else found.probability(below=threshold)
 
 
-@register_rule("ucb", needs=("mean", "std"), from_lowest=True)
+@register_rule("ucb", needs=("distribution",), from_lowest=True)
 def _ucb(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
-    """Look for the highest upper (or lowest lower) confidence bound, kappa deviations away."""
-    mean, std = _present(given.mean, given.std)
-    return acquisition.confidence_bound(mean, std, aim.kappa, aim.direction)
+    """Look for the highest upper (or lowest lower) bound of the interval."""
+    found = _distribution(given)
+    lower, upper = found.interval(aim.level)
+    return upper if sign_of(aim.direction, "direction") > 0 else -lower
 
 
 @register_rule("random", diversity=0.0)
@@ -213,9 +234,9 @@ def score_candidates(
         value = getattr(candidates, field.name)
         if field.name in {"n", "known"} or value is None:
             continue
-        if np.shape(value)[:1] != (candidates.n,):
+        if len(value) != candidates.n:
             raise DataError(
-                f"{field.name} has shape {np.shape(value)}; expected one per candidate, "
+                f"{field.name} has {len(value)} rows; expected one per candidate, "
                 f"{candidates.n} of them"
             )
     return found.score(candidates, wanted, as_generator(rng))
@@ -224,9 +245,9 @@ def score_candidates(
 def shortfall(rule: str, candidates: Candidates, aim: Aim, scores: ArrayLike) -> FloatArray:
     """Return how far candidates with a negligible score are from the goal of a rule.
 
-    A score below 1e-3 of that of a prediction at the goal with the same standard deviation, that
-    is, about 3 standard deviations from the goal, is negligible: scores such as 1e-44 rank
-    candidates by the far tail of a normal distribution, which no calibration supports.
+    A score is negligible that is below 1e-3 of that of a prediction at the goal with the same
+    width, or not above that of a prediction infinitely far from it: the goal is then in the far
+    tail of the distribution or behind its largest score, which no calibration supports.
 
     Parameters
     ----------
@@ -238,18 +259,23 @@ def shortfall(rule: str, candidates: Candidates, aim: Aim, scores: ArrayLike) ->
     Returns
     -------
     ndarray of float64, shape (n,)
-        In the unit of the target: 0 if the score counts, else the distance of the prediction from
-        the goal, less 2 standard deviations. Always 0 for a rule without a goal.
+        On the scale of the regressor: 0 if the score counts, else the distance of the goal from the
+        90 % interval. Always 0 for a rule without a goal.
     """
     found = RULES[rule]
     if found.goal is None:
         return np.zeros(candidates.n)
-    mean, std, goal = _present(candidates.mean, candidates.std, found.goal(aim))
-    ideal = dataclasses.replace(candidates, mean=np.full(candidates.n, goal))
-    largest = found.score(ideal, aim, np.random.default_rng(0))
-    negligible = np.asarray(scores) <= _NEGLIGIBLE * largest
-    distance = np.abs(np.subtract(mean, goal)) - np.multiply(_OPTIMISM, std)
-    return np.where(negligible, np.maximum(distance, np.finfo(np.float64).tiny), 0.0)
+    distribution, (goal,) = _distribution(candidates), _present(found.goal(aim))
+
+    def score_at(widths: float) -> FloatArray:
+        moved = distribution.centred_at(goal, sign_of(aim.direction, "direction") * widths)
+        given = dataclasses.replace(candidates, distribution=moved)
+        return found.score(given, aim, np.random.default_rng(0))
+
+    least = np.maximum(_NEGLIGIBLE * score_at(0.0), score_at(-_HOPELESS))
+    distance = distribution.outside(goal, LEVEL)
+    missing = np.maximum(distance, np.finfo(np.float64).tiny)
+    return np.where(np.asarray(scores) <= least, missing, 0.0)
 
 
 def choose_candidates(
@@ -266,7 +292,7 @@ def choose_candidates(
     """Choose a batch by a rule.
 
     Candidates with a negligible score follow after all others, those with the smallest `shortfall`
-    first.
+    first. Of equal scores of a directed rule, the one farther on the wanted side comes first.
 
     Parameters
     ----------
@@ -299,6 +325,12 @@ def choose_candidates(
         missing = shortfall(rule, candidates, wanted, scores)
         counted = np.where(missing > 0, 0.0, scores)
         fallback = np.where(missing > 0, missing.max(initial=0.0) - missing, 0.0)
+        if found.directed and wanted.window is None:
+            (goal,) = _present(found.goal(wanted))
+            toward = sign_of(wanted.direction, "direction")
+            ahead = -toward * _distribution(candidates).margin(goal)
+            place = np.argsort(np.argsort(ahead, kind="stable"), kind="stable")
+            counted = counted * (1.0 + _TIE * place / candidates.n)
     if diversity is None:
         diversity = found.diversity if candidates.points is not None else 0.0
     batch = select_batch(
@@ -316,7 +348,7 @@ def choose_candidates(
     return batch._replace(score=scores[batch.rows])
 
 
-def best_measured(targets: ArrayLike, aim: Aim) -> float:
+def best_measured(targets: ArrayLike, aim: Aim, scale: TargetTransform = _UNCHANGED) -> float:
     """Return the best measured value: nearest to the wanted one, else the highest or lowest.
 
     Parameters
@@ -325,6 +357,8 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
         Measured values, in the unit of the target; NaN is skipped.
     aim : Aim
         Its `target` or `direction` defines the best.
+    scale : TargetTransform
+        The scale on which a value is near.
 
     Returns
     -------
@@ -346,10 +380,17 @@ def best_measured(targets: ArrayLike, aim: Aim) -> float:
     if not values.size:
         raise DataError("no measured value; rules that look for a gain need at least one")
     if aim.target is not None:
-        return float(values[np.argmin(np.abs(values - aim.target))])
+        distance = np.abs(scale.place(values) - scale.place(aim.target))
+        return float(values[np.argmin(distance)])
     return float(values.max() if aim.direction == "high" else values.min())
 
 
 def _present(*values: Any) -> tuple[Any, ...]:
     """Return values that are given, as `Rule.needs` says, for the type checker."""
     return values
+
+
+def _distribution(given: Candidates) -> PredictiveDistribution:
+    """Return the predictive distributions, which `Rule.needs` says are given."""
+    assert given.distribution is not None
+    return given.distribution

@@ -15,9 +15,8 @@ from xtalshift.model.intervals import (
     MIN_CALIBRATION,
     Scored,
     calibrate_regressor,
-    interval,
+    predictive,
     score_rows,
-    spread,
 )
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
@@ -198,9 +197,9 @@ def _fill(
         return
     scores = forecast.scores(z[rows], calibration.floor)
     found.needed_level[rows] = needed_levels(scores, calibration.scores)
-    low, high = interval(forecast, calibration, LEVEL)
-    found.lower[rows], found.upper[rows] = model.scale.inverse(low), model.scale.inverse(high)
-    found.std[rows] = spread(forecast, calibration, model.scale)
+    distribution = predictive(forecast, calibration, model.scale)
+    found.lower[rows], found.upper[rows] = distribution.interval(LEVEL)
+    found.std[rows] = distribution.std()
 
 
 def _finite_rows(

@@ -26,7 +26,7 @@ from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.nn.device import resolve_device
 
-ID_VERSION = 5
+ID_VERSION = 6
 """Raise it when the same settings give other numbers than before, so that old records are not
 reused."""
 NO_NUMBER = frozenset({"random_state", "threads", "device"})

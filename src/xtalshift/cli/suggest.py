@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _AIM = "What is wanted"
 _USES = {
+    "prediction": ("--toward",),
     "expected-improvement": ("--toward",),
     "ucb": ("--toward",),
     "target": ("--value",),
@@ -48,9 +49,9 @@ def suggest_command(
     rule: Annotated[
         str | None,
         typer.Option(
-            help="To find values: expected-improvement (default with --toward) | target (with "
-            "--value) | probability (with --threshold or --between) | ucb. To improve the model: "
-            "uncertainty (default) | diversity | random.",
+            help="To find values: prediction (default with --toward) | expected-improvement | "
+            "ucb | target (with --value) | probability (with --threshold or --between). To improve "
+            "the model: uncertainty (default) | diversity | random.",
             metavar="NAME",
             rich_help_panel=_AIM,
         ),
@@ -90,8 +91,8 @@ def suggest_command(
     diversity: Annotated[
         float | None,
         typer.Option(
-            help="How much the suggestions should differ from each other: 0 (may be alike), 1 "
-            "(default), or more.",
+            help="How much the suggestions should differ from each other: 0 (may be alike; default "
+            "of prediction and random), 1 (default of the others), or more.",
             metavar="X",
         ),
     ] = None,
@@ -109,7 +110,7 @@ def suggest_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Suggest which candidates to measure next, as one batch without near-duplicates.
+    """Suggest which candidates to measure next, as one batch.
 
     Materials that the model was trained on are left out. In our tests (docs/science/suggest.md) the
     rules found more extreme values than random choice did, but none was shown to improve the model
@@ -123,7 +124,7 @@ def suggest_command(
         "--between": between,
     }
     _check_aim(rule, {name for name, text in given.items() if text is not None})
-    aim = _read_aim(toward, value, threshold, between)
+    aim = _read_aim(toward, value, threshold, between, level)
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
     if out is not None:
@@ -173,7 +174,7 @@ def _default_rule(
         return "probability"
     if value is not None:
         return "target"
-    return "uncertainty" if toward is None else "expected-improvement"
+    return "uncertainty" if toward is None else "prediction"
 
 
 def _check_aim(rule: str, given: set[str]) -> None:
@@ -199,7 +200,11 @@ def _check_aim(rule: str, given: set[str]) -> None:
 
 
 def _read_aim(
-    toward: str | None, value: float | None, threshold: float | None, between: str | None
+    toward: str | None,
+    value: float | None,
+    threshold: float | None,
+    between: str | None,
+    level: float,
 ) -> Aim:
     from xtalshift.acquisition.acquisition_rules import Aim
 
@@ -214,7 +219,7 @@ def _read_aim(
         if not low < high:
             raise UsageError(f"--between {between}: expected the lower value first")
         window = (low, high)
-    return Aim("low" if toward == "low" else "high", None, value, threshold, window)
+    return Aim("low" if toward == "low" else "high", None, value, threshold, window, level)
 
 
 def _on_terminal() -> bool:

@@ -125,3 +125,29 @@ class TargetTransform:
         """
         with np.errstate(over="ignore"):
             return _SCALES[self.name].inverse(np.asarray(z, dtype=np.float64))
+
+    @property
+    def floor(self) -> float:
+        """Smallest value that `inverse` returns, in the unit of the target; may be -inf."""
+        return _SCALES[self.name].lowest
+
+    def place(self, y: npt.ArrayLike) -> FloatArray:
+        """Return where any values, not only targets, lie on the scale of training.
+
+        Parameters
+        ----------
+        y : array of any shape
+            Thresholds in the unit of the target; may be infinite.
+
+        Returns
+        -------
+        numpy.ndarray of the same shape
+            ``-inf`` below all values that the transform takes.
+        """
+        values = np.asarray(y, dtype=np.float64)
+        scale = _SCALES[self.name]
+        inside = values >= scale.lowest if scale.lowest_allowed else values > scale.lowest
+        known = np.where(inside & np.isfinite(values), values, 1.0)  # which all scales take
+        return np.where(
+            inside, np.where(np.isfinite(values), scale.forward(known), values), -np.inf
+        )

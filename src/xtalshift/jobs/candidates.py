@@ -34,6 +34,8 @@ from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator
+from xtalshift.uncertainty.conformal import ONE_SIGMA
+from xtalshift.uncertainty.predictive import PredictiveDistribution
 
 FloatArray = NDArray[np.float64]
 Points = NDArray[np.float32]
@@ -80,10 +82,9 @@ class Request:
             raise UsageError(f"diversity = {self.diversity:g}: expected a number of at least 0")
 
     @property
-    def needs_std(self) -> bool:
-        """Whether the rule needs standard deviations of predictions."""
-        # `uncertainty` may also use half an interval, but a model has either both or neither
-        return self.rule == "uncertainty" or "std" in RULES[self.rule].needs
+    def needs_distribution(self) -> bool:
+        """Whether the rule needs predictive distributions."""
+        return "distribution" in RULES[self.rule].needs
 
 
 class Measured(NamedTuple):
@@ -155,6 +156,8 @@ class Kept:
     """Shape (n,). Costs of their measurements."""
     points: Points | None
     """Shape (n, d). Standardised features."""
+    distribution: PredictiveDistribution | None
+    """Their n predictive distributions; None for a model without calibration."""
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Return the given rows, in that order."""
@@ -163,6 +166,7 @@ class Kept:
             self.worth[rows],
             None if self.costs is None else self.costs[rows],
             None if self.points is None else self.points[rows],
+            None if self.distribution is None else self.distribution.take(rows),
         )
 
     @classmethod
@@ -172,20 +176,19 @@ class Kept:
         def stack(arrays: list[Any]) -> Any:
             return None if arrays[0] is None else np.concatenate(arrays)
 
+        given = [part.distribution for part in parts if part.distribution is not None]
         return cls(
             pd.concat([part.frame for part in parts]),
             stack([part.worth for part in parts]),
             stack([part.costs for part in parts]),
             stack([part.points for part in parts]),
+            PredictiveDistribution.join(given) if given else None,
         )
 
-    def described(self, model: FittedModel, known: Points | None = None) -> Candidates:
+    def described(self, known: Points | None = None) -> Candidates:
         """Return the candidates in the form that rules take."""
-        mean, std = (self.frame[name].to_numpy(dtype=np.float64) for name in ("prediction", "std"))
-        found = Candidates(len(mean), mean, points=self.points, known=known)
-        if model.calibration is None:
-            return found
-        return replace(found, std=std)
+        mean = self.frame["prediction"].to_numpy(dtype=np.float64)
+        return Candidates(len(mean), mean, self.distribution, self.points, known)
 
 
 class Pool:
@@ -232,16 +235,22 @@ class Pool:
         new = self._is_new(keys)
         self._rows += len(raw)
         self._left_out["repeated"] += int(np.sum(~new))
-        frame = self._predictor.predict(raw.take(new), self._source)
+        frame, predicted = self._predictor.predict_table(raw.take(new), self._source)
         materials, keys = materials.take(new), keys[new]
-        fits, costs = self._judge(frame, keys, raw.style)
+        fits, costs = self._judge(frame, predicted.distribution, keys, raw.style)
         rows = np.flatnonzero(fits)
         if not rows.size:
             return
         points = None
         if self._with_points:
             points = _points(model, model.features_of(materials.take(rows)))
-        piece = Kept(frame.iloc[rows], np.empty(0), None if costs is None else costs[rows], points)
+        piece = Kept(
+            frame.iloc[rows],
+            np.empty(0),
+            None if costs is None else costs[rows],
+            points,
+            None if predicted.distribution is None else predicted.distribution.take(rows),
+        )
         piece.worth = self._worth(piece)
         self._pieces.append(piece)
         self._found += len(rows)
@@ -280,7 +289,11 @@ class Pool:
         return new
 
     def _judge(
-        self, frame: pd.DataFrame, keys: NDArray[np.object_], style: NumberStyle
+        self,
+        frame: pd.DataFrame,
+        distribution: PredictiveDistribution | None,
+        keys: NDArray[np.object_],
+        style: NumberStyle,
     ) -> tuple[Mask, FloatArray | None]:
         """Return which predicted rows can be chosen, and their costs."""
         fits = np.ones(len(frame), dtype=bool)
@@ -305,8 +318,10 @@ class Pool:
         leave_out("measured", [key in self._measured.keys for key in keys.tolist()])
         if self._request.in_domain_only:
             leave_out("outside the domain", ~frame["in_domain"].to_numpy())
-        if self._request.needs_std:
-            leave_out("without a finite interval", ~np.isfinite(frame["std"].to_numpy()))
+        if self._request.needs_distribution and distribution is not None:
+            level = self._request.aim.level if self._request.rule == "ucb" else ONE_SIGMA
+            bounded = np.isfinite(distribution.interval(level)).all(axis=0)
+            leave_out("without a finite interval", ~bounded)
         if self._request.cost_col is None:
             return fits, None
         costs, problems = self._costs(frame, style)
@@ -339,7 +354,7 @@ class Pool:
             # all scores are 1; the farthest-first choice takes far candidates
             return np.asarray(piece.frame["nearest_distance"], dtype=np.float64)
         rule, aim = self._request.rule, self._request.aim
-        given = piece.described(self._predictor.model)
+        given = piece.described()
         scores = score_candidates(rule, given, aim, rng=self._rng)
         missing = shortfall(rule, given, aim, scores)
         return np.where(

@@ -22,7 +22,10 @@ from xtalshift.progress import NO_PROGRESS, Progress
 CHUNK_ROWS = 20_000
 _UNUSED = ["n_clipped", "n_imputed", "status", "reason"]
 _NOTHING = Measured()
-_REMEDY = "--method lightgbm-quantile, or --method erm --set network.n_members=8 (= ensemble)"
+_REMEDY = (
+    "For an uncertainty of each material, train with --method lightgbm-quantile, or --method erm "
+    "--set network.n_members=8 (= ensemble)"
+)
 
 
 class Suggestions(NamedTuple):
@@ -90,7 +93,7 @@ def suggest(
     kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
-        kept.described(predictor.model, _known(predictor.model, request, measured)),
+        kept.described(_known(predictor.model, request, measured)),
         request.n,
         request.aim,
         diversity=request.diversity,
@@ -132,21 +135,21 @@ def _settle(
 ) -> Request:
     """Return the request completed by what the model knows, or raise if it cannot be met."""
     rule, calibration, domain = request.rule, model.calibration, model.domain
-    if request.needs_std:
+    if request.needs_distribution:
         if calibration is None:
             raise NotConformalizedError(
                 f"rule {rule!r} needs the uncertainty of predictions, but the model was saved "
                 "without intervals; train it again (not with --intervals none), or use rule "
-                "diversity or random"
+                "prediction, diversity or random"
             )
-        if model.one_width:
-            text = "warning: the intervals of this model all have the same width, so "
-            if rule == "uncertainty":
-                text += "the distance from the training materials decides instead of uncertainty"
-                request = replace(request, rule="diversity")
-            else:
-                text += f"rule {rule!r} follows the prediction alone"
-            progress.say(f"{text}. For an uncertainty of each material, train with {_REMEDY}")
+        text = "warning: the intervals of this model all have the same width, so "
+        if rule == "uncertainty" and model.one_width:
+            text += "the distance from the training materials decides instead of uncertainty"
+            request = replace(request, rule="diversity")
+            progress.say(f"{text}. {_REMEDY}")
+        elif rule != "uncertainty" and calibration.kind == "absolute":
+            text = text.replace("width", "width on its scale")
+            progress.say(f"{text}rule {rule!r} follows the prediction alone. {_REMEDY}")
     if "points" in RULES[request.rule].needs and domain is None:
         raise ConfigError(f"rule {rule!r} needs a model saved with its domain (training materials)")
     origin, adapted = model.card.provenance, False
@@ -165,7 +168,7 @@ def _settle(
     aim = request.aim
     if "best" in RULES[rule].needs and aim.best is None:
         known = np.empty(0) if domain is None else domain.targets_
-        best = best_measured(np.concatenate([known, measured.targets]), aim)
+        best = best_measured(np.concatenate([known, measured.targets]), aim, model.scale)
         unit = f" {model.card.unit}" if model.card.unit else ""
         progress.say(f"Best value known so far: {best:g}{unit}")
         if best == aim.target:
@@ -197,7 +200,7 @@ def _say_choice(candidates: Kept, batch: Batch, request: Request, progress: Prog
     if not batch.decisive.all():
         progress.say(
             f"warning: only {int(batch.decisive.sum()):,} of {n:,} suggestions have a fair chance "
-            "to reach the goal. The predictions of the others are about 3 standard deviations or "
-            "more from it; they are ordered by that distance minus 2 standard deviations, not by "
-            "score"
+            "to reach the goal. For the others it is in the far tail of what the calibration "
+            "supports, or beyond; they are ordered by its distance from their 90 % interval, not "
+            "by score"
         )

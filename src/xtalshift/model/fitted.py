@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
-from xtalshift.model.intervals import interval, score_rows, spread
+from xtalshift.model.intervals import predictive, score_rows
 from xtalshift.model.predictions import Predictions
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
@@ -214,19 +214,19 @@ class FittedModel:
         rows, known = features.values[good], materials.take(good)
         found.n_clipped[good] = self.regressor.n_clipped(rows)
         found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
-        calibration, inverse = self.calibration, self.scale.inverse
+        calibration, distribution = self.calibration, None
         forecast = score_rows(
             self.regressor, rows, "absolute" if calibration is None else calibration.kind
         )
-        found.prediction[good] = inverse(forecast.center)
+        found.prediction[good] = self.scale.inverse(forecast.center)
         if calibration is not None:
             families = known.families if by_family else None
             weights = None if shift is None else (shift.known, shift(rows))
-            low, high = interval(forecast, calibration, level, families=families, weights=weights)
-            found.lower[good], found.upper[good] = inverse(low), inverse(high)
-            found.std[good] = spread(
-                forecast, calibration, self.scale, families=families, weights=weights
+            distribution = predictive(
+                forecast, calibration, self.scale, families=families, level=level, weights=weights
             )
+            found.lower[good], found.upper[good] = distribution.interval(level)
+            found.std[good] = distribution.std()
         if self.domain is not None:
             scores = self.domain.assess(rows)
             unseen = self.domain.unseen_elements(known.compositions)
@@ -245,7 +245,11 @@ class FittedModel:
         found.in_domain[lost] = False
         for values in (found.prediction, found.lower, found.upper, found.std):
             values[lost] = np.nan
-        return found
+        if distribution is None:
+            return found
+        kept = np.isfinite(found.prediction[good])
+        spread = distribution.take(kept).among(good[kept], len(reasons))
+        return replace(found, distribution=spread)
 
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.

@@ -1,9 +1,8 @@
-"""Prediction intervals from a fitted regressor and rows that it was not trained on."""
+"""Predictive distributions from a fitted regressor and rows that it was not trained on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,12 +12,14 @@ from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.uncertainty.conformal import (
     FLOOR,
-    ONE_SIGMA,
     Calibration,
     ScoreKind,
+    ScoreLaw,
     ScoreOrigin,
     conformity_scores,
 )
+from xtalshift.uncertainty.predictive import PredictiveDistribution
+from xtalshift.uncertainty.settings import LEVEL
 
 FloatArray = NDArray[np.float64]
 
@@ -123,15 +124,16 @@ def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = Non
     return Scored(kind, center, quantiles=quantiles)
 
 
-def interval(
+def predictive(
     forecast: Scored,
     calibration: Calibration,
-    level: float,
+    scale: TargetTransform,
     *,
     families: NDArray[np.int64] | None = None,
+    level: float = LEVEL,
     weights: tuple[FloatArray, FloatArray] | None = None,
-) -> tuple[FloatArray, FloatArray]:
-    """Return prediction intervals, on the scale of the regressor.
+) -> PredictiveDistribution:
+    """Return the predictive distributions of rows.
 
     Parameters
     ----------
@@ -139,42 +141,37 @@ def interval(
         Forecast of the calibrated regressor for m rows, of the same kind as the calibration.
     calibration : Calibration
         Conformity scores of the regressor.
-    level : float
-        In (0, 1).
-    families, weights
-        As in `Calibration.half_widths`.
-
-    Returns
-    -------
-    lower, upper : ndarray of float64, shape (m,)
-        Infinite if the calibration rows are too few for a bound.
-    """
-    half = calibration.half_widths(level, families=families, weights=weights)
-    return forecast.bounds(np.broadcast_to(half, forecast.center.shape), calibration.floor)
-
-
-def spread(
-    forecast: Scored, calibration: Calibration, scale: TargetTransform, **how: Any
-) -> FloatArray:
-    """Return the ``std`` of predictions: half the width of their 68.27 % intervals.
-
-    Parameters
-    ----------
-    forecast, calibration, **how
-        As in `interval`.
     scale : TargetTransform
         Transform of the target to the scale of the regressor.
+    families : ndarray of int64, shape (m,), optional
+        Chemical family of each row, for one law of scores per family.
+    level : float
+        Level at which each family has a finite bound, see `Calibration.laws_by_family`.
+    weights : pair of ndarray of float64, shapes (n,) and (m,), optional
+        Density ratio of the calibration and of the new rows.
 
-    Returns
-    -------
-    ndarray of float64, shape (m,)
-        In the unit of the target; NaN for predictions that overflow.
+    Raises
+    ------
+    ConfigError
+        If both families and weights are given, or the families of the calibration rows are unknown.
     """
-    low, high = interval(forecast, calibration, ONE_SIGMA, **how)
-    if scale.name != "clip":  # clipping the bounds would reduce the standard deviation
-        low, high = scale.inverse(low), scale.inverse(high)
-    with np.errstate(invalid="ignore"):  # inf - inf, where the prediction overflows
-        return np.asarray((high - low) / 2)
+    m = len(forecast.center)
+    laws: tuple[ScoreLaw, ...] = (calibration.law,)
+    places, own = np.zeros(m, dtype=np.int64), np.ones(m)
+    if families is not None and weights is not None:
+        raise ConfigError("intervals are weighted or by family, not both; choose one")
+    if families is not None:
+        laws, places = calibration.laws_by_family(families, level)
+    if weights is not None:
+        laws, own = (ScoreLaw.of(calibration.scores, weights[0]),), weights[1]
+    low, high = forecast.quantiles or (forecast.center, forecast.center)
+    width = np.ones(m)
+    if forecast.spread is not None:
+        width = np.maximum(forecast.spread, calibration.floor)
+    middle = np.clip(forecast.center, low, high)
+    return PredictiveDistribution(
+        scale, middle, low, high, width, laws, places, own, calibration.start
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,17 +196,6 @@ class Scored:
         """Return the conformity scores of targets, shape (n,)."""
         spread = None if self.spread is None else np.maximum(self.spread, floor)
         return conformity_scores(y, self.center, spread=spread, quantiles=self.quantiles)
-
-    def bounds(self, half: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
-        """Return the bounds of the interval of each row for score quantiles of shape (n,)."""
-        if self.quantiles is not None:
-            low, high = self.quantiles[0] - half, self.quantiles[1] + half
-            # a negative quantile of the scores may move the bounds past each other
-            middle = (self.quantiles[0] + self.quantiles[1]) / 2
-            return np.minimum(low, middle), np.maximum(high, middle)
-        if self.spread is not None:
-            half = half * np.maximum(self.spread, floor)
-        return self.center - half, self.center + half
 
 
 def fold_number(wanted: int, n_formulas: int) -> int:

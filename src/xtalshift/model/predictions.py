@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.errors import NotConformalizedError
+from xtalshift.uncertainty.predictive import PredictiveDistribution
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -69,6 +72,9 @@ class Predictions:
         Empty for good rows.
     explanation : ndarray of str, shape (n,), or None
         Why a material is in or out of the domain, if requested.
+    distribution : PredictiveDistribution of n rows, or None
+        From which `lower`, `upper` and `std` are; bad rows are NaN. None for a model without
+        calibration, and if no row is good.
     """
 
     formula: TextArray
@@ -86,6 +92,7 @@ class Predictions:
     n_imputed: NDArray[np.int64]
     reason: TextArray
     explanation: TextArray | None = None
+    distribution: PredictiveDistribution | None = None
 
     def __repr__(self) -> str:
         """Return how many rows there are, and how many are bad or outside the domain."""
@@ -124,6 +131,49 @@ class Predictions:
             reason=reasons,
             explanation=texts() if explain else None,
         )
+
+    def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
+        """Return prediction intervals of any level, in the unit of the target.
+
+        Parameters
+        ----------
+        level : float
+            In (0, 1).
+
+        Returns
+        -------
+        lower, upper : ndarray of float64, shape (n,)
+            Infinite if the calibration rows are too few for a bound, NaN for bad rows.
+
+        Raises
+        ------
+        NotConformalizedError
+            If the model has no calibration.
+        """
+        return self._calibrated().interval(level)
+
+    def probability(self, above: float = -np.inf, below: float = np.inf) -> FloatArray:
+        """Return the probability of a target between two values, shape (n,).
+
+        Parameters
+        ----------
+        above, below : float
+            In the unit of the target; both count as inside.
+
+        Raises
+        ------
+        NotConformalizedError
+            If the model has no calibration.
+        """
+        return self._calibrated().probability(above, below)
+
+    def _calibrated(self) -> PredictiveDistribution:
+        if self.distribution is None:
+            raise NotConformalizedError(
+                "there is no predictive distribution: the model was fitted without calibration, or "
+                "no row could be predicted; see `reason`, or calibrate the model"
+            )
+        return self.distribution
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns of the output table: `PREDICTED_COLUMNS`, then ``explanation``."""

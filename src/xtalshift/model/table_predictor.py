@@ -80,6 +80,15 @@ class TablePredictor:
     def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
         """Return the rows of a table, in order, with the columns of predictions added.
 
+        See `predict_table`.
+        """
+        return self.predict_table(rows, source)[0]
+
+    def predict_table(
+        self, rows: RawTable | pd.DataFrame, source: str
+    ) -> tuple[pd.DataFrame, Predictions]:
+        """Return the rows of a table, in order, with the columns of predictions added, and these.
+
         Parameters
         ----------
         rows : RawTable or pandas.DataFrame, n rows
@@ -100,7 +109,8 @@ class TablePredictor:
         frame = _without_split_status(RawTable.of(rows).frame)
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
-        return frame.assign(**self.predict_materials(materials).columns())
+        found = self.predict_materials(materials)
+        return frame.assign(**found.columns()), found
 
     def predict_materials(self, materials: Materials) -> Predictions:
         """Return the predictions of materials that `read` returned."""

@@ -23,7 +23,7 @@ from xtalshift.data.sources import pack_table
 from xtalshift.errors import XtalshiftError
 from xtalshift.screening.inputs import Block
 from xtalshift.screening.settings import ScreenSettings
-from xtalshift.screening.top import pick
+from xtalshift.screening.top import chances, pick
 
 COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped")
 """What is counted in every block."""
@@ -124,7 +124,7 @@ class Screener:
         ).names
         table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols]))
         try:
-            columns = self.predict(rows, block)
+            columns, ranks = self.predict(rows, block)
         except XtalshiftError as error:
             raise type(error)(f"{block.where}: {error}") from error
         for name, values in columns.items():
@@ -140,7 +140,7 @@ class Screener:
         )
         part = best = None
         if settings.top is not None:
-            best = pack_table(pick(table, columns, settings.top, block.first))
+            best = pack_table(pick(table, {**columns, **ranks}, settings.top, block.first))
         if settings.keep != "top":
             kept = table.filter(pa.array(status == "ok")) if settings.keep == "ok" else table
             part = parquet_bytes(kept)
@@ -151,16 +151,27 @@ class Screener:
     def _units(self) -> dict[str, str]:
         return self.predictor.units()
 
-    def predict(self, rows: RawTable, block: Block) -> dict[str, NDArray[Any]]:
-        """Return the columns of predictions; repeated rows have the status ``"duplicate"``."""
+    def predict(
+        self, rows: RawTable, block: Block
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
+        """Return the columns of predictions, and what else rows are ranked by.
+
+        Repeated rows have the status ``"duplicate"``.
+        """
+        top = self.settings.top
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
-        found = self.predictor.predict(
+        frame, found = self.predictor.predict_table(
             rows if fresh.all() else rows.take(fresh), block.layout.source
         )
-        columns = {name: found[name].to_numpy() for name in self.info.added}
+        columns = {name: frame[name].to_numpy() for name in self.info.added}
+        ranks = {} if top is None else chances(found, top)
         if fresh.all():
-            return columns
-        return {name: _spread(values, name, fresh) for name, values in columns.items()}
+            return columns, ranks
+        spread = [
+            {name: _spread(values, name, fresh) for name, values in part.items()}
+            for part in (columns, ranks)
+        ]
+        return spread[0], spread[1]
 
 
 def _spread(values: NDArray[Any], name: str, fresh: NDArray[np.bool_]) -> NDArray[Any]:

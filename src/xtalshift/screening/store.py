@@ -28,8 +28,8 @@ from xtalshift.screening.settings import ScreenSettings
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 KIND = "xtalshift-screen"
-SCHEMA_VERSION = 2
-"""Version 2 has checksums in the journal."""
+SCHEMA_VERSION = 3
+"""Version 2 has checksums in the journal; in version 3 equal probabilities are ranked."""
 _PARTS, _STATE = "parts", "checkpoint"
 _PACKAGES = ("xtalshift", "numpy", "pandas", "pyarrow", "scikit-learn", "torch")
 _SHOWN = 3

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from xtalshift.acquisition import acquisition_functions as acquisition
 from xtalshift.acquisition.acquisition_rules import (
     RULES,
     Aim,
@@ -16,16 +15,32 @@ from xtalshift.acquisition.acquisition_rules import (
     score_candidates,
     shortfall,
 )
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError, NotFoundError
+from xtalshift.uncertainty.conformal import ScoreLaw
+from xtalshift.uncertainty.predictive import PredictiveDistribution
 
-MEAN, STD = np.array([1.0, 3.0, 2.0, -4.0]), np.array([0.5, 0.1, 2.0, 0.2])
+LAW = ScoreLaw.of(np.arange(1, 100) / 25)
+"""99 scores from 0.04 to 3.96: a density of 1/4, 68.27 % below 2.76, and 1 % above all."""
+
+
+def forecast(mean, width, transform="none", law=LAW):
+    mean, width = np.array(mean, dtype=float), np.array(width, dtype=float)
+    codes, own = np.zeros(len(mean), dtype=np.int64), np.ones(len(mean))
+    scale = TargetTransform(transform)
+    return PredictiveDistribution(scale, mean, mean, mean, width, (law,), codes, own)
+
+
+MEAN, WIDTH = np.array([1.0, 3.0, 2.0, -4.0]), np.array([0.5, 0.1, 2.0, 0.2])
+FOUND = forecast(MEAN, WIDTH)
 POINTS = np.array([[0.0], [1.0], [1.2], [8.0]])
-ALL = Candidates(4, MEAN, STD, POINTS, known=[[7.5]])
+ALL = Candidates(4, MEAN, FOUND, POINTS, known=[[7.5]])
 
 
 def test_the_names_of_the_command_line():
     assert list(RULES) == [
         "uncertainty",
+        "prediction",
         "expected-improvement",
         "target",
         "probability",
@@ -39,28 +54,16 @@ def test_the_names_of_the_command_line():
 @pytest.mark.parametrize(
     ("rule", "aim", "expected"),
     [
-        ("uncertainty", Aim(), STD),
-        (
-            "expected-improvement",
-            Aim("low", best=0.5),
-            acquisition.expected_improvement(MEAN, STD, 0.5, "low"),
-        ),
-        (
-            "target",
-            Aim(target=1.5, best=2.5),
-            acquisition.target_improvement(MEAN, STD, 1.5, 2.5),
-        ),
-        (
-            "probability",
-            Aim("low", threshold=1.5),
-            acquisition.probability_beyond(MEAN, STD, 1.5, "low"),
-        ),
-        (
-            "probability",
-            Aim(window=(1.0, 2.0)),
-            acquisition.probability_within(MEAN, STD, 1.0, 2.0),
-        ),
-        ("ucb", Aim(kappa=1.0), MEAN + STD),
+        ("uncertainty", Aim(), FOUND.std()),
+        ("prediction", Aim(), MEAN),
+        ("prediction", Aim("low"), -MEAN),
+        ("expected-improvement", Aim("low", best=0.5), FOUND.expected_improvement(0.5, "low")),
+        ("target", Aim(target=1.5, best=2.5), FOUND.target_improvement(1.5, 2.5)),
+        ("probability", Aim("low", threshold=1.5), FOUND.probability(below=1.5)),
+        ("probability", Aim(threshold=1.5), FOUND.probability(above=1.5)),
+        ("probability", Aim(window=(1.0, 2.0)), FOUND.probability(1.0, 2.0)),
+        ("ucb", Aim(level=0.5), FOUND.interval(0.5)[1]),
+        ("ucb", Aim("low", level=0.5), -FOUND.interval(0.5)[0]),
         ("random", Aim(), np.random.default_rng(5).random(4)),
         ("diversity", Aim(), np.ones(4)),
     ],
@@ -83,14 +86,14 @@ def test_batches_by_hand(rule, aim, expected):
 
 
 def test_a_bound_counts_from_the_lowest_candidate():
-    found = choose_candidates("ucb", ALL, 2, Aim(kappa=0.0), diversity=0.0)
+    found = choose_candidates("prediction", ALL, 2)
     assert found.rows.tolist() == [1, 2]
     assert found.score.tolist() == [3.0, 2.0]
     assert found.utility.tolist() == [7.0, 6.0]
 
 
 def test_without_points_the_largest_scores_are_taken():
-    bare = Candidates(4, MEAN, STD)
+    bare = Candidates(4, MEAN, FOUND)
     assert choose_candidates("uncertainty", bare, 2).rows.tolist() == [2, 0]
 
 
@@ -109,12 +112,18 @@ def test_costs_and_budget_are_handed_on():
 @pytest.mark.parametrize(
     ("rule", "change", "aim", "message"),
     [
-        ("expected-improvement", {"std": None}, Aim(best=1.0), "needs std: .*use a method"),
+        (
+            "expected-improvement",
+            {"distribution": None},
+            Aim(best=1.0),
+            "needs distribution: .*use a",
+        ),
         ("expected-improvement", {}, Aim(), "needs best: the best value measured"),
         ("target", {}, Aim(best=1.0), "needs target: the wanted value"),
         ("probability", {}, Aim(), "either a threshold or a window"),
         ("probability", {}, Aim(threshold=1.0, window=(0, 1)), "either a threshold or a window"),
-        ("uncertainty", {"std": None}, Aim(), "needs std"),
+        ("uncertainty", {"distribution": None}, Aim(), "needs distribution"),
+        ("prediction", {"mean": None}, Aim(), "needs mean"),
         ("diversity", {"points": None}, Aim(), "needs points"),
     ],
 )
@@ -126,22 +135,24 @@ def test_what_is_missing_is_named(rule, change, aim, message):
 def test_bad_arguments_are_named():
     with pytest.raises(NotFoundError, match="did you mean 'uncertainty'"):
         score_candidates("uncertanty", ALL)
-    with pytest.raises(DataError, match=r"mean has shape \(3,\); expected one per candidate, 4"):
+    with pytest.raises(DataError, match="mean has 3 rows; expected one per candidate, 4"):
         score_candidates("random", dataclasses.replace(ALL, mean=MEAN[:3]))
 
 
 @pytest.mark.parametrize(
     ("rule", "aim", "expected"),
     [
-        # the goal less 2 standard deviations, for predictions about 3 or more away
-        ("expected-improvement", Aim(best=9.0), [7.0, 5.8, 3.0, 12.6]),
-        ("expected-improvement", Aim("low", best=0.0), [0.0, 2.8, 0.0, 0.0]),
-        ("probability", Aim(threshold=3.2), [1.2, 0.0, 0.0, 6.8]),
-        ("probability", Aim("low", threshold=-2.0), [2.0, 4.8, 0.0, 0.0]),
-        ("probability", Aim(window=(1.0, 2.0)), [0.0, 1.3, 0.0, 5.1]),
-        ("target", Aim(target=1.5, best=1.4), [0.0, 1.3, 0.0, 5.1]),
-        ("target", Aim(target=1.5, best=4.0), [0.0, 0.0, 0.0, 5.1]),
+        # the distance of the goal from the 90 % interval (3.6 widths), if it is beyond 3.96
+        # widths, or almost
+        ("expected-improvement", Aim(best=4.0), [1.2, 0.64, 0.0, 7.28]),
+        ("expected-improvement", Aim("low", best=-4.0), [3.2, 6.64, 0.0, 0.0]),
+        ("probability", Aim(threshold=3.2), [0.4, 0.0, 0.0, 6.48]),
+        ("probability", Aim("low", threshold=-2.0), [1.2, 4.64, 0.0, 0.0]),
+        ("probability", Aim(window=(1.0, 2.0)), [0.0, 1.14, 0.0, 4.78]),
+        ("target", Aim(target=1.5, best=1.4), [0.0, 1.14, 0.0, 4.78]),
+        ("target", Aim(target=1.5, best=4.0), [0.0, 0.0, 0.0, 4.78]),
         ("uncertainty", Aim(best=9.0), [0.0] * 4),
+        ("prediction", Aim(best=9.0), [0.0] * 4),
         ("ucb", Aim(best=9.0), [0.0] * 4),
     ],
 )
@@ -150,48 +161,65 @@ def test_the_shortfall_of_negligible_scores(rule, aim, expected):
     assert shortfall(rule, ALL, aim, scores).tolist() == pytest.approx(expected)
 
 
-def test_a_score_is_negligible_from_three_standard_deviations_on():
-    for rule, aim, edge in (
-        ("expected-improvement", Aim(best=0.0), 2.988),
-        ("probability", Aim(threshold=0.0), 3.291),
-        ("probability", Aim(window=(-1e-3, 1e-3)), 3.717),
-        ("target", Aim(target=0.0, best=1e-3), 3.717),
+def test_the_far_tail_is_negligible_even_inside_the_support():
+    law = ScoreLaw.of(np.append(np.arange(1, 2000) / 1000, 100.0))
+    tail = Candidates(2, [-1.0, -50.0], forecast([-1.0, -50.0], [1.0, 1.0], law=law))
+    scores = score_candidates("probability", tail, Aim(threshold=0.0))
+    assert (scores > 1 / 4002).all()  # both above the share behind the largest score
+    missing = shortfall("probability", tail, Aim(threshold=0.0), scores)
+    assert missing.tolist() == pytest.approx([0.0, 48.199])
+
+
+def test_what_the_calibration_does_not_support_decides_nothing():
+    tail = Candidates(3, [-14.0, -14.8, -13.0], forecast([-14.0, -14.8, -13.0], np.ones(3)),
+                      [[0.0], [0.0], [5.0]])  # fmt: skip
+    for rule, aim in (
+        ("expected-improvement", Aim(best=0.0)),
+        ("probability", Aim(threshold=0.0)),
     ):
-        near = Candidates(3, [-edge + 0.002, -edge - 0.002, -50.0], np.ones(3))
-        found = shortfall(rule, near, aim, score_candidates(rule, near, aim))
-        assert (found > 0).tolist() == [False, True, True]
-    certain = Candidates(2, [0.0, 1.0], np.zeros(2))  # no standard deviation, exactly at the goal
-    scores = score_candidates("expected-improvement", certain, Aim(best=0.0))
-    assert (shortfall("expected-improvement", certain, Aim(best=0.0), scores) > 0).tolist() == [
-        *(True, False)
-    ]
-
-
-def test_scores_of_the_far_tail_decide_nothing():
-    # expected improvements of 6e-46, 5e-51 and 5e-40; the first two have equal positions
-    tail = Candidates(3, [-14.0, -14.8, -13.0], np.ones(3), [[0.0], [0.0], [5.0]])
-    scores = score_candidates("expected-improvement", tail, Aim(best=0.0))
-    assert scores.tolist() == pytest.approx([5.5e-46, 4.8e-51, 4.7e-40], rel=0.1, abs=0)
-    found = choose_candidates("expected-improvement", tail, 3, Aim(best=0.0))
-    assert found.rows.tolist() == [2, 0, 1]
-    assert not found.decisive.any()
-    # counted from the farthest one, in the unit of the target
-    assert found.utility.tolist() == pytest.approx([1.8, 0.8, 0.0])
-    assert found.score.tolist() == scores[found.rows].tolist()
-    # by score, row 1 would follow row 0 at a distance of 0.1: 5e5 times the score of row 2
-    near = Candidates(4, [-14.0, -14.1, -15.0, -20.0], np.ones(4), [[0.0], [0.1], [5.0], [9.0]])
-    assert choose_candidates("expected-improvement", near, 2, Aim(best=0.0)).rows.tolist() == [0, 2]
+        assert len(set(score_candidates(rule, tail, aim).tolist())) == 1
+        found = choose_candidates(rule, tail, 3, aim)
+        assert found.rows.tolist() == [2, 0, 1]
+        assert not found.decisive.any()
+        # counted from the farthest one, on the scale of the model
+        assert found.utility.tolist() == pytest.approx([1.8, 0.8, 0.0])
 
 
 def test_scores_that_count_come_first_and_the_optimistic_follow():
-    mean, std = [-0.5, -40.0, -30.0, -1.0], [1.0, 8.0, 1.0, 1.0]
-    given_ = Candidates(4, mean, std)
+    mean, width = [-0.5, -40.0, -30.0, -1.0], [1.0, 10.0, 1.0, 1.0]
+    given_ = Candidates(4, mean, forecast(mean, width))
     found = choose_candidates("expected-improvement", given_, 4, Aim(best=0.0))
-    # 40 - 2 * 8 = 24 is less than 30 - 2 * 1
+    # the third is nearer, but the goal is nearer to the interval of the second
     assert found.rows.tolist() == [0, 3, 1, 2]
     assert found.decisive.tolist() == [True, True, False, False]
-    costs = choose_candidates("expected-improvement", given_, 3, Aim(best=0.0), costs=[1, 1, 1, 99])
-    assert costs.rows.tolist() == [0, 3, 1]
+
+
+def test_of_equal_scores_the_farther_one_comes_first():
+    mean = [20.0, 30.0, 25.0, -1.0]
+    given_ = Candidates(4, mean, forecast(mean, np.ones(4)))
+    scores = score_candidates("probability", given_, Aim(threshold=0.0))
+    assert scores.tolist() == pytest.approx([0.995, 0.995, 0.995, 0.375])
+    found = choose_candidates("probability", given_, 4, Aim(threshold=0.0))
+    assert found.rows.tolist() == [1, 2, 0, 3]
+    assert found.utility.tolist() == pytest.approx(found.score.tolist(), rel=1e-11)
+    low = choose_candidates("probability", given_, 3, Aim("low", threshold=40.0))
+    assert low.rows.tolist() == [3, 0, 2]
+
+
+def test_a_log_target_is_judged_on_its_scale():
+    """The first choice was a large value with a wide interval: a normal distribution in the unit
+    of the target had much of its weight below zero."""
+    law = ScoreLaw.of(np.linspace(0.05, 1.0, 99))
+    values = np.array([0.5, 4.0, 0.3, 30.0])
+    given_ = Candidates(4, values, forecast(np.log(values), np.ones(4), "log", law))
+    assert given_.distribution.std()[3] > 15
+    for rule, aim in (
+        ("expected-improvement", Aim("low", best=0.2)),
+        ("probability", Aim("low", threshold=0.2)),
+        ("prediction", Aim("low")),
+        ("ucb", Aim("low")),
+    ):
+        assert choose_candidates(rule, given_, 4, aim).rows.tolist() == [2, 0, 1, 3]
 
 
 def test_the_best_measured_value_depends_on_the_aim():
@@ -199,6 +227,8 @@ def test_the_best_measured_value_depends_on_the_aim():
     assert best_measured(measured, Aim()) == 3.0
     assert best_measured(measured, Aim("low")) == 0.1
     assert best_measured(measured, Aim(target=2.5)) == 3.0
+    assert best_measured([1.0, 3.5], Aim(target=2.0)) == 1.0
+    assert best_measured([0.0, 1.0, 3.5], Aim(target=2.0), TargetTransform("log")) == 3.5
     with pytest.raises(DataError, match="no measured value"):
         best_measured([np.nan], Aim())
 

@@ -17,7 +17,7 @@ from xtalshift.data import Dataset, clean_table
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.estimators.base import Regressor
 from xtalshift.model import FitRows, fit
-from xtalshift.uncertainty.conformal import conformal_quantile
+from xtalshift.uncertainty.conformal import ScoreLaw
 
 LEVELS = [percent / 100 for percent in range(1, 100)]
 
@@ -78,7 +78,7 @@ def test_intervals_hold_a_row_exactly_above_the_level_that_it_needs(n):
     scores = np.concatenate([rng.integers(-4, 44, 200) / 4.0, known])
     needed = needed_levels(scores, known)
     for level in LEVELS:
-        bound = conformal_quantile(known, level)[0]
+        bound = ScoreLaw.of(known).bound(level)
         # an interval without bounds holds everything, which proves nothing
         held = (scores <= bound) & (np.isfinite(bound) | (needed < 1))
         assert (needed < level).tolist() == held.tolist()

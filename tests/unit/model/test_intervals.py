@@ -16,6 +16,7 @@ from estimator_toys import Picky
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.data import Dataset
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -34,9 +35,10 @@ from xtalshift.estimators.base import Regressor
 from xtalshift.methods import MethodSettings
 from xtalshift.model import FormulaRegressor, adapt, calibrate, fit, load_model, save_model
 from xtalshift.model.cross_calibration import cross_calibrate
-from xtalshift.model.intervals import calibrate_regressor, interval, score_rows
+from xtalshift.model.intervals import calibrate_regressor, predictive, score_rows
 from xtalshift.parallel import here_first
 from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.conformal import ScoreLaw
 from xtalshift.uncertainty.settings import IntervalConfig
 
 RNG = np.random.default_rng(0)
@@ -74,7 +76,8 @@ def side_models(X, y):
 
 
 def ours(model, calibration, rows=NEW, level=0.9, **how):
-    return interval(score_rows(model, rows, calibration.kind), calibration, level, **how)
+    forecast = score_rows(model, rows, calibration.kind)
+    return predictive(forecast, calibration, TargetTransform(), **how).interval(level)
 
 
 def test_split_conformal_intervals_are_those_of_mapie():
@@ -117,7 +120,7 @@ def test_normalised_intervals_follow_the_spread_and_never_vanish():
     assert calibration.kind == "normalised"
     spread = model.predict_std(NEW)
     low, high = ours(model, calibration)
-    quantile = calibration.half_widths(0.9)[0]
+    quantile = calibration.law.bound(0.9)
     expected = 2 * quantile * np.maximum(spread, calibration.floor)
     np.testing.assert_allclose(high - low, expected, rtol=1e-12)
     assert calibration.floor == pytest.approx(0.1 * np.median(model.predict_std(CALIBRATION)))
@@ -131,16 +134,20 @@ def test_gp_std_is_used_and_absolute_errors_can_be_asked_for():
     assert np.ptp(high - low) == pytest.approx(0, abs=1e-12)
 
 
-def test_quantiles_that_cross_and_too_wide_ones_keep_their_order():
-    class Crossed(Line):
+def test_too_wide_quantiles_are_drawn_toward_the_prediction():
+    class Wide(Line):
         def predict_quantiles(self, X):
-            return np.full(len(X), -100.0), np.full(len(X), 100.0)
+            return np.full(len(X), -100.0), np.full(len(X), 200.0)
 
-    model = Crossed().fit(TRAIN, Y[:200])
-    calibration = calibrate_regressor(model, CALIBRATION, np.zeros(100))  # scores of -100
+    model = Wide().fit(TRAIN, Y[:200])
+    calibration = calibrate_regressor(model, CALIBRATION, model.predict(CALIBRATION) + 20.0)
+    center = model.predict(NEW)
     low, high = ours(model, calibration)
-    assert (low <= high).all()
-    assert np.allclose([low, high], 0.0)
+    share = (high - center) / (200 - center)
+    np.testing.assert_allclose(share, (center - low) / (center + 100))
+    np.testing.assert_allclose(share, 0.1, atol=0.01)
+    exact = calibrate_regressor(model, CALIBRATION, model.predict(CALIBRATION))
+    np.testing.assert_allclose(ours(model, exact), [center, center])
 
 
 def test_lightgbm_quantiles_hold_about_what_they_say_and_come_back():
@@ -258,14 +265,17 @@ class TestFormulas:
         asked = ["GaAs", "BaO"]
         rows = model.predict(asked, by_family=True, level=0.6)
         own = family_codes(parse_formulas(asked)[0])
-        expected = model.calibration.half_widths(0.6, families=own)
+        laws, places = model.calibration.laws_by_family(own, 0.6)
+        expected = [float(laws[place].bound(0.6)) for place in places]
         assert (rows.upper - rows.lower) / 2 == pytest.approx(expected)
         assert expected[0] != expected[1]
         shift = model.weigh_shift(model.features_of(FORMULAS))
         weighted = model.predict(["GaAs"], shift=shift, level=0.5)
         new = model.features_of(["GaAs"])
-        expected = model.calibration.half_widths(0.5, weights=(shift.known, shift(new)))
+        expected = ScoreLaw.of(model.calibration.scores, shift.known).bound(0.5, shift(new))
         assert (weighted.upper - weighted.lower)[0] / 2 == pytest.approx(expected[0])
+        with pytest.raises(ConfigError, match="not both"):
+            model.predict(asked, by_family=True, shift=shift)
 
     def test_a_bad_formula_is_named(self):
         model = self.fitted().conformalize(FORMULAS[1::2], VALUES[1::2])
@@ -284,7 +294,7 @@ class TestFormulas:
         model.regressor.intercept_ -= 100.0
         rows = model.predict(["GaAs"])
         assert (rows.prediction[0], rows.upper[0]) == (0.0, 0.0)
-        assert rows.std[0] == pytest.approx(model.calibration.half_widths(0.6827)[0])
+        assert rows.std[0] == pytest.approx(model.calibration.law.bound(0.6827))
 
     def test_an_overflow_leaves_no_numbers(self):
         model = self.calibrated(transform="log")

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from integration.tables import make_rows
 from xtalshift.data import Materials
 from xtalshift.errors import (
     ConfigError,
@@ -124,6 +125,29 @@ def test_top_is_that_of_all_rows(whole, read):
     assert (top["input_row"] - 1).tolist() == wanted.index.tolist()
     assert top["formula"].tolist() == found.loc[wanted.index, "formula"].tolist()
     assert top["probability"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("lowest", [False, True])
+def test_probabilities_agree_with_the_intervals_of_the_row(table, tmp_path, lowest):
+    """They were those of a normal distribution in the unit of the target."""
+    rows = make_rows(120)
+    formulas, gaps = [row[1] for row in rows], np.array([row[2] for row in rows])
+    fitted = FormulaRegressor("ridge", transform="log", random_state=0)
+    fitted.fit(formulas[:80], gaps[:80]).conformalize(formulas[80:], gaps[80:])
+    model = save_model(fitted.model_, tmp_path / "model")
+    threshold = float(np.median(fitted.predict(formulas)))
+    by = {"k": 200, "by": "probability", "threshold": threshold, "lowest": lowest}
+    screen(model, [table], tmp_path / "out", settings(level=0.8, top=by))
+    top = pd.read_csv(tmp_path / "out" / "top.csv", keep_default_na=False)
+    worse, better = top["upper"] < threshold, top["lower"] > threshold
+    if lowest:
+        worse, better = better, worse
+    assert worse.any()
+    assert better.any()
+    assert (top["probability"][worse] <= 0.1 + 1e-9).all()
+    assert (top["probability"][better] >= 0.9 - 1e-9).all()
+    unclear = top["probability"][~worse & ~better]
+    assert unclear.between(0.1 - 1 / 41, 0.9 + 1 / 41).all()
 
 
 def test_two_processes_give_the_same_bytes(model, table, tmp_path, whole, hashes):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from scipy.stats import norm
 
+from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError
 from xtalshift.screening.settings import TopSettings
-from xtalshift.screening.top import TopTable, best_rows, pick, top_frame
+from xtalshift.screening.top import TopTable, best_rows, chances, pick, top_frame
+from xtalshift.uncertainty.conformal import ScoreLaw
+from xtalshift.uncertainty.predictive import PredictiveDistribution
 
 N = 400
 
@@ -50,19 +54,41 @@ def test_against_pandas(frame, by, lowest):
 
 
 @pytest.mark.parametrize("lowest", [False, True])
-def test_probability_is_that_of_a_normal_distribution(frame, lowest):
-    usable = frame[np.isfinite(frame["std"])]
-    distance = (usable["prediction"] - 35) / usable["std"]
-    wanted = (-distance if lowest else distance).nlargest(30)
-    top = TopSettings(k=30, by="probability", threshold=35, lowest=lowest)
-    columns = columns_of(frame)
-    assert best_rows(columns, top).tolist() == wanted.index.tolist()
+def test_rows_are_ranked_by_their_probability_and_then_by_their_distance(frame, lowest):
+    rng = np.random.default_rng(0)
+    law = ScoreLaw.of(np.abs(rng.normal(size=19)))
+    center = rng.normal(35, 3, N)  # so that many are certain as far as 19 rows can tell
+    width = rng.choice([0.5, 1.0, 2.0], N)
+    plain = PredictiveDistribution(
+        TargetTransform(), center, center, center, width, (law,), np.zeros(N, int), np.ones(N)
+    )
+    found = SimpleNamespace(distribution=plain, probability=plain.probability)
+    top = TopSettings(k=150, by="probability", threshold=35, lowest=lowest)
+    columns = {**columns_of(frame), **chances(found, top)}
+    usable = np.flatnonzero(frame["status"] == "ok")
+    # with one law of scores the distance in widths has the order of the probability
+    distance = (center - 35) / width * (-1 if lowest else 1)
+    wanted = usable[np.argsort(-distance[usable], kind="stable")[:150]]
+    assert best_rows(columns, top).tolist() == wanted.tolist()
     table = TopTable(top)
-    table.add(pick(pa.table(frame), columns, top, 0))
+    for start in (200, 0):
+        part = slice(start, start + 200)
+        chunk = pa.table(frame.iloc[part].reset_index(drop=True))
+        table.add(pick(chunk, {name: values[part] for name, values in columns.items()}, top, start))
     written = top_frame(table.table, top).to_pandas()
-    probability = norm.cdf(wanted) if lowest else norm.sf(35, *usable.loc[
-        wanted.index, ["prediction", "std"]].to_numpy().T)  # fmt: skip
-    np.testing.assert_allclose(written["probability"], probability, rtol=1e-12)
+    assert (written["input_row"] - 1).tolist() == wanted.tolist()
+    probability = plain.probability(below=35) if lowest else plain.probability(above=35)
+    np.testing.assert_array_equal(written["probability"], probability[wanted])
+    assert (written["probability"] == 1 - 1 / 40).sum() > 20
+    assert written.columns.tolist()[:3] == ["rank", "input_row", "probability"]
+    assert not any(name.startswith("xtalshift:") for name in written.columns)
+
+
+def test_rows_without_a_distribution_have_no_chance():
+    top = TopSettings(k=3, by="probability", threshold=1.0)
+    found = SimpleNamespace(distribution=None, prediction=np.full(2, np.nan))
+    assert all(np.isnan(values).all() for values in chances(found, top).values())
+    assert chances(found, TopSettings(k=3)) == {}
 
 
 def test_rows_outside_the_domain_do_not_count(frame):

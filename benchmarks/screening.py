@@ -44,7 +44,7 @@ def write_formulas(path: Path, n: int) -> None:
     with path.open("w") as stream:
         stream.write("formula\n")
         for block in enumerate_formulas(
-            ELEMENTS.split(), max_atoms=16, min_elements=3, max_elements=5, neutral=False
+            ELEMENTS.split(), max_atoms=16, min_elements=3, max_elements=5, charges=None
         ):
             formulas = block.formulas[:left]
             stream.writelines(f"{formula}\n" for formula in formulas)

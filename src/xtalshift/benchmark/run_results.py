@@ -143,6 +143,13 @@ class RunResults:
         """Unit of the target; may be empty."""
         return self.provenance.data.unit or ""
 
+    @property
+    def transform(self) -> str:
+        """Transform of the target in training, see `xtalshift.data.transform.TargetTransform`."""
+        data = self.config.get("data")
+        name = data.get("transform") if isinstance(data, dict) else None
+        return name if isinstance(name, str) else "none"
+
 
 def read_results(folder: Path) -> RunResults:
     """Read ``results.json`` of a run.

@@ -1,15 +1,14 @@
-"""Charge neutrality: whether charges can cancel, with which oxidation states, by which rule.
+"""Charge neutrality as a feature: whether common oxidation states can cancel, and with which.
 
-Two sources: the common oxidation states and Pauling electronegativities of the element table
-(`xtalshift.chem.elements`), and, where it is installed, the screening of the package SMACT.
+The states and Pauling electronegativities are those of the element table
+(`xtalshift.chem.elements`). Amounts may be fractions. `xtalshift.chem.charge_balance` has the
+stricter rules for whole atoms by which candidates are enumerated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache
-from itertools import pairwise, product
-from math import prod
+from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +16,10 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import load_elements
-from xtalshift.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-
-Accept = Callable[[tuple[str, ...], IntArray], BoolArray]
-"""Symbols of k elements and amounts of shape (k, n) -> which of the n compositions to keep."""
-
-Pairs = Callable[[int, int], BoolArray]
-"""Places i < j of two elements -> which pairs of their states are allowed, shape (n_i, n_j)."""
 
 MAX_SUMS = 250_000
 """Largest number of distinct charge sums of half of the elements of one composition."""
@@ -37,8 +29,6 @@ MAX_COMBINATIONS = 4096
 
 _TOLERANCE = 1e-8  # a smaller total charge is zero
 _BATCH = 2**17  # combinations enumerated at once
-_PRODUCTS = 2**20  # charges formed at once by `neutral_under`
-_CHOICES = 1024  # up to so many combinations `neutral_under` is faster than `can_be_neutral`
 _METAL = 1.5  # electronegativity that `assign_states` gives to all metals
 _LARGEST = 8  # all oxidation states lie within +-8
 
@@ -235,164 +225,3 @@ def _distinct_sums(z: NDArray[np.uint8], amounts: FloatArray) -> FloatArray | No
         if len(sums) > MAX_SUMS:
             return None
     return sums
-
-
-class IonRule(NamedTuple):
-    """A condition on the whole-number amounts of given elements."""
-
-    key: Callable[[tuple[int, ...]], object]
-    """Atomic numbers of k elements -> key; equal keys have equal answers."""
-    holds: Callable[[tuple[int, ...], IntArray], BoolArray]
-    """Atomic numbers and amounts of shape (k, n) -> where the condition holds, shape (n,)."""
-
-
-def join_states(states: Sequence[Sequence[int]], allowed: Pairs) -> IntArray:
-    """Return every combination of one state per element with all pairs allowed, shape (c, k)."""
-    chosen = np.zeros((1, 0), dtype=np.int64)  # places in `states`
-    for j, own in enumerate(states):
-        before = np.repeat(chosen, len(own), axis=0)
-        place = np.tile(np.arange(len(own)), len(chosen))
-        fits = np.ones(len(place), dtype=np.bool_)
-        for i in range(j):
-            fits &= allowed(i, j)[before[:, i], place]
-        chosen = np.column_stack((before, place))[fits]
-    values = [np.array(own, dtype=np.int64)[at] for own, at in zip(states, chosen.T, strict=True)]
-    return np.column_stack(values)
-
-
-def neutral_under(amounts: IntArray, states: IntArray) -> BoolArray:
-    """Return which compositions are neutral with at least one combination of states, shape (n,).
-
-    `amounts` are the atoms of k elements in n compositions, shape (k, n); `states` the
-    combinations, shape (c, k), as from `join_states`.
-    """
-    neutral = np.zeros(amounts.shape[1], dtype=np.bool_)
-    states = states[(states.min(axis=1) <= 0) & (states.max(axis=1) >= 0)]  # others never cancel
-    exact = amounts.astype(np.float32)  # all charges below 2**24 are exact
-    step = max(1, _PRODUCTS // max(1, amounts.shape[1]))
-    for start in range(0, len(states), step):
-        neutral |= (states[start : start + step].astype(np.float32) @ exact == 0).any(axis=0)
-    return neutral
-
-
-def _any(z: tuple[int, ...], amounts: IntArray) -> BoolArray:  # noqa: ARG001
-    return np.ones(amounts.shape[1], dtype=np.bool_)
-
-
-def _neutral(z: tuple[int, ...], amounts: IntArray) -> BoolArray:
-    states = [load_elements().oxidation_states[number] for number in z]
-    if len(z) > 1 and prod(map(len, states)) <= _CHOICES:
-        combinations = np.array(list(product(*states)), dtype=np.int64)
-        return neutral_under(amounts, combinations.reshape(-1, len(z)))
-    # whole numbers of atoms have too few distinct charges for the search to be given up
-    columns = np.broadcast_to(np.array(z, dtype=np.uint8)[:, None], amounts.shape)
-    return can_be_neutral(columns, amounts.astype(np.float64))[0]
-
-
-def _ordered(z: tuple[int, ...], amounts: IntArray) -> BoolArray:
-    x = load_elements().electronegativity[list(z)]
-    if len(z) == 1:
-        return np.ones(amounts.shape[1], dtype=np.bool_)
-    if np.isnan(x).any():
-        return np.zeros(amounts.shape[1], dtype=np.bool_)
-    states = [np.array(load_elements().oxidation_states[number]) for number in z]
-
-    def allowed(i: int, j: int) -> BoolArray:  # x[i] <= x[j]
-        wrong = np.logical_and.outer(states[i] < 0, states[j] > 0)
-        if x[i] == x[j]:
-            wrong |= np.logical_and.outer(states[i] > 0, states[j] < 0)
-        return ~wrong
-
-    return neutral_under(amounts, join_states([own.tolist() for own in states], allowed))
-
-
-@cache
-def _key_tables() -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Return by Z: the first element with equal states (and known X alike), and X itself."""
-    table = load_elements()
-    x: list[float] = table.electronegativity.tolist()
-    first: dict[object, int] = {}
-    keys = zip(table.oxidation_states, map(np.isnan, x), strict=True)
-    return tuple(first.setdefault(key, z) for z, key in enumerate(keys)), tuple(x)
-
-
-def _key(z: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(map(_key_tables()[0].__getitem__, z))
-
-
-def _ordered_key(z: tuple[int, ...]) -> object:
-    x = _key_tables()[1]
-    return _key(z), tuple(x[a] < x[b] for a, b in pairwise(z))
-
-
-ANY = IonRule(len, _any)
-"""Always holds."""
-
-NEUTRAL = IonRule(_key, _neutral)
-"""`can_be_neutral` with common oxidation states."""
-
-ORDERED = IonRule(_ordered_key, _ordered)
-"""Neutral, with each cation less electronegative (Pauling) than each anion.
-
-Elements are given in order of electronegativity. The rule holds for a single element, and never
-for several of which one has no electronegativity.
-"""
-
-
-def load_smact_rules() -> Accept:
-    """Return the screening of SMACT as a rule for `xtalshift.chem.enumeration.enumerate_formulas`.
-
-    The rule accepts what `smact.screening.smact_validity` accepts by default: elements, alloys (of
-    the metals of SMACT), and compositions that are neutral with one oxidation state of SMACT (ICSD,
-    2024) per element, where each cation is less electronegative than each anion. Oxidation states,
-    metals, electronegativities and their test come from the library. The test looks at two ions at
-    a time and runs once per pair of elements, not once per formula.
-
-    Returns
-    -------
-    callable
-        Symbols of k elements and amounts of shape (k, n) -> which of them to keep, shape (n,).
-
-    Raises
-    ------
-    ConfigError
-        If the package is not installed.
-
-    References
-    ----------
-    Davies et al., J. Open Source Softw. 4, 1361, 2019; Chem 1, 617, 2016.
-    """
-    try:
-        from smact import Element, metals
-        from smact.screening import ICSD24FilterConfig, pauling_test
-        from smact.utils.oxidation import ICSD24OxStatesFilter
-    except ImportError as error:
-        raise ConfigError(
-            "the rules smact need the package SMACT 4 or later: pip install 'xtalshift[smact]'"
-        ) from error
-
-    usual = ICSD24FilterConfig()
-    table = ICSD24OxStatesFilter().filter(
-        consensus=usual.consensus, include_zero=usual.include_zero, commonality=usual.commonality
-    )
-    texts = zip(table["element"], table["oxidation_state"], strict=True)
-    states = {str(symbol): [int(state) for state in str(text).split()] for symbol, text in texts}
-
-    @cache
-    def allowed(one: str, other: str) -> BoolArray:
-        x = Element(one).pauling_eneg, Element(other).pauling_eneg
-        return np.array([[pauling_test((a, b), x) for b in states[other]] for a in states[one]])
-
-    @lru_cache(maxsize=64)  # amounts of many atoms come in several pieces
-    def combinations(symbols: tuple[str, ...]) -> IntArray:
-        own = [states[symbol] for symbol in symbols]
-        return join_states(own, lambda i, j: allowed(symbols[i], symbols[j]))
-
-    def keep(symbols: tuple[str, ...], amounts: IntArray) -> BoolArray:
-        if len(symbols) == 1 or all(symbol in metals for symbol in symbols):
-            return np.ones(amounts.shape[1], dtype=np.bool_)
-        if not all(symbol in states for symbol in symbols):
-            return np.zeros(amounts.shape[1], dtype=np.bool_)
-        return neutral_under(amounts, combinations(symbols))
-
-    return keep

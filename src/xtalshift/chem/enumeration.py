@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, combinations, compress, islice
@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.chem.charge_neutrality import ANY, NEUTRAL, ORDERED, Accept, IonRule
+from xtalshift.chem.charge_balance import Accept, ChargeRule, Ions
 from xtalshift.chem.compositions import _formula_rank, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, ELEMENT_CLASSES, SYMBOLS
 from xtalshift.errors import ConfigError, NotFoundError, UsageError
@@ -26,11 +26,24 @@ _REMEMBERED = 2**20  # passing amounts of other elements kept for reuse: about 1
 _ENTRY = 32  # cost of one set of elements in these units
 
 
+Judge = Callable[
+    [tuple[int, ...], NDArray[np.int64], Ions | None], tuple[NDArray[np.float64], list[str]]
+]
+"""Atomic numbers of k elements, amounts of shape (k, n), how they are balanced -> plausibility,
+shape (n,), and a reason for each."""
+
+_BALANCED = ChargeRule()
+
+
 class FormulaBlock(NamedTuple):
     """A piece of the stream."""
 
     formulas: list[str]
     """Reduced formulas; possibly none."""
+    plausibility: NDArray[np.float64]
+    """Shape (n,). What the judge says of each; NaN without one."""
+    reasons: list[str]
+    """Why; empty without a judge."""
     examined: int
     """Compositions examined since the previous block; all blocks sum to `count_formulas`."""
 
@@ -64,9 +77,10 @@ def enumerate_formulas(
     min_elements: int = 2,
     max_elements: int | None = None,
     required: Iterable[str] = (),
-    neutral: bool = True,
-    ordered: bool = False,
+    any_of: Iterable[Iterable[str]] = (),
+    charges: ChargeRule | None = _BALANCED,
     accept: Accept | None = None,
+    judge: Judge | None = None,
 ) -> Iterator[FormulaBlock]:
     """Return every composition of some elements once, in constant memory.
 
@@ -83,15 +97,17 @@ def enumerate_formulas(
         Smallest (2) and largest (all) number of elements in a formula.
     required : iterable of str, optional
         Elements of every formula, or classes of which every formula has at least one element.
-    neutral : bool, default True
-        Keep only compositions that can be neutral with one common oxidation state per element
-        (`xtalshift.chem.charge_neutrality`). A single element is neutral.
-    ordered : bool, default False
-        Keep only compositions that are neutral with every cation less electronegative (Pauling)
-        than every anion. Compounds of elements of unknown electronegativity are dropped.
+    any_of : iterable of iterable of str, optional
+        Every formula has at least one element of each of these lists of elements and classes.
+    charges : ChargeRule or None, optional
+        Which compositions are kept by their charges (default: balanced by one state per element);
+        None keeps all.
     accept : callable, optional
         Another rule, such as `load_smact_rules`. It is called at least once per set of elements,
         with the compositions that pass the other rules.
+    judge : callable, optional
+        Says how plausible a composition is and why, such as
+        `xtalshift.chem.plausibility.Plausibility`.
 
     Returns
     -------
@@ -108,16 +124,10 @@ def enumerate_formulas(
     Examples
     --------
     >>> [block.formulas for block in enumerate_formulas(["Li", "Fe", "O"], max_atoms=5)]
-    [['Li2O', 'FeO', 'Fe2O3', 'LiFeO2', 'Li2FeO2']]
+    [['Li2O', 'FeO', 'FeO2', 'Fe2O3', 'LiFeO2', 'Li2FeO2']]
     """
-    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required)
-    if ordered and not neutral:
-        raise ConfigError(
-            "the order of electronegativity applies to the ions of a neutral composition; "
-            "ask for neutral compositions too, or for neither"
-        )
-    rule = ORDERED if ordered else NEUTRAL if neutral else ANY
-    return _gather(_walk(sets, rule, accept))
+    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required, any_of)
+    return _gather(_walk(sets, charges, accept, judge))
 
 
 def count_formulas(
@@ -127,10 +137,11 @@ def count_formulas(
     min_elements: int = 2,
     max_elements: int | None = None,
     required: Iterable[str] = (),
+    any_of: Iterable[Iterable[str]] = (),
 ) -> int:
     """Return the number of compositions that `enumerate_formulas` examines, without forming them.
 
-    This is the number of formulas without `neutral`, `ordered` and `accept`. Parameters and errors
+    This is the number of formulas without `charges` and `accept`. Parameters and errors
     are those of `enumerate_formulas`.
 
     Returns
@@ -142,7 +153,7 @@ def count_formulas(
     >>> count_formulas(["Li", "O"], max_atoms=3)  # LiO, LiO2, Li2O
     3
     """
-    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required)
+    sets = _ElementSets.build(elements, max_atoms, min_elements, max_elements, required, any_of)
     return sum(sets.count_sets(k) * _count_amounts(k, max_atoms) for k in sets.sizes)
 
 
@@ -169,10 +180,15 @@ class _ElementSets:
         min_elements: int,
         max_elements: int | None,
         required: Iterable[str],
+        any_of: Iterable[Iterable[str]],
     ) -> Self:
         """Resolve names; raise `NotFoundError` or `ConfigError` where nothing can be found."""
         symbols = read_elements(elements)
-        asked = {name: frozenset(_read_name(name)) & set(symbols) for name in required}
+        lists = {name: [name] for name in required}
+        lists |= {" or ".join(names): names for names in map(list, any_of)}
+        asked = {
+            name: frozenset(read_elements(names)) & set(symbols) for name, names in lists.items()
+        }
         for name, members in asked.items():
             if not members:
                 raise ConfigError(
@@ -256,10 +272,18 @@ def _check_limits(
         )
 
 
+class _Piece(NamedTuple):
+    """The formulas of one set of elements and one piece of amounts."""
+
+    formulas: list[str]
+    plausibility: NDArray[np.float64]
+    reasons: list[str]
+    examined: int
+
+
 def _walk(
-    sets: _ElementSets, rule: IonRule, accept: Accept | None
-) -> Iterator[tuple[list[str], int]]:
-    """Yield formulas and the number of compositions examined for them."""
+    sets: _ElementSets, rule: ChargeRule | None, accept: Accept | None, judge: Judge | None
+) -> Iterator[_Piece]:
     for size in sets.sizes:
         few = comb(sets.max_atoms, size) <= _KEPT
         kept = list(_amount_blocks(size, sets.max_atoms)) if few else None
@@ -267,14 +291,19 @@ def _walk(
             symbols = tuple(SYMBOLS[number] for number in z)
             template = "%s".join((*symbols, ""))
             for block in kept or _amount_blocks(size, sets.max_atoms):
-                places, words = block.passing(z, rule)
+                places, words, ions = block.passing(z, rule)
                 if accept is not None and places.size:
                     fits = accept(symbols, block.values[:, places])
                     words = list(compress(words, fits.tolist()))
+                    places, ions = places[fits], ions and ions.take(fits)
                 formulas = list(map(template.__mod__, words))
                 if "I" in symbols:
                     formulas = _clear(formulas, template, words)
-                yield formulas, block.values.shape[1]
+                plausibility: NDArray[np.float64] = np.full(len(formulas), np.nan)
+                reasons: list[str] = []
+                if judge is not None and formulas:
+                    plausibility, reasons = judge(z, block.values[:, places], ions)
+                yield _Piece(formulas, plausibility, reasons, block.values.shape[1])
 
 
 def _clear(formulas: list[str], template: str, words: list[tuple[str, ...]]) -> list[str]:
@@ -286,18 +315,23 @@ def _clear(formulas: list[str], template: str, words: list[tuple[str, ...]]) -> 
     ]
 
 
-def _gather(pieces: Iterator[tuple[list[str], int]]) -> Iterator[FormulaBlock]:
+def _gather(pieces: Iterator[_Piece]) -> Iterator[FormulaBlock]:
     """Join pieces into blocks of a useful size."""
     formulas: list[str] = []
+    plausibility: list[NDArray[np.float64]] = []
+    reasons: list[str] = []
     examined = 0
-    for found, number in pieces:
-        formulas += found
-        examined += number
+    for piece in pieces:
+        if piece.formulas:
+            formulas += piece.formulas
+            plausibility.append(piece.plausibility)
+            reasons += piece.reasons
+        examined += piece.examined
         if len(formulas) >= _ROWS or examined >= _EXAMINED:
-            yield FormulaBlock(formulas, examined)
-            formulas, examined = [], 0
+            yield FormulaBlock(formulas, np.concatenate((*plausibility, [])), reasons, examined)
+            formulas, plausibility, reasons, examined = [], [], [], 0
     if examined:
-        yield FormulaBlock(formulas, examined)
+        yield FormulaBlock(formulas, np.concatenate((*plausibility, [])), reasons, examined)
 
 
 @cache
@@ -305,6 +339,16 @@ def _count_amounts(size: int, max_atoms: int) -> int:
     """Return the number of amounts >= 1 of `size` elements with sum <= `max_atoms` and gcd 1."""
     multiples = range(2, max_atoms // size + 1)
     return comb(max_atoms, size) - sum(_count_amounts(size, max_atoms // n) for n in multiples)
+
+
+class _Passing(NamedTuple):
+    """Amounts that pass a rule."""
+
+    places: NDArray[np.int64]
+    words: list[tuple[str, ...]]
+    """Their text in a formula."""
+    ions: Ions | None
+    """How they are balanced; places are counted among the passing ones."""
 
 
 class _Amounts:
@@ -315,21 +359,27 @@ class _Amounts:
         self.values = np.ascontiguousarray(steps[np.gcd.reduce(steps, axis=1) == 1].T)
         texts = np.array(["", "", *map(str, range(2, int(sums.max()) + 1))], dtype=object)
         self.words = list(zip(*(texts[row].tolist() for row in self.values), strict=True))
-        self._known: dict[object, tuple[NDArray[np.int64], list[tuple[str, ...]]]] = {}
+        self._known: dict[object, _Passing] = {}
         self._held = 0
 
-    def passing(
-        self, z: tuple[int, ...], rule: IonRule
-    ) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
-        """Return the places of the amounts that pass, and their text in a formula."""
-        key = rule.key(z)
+    def passing(self, z: tuple[int, ...], rule: ChargeRule | None) -> _Passing:
+        """Return what passes the rule."""
+        key = len(z) if rule is None else rule.key(z)
         if key not in self._known:
-            places = np.flatnonzero(rule.holds(z, self.values))
-            self._held += len(places) + _ENTRY
+            ions = None if rule is None else rule.ions(z, self.values)
+            if ions is None:
+                passing = _Passing(np.arange(self.values.shape[1]), self.words, None)
+            else:
+                fits = np.zeros(self.values.shape[1], dtype=np.bool_)
+                fits[ions.places] = True
+                words = list(compress(self.words, fits.tolist()))
+                passing = _Passing(np.flatnonzero(fits), words, ions.take(fits))
+                self._held += 2 * len(ions.places) + ions.states.size
+            self._held += len(passing.places) + _ENTRY
             if self._held > _REMEMBERED:
                 self._known.clear()
                 self._held = 0
-            self._known[key] = places, [self.words[place] for place in places.tolist()]
+            self._known[key] = passing
         return self._known[key]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +14,22 @@ from xtalshift.cli.options import Overwrite, split_names
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 RULES = ("smact",)
 MOST_ATOMS = 1000
 """Larger formulas are no reduced formulas of crystals, and their amounts could not be counted."""
 MANY = 1_000_000_000
 """From this number of compositions on, the command tells how to reduce it."""
 PER_HOUR = 3_600_000_000  # a million per second; usually it is faster
+
+
+class Order(StrEnum):
+    """In which order formulas are written."""
+
+    PLAUSIBILITY = "plausibility"
+    ELEMENTS = "elements"
 
 
 def enumerate_command(
@@ -35,22 +46,45 @@ def enumerate_command(
     must_contain: Annotated[
         str | None,
         typer.Option(
-            help="Elements that every formula contains (one or more of a class).", metavar="NAMES"
+            help="Every formula contains ALL of these: S,Se means S and Se, as in the Materials "
+            "Project and in HAS ALL of OPTIMADE (of a class: one or more of its elements).",
+            metavar="NAMES",
+        ),
+    ] = None,
+    must_contain_any: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Every formula contains AT LEAST ONE of these: S,Se means S, Se or both (HAS ANY "
+            "of OPTIMADE). Repeatable.",
+            metavar="NAMES",
         ),
     ] = None,
     charge_neutral: Annotated[
         bool | None,
         typer.Option(
             "--charge-neutral/--no-charge-neutral",
-            help="Only formulas that common oxidation states make neutral (default, unless "
-            "--rules).",
+            help="Only formulas that ions balance, one oxidation state per element, no cation more "
+            "electronegative than an anion (default, unless --rules).",
         ),
     ] = None,
-    electronegativity: Annotated[
+    mixed_valence: Annotated[
         bool,
         typer.Option(
-            "--electronegativity",
-            help="Only formulas that are neutral with cations less electronegative than anions.",
+            "--mixed-valence",
+            help="Also formulas in which one metal or metalloid has two oxidation states: Fe3O4.",
+        ),
+    ] = False,
+    intermetallics: Annotated[
+        bool,
+        typer.Option(
+            "--intermetallics", help="Also all formulas of metals, B, Si and Ge only: FeAl."
+        ),
+    ] = False,
+    polyanions: Annotated[
+        bool,
+        typer.Option(
+            "--polyanions",
+            help="Also anions whose atoms are bonded to each other: Na2O2, K2S2, CaC2.",
         ),
     ] = False,
     rules: Annotated[
@@ -58,6 +92,23 @@ def enumerate_command(
         typer.Option(
             help="smact: formulas that SMACT accepts with its own oxidation states, alloys too "
             "(pip install 'xtalshift[smact]')."
+        ),
+    ] = None,
+    known: Annotated[
+        str,
+        typer.Option(
+            help="Table of known compounds, in which analogues are counted (file or name).",
+            metavar="TABLE",
+        ),
+    ] = "ricci_seebeck",
+    order: Annotated[
+        Order,
+        typer.Option(help="elements: by elements and amounts, with constant memory."),
+    ] = Order.PLAUSIBILITY,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            help="Keep the most plausible formulas only (default: 5,000,000).", metavar="N", min=1
         ),
     ] = None,
     out: Annotated[
@@ -68,63 +119,73 @@ def enumerate_command(
 ) -> None:
     """Write every composition of given elements up to a size, one reduced formula per row.
 
-    Each composition is written once, always in the same order and with constant memory. `xtalshift
-    predict` and `screen` read the file.
+    The most plausible formulas come first. The plausibility (0 to 1) is high if the oxidation
+    states are frequent ones of their elements, and if known compounds have the same formula type
+    with elements of the same groups; the column `why` names both. It orders candidates and is no
+    probability. `xtalshift predict` and `screen` read the file.
     """
-    from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
-    from xtalshift.errors import ConfigError, DataError
+    from xtalshift.chem.charge_balance import ChargeRule
+    from xtalshift.errors import ConfigError
+    from xtalshift.jobs.enumerate import (
+        TOP,
+        EnumerationSettings,
+        count_compositions,
+        write_candidates,
+    )
 
     if rules is not None and rules not in RULES:
         raise ConfigError(f"no rules {rules!r}; there are: {', '.join(RULES)}")
-    accept = None
-    if rules == "smact":
-        from xtalshift.chem.charge_neutrality import load_smact_rules
-
-        accept = load_smact_rules()
-    names = split_names(elements) or []
-    limits = {"max_atoms": max_atoms, "min_elements": min_elements, "max_elements": max_elements}
-    required = split_names(must_contain) or []
-    total = count_formulas(names, **limits, required=required)
-    blocks = enumerate_formulas(
-        names,
-        **limits,
-        required=required,
-        neutral=electronegativity or not rules if charge_neutral is None else charge_neutral,
-        ordered=electronegativity,
-        accept=accept,
+    more = mixed_valence or intermetallics or polyanions
+    if more and charge_neutral is False:
+        raise ConfigError(
+            "--mixed-valence, --intermetallics and --polyanions add to the formulas that ions "
+            "balance; --no-charge-neutral keeps all formulas anyway: leave one of them out"
+        )
+    if order is Order.ELEMENTS and top is not None:
+        raise ConfigError("--top keeps the most plausible formulas: leave out --order elements")
+    balanced = charge_neutral if charge_neutral is not None else more or rules is None
+    settings = EnumerationSettings(
+        elements=tuple(split_names(elements) or ()),
+        max_atoms=max_atoms,
+        min_elements=min_elements,
+        max_elements=max_elements,
+        all_of=tuple(split_names(must_contain) or ()),
+        any_of=tuple(tuple(split_names(text) or ()) for text in must_contain_any or ()),
+        charges=ChargeRule(mixed_valence, intermetallics, polyanions) if balanced else None,
+        smact=rules == "smact",
+        known=known,
+        order=order.value,
+        top=top or TOP,
     )
+    total = count_compositions(settings)
     if out is not None:
         check_output(out)
         refuse_loss(out, (), overwrite=overwrite)  # a list of formulas may be anyone's
     progress = make_progress()
-    progress.say(f"{total:,} compositions to check{_advise(total)}")
-    written = 0
-    with _open(out) as write, progress.task("enumerate", total) as task:
-        for block in blocks:
-            if block.formulas:
-                write(block.formulas)
-            written += len(block.formulas)
-            task.advance(block.examined, found=f"{written:,}")
-        if not written:
-            raise DataError(
-                f"none of the {total:,} compositions of {elements} passes; add an element that "
-                "forms anions, such as O, allow more atoms, or leave out a rule "
-                "(--no-charge-neutral)"
-            )
-    typer.echo(f"{written:,} formulas{'' if out is None else f': {out}'}", err=out is None)
+    contains = settings.describe()
+    progress.say(
+        f"{total:,} compositions to check{'; ' * bool(contains)}{contains}{_advise(total)}"
+    )
+    with _open(out) as write:
+        done = write_candidates(settings, write, progress)
+    kept = f" (the most plausible of {done.found:,})" * (done.written < done.found)
+    typer.echo(
+        f"{done.written:,} formulas{kept}{'' if out is None else f': {out}'}", err=out is None
+    )
 
 
 @contextmanager
-def _open(out: Path | None) -> Iterator[Callable[[list[str]], None]]:
-    """Return a function that writes formulas to a file or, as CSV, to standard output."""
+def _open(out: Path | None) -> Iterator[Callable[[pa.Table], None]]:
+    """Return a function that writes to a file or, as CSV, to standard output."""
     if out is None:
-        typer.echo("formula")
-        yield lambda formulas: typer.echo("\n".join(formulas))
+        header = iter([True])
+        yield lambda table: typer.echo(
+            table.to_pandas().to_csv(index=False, header=next(header, False), float_format="%.4g"),
+            nl=False,
+        )
         return
-    import pandas as pd
-
     with open_writer(out) as writer:
-        yield lambda formulas: writer.write(pd.DataFrame({"formula": formulas}))
+        yield writer.write
 
 
 def _advise(total: int) -> str:

@@ -13,6 +13,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.spreadsheet import mark
+from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError
 from xtalshift.registry import near_miss
@@ -187,9 +188,8 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
     card, level, domain = predictor.model.card, predictor.level, predictor.model.domain
     limit = float("nan") if domain is None else domain.threshold_.threshold
-    unit = f" ({card.unit})" if card.unit else ""
     width = max(len(text) for text in ("formula", *(row["formula"] for row in rows)))
-    typer.echo(f"{'formula':<{width}}  {card.target_name}{unit}")
+    typer.echo(f"{'formula':<{width}}  {name_with_unit(card.target_name, card.unit)}")
     for row in rows:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")

@@ -12,6 +12,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.spreadsheet import mark_frame
+from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
@@ -233,10 +234,9 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
 
     card = predictor.model.card
     formulas = predictor.read(chosen, str(source)).formulas
-    unit = f" ({card.unit})" if card.unit else ""
     table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     level = f"{100 * predictor.level:g} %"
-    for name in (f"{card.target_name}{unit}", level, "score"):
+    for name in (name_with_unit(card.target_name, card.unit), level, "score"):
         table.add_column(name, justify="right")
     table.add_column("nearest known")
     table.add_column("domain")

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from xtalshift.report.shared.text import plural
+from xtalshift.report.shared.text import format_ratio, plural
 
 if TYPE_CHECKING:
     from xtalshift.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
+    from xtalshift.report.run.run_summary import Cell
 
 _N_FAILURES = 5
 
@@ -25,16 +26,23 @@ def print_errors(report: RunReport) -> None:
     console, table = _open_table(["method"], heads)
     for row in report.rows:
         cells = [
-            "" if cell is None else "failed" if cell.mae is None else cell.describe()
+            "" if cell is None else "failed" if cell.mae is None else _describe(cell)
             for cell in row.cells
         ]
         table.add_row(escape(row.method), *cells, _format_seconds(row.seconds))
     unit = f" in {report.results.unit}" if report.results.unit else ""
     many = f", mean over {report.results.n_seeds} seeds" if report.results.n_seeds > 1 else ""
-    _say(console, f"MAE{unit} (in brackets: relative to predicting the mean){many}")
+    more = "; then the factor by which a prediction is typically wrong" * report.logarithmic
+    _say(console, f"MAE{unit} (in brackets: relative to predicting the mean{more}){many}")
     console.print(table)
     if any(":" in name for name, _ in report.methods):
         _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
+
+
+def _describe(cell: Cell) -> str:
+    """Return ``mae (mae_over_dummy; x factor)``."""
+    text = cell.describe()
+    return text if cell.factor is None else f"{text[:-1]}; x{format_ratio(cell.factor)})"
 
 
 def print_search(report: RunReport) -> None:

@@ -17,6 +17,7 @@ from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
 from xtalshift.data.row_findings import id_findings, same_rows
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
+from xtalshift.data.units import name_with_unit
 from xtalshift.errors import DataError
 
 _ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
@@ -199,7 +200,8 @@ def _describe_target(
     frame: pd.DataFrame, target: str | None, unit: str, others: set[str | None]
 ) -> str:
     if target is not None:
-        return f"column {target!r} ({unit or 'unit not given'})"
+        named = name_with_unit(target, unit or "unit not given")
+        return f"column {target!r}{named.removeprefix(target)}"
     candidates = [name for name in numeric_columns(frame) if name not in others]
     return f"none named; columns of numbers: {list_names(candidates)}"
 

@@ -54,6 +54,17 @@ def unit_of_header(name: str) -> str:
     return unit if known_unit(unit) else ""
 
 
+def name_with_unit(name: str, unit: str) -> str:
+    """Write a name with its unit, once: names of columns often end with it.
+
+    Examples
+    --------
+    >>> name_with_unit("kappa", "W/(m K)"), name_with_unit("kappa (W/(m K))", "W/(m K)")
+    ('kappa (W/(m K))', 'kappa (W/(m K))')
+    """
+    return name if not unit or unit in name or unit_of_header(name) else f"{name} ({unit})"
+
+
 @lru_cache(maxsize=4096)
 def known_unit(text: str) -> str | None:
     """Return the text of a unit in one spelling, or None if it is no unit.

@@ -1,7 +1,6 @@
 """Charge neutrality and assigned oxidation states against plain enumeration, and their speed."""
 
 import itertools
-import sys
 import time
 
 import numpy as np
@@ -14,14 +13,10 @@ from xtalshift.chem.charge_neutrality import (
     assign_states,
     can_be_neutral,
     has_state,
-    join_states,
-    load_smact_rules,
     neutral_rows,
-    neutral_under,
 )
 from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS, load_elements
-from xtalshift.errors import ConfigError
 
 TABLE = load_elements()
 KNOWN = [z for z, states in enumerate(TABLE.oxidation_states) if states and z != 8]
@@ -223,45 +218,6 @@ def test_common_states_by_column():
     assert fe.tolist() == [2, 3]
     assert not table[0].any()
     assert table.sum() == sum(map(len, TABLE.oxidation_states))
-
-
-def test_joined_states_are_the_allowed_part_of_the_product():
-    states = [[-1, 1, 2], [3], [-2, 4], [1, 5]]
-
-    def allowed(i, j):
-        return np.add.outer(states[i], states[j]) % 3 != 0
-
-    expected = [
-        list(choice)
-        for choice in itertools.product(*states)
-        if all((a + b) % 3 for a, b in itertools.combinations(choice, 2))
-    ]
-    assert join_states(states, allowed).tolist() == expected
-    assert join_states([[1], []], lambda _i, _j: np.ones((1, 0), dtype=bool)).shape == (0, 2)
-
-
-def test_neutral_under_in_pieces(monkeypatch):
-    rng = np.random.default_rng(0)
-    amounts = rng.integers(1, 9, size=(3, 40))
-    states = rng.choice([-4, -3, 2, 5], size=(11, 3))
-    expected = (states @ amounts == 0).any(axis=0)
-    assert 0 < expected.sum() < 40
-    assert neutral_under(amounts, states).tolist() == expected.tolist()
-    monkeypatch.setattr("xtalshift.chem.charge_neutrality._PRODUCTS", 90)
-    assert neutral_under(amounts, states).tolist() == expected.tolist()
-
-
-def test_missing_smact_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "smact", None)
-    with pytest.raises(ConfigError, match=r"pip install 'xtalshift\[smact\]'"):
-        load_smact_rules()
-
-
-def test_elements_of_one_electronegativity_have_a_key_of_their_own():
-    cu_si, mg_si, amounts = (29, 14), (12, 14), np.array([[2], [1]])
-    assert not charge_neutrality.ORDERED.holds(cu_si, amounts)[0]  # both have 1.90
-    assert charge_neutrality.ORDERED.holds(mg_si, amounts)[0]
-    assert charge_neutrality.ORDERED.key(cu_si) != charge_neutrality.ORDERED.key(mg_si)
 
 
 def test_one_half_of_too_many_sums_gives_up(monkeypatch):

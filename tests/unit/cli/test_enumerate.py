@@ -26,11 +26,64 @@ def run(capsys):
     return call
 
 
-def test_a_table_of_one_column_goes_to_the_screen(run):
+def read(done):
+    """Return the formulas that were written to the screen."""
+    return [line.split(",")[0] for line in done.out.splitlines()[1:]]
+
+
+def test_the_most_plausible_come_first_on_the_screen(run):
     done = run(*LI_FE_O)
     assert done.code == 0
-    assert done.out.split() == ["formula", "Li2O", "FeO", "Fe2O3", "LiFeO2", "Li2FeO2"]
-    assert done.err.splitlines() == ["37 compositions to check", "5 formulas"]
+    lines = done.out.splitlines()
+    assert lines[0] == "formula,plausibility,why"
+    assert lines[1] == "Li2O,0.9978,Li+1 (1) O-2 (1); known; 18 analogues: Li2S"
+    assert lines[-1].startswith("FeO2,0.1088,Fe+4 (0.012) O-2 (1); known; 11 analogues: FeS2")
+    values = [float(line.split(",")[1]) for line in lines[1:]]
+    assert values == sorted(values, reverse=True)
+    assert read(done) == ["Li2O", "LiFeO2", "Fe2O3", "Li2FeO2", "FeO", "FeO2"]
+    assert done.err.splitlines() == ["37 compositions to check", "6 formulas"]
+    listed = run(*LI_FE_O, "--order", "elements")
+    assert read(listed) == ["Li2O", "FeO", "FeO2", "Fe2O3", "LiFeO2", "Li2FeO2"]
+    assert sorted(listed.out.splitlines()) == sorted(lines)
+
+
+def test_top_keeps_the_most_plausible_and_says_so(run, monkeypatch):
+    monkeypatch.setattr("xtalshift.chem.enumeration._ROWS", 1)
+    done = run(*LI_FE_O, "--top", 2)
+    assert read(done) == ["Li2O", "LiFeO2"]
+    assert done.err.splitlines()[-1] == "2 formulas (the most plausible of 6)"
+
+
+def test_must_contain_is_all_and_any_is_any(run):
+    base = ["--elements", "Li,Na,S,Se", "--max-atoms", "4", "--no-charge-neutral"]
+    both = run(*base, "--must-contain", "S,Se")
+    assert "; every formula contains S and Se" in both.err
+    assert read(both)
+    assert all("Se" in f and "S" in f.replace("Se", "") for f in read(both))
+    some = run(*base, "--must-contain-any", "S,Se", "--must-contain-any", "Li,Na")
+    assert "; every formula contains S or Se, and Li or Na" in some.err
+    assert {"Li2S", "Na2Se", "LiSeS"} <= set(read(some))
+    assert "NaLi" not in read(some)
+
+
+def test_refused_by_default_and_admitted_by_an_option(run):
+    for names, option, formula in [
+        ("Fe,O", "--mixed-valence", "Fe3O4"),
+        ("Fe,Al,O", "--intermetallics", "AlFe"),
+        ("Ca,C,O", "--polyanions", "CaC2"),
+    ]:
+        base = ["--elements", names, "--max-atoms", "7"]
+        assert formula not in read(run(*base))
+        assert formula in read(run(*base, option))
+    assert {"CsSbS", "Cs4Sb2S", "Cs3Sb3S"}.isdisjoint(
+        read(run("--elements", "Cs,Sb,S", "--max-atoms", 7))
+    )
+
+
+def test_known_compounds_of_a_file(run, tmp_path):
+    (tmp_path / "known.csv").write_text("formula\nNa2S\nK2S\n")
+    done = run("--elements", "Li,O", "--max-atoms", 3, "--known", tmp_path / "known.csv")
+    assert done.out.splitlines()[1] == "Li2O,0.1746,Li+1 (1) O-2 (1); 2 analogues: Na2S"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -39,55 +92,38 @@ def test_a_file_has_all_formulas_of_many_blocks_in_order(run, tmp_path, suffix, 
     out = tmp_path / f"c.{suffix}"
     names = ["Na", "Mg", "Fe", "halogens", "N"]
     options = ("--no-charge-neutral", "--max-elements", "3", "--must-contain", "halogen")
+    options += ("--order", "elements")
     done = run("--elements", ",".join(names), "--max-atoms", 6, *options, "-o", out)
     limits = {"max_atoms": 6, "max_elements": 3, "required": ["halogen"]}
-    blocks = enumerate_formulas(names, **limits, neutral=False)
+    blocks = enumerate_formulas(names, **limits, charges=None)
     expected = [formula for block in blocks for formula in block.formulas]
     table = pd.read_parquet(out) if suffix == "parquet" else pd.read_csv(out, keep_default_na=False)
-    assert table.columns.tolist() == ["formula"]
+    assert table.columns.tolist() == ["formula", "plausibility", "why"]
     assert table["formula"].tolist() == expected
     assert done.out == f"{len(expected):,} formulas: {out}\n"
     assert len(expected) == count_formulas(names, **limits) > 1000
 
 
-def test_rules_narrow_the_list(run):
-    listed = {
-        option: run(*LI_FE_O, "--max-elements", "2", *option.split()).out.split()[1:]
-        for option in ("--no-charge-neutral", "--charge-neutral", "--electronegativity")
-    }
-    assert len(listed["--no-charge-neutral"]) == 27
-    assert listed["--charge-neutral"] == ["Li2O", "FeO", "Fe2O3"] == listed["--electronegativity"]
-    phosphorus = [
-        run("--elements", "P,S", "--max-atoms", "7", *option).out.split()[1:]
-        for option in ((), ("--electronegativity",))
-    ]
-    # sulphur is no cation beside phosphorus
-    assert set(phosphorus[0]) - set(phosphorus[1]) == {"P2S", "P4S3"}
-    assert "P2S3" in phosphorus[1]
-
-
 def test_smact_rules_take_the_place_of_neutrality(run, monkeypatch):
-    rule = "xtalshift.chem.charge_neutrality.load_smact_rules"
+    rule = "xtalshift.jobs.enumerate.load_smact_rules"
     monkeypatch.setattr(rule, lambda: lambda _, amounts: amounts[0] == 1)
-    listed = run(*LI_FE_O, "--max-elements", "2", "--rules", "smact").out.split()[1:]
+    base = [*LI_FE_O, "--rules", "smact", "--order", "elements"]
+    listed = read(run(*base, "--max-elements", "2"))
     assert listed[:5] == ["LiFe", "LiFe2", "LiFe3", "LiFe4", "LiO"]
-    both = run(*LI_FE_O, "--max-elements", "2", "--rules", "smact", "--charge-neutral")
-    assert both.out.split() == ["formula", "FeO"]
-    ordered = run(*LI_FE_O, "--rules", "smact", "--electronegativity")
-    assert ordered.out.split() == ["formula", "FeO", "LiFeO2"]
+    assert read(run(*base, "--max-elements", "2", "--charge-neutral")) == ["FeO", "FeO2"]
 
 
 def test_smact_itself(run):
     pytest.importorskip("smact.screening")
-    listed = run("--elements", "Li,Fe,F", "--max-atoms", 3, "--rules", "smact").out.split()
-    assert listed == ["formula", *("LiFe", "LiFe2", "Li2Fe", "LiF", "FeF", "FeF2")]
+    base = ["--elements", "Li,Fe,F", "--max-atoms", 3, "--order", "elements"]
+    assert read(run(*base, "--rules", "smact")) == ["LiFe", "LiFe2", "Li2Fe", "LiF", "FeF", "FeF2"]
 
 
 def test_missing_smact_names_the_remedy(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "smact", None)
     done = run(*LI_FE_O, "--rules", "smact")
     assert done.code == 1
-    assert done.err.startswith("Error: the rules smact need the package SMACT")
+    assert done.err.splitlines()[-1].startswith("Error: the rules smact need the package SMACT")
     assert "pip install 'xtalshift[smact]'" in done.err
 
 
@@ -100,6 +136,9 @@ def test_missing_smact_names_the_remedy(run, monkeypatch):
         (["--elements", "Li,O", "--max-atoms", "1"], "allow 2 atoms or more"),
         ([*LI_FE_O, "--must-contain", "F"], "must contain F, which is not among the elements"),
         ([*LI_FE_O, "--rules", "smat"], "no rules 'smat'; there are: smact"),
+        ([*LI_FE_O, "--no-charge-neutral", "--polyanions"], "keeps all formulas anyway"),
+        ([*LI_FE_O, "--order", "elements", "--top", "3"], "leave out --order elements"),
+        ([*LI_FE_O, "--known", "nowhere.csv"], "'nowhere.csv' is neither a file nor a data set"),
         ([*LI_FE_O, "-o", "c.xlsx"], "an output file must end in .csv or .parquet"),
     ],
 )

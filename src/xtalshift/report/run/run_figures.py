@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xtalshift.data.units import name_with_unit
 from xtalshift.report.run.attacks import Curve, draw_attacks
 from xtalshift.report.run.run_summary import Cell, Column
 from xtalshift.report.run.samples import Histogram, PointPanel, Points
@@ -47,19 +48,27 @@ def build_figures(report: RunReport) -> dict[str, list[Panel]]:
     colours = method_colours([name for name, _ in report.methods])
     labels = {column.split: column.label for column in report.columns}
     target, unit = report.results.target, report.results.unit
-    axis = f"({unit})" if unit else ""
+    axis, transform = f"({unit})" if unit else "", report.results.transform
+    logarithmic = transform == "log"
+    # networks record the error of what they were trained on
+    fitted = {"none": axis, "clip": axis, "log": f"of ln({target})"}.get(
+        transform, f"of {transform}({target})"
+    )
     rows = [column.rows for column in report.columns]
     return number_panels(
         {
             "bars": _draw_bars(report, colours),
-            "parity": [_draw_parity(one, report.parity, labels, axis) for one in report.parity],
+            "parity": [
+                _draw_parity(one, report.parity, labels, axis, logarithmic=logarithmic)
+                for one in report.parity
+            ],
             **draw_intervals(report.intervals, split_styles(rows), unit),
             "maps": [_draw_map(one, report.maps, labels) for one in report.maps],
             "histograms": [
-                _draw_histogram(one, labels, f"{target} {axis}".strip())
+                _draw_histogram(one, labels, name_with_unit(target, unit), logarithmic=logarithmic)
                 for one in report.histograms
             ],
-            "curves": _draw_curves(report.curves, labels, colours, axis),
+            "curves": _draw_curves(report.curves, labels, colours, fitted),
             "attack": draw_attacks(report.attack_curves, labels, colours),
         }
     )
@@ -141,22 +150,33 @@ def _draw_column(
 
 
 def _draw_parity(
-    panel: PointPanel, panels: Sequence[PointPanel], labels: dict[str, str], unit: str
+    panel: PointPanel,
+    panels: Sequence[PointPanel],
+    labels: dict[str, str],
+    unit: str,
+    *,
+    logarithmic: bool,
 ) -> Panel | None:
     # all methods of a split have the same axes, so that they can be compared
     same = [other.roles for other in panels if other.split == panel.split]
     targets = [value for roles in same for part in roles.values() for value in part.x]
     if not targets:
         return None
-    low, high = _span(targets)
+    if logarithmic:
+        low, high = _span([math.log10(value) for value in targets])
+        limits, (low, high) = [low, high], (10**low, 10**high)
+        scale: Figure = {"type": "log", "range": limits, "exponentformat": "none", "nticks": 6}
+    else:
+        low, high = _span(targets)
+        scale = {"range": [low, high]}
     parts = panel.roles.values()
     outside = sum(not low <= value <= high for part in parts for value in part.y + part.x)
     layout = make_layout(
         300,
         f"target {unit}",
         f"predicted {unit}",
-        xaxis={"range": [low, high]},
-        yaxis={"range": [low, high]},
+        xaxis=scale,
+        yaxis=scale,
         shapes=[draw_diagonal(low, high)],
     )
     note = _counts(panel.roles, _SHORT) + (f"; {outside} beyond the axes" if outside else "")
@@ -180,7 +200,9 @@ def _draw_map(panel: PointPanel, panels: Sequence[PointPanel], labels: dict[str,
     return Panel(labels[panel.split], note, data, layout)
 
 
-def _draw_histogram(panel: Histogram, labels: dict[str, str], axis: str) -> Panel:
+def _draw_histogram(
+    panel: Histogram, labels: dict[str, str], axis: str, *, logarithmic: bool
+) -> Panel:
     data: list[Figure] = []
     for part, bars in panel.parts.items():
         trace: Figure = {
@@ -196,7 +218,13 @@ def _draw_histogram(panel: Histogram, labels: dict[str, str], axis: str) -> Pane
             line = {"shape": "hv", "color": "#b6bdc4", "width": 1}
             trace |= {"fill": "tozeroy", "fillcolor": "#e4e7ea", "line": line}
         data.append(trace)
-    layout = make_layout(250, axis, "share of rows (%)", yaxis={"rangemode": "tozero"})
+    layout = make_layout(
+        250,
+        axis,
+        "share of rows (%)",
+        xaxis={"type": "log", "exponentformat": "none", "nticks": 6} if logarithmic else None,
+        yaxis={"rangemode": "tozero"},
+    )
     note = ", ".join(f"{bars.n:,} {_SHORT[part]}" for part, bars in panel.parts.items()) + " rows"
     return Panel(labels[panel.split], note, data, layout)
 

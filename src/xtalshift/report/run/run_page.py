@@ -29,6 +29,7 @@ from xtalshift.report.run.run_summary import (
     RunSummary,
     list_columns,
     list_failures,
+    typical_factors,
 )
 from xtalshift.report.run.run_text import intake_cautions, score_cautions, write_verdict
 from xtalshift.report.run.samples import (
@@ -114,6 +115,11 @@ class RunReport:
         return "lowest" if low else "highest"
 
     @property
+    def logarithmic(self) -> bool:
+        """Whether the models were trained on logarithms of the target."""
+        return self.results.transform == "log"
+
+    @property
     def searched(self) -> bool:
         """Whether any split has extremes to find."""
         return any(cell and cell.describe_search() for row in self.rows for cell in row.cells)
@@ -136,7 +142,9 @@ def build_run_report(folder: Path) -> RunReport:
     results = read_results(folder)
     predictions = _read_table(folder / PREDICTIONS_FILE, _PREDICTION_TEXTS, _PREDICTION_NUMBERS)
     table = _read_table(folder / "map.parquet", _MAP_TEXTS, _MAP_NUMBERS)
-    summary = RunSummary(results.records)
+    logarithmic = results.transform == "log"
+    factors = None if predictions is None or not logarithmic else typical_factors(predictions)
+    summary = RunSummary(results.records, factors)
     columns = list_columns(results.splits, summary)
     curves = training_curves(results.histories)
     sizes = attack_sizes(curves)
@@ -177,7 +185,9 @@ def build_run_report(folder: Path) -> RunReport:
         if predictions is None
         else parity_panels(predictions, _shown_methods(columns), fits),
         maps=[] if table is None else map_panels(table, shifted),
-        histograms=[] if predictions is None else histograms(predictions, table, fits),
+        histograms=[]
+        if predictions is None
+        else histograms(predictions, table, fits, logarithmic=logarithmic),
         curves=curves,
         attack_curves=attack_curves(curves),
         attack_sizes=sizes,

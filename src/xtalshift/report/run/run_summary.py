@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pandas as pd
 
 from xtalshift.benchmark.records import TAIL_MEASURES, MeanScore
@@ -14,6 +16,7 @@ from xtalshift.report.shared.methods import DUMMY
 
 _MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds", *TAIL_MEASURES]
 _ENOUGH_SEEDS = 3
+_NOTABLY = 0.9  # an error of the constant below this part of the other is notably smaller
 _LABELS = {
     "random": "random split",
     "covariate": "covariate shift",
@@ -24,12 +27,19 @@ _LABELS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cell(MeanScore):
-    """Score of one method on one set of test rows; `seeds` finished runs are in the means."""
+    """Score of one method on one set of test rows; `seeds` finished runs are in the means.
+
+    `factor` is by which factor a prediction is typically wrong, `typical_factors`; None unless the
+    model was trained on logarithms. `id_over_dummy` is `mae_over_dummy` of the same training on its
+    ID rows, for OOD rows.
+    """
 
     method: str
     split: str
     role: str
     seeds: int
+    factor: float | None = None
+    id_over_dummy: float | None = None
 
     @property
     def worse_than_dummy(self) -> bool:
@@ -61,6 +71,9 @@ class Column:
     on. `best` is the smallest mean error of the methods except the dummy (None if no run
     finished), `winner` its method, or the dummy where that is no worse. `runner_up` compares the
     best method with the second; `every_seed` tells whether it leads on each of at least 3 seeds.
+    `dummy_mae` is the error of the constant, `id_dummy_mae` that on the ID rows of an OOD split.
+    `distance` is how far the mean of the test rows is from the constant, in standard deviations of
+    the test rows.
     """
 
     split: str
@@ -75,8 +88,34 @@ class Column:
     best: Cell | None
     winner: str
     dummy_mae: float | None
+    id_dummy_mae: float | None
+    distance: float | None
     runner_up: Pair | None
     every_seed: bool
+
+    @property
+    def r2_says_nothing(self) -> bool:
+        """Whether R² compares with a mean of the test rows that is far from all training rows.
+
+        The test rows, such as a tail of the targets, are then closer to each other than to the
+        training mean: R² is very negative for useful models too.
+        """
+        return self.distance is not None and self.distance > 1.0
+
+    @property
+    def only_smaller_values(self) -> bool | None:
+        """Whether an OOD error below the ID error comes from smaller values only (or in part).
+
+        None if the error is not smaller, or the constant's error is hardly smaller too.
+        """
+        best, inside, outside = self.best, self.id_dummy_mae, self.dummy_mae
+        if best is None or best.gap is None or inside is None or outside is None:
+            return None
+        if best.mae_over_dummy is None or best.id_over_dummy is None or best.gap >= 1.0:
+            return None
+        if best.mae_over_dummy >= best.id_over_dummy:
+            return True
+        return False if outside < _NOTABLY * inside else None
 
     @property
     def rows(self) -> RowSet:
@@ -87,7 +126,10 @@ class Column:
 class RunSummary:
     """The records of a run, asked by method, split and role."""
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    def __init__(
+        self, records: Sequence[Record], factors: dict[tuple[str, str, str], float] | None = None
+    ) -> None:
+        self._factors = factors or {}
         frame = pd.DataFrame([asdict(record) for record in records])
         frame[_MEASURES] = frame[_MEASURES].astype(float)
         self._frame = frame
@@ -125,9 +167,15 @@ class RunSummary:
             mae_over_dummy_sd=_known(done["mae_over_dummy"].std()),
             id_mae=id_mae,
             gap=mae / id_mae if mae is not None and id_mae else None,
+            factor=self._factors.get((method, split, role)),
+            id_over_dummy=self._id_over_dummy(method, split) if role == "ood" else None,
             seeds=int(done["mae"].count()),
             failed=len(runs) - len(done),
         )
+
+    def _id_over_dummy(self, method: str, split: str) -> float | None:
+        rows = _select(self._done, method=method, split=split, role="id")
+        return _known(rows["mae_over_dummy"].mean())
 
     def cost(self, method: str, columns: Sequence[Column]) -> float | None:
         """Return the mean seconds of one fit over the splits and seeds of the columns."""
@@ -176,6 +224,8 @@ class RunSummary:
         ranking, dummy = self.ranking(*key), self.cell(DUMMY, *key)
         best = self.cell(ranking[0], *key) if ranking else None
         pair = self.paired(ranking[0], ranking[1], *key) if ranking[1:] else None
+        inside = self.cell(DUMMY, split.name, "id") if split.role == "ood" else None
+        below = dummy.r2 if dummy else None
         enough = pair is not None and pair.seeds >= _ENOUGH_SEEDS
         return Column(
             split=split.name,
@@ -190,9 +240,32 @@ class RunSummary:
             best=best,
             winner=DUMMY if best is None or best.worse_than_dummy else ranking[0],
             dummy_mae=dummy.mae if dummy else None,
+            id_dummy_mae=inside.mae if inside else None,
+            # a constant at distance d (in sd) of the mean of the test rows has R² = -d²
+            distance=math.sqrt(max(0.0, -below)) if below is not None else None,
             runner_up=pair,
             every_seed=enough and self.leads_every_seed(ranking[0], *key),
         )
+
+
+def typical_factors(predictions: pd.DataFrame) -> dict[tuple[str, str, str], float]:
+    """Return by which factor predictions are typically wrong, by method, split and role.
+
+    This is ``exp(mean |ln(prediction / target)|)`` over all rows and seeds: 2 means that
+    predictions are twice or half the target, on (geometric) average. A method that has a value that
+    is not positive has no entry.
+    """
+    values = predictions[["target", "prediction"]].to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.abs(np.log(values[:, 1]) - np.log(values[:, 0]))
+    found = {}
+    keys = ["method", "split", "role"]
+    for key, part in pd.Series(logs, predictions.index).groupby([predictions[k] for k in keys]):
+        mean = part.mean(skipna=False)
+        if np.isfinite(mean):
+            method, split, role = map(str, key)
+            found[method, split, role] = float(np.exp(mean))
+    return found
 
 
 def _select(frame: pd.DataFrame, **values: str) -> pd.DataFrame:

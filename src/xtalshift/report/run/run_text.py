@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from xtalshift.benchmark.run_results import Record
 from xtalshift.data import CleaningReport
 from xtalshift.report.run.run_summary import Column
 from xtalshift.report.shared.methods import DUMMY
-from xtalshift.report.shared.text import Caution, format_number, format_percent, join_words
+from xtalshift.report.shared.text import (
+    Caution,
+    format_number,
+    format_percent,
+    format_ratio,
+    join_words,
+)
 
 _FEW_ROWS = 50
 _MANY_DROPPED = 0.05
@@ -36,6 +43,8 @@ def _describe_inside(column: Column, unit: str) -> str:
     if best is None:
         return ""
     size = f"{format_number(best.mae)} {unit}".strip()
+    if best.factor is not None:
+        size += f" (typically a factor of {format_ratio(best.factor)})"
     seeds = " on every seed" if column.every_seed else ""
     text = f"In distribution, {best.method} has the smallest mean absolute error{seeds}: {size}"
     if best.mae_over_dummy is None:
@@ -59,7 +68,21 @@ def _describe_outside(shifted: list[Column], *, everywhere: bool) -> str:
         low, high = f"{min(gaps):.1f}", f"{max(gaps):.1f}"
         span = low if low == high else f"{low} to {high}"
         text += f", with {span} times the error of the same method in distribution"
+    if any(one.best and one.best.gap is not None and one.best.gap < 1 for one in shifted):
+        inside, outside = _relative(shifted)
+        text += f" (relative to the constant {outside}, in distribution {inside})"
     return text + ("; each beats the constant." if everywhere else ".")
+
+
+def _relative(shifted: list[Column]) -> tuple[str, str]:
+    """Return errors over the constant's error, in distribution and on the shifts, as ranges."""
+    best = [column.best for column in shifted if column.best]
+    texts = []
+    for ratios in ([one.id_over_dummy for one in best], [one.mae_over_dummy for one in best]):
+        known = [ratio for ratio in ratios if ratio is not None]
+        low, high = f"{min(known, default=math.nan):.2f}", f"{max(known, default=math.nan):.2f}"
+        texts.append(low if low == high else f"{low} to {high}")
+    return texts[0], texts[1]
 
 
 def _name_places(columns: list[Column], *, every_shift: bool) -> str:
@@ -105,15 +128,40 @@ def _column_cautions(column: Column) -> Iterator[Caution]:
     elif best.worse_than_dummy:
         text = f"On {label}, no method beats the constant: do not use these predictions."
         yield Caution("stop", text)
+    elif column.r2_says_nothing and best.mae_over_dummy is not None:
+        text = (
+            f"On {label}, the mean of the test rows is {format_ratio(column.distance)} of their "
+            "standard deviations from the training mean, so R² says nothing about a model: "
+            f"compare with the constant (error {format_number(best.mae_over_dummy)} times its own)."
+        )
+        yield Caution("care", text)
     elif best.r2 is not None and best.r2 < 0:
         text = (
             f"On {label}, the smallest error has R² = {format_number(best.r2)}: the (unknown) "
             "mean of these test rows would be a better prediction."
         )
         yield Caution("care", text)
+    if column.only_smaller_values is not None:
+        yield Caution("care", _describe_smaller(column))
     if column.n_rows is not None and column.n_rows < _FEW_ROWS:
         text = f"{label} has only {column.n_rows} test rows, so its errors are uncertain."
         yield Caution("care", text)
+
+
+def _describe_smaller(column: Column) -> str:
+    """Explain an OOD error that is smaller than the ID error."""
+    best = column.best
+    if best is None:
+        return ""
+    whole = column.only_smaller_values
+    return (
+        f"On {column.label}, the error is smaller than in distribution {'' if whole else 'partly '}"
+        "because the values are smaller or vary less: the constant's error is "
+        f"{format_number(column.dummy_mae)}, in distribution {format_number(column.id_dummy_mae)}. "
+        f"Relative to the constant the error is {format_number(best.mae_over_dummy)}, in "
+        f"distribution {format_number(best.id_over_dummy)}"
+        + (": this shift is not easier." if whole else ".")
+    )
 
 
 def intake_cautions(intake: CleaningReport | None, unit: str) -> Iterator[Caution]:

@@ -114,7 +114,7 @@ def map_panels(table: pd.DataFrame, splits: Sequence[str]) -> list[PointPanel]:
 
 
 def histograms(
-    predictions: pd.DataFrame, table: pd.DataFrame | None, fits: Fits
+    predictions: pd.DataFrame, table: pd.DataFrame | None, fits: Fits, *, logarithmic: bool = False
 ) -> list[Histogram]:
     """Count the targets of the training rows, the ID rows and the OOD rows of each split.
 
@@ -128,6 +128,8 @@ def histograms(
         As `parity_panels` takes them.
     table : DataFrame, optional
         As `map_panels` takes it, with ``id`` and ``target``.
+    logarithmic : bool
+        Whether the bins have equal widths in the logarithm of the targets.
     """
     # every method predicts the same rows, but a failed one none
     rows = predictions[predictions["seed"] == predictions["seed"].min()]
@@ -145,7 +147,8 @@ def histograms(
         values = {name: part[np.isfinite(part)] for name, part in values.items()}
         values = {name: part for name, part in values.items() if part.size}
         if values:
-            edges = _edges(np.concatenate(list(values.values())))
+            every = np.concatenate(list(values.values()))
+            edges = np.exp(_edges(np.log(every))) if logarithmic else _edges(every)
             bars = {name: Bars(_bin(part, edges), part.size) for name, part in values.items()}
             found.append(Histogram(split, [_short(edge) for edge in edges], bars))
     return found

@@ -1,6 +1,12 @@
+import math
+
+import pandas as pd
 import pytest
 
 from xtalshift.report import build_run_report as build
+from xtalshift.report.run.run_figures import build_figures
+from xtalshift.report.run.run_page import render_run
+from xtalshift.report.run.run_summary import typical_factors
 from xtalshift.report.shared.text import Caution
 
 
@@ -224,7 +230,7 @@ def test_the_caution_about_duplicates_says_what_was_measured(results, rewrite, f
 def test_an_error_above_that_of_the_test_mean_is_named(results, rewrite, folder):
     for record in results["records"]:
         if record["split"] == "oxides":
-            record["r2"] = -2.5
+            record["r2"] = -0.9 if record["method"] == "dummy" else -2.5
     rewrite(results)
     found = [text for text in texts(build(folder)) if "R²" in text]
     assert len(found) == 1
@@ -242,3 +248,122 @@ def test_curves_become_columns_with_gaps(folder):
 def test_costs_are_means_over_runs(folder):
     costs = {row.method: row.seconds for row in build(folder).rows}
     assert costs == {"dummy": 3.5, "erm": 3.5, "cal": 3.5}
+
+
+def set_record(results, method, split, role, **values):
+    for record in results["records"]:
+        if (record["method"], record["split"], record["role"]) == (method, split, role):
+            record |= values
+
+
+def test_r2_of_a_tail_far_from_the_training_mean_is_no_headline(results, rewrite, folder):
+    # the constant is 3 sd of the test rows from their mean: R² = -9
+    set_record(results, "dummy", "oxides", "ood", r2=-9.0)
+    set_record(results, "cal", "oxides", "ood", r2=-4.0)
+    rewrite(results)
+    report = build(folder)
+    found = column(report, "oxides")
+    assert found.distance == 3.0
+    assert found.r2_says_nothing
+    assert not column(report, "random").r2_says_nothing
+    assert (
+        "On oxides, the mean of the test rows is 3.0 of their standard deviations from the "
+        "training mean, so R² says nothing about a model: compare with the constant (error 0.375 "
+        "times its own)."
+    ) in texts(report)
+    assert not any("R² = " in text for text in texts(report))
+    page = render_run(report)
+    assert "R² = −4" not in page
+    assert "R² = 0.500" in page
+
+
+@pytest.mark.parametrize(
+    ("constant", "mae", "relative", "expected"),
+    [
+        (2.0, 1.2, 0.6, "only"),  # relative to the constant 0.6, in distribution 0.5
+        (5.0, 1.5, 0.3, "in part"),  # half the values, but also a better model
+        (9.5, 2.0, 0.21, ""),
+        (16.0, 6.0, 0.375, ""),  # the error is larger
+    ],
+)
+def test_an_error_that_is_smaller_since_the_values_are(
+    results, rewrite, folder, constant, mae, relative, expected
+):
+    set_record(results, "dummy", "oxides", "ood", mae=constant)
+    set_record(results, "dummy", "oxides", "id", mae=10.0)
+    set_record(results, "cal", "oxides", "ood", mae=mae, mae_over_dummy=relative)
+    set_record(results, "erm", "oxides", "ood", mae=20.0, mae_over_dummy=2.0)
+    set_record(results, "cal", "oxides", "id", mae=4.0, mae_over_dummy=0.5)
+    rewrite(results)
+    report = build(folder)
+    found = [text for text in texts(report) if "On oxides, the error is smaller" in text]
+    if not expected:
+        assert found == []
+        return
+    assert column(report, "oxides").only_smaller_values is (expected == "only")
+    part = "" if expected == "only" else "partly "
+    end = ": this shift is not easier." if expected == "only" else "."
+    assert found == [
+        (
+            f"On oxides, the error is smaller than in distribution {part}because the values are "
+            f"smaller or vary less: the constant's error is {constant:.2f}, in distribution 10.0. "
+            f"Relative to the constant the error is {relative:.3f}, in distribution 0.500{end}"
+        )
+    ]
+    assert f"(relative to the constant {relative:.2f}, in distribution 0.50)" in report.verdict
+    assert f"(relative to the constant {relative:.2f}, ID 0.50)" in render_run(report)
+
+
+def test_typical_factors_by_hand():
+    rows = [("a", "s", "id", 1.0, 2.0), ("a", "s", "id", 8.0, 4.0), ("a", "s", "ood", 3.0, 3.0)]
+    rows += [("b", "s", "id", 1.0, -2.0), ("c", "s", "id", 1.0, 1.0), ("c", "s", "id", 1.0, 4.0)]
+    frame = pd.DataFrame(rows, columns=["method", "split", "role", "target", "prediction"])
+    found = typical_factors(frame)
+    assert found == pytest.approx({("a", "s", "id"): 2, ("a", "s", "ood"): 1, ("c", "s", "id"): 2})
+
+
+def logarithmic(results, rewrite, folder, predictions):
+    results["config"]["data"]["transform"] = "log"
+    results["provenance"]["data"] |= {"target": "kappa (W/(m K))", "unit": "W/(m K)"}
+    results["histories"][0]["method"] = "cal"
+    rewrite(results)
+    predictions["target"] += 1.0
+    predictions["prediction"] = predictions["target"] * 3.0
+    predictions.to_parquet(folder / "predictions.parquet")
+    table = pd.read_parquet(folder / "map.parquet")
+    table.assign(target=table["target"] + 1.0).to_parquet(folder / "map.parquet")
+    return build(folder)
+
+
+def test_errors_of_a_model_of_logarithms_are_factors_too(results, rewrite, folder, predictions):
+    report = logarithmic(results, rewrite, folder, predictions)
+    assert cell(report, "cal", "oxides").factor == pytest.approx(3)
+    assert cell(report, "cal", "oxides").mae == 6.0  # in the unit of the target
+    assert "error: 5.00 W/(m K) (typically a factor of 3.0), 50 %" in report.verdict
+    page = render_run(report)
+    assert "typically a factor of 3.0" in page
+    assert '<span class="sub">factor 3.0</span>' in page
+
+
+def test_figures_of_a_model_of_logarithms(results, rewrite, folder, predictions):
+    report = logarithmic(results, rewrite, folder, predictions)
+    figures = build_figures(report)
+    layout = figures["parity"][0].layout
+    assert layout["xaxis"]["type"] == layout["yaxis"]["type"] == "log"
+    low, high = layout["xaxis"]["range"]  # targets 1 to 4, in decades
+    assert (low, high) == pytest.approx((-0.06 * math.log10(4), 1.06 * math.log10(4)))
+    assert layout["shapes"][0]["x1"] == pytest.approx(10**high)
+    histogram = figures["histograms"][0].layout["xaxis"]
+    assert histogram["type"] == "log"
+    assert histogram["title"]["text"] == "kappa (W/(m K))"  # the unit stands once
+    curve = next(panel for panel in figures["curves"] if panel.title == "Validation error")
+    assert curve.layout["yaxis"]["title"]["text"] == "MAE of ln(kappa (W/(m K)))"
+
+
+def test_figures_without_a_transform_are_in_the_unit(folder):
+    figures = build_figures(build(folder))
+    assert "type" not in figures["parity"][0].layout["xaxis"]
+    assert figures["histograms"][0].layout["xaxis"]["title"]["text"] == "gap (eV)"
+    curve = next(panel for panel in figures["curves"] if panel.title == "Validation error")
+    assert curve.layout["yaxis"]["title"]["text"] == "MAE (eV)"
+    assert cell(build(folder), "cal", "oxides").factor is None

@@ -87,6 +87,8 @@ class Model:
     seed: int | None = None
     rule: str | None = None
     """How its method was chosen."""
+    unsaved: str | None = None
+    """A method with a smaller error that cannot be saved, if there is one."""
     n_rows: int | None = None
     n_train: int | None = None
     n_validation: int | None = None

@@ -346,14 +346,14 @@ def _fit_best(
         for name, task in judged.items()
     }
     choice = choose(frames, data.y, data.groups, rows)
-    rule, failure = "smallest error on rows that no test set holds", None
+    rule, failure, unsaved = "smallest error on rows that no test set holds", None, None
     saved = {
         name: frame
         for name, frame in frames.items()
         if (task_folder(out, judged[name].id) / MODEL_FOLDER).exists()
     }
     if choice is not None and choice.method not in saved:
-        rule += f" of the methods that can be saved; {choice.method} has a smaller one"
+        unsaved = choice.method
         choice = choose(saved, data.y, data.groups, rows) if saved else None
     if choice is not None:
         try:
@@ -361,7 +361,7 @@ def _fit_best(
                 config, choice.method, judged[choice.method].features, done, settings, out, progress
             )
             kept = {name: getattr(found, name) for name in _KEPT}
-            return Model(seed=config.seed, rule=rule, choice=choice, **kept)
+            return Model(seed=config.seed, rule=rule, unsaved=unsaved, choice=choice, **kept)
         except RefitError as error:  # the comparison stands
             failure = str(error)
             progress.say(f"{choice.method} could not be fitted to all rows: {failure}")
@@ -370,7 +370,7 @@ def _fit_best(
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if choice is None:
         return None
-    return Model(choice.method, rule=rule, choice=choice, failure=failure)
+    return Model(choice.method, rule=rule, unsaved=unsaved, choice=choice, failure=failure)
 
 
 def _overlap(done: BenchmarkRun) -> Overlap | None:

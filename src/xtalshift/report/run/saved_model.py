@@ -31,6 +31,8 @@ def describe_model(model: Model, unit: str, minutes: float | None) -> list[str]:
     said = [first]
     if model.choice is not None:
         said += [_describe_error(model.choice, unit), _describe_lead(model.choice)]
+    if model.unsaved is not None:
+        said.append(f"{model.unsaved} has a smaller error, but cannot be saved.")
     if model.failure is None:
         said.append(
             "Errors and coverage in the tables are those of models that saw no test row; the saved "
@@ -78,7 +80,7 @@ def _describe_lead(choice: Choice) -> str:
         return "No other method could be compared with it."
     spread = "the spread of the folds" if choice.repeats else "the spread of these rows"
     if (fewest := min(one.n_rows for one in choice.rivals)) < choice.n_rows:
-        spread += f" ({fewest:,} rows are judged for both)"
+        spread += f" (compared on the {fewest:,} rows that both were judged by)"
     if level := choice.level_with:
         return f"It is level with {join_words(level)}: within {spread}."
     others = plural(len(choice.rivals), "other method")

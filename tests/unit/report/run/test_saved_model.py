@@ -37,11 +37,16 @@ def test_a_small_table():
             "predicted by fits to others (5 folds, 3 times)."
         ),
         (
-            "It is level with svr and lightgbm: within the spread of the folds (98 rows are judged "
-            "for both)."
+            "It is level with svr and lightgbm: within the spread of the folds (compared on the 98 "
+            "rows that both were judged by)."
         ),
         HONEST,
     ]
+
+
+def test_a_better_method_that_cannot_be_saved_is_named():
+    said = describe_model(replace(MODEL, unsaved="forest"), "eV", None)
+    assert said[3:] == ["forest has a smaller error, but cannot be saved.", HONEST]
 
 
 def test_a_large_table_with_a_clear_winner():

@@ -189,31 +189,31 @@ def summarise(folder: Path) -> None:
         if ".part" not in path.name and not path.stem.endswith("_stack"):
             table, shift, size, seed = path.stem.rsplit("_", 3)
             cells[table, shift, int(size), int(seed)] = np.load(path)
-    sizes = sorted({key[2] for key in cells})
-    for kind in ("networks", "means"):
-        print(f"\n{'single networks' if kind == 'networks' else 'ensembles of three'}")
+    for kind, title in (("networks", "single networks"), ("means", "ensembles of three")):
+        print(f"\n{title}")
         for above, below in PAIRS:
-            ratios: dict[tuple[Any, ...], float] = {}
-            for key, found in cells.items():
-                errors = error(found[kind], found)
-                if kind == "networks":
-                    errors = errors.mean(axis=1)
-                by_name = dict(zip(found["names"].tolist(), errors, strict=True))
-                ratios[key] = by_name[above] / by_name[below]
-            for size in sizes:
-                chosen = [value for key, value in ratios.items() if key[2] == size]
-                print(line(f"{above}/{below} {size}", chosen))
-            for shift in sorted({key[1] for key in cells}):
-                chosen = [value for key, value in ratios.items() if key[1] == shift]
-                print(line(f"{above}/{below} {shift}", chosen))
+            ratios = {key: ratio_of(found, kind, above, below) for key, found in cells.items()}
+            for place in (2, 1):
+                for value in sorted({key[place] for key in cells}):
+                    chosen = [ratio for key, ratio in ratios.items() if key[place] == value]
+                    print(line(f"{above}/{below} {value}", chosen))
             print(line(f"{above}/{below} all", list(ratios.values())))
-    for size in sizes:
+    for size in sorted({key[2] for key in cells}):
         chosen = [found for key, found in cells.items() if key[2] == size]
-        names = chosen[0]["names"].tolist()
         for what in ("seconds", "moved"):
             mean = np.mean([found[what] for found in chosen], axis=0)
+            names = chosen[0]["names"].tolist()
             values = " ".join(f"{n} {v:.3g}" for n, v in zip(names, mean, strict=True))
             print(f"{what} {size}: {values}")
+
+
+def ratio_of(found: Any, kind: str, above: str, below: str) -> float:
+    """Return the error of a form over that of another in a cell."""
+    errors = error(found[kind], found)
+    if kind == "networks":
+        errors = errors.mean(axis=1)
+    by_name = dict(zip(found["names"].tolist(), errors, strict=True))
+    return float(by_name[above] / by_name[below])
 
 
 def summarise_stack(folder: Path) -> None:

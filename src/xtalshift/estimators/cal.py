@@ -68,7 +68,8 @@ class CALRegressor(IRNetBase):
             )
         if config.objective == "uncertainty" and self.bootstrap:
             raise ConfigError(
-                "objective = 'uncertainty' gives all members the same batches; set bootstrap = False"
+                "objective = 'uncertainty' gives all members the same batches; leave bootstrap = "
+                "False"
             )
 
     def _config(self) -> CALConfig:

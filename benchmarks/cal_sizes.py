@@ -55,8 +55,6 @@ PAIRS = (
     ("cal-eps0", "erm"), ("cal", "erm"), ("own-eps0", "erm"), ("own", "erm"),
     ("mean-eps0", "erm"), ("mean", "erm"), ("far", "erm"), ("mean", "own"), ("mean", "cal"),
 )  # fmt: skip
-STACKED = ("erm", "cal-eps0", "cal", "mean-eps0", "mean", "far")
-"""Forms that become members of a stack."""
 
 
 def make(form: str, seed: int) -> Regressor:
@@ -77,26 +75,35 @@ def fit(form: str, seed: int, X: FloatArray, z: FloatArray) -> Any:
     return make(form, seed).fit(X, z, X_val=X[few], y_val=z[few])
 
 
-def compute(cell: Cell, path: Path) -> None:
-    """Write the predictions of each network of each form for the held-out rows."""
+def compute(cell: Cell, path: Path, forms: list[str]) -> None:
+    """Write the predictions of each network of the forms that are missing, for held-out rows."""
     scale = MemberScale.of("asinh", cell.y)
     z = scale.forward(cell.y)
-    networks, means, seconds, moved = [], [], [], []
-    for form in FORMS:
+    for form in missing(path, forms):
         began = time.process_time()
         model = fit(form, cell.seed, cell.X, z)
-        seconds.append(time.process_time() - began)
-        networks.append([scale.inverse(one) for one in model.predict_members(cell.X_test)])
-        means.append(scale.inverse(model.predict(cell.X_test)))
-        moved.append(model.history_[-1].get("displacement_rms", 0.0))
-    save(
-        path, names=np.array(list(FORMS)), y=cell.y, y_test=cell.y_test,
-        networks=np.array(networks), means=np.array(means), seconds=np.array(seconds),
-        moved=np.array(moved),
-    )  # fmt: skip
+        found = {
+            "names": form,
+            "networks": [scale.inverse(one) for one in model.predict_members(cell.X_test)],
+            "means": scale.inverse(model.predict(cell.X_test)),
+            "seconds": time.process_time() - began,
+            "moved": model.history_[-1].get("displacement_rms", 0.0),
+        }
+        before = dict(np.load(path)) if path.exists() else {}
+        joined = {
+            name: np.concatenate([before[name], [one]]) if before else np.array([one])
+            for name, one in found.items()
+        }
+        save(path, y=cell.y, y_test=cell.y_test, **joined)
 
 
-def compute_stack(cell: Cell, path: Path) -> None:
+def missing(path: Path, forms: list[str]) -> list[str]:
+    """Return the forms that the file of a cell does not have."""
+    there = np.load(path)["names"].tolist() if path.exists() else []
+    return [form for form in forms if form not in there]
+
+
+def compute_stack(cell: Cell, path: Path, stacked: list[str]) -> None:
     """Write predictions outside the folds, and those of the members of `auto`, without networks."""
     names, oof, test = [], [], []
     settings = MethodSettings(threads=1, device="cpu")
@@ -111,7 +118,7 @@ def compute_stack(cell: Cell, path: Path) -> None:
         oof.append(scale.inverse(found.predictions))
         test.append(scale.inverse(found.fit_all().predict(cell.X_test)))
     forms = []
-    for form in STACKED:
+    for form in stacked:
         column = np.empty_like(cell.y)
         for fold in range(5):
             out = cell.folds == fold
@@ -121,7 +128,7 @@ def compute_stack(cell: Cell, path: Path) -> None:
         forms.append(column)
     save(
         path, names=np.array(names), y=cell.y, y_test=cell.y_test, oof=np.array(oof),
-        test=np.array(test), stacked=np.array(STACKED), stacked_oof=np.array(forms),
+        test=np.array(test), stacked=np.array(stacked), stacked_oof=np.array(forms),
     )  # fmt: skip
 
 
@@ -141,7 +148,7 @@ def run(options: argparse.Namespace) -> None:
                 for shift in options.shifts:
                     kind = "_stack" if options.stack else ""
                     path = options.out / f"{table}_{shift}_{size}_{seed}{kind}.npz"
-                    if path.exists():
+                    if path.exists() if options.stack else not missing(path, options.forms):
                         continue
                     if table not in tables:
                         data, X = read_rows(DECIDE[table])
@@ -153,7 +160,10 @@ def run(options: argparse.Namespace) -> None:
                     if cell is None:
                         continue
                     began, wall = time.process_time(), time.perf_counter()
-                    (compute_stack if options.stack else compute)(cell, path)
+                    if options.stack:
+                        compute_stack(cell, path, options.forms)
+                    else:
+                        compute(cell, path, options.forms)
                     took = time.process_time() - began, time.perf_counter() - wall
                     print(f"{path.stem}: {took[0]:.0f} s of {took[1]:.0f} s", flush=True)
 
@@ -192,19 +202,23 @@ def summarise(folder: Path) -> None:
     for kind, title in (("networks", "single networks"), ("means", "ensembles of three")):
         print(f"\n{title}")
         for above, below in PAIRS:
-            ratios = {key: ratio_of(found, kind, above, below) for key, found in cells.items()}
+            ratios = {
+                key: ratio_of(found, kind, above, below)
+                for key, found in cells.items()
+                if {above, below} <= set(found["names"].tolist())
+            }
             for place in (2, 1):
-                for value in sorted({key[place] for key in cells}):
+                for value in sorted({key[place] for key in ratios}):
                     chosen = [ratio for key, ratio in ratios.items() if key[place] == value]
                     print(line(f"{above}/{below} {value}", chosen))
             print(line(f"{above}/{below} all", list(ratios.values())))
-    for size in sorted({key[2] for key in cells}):
-        chosen = [found for key, found in cells.items() if key[2] == size]
-        for what in ("seconds", "moved"):
-            mean = np.mean([found[what] for found in chosen], axis=0)
-            names = chosen[0]["names"].tolist()
-            values = " ".join(f"{n} {v:.3g}" for n, v in zip(names, mean, strict=True))
-            print(f"{what} {size}: {values}")
+    facts: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    for key, found in cells.items():
+        for name, *values in zip(*(found[k] for k in ("names", "seconds", "moved")), strict=True):
+            facts.setdefault((key[2], str(name)), []).append(tuple(values))
+    for (size, name), values in sorted(facts.items()):
+        seconds, moved = np.mean(values, axis=0)
+        print(f"{size} {name}: {seconds:.1f} s, moved by {moved:.3f} in the last epoch")
 
 
 def ratio_of(found: Any, kind: str, above: str, below: str) -> float:
@@ -238,9 +252,7 @@ def summarise_stack(folder: Path) -> None:
             return float(np.abs(mixed - found["y_test"]).mean()), weights[len(oof) :]  # noqa: B023
 
         base = stack(())[0]
-        for chosen in [(one,) for one in stacked] + [
-            ("erm", "cal"), ("erm", "mean"), ("erm", "far"), ("erm", "cal", "mean", "far")
-        ]:  # fmt: skip
+        for chosen in [(one,) for one in stacked] + [("erm", one) for one in stacked[1:]]:
             value, weights = stack(chosen)
             name = "+".join(chosen)
             ratios.setdefault(f"stack with {name} / without", []).append(value / base)
@@ -269,6 +281,7 @@ def main() -> None:
     parser.add_argument("--shifts", nargs="+", default=["loco", "sparse"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 300, 1000, 3000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)

@@ -147,7 +147,7 @@ def _uncertainty(config: CALConfig, settings: MethodSettings, seed: int | None) 
     family="cal",
     summary="ensemble trained by cal, with attacks to where its members disagree",
     control="cal-uncertainty-eps0",
-    cost=60.0,
+    cost=36.0,
     space=CAL,
 )
 def _cal_uncertainty(settings: MethodSettings, seed: int | None) -> Regressor:

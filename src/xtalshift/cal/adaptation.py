@@ -24,9 +24,14 @@ from xtalshift.nn.training import Training, TrainResult, run_training
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry, near_miss
 
-FEATURES_ONLY = {"attack": "features", "environments": "random"}
-"""Settings of CAL that an adaptation cannot change, because it has neither compositions nor
-families."""
+FEATURES_ONLY = {
+    "attack": "features",
+    "objective": "loss",
+    "labels": "own",
+    "environments": "random",
+}
+"""Settings of CAL that an adaptation cannot change: it has neither compositions nor families, and
+most networks are no ensemble."""
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""The inner maximisation: move rows where the loss grows most, at a transport cost."""
+"""The inner maximisation: move rows where loss or uncertainty grows most, at a transport cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from xtalshift.cal.settings import Ball, CALConfig
+from xtalshift.cal.uncertainty import disagreement_gradient, mean_prediction
 from xtalshift.cal.weights import CALState
 from xtalshift.nn.rows import Rows, mean_loss
 
@@ -19,11 +21,12 @@ class Attacked:
     """Adversarial rows."""
 
     rows: Rows
-    """``x_adv`` in place of ``x``, detached; everything else unchanged."""
+    """``x_adv`` in place of ``x``, detached; ``y`` replaced if ``labels = "mean"``; everything else
+    unchanged."""
     path: Tensor
     """Shape (..., n, d). ``sum_{t<T} (x_t - x)``, which the unrolled weight gradient needs."""
     start_loss: Tensor
-    """Shape (). Mean loss of the rows that the attack started from."""
+    """Shape (). Mean loss of the rows that the attack started from, labelled in the same way."""
 
 
 def attack(
@@ -37,12 +40,15 @@ def attack(
 
     ``x_adv = argmax_x' l(f(x'), y) - gamma * mean_i sum_j w_j (x'_ij - x_ij)^2``
     (arXiv:2408.09297, inner problem) inside the ball of the budget, by a fixed number of ascent
-    steps from ``x``. Dropout is off.
+    steps from ``x``. Dropout is off. With ``objective = "uncertainty"`` the standard deviation
+    ``s(x')`` of the members of an ensemble stands in place of the loss. With ``labels = "mean"``
+    the target of ``x_adv`` is the mean of the members there, else ``y``.
 
     ============ ====================== ================
     symbol       variable               shape
     ============ ====================== ================
     x, y         rows.x, rows.y         (n, d), (n,)
+    l or s       config.objective
     x'           x_adv                  (n, d)
     w            state.weights          (d,)
     gamma        state.gamma            scalar
@@ -51,7 +57,8 @@ def attack(
     T            attack_steps           scalar
     ============ ====================== ================
 
-    An ensemble has a leading axis everywhere.
+    An ensemble has a leading axis everywhere. If the members are compared (``uncertainty``), all of
+    them have the same batch and transport cost, and the rows are moved once for all.
 
     Parameters
     ----------
@@ -71,25 +78,67 @@ def attack(
     -------
     Attacked
     """
-    start = rows.x
     if not config.attacks:  # the control: the same recipe, but no row moves
-        with torch.no_grad():
-            loss = mean_loss(model(start), rows.y, rows.weights)
-        return Attacked(rows, torch.zeros_like(start), loss)
+        rows = _label(model, rows, config)
+        return Attacked(rows, torch.zeros_like(rows.x), _loss(model, rows))
+    if config.objective == "loss":
+        x_adv, path, start_loss = _ascend(
+            lambda x: attack_objective_gradient(model, rows, x, state),
+            rows.x, state, config, pull,
+        )  # fmt: skip
+    else:
+        one = CALState(state.weights[0], state.frozen[0], state.gamma[0])
+        weights = None if rows.weights is None else rows.weights[0]
+
+        def objective(x: Tensor) -> tuple[Tensor, Tensor]:
+            disagreement, gradient = disagreement_gradient(model, x, weights)
+            return disagreement, _charge(gradient, x - rows.x[0], one)
+
+        x_adv, path, _ = _ascend(objective, rows.x[0], one, config, pull)
+        x_adv, path = x_adv.expand_as(rows.x), path.expand_as(rows.x)
+    if config.needs_ensemble:
+        start_loss = _loss(model, _label(model, rows, config))
+    return Attacked(_label(model, replace(rows, x=x_adv), config), path, start_loss)
+
+
+def _ascend(
+    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    start: Tensor,
+    state: CALState,
+    config: CALConfig,
+    pull: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``x_adv``, ``sum_{t<T} (x_t - x)`` and the first value of the objective.
+
+    Parameters
+    ----------
+    objective : callable
+        Takes ``x_t``; returns a value and the gradient of the objective.
+    start, state, config, pull
+        ``x`` and the arguments of `attack`.
+    """
     x_adv = start
     path = torch.zeros_like(start)
     moments = (torch.zeros_like(start), torch.zeros_like(start))
     for number in range(1, config.attack_steps + 1):
-        loss, gradient = attack_objective_gradient(model, rows, x_adv, state)
+        value, gradient = objective(x_adv)
         if number == 1:
-            start_loss = loss
+            first = value
         path = path + (x_adv - start)
         move = _direction(gradient, moments, number, state, config, pull)
         moved = x_adv + config.attack_step_size * move - start
         x_adv = start + project(moved, state.weights, config.ball, config.epsilon)
-    return Attacked(
-        Rows(x_adv, rows.y, rows.weights, rows.environments, rows.compositions), path, start_loss
-    )
+    return x_adv, path, first
+
+
+def _label(model: nn.Module, rows: Rows, config: CALConfig) -> Rows:
+    """Return rows with the targets that adversarial rows get where they are."""
+    return rows if config.labels == "own" else replace(rows, y=mean_prediction(model, rows.x))
+
+
+@torch.no_grad()
+def _loss(model: nn.Module, rows: Rows) -> Tensor:
+    return mean_loss(model(rows.x), rows.y, rows.weights)
 
 
 def attack_objective_gradient(
@@ -118,8 +167,13 @@ def attack_objective_gradient(
     leaf = x_adv.detach().requires_grad_()
     loss = mean_loss(model(leaf), rows.y, rows.weights)
     (gradient,) = torch.autograd.grad(loss, leaf)
-    factor = (2.0 / len(rows)) * state.gamma.unsqueeze(-1) * state.weights
-    return loss.detach(), torch.addcmul(gradient, factor.unsqueeze(-2), x_adv - rows.x, value=-1)
+    return loss.detach(), _charge(gradient, x_adv - rows.x, state)
+
+
+def _charge(gradient: Tensor, moved: Tensor, state: CALState) -> Tensor:
+    """Return a gradient less that of the transport cost of a displacement, (..., n, d)."""
+    factor = (2.0 / moved.shape[-2]) * state.gamma.unsqueeze(-1) * state.weights
+    return torch.addcmul(gradient, factor.unsqueeze(-2), moved, value=-1)
 
 
 def _direction(

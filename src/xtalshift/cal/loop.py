@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xtalshift.cal.attack import attack
-from xtalshift.cal.settings import CALConfig
+from xtalshift.cal.settings import CALConfig, Objective
 from xtalshift.cal.step import Attack, StepReport, step
 from xtalshift.cal.weights import CALState, close_epoch, init
 from xtalshift.errors import DataError, TrainingError
@@ -171,7 +171,8 @@ class CALTraining(Training):
         since = epoch - self.config.warmup_epochs
         if since >= 0 and since % self.config.resample_every == 0:
             count = self.config.hard_rows(len(self.rows))
-            self.hard = select_hardest(self.model, self.rows, count, self.sample)
+            objective = self.config.objective
+            self.hard = select_hardest(self.model, self.rows, count, self.sample, objective)
 
     def _schedule(self, attacking: bool) -> Iterator[tuple[Rows | None, list[Rows]]]:  # noqa: FBT001
         """Yield each ERM batch of an epoch with the CAL batches that follow it."""
@@ -187,8 +188,11 @@ class CALTraining(Training):
         elif self.target is not None:
             cal = self._target_batches(self.target, len(erm))
         elif everything:
-            mixed = draw_order(self.hard.shape[-1], self.members, self.generator)
-            order = self.hard.gather(-1, mixed)
+            # members that are compared are attacked on the same batch
+            together = config.objective == "uncertainty"
+            members = None if together else self.members
+            mixed = draw_order(self.hard.shape[-1], members, self.generator)
+            order = self.hard.gather(-1, mixed.expand_as(self.hard))
             cal = [self.rows.take(part) for part in iterate_batches(order, size)]
         else:
             cal = erm
@@ -252,7 +256,11 @@ class CALTraining(Training):
 
 
 def select_hardest(
-    model: nn.Module, rows: Rows, count: int, sample: Tensor | None = None
+    model: nn.Module,
+    rows: Rows,
+    count: int,
+    sample: Tensor | None = None,
+    objective: Objective = "loss",
 ) -> Tensor:
     """Return the numbers of the `count` rows with the largest loss, hardest first.
 
@@ -266,13 +274,19 @@ def select_hardest(
         Number of rows to return; all rows if there are fewer.
     sample : Tensor of int64, shape (members, n), optional
         Bootstrap sample of each member of an ensemble; rows are chosen from it.
+    objective : {"loss", "uncertainty"}
+        What hard means: a large loss, or a large standard deviation of the members of an ensemble,
+        which is the same for all of them.
 
     Returns
     -------
     Tensor of int64, shape (min(count, n),); for an ensemble (members, min(count, n))
     """
     predictions = predict_rows(model, rows.x)
-    losses = row_losses(predictions, rows.y.expand_as(predictions))
+    if objective == "loss":
+        losses = row_losses(predictions, rows.y.expand_as(predictions))
+    else:
+        losses = predictions.std(dim=0).expand_as(predictions)
     if rows.weights is not None:
         losses = losses * rows.weights
     if sample is not None:

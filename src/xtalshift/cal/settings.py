@@ -31,6 +31,8 @@ _PAPER: dict[str, Any] = {
     "partial_fraction": 1.0,
     "erm_rows": "hardest",
     "attack": "features",
+    "objective": "loss",
+    "labels": "own",
     "attack_method": "adam",
     "attack_steps": 10,
     "attack_step_size": 3e-4,
@@ -125,6 +127,7 @@ its defects, which ``docs/science/cal.md`` lists."""
 
 
 Environments = Literal["random", "clusters", "families", "given"]
+Objective = Literal["loss", "uncertainty"]
 Ball = Literal["none", "linf", "l2", "weighted-l2"]
 
 
@@ -159,6 +162,12 @@ class CALConfig(Settings):
     attack: Literal["features", "composition"]
     """What moves: standardised features, each on its own, or the composition that they are computed
     from."""
+    objective: Objective
+    """What the attack raises, and what partial sampling ranks rows by: the loss, or the standard
+    deviation of the members of an ensemble, see `xtalshift.cal.uncertainty`."""
+    labels: Literal["own", "mean"]
+    """Targets of adversarial rows: those of the rows they came from, or the mean prediction of an
+    ensemble where they are."""
     attack_method: Literal["adam", "ascent", "steepest"]
     """Ascent steps: Adam-like; plain gradient; normalised per row to `attack_step_size` in the norm
     of the ball."""
@@ -221,6 +230,11 @@ class CALConfig(Settings):
         """Whether rows may move at all."""
         return self.ball == "none" or self.epsilon > 0
 
+    @property
+    def needs_ensemble(self) -> bool:
+        """Whether the attack compares the members of an ensemble."""
+        return self.objective == "uncertainty" or self.labels == "mean"
+
     def without_attack(self) -> Self:
         """Return the control: the same recipe and budget of steps, but no row moves."""
         return self.model_copy(update={"ball": "linf", "epsilon": 0.0})
@@ -237,6 +251,15 @@ class CALConfig(Settings):
             raise ConfigError(
                 "ball = 'weighted-l2' needs positive weights at all times; weight_rule = "
                 "'published' lets them fall below 0 within an epoch"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_attack(self) -> Self:
+        if self.attack == "composition" and self.needs_ensemble:
+            raise ConfigError(
+                "attack = 'composition' raises the loss of each row, with its own target; leave "
+                "objective = 'loss' and labels = 'own', or choose attack = 'features'"
             )
         return self
 

@@ -104,6 +104,8 @@ def step(
         terms, attacked, loss, gain = _unrolled(*what, learns=learns, measure=due or measure)
     if learns:
         gradient = weight_gradient(terms, state.gamma, config)
+        if config.objective == "uncertainty":  # one transport cost for all members
+            gradient = gradient.mean(dim=0).expand_as(gradient)
         state = update_weights(state, gradient, config)
     moved = attacked.rows.x - rows.x
     report = StepReport(loss, gain, moved.square().mean().sqrt(), moved.abs().max())

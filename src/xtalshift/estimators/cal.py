@@ -58,6 +58,20 @@ class CALRegressor(IRNetBase):
         config = self._config()
         return config.attack == "composition" or config.environments == "families"
 
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        config = self._config()
+        if config.needs_ensemble and self.n_members == 1:
+            raise ConfigError(
+                f"objective = {config.objective!r} and labels = {config.labels!r} compare the "
+                "members of an ensemble, and n_members = 1; set n_members = 5, for example"
+            )
+        if config.objective == "uncertainty" and self.bootstrap:
+            raise ConfigError(
+                "objective = 'uncertainty' gives all members the same batches; leave bootstrap = "
+                "False"
+            )
+
     def _config(self) -> CALConfig:
         return CALConfig.from_dict({"preset": self.preset, **(self.settings or {})})
 

@@ -134,6 +134,38 @@ def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor
     return build_cal(settings.cal.without_attack(), settings, seed)
 
 
+def _uncertainty(config: CALConfig, settings: MethodSettings, seed: int | None) -> Regressor:
+    """Return an ensemble whose members are trained where they disagree."""
+    network = settings.network
+    several = network.model_copy(update={"n_members": max(ENSEMBLE, network.n_members)})
+    config = config.model_copy(update={"objective": "uncertainty"})
+    return build_cal(config, settings.model_copy(update={"network": several}), seed)
+
+
+@register_method(
+    "cal-uncertainty",
+    family="cal",
+    summary="ensemble trained by cal, with attacks to where its members disagree",
+    control="cal-uncertainty-eps0",
+    cost=36.0,
+    space=CAL,
+)
+def _cal_uncertainty(settings: MethodSettings, seed: int | None) -> Regressor:
+    return _uncertainty(settings.cal, settings, seed)
+
+
+@register_method(
+    "cal-uncertainty-eps0",
+    family="cal",
+    summary="as cal-uncertainty, but the attack moves nothing (control)",
+    control="ensemble",
+    cost=30.0,
+    space=CAL_EPS0,
+)
+def _cal_uncertainty_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
+    return _uncertainty(settings.cal.without_attack(), settings, seed)
+
+
 def _robust(objective: str, settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.RobustRegressor(objective, **settings.erm_arguments(seed))
 

@@ -107,7 +107,17 @@ def test_every_ablation_is_accepted_in_every_preset_and_changes_what_it_says(nam
 
 
 @pytest.mark.parametrize(
-    "setting", ["attack", "attack_method", "ball", "environments", "outer_layers", "weight_rule"]
+    "setting",
+    [
+        "attack",
+        "attack_method",
+        "ball",
+        "environments",
+        "labels",
+        "objective",
+        "outer_layers",
+        "weight_rule",
+    ],
 )
 def test_every_choice_is_an_ablation(setting):
     shown = {ast.literal_eval(cells[1].strip("`")).get(setting) for cells in ABLATIONS.values()}

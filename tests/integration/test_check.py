@@ -9,7 +9,7 @@ def test_check_prints_what_was_read_and_what_is_odd(tmp_path, xtalshift):
     found = xtalshift("check", table, "--fix", tmp_path / "fixed.csv")
     assert found.code == 0
     assert "Format:   text table, utf-8; separator semicolon" in found.out
-    assert "Target:   column 'gap, eV' (eV)" in found.out
+    assert "Target:   column 'gap, eV'" in found.out
     assert "Rows:     3, of which 1 can be used" in found.out
     assert "- formula: a zero for the letter O (1 row). Write the letter." in found.out
     assert "(did you mean 'TiO2'?)" in found.out

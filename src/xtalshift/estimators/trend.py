@@ -53,22 +53,12 @@ class TrendLightGBMRegressor(TrendLightGBMPredictor, LightGBMRegressor):
         super()._fit(replace(data, train=errors, validation=rest))
 
     def cross_fit(self, data: FitData, folds: IntArray) -> CrossFit:
-        """Fit each part to the other folds, which choose penalty and number of trees together."""
-        seed = draw_seed(data.rng)
-        # rows that are never held out have errors too, from folds of their own
-        own = folds.max() + 1 + _deal(data.train, np.random.default_rng(seed))
-        trend = self._trend().cross_fit(data, np.where(folds >= 0, folds, own))
-        errors = replace(data.train, y=data.train.y - trend.predictions)
-        rest = super().cross_fit(replace(data, train=errors), folds)
-        return CrossFit(trend.predictions + rest.predictions, rest.choice, self, data)
+        """Fit the other rows of each fold alone; its linear model too must not see the fold."""
+        return Regressor.cross_fit(self, data, folds)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
-        """Fit with the number of trees that the folds have chosen."""
-        trend, errors = self._fit_trend(data, choice.seed)
-        fitted = super().fit_chosen(replace(data, train=errors), choice)
-        assert isinstance(fitted, TrendLightGBMRegressor)
-        fitted.trend_ = trend
-        return fitted
+        """Fit rows of which some are held out for the number of trees."""
+        return Regressor.fit_chosen(self, data, choice)
 
     def _fit_trend(self, data: FitData, seed: int) -> tuple[Regressor, Labelled]:
         """Return the linear model of all rows, and the rows with errors of such that lack them."""

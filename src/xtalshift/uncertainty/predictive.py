@@ -33,6 +33,8 @@ from xtalshift.uncertainty.conformal import ONE_SIGMA, ScoreLaw
 
 FloatArray = NDArray[np.float64]
 
+_ROUNDINGS = 3
+"""Steps of the last bit that make up for the rounding of a transform and of its inverse."""
 _NARROW = 1e-4
 """Half a window below this number of widths has one density: differences would lose digits."""
 
@@ -164,7 +166,20 @@ class PredictiveDistribution:
             If `level` is not inside (0, 1).
         """
         low, high = self._bounds(level)
-        return self.scale.inverse(low), self.scale.inverse(high)
+        return self._outward(low, -math.inf), self._outward(high, math.inf)
+
+    def _outward(self, z: FloatArray, to: float) -> FloatArray:
+        """Return bounds in the unit of the target that rounding does not move inwards."""
+        found = self.scale.inverse(z)
+        if self.scale.name in {"none", "clip"}:
+            return found
+        moved, sign = z, math.copysign(1.0, to)
+        for _ in range(_ROUNDINGS):
+            moved = np.nextafter(moved, to)
+            off = sign * self.scale.place(found) < sign * z
+            further = np.stack([self.scale.inverse(moved), np.nextafter(found, to)])
+            found = np.where(off, sign * (sign * further).max(axis=0), found)
+        return found
 
     def std(self) -> FloatArray:
         """Return half the width of the 68.27 % intervals, shape (n,), in the unit of the target.

@@ -31,7 +31,7 @@ def test_what_is_read_as_what(tmp_path):
     )
     assert reading["Formulas"] == "column 'formula'"
     assert reading["Numbers"] == "decimal comma"
-    assert reading["Target"] == "column 'gap (eV)' (eV)"
+    assert reading["Target"] == "column 'gap (eV)'"
     assert checked.table.y.tolist() == [8.5, 8.4]
     assert checked.findings == ()
 

@@ -173,7 +173,7 @@ def test_the_page_shows_one_method_at_a_time_with_its_table_and_figures(folder, 
         f"{method}-{panel}" for method in (0, 1) for panel in (1, 2, 3, 4)
     ]
     text = read_text(page)
-    assert "erm (the saved model)" in text
+    assert "erm (the method of the saved model)" in text
     assert "tail OOD 400 40 % 3.00 0.250 20 %" in text
     assert "neither the intervals nor the domain warn of the errors there" in text
 

@@ -176,7 +176,7 @@ class PredictiveDistribution:
         moved, sign = z, math.copysign(1.0, to)
         for _ in range(_ROUNDINGS):
             moved = np.nextafter(moved, to)
-            off = sign * self.scale.place(found) < sign * z
+            off = np.isfinite(found) & (sign * self.scale.place(found) < sign * z)
             further = np.stack([self.scale.inverse(moved), np.nextafter(found, to)])
             found = np.where(off, sign * (sign * further).max(axis=0), found)
         return found

@@ -15,8 +15,8 @@ CALLS = ("flock", "fsync", "rename", "unlink")
 REPLACE = """
 import sys
 from pathlib import Path
-from xtalshift.model.persist import copy_model
-copy_model(Path(sys.argv[1]), Path(sys.argv[2]))
+from xtalshift.model import load_model, save_model
+save_model(load_model(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 

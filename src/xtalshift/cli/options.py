@@ -329,6 +329,7 @@ def describe_intervals(model: FittedModel) -> str:
 
 
 HALF_PERCENT = 0.005
+"""Weight below which 0 % would stand for a member that is there."""
 
 
 def describe_members(members: list[dict[str, Any]]) -> str:

@@ -112,11 +112,6 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     return _write_model(folder, description, arrays)
 
 
-def copy_model(source: Path, folder: Path) -> Path:
-    """Write the model of `source` to `folder` as `save_model` does."""
-    return _write_model(folder, *_read_files(source))
-
-
 def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:
     """Write a model so that the folder holds either the earlier or the new one at any time.
 

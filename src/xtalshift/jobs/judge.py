@@ -35,6 +35,9 @@ FloatArray = NDArray[np.float64]
 
 ADDED = ("rank", "measure_rank")
 """Columns that `rank_candidates` adds to those of predictions."""
+WIDER = 1.25
+"""Intervals are wider by this factor than the proxies need, because candidates are often less like
+the table than its proxies; see docs/science/judging.md."""
 LEVEL_MARGIN = 1.05
 """Methods within this factor of the smallest error count as level."""
 
@@ -196,7 +199,7 @@ def calibrate_by_proxies(
 def _calibration(
     model: FittedModel, imitation: Imitation, data: Dataset, method: str, target: str
 ) -> Calibration | None:
-    """Return the scores of all proxies but the target; None if they are too few."""
+    """Return the widened scores of all proxies but the target; None if they are too few."""
     places = [place for place in imitation.rows if place != target]
     if sum(len(imitation.rows[place]) for place in places) < MIN_CALIBRATION:
         return None
@@ -206,13 +209,15 @@ def _calibration(
         (np.arange(end - len(imitation.rows[place]), end), imitation.forecasts[place, method].scored)
         for place, end in zip(places, ends, strict=True)
     ]
-    return join_scores(
+    found = join_scores(
         parts,
         model.features_of(data.materials.take(rows)),
         model.scale.forward(data.y[rows]),
         origin="proxies",
         families=data.materials.families[rows],
     )
+    outside = found.scores > 0  # what lies between two quantiles has a negative score
+    return replace(found, scores=np.where(outside, WIDER, 1.0) * found.scores)
 
 
 def answer_of(
@@ -318,6 +323,7 @@ def _hold(imitation: Imitation, place: str, method: str, middle: float) -> Hold:
     return Hold(
         disagreement=float(together.std(axis=0).mean()) if len(together) > 1 else np.nan,
         level=float(np.abs(found.prediction - middle).mean()),
+        n=len(found.prediction),
     )
 
 

@@ -18,7 +18,7 @@ class JudgeConfig(Settings):
     proxies: tuple[str, ...] = ()
     """Names of the proxies (elements, ``nearest``, ``cluster-K``); by default those that imitate
     the step to the candidates best."""
-    n_proxies: int = Field(default=6, ge=1, le=50)
+    n_proxies: int = Field(default=8, ge=1, le=50)
     """Number of proxies, if they are not named."""
     max_rows: int = Field(default=2000, ge=50)
     """Most rows of a fit that predicts a proxy, drawn at random."""

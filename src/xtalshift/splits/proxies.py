@@ -173,7 +173,7 @@ class Landscape:
 
 def find_proxies(
     landscape: Landscape,
-    n: int = 6,
+    n: int = 8,
     *,
     names: Sequence[str] = (),
     judges: BoolArray | None = None,

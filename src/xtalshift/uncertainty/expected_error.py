@@ -10,7 +10,8 @@ symbol                                       variable
 error e_p of a proxy p, e_c of candidates    ``error``
 disagreement s of the methods                ``disagreement``
 distance v of predictions from the middle    ``level``
-log e_c = mean over p of (log e_p            `expect_error`
+log e_c = mean over p of (log e_p,           `expect_error`
+weighted by the square root of its size,
 + a log s_c / s_p + b log v_c / v_p) + r
 ===========================================  =========================
 
@@ -26,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-DISAGREEMENT = 0.4
+DISAGREEMENT = 0.2
 LEVEL = 0.6
 """`DISAGREEMENT`, `LEVEL`: the coefficients a and b."""
-RANGE = (0.67, 1.5)
+RANGE = (0.66, 1.58)
 """The true error over the expected one: 10 and 90 % quantiles, exp(r)."""
 _MOST = 10.0
 """Largest factor by which one quantity changes the error, so that a proxy that all methods predict
@@ -45,6 +46,8 @@ class Hold:
     with one method."""
     level: float
     """Mean distance of the predictions from the median of all targets."""
+    n: int = 1
+    """Number of materials."""
 
 
 class Expected(NamedTuple):
@@ -71,7 +74,7 @@ def expect_error(proxies: Sequence[tuple[float, Hold]], candidates: Hold) -> Exp
     >>> expect_error([(0.5, proxy)], proxy).mae
     0.5
     >>> round(expect_error([(0.5, proxy)], Hold(disagreement=0.4, level=1.0)).mae, 3)
-    0.66
+    0.574
     """
     logs = [
         np.log(error)
@@ -79,7 +82,7 @@ def expect_error(proxies: Sequence[tuple[float, Hold]], candidates: Hold) -> Exp
         + LEVEL * _log_ratio(candidates.level, hold.level)
         for error, hold in proxies
     ]
-    middle = float(np.exp(np.mean(logs)))
+    middle = float(np.exp(np.average(logs, weights=np.sqrt([hold.n for _, hold in proxies]))))
     return Expected(middle, RANGE[0] * middle, RANGE[1] * middle)
 
 

@@ -10,7 +10,7 @@ from xtalshift.data import Dataset
 from xtalshift.errors import ConfigError, DataError, SplitError, TrainingError
 from xtalshift.jobs import imitate as steps
 from xtalshift.jobs.imitate import CANDIDATES
-from xtalshift.jobs.judge import choose_method, judge
+from xtalshift.jobs.judge import WIDER, choose_method, judge
 from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.jobs.run import run
 from xtalshift.jobs.run_settings import RunConfig
@@ -90,7 +90,7 @@ def test_the_expected_error_follows_from_the_proxies(data, judged):
     def hold(place):
         pair = np.stack([forecasts[place, name].prediction for name in ("ridge", "lightgbm")])
         level = np.abs(pair[0] - np.median(data.y)).mean()
-        return Hold(float(pair.std(axis=0).mean()), float(level))
+        return Hold(float(pair.std(axis=0).mean()), float(level), pair.shape[1])
 
     found = expect_error([(one.mae, hold(one.name)) for one in answer.proxies], hold(CANDIDATES))
     assert answer.expected_mae == pytest.approx(found.mae)
@@ -106,13 +106,13 @@ def test_intervals_are_those_of_the_proxies(data, judged):
          for name, rows in imitation.rows.items()]
     )  # fmt: skip
     assert model.calibration.origin == "proxies"
-    assert np.sort(model.calibration.scores) == pytest.approx(np.sort(scores))
+    assert np.sort(model.calibration.scores) == pytest.approx(np.sort(WIDER * scores))
     first = judged.answer.proxies[0]
     others = np.concatenate(
         [np.abs(imitation.forecasts[name, "ridge"].prediction - data.y[rows])
          for name, rows in imitation.rows.items() if name != first.name]
     )  # fmt: skip
-    half = np.sort(others)[int(np.ceil(0.9 * (len(others) + 1))) - 1]
+    half = WIDER * np.sort(others)[int(np.ceil(0.9 * (len(others) + 1))) - 1]
     own = np.abs(
         imitation.forecasts[first.name, "ridge"].prediction - data.y[imitation.rows[first.name]]
     )

@@ -24,6 +24,11 @@ def test_it_is_the_geometric_mean_where_the_proxies_are_like_the_candidates():
     assert found.high == pytest.approx(RANGE[1] * 2.0)
 
 
+def test_larger_proxies_count_more():
+    found = expect_error([(1.0, Hold(0.3, 2.0, 9)), (4.0, Hold(0.3, 2.0, 36))], Hold(0.3, 2.0, 5))
+    assert np.log(found.mae) == pytest.approx(2 / 3 * np.log(4.0))
+
+
 def test_more_disagreement_and_more_extreme_predictions_mean_larger_errors():
     proxy = Hold(0.2, 1.0)
     wilder = expect_error([(0.5, proxy)], Hold(0.6, 1.0)).mae

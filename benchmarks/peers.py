@@ -2,6 +2,7 @@
 
     XTALSHIFT_DATA=folder python benchmarks/peers.py OUT/ [--tables expt_gap] [--folds 0]
         [--rows 500] [--methods auto,lightgbm,forest-tuned,lightgbm-tuned,crabnet] [--epochs 300]
+        [--encoders ENCODERS/]
 
 The folds are the official ones of Matbench (five, shuffled, seed 18012019). `--rows` draws so many
 of the training rows of a fold; a tenth of them, whole formulas, chooses settings of every method.
@@ -10,6 +11,9 @@ arguments by the error on these rows. CrabNet comes from the package registry in
 environment of its own. Its last version (2.0.8) declares Python below 3.11; on a newer one it is
 installed with `--ignore-requires-python`, because it runs there. It has its own settings: 300
 epochs unless it stops early.
+
+`auto` uses the encoder of the package, which has seen half of the materials of these tables with
+other properties or this one; ENCODERS/TABLE, if given, is one that has not.
 
 OUT/peers.csv gets one row per table, fold and method; rows that are there are not computed again.
 """
@@ -96,11 +100,15 @@ def make_fold(data: Dataset, features: FloatArray, number: int, n_rows: int | No
     return Fold(data, features, train[~held], train[held], np.asarray(fold.test), number)
 
 
-def own(method: str, fold: Fold) -> FloatArray:
+def own(method: str, fold: Fold, encoder: Path | None = None) -> FloatArray:
     """Return the predictions of a method of this package."""
+    features = None if encoder is None else f"magpie+fractions+pretrained:{encoder.resolve()}"
     settings = MethodSettings(threads=1)
     rows = FitRows(fold.train, fold.val)
-    model = xs.fit(fold.data, method, rows=rows, settings=settings, seed=fold.seed, domain=False)
+    model = xs.fit(
+        fold.data, method, features=features, rows=rows, settings=settings, seed=fold.seed,
+        domain=False,
+    )  # fmt: skip
     return model.predict(list(fold.data.formulas[fold.test])).prediction
 
 
@@ -197,16 +205,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="training rows of a fold (default: all)")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--epochs", type=int, default=300, help="of CrabNet")
+    parser.add_argument("--encoders", type=Path, help="folder of an encoder for each table")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "peers.csv"
     records = pd.read_csv(path).to_dict("records") if path.exists() else []
     for name in args.tables:
         data, features = read_table(name)
+        encoder = args.encoders and args.encoders / name
         for number in args.folds:
             fold = make_fold(data, features, number, args.rows)
             run: dict[str, Callable[[], FloatArray]] = {
-                "auto": lambda fold=fold: own("auto", fold),
+                "auto": lambda fold=fold, encoder=encoder: own("auto", fold, encoder),
                 "lightgbm": lambda fold=fold: own("lightgbm", fold),
                 "forest-tuned": lambda fold=fold: forest(fold),
                 "lightgbm-tuned": lambda fold=fold: boosted(fold),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.data import CleaningReport
@@ -127,6 +128,8 @@ class RunResults:
     """How many materials of the table a pretrained encoder has seen; None if none is used."""
     splits: tuple[Split, ...]
     model: Model | None = None
+    answer: Answer | None = None
+    """What to believe about the candidates, if there are some."""
     records: tuple[Record, ...]
     histories: tuple[History, ...] = ()
 

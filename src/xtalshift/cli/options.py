@@ -318,6 +318,7 @@ def describe_intervals(model: FittedModel) -> str:
         "held-out": "rows held out from training",
         "out-of-fold": "rows, each predicted by a model trained without it",
         "target": "labels of the new region, each predicted by a model trained without it",
+        "proxies": "rows of hold-outs that imitate the candidates",
     }[calibration.origin]
     error = ""
     if calibration.kind == "absolute" and model.scale.name == "none":

@@ -13,6 +13,7 @@ from xtalshift.data.writers import check_output
 from xtalshift.methods import saved_methods
 
 _SPLITS = "Splits"
+_CANDIDATES = "Candidates"
 
 
 @options.reads_table
@@ -28,6 +29,24 @@ def run_command(
         ),
     ] = None,
     assign: options.Set = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of materials to judge: their predictions, the error to expect and a "
+            "verdict.",
+            rich_help_panel=_CANDIDATES,
+            metavar="FILE",
+        ),
+    ] = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option(
+            help="Hold-outs that imitate the candidates, comma-separated: elements, nearest, "
+            "cluster-K (default: found).",
+            rich_help_panel=_CANDIDATES,
+            metavar="NAMES",
+        ),
+    ] = None,
     methods: Annotated[
         str | None,
         typer.Option(
@@ -118,8 +137,9 @@ def run_command(
 
     Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
     writes results.json, predictions.parquet, report.html and a model: the method with the smallest
-    error on rows that no test set holds, fitted to all rows. The same command continues an
-    interrupted run.
+    error on rows that no test set holds, fitted to all rows. With --candidates it also says how
+    far predictions of these materials can be believed, and writes candidates.parquet. The same
+    command continues an interrupted run.
     """
     settings = options.build_config(
         config,
@@ -129,6 +149,8 @@ def run_command(
             "n_seeds": seeds,
             "methods": options.split_names(methods),
             "minutes": minutes,
+            "candidates": None if candidates is None else str(candidates),
+            "judge.proxies": options.split_names(proxies),
             "device": device,
             "threads": threads,
             "data.dataset": options.one_table(table, dataset),
@@ -149,18 +171,24 @@ def run_command(
             "split.separate": separate,
         },
     )
+    from xtalshift.cli.answer import print_answer
     from xtalshift.cli.tables import print_cautions, print_coverage, print_errors, print_search
     from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
     from xtalshift.report import build_run_report, write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
-    check_output(folder, settings.data.dataset, config, settings.split.relation_file)
+    check_output(
+        folder, settings.data.dataset, config, settings.split.relation_file, settings.candidates
+    )
     progress = make_progress()
     executor = make_executor(workers=settings.threads)
     results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
     report = build_run_report(folder)
     page = write_report(folder, report)
+    if results.answer is not None:
+        print_answer(results.answer, results.unit)
+        typer.echo(f"Candidates: {folder / 'candidates.parquet'}")
     print_errors(report)
     print_search(report)
     print_coverage(report)

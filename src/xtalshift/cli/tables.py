@@ -23,7 +23,7 @@ _N_FAILURES = 5
 def print_errors(report: RunReport) -> None:
     """Print the mean absolute error of every method on every set of test rows."""
     heads = [f"{column.split}\n{column.role.upper()}" for column in report.columns]
-    console, table = _open_table(["method"], heads)
+    console, table = open_table(["method"], heads)
     for row in report.rows:
         cells = [
             "" if cell is None else "failed" if cell.mae is None else _describe(cell)
@@ -33,10 +33,10 @@ def print_errors(report: RunReport) -> None:
     unit = f" in {report.results.unit}" if report.results.unit else ""
     many = f", mean over {report.results.n_seeds} seeds" if report.results.n_seeds > 1 else ""
     more = "; then the factor by which a prediction is typically wrong" * report.logarithmic
-    _say(console, f"MAE{unit} (in brackets: relative to predicting the mean{more}){many}")
+    say(console, f"MAE{unit} (in brackets: relative to predicting the mean{more}){many}")
     console.print(table)
     if any(":" in name for name, _ in report.methods):
-        _say(console, "Last and averaged (EMA) weights of the networks: see the report.")
+        say(console, "Last and averaged (EMA) weights of the networks: see the report.")
 
 
 def _describe(cell: Cell) -> str:
@@ -49,14 +49,14 @@ def print_search(report: RunReport) -> None:
     """Print how well every method finds the extreme targets on every split that has some."""
     if not report.searched:
         return
-    console, table = _open_table(
+    console, table = open_table(
         ["method"], [column.split for column in report.columns], cost=False
     )
     for row in report.rows:
         cells = ["" if cell is None else cell.describe_search() for cell in row.cells]
         table.add_row(escape(row.method), *cells)
     unit = f", in {report.results.unit}" if report.results.unit else ""
-    _say(
+    say(
         console,
         f"Search for the {report.extremes} 5 % of the targets of each split (ID and OOD rows): "
         "share found among as many picks (chance: 5%); in brackets"
@@ -80,7 +80,7 @@ def print_coverage(report: RunReport) -> None:
 
     shares = [f"{100 * part.coverage:.0f} % on {part.rows.split}" for part in parts]
     method = found.saved if found else ""
-    _say(
+    say(
         Console(highlight=False),
         f"Coverage of the 90 % intervals of {method}: {join_words(shares)}",
     )
@@ -90,9 +90,9 @@ def print_cautions(report: RunReport) -> None:
     """Print the cautions of a run that its page lists."""
     if report.cautions:
         console = Console(highlight=False)
-        _say(console, "Before you rely on these numbers:")
+        say(console, "Before you rely on these numbers:")
         for caution in report.cautions:
-            _say(console, f"- {caution.text}")
+            say(console, f"- {caution.text}")
 
 
 def print_leaderboard(summary: BenchmarkSummary) -> None:
@@ -105,8 +105,8 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
     cells = {(one.data, one.split, one.role, one.label): one for one in summary.cells}
     for scenario in summary.scenarios:
         labels = f"with {scenario.budget}" if scenario.budget else "without"
-        console, table = _open_table(["method", "rank"], heads)
-        _say(
+        console, table = open_table(["method", "rank"], heads)
+        say(
             console,
             f"MAE {labels} target labels (in brackets: relative to predicting the mean); average "
             f"rank over {scenario.n_complete} tasks ({scenario.unit})",
@@ -132,19 +132,19 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
         )
     else:
         text = "Nothing is bold: no method differs significantly from the best one."
-    _say(console, text)
+    say(console, text)
     left = f", {summary.n_left:,} left" if summary.n_left else ""
     failed = f", {summary.n_failed:,} failed" if summary.n_failed else ""
     partly = f"; {plural(summary.n_unscored, 'split')} not scored" if summary.n_unscored else ""
-    _say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}{partly}")
+    say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}{partly}")
     for failure in summary.failures[:_N_FAILURES]:
-        _say(
+        say(
             console,
             f"  failed: {failure.name} on {failure.split} fold {failure.fold}, seed "
             f"{failure.seed}: {failure.reason}",
         )
     if len(summary.failures) > _N_FAILURES:
-        _say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
+        say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
 
 
 def _say_published(summary: BenchmarkSummary, console: Console) -> None:
@@ -153,10 +153,10 @@ def _say_published(summary: BenchmarkSummary, console: Console) -> None:
     for one in sorted(summary.settings.published, key=lambda one: one.mae):
         found.setdefault((one.data, one.split), []).append(f"{one.method} {one.mae:.4g}")
     for (data, split), errors in found.items():
-        _say(console, f"Published MAE on {data}, {split}: {', '.join(errors)}")
+        say(console, f"Published MAE on {data}, {split}: {', '.join(errors)}")
 
 
-def _open_table(
+def open_table(
     first: Sequence[str], heads: Sequence[str], *, cost: bool = True
 ) -> tuple[Console, Table]:
     """Return a table with a column per set of test rows, and a console that is wide enough."""
@@ -178,5 +178,5 @@ def _format_seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)

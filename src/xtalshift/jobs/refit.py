@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from xtalshift.benchmark.engine import BenchmarkRun
+from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER, hash_files
 from xtalshift.errors import DataError, TrainingError
 from xtalshift.featurize.blocks import Blocks
+from xtalshift.jobs.imitate import Imitation
+from xtalshift.jobs.judge import calibrate_by_proxies
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, parse, read_json, write_json
 from xtalshift.methods import MethodSettings, build_method
@@ -50,6 +54,11 @@ class Refit:
     members: tuple[Plain, ...] = ()
     """Members of a stack, see `xtalshift.estimators.StackRegressor.describe_members`."""
 
+    def describe(self, seed: int, **chosen: Any) -> Model:
+        """Return the record of the model, with how it was chosen."""
+        kept = {one.name for one in fields(Model)} & {one.name for one in fields(self)} - {"seed"}
+        return Model(seed=seed, **{name: getattr(self, name) for name in kept}, **chosen)
+
 
 def refit(
     config: RunConfig,
@@ -59,6 +68,8 @@ def refit(
     settings: MethodSettings,
     out: Path,
     progress: Progress,
+    *,
+    imitation: Imitation | None = None,
 ) -> Refit:
     """Fit a method to all rows of a run and save it as ``model/``.
 
@@ -80,6 +91,8 @@ def refit(
         Folder of the run.
     progress : Progress
         Reports the training.
+    imitation : Imitation, optional
+        Proxies of candidates; their errors calibrate the intervals then.
 
     Raises
     ------
@@ -93,6 +106,7 @@ def refit(
     content = [
         known, method, features, settings.threads, settings.device,
         done.summary.provenance.versions, problem.data.description.sha256,
+        imitation and imitation.key,
     ]  # fmt: skip
     key = hash_text([json.dumps(content, sort_keys=True, default=str)])
     folder, path = out / MODEL_FOLDER, out / REFIT_FILE
@@ -102,7 +116,9 @@ def refit(
             _remove_leftovers(out)
             return before
     intervals = config.intervals
-    if intervals.method == "auto":
+    if imitation is not None:
+        intervals = intervals.model_copy(update={"method": "none"})
+    elif intervals.method == "auto":
         intervals = intervals.model_copy(update={"method": "cross"})
     regressor = build_method(method, settings, seed=None)
     data = problem.data
@@ -125,7 +141,7 @@ def refit(
                 settings=settings,
                 intervals=intervals,
                 rows=rows,
-                X=problem.X[features],
+                X=problem.X.get(features),
                 seed=config.seed,
                 workers=config.threads or count_cores(),
                 minutes=config.minutes if keeps_budget(regressor) else None,
@@ -134,6 +150,8 @@ def refit(
             )
     except Exception as error:
         raise RefitError(f"{type(error).__name__}: {error}") from error
+    if imitation is not None:
+        model = calibrate_by_proxies(model, imitation, data, method)
     save_model(model, folder)
     both = regressor.cross_fits  # a stack is fitted to its validation rows too
     found = Refit(

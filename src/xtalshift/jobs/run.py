@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
 from xtalshift.benchmark.plugins import shown_name
@@ -39,7 +40,8 @@ from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
-from xtalshift.jobs.refit import REFIT_FILE, Refit, RefitError, refit
+from xtalshift.jobs.judge_table import CANDIDATES_FILE, PROXIES_FOLDER, judge_table
+from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
@@ -54,10 +56,9 @@ TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
-    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE,
+    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE, CANDIDATES_FILE,
 )  # fmt: skip
-OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER)
-_KEPT = {one.name for one in fields(Model)} & {one.name for one in fields(Refit)} - {"seed"}
+OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER, PROXIES_FOLDER)
 
 
 def run(
@@ -121,7 +122,11 @@ def run(
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         done = replace(done, records=tuple(tasks))
         settings = TaskContext.of(spec.model_copy(update={"threads": executor.threads})).settings
-        results = _results(config, done, out, _fit_best(config, done, settings, out, progress))
+        if config.candidates is None:
+            model, answer = _fit_best(config, done, settings, out, progress), None
+        else:
+            model, answer = judge_table(config, done, executor, settings, out, progress)
+        results = _results(config, done, out, model, answer)
         frames = [
             pd.read_parquet(task_folder(out, task.id) / PREDICTIONS_FILE)
             for task in tasks
@@ -276,7 +281,13 @@ def _differences(old: object, new: object, name: str = "") -> list[str]:
     ]
 
 
-def _results(config: RunConfig, done: BenchmarkRun, out: Path, model: Model | None) -> RunResults:
+def _results(
+    config: RunConfig,
+    done: BenchmarkRun,
+    out: Path,
+    model: Model | None,
+    answer: Answer | None,
+) -> RunResults:
     data = done.shared.problems[TABLE].data
     return RunResults(
         config=config.to_dict(),
@@ -285,6 +296,7 @@ def _results(config: RunConfig, done: BenchmarkRun, out: Path, model: Model | No
         pretrained=_overlap(done),
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=model,
+        answer=answer,
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),
     )
@@ -360,8 +372,7 @@ def _fit_best(
             found = refit(
                 config, choice.method, judged[choice.method].features, done, settings, out, progress
             )
-            kept = {name: getattr(found, name) for name in _KEPT}
-            return Model(seed=config.seed, rule=rule, unsaved=unsaved, choice=choice, **kept)
+            return found.describe(config.seed, rule=rule, unsaved=unsaved, choice=choice)
         except RefitError as error:  # the comparison stands
             failure = str(error)
             progress.say(f"{choice.method} could not be fitted to all rows: {failure}")

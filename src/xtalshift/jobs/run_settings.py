@@ -12,6 +12,7 @@ from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import split_blocks
+from xtalshift.jobs.judge_settings import FAST, JudgeConfig
 from xtalshift.methods import METHODS, MethodSettings, saved_methods
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -73,6 +74,10 @@ class RunConfig(MethodSettings):
     intervals: IntervalConfig = IntervalConfig()
     """Intervals of saved models; for ``auto``, `run` takes ``cross``, so that its model is fitted
     to all rows. The models that it compares are calibrated on the ID test rows."""
+    candidates: str | None = None
+    """File of materials to judge: their predictions, the error to expect and a verdict."""
+    judge: JudgeConfig = JudgeConfig()
+    """How candidates are judged."""
     choice: ChoiceConfig = ChoiceConfig()
     """How `run` chooses the method of its model."""
     minutes: float | None = Field(default=None, gt=0)
@@ -93,6 +98,15 @@ class RunConfig(MethodSettings):
         if self.data.features is not None:
             split_blocks(self.data.features)  # raises with the names
         return self
+
+    @property
+    def judging(self) -> JudgeConfig:
+        """The settings of the judgement; methods that are named for the run are judged too."""
+        usual = type(self).model_fields["methods"].default
+        if self.methods == usual or self.judge.methods != FAST:
+            return self.judge
+        named = tuple(name for name in self.methods if name != "dummy") or FAST
+        return self.judge.model_copy(update={"methods": named})
 
     @property
     def seeds(self) -> range:

@@ -49,7 +49,7 @@ def calibrate_regressor(
     kind : {"absolute", "normalised", "quantile"}, optional
         By default ``quantile`` for regressors that predict quantiles, ``normalised`` for those that
         predict a standard deviation, else ``absolute``.
-    origin : {"held-out", "out-of-fold", "target"}
+    origin : {"held-out", "out-of-fold", "target", "proxies"}
         Where the rows come from; saved with the scores.
     families : ndarray of int64, shape (n,), optional
         Chemical family of each row, see `xtalshift.chem.families.family_codes`.

@@ -130,18 +130,8 @@ class TablePredictor:
         DataError
             If a column is missing.
         """
-        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
-
-        raw = RawTable.of(rows)
-        with naming_table(source):
-            found = raw.formulas(self.reading, self.notation.amounts)
-        names = self.model.card.feature_cols
-        check_feature_columns(names, raw.frame.columns, source)
-        extra = [raw.numbers(name)[0] for name in names]
-        return found.materials(
-            self.notation,
-            extra=np.column_stack([np.empty((len(raw), 0)), *extra]),
-            extra_names=names,
+        return read_materials(
+            rows, source, self.reading, self.notation, self.model.card.feature_cols
         )
 
     def units(self) -> dict[str, str]:
@@ -151,6 +141,47 @@ class TablePredictor:
             return {}
         columns = ("prediction", "lower", "upper", "std", "nearest_target")
         return dict.fromkeys(columns, unit)
+
+
+def read_materials(
+    rows: RawTable | pd.DataFrame,
+    source: str,
+    reading: ReadingOptions,
+    notation: Notation,
+    feature_cols: tuple[str, ...],
+) -> Materials:
+    """Return the materials of a table without targets, with their feature columns.
+
+    Parameters
+    ----------
+    rows : RawTable or pandas.DataFrame, n rows
+        Table with formulas and the feature columns.
+    source : str
+        Name of the table in messages.
+    reading : ReadingOptions
+        How the table is read.
+    notation : Notation
+        How formulas are read that can be read in two ways.
+    feature_cols : tuple of str
+        Names of the feature columns.
+
+    Raises
+    ------
+    DataError
+        If a column is missing.
+    """
+    from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
+
+    raw = RawTable.of(rows)
+    with naming_table(source):
+        found = raw.formulas(reading, notation.amounts)
+    check_feature_columns(feature_cols, raw.frame.columns, source)
+    extra = [raw.numbers(name)[0] for name in feature_cols]
+    return found.materials(
+        notation,
+        extra=np.column_stack([np.empty((len(raw), 0)), *extra]),
+        extra_names=feature_cols,
+    )
 
 
 def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
-ScoreOrigin = Literal["held-out", "out-of-fold", "target"]
+ScoreOrigin = Literal["held-out", "out-of-fold", "target", "proxies"]
 
 
 START: dict[ScoreKind, float] = {"absolute": 0.0, "normalised": 0.0, "quantile": -1.0}
@@ -258,8 +258,8 @@ class Calibration:
     kind: ScoreKind = "absolute"
     """Kind of score."""
     origin: ScoreOrigin = "held-out"
-    """Rows held out from training; training rows, each predicted by a model of the other folds; or
-    labels of the target domain."""
+    """Rows held out from training; training rows, each predicted by a model of the other folds;
+    labels of the target domain; or rows of hold-outs that imitate candidates."""
     floor: float = 0.0
     """Smallest spread, for ``normalised`` scores."""
     X: NDArray[np.float32] | None = None

@@ -57,6 +57,7 @@ def _describe_rows(model: Model) -> str:
     how = {
         "out-of-fold": "each predicted by fits to others",
         "held-out": "which were kept from its training",
+        "proxies": "those of the hold-outs that imitate the candidates",
     }[model.calibration]
     return f"{text}; its intervals are calibrated on {model.n_calibrated:,} rows, {how}"
 

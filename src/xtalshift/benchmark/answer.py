@@ -1,0 +1,79 @@
+"""The answer to "what should I believe about these candidates?", as records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["trust", "ranking", "measure", "no"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyResult:
+    """What happened on one hold-out that imitates the candidates; errors in the target's unit."""
+
+    name: str
+    """An element, ``nearest`` or ``cluster-K``, see `xtalshift.splits.proxies`."""
+    reason: str
+    """What it has in common with the candidates."""
+    n: int
+    """Number of materials held out."""
+    distance_ratio: float
+    """How far they are from the others, see `xtalshift.splits.proxies.Proxy`."""
+    mae: float
+    """Mean absolute error of the recommended method."""
+    mae_dummy: float
+    """The same of the mean of the training targets."""
+    mae_own_median: float
+    """The same of the median of the held-out targets themselves, which nobody knows beforehand."""
+    spearman: float | None
+    """Rank correlation of predictions and targets; None if one of the two does not vary."""
+    coverage: float | None
+    """Share of the targets inside 90 % intervals that the other proxies calibrated."""
+    mae_before: float | None
+    mae_after: float | None
+    """`mae_before`, `mae_after`: error for the materials that were not chosen for measurement,
+    before and after the model was adapted to those that were."""
+    methods: dict[str, float]
+    """Mean absolute error of each method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What to believe about the candidates, and what to do."""
+
+    verdict: Verdict
+    """``trust``: use values and intervals. ``ranking``: use the order. ``measure``: measure some
+    candidates first. ``no``: do not use the predictions."""
+    method: str
+    """The recommended method."""
+    level_with: tuple[str, ...]
+    """Methods whose error on the proxies is within 5 % of its error."""
+    expected_mae: float
+    expected_low: float
+    expected_high: float
+    """`expected_mae`, `expected_low`, `expected_high`: the mean absolute error to expect for the
+    candidates, and a range that is to hold it in eight of ten cases."""
+    coverage: float | None
+    """Mean coverage of 90 % intervals on the proxies, each calibrated on the others."""
+    n: int
+    n_usable: int
+    """`n`, `n_usable`: candidates; those that can be predicted."""
+    n_known: int
+    """Candidates that the table has measured."""
+    distance_ratio: float
+    """How far the candidates are from the table, as in `ProxyResult`."""
+    separability: float | None
+    """Area under the ROC curve of a classifier that tells candidates from the table, 0.5 to 1;
+    None with fewer than 10 of either."""
+    new_elements: tuple[str, ...]
+    n_new: int
+    """`new_elements`, `n_new`: elements that no material of the table has; candidates with one."""
+    n_new_systems: int
+    """Candidates whose set of elements no material of the table has."""
+    proxies: tuple[ProxyResult, ...]
+    measure: tuple[str, ...]
+    measure_rows: tuple[int, ...]
+    """`measure`, `measure_rows`: the candidates to measure first, and their rows, from 0."""
+    measured_ratio: float | None
+    """What measuring as many materials left of the error on the proxies."""

@@ -1,0 +1,382 @@
+"""Judge candidates: which method to take, what error to expect, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.answer import Answer, ProxyResult
+from xtalshift.benchmark.verdict import decide, grounds_of
+from xtalshift.data import Dataset, clean_table
+from xtalshift.data.materials import Materials
+from xtalshift.errors import DataError
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.blocks import Blocks
+from xtalshift.jobs.imitate import CANDIDATES, Imitation, imitate, to_measure
+from xtalshift.jobs.judge_settings import JudgeConfig
+from xtalshift.methods import MethodSettings
+from xtalshift.metrics.ranking import spearman
+from xtalshift.model import FittedModel, Predictions, fit
+from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, predictive
+from xtalshift.parallel import Executor, make_executor
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.splits.audit.shift_measures import two_sample
+from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.uncertainty.expected_error import Expected, Hold, expect_error
+from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
+
+FloatArray = NDArray[np.float64]
+
+ADDED = ("rank", "measure_rank")
+"""Columns that `rank_candidates` adds to those of predictions."""
+WIDER = 1.25
+"""Intervals are wider by this factor than the proxies need, because candidates are often less like
+the table than its proxies; see docs/science/judging.md."""
+LEVEL_MARGIN = 1.05
+"""Methods within this factor of the smallest error count as level."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The answer about candidates, the recommended model, and its predictions."""
+
+    answer: Answer
+    model: FittedModel
+    """Fitted to the whole table; its intervals are those that hold on the proxies."""
+    predictions: Predictions
+    """One row for each candidate, in order."""
+    imitation: Imitation
+    """The forecasts behind the answer."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The predictions with ``rank`` (1 is the largest value) and ``measure_rank``."""
+        return rank_candidates(self.answer, self.predictions.frame)
+
+
+def judge(
+    data: Dataset,
+    candidates: Materials | Sequence[str],
+    config: JudgeConfig | None = None,
+    *,
+    features: Blocks | None = None,
+    transform: str = "none",
+    settings: MethodSettings | None = None,
+    executor: Executor | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> Judgement:
+    """Say how far predictions of candidates can be believed, and make them.
+
+    Materials of the table that imitate the step to the candidates (proxies) are held out in turn.
+    The method with the smallest error there is fitted to the whole table; its intervals, the error
+    to expect and the verdict follow from what happened on the proxies.
+
+    Parameters
+    ----------
+    data : Dataset
+        Labelled materials, at least about 40.
+    candidates : Materials or sequence of str
+        Materials without a value; unreadable ones get a reason instead of a prediction.
+    config : JudgeConfig, optional
+        Methods to compare, and proxies.
+    features, transform, settings
+        As in `xtalshift.fit`, for all methods.
+    executor : Executor, optional
+        Runs the fits; by default one process per core. A script needs
+        ``if __name__ == "__main__":`` around its work then.
+    seed : int
+        Seed of all draws.
+    folder : Path, optional
+        Keeps finished fits, so that the same call continues after an interruption.
+    progress : Progress
+        Reports the progress.
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    DataError
+        If there are no targets, or no candidate can be predicted.
+    SplitError
+        If no hold-out of the table imitates the candidates.
+    """
+    config, settings = config or JudgeConfig(), settings or MethodSettings()
+    executor = executor or make_executor()
+    settings = settings.model_copy(update={"threads": executor.threads})
+    if data.intake is None:
+        data = clean_table(data)
+    if not isinstance(candidates, Materials):
+        candidates = Materials.parse(candidates, notation=data.materials.notation)
+    imitation = imitate(
+        data, usable(data, candidates), config, executor,
+        featurizer_of=partial(_featurizer, data), features=features, transform=transform, settings=settings, seed=seed, folder=folder,
+        progress=progress,
+    )  # fmt: skip
+    method = choose_method(imitation, data)
+    progress.say(f"Fitting {method}, which has the smallest error on the proxies, to all rows")
+    model = fit(
+        data,
+        method,
+        features=features,
+        transform=transform,
+        settings=settings,
+        intervals=IntervalConfig(method="none"),
+        seed=seed,
+        progress=progress,
+    )
+    model = calibrate_by_proxies(model, imitation, data, method)
+    predictions = model.predict(candidates)
+    answer = answer_of(imitation, data, model, method, candidates, predictions, config)
+    return Judgement(answer, model, predictions, imitation)
+
+
+def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:
+    notation = data.materials.notation
+    return CompositionFeaturizer(blocks, hydrates=notation.hydrates, amounts=notation.amounts)
+
+
+def usable(data: Dataset, candidates: Materials) -> Materials:
+    """Return the candidates that can be read and have the extra columns of the table.
+
+    Raises
+    ------
+    DataError
+        If there is none; the message names the first reason.
+    """
+    if candidates.extra.shape[1] != data.materials.extra.shape[1]:
+        names = ", ".join(data.materials.extra_names)
+        raise DataError(f"the candidates lack the feature columns of the table: {names}")
+    good = (candidates.reasons == "") & np.isfinite(candidates.extra).all(axis=1)
+    if not len(candidates):
+        raise DataError("there are no candidates")
+    if not good.any():
+        reason = candidates.reasons[0] or "a feature column is missing or no number"
+        raise DataError(
+            f"no candidate can be predicted; the first, {candidates.formulas[0]!r}: {reason}"
+        )
+    return candidates.take(good)
+
+
+def choose_method(imitation: Imitation, data: Dataset) -> str:
+    """Return the method with the smallest geometric mean of the errors on the proxies."""
+    errors = mean_errors(imitation, data)
+    means = {name: np.mean(np.log(list(one.values()))) for name, one in errors.items()}
+    return min(means, key=lambda name: means[name])
+
+
+def mean_errors(imitation: Imitation, data: Dataset) -> dict[str, dict[str, float]]:
+    """Return the mean absolute error of each method on each proxy, above 0."""
+    tiny = float(np.finfo(np.float64).tiny)
+    return {
+        method: {
+            place: max(
+                float(np.abs(imitation.forecasts[place, method].prediction - data.y[rows]).mean()),
+                tiny,
+            )
+            for place, rows in imitation.rows.items()
+        }
+        for method in imitation.methods
+    }
+
+
+def calibrate_by_proxies(
+    model: FittedModel, imitation: Imitation, data: Dataset, method: str
+) -> FittedModel:
+    """Return a model with the intervals that hold on the proxies, for its candidates."""
+    return replace(model, calibration=_calibration(model, imitation, data, method, CANDIDATES))
+
+
+def _calibration(
+    model: FittedModel, imitation: Imitation, data: Dataset, method: str, target: str
+) -> Calibration | None:
+    """Return the widened scores of all proxies but the target; None if they are too few."""
+    places = [place for place in imitation.rows if place != target]
+    if sum(len(imitation.rows[place]) for place in places) < MIN_CALIBRATION:
+        return None
+    rows = np.concatenate([imitation.rows[place] for place in places])
+    ends = np.cumsum([len(imitation.rows[place]) for place in places])
+    parts: list[tuple[NDArray[np.int64], Scored]] = [
+        (np.arange(end - len(imitation.rows[place]), end), imitation.forecasts[place, method].scored)
+        for place, end in zip(places, ends, strict=True)
+    ]
+    found = join_scores(
+        parts,
+        model.features_of(data.materials.take(rows)),
+        model.scale.forward(data.y[rows]),
+        origin="proxies",
+        families=data.materials.families[rows],
+    )
+    outside = found.scores > 0  # what lies between two quantiles has a negative score
+    return replace(found, scores=np.where(outside, WIDER, 1.0) * found.scores)
+
+
+def answer_of(
+    imitation: Imitation,
+    data: Dataset,
+    model: FittedModel,
+    method: str,
+    candidates: Materials,
+    predictions: Predictions,
+    config: JudgeConfig,
+) -> Answer:
+    """Return the answer: the error to expect, the verdict, and what to measure.
+
+    Parameters
+    ----------
+    imitation : Imitation
+        The proxies.
+    data : Dataset
+        The table.
+    model : FittedModel
+        The recommended method, fitted to it and calibrated by the proxies.
+    method : str
+        Its name.
+    candidates : Materials
+        All candidates.
+    predictions : Predictions
+        Those of the model.
+    config : JudgeConfig
+        Settings.
+    """
+    errors = mean_errors(imitation, data)
+    expected = expected_error(imitation, data, method)
+    proxies = tuple(
+        _proxy_result(imitation, data, model, method, place, errors) for place in imitation.rows
+    )
+    own = errors[method]
+    level = tuple(
+        name
+        for name, one in errors.items()
+        if name != method
+        and np.mean([np.log(one[place] / own[place]) for place in own]) < np.log(LEVEL_MARGIN)
+    )
+    good = predictions.reason == ""
+    rows = np.flatnonzero(good & ~np.isin(candidates.groups, data.groups))
+    known = {frozenset(symbols) for symbols in _systems(data.materials)}
+    step = imitation.landscape.step
+    chosen = rows[:0]
+    if len(rows):
+        X = model.features_of(candidates.take(rows))
+        spread = None if model.calibration is None else predictions.std[rows]
+        scored = Scored("absolute", predictions.prediction[rows], spread=spread)
+        chosen = rows[to_measure(scored, X, min(config.n_measure, len(rows)))]
+    grounds = grounds_of(proxies)
+    landscape = imitation.landscape
+    enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
+    return Answer(
+        verdict=decide(grounds),
+        method=method,
+        level_with=level,
+        expected_mae=expected.mae,
+        expected_low=expected.low,
+        expected_high=expected.high,
+        coverage=grounds.coverage if np.isfinite(grounds.coverage) else None,
+        n=len(candidates),
+        n_usable=int(good.sum()),
+        n_known=int((good & np.isin(candidates.groups, data.groups)).sum()),
+        distance_ratio=step.distance_ratio,
+        separability=two_sample(landscape.points, landscape.places, seed=0).auc if enough else None,
+        new_elements=step.new_elements,
+        n_new=step.n_new,
+        n_new_systems=sum(
+            frozenset(symbols) not in known for symbols in _systems(candidates.take(good))
+        ),
+        proxies=proxies,
+        measure=tuple(str(name) for name in candidates.formulas[chosen]),
+        measure_rows=tuple(int(row) for row in chosen),
+        measured_ratio=grounds.measured if np.isfinite(grounds.measured) else None,
+    )
+
+
+def expected_error(imitation: Imitation, data: Dataset, method: str) -> Expected:
+    """Return the error to expect for the candidates, from the errors on the proxies."""
+    holds = place_holds(imitation, data, method)
+    errors = mean_errors(imitation, data)[method]
+    return expect_error(
+        [(errors[place], holds[place]) for place in imitation.rows], holds[CANDIDATES]
+    )
+
+
+def place_holds(imitation: Imitation, data: Dataset, method: str) -> dict[str, Hold]:
+    """Return what is known without targets about each proxy, and the candidates."""
+    middle = float(np.median(data.y))
+    places = [*imitation.rows, CANDIDATES]
+    return {place: _hold(imitation, place, method, middle) for place in places}
+
+
+def _hold(imitation: Imitation, place: str, method: str, middle: float) -> Hold:
+    """Return what is known without targets about the predictions of some materials."""
+    found = imitation.forecasts[place, method]
+    together = np.stack(
+        [imitation.forecasts[place, name].prediction for name in imitation.methods]
+    )
+    return Hold(
+        disagreement=float(together.std(axis=0).mean()) if len(together) > 1 else np.nan,
+        level=float(np.abs(found.prediction - middle).mean()),
+        n=len(found.prediction),
+    )
+
+
+def _proxy_result(
+    imitation: Imitation,
+    data: Dataset,
+    model: FittedModel,
+    method: str,
+    place: str,
+    errors: dict[str, dict[str, float]],
+) -> ProxyResult:
+    proxy = next(one for one in imitation.proxies if one.name == place)
+    found, y = imitation.forecasts[place, method], data.y[imitation.rows[place]]
+    coverage = None
+    calibration = _calibration(model, imitation, data, method, place)
+    if calibration is not None:
+        low, high = predictive(found.scored, calibration, model.scale).interval(LEVEL)
+        coverage = float(np.mean((low <= y) & (y <= high)))
+    varies = np.ptp(y) > 0 and np.ptp(found.prediction) > 0
+    simulated = np.isfinite(found.before)
+    return ProxyResult(
+        name=place,
+        reason=proxy.reason,
+        n=len(y),
+        distance_ratio=proxy.distance_ratio,
+        mae=errors[method][place],
+        mae_dummy=float(np.abs(found.constant - y).mean()),
+        mae_own_median=float(np.abs(np.median(y) - y).mean()),
+        spearman=spearman(y, found.prediction) if varies else None,
+        coverage=coverage,
+        mae_before=found.before if simulated else None,
+        mae_after=found.after if simulated else None,
+        methods={name: one[place] for name, one in errors.items()},
+    )
+
+
+def _systems(materials: Materials) -> list[tuple[int, ...]]:
+    """Return the atomic numbers of each material."""
+    compositions = materials.compositions
+    return [
+        tuple(part.tolist())
+        for part in np.split(compositions.z, np.cumsum(compositions.sizes)[:-1])
+    ]
+
+
+def rank_candidates(answer: Answer, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of candidates with two ranks, missing where they do not apply.
+
+    ``rank`` orders the predictions, 1 is the largest; ``measure_rank`` orders those to measure
+    first.
+    """
+    good = (frame["status"] == "ok").to_numpy()
+    rank = frame["prediction"].where(good).rank(ascending=False, method="first")
+    places = pd.Series(np.nan, index=frame.index)
+    places.iloc[list(answer.measure_rows)] = np.arange(1, len(answer.measure_rows) + 1)
+    return frame.assign(rank=rank.astype("Int64"), measure_rank=places.astype("Int64"))

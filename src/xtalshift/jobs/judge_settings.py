@@ -1,0 +1,26 @@
+"""The settings of a judgement of candidates."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from xtalshift.config import Settings
+
+FAST = ("ridge", "svr", "lightgbm", "auto")
+"""Methods that are compared on proxies unless others are named."""
+
+
+class JudgeConfig(Settings):
+    """How candidates are judged by proxies of them."""
+
+    methods: tuple[str, ...] = Field(default=FAST, min_length=1)
+    """Methods to compare on the proxies; one of them is recommended."""
+    proxies: tuple[str, ...] = ()
+    """Names of the proxies (elements, ``nearest``, ``cluster-K``); by default those that imitate
+    the step to the candidates best."""
+    n_proxies: int = Field(default=8, ge=1, le=50)
+    """Number of proxies, if they are not named."""
+    max_rows: int = Field(default=2000, ge=50)
+    """Most rows of a fit that predicts a proxy, drawn at random."""
+    n_measure: int = Field(default=20, ge=5, le=1000)
+    """Number of candidates to measure that `suggest` would name."""

@@ -1,0 +1,102 @@
+"""The candidates of a run: judged, predicted and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+from xtalshift.benchmark.answer import Answer
+from xtalshift.benchmark.engine import BenchmarkRun
+from xtalshift.benchmark.run_results import Model
+from xtalshift.benchmark.worker import MODEL_FOLDER
+from xtalshift.data import read_raw
+from xtalshift.data.files import check_new_columns
+from xtalshift.data.formula_texts import options_for
+from xtalshift.data.writers import write_frame
+from xtalshift.jobs.imitate import imitate
+from xtalshift.jobs.judge import ADDED, answer_of, choose_method, rank_candidates, usable
+from xtalshift.jobs.refit import refit
+from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.methods import MethodSettings, features_of
+from xtalshift.model import load_model
+from xtalshift.model.predictions import PREDICTED_COLUMNS
+from xtalshift.model.table_predictor import read_materials
+from xtalshift.parallel import Executor
+from xtalshift.progress import Progress
+
+CANDIDATES_FILE = "candidates.parquet"
+PROXIES_FOLDER = "proxies"
+RULE = "smallest error on hold-outs that imitate the candidates"
+
+
+def judge_table(
+    config: RunConfig,
+    done: BenchmarkRun,
+    executor: Executor,
+    settings: MethodSettings,
+    out: Path,
+    progress: Progress,
+) -> tuple[Model, Answer]:
+    """Judge the candidates of a run; write its model and ``candidates.parquet``.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings, with a file of candidates.
+    done : BenchmarkRun
+        The benchmark of the run, with its only table.
+    executor : Executor
+        Runs the fits.
+    settings : MethodSettings
+        Settings of all methods, with the threads and the device of the tasks.
+    out : Path
+        Folder of the run. Finished fits are kept in ``proxies/``.
+    progress : Progress
+        Reports the progress.
+
+    Returns
+    -------
+    Model
+        The saved model: the recommended method, fitted to the whole table.
+    Answer
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or no candidate can be predicted.
+    SplitError
+        If no hold-out of the table imitates the candidates.
+    RefitError
+        If the recommended method cannot be fitted to all rows.
+    """
+    (problem,) = done.shared.problems.values()
+    data, source = problem.data, Path(str(config.candidates))
+    raw = read_raw(source, options_for(source, config.data))
+    check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
+    notation = data.materials.notation
+    candidates = read_materials(raw, str(source), config.data, notation, config.data.feature_cols)
+    imitation = imitate(
+        data,
+        usable(data, candidates),
+        config.judging,
+        executor,
+        featurizer_of=problem.featurizer,
+        features=config.data.features,
+        transform=config.data.transform,
+        settings=settings,
+        minutes=config.minutes,
+        seed=config.seed,
+        folder=out / PROXIES_FOLDER,
+        progress=progress,
+    )
+    method = choose_method(imitation, data)
+    features = features_of(method, config.data.features)
+    fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
+    model = load_model(out / MODEL_FOLDER)
+    predictions = model.predict(candidates, explain=True)
+    answer = answer_of(
+        imitation, data, model, method, candidates, predictions, config.judging
+    )
+    frame = raw.frame.assign(**predictions.columns())
+    write_frame(rank_candidates(answer, frame), out / CANDIDATES_FILE)
+    return fitted.describe(config.seed, rule=RULE), answer

@@ -1,0 +1,124 @@
+"""The answer about candidates in sentences."""
+
+from __future__ import annotations
+
+import math
+
+from xtalshift.benchmark.answer import Answer, Verdict
+from xtalshift.benchmark.verdict import COVERED, HELPS, Grounds, grounds_of
+from xtalshift.report.shared.text import format_number, format_percent, join_words, plural
+
+VERDICTS: dict[Verdict, str] = {
+    "trust": "You can trust the predictions.",
+    "ranking": "Trust the order of the predictions, not their values.",
+    "measure": "Measure some candidates before you use the predictions.",
+    "no": "Do not use these predictions.",
+}
+_MOST_ELEMENTS = 8
+_MOST_FORMULAS = 5
+
+
+def verdict_sentence(answer: Answer) -> str:
+    """Return the verdict and its main ground in one or two sentences."""
+    grounds = grounds_of(answer.proxies)
+    return f"{VERDICTS[answer.verdict]} {_ground(answer.verdict, grounds)}"
+
+
+def _ground(verdict: Verdict, grounds: Grounds) -> str:
+    share = format_percent(grounds.value)
+    order = f"a typical rank correlation of {grounds.order:.2f}"
+    if verdict == "trust":
+        return (
+            f"On hold-outs of your data that imitate the candidates the error is {share} of that "
+            f"of the mean, and the order of the materials is found with {order}."
+        )
+    if verdict == "ranking":
+        why = (
+            f"its 90 % intervals hold only {format_percent(grounds.coverage)}"
+            if grounds.coverage < COVERED
+            else f"the error is {share} of that of the mean"
+        )
+        return f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
+    if verdict == "measure":
+        return (
+            f"On hold-outs that imitate the candidates the order is hardly found ({order}), but "
+            f"some measured values left {format_percent(grounds.measured)} of the error."
+        )
+    return f"On hold-outs that imitate the candidates the order is hardly found ({order})."
+
+
+def unlike_sentences(answer: Answer) -> list[str]:
+    """Return how the candidates differ from the table."""
+    said = []
+    unread = answer.n - answer.n_usable
+    if unread:
+        said.append(
+            f"{unread:,} of {plural(answer.n, 'candidate')} cannot be predicted; see `reason`."
+        )
+    if answer.new_elements:
+        names = list(answer.new_elements[:_MOST_ELEMENTS])
+        more = len(answer.new_elements) - len(names)
+        listed = join_words([*names, f"{more} more"] if more else names)
+        verb = "is" if len(answer.new_elements) == 1 else "are"
+        said.append(
+            f"{listed} {verb} in no material of your table; {answer.n_new:,} of "
+            f"{answer.n_usable:,} candidates contain {'it' if verb == 'is' else 'them'}."
+        )
+    said.append(
+        f"{answer.n_new_systems:,} of {answer.n_usable:,} candidates have a set of elements that no "
+        "material of your table has."
+    )
+    said.append(
+        f"The nearest material of the table is {answer.distance_ratio:.1f} times as far from a "
+        "candidate as materials of the table are from each other (median)."
+    )
+    if answer.n_known:
+        said.append(
+            f"{plural(answer.n_known, 'candidate')} {'is' if answer.n_known == 1 else 'are'} in "
+            "your table already; use the measured values."
+        )
+    return said
+
+
+def error_sentences(answer: Answer, unit: str) -> list[str]:
+    """Return the error to expect, the method, and what its intervals held."""
+
+    def size(value: float) -> str:
+        return f"{format_number(value)} {unit}".strip()
+
+    logs = [math.log(one.mae_dummy) for one in answer.proxies if one.mae_dummy > 0]
+    constant = f" The mean of the table has {size(math.exp(sum(logs) / len(logs)))} on the " \
+        "hold-outs." if logs else ""  # fmt: skip
+    level = f", level with {join_words(answer.level_with)}" if answer.level_with else ""
+    said = [
+        f"Expect a mean absolute error of {size(answer.expected_mae)}; in eight of ten such cases "
+        f"it is between {format_number(answer.expected_low)} and {size(answer.expected_high)}."
+        f"{constant}",
+        f"Method: {answer.method}{level}.",
+    ]
+    if answer.coverage is not None:
+        held = f"{format_percent(answer.coverage)} of the values of the hold-outs"
+        said.append(
+            f"Its 90 % intervals are as wide as these hold-outs need, and held {held} (each judged "
+            "by the others)."
+            + ("" if answer.coverage >= COVERED else " They will probably hold too few.")
+        )
+    return said
+
+
+def measure_sentence(answer: Answer) -> str:
+    """Return what to measure and what it would bring; empty if there is nothing to measure."""
+    if not answer.measure:
+        return ""
+    first = ", ".join(answer.measure[:_MOST_FORMULAS])
+    more = len(answer.measure) - _MOST_FORMULAS
+    text = f"Measure first: {first}{f' and {more} more' if more > 0 else ''}."
+    left = answer.measured_ratio
+    if left is None:
+        return f"{text} The hold-outs are too small to say what that would bring."
+    if left > HELPS:
+        return f"{text} On the hold-outs it hardly reduced the error (to {format_percent(left)})."
+    return (
+        f"{text} On the hold-outs such measurements, and `xtalshift adapt`, left "
+        f"{format_percent(left)} of the error."
+    )

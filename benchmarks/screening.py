@@ -82,11 +82,11 @@ def profile(model: Path, source: Path) -> None:
     from xtalshift.model.intervals import predictive, score_rows
     from xtalshift.screening.distinct import SeenHashes, hash_rows
     from xtalshift.screening.inputs import Inputs
-    from xtalshift.screening.screener import Screener, arrow_column, parquet_bytes
+    from xtalshift.screening.screener import Screener, Sources, arrow_column, parquet_bytes
     from xtalshift.screening.settings import ScreenSettings
 
     settings = ScreenSettings.from_dict({"top": {"k": 100}})
-    screener = Screener(model, settings)
+    screener = Screener(Sources(model), settings)
     inputs = Inputs([source])
     block = list(inputs.blocks(settings.chunk_rows, limit=5 * settings.chunk_rows))[-1]
     n = block.rows
@@ -108,7 +108,7 @@ def profile(model: Path, source: Path) -> None:
     scored = score_rows(regressor, features, calibration.kind)
     distribution = predictive(scored, calibration, fitted.scale)
     threshold = float(np.median(scored.center))
-    columns, _ = screener.predict(rows, block)
+    columns = screener.predict(rows, block).columns
     for name, values in columns.items():
         table = table.append_column(name, arrow_column(values))
     steps = {

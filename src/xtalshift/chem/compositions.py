@@ -95,23 +95,33 @@ class Compositions:
         -------
         ndarray of object, shape (n,)
         """
-        order = np.lexsort((_formula_rank()[self.z], self._rows()))
-        symbols = np.array(SYMBOLS, dtype=object)[self.z[order]]
-        amounts = self.amounts[order]
-        scaled = np.rint(amounts * _DECIMALS).astype(np.int64)
-        filled = self.sizes > 0
-        divisors = np.ones(len(self), dtype=np.int64)
-        divisors[filled] = np.gcd.reduceat(scaled, self.starts[:-1][filled]) if len(scaled) else 1
-        counts = (scaled // np.repeat(np.maximum(divisors, 1), self.sizes)).tolist()
-        words = [f"{s}{c}" if c > 1 else s for s, c in zip(symbols, counts, strict=True)]
+        ordered = self.ordered()
+        symbols = np.array(SYMBOLS, dtype=object)[ordered.z]
+        counts = ordered.counts()
+        words = [f"{s}{c}" if c > 1 else s for s, c in zip(symbols, counts.tolist(), strict=True)]
         formulas = np.empty(len(self), dtype=object)
         bounds = self.starts.tolist()
         formulas[:] = ["".join(words[a:b]) for a, b in pairwise(bounds)]
-        vanished = scaled < 1  # amounts that round to zero
-        for row in np.unique(self._rows()[vanished]):
+        for row in np.unique(self._rows()[counts < 1]):
             span = slice(bounds[row], bounds[row + 1])
-            formulas[row] = _exact_formula(symbols[span], amounts[span])
+            formulas[row] = _exact_formula(symbols[span], ordered.amounts[span])
         return formulas
+
+    def ordered(self) -> Self:
+        """Return the rows with their elements in order of electronegativity."""
+        order = np.lexsort((_formula_rank()[self.z], self._rows()))
+        return type(self)(self.starts, self.z[order], self.amounts[order])
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the numbers of atoms of reduced formulas, shape (nnz,).
+
+        Amounts are rounded to six decimals; those that round to zero are 0.
+        """
+        scaled = np.rint(self.amounts * _DECIMALS).astype(np.int64)
+        filled = self.sizes > 0
+        divisors = np.ones(len(self), dtype=np.int64)
+        divisors[filled] = np.gcd.reduceat(scaled, self.starts[:-1][filled]) if len(scaled) else 1
+        return np.asarray(scaled // np.repeat(np.maximum(divisors, 1), self.sizes))
 
     def _rows(self) -> NDArray[np.int64]:
         """Return the row of each stored element, shape (nnz,)."""

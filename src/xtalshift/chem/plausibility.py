@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.analogues import Analogues
-from xtalshift.chem.charge_balance import Ions
+from xtalshift.chem.charge_balance import ChargeRule, Ions
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.chem.oxidation import load_oxidation
+from xtalshift.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+KNOWN = "ricci_seebeck"
+"""The embedded table of known compounds: 34,630 of the Materials Project."""
+
+ANY_IONS = ChargeRule(mixed_valence=True, intermetallics=True, polyanions=True)
+"""Everything that enumeration can admit."""
 
 HALF = 10.0
 """With so many analogues the factor of analogues is one half (see `Plausibility`)."""
@@ -41,6 +49,44 @@ class Plausibility:
 
     def __init__(self, known: Compositions) -> None:
         self.analogues = Analogues(known)
+
+    def judge(self, compositions: Compositions) -> tuple[FloatArray, list[str]]:
+        """Return the plausibility of n compositions of any elements, shape (n,), and the reasons.
+
+        They may be balanced in every way that enumeration can admit (`ANY_IONS`). What no ions
+        balance has the plausibility 0, even if it is known.
+        """
+        ordered = compositions.ordered()
+        counts, bounds = ordered.counts(), ordered.starts.tolist()
+        values, reasons = np.zeros(len(ordered)), ["no formula"] * len(ordered)
+        sets: dict[tuple[int, ...], list[int]] = {}
+        for row, (start, stop) in enumerate(pairwise(bounds)):
+            if start < stop:
+                sets.setdefault(tuple(ordered.z[start:stop].tolist()), []).append(row)
+        for z, rows in sets.items():
+            amounts = np.stack([counts[bounds[row] : bounds[row + 1]] for row in rows], axis=1)
+            found, texts = self._judge_set(z, amounts)
+            values[rows] = found
+            for row, text in zip(rows, texts, strict=True):
+                reasons[row] = text
+        return values, reasons
+
+    def _judge_set(self, z: tuple[int, ...], amounts: IntArray) -> tuple[FloatArray, list[str]]:
+        """Return the plausibility and the reasons of n compositions of k elements."""
+        n = amounts.shape[1]
+        try:
+            ions = ANY_IONS.ions(z, amounts)
+        except ConfigError:
+            return np.zeros(n), ["too many elements to balance their ions"] * n
+        balanced = np.zeros(n, dtype=np.bool_)
+        balanced[ions.places] = True
+        values, reasons = np.zeros(n), ["no ions balance it"] * n
+        if balanced.any():
+            found, texts = self(z, amounts[:, balanced], ions.take(balanced))
+            values[balanced] = found
+            for row, text in zip(np.flatnonzero(balanced).tolist(), texts, strict=True):
+                reasons[row] = text
+        return values, reasons
 
     def __call__(
         self, z: tuple[int, ...], amounts: IntArray, ions: Ions | None

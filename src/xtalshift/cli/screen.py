@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
@@ -18,10 +19,29 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.screening.inputs import FormulaSource
+    from xtalshift.screening.settings import ScreenSettings, TopSettings
     from xtalshift.screening.store import ScreenSummary
 
 STDIN = "-"
 _TOP = "Table of the best"
+_SHOWN = 10
+"""Rows of the table that are printed."""
+_PRINTED = (
+    "prediction",
+    "lower",
+    "upper",
+    "probability",
+    "in_domain",
+    "nearest_formula",
+    "nearest_target",
+    "plausibility",
+    "energy_above_known_hull",
+    "n_known_in_system",
+)
+"""Columns that are printed, if there are such."""
+_WIDTH = 200
+_ENOUGH = 5
+"""Rows of the top from which its share means something."""
 
 
 @options.reads_table
@@ -83,6 +103,57 @@ def screen_command(
         float | None,
         typer.Option(help="Only rows with at most this OOD score.", rich_help_panel=_TOP),
     ] = None,
+    diverse: Annotated[
+        str | None,
+        typer.Option(
+            help="chemsys | family: few rows of each chemical system (Fe-Li-O) or chemical family "
+            "(oxide).",
+            rich_help_panel=_TOP,
+        ),
+    ] = None,
+    per_group: Annotated[
+        int | None,
+        typer.Option(
+            help="With --diverse: rows of each group (default 1).",
+            min=1,
+            rich_help_panel=_TOP,
+            metavar="N",
+        ),
+    ] = None,
+    min_plausibility: Annotated[
+        float | None,
+        typer.Option(
+            help="Only compositions that are at least so plausible (0 to 1, see enumerate; 0.01 "
+            "leaves out most that no known compound resembles).",
+            rich_help_panel=_TOP,
+            metavar="P",
+        ),
+    ] = None,
+    stability: Annotated[
+        Path | None,
+        typer.Option(
+            help="Saved model of formation energies per atom: adds them, and the energy above the "
+            "hull of known compounds.",
+            rich_help_panel=_TOP,
+            metavar="MODEL",
+        ),
+    ] = None,
+    stability_table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of known formation energies (default: what that model was trained on).",
+            rich_help_panel=_TOP,
+            metavar="FILE",
+        ),
+    ] = None,
+    max_above_hull: Annotated[
+        float | None,
+        typer.Option(
+            help="Only rows predicted to be at most so far above that hull.",
+            rich_help_panel=_TOP,
+            metavar="X",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -125,9 +196,14 @@ def screen_command(
         "threshold": threshold,
         "in_domain": in_domain or None,
         "max_ood": max_ood,
+        "diverse": diverse,
+        "per_group": per_group,
+        "min_plausibility": min_plausibility,
+        "max_above_hull": max_above_hull,
     }
-    if top is None and any(value is not None for value in best.values()):
-        raise ConfigError("--by, --lowest, --threshold, --in-domain and --max-ood need --top K")
+    given = [f"--{name.replace('_', '-')}" for name, value in best.items() if value is not None]
+    if top is None and given:
+        raise ConfigError(f"{', '.join(given)} need --top K, the table of the best")
     flags: dict[str, object] = {
         **reading,
         "level": level,
@@ -141,11 +217,13 @@ def screen_command(
         **{f"top.{name}": value for name, value in best.items()},
     }
     settings = options.merge_settings(ScreenSettings, {}, None, flags)
-    check_output(out, model, *inputs)
+    extra = [path for path in (stability, stability_table) if path is not None]
+    check_output(out, model, *extra, *inputs)
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     if resume and not (out / "checkpoint" / "journal.jsonl").exists():
         raise ConfigError(f"nothing to resume: {out} holds no screening")
+    from xtalshift.screening.store import TOP_FILE
     from xtalshift.screening.stream import screen
 
     summary = screen(
@@ -153,6 +231,8 @@ def screen_command(
         [_stdin() if name == STDIN else name for name in _check_inputs(inputs)],
         out,
         settings,
+        stability=stability,
+        stability_table=stability_table,
         executor=make_executor(
             executor, workers=workers, threads=settings.threads, address=address
         ),
@@ -160,6 +240,10 @@ def screen_command(
         progress=make_progress(),
     )
     typer.echo(_describe(summary))
+    if settings.top is not None:
+        _print_top(out / TOP_FILE, model, settings)
+        for line in (*_refusals(summary, settings.top), *_evidence(summary, settings.top)):
+            typer.echo(line)
     typer.echo(f"Results: {out}")
     if summary.counts["rows"] and not summary.counts["ok"]:
         raise DataError(f"no row could be predicted; the column 'reason' of {out}/parts says why")
@@ -200,3 +284,79 @@ def _describe(summary: ScreenSummary) -> str:
     if summary.rows_per_second:
         text += f"; {summary.rows_per_second:,.0f} rows/s"
     return text
+
+
+def _refusals(summary: ScreenSummary, top: TopSettings) -> Iterator[str]:
+    """Yield how many rows did not enter the table although they were good enough."""
+    number = summary.counts["implausible"]
+    if top.min_plausibility is not None:
+        yield (
+            f"{number:,} rows that would have entered the table were refused: their plausibility "
+            f"is below {top.min_plausibility:g}"
+        )
+    number = summary.counts["above_hull"]
+    if top.max_above_hull is not None:
+        yield (
+            f"{number:,} rows that would have entered the table were refused: they are predicted "
+            f"to be more than {top.max_above_hull:g} above the hull of known compounds"
+        )
+
+
+def _evidence(summary: ScreenSummary, top: TopSettings) -> Iterator[str]:
+    """Yield how well the model ranks, if it is known."""
+    known = summary.ranking
+    if known is None:
+        return
+    side, name = (known.lowest, "lowest") if top.lowest else (known.highest, "highest")
+    n_top = round(known.share * known.n_rows)
+    text = f"The order of its predictions: Spearman {known.spearman:.2f} on {known.n_rows:,} rows "
+    text += "that it was not trained on"
+    if n_top >= _ENOUGH:
+        text += (
+            f"; of the {100 * known.share:g} % with the {name} predictions, "
+            f"{100 * side.recall:.0f} % are among the {name} {100 * known.share:g} % "
+            f"({side.enrichment:.1f} times chance)"
+        )
+    yield f"{text}. It says nothing of candidates unlike those rows"
+
+
+def _print_top(path: Path, model: Path, settings: ScreenSettings) -> None:
+    """Print the first rows of the table of the best."""
+    if not path.exists():
+        return
+    import pandas as pd
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from xtalshift.data.formula_texts import find_formulas
+    from xtalshift.data.spreadsheet import unmark_frame
+    from xtalshift.model.card import saved_formula_col
+
+    frame = unmark_frame(pd.read_csv(path, dtype=str, keep_default_na=False)).head(_SHOWN)
+    if frame.empty:
+        return
+    names = list(frame.columns)
+    own = saved_formula_col(model)
+    if settings.formula_col is None and own in names:
+        settings = settings.model_copy(update={"formula_col": own})
+    formulas = find_formulas(names, settings, usual="at").names
+    lead = ["rank", *(formulas if len(formulas) == 1 else ["input_row"])]
+    shown = [name for name in (*lead, *_PRINTED) if name in names]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="left" if name in formulas else "right", overflow="fold")
+    for row in frame[shown].itertuples(index=False):
+        table.add_row(*map(escape, map(_short, row)))
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a log has no width of its own
+        console = Console(highlight=False, width=_WIDTH)
+    console.print(table)
+
+
+def _short(cell: str) -> str:
+    """Return a number with four digits, and other text as it is."""
+    try:
+        return f"{float(cell):.4g}" if "." in cell else cell
+    except ValueError:
+        return cell

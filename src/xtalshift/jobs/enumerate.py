@@ -11,13 +11,10 @@ import pyarrow as pa
 
 from xtalshift.chem.charge_balance import ChargeRule, load_smact_rules
 from xtalshift.chem.enumeration import FormulaBlock, count_formulas, enumerate_formulas
-from xtalshift.chem.plausibility import Plausibility
+from xtalshift.chem.plausibility import KNOWN, Plausibility
 from xtalshift.data import read_table
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
-
-KNOWN = "ricci_seebeck"
-"""The embedded table: 34,630 compounds of the Materials Project."""
 
 TOP = 5_000_000
 """Formulas that are kept for ordering, in about 0.5 GB of memory."""

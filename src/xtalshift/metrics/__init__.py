@@ -4,10 +4,12 @@ from xtalshift.metrics.checks import Side
 from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores
 from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
 from xtalshift.metrics.ranking import (
+    RankEvidence,
     Regret,
     TailScores,
     TopScores,
     extrapolative_precision,
+    rank_evidence,
     regret,
     spearman,
     tail_scores,
@@ -36,6 +38,7 @@ __all__ = [
     "Interval",
     "IntervalScores",
     "PairedTest",
+    "RankEvidence",
     "RegressionScores",
     "Regret",
     "Side",
@@ -55,6 +58,7 @@ __all__ = [
     "interval_scores",
     "label_efficiency",
     "paired_test",
+    "rank_evidence",
     "regression_scores",
     "regret",
     "spearman",

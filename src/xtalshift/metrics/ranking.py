@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -54,6 +55,21 @@ class TopScores(NamedTuple):
 
     recall: float
     enrichment: float
+
+
+@dataclass(frozen=True)
+class RankEvidence:
+    """How well predictions rank rows that their model was not trained on; see `rank_evidence`."""
+
+    n_rows: int
+    """Number of rows."""
+    spearman: float
+    """Rank correlation of targets and predictions."""
+    share: float
+    """Share of the rows that is called the top."""
+    highest: TopScores
+    lowest: TopScores
+    """`highest`, `lowest`: how well the top of either side is found."""
 
 
 class Regret(NamedTuple):
@@ -194,6 +210,40 @@ def top_scores(
     edge = sign * np.partition(sign * y, -k)[-k]
     found = tail_scores(y, z, threshold=float(edge), side=side)
     return TopScores(found.enrichment * found.n_tail / y.size, found.enrichment)
+
+
+def rank_evidence(
+    targets: ArrayLike, predictions: ArrayLike, *, share: float = 0.1
+) -> RankEvidence | None:
+    """Return rank correlation and `top_scores` of both sides, or None where ranks mean nothing.
+
+    Parameters
+    ----------
+    targets, predictions : array_like of float, shape (n,)
+        In any unit; only their order counts.
+    share : float
+        As in `top_scores`.
+
+    Returns
+    -------
+    RankEvidence or None
+        None if targets or predictions do not vary, or if every row is in the top.
+
+    Examples
+    --------
+    >>> rank_evidence([0.0, 1.0, 2.0, 3.0], [0.0, 1.5, 1.0, 2.5], share=0.5).spearman
+    0.8
+    """
+    y, z = as_pair(targets, predictions)
+    found = RankEvidence(
+        y.size,
+        round(spearman(y, z), 12),  # whatever the order of the sum
+        share,
+        top_scores(y, z, share=share, side="high"),
+        top_scores(y, z, share=share, side="low"),
+    )
+    numbers = (found.spearman, *found.highest, *found.lowest)
+    return found if all(map(math.isfinite, numbers)) else None
 
 
 def regret(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
+from xtalshift.errors import DataError
 from xtalshift.estimators.saved import STRICT, SavedRegressor
-from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
+from xtalshift.jsonio import read_json
+from xtalshift.metrics.ranking import RankEvidence, TopScores
+from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
 
 
 class Pipeline(BaseModel):
@@ -38,6 +46,41 @@ class SavedCard(BaseModel):
     formula_col: str = ""
 
 
+class SavedTop(BaseModel):
+    """A `TopScores`."""
+
+    model_config = STRICT
+
+    recall: float = Field(ge=0, le=1)
+    enrichment: float = Field(ge=0)
+
+
+class SavedRanking(BaseModel):
+    """A `RankEvidence`."""
+
+    model_config = STRICT
+
+    n_rows: int = Field(ge=1)
+    spearman: float = Field(ge=-1, le=1)
+    share: float = Field(gt=0, le=1)
+    highest: SavedTop
+    lowest: SavedTop
+
+    @classmethod
+    def of(cls, evidence: RankEvidence) -> Self:
+        """Return what is saved."""
+        sides = {"highest": evidence.highest, "lowest": evidence.lowest}
+        tops = {name: SavedTop(**found._asdict()) for name, found in sides.items()}
+        return cls(n_rows=evidence.n_rows, spearman=evidence.spearman, share=evidence.share, **tops)
+
+    def evidence(self) -> RankEvidence:
+        """Return what was saved."""
+        highest, lowest = (
+            TopScores(side.recall, side.enrichment) for side in (self.highest, self.lowest)
+        )
+        return RankEvidence(self.n_rows, self.spearman, self.share, highest, lowest)
+
+
 class SavedCalibration(BaseModel):
     """What a `Calibration` has beside its arrays."""
 
@@ -45,6 +88,30 @@ class SavedCalibration(BaseModel):
 
     kind: ScoreKind
     origin: ScoreOrigin
+    ranking: SavedRanking | None = None  # models of earlier versions lack it
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Self:
+        """Return what is saved."""
+        known = calibration.ranking
+        ranking = None if known is None else SavedRanking.of(known)
+        return cls(kind=calibration.kind, origin=calibration.origin, ranking=ranking)
+
+    def make(self, arrays: dict[str, NDArray[Any]]) -> Calibration:
+        """Return the calibration with its arrays, after a check."""
+        ranking = None if self.ranking is None else self.ranking.evidence()
+        return Calibration.from_state(arrays, kind=self.kind, origin=self.origin, ranking=ranking)
+
+
+def saved_ranking(folder: Path) -> RankEvidence | None:
+    """Return how well a saved model ranks rows that it was not trained on, without loading it.
+
+    It is None if the model does not say it, or is none, as loading it then tells.
+    """
+    with suppress(DataError, KeyError, TypeError, ValidationError):
+        saved = SavedCalibration(**read_json(folder / "model.json")["calibration"])
+        return None if saved.ranking is None else saved.ranking.evidence()
+    return None
 
 
 class Description(BaseModel):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators.predictors import Predictor
+from xtalshift.metrics.ranking import rank_evidence
 from xtalshift.uncertainty.conformal import (
     FLOOR,
     Calibration,
@@ -88,13 +89,16 @@ def join_scores(
         As in `calibrate_regressor`.
     """
     floor = float(np.median([forecast.floor() for _, forecast in parts]))
-    scores = np.empty(len(y))
+    scores, centers = np.empty(len(y)), np.empty(len(y))
     for rows, forecast in parts:
         scores[rows] = forecast.scores(y[rows], floor)
+        centers[rows] = forecast.center
     kind = parts[0][1].kind
     largest = np.finfo(np.float32).max  # infinity would be no feature
     features = np.clip(X, -largest, largest).astype(np.float32)
-    return Calibration(scores, kind, origin, floor, features, families)
+    # every scale of a target is increasing, so that ranks are those in its unit
+    ranking = rank_evidence(y, centers)
+    return Calibration(scores, kind, origin, floor, features, families, ranking)
 
 
 def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:

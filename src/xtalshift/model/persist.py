@@ -26,7 +26,7 @@ from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, parse
 from xtalshift.model.card import ModelCard
-from xtalshift.model.description import Description
+from xtalshift.model.description import Description, SavedCalibration
 from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
@@ -106,7 +106,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         "card": asdict(model.card),
         "calibration": None
         if calibration is None
-        else {"kind": calibration.kind, "origin": calibration.origin},
+        else SavedCalibration.of(calibration).model_dump(),
         "has_domain": domain is not None,
     }
     return _write_model(folder, description, arrays)
@@ -232,8 +232,7 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
         domain = ApplicabilityDomain().set_state(_take(state, "domain."))
     calibration = None
     if description.calibration is not None:
-        arrays = _take(state, "calibration.")
-        calibration = Calibration.from_state(arrays, **dict(description.calibration))
+        calibration = description.calibration.make(_take(state, "calibration."))
     regressor = description.regressor.make(device)
     regressor._set_state(state)  # noqa: SLF001
     model = FittedModel(

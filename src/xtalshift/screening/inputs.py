@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from xtalshift.data.number_texts import POINT
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.sources import Layout, ParquetSource, Piece, Source
 from xtalshift.errors import DataError
+from xtalshift.screening.top import Floor
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Block:
     """Place behind it: number of the input, and bytes or rows into that input."""
     repeated: NDArray[np.bool_] | None = field(default=None, repr=False)
     """Shape (rows,). Rows that repeat an earlier material and are not predicted."""
+    floor: Floor | None = None
+    """Rows that are not better cannot be among the best of all."""
 
     @property
     def rows(self) -> int:
@@ -82,6 +85,11 @@ class InputRecord:
     """`size`, `sha256`: of a file."""
     schema: list[str] | None = None
     """Columns of a Parquet file with their types."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return what identifies the content of a file."""
+        return cls(path.name, path.stat().st_size if path.exists() else None, _hash_file(path)[0])
 
 
 class _Input(NamedTuple):

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from xtalshift.chem.composition_labels import composition_labels
+from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.formulas import Notation
 from xtalshift.data import RawTable
 from xtalshift.data.arrow_texts import text_array
 from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.materials import Materials
 from xtalshift.data.sources import pack_table
 from xtalshift.errors import XtalshiftError
+from xtalshift.screening.closer_look import CloserLook, admit_all
 from xtalshift.screening.inputs import Block
-from xtalshift.screening.settings import ScreenSettings
-from xtalshift.screening.top import chances, pick
+from xtalshift.screening.settings import Group, ScreenSettings, TopSettings
+from xtalshift.screening.top import Ranking, chances, choose, rank_rows, with_ranks
 
-COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped")
-"""What is counted in every block."""
+if TYPE_CHECKING:
+    from xtalshift.chem.plausibility import Plausibility
+
+REFUSED = ("implausible", "above_hull")
+COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped", *REFUSED)
+"""What is counted in every block; `REFUSED`: rows that would have been in the table of the best."""
+EXPLANATION = "explanation"
+"""Column of the nearest training materials, and of what is out of range, as `predict` writes it."""
+PLAUSIBILITY = "plausibility"
+PLAUSIBILITY_KINDS = {PLAUSIBILITY: float, "why": object}
+"""Columns of `Plausibility`, as `enumerate` writes them."""
 _DUPLICATE = "an earlier row has the same reduced formula"
 _TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
 
@@ -46,6 +59,8 @@ class ModelInfo:
     """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
     """Whether its plain intervals all have the same width."""
+    said: tuple[str, ...]
+    """Columns that only the best rows have: of explanations, and of the model of energies."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,69 @@ class Screened:
     """Its best rows as an Arrow stream, if a table of the best is wanted."""
 
 
+@dataclass(frozen=True)
+class PredictedBlock:
+    """Predictions of a block of n rows, of which m are predicted."""
+
+    columns: dict[str, NDArray[Any]]
+    """Shape (n,). The columns of predictions."""
+    ranks: dict[str, NDArray[np.float64]]
+    """Shape (n,). What else rows are ranked by."""
+    materials: Materials
+    """Length m."""
+    places: NDArray[np.int64]
+    """Shape (n,). Where the material of each predicted row is."""
+
+
+def given_plausibility(top: TopSettings | None, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the column of plausibilities of a table, if they are asked for and it has one."""
+    wanted = top is not None and top.min_plausibility is not None
+    return (PLAUSIBILITY,) if wanted and PLAUSIBILITY in columns else ()
+
+
+def group_names(compositions: Compositions, by: Group) -> NDArray[np.object_]:
+    """Return the chemical system or family of n readable compositions, shape (n,)."""
+    labels = composition_labels(compositions, by)
+    names = np.full(len(compositions), "", dtype=object)
+    names[labels.rows] = np.array([*labels.names, ""], dtype=object)[labels.codes]
+    return names
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a screening loads."""
+
+    model: Path
+    """Folder of the model that predicts."""
+    stability: Path | None = None
+    """Folder of a model of formation energies."""
+    stability_table: Path | None = None
+    """Table of known formation energies."""
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of all files, for a machine that lacks them, by ``part/name``."""
+        found = {f"model/{path.name}": path for path in _files(self.model)}
+        if self.stability is not None:
+            found |= {f"stability/{path.name}": path for path in _files(self.stability)}
+        if self.stability_table is not None:
+            found[f"table/{self.stability_table.name}"] = self.stability_table
+        return {name: path.read_bytes() for name, path in found.items()}
+
+    @classmethod
+    def unpacked(cls, files: Mapping[str, bytes], folder: Path) -> Self:
+        """Write files into a folder, and return where they are."""
+        for name, content in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        stability = folder / "stability"
+        table = next(iter(_files(folder / "table")), None)
+        return cls(folder / "model", stability if stability.exists() else None, table)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file())
+
+
 class Screener:
     """A loaded model that predicts blocks.
 
@@ -67,36 +145,48 @@ class Screener:
 
     Parameters
     ----------
-    model : Path
-        Folder of a saved model.
+    sources : Sources
+        Saved models.
     settings : ScreenSettings
         Settings.
 
     Raises
     ------
     ModelFormatError
-        If the model cannot be read.
+        If a model cannot be read.
     NotConformalizedError
         If the settings ask for intervals that the model does not have.
+    ConfigError
+        If the model of formation energies cannot be one.
+    DataError
+        If the table of formation energies cannot be read.
     """
 
-    def __init__(self, model: Path, settings: ScreenSettings) -> None:
+    def __init__(self, sources: Sources, settings: ScreenSettings) -> None:
         from xtalshift.model import load_model
         from xtalshift.model.table_predictor import TablePredictor
 
-        loaded = load_model(model, device=settings.device)
+        loaded = load_model(sources.model, device=settings.device)
         self.settings = settings
         self.predictor = TablePredictor(
             loaded, settings.level, settings.intervals, reading=settings
         )
+        self._stability = None
+        if sources.stability is not None:
+            from xtalshift.model.stability import StabilityProxy
+
+            self._stability = StabilityProxy.load(
+                sources.stability,
+                sources.stability_table,
+                level=settings.level,
+                device=settings.device,
+            )
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes], settings: ScreenSettings) -> Self:
-        """Return a screener with the model of some files, for a machine that lacks its folder."""
+        """Return a screener with the models of some files, for a machine that lacks its folders."""
         with TemporaryDirectory(prefix="xtalshift-") as folder:
-            for name, content in files.items():
-                (Path(folder) / name).write_bytes(content)
-            return cls(Path(folder), settings)
+            return cls(Sources.unpacked(files, Path(folder)), settings)
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -104,6 +194,11 @@ class Screener:
         from xtalshift.model.predictions import PREDICTED_COLUMNS
 
         model = self.predictor.model
+        said = () if model.domain is None else (EXPLANATION,)
+        if self._stability is not None:
+            from xtalshift.model.stability import STABILITY_KINDS
+
+            said = (*STABILITY_KINDS, *said)
         return ModelInfo(
             self.predictor.notation,
             model.card.feature_cols,
@@ -111,6 +206,7 @@ class Screener:
             model.calibration is not None,
             model.domain is not None,
             model.one_width,
+            said,
         )
 
     def screen(self, block: Block) -> Screened:
@@ -122,56 +218,133 @@ class Screener:
         formulas = find_formulas(
             block.layout.columns, settings, self.predictor.notation.amounts
         ).names
-        table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols]))
+        given = given_plausibility(settings.top, block.layout.columns)
+        table, rows = block.parse(dict.fromkeys([*formulas, *self.info.feature_cols, *given]))
         try:
-            columns, ranks = self.predict(rows, block)
+            predicted = self.predict(rows, block)
         except XtalshiftError as error:
             raise type(error)(f"{block.where}: {error}") from error
+        columns = predicted.columns
         for name, values in columns.items():
             table = table.append_column(_field(name, values, self._units), arrow_column(values))
         status = columns["status"]
-        counts = (
-            len(status),
-            np.sum(status == "ok"),
-            np.sum(status == "error"),
-            np.sum(status == "duplicate"),
-            np.sum(columns["in_domain"]),
-            np.sum(columns["n_clipped"] > 0),
-        )
+        counts = {
+            "rows": len(status),
+            "ok": np.sum(status == "ok"),
+            "errors": np.sum(status == "error"),
+            "duplicates": np.sum(status == "duplicate"),
+            "in_domain": np.sum(columns["in_domain"]),
+            "clipped": np.sum(columns["n_clipped"] > 0),
+        }
         part = best = None
         if settings.top is not None:
-            best = pack_table(pick(table, {**columns, **ranks}, settings.top, block.first))
+            found, refused = self._pick(table, rows, predicted, block, settings.top)
+            best, counts = pack_table(found), {**counts, **refused}
         if settings.keep != "top":
             kept = table.filter(pa.array(status == "ok")) if settings.keep == "ok" else table
             part = parquet_bytes(kept)
-        named = {name: int(count) for name, count in zip(COUNTS, counts, strict=True)}
-        return Screened(named, part, best)
+        return Screened({name: int(counts.get(name, 0)) for name in COUNTS}, part, best)
 
     @cached_property
     def _units(self) -> dict[str, str]:
         return self.predictor.units()
 
-    def predict(
-        self, rows: RawTable, block: Block
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float64]]]:
-        """Return the columns of predictions, and what else rows are ranked by.
-
-        Repeated rows have the status ``"duplicate"``.
-        """
+    def predict(self, rows: RawTable, block: Block) -> PredictedBlock:
+        """Return the predictions of a block; repeated rows have the status ``"duplicate"``."""
         top = self.settings.top
         fresh = np.ones(block.rows, np.bool_) if block.repeated is None else ~block.repeated
-        frame, found = self.predictor.predict_table(
+        materials = self.predictor.read(
             rows if fresh.all() else rows.take(fresh), block.layout.source
         )
-        columns = {name: frame[name].to_numpy() for name in self.info.added}
-        ranks = {} if top is None else chances(found, top)
-        if fresh.all():
-            return columns, ranks
-        spread = [
-            {name: _spread(values, name, fresh) for name, values in part.items()}
-            for part in (columns, ranks)
-        ]
-        return spread[0], spread[1]
+        found = self.predictor.predict_materials(materials)
+        columns, ranks = found.columns(), {} if top is None else chances(found, top)
+        if not fresh.all():
+            columns, ranks = (
+                {name: _spread(values, name, fresh) for name, values in part.items()}
+                for part in (columns, ranks)
+            )
+        return PredictedBlock(columns, ranks, materials, np.cumsum(fresh) - 1)
+
+    def _pick(
+        self,
+        table: pa.Table,
+        rows: RawTable,
+        predicted: PredictedBlock,
+        block: Block,
+        top: TopSettings,
+    ) -> tuple[pa.Table, dict[str, int]]:
+        """Return the best rows of a block, and how many rows were refused for which reason."""
+        ranking = rank_rows({**predicted.columns, **predicted.ranks}, top, block.floor)
+        limits = (top.diverse, top.min_plausibility, top.max_above_hull)
+        if limits == (None, None, None):
+            ranking = ranking.take(np.arange(min(len(ranking.rows), top.k)))
+        materials = predicted.materials.take(predicted.places[ranking.rows])
+        looks = self._looks(materials, rows, ranking, top)
+        groups = None
+        if top.diverse is not None:
+            groups = group_names(materials.compositions, top.diverse)
+        chosen = choose(groups, len(ranking.rows), top, partial(admit_all, looks))
+        best = with_ranks(table, ranking.take(chosen), block.first)
+        said: dict[str, NDArray[Any]] = {}
+        if top.diverse is not None and groups is not None:
+            said[top.diverse] = groups[chosen]
+        for look in looks:
+            said |= look.columns(chosen)
+        for name, values in said.items():
+            best = best.append_column(_field(name, values, {}), arrow_column(values))
+        return best, {look.refusal: look.refused for look in looks if look.refusal}
+
+    def _looks(
+        self, materials: Materials, rows: RawTable, ranking: Ranking, top: TopSettings
+    ) -> list[CloserLook]:
+        """Return what is found out about rows, given best first, that may enter the table."""
+        looks = []
+        least, most = top.min_plausibility, top.max_above_hull
+        if least is not None:
+            looks.append(self._plausibility_look(materials, rows, ranking, least))
+        if self._stability is not None:
+            from xtalshift.model.stability import ABOVE_HULL, STABILITY_KINDS
+
+            proxy = self._stability
+            looks.append(
+                CloserLook(
+                    lambda places: proxy.columns(materials.take(places)),
+                    STABILITY_KINDS,
+                    None if most is None else (lambda found: found[ABOVE_HULL] <= most),
+                    "above_hull",
+                )
+            )
+        model = self.predictor.model
+        if (domain := model.domain) is not None:
+            looks.append(
+                CloserLook(
+                    lambda places: {
+                        EXPLANATION: domain.explain(model.features_of(materials.take(places)))
+                    },
+                    {EXPLANATION: object},
+                )
+            )
+        return looks
+
+    def _plausibility_look(
+        self, materials: Materials, rows: RawTable, ranking: Ranking, least: float
+    ) -> CloserLook:
+        def judge(places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+            values, reasons = self._plausibility.judge(materials.take(places).compositions)
+            return {"plausibility": values, "why": np.array(reasons, dtype=object)}
+
+        find, kinds = judge, PLAUSIBILITY_KINDS
+        if PLAUSIBILITY in rows.frame.columns:
+            given = rows.numbers(PLAUSIBILITY)[0][ranking.rows]
+            find, kinds = (lambda places: {PLAUSIBILITY: given[places]}), {}
+        return CloserLook(find, kinds, lambda found: found[PLAUSIBILITY] >= least, "implausible")
+
+    @cached_property
+    def _plausibility(self) -> Plausibility:
+        from xtalshift.chem.plausibility import KNOWN, Plausibility
+        from xtalshift.data import read_table
+
+        return Plausibility(read_table(KNOWN, need_target=False).materials.compositions)
 
 
 def _spread(values: NDArray[Any], name: str, fresh: NDArray[np.bool_]) -> NDArray[Any]:

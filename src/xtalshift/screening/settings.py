@@ -13,6 +13,7 @@ from xtalshift.uncertainty.settings import LEVEL
 
 Rank = Literal["prediction", "probability", "lower", "upper", "uncertainty"]
 Keep = Literal["all", "ok", "top"]
+Group = Literal["chemsys", "family"]
 
 
 class TopSettings(Settings):
@@ -31,11 +32,27 @@ class TopSettings(Settings):
     """Only rows in the domain of the model."""
     max_ood: float | None = Field(default=None, ge=0, le=1)
     """Only rows with at most this OOD score."""
+    diverse: Group | None = None
+    """At most `per_group` rows of each chemical system or family, see
+    `xtalshift.chem.composition_labels`."""
+    per_group: int = Field(default=1, ge=1)
+    """Rows of each group, if the table is diverse."""
+    min_plausibility: float | None = Field(default=None, ge=0, le=1)
+    """Only compositions that are at least so plausible: by the column ``plausibility`` of the
+    inputs, or `xtalshift.chem.plausibility.Plausibility`."""
+    max_above_hull: float | None = Field(default=None, allow_inf_nan=False)
+    """Only rows with at most this predicted energy above the hull of known compounds, in the unit
+    of the model of formation energies."""
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
         if (self.by == "probability") != (self.threshold is not None):
             raise ValueError("by = 'probability' and threshold go together: give both or neither")
+        if self.diverse is None and self.per_group != 1:
+            raise ValueError(
+                f"per_group = {self.per_group} needs groups: diverse = 'chemsys' or 'family' "
+                "(--diverse)"
+            )
         return self
 
 

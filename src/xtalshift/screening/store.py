@@ -21,15 +21,18 @@ from numpy.typing import NDArray
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.files import append, explained, lock_folder, replace_file
 from xtalshift.jsonio import Plain, decode_lines, encode_line, parse, read_json, write_json
+from xtalshift.metrics.ranking import RankEvidence
 from xtalshift.screening.inputs import InputRecord, read_bytes
-from xtalshift.screening.screener import COUNTS, Screened
+from xtalshift.screening.screener import COUNTS, Screened, Sources
 from xtalshift.screening.settings import ScreenSettings
+from xtalshift.screening.top import Floor
 
 SUMMARY_FILE = "screen.json"
 TOP_FILE = "top.csv"
 KIND = "xtalshift-screen"
-SCHEMA_VERSION = 3
-"""Version 2 has checksums in the journal; in version 3 equal probabilities are ranked."""
+SCHEMA_VERSION = 4
+"""Version 2 has checksums in the journal; in version 3 equal probabilities are ranked; version 4
+has more about the best rows."""
 _PARTS, _STATE = "parts", "checkpoint"
 _PACKAGES = ("xtalshift", "numpy", "pandas", "pyarrow", "scikit-learn", "torch")
 _SHOWN = 3
@@ -48,22 +51,36 @@ class Header:
     """Settings of the screening."""
     versions: dict[str, str]
     """Versions of the packages that the output depends on."""
+    stability_sha256: str | None = None
+    """Hash of all files of the model of formation energies."""
+    stability_table: InputRecord | None = None
+    """Table of known formation energies."""
+    ranking: RankEvidence | None = None
+    """How well the model ranks rows that it was not trained on, as it was saved."""
 
     @classmethod
-    def of(cls, model: Path, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
-        """Return the header of a screening; `ModelFormatError` if the folder `model` holds none."""
-        if not (model / "model.json").exists():
-            raise ModelFormatError(
-                f"{model} is not a saved model: there is no model.json. Name the folder that "
-                "`xtalshift train` wrote, or model/ in that of `run`"
-            )
-        digest = hashlib.sha256()
-        for path in sorted(path for path in model.glob("*") if path.is_file()):
-            digest.update(path.name.encode() + b"\0")
-            for block in read_bytes(path):
-                digest.update(block)
-        versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-        return cls(digest.hexdigest(), inputs, settings, versions)
+    def of(cls, sources: Sources, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
+        """Return the header of a screening.
+
+        Raises
+        ------
+        ModelFormatError
+            If a folder of `sources` holds no model.
+        DataError
+            If its table cannot be read.
+        """
+        from xtalshift.model.description import saved_ranking
+
+        table = sources.stability_table
+        return cls(
+            _hash_model(sources.model),
+            inputs,
+            settings,
+            {name: importlib.metadata.version(name) for name in _PACKAGES},
+            None if sources.stability is None else _hash_model(sources.stability),
+            None if table is None else InputRecord.of(table),
+            saved_ranking(sources.model),
+        )
 
     def to_dict(self) -> Plain:
         """Return plain values."""
@@ -71,13 +88,18 @@ class Header:
             {key: value for key, value in asdict(one).items() if value is not None}
             for one in self.inputs
         ]
+        stability = {"stability_sha256": self.stability_sha256} if self.stability_sha256 else {}
+        table = {"stability_table": asdict(self.stability_table)} if self.stability_table else {}
         return {
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
             "model_sha256": self.model_sha256,
+            **stability,
+            **table,
             "inputs": inputs,
             "settings": self.settings.to_dict(),
             "versions": self.versions,
+            "ranking": None if self.ranking is None else _plain_ranking(self.ranking),
         }
 
 
@@ -86,13 +108,17 @@ class ScreenSummary:
     """Result of a screening, as in ``screen.json``."""
 
     counts: dict[str, int]
-    """Numbers of rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``."""
+    """Numbers of rows: all, ``ok``, ``errors``, ``duplicates``, ``in_domain`` and ``clipped``; and
+    of those that were refused, when they would have been among the best, as ``implausible`` or as
+    ``above_hull``."""
     chunks: int
     """Number of blocks."""
     seconds: float
     """Time of all sessions together."""
     rows_per_second: float | None
     """Mean rate."""
+    ranking: RankEvidence | None = None
+    """How well the model ranks rows that it was not trained on."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +135,7 @@ class _Chunk:
     hashes_crc32: int
     top: int | None  # the last block that changed the table of the best rows
     top_crc32: int  # of this table
+    floor: tuple[str, str] | None  # what its rows had to be better than; text, as it may be inf
 
 
 class ScreenStore:
@@ -130,16 +157,20 @@ class ScreenStore:
         Time spent on the finished blocks.
     counts : dict of int
         Sums of the counts of the finished blocks.
+    floor : Floor or None
+        `Block.floor` of the last finished block.
     """
 
     def __init__(self, folder: Path, header: Header) -> None:
         self.folder = folder
         self._header = json.loads(json.dumps(header.to_dict()))
+        self._ranking = header.ranking
         self._state = folder / _STATE
         self._journal = self._state / "journal.jsonl"
         self.chunks = self.rows = 0
         self._hashes: list[tuple[int, int]] = []  # number and checksum by block
         self._top: tuple[int | None, int] = (None, 0)
+        self.floor: Floor | None = None
         self.end = (0, 0)
         self.seconds = 0.0
         self.counts = dict.fromkeys(COUNTS, 0)
@@ -232,11 +263,13 @@ class ScreenStore:
         *,
         hashes: NDArray[np.uint64] | None = None,
         top: pa.Table | None = None,
+        floor: Floor | None = None,
     ) -> None:
         """Write the next block, hashes of its new materials, and the best rows if they changed.
 
-        `end` is the position in the inputs after the block, `seconds` the time spent on it. Raises
-        `DataError` if the folder cannot be written, for instance because the disk is full.
+        `end` is the position in the inputs after the block, `seconds` the time spent on it, `floor`
+        that of the block. Raises `DataError` if the folder cannot be written, for instance because
+        the disk is full.
         """
         data = b"" if hashes is None else hashes.astype("<u8").tobytes()
         table = b""
@@ -261,6 +294,7 @@ class ScreenStore:
                 len(data) // 8,
                 zlib.crc32(data),
                 *((self.chunks, zlib.crc32(table)) if table else self._top),
+                None if floor is None else (repr(floor.key), repr(floor.tie)),
             )
             self._append(asdict(chunk))
             if table and self._top[0] is not None:
@@ -277,7 +311,8 @@ class ScreenStore:
 
     def _summarise(self) -> ScreenSummary:
         rate = round(self.rows / self.seconds, 1) if self.seconds else None
-        return ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate)
+        ranking = self._ranking
+        return ScreenSummary(self.counts, self.chunks, round(self.seconds, 3), rate, ranking)
 
     def _plain(self, summary: ScreenSummary) -> Plain:
         host = {"seconds": summary.seconds, "rows_per_second": summary.rows_per_second}
@@ -335,6 +370,7 @@ class ScreenStore:
         self.seconds += chunk.seconds
         self._hashes.append((chunk.hashes, chunk.hashes_crc32))
         self._top = (chunk.top, chunk.top_crc32)
+        self.floor = None if chunk.floor is None else Floor(*map(float, chunk.floor))
         self.counts = {name: n + chunk.counts[name] for name, n in self.counts.items()}
         self.rows = self.counts["rows"]
 
@@ -348,6 +384,26 @@ class ScreenStore:
             path.unlink()
         for path in self._state.glob("*"):
             path.unlink()
+
+
+def _hash_model(folder: Path) -> str:
+    """Return the hash of all files of a saved model; `ModelFormatError` if it is none."""
+    if not (folder / "model.json").exists():
+        raise ModelFormatError(
+            f"{folder} is not a saved model: there is no model.json. Name the folder that "
+            "`xtalshift train` wrote, or model/ in that of `run`"
+        )
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.glob("*") if path.is_file()):
+        digest.update(path.name.encode() + b"\0")
+        for block in read_bytes(path):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _plain_ranking(ranking: RankEvidence) -> Plain:
+    sides = {"highest": ranking.highest, "lowest": ranking.lowest}
+    return {**asdict(ranking), **{name: found._asdict() for name, found in sides.items()}}
 
 
 def _check_same(found: object, wanted: object, folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,17 @@ from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Wor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.screening.distinct import SeenHashes, hash_rows
 from xtalshift.screening.inputs import Block, FormulaSource, Inputs
-from xtalshift.screening.screener import ModelInfo, Screened, Screener
+from xtalshift.screening.screener import (
+    PLAUSIBILITY_KINDS,
+    ModelInfo,
+    Screened,
+    Screener,
+    Sources,
+    given_plausibility,
+)
 from xtalshift.screening.settings import ScreenSettings, TopSettings
 from xtalshift.screening.store import Header, ScreenStore, ScreenSummary
-from xtalshift.screening.top import TOP_COLUMNS, TopTable, top_frame
+from xtalshift.screening.top import TOP_COLUMNS, Floor, TopTable, top_frame
 
 
 def screen(
@@ -40,6 +48,8 @@ def screen(
     out: str | Path,
     settings: ScreenSettings | None = None,
     *,
+    stability: str | Path | None = None,
+    stability_table: str | Path | None = None,
     executor: Executor | None = None,
     overwrite: bool = False,
     progress: Progress = NO_PROGRESS,
@@ -58,6 +68,11 @@ def screen(
         with the same bytes as one without interruption.
     settings : ScreenSettings, optional
         Settings.
+    stability : str or Path, optional
+        Folder of a saved model of formation energies per atom: rows of ``top.csv`` get the columns
+        of `xtalshift.model.stability.StabilityProxy`.
+    stability_table : str or Path, optional
+        Table of known formation energies; by default the training materials of `stability`.
     executor : Executor, optional
         Where the model runs; by default in this process. Its number of threads replaces that of the
         settings; otherwise the result does not depend on it.
@@ -74,7 +89,8 @@ def screen(
     Raises
     ------
     ConfigError
-        If `out` holds another screening, or another process writes there.
+        If `out` holds another screening, or another process writes there; or if settings contradict
+        each other or the models.
     DataError
         If an input cannot be read or lacks a column. An invalid formula becomes a row with a
         reason.
@@ -88,14 +104,15 @@ def screen(
     settings = settings or ScreenSettings()
     executor = executor or InProcessExecutor(settings.threads)
     settings = settings.model_copy(update={"threads": executor.threads})
-    model, out = Path(model), Path(out)
+    out, sources = Path(out), Sources(Path(model), *map(_path, (stability, stability_table)))
+    _check_stability(sources, settings.top)
     if isinstance(inputs[0], str | Path):
-        settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(model))
+        settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(sources.model))
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
         # only their names: what the numbers of elements are, the model may know
         formulas = find_formulas(rows.columns, settings, usual="at").names
-    header = Header.of(model, rows.describe(), settings)
+    header = Header.of(sources, rows.describe(), settings)
     with ScreenStore.open(out, header, overwrite=overwrite) as store:
         if store.chunks and not rows.repeatable:
             raise DataError(
@@ -106,8 +123,8 @@ def screen(
         if summary is not None:
             progress.say(f"{out} is already finished; give --overwrite to start again")
             return summary
-        with _open(executor, model, settings) as workers:
-            (described,) = workers.map(_describe, [model])
+        with _open(executor, sources, settings) as workers:
+            (described,) = workers.map(_describe, [sources.model])
             info = described.value
             _check_columns(rows, formulas, info, settings)
             if settings.top is not None:
@@ -117,13 +134,16 @@ def screen(
         return store.finish(run.top_csv())
 
 
-def _open(executor: Executor, model: Path, settings: ScreenSettings) -> Workers:
-    """Return workers that have loaded the model."""
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+def _open(executor: Executor, sources: Sources, settings: ScreenSettings) -> Workers:
+    """Return workers that have loaded the models."""
     if executor.shares_files:
-        setup = partial(Screener, model, settings)
+        setup = partial(Screener, sources, settings)
     else:
-        files = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
-        setup = partial(Screener.from_files, files, settings)
+        setup = partial(Screener.from_files, sources.files(), settings)
     gpu = settings.device.startswith("cuda")
     return executor.open(setup, Policy(gpu=gpu, preload=("xtalshift.model.persist",)))
 
@@ -151,6 +171,7 @@ class _Run:
         self.formulas = formulas
         self.progress = progress
         self.top = None if settings.top is None else TopTable(settings.top, store.read_top())
+        self.floor: Floor | None = None
         self.seen: SeenHashes | None = None
         self.new_hashes: dict[int, NDArray[np.uint64]] = {}  # of the blocks that workers have
         if settings.distinct:
@@ -162,24 +183,49 @@ class _Run:
         store = self.store
         if store.chunks:
             self.progress.say(f"continuing behind row {store.rows:,}, {store.chunks:,} chunks")
-        begun = last = time.monotonic()
-        before = store.rows
-        outcomes = workers.map(Screener.screen, self._blocks())
-        with self.progress.task("screen", self._rows_left()) as task, closing(outcomes):
-            for outcome in outcomes:
-                block, screened = outcome.item, _screened(outcome)
-                changed = self.top is not None and self.top.add(_read_stream(screened.best))
-                now = time.monotonic()
-                store.add(
-                    screened,
-                    block.end,
-                    now - last,
-                    hashes=self.new_hashes.pop(block.number, None),
-                    top=self.top.table if self.top is not None and changed else None,
-                )
-                last = now
-                rate = (store.rows - before) / (now - begun)
-                task.advance(block.rows, rows_per_s=f"{rate:,.0f}", errors=store.counts["errors"])
+        clock = _Clock(store.rows)
+        blocks = self._blocks()
+        with self.progress.task("screen", self._rows_left()) as task:
+            more = True
+            while more:
+                end = self._begin_stage()
+                stage = islice(blocks, None if end is None else end - store.chunks)
+                with closing(workers.map(Screener.screen, stage)) as outcomes:
+                    for outcome in outcomes:
+                        self._add(outcome.item, _screened(outcome), clock)
+                        rate = clock.rate(store.rows)
+                        task.advance(
+                            outcome.item.rows,
+                            rows_per_s=f"{rate:,.0f}",
+                            errors=store.counts["errors"],
+                        )
+                more = store.chunks == end
+
+    def _begin_stage(self) -> int | None:
+        """Settle the floor of the next blocks; return the number of the block behind them.
+
+        What is looked at more closely depends on the floor. It is the last row of the table at the
+        blocks 1, 2, 4, 8 ..., each of which waits for all before it, so that the counts depend
+        neither on the number of workers nor on interruptions.
+        """
+        if self.top is None:
+            return None
+        number = self.store.chunks
+        begins = number & (number - 1) == 0
+        self.floor = self.top.floor if begins else self.store.floor
+        return 1 << number.bit_length()
+
+    def _add(self, block: Block, screened: Screened, clock: _Clock) -> None:
+        """Write a block."""
+        changed = self.top is not None and self.top.add(_read_stream(screened.best))
+        self.store.add(
+            screened,
+            block.end,
+            clock.lap(),
+            hashes=self.new_hashes.pop(block.number, None),
+            top=self.top.table if self.top is not None and changed else None,
+            floor=block.floor,
+        )
 
     def top_csv(self) -> bytes | None:
         """Return the table of the best rows."""
@@ -208,7 +254,8 @@ class _Run:
             start=self.store.end,
         )
         if self.seen is None:
-            yield from blocks
+            for block in blocks:
+                yield replace(block, floor=self.floor)
             return
         features = self.info.feature_cols
         for block in blocks:
@@ -218,7 +265,24 @@ class _Run:
             repeated = np.zeros(block.rows, dtype=np.bool_)
             repeated[readable] = ~new
             self.new_hashes[block.number] = hashes[readable][new]
-            yield replace(block, repeated=repeated)
+            yield replace(block, repeated=repeated, floor=self.floor)
+
+
+class _Clock:
+    """Times of blocks, and the rate of this session."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._begun = self._last = time.monotonic()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        before, self._last = self._last, time.monotonic()
+        return self._last - before
+
+    def rate(self, rows: int) -> float:
+        """Return the rows per second up to the last lap."""
+        return (rows - self._rows) / (self._last - self._begun)
 
 
 def _screened(outcome: Outcome[Block, Screened]) -> Screened:
@@ -241,8 +305,26 @@ def _check_columns(
     check_feature_columns(info.feature_cols, rows.columns, name)
     for column in set(formulas) & set(info.feature_cols):
         raise DataError(f"column {column!r} cannot be both formula and feature")
-    added = (*info.added, *(TOP_COLUMNS if settings.top else ()))
+    added = info.added
+    if (top := settings.top) is not None:
+        judged = top.min_plausibility is not None and not given_plausibility(top, rows.columns)
+        added = (
+            *added,
+            *TOP_COLUMNS,
+            *([top.diverse] if top.diverse else []),
+            *(PLAUSIBILITY_KINDS if judged else ()),
+            *info.said,
+        )
     check_new_columns(added, rows.columns, name)
+
+
+def _check_stability(sources: Sources, top: TopSettings | None) -> None:
+    if sources.stability is not None and top is None:
+        raise ConfigError("--stability is about the rows of top.csv: give --top K")
+    if sources.stability is None and sources.stability_table is not None:
+        raise ConfigError("--stability-table needs a model of formation energies: --stability")
+    if sources.stability is None and top is not None and top.max_above_hull is not None:
+        raise ConfigError("--max-above-hull needs a model of formation energies: --stability")
 
 
 def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> None:

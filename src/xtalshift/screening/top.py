@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,20 +17,89 @@ if TYPE_CHECKING:
 _KEY, _TIE = "xtalshift:key", "xtalshift:tie"
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 TOP_COLUMNS = ("rank", "input_row", "probability", _KEY, _TIE)
-"""Columns that a table of the best rows may have, besides those of the output."""
+"""Columns that a table of the best rows may have, besides those of the output, its group and what
+is said about its rows only."""
 
 
-def best_rows(columns: Mapping[str, NDArray[Any]], top: TopSettings) -> NDArray[np.int64]:
-    """Return the numbers of the best rows, best first; of equal rows the earlier one first."""
+class Floor(NamedTuple):
+    """The last row of a full table: what is not better cannot enter any more."""
+
+    key: float
+    tie: float
+
+
+class Ranking(NamedTuple):
+    """Rows of a block that can enter the table, best first."""
+
+    rows: IntArray
+    """Shape (n,). Their places in the block; of equal rows the earlier one is first."""
+    keys: FloatArray
+    ties: FloatArray
+    """Shape (n,). `keys`, `ties`: what they are ranked by."""
+
+    def take(self, places: IntArray) -> Ranking:
+        """Return some of them, in that order."""
+        return Ranking(self.rows[places], self.keys[places], self.ties[places])
+
+
+def rank_rows(
+    columns: Mapping[str, NDArray[Any]], top: TopSettings, floor: Floor | None = None
+) -> Ranking:
+    """Return the rows that may be in the table and are better than its `floor`, best first."""
     keys, ties = sort_keys(columns, top)
-    rows = np.flatnonzero(~np.isnan(keys))
-    return rows[_best_first(keys[rows], ties[rows])[: top.k]]
+    fits = ~np.isnan(keys)
+    if floor is not None:
+        fits &= (keys > floor.key) | ((keys == floor.key) & (ties > floor.tie))
+    rows = np.flatnonzero(fits)
+    return Ranking(rows, keys[rows], ties[rows]).take(_best_first(keys[rows], ties[rows]))
 
 
-def _best_first(keys: FloatArray, ties: FloatArray) -> NDArray[np.int64]:
+def _best_first(keys: FloatArray, ties: FloatArray) -> IntArray:
     return np.lexsort((-ties, -keys))  # is stable
+
+
+def shortlist(groups: NDArray[np.object_] | None, n: int, top: TopSettings) -> IntArray:
+    """Return the places of the table among n rows, given best first.
+
+    A row is in if fewer than `TopSettings.per_group` better rows of its group are, and fewer than
+    `TopSettings.k` better rows in all. So the table of all rows is that of the tables of any parts
+    of them: a row that is out of the table of its part has enough better rows there.
+    """
+    if groups is None:
+        return np.arange(min(n, top.k))
+    _, codes = np.unique(groups.astype(str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes)
+    number = np.empty(n, dtype=np.int64)  # of better rows in the group
+    number[order] = np.arange(n) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.flatnonzero(number < top.per_group)[: top.k]
+
+
+def choose(
+    groups: NDArray[np.object_] | None,
+    n: int,
+    top: TopSettings,
+    admit: Callable[[IntArray], BoolArray],
+) -> IntArray:
+    """Return the places of the table among n rows, given best first, of which some are refused.
+
+    Whether a row is admitted may take long to find out, so that `admit`, which takes places and
+    returns a mask, is called only for rows that would be in the table: those that are refused leave
+    it, others take their places, until all are admitted.
+    """
+    left, seen = np.arange(n), np.zeros(n, dtype=np.bool_)
+    while True:
+        chosen = left[shortlist(None if groups is None else groups[left], len(left), top)]
+        new = chosen[~seen[chosen]]
+        if not new.size:
+            return chosen
+        seen[new] = True
+        refused = new[~admit(new)]
+        left = left[~np.isin(left, refused, assume_unique=True)]
 
 
 def chances(found: Predictions, top: TopSettings) -> dict[str, FloatArray]:
@@ -72,17 +141,16 @@ def sort_keys(
     return np.where(fits, keys, np.nan), ties
 
 
-def pick(
-    table: pa.Table, columns: Mapping[str, NDArray[Any]], top: TopSettings, first: int
-) -> pa.Table:
-    """Return the best rows of a block with the columns that `TopTable.add` needs.
+def with_ranks(table: pa.Table, ranking: Ranking, first: int) -> pa.Table:
+    """Return the ranked rows of a block with the columns that `TopTable.add` needs.
 
     `first` is the number of rows before the block.
     """
-    rows = best_rows(columns, top)
-    keys, ties = sort_keys(columns, top)
-    best = table.take(pa.array(rows)).append_column("input_row", pa.array(first + rows + 1))
-    return best.append_column(_KEY, pa.array(keys[rows])).append_column(_TIE, pa.array(ties[rows]))
+    best = table.take(pa.array(ranking.rows))
+    best = best.append_column("input_row", pa.array(first + ranking.rows + 1))
+    return best.append_column(_KEY, pa.array(ranking.keys)).append_column(
+        _TIE, pa.array(ranking.ties)
+    )
 
 
 class TopTable:
@@ -101,18 +169,29 @@ class TopTable:
         self.table = table
 
     def add(self, best: pa.Table) -> bool:
-        """Add the rows of `pick` that are not in the table yet; return whether it changed."""
+        """Add the rows of `with_ranks` that are not in the table yet; return whether it changed."""
         if not best.num_rows and self.table is not None:
             return False
         joined = best if self.table is None else pa.concat_tables([self.table, best])
         _, places = np.unique(joined["input_row"].to_numpy(), return_index=True)  # in row order
         keys, ties = (joined[name].to_numpy()[places] for name in (_KEY, _TIE))
-        chosen = places[_best_first(keys, ties)[: self._top.k]]
+        ordered = places[_best_first(keys, ties)]
+        groups = None
+        if self._top.diverse is not None:
+            groups = joined[self._top.diverse].to_numpy()[ordered]
+        chosen = ordered[shortlist(groups, len(ordered), self._top)]
         before = 0 if self.table is None else self.table.num_rows
         if self.table is not None and np.array_equal(chosen, np.arange(before)):
             return False
         self.table = joined.take(pa.array(chosen)).combine_chunks()
         return True
+
+    @property
+    def floor(self) -> Floor | None:
+        """The last row, if the table is full."""
+        if self.table is None or self.table.num_rows < self._top.k:
+            return None
+        return Floor(*(self.table[name][-1].as_py() for name in (_KEY, _TIE)))
 
 
 def top_frame(table: pa.Table, top: TopSettings) -> pa.Table:

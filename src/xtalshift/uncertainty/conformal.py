@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.families import FAMILIES
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.metrics.checks import as_vector, check_level
+from xtalshift.metrics.ranking import RankEvidence
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
@@ -266,6 +267,9 @@ class Calibration:
     """Shape (n, d). Features, from which density ratios are estimated."""
     families: NDArray[np.int64] | None = None
     """Shape (n,). Chemical family of each row, for intervals by family."""
+    ranking: RankEvidence | None = None
+    """How well predictions rank these rows; None if the model was calibrated by an earlier version,
+    or ranks mean nothing."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -339,9 +343,14 @@ class Calibration:
 
     @classmethod
     def from_state(
-        cls, state: dict[str, NDArray[Any]], *, kind: ScoreKind, origin: ScoreOrigin
+        cls,
+        state: dict[str, NDArray[Any]],
+        *,
+        kind: ScoreKind,
+        origin: ScoreOrigin,
+        ranking: RankEvidence | None = None,
     ) -> Self:
-        """Return a calibration from the arrays of `get_state`, after a check.
+        """Return a calibration from the arrays of `get_state`, after a check, and the other fields.
 
         Raises
         ------
@@ -365,4 +374,5 @@ class Calibration:
             float(state["calibration.floor"][0]),
             state.get("calibration.X"),
             state.get("calibration.families"),
+            ranking,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,19 @@ def model(tmp_path_factory) -> Path:
     fitted = FormulaRegressor("ridge", random_state=0).fit(formulas[:80], gaps[:80])
     fitted.conformalize(formulas[80:], gaps[80:])
     return save_model(fitted.model_, tmp_path_factory.mktemp("models") / "ridge")
+
+
+@pytest.fixture(scope="session")
+def energies(tmp_path_factory) -> Path:
+    """Return a saved ridge model of made-up formation energies, with intervals."""
+    rows = make_rows(154)
+    formulas = [f"{row[1]}{number % 3 + 1}" for number, row in enumerate(rows)]
+    values = np.array([-0.3 * row[2] + 0.5 * (number % 3) for number, row in enumerate(rows)])
+    fitted = FormulaRegressor("ridge", random_state=0)
+    fitted.fit(formulas[:100], values[:100]).conformalize(formulas[100:], values[100:])
+    card = replace(fitted.model_.card, unit="eV/atom")
+    model = replace(fitted.model_, card=card)
+    return save_model(model, tmp_path_factory.mktemp("models") / "energies")
 
 
 @pytest.fixture(scope="session")

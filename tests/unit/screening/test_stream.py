@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -11,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from integration.tables import make_rows
+from reference.top_list import slow_table
+from xtalshift.chem.plausibility import Plausibility
 from xtalshift.data import Materials
+from xtalshift.data import read_table as read_dataset
 from xtalshift.errors import (
     ConfigError,
     DataError,
@@ -21,13 +25,14 @@ from xtalshift.errors import (
 )
 from xtalshift.files import lock_folder
 from xtalshift.model import FormulaRegressor, load_model, save_model
+from xtalshift.model.stability import StabilityProxy
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.parallel import InProcessExecutor
 from xtalshift.parallel.executor import Reply
 from xtalshift.parallel.processes import ProcessExecutor
 from xtalshift.screening import store
 from xtalshift.screening.inputs import FormulaSource, InputRecord
-from xtalshift.screening.screener import Screener
+from xtalshift.screening.screener import Screener, Sources
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.stream import screen
 
@@ -94,11 +99,15 @@ def test_rows_are_those_of_predict(model, table, tmp_path, read, formulas):
     assert summary.counts["rows"] == len(formulas)
     assert summary.counts["errors"] == 2
     written = json.loads((out / "screen.json").read_text())
-    assert asdict(summary) == {
+    ranking = summary.ranking
+    assert {**asdict(summary), "ranking": None} == {
         "counts": written["counts"],
         "chunks": written["chunks"],
+        "ranking": None,
         **written["host"],
     }
+    assert written["ranking"]["spearman"] == ranking.spearman
+    assert written["ranking"]["highest"] == ranking.highest._asdict()
     assert written["inputs"][0]["name"] == "candidates.csv"
     sizes = [pq.read_metadata(part).num_rows for part in sorted((out / "parts").iterdir())]
     assert sizes == [13] * 11 + [7]
@@ -473,3 +482,186 @@ def test_a_folder_that_is_begun_anew_stays_locked_and_keeps_what_is_not_its_own(
             pass
     assert (folder / "parts" / "notes.txt").read_text() == "keep"
     assert (folder / "parts" / "mine").is_dir()
+
+
+LIST = {
+    "k": 12, "lowest": True, "diverse": "chemsys", "per_group": 2, "min_plausibility": 0.1,
+    "max_above_hull": -0.2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def listed(model, energies, formulas, tmp_path_factory):
+    """Return a finished screening with all conditions."""
+    folder = tmp_path_factory.mktemp("listed")
+    table = folder / "candidates.csv"
+    pd.DataFrame({"id": range(len(formulas)), "formula": formulas}).to_csv(table, index=False)
+    screen(model, [table], folder / "out", settings(top=LIST), stability=energies)
+    return table, folder / "out"
+
+
+def read_top(out):
+    return pd.read_csv(out / "top.csv", keep_default_na=False)
+
+
+def test_the_list_is_that_of_all_rows_taken_one_by_one(listed, energies, read):
+    _, out = listed
+    found = read(out)
+    materials = Materials.parse(found["formula"].tolist())
+    known = read_dataset("ricci_seebeck", need_target=False).materials.compositions
+    plausibility, why = Plausibility(known).judge(materials.compositions)
+    stability = StabilityProxy.load(energies).columns(materials)
+    above = stability["energy_above_known_hull"]
+    systems = ["-".join(sorted(re.findall("[A-Z][a-z]?", text))) for text in found["formula"]]
+    rows = [
+        (None if np.isnan(value) else -value, 0, system, p >= 0.1 and gap <= -0.2)
+        for value, system, p, gap in zip(
+            found["prediction"], systems, plausibility, above, strict=True
+        )
+    ]
+    wanted = slow_table(rows, 12, 2)
+    assert 0 < np.sum(plausibility < 0.1) < len(found)
+    assert 0 < np.sum(above > -0.2) < len(found)
+    top = read_top(out)
+    assert (top["input_row"] - 1).tolist() == wanted
+    assert top["chemsys"].tolist() == [systems[row] for row in wanted]
+    np.testing.assert_allclose(top["plausibility"], plausibility[wanted])
+    assert top["why"].tolist() == [why[row] for row in wanted]
+    for name, values in stability.items():
+        expected = values[wanted]
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(top[name], expected, atol=1e-9)
+        else:
+            assert top[name].tolist() == expected.tolist()
+    nearest = top["explanation"].str.extract(r"nearest: (\S+) \(distance ([^,]*), value ([^)]*)\)")
+    assert nearest[0].tolist() == top["nearest_formula"].tolist()
+    np.testing.assert_allclose(nearest[1].astype(float), top["nearest_distance"], rtol=6e-3)
+    np.testing.assert_allclose(nearest[2].astype(float), top["nearest_target"], rtol=6e-4)
+
+
+def test_the_list_does_not_depend_on_blocks_or_processes(listed, model, energies, tmp_path):
+    table, out = listed
+    wanted = (out / "top.csv").read_bytes()
+    counts = json.loads((out / "screen.json").read_text())["counts"]
+    assert counts["implausible"] > 0
+    assert counts["above_hull"] > 0
+    for chunk_rows in (7, 64, 1000):
+        own = ScreenSettings.from_dict({"chunk_rows": chunk_rows, "top": LIST})
+        screen(model, [table], tmp_path / str(chunk_rows), own, stability=energies)
+        assert (tmp_path / str(chunk_rows) / "top.csv").read_bytes() == wanted
+    two = ProcessExecutor(workers=2)
+    given = {"stability": energies, "executor": two}
+    summary = screen(model, [table], tmp_path / "two", settings(top=LIST), **given)
+    assert (tmp_path / "two" / "top.csv").read_bytes() == wanted
+    assert summary.counts == counts
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 8, 11])
+def test_a_killed_list_continues_to_the_same_bytes_and_counts(
+    listed, model, energies, tmp_path, hashes, kill_after, monkeypatch, chunks
+):
+    table, out = listed
+    kill_after(chunks, "_append")
+    with pytest.raises(KilledError):
+        screen(model, [table], tmp_path / "out", settings(top=LIST), stability=energies)
+    monkeypatch.undo()
+    summary = screen(model, [table], tmp_path / "out", settings(top=LIST), stability=energies)
+    assert hashes(tmp_path / "out") == hashes(out)
+    assert summary.counts == json.loads((out / "screen.json").read_text())["counts"]
+
+
+def test_both_models_go_to_workers_without_the_files_of_this_machine(
+    listed, model, energies, tmp_path, hashes
+):
+    table, out = listed
+    known = tmp_path / "known.csv"
+    known.write_text("formula,target\nLi2O,-2.0\n")
+
+    class Remote(InProcessExecutor):
+        shares_files = False
+
+        def open(self, setup=None, policy=None):
+            energies.rename(energies.with_name("moved"))
+            return super().open(setup)
+
+    try:
+        screen(model, [table], tmp_path / "out", settings(top=LIST), stability=energies,
+               executor=Remote())  # fmt: skip
+    finally:
+        energies.with_name("moved").rename(energies)
+    assert hashes(tmp_path / "out") == hashes(out)
+    files = Sources(model, energies, known).files()
+    (tmp_path / "there").mkdir()
+    there = Sources.unpacked(files, tmp_path / "there")
+    assert there.stability_table.read_bytes() == known.read_bytes()
+    assert Sources.unpacked(Sources(model).files(), tmp_path) == Sources(tmp_path / "model")
+
+
+def test_a_table_of_known_energies_replaces_the_training_materials(
+    listed, model, energies, tmp_path
+):
+    table, _ = listed
+    known = tmp_path / "known.csv"
+    known.write_text("formula,target\nLi2O,-2.0\nLi2O,-9.0\n")
+    only = {"k": 150}
+    given = {"stability": energies, "stability_table": known}
+    screen(model, [table], tmp_path / "out", settings(top=only), **given)
+    top = read_top(tmp_path / "out")
+    rows = top[top["n_known_in_system"] == 1]
+    assert set(rows["formula"].str.replace(r"\d", "", regex=True)) == {"LiO"}
+    assert all("Li2O" in text for text in rows["known_hull_phases"])
+    assert rows["energy_above_known_hull"].min() > 1
+    rest = top[top["n_known_in_system"] == 0]
+    np.testing.assert_allclose(rest["energy_above_known_hull"], rest["formation_energy"])
+    written = json.loads((tmp_path / "out" / "screen.json").read_text())
+    assert written["stability_table"]["name"] == "known.csv"
+    assert len(written["stability_sha256"]) == 64
+    known.write_text("formula,target\nLi2O,-3.0\nLi2O,-9.0\n")
+    with pytest.raises(ConfigError, match=r"stability_table.sha256: [0-9a-f]{12}\.\.\. there"):
+        screen(model, [table], tmp_path / "out", settings(top=only), **given)
+
+
+def test_plausibilities_of_the_input_are_used_as_they_are(model, tmp_path):
+    path = tmp_path / "in.csv"
+    lines = ["formula,plausibility,why", "GaN,0.9,a", "ZnO,0.1,b", "LiF,,c", "NaCl,0.5,d"]
+    path.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out"
+    summary = screen(model, [path], out, settings(top={"k": 4, "min_plausibility": 0.5}))
+    top = read_top(out)
+    assert dict(zip(top["formula"], top["why"], strict=True)) == {"GaN": "a", "NaCl": "d"}
+    assert summary.counts["implausible"] == 2
+
+
+@pytest.mark.parametrize(
+    ("top", "given", "message"),
+    [
+        (None, {"stability": True}, "--stability is about the rows of top.csv: give --top K"),
+        ({"k": 1}, {"stability_table": "x.csv"}, "--stability-table needs a model of formation"),
+        ({"k": 1, "max_above_hull": 0.1}, {}, "--max-above-hull needs a model of formation"),
+    ],
+)
+def test_stability_that_is_not_complete_is_refused(
+    model, energies, table, tmp_path, top, given, message
+):
+    given = {name: energies if value is True else value for name, value in given.items()}
+    with pytest.raises(ConfigError, match=message):
+        screen(model, [table], tmp_path / "out", settings(top=top), **given)
+
+
+@pytest.mark.parametrize("name", ["explanation", "family", "why", "energy_above_known_hull"])
+def test_columns_that_the_list_would_add_are_refused(model, energies, tmp_path, name):
+    path = tmp_path / "in.csv"
+    path.write_text(f"formula,{name}\nGaN,1\n")
+    top = {"k": 1, "diverse": "family", "min_plausibility": 0.1}
+    with pytest.raises(DataError, match=f"already has a column '{name}'; rename it"):
+        screen(model, [path], tmp_path / "out", settings(top=top), stability=energies)
+
+
+def test_an_empty_list_has_all_columns(model, energies, table, tmp_path):
+    top = {**LIST, "max_above_hull": -99.0}
+    screen(model, [table], tmp_path / "out", settings(top=top), stability=energies)
+    found = read_top(tmp_path / "out")
+    assert found.empty
+    assert {"chemsys", "plausibility", "why", "energy_above_known_hull", "explanation"} <= set(
+        found
+    )

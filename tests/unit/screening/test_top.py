@@ -8,11 +8,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reference.top_list import slow_table
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import ConfigError
 from xtalshift.screening.settings import TopSettings
-from xtalshift.screening.top import TopTable, best_rows, chances, pick, top_frame
+from xtalshift.screening.top import (
+    TopTable,
+    chances,
+    choose,
+    rank_rows,
+    shortlist,
+    top_frame,
+    with_ranks,
+)
 from xtalshift.uncertainty.conformal import ScoreLaw
 from xtalshift.uncertainty.predictive import PredictiveDistribution
 
@@ -42,6 +53,22 @@ def frame():
 
 def columns_of(frame):
     return {name: frame[name].to_numpy() for name in frame.columns}
+
+
+def best_rows(columns, top):
+    return rank_rows(columns, top).rows[: top.k]
+
+
+def pick(table, columns, top, first, floor=None):
+    ranking = rank_rows(columns, top, floor)
+    groups = table[top.diverse].to_numpy()[ranking.rows] if top.diverse else None
+    refused = columns["refused"][ranking.rows] if "refused" in columns else None
+
+    def admit(places):
+        return np.ones(len(places), bool) if refused is None else ~refused[places]
+
+    chosen = choose(groups, len(ranking.rows), top, admit)
+    return with_ranks(table, ranking.take(chosen), first)
 
 
 @pytest.mark.parametrize("lowest", [False, True])
@@ -129,8 +156,84 @@ def test_add_says_whether_anything_changed(frame):
     assert not table.add(worse)
 
 
+ROWS = st.tuples(
+    st.one_of(st.none(), st.integers(0, 6).map(float)),
+    st.sampled_from(["oxide", "halide", "nitride", "carbide"]),
+    st.booleans(),
+)
+
+
+@given(
+    st.lists(ROWS, max_size=60),
+    st.integers(1, 12),
+    st.sampled_from([None, 1, 2, 3]),
+    st.integers(1, 61),
+    st.booleans(),
+)
+def test_blocks_of_any_size_give_the_list_of_all_rows(rows, k, per_group, size, use_floor):
+    diverse = {} if per_group is None else {"diverse": "family", "per_group": per_group}
+    top = TopSettings.from_dict({"k": k, **diverse})
+    keys = np.array([np.nan if key is None else key for key, _, _ in rows])
+    groups = np.array([group for _, group, _ in rows], dtype=object)
+    refused = np.array([not admitted for _, _, admitted in rows], dtype=bool)
+    table = TopTable(top)
+    for start in range(0, max(len(rows), 1), size):
+        part = slice(start, start + size)
+        columns = {
+            "prediction": keys[part],
+            "status": np.full(len(keys[part]), "ok", dtype=object),
+            "refused": refused[part],
+        }
+        chunk = pa.table({"family": pa.array(groups[part].tolist(), pa.string())})
+        table.add(pick(chunk, columns, top, start, table.floor if use_floor else None))
+    wanted = slow_table(
+        [(key, 0.0, group, admitted) for key, group, admitted in rows], k, per_group
+    )
+    assert (table.table["input_row"].to_numpy() - 1).tolist() == wanted
+
+
+def test_only_rows_that_would_enter_are_looked_at():
+    groups = np.array(list("aaabbbcc"), dtype=object)
+    asked = []
+
+    def admit(places):
+        asked.append(places.tolist())
+        return ~np.isin(places, [0, 3, 4, 5])
+
+    top = TopSettings(k=2, diverse="family")
+    # the best of a and b are refused, then those of b twice more
+    assert choose(groups, 8, top, admit).tolist() == [1, 6]
+    assert asked == [[0, 3], [1, 4], [5], [6]]
+    asked.clear()
+    assert choose(None, 8, TopSettings(k=2), admit).tolist() == [1, 2]
+    assert asked == [[0, 1], [2]]
+
+
+def test_shortlist_counts_better_rows_of_the_group_and_of_all():
+    groups = np.array(list("abacab"), dtype=object)
+    top = TopSettings(k=3, diverse="chemsys", per_group=2)
+    assert shortlist(groups, 6, top).tolist() == [0, 1, 2]
+    assert shortlist(groups, 6, top.model_copy(update={"k": 9})).tolist() == [0, 1, 2, 3, 5]
+    assert shortlist(groups[:0], 0, top).tolist() == []
+
+
+def test_the_floor_is_the_last_row_of_a_full_table(frame):
+    top = TopSettings(k=5)
+    table = TopTable(top)
+    assert table.floor is None
+    columns = columns_of(frame)
+    table.add(pick(pa.table(frame), columns, top, 0))
+    assert table.floor.key == table.table["prediction"][-1].as_py() == 38.0
+    assert TopTable(TopSettings(k=1000), table.table).floor is None
+    # equal rows that come later cannot enter
+    assert rank_rows(columns, top, table.floor).keys.tolist() == [39.0, 39.0]
+    best = rank_rows(columns, top).rows
+    assert rank_rows(columns, top, table.floor).rows.tolist() == best[:2].tolist()
+
+
 @pytest.mark.parametrize(
-    "values", [{"k": 0}, {"k": 1, "by": "probability"}, {"k": 1, "threshold": 2.0}]
+    "values",
+    [{"k": 1, "per_group": 2}, {"k": 0}, {"k": 1, "by": "probability"}, {"k": 1, "threshold": 2.0}],
 )
 def test_settings_that_contradict_each_other(values):
     with pytest.raises(ConfigError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xtalshift.benchmark.choice import Choice
+from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.data import CleaningReport
 from xtalshift.data.dataset import DatasetDescription
@@ -127,6 +128,8 @@ class RunResults:
     """How many materials of the table a pretrained encoder has seen; None if none is used."""
     splits: tuple[Split, ...]
     model: Model | None = None
+    explanation: Explanation | None = None
+    """What explains the errors of its method; None in folders of earlier versions."""
     records: tuple[Record, ...]
     histories: tuple[History, ...] = ()
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
+from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
@@ -39,6 +40,7 @@ from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
+from xtalshift.jobs.explain import EXPLANATION_FILE, explain
 from xtalshift.jobs.refit import REFIT_FILE, Refit, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
@@ -54,7 +56,7 @@ TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
-    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE,
+    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE, EXPLANATION_FILE,
 )  # fmt: skip
 OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER)
 _KEPT = {one.name for one in fields(Model)} & {one.name for one in fields(Refit)} - {"seed"}
@@ -120,8 +122,14 @@ def run(
         order = {shown_name(name): number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         done = replace(done, records=tuple(tasks))
-        settings = TaskContext.of(spec.model_copy(update={"threads": executor.threads})).settings
-        results = _results(config, done, out, _fit_best(config, done, settings, out, progress))
+        context = TaskContext.of(spec.model_copy(update={"threads": executor.threads}))
+        model = _fit_best(config, done, context.settings, out, progress)
+        explanation = None
+        if model is not None:
+            explanation = explain(
+                model.method, done, context, config.explain, config.seed, out, progress
+            )
+        results = _results(config, done, out, model, explanation)
         frames = [
             pd.read_parquet(task_folder(out, task.id) / PREDICTIONS_FILE)
             for task in tasks
@@ -276,7 +284,13 @@ def _differences(old: object, new: object, name: str = "") -> list[str]:
     ]
 
 
-def _results(config: RunConfig, done: BenchmarkRun, out: Path, model: Model | None) -> RunResults:
+def _results(
+    config: RunConfig,
+    done: BenchmarkRun,
+    out: Path,
+    model: Model | None,
+    explanation: Explanation | None,
+) -> RunResults:
     data = done.shared.problems[TABLE].data
     return RunResults(
         config=config.to_dict(),
@@ -285,6 +299,7 @@ def _results(config: RunConfig, done: BenchmarkRun, out: Path, model: Model | No
         pretrained=_overlap(done),
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=model,
+        explanation=explanation,
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import Choice
+from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.data import CleaningReport
 from xtalshift.data.dataset import DatasetDescription
@@ -130,6 +131,8 @@ class RunResults:
     model: Model | None = None
     answer: Answer | None = None
     """What to believe about the candidates, if there are some."""
+    explanation: Explanation | None = None
+    """What explains the errors of its method; None in folders of earlier versions."""
     records: tuple[Record, ...]
     histories: tuple[History, ...] = ()
 

@@ -14,6 +14,7 @@ import pandas as pd
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
+from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
@@ -40,6 +41,7 @@ from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
+from xtalshift.jobs.explain import EXPLANATION_FILE, explain
 from xtalshift.jobs.judge_table import CANDIDATES_FILE, PROXIES_FOLDER, judge_table
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
@@ -56,7 +58,8 @@ TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
-    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE, CANDIDATES_FILE,
+    "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE, EXPLANATION_FILE,
+    CANDIDATES_FILE,
 )  # fmt: skip
 OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER, PROXIES_FOLDER)
 
@@ -121,12 +124,17 @@ def run(
         order = {shown_name(name): number for number, name in enumerate(config.methods)}
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         done = replace(done, records=tuple(tasks))
-        settings = TaskContext.of(spec.model_copy(update={"threads": executor.threads})).settings
+        context = TaskContext.of(spec.model_copy(update={"threads": executor.threads}))
         if config.candidates is None:
-            model, answer = _fit_best(config, done, settings, out, progress), None
+            model, answer = _fit_best(config, done, context.settings, out, progress), None
         else:
-            model, answer = judge_table(config, done, executor, settings, out, progress)
-        results = _results(config, done, out, model, answer)
+            model, answer = judge_table(config, done, executor, context.settings, out, progress)
+        explanation = None
+        if model is not None and any(task.name == model.method for task in tasks):
+            explanation = explain(
+                model.method, done, context, config.explain, config.seed, out, progress
+            )
+        results = _results(config, done, out, model, answer, explanation)
         frames = [
             pd.read_parquet(task_folder(out, task.id) / PREDICTIONS_FILE)
             for task in tasks
@@ -287,6 +295,7 @@ def _results(
     out: Path,
     model: Model | None,
     answer: Answer | None,
+    explanation: Explanation | None,
 ) -> RunResults:
     data = done.shared.problems[TABLE].data
     return RunResults(
@@ -297,6 +306,7 @@ def _results(
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=model,
         answer=answer,
+        explanation=explanation,
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),
     )

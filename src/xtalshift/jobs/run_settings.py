@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from xtalshift.benchmark.choice_settings import ChoiceConfig
+from xtalshift.benchmark.explain_settings import ExplainConfig
 from xtalshift.benchmark.plugins import split_own
 from xtalshift.config import Settings
 from xtalshift.data.settings import DataConfig
@@ -80,6 +81,8 @@ class RunConfig(MethodSettings):
     """How candidates are judged."""
     choice: ChoiceConfig = ChoiceConfig()
     """How `run` chooses the method of its model."""
+    explain: ExplainConfig = ExplainConfig()
+    """What `run` measures to explain the errors of that method."""
     minutes: float | None = Field(default=None, gt=0)
     """Wall minutes that each fit of ``auto`` may take in `run`; members that there is no time for
     are left out and named, and the numbers depend on the machine. By default all are tried."""

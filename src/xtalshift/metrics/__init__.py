@@ -3,6 +3,7 @@
 from xtalshift.metrics.checks import Side
 from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores
 from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
+from xtalshift.metrics.power_law import FEWEST_SIZES, PowerLaw, fit_power_law
 from xtalshift.metrics.ranking import (
     RankEvidence,
     Regret,
@@ -34,11 +35,13 @@ from xtalshift.metrics.stats import (
 )
 
 __all__ = [
+    "FEWEST_SIZES",
     "Comparison",
     "Interval",
     "IntervalScores",
     "PairedTest",
     "RankEvidence",
+    "PowerLaw",
     "RegressionScores",
     "Regret",
     "Side",
@@ -52,6 +55,7 @@ __all__ = [
     "corrected_t_test",
     "critical_difference",
     "extrapolative_precision",
+    "fit_power_law",
     "forgetting",
     "friedman_p",
     "grouped_t_test",

@@ -19,7 +19,6 @@ from xtalshift.report.shared.figures import (
     draw_level,
     escape,
     make_layout,
-    number_panels,
     scale_axis,
 )
 from xtalshift.report.shared.interval_evaluation import draw_intervals, split_styles
@@ -36,8 +35,8 @@ _SHORT = {"id": "ID", "ood": "OOD", "train": "training"}
 _MOST_OVER_DUMMY = 2.0
 
 
-def build_figures(report: RunReport) -> dict[str, list[Panel]]:
-    """Draw every panel of the page of a run.
+def draw_scores(report: RunReport) -> dict[str, list[Panel | None]]:
+    """Draw the panels of the appendix.
 
     Returns
     -------
@@ -49,29 +48,28 @@ def build_figures(report: RunReport) -> dict[str, list[Panel]]:
     labels = {column.split: column.label for column in report.columns}
     target, unit = report.results.target, report.results.unit
     axis, transform = f"({unit})" if unit else "", report.results.transform
-    logarithmic = transform == "log"
+    logarithmic = report.logarithmic
     # networks record the error of what they were trained on
     fitted = {"none": axis, "clip": axis, "log": f"of ln({target})"}.get(
         transform, f"of {transform}({target})"
     )
     rows = [column.rows for column in report.columns]
-    return number_panels(
-        {
-            "bars": _draw_bars(report, colours),
-            "parity": [
-                _draw_parity(one, report.parity, labels, axis, logarithmic=logarithmic)
-                for one in report.parity
-            ],
-            **draw_intervals(report.intervals, split_styles(rows), unit),
-            "maps": [_draw_map(one, report.maps, labels) for one in report.maps],
-            "histograms": [
-                _draw_histogram(one, labels, name_with_unit(target, unit), logarithmic=logarithmic)
-                for one in report.histograms
-            ],
-            "curves": _draw_curves(report.curves, labels, colours, fitted),
-            "attack": draw_attacks(report.attack_curves, labels, colours),
-        }
-    )
+    intervals = draw_intervals(report.intervals, split_styles(rows), unit)
+    return {
+        "bars": _draw_bars(report, colours),
+        "parity": [
+            _draw_parity(one, report.parity, labels, axis, logarithmic=logarithmic)
+            for one in report.parity
+        ],
+        **{name: list(panels) for name, panels in intervals.items()},
+        "maps": [_draw_map(one, report.maps, labels) for one in report.maps],
+        "histograms": [
+            _draw_histogram(one, labels, name_with_unit(target, unit), logarithmic=logarithmic)
+            for one in report.histograms
+        ],
+        "curves": list(_draw_curves(report.curves, labels, colours, fitted)),
+        "attack": list(draw_attacks(report.attack_curves, labels, colours)),
+    }
 
 
 def _draw_bars(report: RunReport, colours: dict[str, str]) -> list[Panel | None]:
@@ -162,13 +160,7 @@ def _draw_parity(
     targets = [value for roles in same for part in roles.values() for value in part.x]
     if not targets:
         return None
-    if logarithmic:
-        low, high = _span([math.log10(value) for value in targets])
-        limits, (low, high) = [low, high], (10**low, 10**high)
-        scale: Figure = {"type": "log", "range": limits, "exponentformat": "none", "nticks": 6}
-    else:
-        low, high = _span(targets)
-        scale = {"range": [low, high]}
+    scale, low, high = span_axis(targets, logarithmic=logarithmic)
     parts = panel.roles.values()
     outside = sum(not low <= value <= high for part in parts for value in part.y + part.x)
     layout = make_layout(
@@ -273,6 +265,16 @@ def _cloud(part: Points, role: str) -> Figure:
         "marker": {"color": ROLE_COLOURS[role], "size": 4.2, "opacity": 0.45},
         "hovertemplate": "%{text}<br>%{x:.4~g}, %{y:.4~g}<extra></extra>",
     }
+
+
+def span_axis(values: list[float], *, logarithmic: bool) -> tuple[Figure, float, float]:
+    """Return an axis over the middle 99.6 % of the values, and its ends."""
+    if not logarithmic:
+        low, high = _span(values)
+        return {"range": [low, high]}, low, high
+    low, high = _span([math.log10(value) for value in values])
+    axis: Figure = {"type": "log", "range": [low, high], "exponentformat": "none", "nticks": 6}
+    return axis, 10**low, 10**high
 
 
 def _span(values: list[float]) -> tuple[float, float]:

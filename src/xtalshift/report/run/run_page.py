@@ -12,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 from xtalshift.benchmark.records import PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
+from xtalshift.report.run.answer import Answer, answer_run
 from xtalshift.report.run.attacks import (
     AttackSize,
     Curve,
@@ -21,7 +22,10 @@ from xtalshift.report.run.attacks import (
     describe_attack,
     training_curves,
 )
-from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
+from xtalshift.report.run.drivers import describe_drivers
+from xtalshift.report.run.learning import Learning, build_learning
+from xtalshift.report.run.mistakes import Mistakes, describe_mistakes, find_mistakes
+from xtalshift.report.run.run_figures import ROLE_COLOURS
 from xtalshift.report.run.run_summary import (
     Cell,
     Column,
@@ -33,14 +37,20 @@ from xtalshift.report.run.run_summary import (
 )
 from xtalshift.report.run.run_text import intake_cautions, score_cautions, write_verdict
 from xtalshift.report.run.samples import (
+    INTERVALS_PER_PANEL,
     POINTS_PER_PANEL,
     Histogram,
+    IntervalPoints,
     PointPanel,
     histograms,
+    interval_panels,
     map_panels,
     parity_panels,
 )
 from xtalshift.report.run.saved_model import describe_model
+from xtalshift.report.run.sections import build_figures, make_sections
+from xtalshift.report.run.worst import WorstCompound, build_worst
+from xtalshift.report.shared.glossary import GLOSSARY
 from xtalshift.report.shared.html import render_page
 from xtalshift.report.shared.interval_evaluation import (
     IntervalEvaluation,
@@ -80,6 +90,9 @@ class Gain:
 class RunReport:
     """Everything that page and tables of a run show, besides its `results`.
 
+    `answer`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentence` are about the
+    chosen method: what to expect of it, where it goes wrong, its worst compounds, its predictions
+    with intervals, its errors with fewer training rows, and the features that it needs.
     `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
     all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
     empty without the tables they need. `model` are sentences about the saved model. The gravest
@@ -88,6 +101,13 @@ class RunReport:
 
     results: RunResults
     source: str
+    answer: Answer | None
+    mistakes: Mistakes | None
+    mistake_sentences: list[str]
+    worst: list[WorstCompound]
+    interval_parity: list[IntervalPoints]
+    learning: Learning | None
+    driver_sentence: str
     methods: list[tuple[str, str]]
     columns: list[Column]
     rows: list[MethodRow]
@@ -110,9 +130,7 @@ class RunReport:
     @property
     def extremes(self) -> str:
         """Which targets a search looks for: ``highest`` or ``lowest``."""
-        split = self.results.config.get("split")
-        low = isinstance(split, dict) and split.get("tail") == "low"
-        return "lowest" if low else "highest"
+        return "lowest" if _tail(self.results) == "low" else "highest"
 
     @property
     def logarithmic(self) -> bool:
@@ -150,6 +168,7 @@ def build_run_report(folder: Path) -> RunReport:
     sizes = attack_sizes(curves)
     saved = results.model.method if results.model else None
     intervals = evaluate_intervals(predictions, [column.rows for column in columns], saved)
+    chosen = summary.chosen(saved, columns)
     failures = list_failures(results.records)
     cautions = [
         *score_cautions(columns, failures, results.n_seeds),
@@ -161,10 +180,43 @@ def build_run_report(folder: Path) -> RunReport:
         one.split: [other.split for other in columns if other.fit == one.fit] for one in columns
     }
     shifted = [column.split for column in columns if column.role == "ood"]
+    explained = results.explanation
     every = summary.methods(variants=True)
+    mistakes = (
+        None
+        if predictions is None or chosen is None
+        else find_mistakes(predictions, table, chosen, fits, logarithmic=logarithmic)
+    )
     return RunReport(
         results=results,
         source=results.provenance.data.source or folder.name,
+        answer=answer_run(
+            chosen,
+            results.model,
+            columns,
+            summary,
+            intervals,
+            unit=results.unit,
+            tail=_tail(results),
+        ),
+        mistakes=mistakes,
+        mistake_sentences=describe_mistakes(mistakes, results.unit) if mistakes else [],
+        worst=[]
+        if explained is None
+        else build_worst(
+            explained.worst,
+            {column.split: column.label for column in columns},
+            logarithmic=logarithmic,
+        ),
+        interval_parity=[]
+        if predictions is None or chosen is None
+        else interval_panels(predictions, chosen, [(one.split, one.role) for one in columns]),
+        learning=None
+        if explained is None or explained.learning is None
+        else build_learning(explained.learning, explained.method, columns, results.unit),
+        driver_sentence=""
+        if explained is None or explained.drivers is None
+        else describe_drivers(explained.drivers, explained.method),
         methods=[(name, method_note(name, results.config)) for name in every],
         columns=columns,
         rows=[
@@ -199,13 +251,17 @@ def build_run_report(folder: Path) -> RunReport:
 
 def render_run(report: RunReport) -> str:
     """Return the page of a run."""
-    sections = build_figures(report)
+    parts = make_sections(report)
+    sections = build_figures(parts)
     return render_page(
         "run.html.j2",
         (panel for panels in sections.values() for panel in panels),
         p=report,
+        parts=parts,
         r=report.results,
         points_per_panel=POINTS_PER_PANEL,
+        intervals_per_panel=INTERVALS_PER_PANEL,
+        glossary=GLOSSARY,
         sections=sections,
         colours=method_colours([name for name, _ in report.methods]),
         roles=ROLE_COLOURS,
@@ -250,6 +306,12 @@ def _all_cells(summary: RunSummary, columns: Sequence[Column]) -> list[Cell]:
         for method in summary.methods(variants=True)
     ]
     return [cell for cell in cells if cell]
+
+
+def _tail(results: RunResults) -> str:
+    split = results.config.get("split")
+    tail = split.get("tail") if isinstance(split, dict) else None
+    return tail if isinstance(tail, str) else "high"
 
 
 def _model_sentences(results: RunResults) -> list[str]:

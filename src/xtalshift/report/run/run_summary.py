@@ -212,6 +212,17 @@ class RunSummary:
         change = float(both[first].sum() / both[second].sum() - 1.0)
         return Pair(first, second, change, int((both[first] < both[second]).sum()), len(both))
 
+    def chosen(self, saved: str | None, columns: Sequence[Column]) -> str | None:
+        """Return the method that the page is about: that of the saved model, if any run finished.
+
+        Without a saved model it is the one with the smallest error in the first column that has
+        one, the ID rows; None if no run finished.
+        """
+        done = [column.best.method for column in columns if column.best]
+        if saved is not None and (self._done["method"] == saved).any():
+            return saved
+        return done[0] if done else None
+
     def leads_every_seed(self, method: str, split: str, role: str) -> bool:
         """Return whether a method has the smallest error of all base methods on every seed."""
         errors = self.errors(split, role)[self.methods()]

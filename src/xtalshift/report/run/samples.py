@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xtalshift.uncertainty.settings import LEVEL
+
 POINTS_PER_PANEL = 1_500
 """Most points in one panel, ID and OOD together."""
+
+INTERVALS_PER_PANEL = 300
+"""Most points with an interval in one panel; more bars would cover each other."""
 
 _BINS = 40
 _SHARE_IN_RANGE = 0.995
@@ -37,6 +42,25 @@ class PointPanel:
     roles: dict[str, Points]
     method: str | None = None
     seed: int | None = None
+
+
+@dataclass(frozen=True)
+class IntervalPoints:
+    """Some of `n` predictions of a split with their 90 % intervals, of the lowest seed.
+
+    `low` and `high` are None where an interval is infinite or unknown. `inside` tells whether the
+    interval contains the target, None without an interval.
+    """
+
+    split: str
+    role: str
+    target: list[float]
+    prediction: list[float]
+    low: list[float | None]
+    high: list[float | None]
+    inside: list[bool | None]
+    formula: list[str]
+    n: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,58 @@ def parity_panels(
     return panels
 
 
+def interval_panels(
+    predictions: pd.DataFrame, method: str, sets: Sequence[tuple[str, str]]
+) -> list[IntervalPoints]:
+    """Collect predictions of one method with their intervals, a panel for each set of test rows.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As `parity_panels` takes it, optionally with ``lower``, ``upper`` and ``needed_level``.
+    method : str
+        The method, for its lowest seed.
+    sets : sequence of (str, str)
+        Split and role of each panel; those without predictions are left out.
+    """
+    rows = predictions[predictions["method"] == method]
+    rows = rows[rows["seed"] == rows["seed"].min()]
+    panels = []
+    for split, role in sets:
+        part = rows[(rows["split"] == split) & (rows["role"] == role)]
+        kept = part[np.isfinite(part[["target", "prediction"]].to_numpy(dtype=float)).all(axis=1)]
+        kept = kept.iloc[spread_rows(len(kept), INTERVALS_PER_PANEL)]
+        if kept.empty:
+            continue
+        values = {
+            name: [_short(value) for value in kept[name]] for name in ("target", "prediction")
+        }
+        ends = {
+            name: [_short(v) if np.isfinite(v) else None for v in _column(kept, name)]
+            for name in ("lower", "upper")
+        }
+        inside = [None if np.isnan(v) else bool(v < LEVEL) for v in _column(kept, "needed_level")]
+        formulas = [str(text) for text in kept["formula"]]
+        panels.append(
+            IntervalPoints(
+                split,
+                role,
+                values["target"],
+                values["prediction"],
+                ends["lower"],
+                ends["upper"],
+                inside,
+                formulas,
+                len(part),
+            )
+        )
+    return panels
+
+
+def _column(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    return rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
+
+
 def map_panels(table: pd.DataFrame, splits: Sequence[str]) -> list[PointPanel]:
     """Collect principal components, one panel per OOD split; its other rows have the role ``id``.
 
@@ -131,18 +207,14 @@ def histograms(
     logarithmic : bool
         Whether the bins have equal widths in the logarithm of the targets.
     """
-    # every method predicts the same rows, but a failed one none
-    rows = predictions[predictions["seed"] == predictions["seed"].min()]
-    rows = rows.drop_duplicates(["split", "role", "id"])
+    rows = _rows_of_one_seed(predictions)
     found = []
     for split, together in fits.items():
         tests = _test_rows(rows, split, together)
         parts = {role: part["target"] for role, part in tests.items()}
         if table is not None:
-            seen = table["id"].isin(tests["id"]["id"])
-            for column in {f"in_{name}" for name in together} & set(table.columns):
-                seen |= table[column].astype(bool)
-            parts = {"train": table.loc[~seen, "target"], **parts}
+            known = training_rows(predictions, table, split, together)
+            parts = {"train": table.loc[known, "target"], **parts}
         values = {name: part.to_numpy(dtype=float) for name, part in parts.items()}
         values = {name: part[np.isfinite(part)] for name, part in values.items()}
         values = {name: part for name, part in values.items() if part.size}
@@ -152,6 +224,27 @@ def histograms(
             bars = {name: Bars(_bin(part, edges), part.size) for name, part in values.items()}
             found.append(Histogram(split, [_short(edge) for edge in edges], bars))
     return found
+
+
+def training_rows(
+    predictions: pd.DataFrame, table: pd.DataFrame, split: str, together: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Return which rows of `table` train (or select) a model of the lowest seed, see `histograms`.
+
+    `together` are the splits that share this training, `split` among them.
+    """
+    tests = _test_rows(_rows_of_one_seed(predictions), split, together)
+    tested = table["id"].isin(tests["id"]["id"]).to_numpy(dtype=bool)
+    for column in {f"in_{name}" for name in together} & set(table.columns):
+        tested |= table[column].to_numpy(dtype=bool)
+    return ~tested
+
+
+def _rows_of_one_seed(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return each test row of the lowest seed once; all methods predict the same rows."""
+    rows = predictions[predictions["seed"] == predictions["seed"].min()]
+    unique: pd.DataFrame = rows.drop_duplicates(["split", "role", "id"])
+    return unique
 
 
 def _test_rows(rows: pd.DataFrame, split: str, together: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from xtalshift.jsonio import to_json
 from xtalshift.report.shared import text as words
 from xtalshift.report.shared.figures import Panel
+from xtalshift.report.shared.glossary import explain_terms
 
 
 def render_page(template: str, panels: Iterable[Panel], **values: object) -> str:
@@ -44,6 +45,7 @@ def render_page(template: str, panels: Iterable[Panel], **values: object) -> str
         "plain": to_json,
         "key": _sort_key,
         "p": words.format_p,
+        "explain": explain_terms,
     }
     environment.globals |= {
         "spread": words.format_spread,

@@ -48,3 +48,8 @@ const sortBy = (button) => {
   table.tBodies[0].append(...rows);
 };
 all(".sort").forEach((button) => button.addEventListener("click", () => sortBy(button)));
+
+// the explanation of a term opens to the side that has room
+all(".term").forEach((term) => ["pointerenter", "focus"].forEach((event) => term.addEventListener(event, () => {
+  term.classList.toggle("late", term.getBoundingClientRect().left > window.innerWidth - 340);
+})));

@@ -16,7 +16,7 @@ from xtalshift.report.run.attacks import (
     attack_curves,
     attack_sizes,
 )
-from xtalshift.report.run.run_figures import build_figures
+from xtalshift.report.run.sections import build_figures, make_sections
 
 NEW = ("adversarial_loss", "weight_p10", "weight_median", "weight_p90", "weights_frozen")
 NEW += ("hard_share",)
@@ -69,7 +69,9 @@ def attack_cautions(page_data):
 
 
 def panel(page_data, title):
-    (found,) = (one for one in build_figures(page_data)["attack"] if one.title == title)
+    (found,) = (
+        one for one in build_figures(make_sections(page_data))["attack"] if one.title == title
+    )
     return {"data": found.data, "layout": found.layout}
 
 
@@ -141,7 +143,7 @@ def test_the_columns_are_those_that_a_real_training_records(report):
     (size,) = page_data.attack_sizes
     assert 0.01 < size.displacement <= 0.1 * (1 + 1e-6)  # the radius of the preset
     assert size.gain == history[1]["attack_loss_gain"]
-    assert len(build_figures(page_data)["attack"]) == 4
+    assert len(build_figures(make_sections(page_data))["attack"]) == 4
 
 
 def test_sentences_state_the_numbers(report):
@@ -257,7 +259,7 @@ def test_a_single_attacked_epoch_is_a_mark(report):
 def test_each_fit_has_its_row_of_panels_and_is_named(report):
     epochs = attacked(1, 0.1, 0.5), attacked(2, 0.3, 1.0)
     page_data = report([training("cal", 0, *epochs, split=split) for split in ("random", "tail")])
-    panels = build_figures(page_data)["attack"]
+    panels = build_figures(make_sections(page_data))["attack"]
     titles = ["Displacement", "Loss gained", "Covariate weights", "Hard rows"]
     assert [one.title for one in panels] == titles * 2
     assert panels[2].note == "random split: median, middle 80 %; thin: extremes"
@@ -271,7 +273,7 @@ def test_each_fit_has_its_row_of_panels_and_is_named(report):
 def test_a_history_without_the_newer_numbers_is_drawn_as_far_as_it_goes(report, folder):
     old = {key: value for key, value in attacked(1, 0.002, 0.5).items() if key not in NEW}
     page_data = report([training("cal", 0, old, old | {"epoch": 2})])
-    panels = build_figures(page_data)["attack"]
+    panels = build_figures(make_sections(page_data))["attack"]
     assert [one.title for one in panels] == ["Displacement", "Loss gained", "Covariate weights"]
     assert lines({"data": panels[1].data})["gained"]["y"] == [
         None,

@@ -5,7 +5,8 @@ import pytest
 
 from report_toys import own_part, read_figures
 from xtalshift.report import build_run_report, write_report
-from xtalshift.report.run.run_figures import ROLE_COLOURS, build_figures
+from xtalshift.report.run.run_figures import ROLE_COLOURS
+from xtalshift.report.run.sections import build_figures, make_sections
 from xtalshift.report.shared.methods import method_colours
 
 
@@ -66,7 +67,7 @@ def test_every_figure_has_its_place_and_is_valid_plotly(page):
 
 
 def test_bars_show_the_error_over_the_dummy_and_in_distribution(folder):
-    bars = build_figures(build_run_report(folder))["bars"]
+    bars = build_figures(make_sections(build_run_report(folder)))["bars"]
     bar, inside = bars[1].data  # tail
     assert bar["y"] == ["cal", "erm"]
     assert bar["x"] == [1.25, 1.25]
@@ -78,7 +79,7 @@ def test_bars_show_the_error_over_the_dummy_and_in_distribution(folder):
 def test_an_exploding_method_does_not_flatten_the_others(results, rewrite, folder):
     results["records"][-3]["mae_over_dummy"] = 1e6
     rewrite(results)
-    for panel in build_figures(build_run_report(folder))["bars"]:
+    for panel in build_figures(make_sections(build_run_report(folder)))["bars"]:
         assert panel.layout["xaxis"]["range"][1] < 3
 
 

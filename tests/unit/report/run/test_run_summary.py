@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from xtalshift.report import build_run_report as build
-from xtalshift.report.run.run_figures import build_figures
 from xtalshift.report.run.run_page import render_run
 from xtalshift.report.run.run_summary import typical_factors
+from xtalshift.report.run.sections import build_figures, make_sections
 from xtalshift.report.shared.text import Caution
 
 
@@ -347,7 +347,7 @@ def test_errors_of_a_model_of_logarithms_are_factors_too(results, rewrite, folde
 
 def test_figures_of_a_model_of_logarithms(results, rewrite, folder, predictions):
     report = logarithmic(results, rewrite, folder, predictions)
-    figures = build_figures(report)
+    figures = build_figures(make_sections(report))
     layout = figures["parity"][0].layout
     assert layout["xaxis"]["type"] == layout["yaxis"]["type"] == "log"
     low, high = layout["xaxis"]["range"]  # targets 1 to 4, in decades
@@ -361,7 +361,7 @@ def test_figures_of_a_model_of_logarithms(results, rewrite, folder, predictions)
 
 
 def test_figures_without_a_transform_are_in_the_unit(folder):
-    figures = build_figures(build(folder))
+    figures = build_figures(make_sections(build(folder)))
     assert "type" not in figures["parity"][0].layout["xaxis"]
     assert figures["histograms"][0].layout["xaxis"]["title"]["text"] == "gap (eV)"
     curve = next(panel for panel in figures["curves"] if panel.title == "Validation error")

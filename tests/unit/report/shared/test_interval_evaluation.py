@@ -9,7 +9,7 @@ import pytest
 
 from report_toys import own_part, read_page, read_text
 from xtalshift.report import build_run_report
-from xtalshift.report.run.run_figures import build_figures
+from xtalshift.report.run.sections import build_figures, make_sections
 from xtalshift.report.shared.interval_evaluation import (
     EDGES,
     LEVELS,
@@ -202,7 +202,7 @@ def test_who_reads_the_numbers_first_is_told_where_intervals_fail(folder, shares
 def test_figures_show_the_numbers_of_the_parts(folder):
     make_table().to_parquet(folder / "predictions.parquet")
     payload = build_run_report(folder)
-    sections = build_figures(payload)
+    sections = build_figures(make_sections(payload))
     calibration, coverage, errors, widths = sections["intervals-1"]
     for panel in (calibration, coverage, errors, widths):
         go.Figure({"data": panel.data, "layout": panel.layout})

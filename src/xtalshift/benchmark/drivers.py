@@ -1,0 +1,164 @@
+"""Which features predictions need: permutation importance of families of features."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.explanation import Driver, Drivers
+from xtalshift.model import FittedModel
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.seeding import derive_seed
+
+FloatArray = NDArray[np.float64]
+
+_MOST_REPEATS = 5
+_PROPERTIES = {
+    "place in the periodic table": (
+        "Number", "MendeleevNumber", "AtomicWeight", "Column", "Row",
+    ),
+    "melting points of the elements": ("MeltingT",),
+    "size of the atoms": ("CovalentRadius", "GSvolume_pa"),
+    "electronegativity": ("Electronegativity",),
+    "valence electrons": ("NsValence", "NpValence", "NdValence", "NfValence", "NValence"),
+    "unfilled orbitals": ("NsUnfilled", "NpUnfilled", "NdUnfilled", "NfUnfilled", "NUnfilled"),
+    "band gaps of the elements": ("GSbandgap",),
+    "magnetic moments of the elements": ("GSmagmom",),
+    "crystal structures of the elements": ("SpaceGroupNumber",),
+}  # fmt: skip
+_FAMILY_OF = {name: family for family, names in _PROPERTIES.items() for name in names}
+_BLOCKS = {
+    "fractions": "amounts of the single elements",
+    "pretrained": "pretrained encoder",
+}
+
+
+def feature_families(
+    names: Sequence[str], blocks: Mapping[str, range]
+) -> dict[str, NDArray[np.int64]]:
+    """Return the columns of each family of features, by a name in plain words.
+
+    Parameters
+    ----------
+    names : sequence of str, length d
+        Names of the features; those behind the blocks are columns of the table, each a family.
+    blocks : mapping
+        Columns of each block, see `xtalshift.featurize.CompositionFeatures.columns`.
+
+    Examples
+    --------
+    >>> found = feature_families(["2-norm", "MagpieData mean Column", "T"], {"magpie": range(2)})
+    >>> {name: columns.tolist() for name, columns in found.items()}
+    {'number of elements and their ratio': [0], 'place in the periodic table': [1], 'T': [2]}
+    """
+    block_of = {column: block for block, columns in blocks.items() for column in columns}
+    families: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        block = block_of.get(column)
+        family = _BLOCKS.get(block or "") or (name if block is None else _family(name))
+        families.setdefault(family, []).append(column)
+    return {name: np.array(columns) for name, columns in families.items()}
+
+
+def _family(name: str) -> str:
+    if name.endswith("-norm"):
+        return "number of elements and their ratio"
+    if "ionic char" in name or name == "compound possible":  # neutral with ions
+        return "ionic character of the bonds"
+    if "valence electrons" in name:
+        return "valence electrons"
+    return _FAMILY_OF.get(name.rpartition(" ")[2], name)
+
+
+@dataclass(frozen=True, eq=False)
+class DriverRows:
+    """Held-out rows of one role that one model predicts."""
+
+    model: FittedModel
+    role: str
+    X: FloatArray
+    """Shape (n, d)."""
+    y: FloatArray
+    """Shape (n,). In the unit of the target."""
+
+
+def measure_drivers(
+    parts: Sequence[DriverRows],
+    families: Mapping[str, NDArray[np.int64]],
+    *,
+    seed: int,
+    seconds: float,
+    progress: Progress = NO_PROGRESS,
+) -> Drivers | None:
+    """Shuffle the features of one family among the rows and measure by how much the error grows.
+
+    The shuffled rows keep all features that are correlated with the family, so that families which
+    say the same share their importance.
+
+    Parameters
+    ----------
+    parts : sequence of DriverRows
+        Rows of each model and role; rows are shuffled within a part.
+    families : mapping
+        Columns of each family.
+    seed : int
+        Seed of the permutations, which are the same for all families.
+    seconds : float
+        Time after which no further repetition begins.
+    progress : Progress
+        Reports the repetitions.
+
+    Returns
+    -------
+    Drivers or None
+        Families by falling importance in distribution; None without rows or with an error of 0.
+    """
+    started = time.monotonic()
+    counts = {role: sum(len(one.y) for one in parts if one.role == role) for role in ("id", "ood")}
+    before = _errors(parts, None, None)
+    if not before or not all(error > 0 and np.isfinite(error) for error in before.values()):
+        return None
+    rises: dict[tuple[str, str], list[float]] = {}
+    repeat = 0
+    with progress.task("what drives the predictions", _MOST_REPEATS) as bar:
+        while repeat < _MOST_REPEATS and (not repeat or time.monotonic() - started < seconds):
+            for family, columns in families.items():
+                draw = derive_seed(seed, "drivers", repeat)
+                for role, error in _errors(parts, columns, draw).items():
+                    rises.setdefault((family, role), []).append(error / before[role] - 1.0)
+            repeat += 1
+            bar.advance()
+    found = [
+        Driver(
+            family,
+            len(families[family]),
+            role,
+            float(np.mean(values)),
+            float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        )
+        for (family, role), values in rises.items()
+    ]
+    first = "id" if counts["id"] else "ood"
+    rank = {one.family: -one.rise for one in found if one.role == first}
+    ordered = sorted(found, key=lambda one: (rank[one.family], one.role))
+    return Drivers(repeat, counts["id"], counts["ood"], tuple(ordered))
+
+
+def _errors(
+    parts: Sequence[DriverRows], columns: NDArray[np.int64] | None, seed: int | None
+) -> dict[str, float]:
+    """Return the mean absolute error of each role on the scale of the training."""
+    errors: dict[str, list[FloatArray]] = {}
+    for one in parts:
+        X = one.X
+        if columns is not None:
+            order = np.random.default_rng(seed).permutation(len(X))
+            X = X.copy()
+            X[:, columns] = one.X[np.ix_(order, columns)]
+        z = one.model.scale.forward(one.y)
+        errors.setdefault(one.role, []).append(np.abs(one.model.regressor.predict(X) - z))
+    return {role: float(np.concatenate(values).mean()) for role, values in errors.items()}

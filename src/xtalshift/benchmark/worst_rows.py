@@ -1,0 +1,96 @@
+"""The held-out rows with the largest errors, and the training materials around them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtalshift.benchmark.explanation import NearRow, WorstRow
+from xtalshift.benchmark.problem import FoldRows, Problem
+from xtalshift.data.transform import TargetTransform
+from xtalshift.domain.applicability import ApplicabilityDomain
+
+N_NEAREST = 3
+
+
+def worst_rows(
+    predictions: pd.DataFrame, scale: TargetTransform, n: int, *, role: str
+) -> pd.DataFrame:
+    """Return the rows of one role with the largest errors, each material once, largest first.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As ``predictions.parquet`` has them, of one method.
+    scale : TargetTransform
+        Errors are compared on the scale of the training: for logarithms they are ratios.
+    n : int
+        Largest number of rows.
+    role : str
+        ``"id"`` or ``"ood"``.
+    """
+    rows = predictions[predictions["role"] == role]
+    values = rows[["target", "prediction"]].to_numpy(dtype=float)
+    rows = rows[np.isfinite(values).all(axis=1)]
+    target, value = (rows[name].to_numpy(dtype=float) for name in ("target", "prediction"))
+    if scale.name == "log":  # a prediction that underflows
+        value = np.maximum(value, np.finfo(np.float64).tiny)
+    error = np.abs(scale.forward(value) - scale.forward(target))
+    ordered = rows.iloc[np.argsort(-error, kind="stable")]
+    return ordered.drop_duplicates("id").head(n)
+
+
+def describe_worst(
+    rows: pd.DataFrame,
+    problem: Problem,
+    X: NDArray[np.float64],
+    fold: FoldRows,
+    domain: ApplicabilityDomain | None,
+) -> list[WorstRow]:
+    """Return rows of `worst_rows` with the nearest training materials of their fold.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Test rows of the fold.
+    problem, X : Problem, ndarray of float64, shape (n, d)
+        The table and the features of the method.
+    fold : FoldRows
+        The training that predicted them.
+    domain : ApplicabilityDomain or None
+        Of its training rows; without it the nearest materials are not known.
+    """
+    places = {str(problem.data.ids[row]): int(row) for test in fold.tests for row in test.rows}
+    at = np.array([places[str(one)] for one in rows["id"]], dtype=np.int64)
+    near = [()] * len(rows) if domain is None else domain.reasons(X[at], n_nearest=N_NEAREST)
+    unseen = (
+        [""] * len(rows)
+        if domain is None
+        else domain.unseen_elements(problem.data.materials.compositions.take(at))
+    )
+    found = []
+    for (_, row), reasons, elements in zip(rows.iterrows(), near, unseen, strict=True):
+        materials = getattr(reasons, "nearest", ())
+        found.append(
+            WorstRow(
+                split=str(row["split"]),
+                role=str(row["role"]),
+                id=str(row["id"]),
+                formula=str(row["formula"]),
+                target=float(row["target"]),
+                prediction=float(row["prediction"]),
+                lower=_finite(row["lower"]),
+                upper=_finite(row["upper"]),
+                in_domain=None if pd.isna(row["in_domain"]) else bool(row["in_domain"]),
+                unseen=tuple(elements.split()),
+                neighbours=tuple(
+                    NearRow(one.formula, one.target, one.distance) for one in materials
+                ),
+            )
+        )
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -29,6 +29,7 @@ from xtalshift.estimators.predictors import (
     Statistic,
 )
 from xtalshift.estimators.searched import SearchedRegressor, Tried
+from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import FeatureScaler
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         if self.loss not in OBJECTIVES:
             raise ConfigError(f"loss = {self.loss!r}; expected {', '.join(OBJECTIVES)}")
         seed = int(data.rng.integers(2**31 - 1))
-        self._set_booster(self._boost(data, seed, self._objective(data.train)))
+        self._set_trees(self._boost(data, seed, self._objective(data.train)))
 
     def _objective(self, train: Labelled) -> dict[str, Any]:
         """Return LightGBM's parameters for the loss."""
@@ -238,7 +239,7 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         """Return a clone that has these trees."""
         fitted: LightGBMRegressor = clone(self)
         fitted.n_features_in_ = train.X.shape[1]
-        fitted._set_booster(text)
+        fitted._set_trees(text)
         return fitted
 
 
@@ -284,14 +285,14 @@ class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
         super()._fit(data)
         seed = int(data.rng.integers(2**31 - 1))
         rest = (1 - self.level) / 2
-        self._set_sides(
-            [
+        self.sides_ = [
+            TreeSum(
                 self._boost(
                     data,
                     seed,
                     {"objective": "quantile", "metric": "quantile", "alpha": alpha},
                     what=f"LightGBM {100 * alpha:g} %",
                 )
-                for alpha in (rest, 1 - rest)
-            ]
-        )
+            )
+            for alpha in (rest, 1 - rest)
+        ]

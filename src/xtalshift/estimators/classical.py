@@ -215,8 +215,8 @@ class ForestRegressor(ForestPredictor, Regressor):
         Number of training rows used.
     scaler_ : FeatureScaler
         Scaling of the features.
-    model_text_ : str
-        The trees in LightGBM's text format.
+    trees_ : TreeSum
+        The trees, in LightGBM's text format.
     """
 
     @property

@@ -39,11 +39,12 @@ _COLUMNS = (
 _INDICES = ("split_feature", "decision_type", "left_child", "right_child")
 _INDEX = r"-?\d{1,9}+"
 _NUMBER = r"-?\d++(?:\.\d++)?(?:e[+\-]?\d++)?"
+_KINDS = dict.fromkeys(_INDICES, _INDEX) | {"threshold": rf"(?:{_NUMBER}|inf)"}
 _TREE = re.compile(
     r"Tree=(\d{1,9})\nnum_leaves=([1-9]\d{0,5})\nnum_cat=0\n"
     + "".join(
         rf"{name}=((?:{kind}(?: {kind})*+)?)\n"
-        for name, kind in ((name, _INDEX if name in _INDICES else _NUMBER) for name in _COLUMNS)
+        for name, kind in ((name, _KINDS.get(name, _NUMBER)) for name in _COLUMNS)
     )
     + rf"is_linear=0\nshrinkage={_NUMBER}\n\n\n",
     re.ASCII,
@@ -51,6 +52,8 @@ _TREE = re.compile(
 _END = "end of trees\n"
 _DECISIONS = (0, 2, 4, 6, 8, 10)
 """What counts as missing (nothing, 0, NaN) and whether it goes left; odd ones are categories."""
+_NAN_APART = 8
+"""From here on NaN counts as missing."""
 
 
 def load_booster(text: str) -> lightgbm.Booster:
@@ -69,41 +72,39 @@ def load_booster(text: str) -> lightgbm.Booster:
         raise ModelFormatError(f"LightGBM cannot read its trees: {error}") from error
 
 
-def predict_trees(
-    booster: lightgbm.Booster, X: NDArray[np.float64], threads: int, at_once: int = 100
-) -> NDArray[np.float64]:
-    """Return the sum of the trees for each row, shape (n,).
+@dataclass(frozen=True, eq=False)
+class TreeTable:
+    """Binary trees as arrays: the nodes of all trees one after the other, and their leaves.
 
-    All rows pass through a few trees at a time, which stay in the cache of the processor: about
-    twice as fast with many trees.
-
-    Parameters
-    ----------
-    booster : lightgbm.Booster
-        Trees whose prediction is their sum.
-    X : ndarray of float64, shape (n, d)
-        Features.
-    threads : int
-        0 means all cores.
-    at_once : int
-        Number of trees: fewer if they are large.
+    A node is a split. It stands behind its parent, and the first node of a tree is its root; a tree
+    without a node has one leaf.
     """
-    total = np.zeros(len(X))
-    for start in range(0, booster.num_trees(), at_once):
-        total += booster.predict(
-            X, start_iteration=start, num_iteration=at_once, num_threads=threads
-        )
-    return total
+
+    n_features: int
+    """Number of features that the trees take."""
+    n_leaves: IntArray
+    """Shape (trees,). Number of leaves of each tree, one more than its nodes."""
+    feature: IntArray
+    """Shape (nodes,)."""
+    threshold: NDArray[np.float64]
+    """Shape (nodes,). Rows with ``x[feature] <= threshold`` go to the left."""
+    decision: IntArray
+    """Shape (nodes,). What counts as missing and whether it goes left, see `_DECISIONS`."""
+    left: IntArray
+    right: IntArray
+    """Shape (nodes,). `left`, `right`: number of the child in its tree; -1 - k for leaf k."""
+    value: NDArray[np.float64]
+    """Shape (leaves,). Prediction of each leaf."""
 
 
-def check_trees(text: str, objective: str) -> int:
-    """Check a text and return the number d of the features that its trees take.
+def read_trees(text: str, objective: str | None = None) -> TreeTable:
+    """Check a text and return its trees.
 
     Parameters
     ----------
     text : str
         As LightGBM writes it. What follows the trees is not checked, see `load_booster`.
-    objective : str
+    objective : str, optional
         Loss that the trees must have been grown for; others would change their sums.
 
     Raises
@@ -115,7 +116,7 @@ def check_trees(text: str, objective: str) -> int:
         categories and no linear leaves, which we do not make.
     """
     header = _HEADER.match(text)
-    if header is None or header[2] != objective:
+    if header is None or objective not in {None, header[2]}:
         raise ModelFormatError("the text of the trees has a damaged header")
     d = int(header[1]) + 1
     names = " ".join(f"Column_{number}" for number in range(min(d, len(text))))
@@ -139,11 +140,18 @@ def check_trees(text: str, objective: str) -> int:
                 raise ModelFormatError(f"tree {number} has {found} entries of {name}")
             if entries:
                 columns[name].append(entries)
-    _check_splits(columns, d)
-    _check_children(columns, n_leaves)
-    values = _numbers(columns, "leaf_value")
-    _demand(np.isfinite(values), "a leaf is not finite")
-    return d
+    table = TreeTable(
+        d,
+        n_leaves,
+        *(_numbers(columns, name) for name in ("split_feature", "threshold", "decision_type")),
+        _numbers(columns, "left_child"),
+        _numbers(columns, "right_child"),
+        _numbers(columns, "leaf_value"),
+    )
+    _check_splits(table)
+    _check_children(table)
+    _demand(np.isfinite(table.value), "a leaf is not finite")
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,21 +211,22 @@ def _write_tree(number: int, tree: Tree) -> str:
     return "\n".join([*lines, "is_linear=0", "shrinkage=1", "", "", ""])
 
 
-def _check_splits(columns: Columns, d: int) -> None:
-    features = _numbers(columns, "split_feature")
-    _demand((features >= 0) & (features < d), f"a split is not on one of {d} features")
-    thresholds = _numbers(columns, "threshold")
-    _demand(np.isfinite(thresholds), "a threshold is not finite")
-    decisions = _numbers(columns, "decision_type")
-    _demand(np.isin(decisions, _DECISIONS), "a split is of an unknown type")
+def _check_splits(trees: TreeTable) -> None:
+    d = trees.n_features
+    inside = (trees.feature >= 0) & (trees.feature < d)
+    _demand(inside, f"a split is not on one of {d} features")
+    # an infinite one parts the rows without a value from all others
+    apart = (trees.threshold == np.inf) & (trees.decision >= _NAN_APART)
+    _demand(np.isfinite(trees.threshold) | apart, "a threshold is not finite")
+    _demand(np.isin(trees.decision, _DECISIONS), "a split is of an unknown type")
 
 
-def _check_children(columns: Columns, n_leaves: IntArray) -> None:
+def _check_children(trees: TreeTable) -> None:
     """Check that each node and leaf of each tree, but the root, is the child of one earlier node.
 
     Nodes are numbered in the order of growth, so that a child has a larger number than its parent.
     """
-    n_nodes = n_leaves - 1
+    n_leaves, n_nodes = trees.n_leaves, trees.n_leaves - 1
     total = int(n_nodes.sum())
     first_node, first_leaf = np.cumsum(n_nodes) - n_nodes, np.cumsum(n_leaves) - n_leaves
     tree = np.repeat(np.arange(len(n_leaves)), n_nodes)
@@ -226,8 +235,7 @@ def _check_children(columns: Columns, n_leaves: IntArray) -> None:
     times = np.zeros(total + int(n_leaves.sum()), dtype=np.int64)
     times[first_node[n_nodes > 0]] = 1
     times[total + first_leaf[n_nodes == 0]] = 1
-    for side in ("left_child", "right_child"):
-        child = _numbers(columns, side)
+    for child in (trees.left, trees.right):
         inner, leaf = child >= 0, -1 - child
         _demand(
             np.where(inner, (child > parent) & (child < n_nodes[tree]), leaf < n_leaves[tree]),

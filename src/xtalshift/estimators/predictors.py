@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
-from xtalshift.estimators.lightgbm_text import check_trees, load_booster, predict_trees
+from xtalshift.estimators.lightgbm_text import TreeTable, read_trees
+from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.rowwise import in_blocks, in_pieces
@@ -280,16 +281,14 @@ class LightGBMPredictor(Predictor):
     loss: Loss = "absolute"
     threads: int = 1
 
-    def _set_booster(self, text: str) -> None:
-        # predictions come from the text that is saved, so that both are the same model
-        self.model_text_ = text
-        self.booster_ = load_booster(text)
+    def _set_trees(self, text: str, trees: TreeTable | None = None) -> None:
+        self.trees_ = TreeSum(text, trees)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return predict_trees(self.booster_, X, self.threads)
+        return self.trees_.predict(X, self.threads)
 
     def _get_state(self) -> Arrays:
-        return {"booster": np.frombuffer(self.model_text_.encode(), dtype=np.uint8)}
+        return {"booster": np.frombuffer(self.trees_.text.encode(), dtype=np.uint8)}
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
@@ -298,8 +297,9 @@ class LightGBMPredictor(Predictor):
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, {"booster": TEXT})
         text = read_text("booster", state["booster"])
-        self.n_features_in_ = check_trees(text, OBJECTIVES[self.loss])
-        self._set_booster(text)
+        trees = read_trees(text, OBJECTIVES[self.loss])
+        self.n_features_in_ = trees.n_features
+        self._set_trees(text, trees)
 
 
 TREND = "trend."
@@ -352,10 +352,6 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
 
     level: float = 0.9
 
-    def _set_sides(self, texts: list[str]) -> None:
-        self.side_texts_ = texts
-        self.sides_ = [load_booster(text) for text in texts]
-
     def predict_quantiles(self, X: ArrayLike) -> Pair:
         """Return the lower and the upper quantile, shapes (n,), or their mean twice if they cross.
 
@@ -365,15 +361,15 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
             Features.
         """
         checked = self._check_features(X)
-        low, high = (predict_trees(side, checked, self.threads) for side in self.sides_)
+        low, high = (side.predict(checked, self.threads) for side in self.sides_)
         crossed = low > high
         middle = (low + high) / 2
         return np.where(crossed, middle, low), np.where(crossed, middle, high)
 
     def _get_state(self) -> Arrays:
         sides: dict[str, NDArray[Any]] = {
-            f"side{number}": np.frombuffer(text.encode(), dtype=np.uint8)
-            for number, text in enumerate(self.side_texts_)
+            f"side{number}": np.frombuffer(side.text.encode(), dtype=np.uint8)
+            for number, side in enumerate(self.sides_)
         }
         return {**super()._get_state(), **sides}
 
@@ -384,10 +380,11 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, self._saved(state))
         super()._set_state({"booster": state["booster"]})
-        sides = [read_text(name, state[name]) for name in ("side0", "side1")]
-        if {check_trees(text, "quantile") for text in sides} != {self.n_features_in_}:
+        texts = [read_text(name, state[name]) for name in ("side0", "side1")]
+        sides = [read_trees(text, "quantile") for text in texts]
+        if {trees.n_features for trees in sides} != {self.n_features_in_}:
             raise ModelFormatError("the trees of the quantiles take other features")
-        self._set_sides(sides)
+        self.sides_ = [TreeSum(text, trees) for text, trees in zip(texts, sides, strict=True)]
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -408,21 +405,20 @@ class ForestPredictor(Predictor):
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _set_trees(self, text: str) -> None:
-        self.model_text_ = text
-        self.booster_ = load_booster(text)
+    def _set_trees(self, text: str, trees: TreeTable | None = None) -> None:
+        self.trees_ = TreeSum(text, trees, at_once=10)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         # in single precision, as the trees were grown, so that all rows take the same ways
         rows = self.scaler_.transform(X).astype(np.float32).astype(np.float64)
-        return predict_trees(self.booster_, rows, self.threads, at_once=10)
+        return self.trees_.predict(rows, self.threads)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
         return {**SCALER, "booster": TEXT}
 
     def _get_state(self) -> Arrays:
-        text = np.frombuffer(self.model_text_.encode(), dtype=np.uint8)
+        text = np.frombuffer(self.trees_.text.encode(), dtype=np.uint8)
         return {**self.scaler_.get_state(), "booster": text}
 
     def _set_state(self, state: Arrays) -> None:
@@ -430,9 +426,10 @@ class ForestPredictor(Predictor):
         self.scaler_ = FeatureScaler(self.clip).set_state(state)
         self.n_features_in_ = self.scaler_.n_features_in_
         text = read_text("booster", state["booster"])
-        if check_trees(text, OBJECTIVES["squared"]) != len(self.scaler_.mean_):
+        trees = read_trees(text, OBJECTIVES["squared"])
+        if trees.n_features != len(self.scaler_.mean_):
             raise ModelFormatError("the trees take other features than the scaler keeps")
-        self._set_trees(text)
+        self._set_trees(text, trees)
 
 
 PREDICTORS: Registry[type[Predictor]] = Registry(

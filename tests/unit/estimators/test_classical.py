@@ -23,7 +23,7 @@ from xtalshift.estimators import (
 )
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.kernels import solve_kernel
-from xtalshift.estimators.lightgbm_text import check_trees
+from xtalshift.estimators.lightgbm_text import read_trees
 
 REGRESSORS = [
     NeighborsRegressor(random_state=0),
@@ -344,7 +344,7 @@ def test_the_trees_of_a_forest_are_those_of_scikit_learn():
     asked = np.concatenate([X, 2 * X[::-1]])
     expected = reference.predict(np.clip((asked - mean) / scale, -10, 10))
     np.testing.assert_allclose(model.predict(asked), expected, rtol=1e-9)
-    assert check_trees(model.model_text_, "regression") == 6
+    assert read_trees(model.trees_.text, "regression").n_features == 6
 
 
 def test_a_forest_of_single_leaves_is_written_too():
@@ -353,4 +353,4 @@ def test_a_forest_of_single_leaves_is_written_too():
         X, y, X_val=X, y_val=y
     )
     np.testing.assert_allclose(model.predict(X), y.mean())
-    assert check_trees(model.model_text_, "regression") == 6
+    assert read_trees(model.trees_.text, "regression").n_features == 6

@@ -7,10 +7,10 @@ import pytest
 from estimator_toys import data
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import LightGBMRegressor
-from xtalshift.estimators.lightgbm_text import check_trees, load_booster, predict_trees
+from xtalshift.estimators.lightgbm_text import load_booster, read_trees
 
 X, Y = data(60)
-TEXT = LightGBMRegressor(n_estimators=3, num_leaves=4, random_state=0).fit(X, Y).model_text_
+TEXT = LightGBMRegressor(n_estimators=3, num_leaves=4, random_state=0).fit(X, Y).trees_.text
 LOSS = "regression_l1"
 
 
@@ -30,13 +30,13 @@ def edit(name, place, entry):
 
 
 def test_trees_as_they_are_written_are_read_without_their_settings():
-    assert check_trees(TEXT, LOSS) == 6
+    assert read_trees(TEXT, LOSS).n_features == 6
     found = load_booster(TEXT)
     assert found.params == {}
     assert np.array_equal(found.predict(X), lightgbm.Booster(model_str=TEXT).predict(X))
-    constant = LightGBMRegressor(n_estimators=2).fit(X[:20], np.ones(20)).model_text_
+    constant = LightGBMRegressor(n_estimators=2).fit(X[:20], np.ones(20)).trees_.text
     assert "num_leaves=1\n" in constant
-    assert check_trees(constant, LOSS) == 6
+    assert read_trees(constant, LOSS).n_features == 6
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_trees_as_they_are_written_are_read_without_their_settings():
         ("split_feature", 0, "-1", "not on one of 6 features"),
         ("decision_type", 0, "1", "unknown type"),
         ("threshold", 0, "1e999", "a threshold is not finite"),
+        ("threshold", 0, "inf", "a threshold is not finite"),
         ("threshold", 0, "nan", "is damaged"),
         ("leaf_value", 0, "1-2", "is damaged"),
         ("leaf_value", 0, "-", "is damaged"),
@@ -63,7 +64,7 @@ def test_trees_as_they_are_written_are_read_without_their_settings():
 )
 def test_other_trees_are_refused(name, place, entry, words):
     with pytest.raises(ModelFormatError, match=words):
-        check_trees(edit(name, place, entry), LOSS)
+        read_trees(edit(name, place, entry), LOSS)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +80,14 @@ def test_other_trees_are_refused(name, place, entry, words):
 )
 def test_another_frame_is_refused(old, new, words):
     with pytest.raises(ModelFormatError, match=words):
-        check_trees(TEXT.replace(old, new, 1), LOSS)
+        read_trees(TEXT.replace(old, new, 1), LOSS)
 
 
 def test_an_empty_range_of_a_feature_is_refused():
     infos = TEXT[TEXT.index("feature_infos=") :].split("\n")[0]
     without = " ".join([*infos.split(" ")[:-1], ""])
     with pytest.raises(ModelFormatError, match="damaged header"):
-        check_trees(TEXT.replace(infos, without), LOSS)
+        read_trees(TEXT.replace(infos, without), LOSS)
 
 
 def test_what_the_library_refuses_is_an_error_of_the_package():
@@ -96,15 +97,18 @@ def test_what_the_library_refuses_is_an_error_of_the_package():
 
 def test_trees_of_another_loss_are_refused():
     with pytest.raises(ModelFormatError, match="damaged header"):
-        check_trees(TEXT, "quantile")
+        read_trees(TEXT, "quantile")
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 100])
-def test_trees_a_few_at_a_time_have_the_sum_of_all(at_once):
-    X, y = data(80)
-    booster = LightGBMRegressor(n_estimators=30, random_state=0).fit(X, y).booster_
-    assert booster.num_trees() > 7
-    found = predict_trees(booster, X, 1, at_once)
-    np.testing.assert_allclose(found, booster.predict(X), rtol=1e-12)
-    alone = [predict_trees(booster, X[row : row + 1], 1, at_once)[0] for row in range(20)]
-    np.testing.assert_array_equal(alone, found[:20])
+def test_splits_between_rows_with_and_without_a_value_are_read():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    x[::2, 0] = np.nan
+    y = np.isnan(x[:, 0]) + 0.1 * x[:, 1]
+    text = LightGBMRegressor(n_estimators=5, random_state=0).fit(x, y).trees_.text
+    trees = read_trees(text, LOSS)
+    apart = np.isinf(trees.threshold)
+    assert apart.any()
+    assert (trees.decision[apart] >= 8).all()
+    with pytest.raises(ModelFormatError, match="a threshold is not finite"):
+        read_trees(text.replace("decision_type=8", "decision_type=2"), LOSS)

@@ -1,0 +1,177 @@
+"""Trees evaluated for many rows at once: sets of rows as bits, 64 rows in one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.estimators.lightgbm_text import TreeTable
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+MOST_LEAVES = 256
+"""Leaves up to which this is faster than walking down: it looks at all nodes of a tree."""
+_PIECE = 32_768  # rows at once: bounds the memory
+_THRESHOLDS = 16  # compared at once: their results stay in the cache
+_ZERO = float(np.float32(1e-35))  # LightGBM takes what is no larger for 0
+_DEFAULT_LEFT, _MISSING_ZERO, _MISSING_NAN = 2, 4, 8  # bits of LightGBM's decision type
+
+
+class BitTrees:
+    """The sum of trees, with the bits that LightGBM returns.
+
+    LightGBM walks down each tree with each row, and the processor cannot foresee the ways. Here a
+    set of rows is a bit for each of them. Let the leaves of a tree be numbered from left to right,
+    and ``S[m]`` be the rows that end in leaf m or a later one: ``S[0]`` all, ``S[L]`` none. Each of
+    the L - 1 nodes parts the leaves a to b - 1 at one m, and
+    ``S[m] = S[b] | (S[a] & rows that pass to the right of its threshold)``, two operations for 64
+    rows each. Bit k of the leaf number in Gray's code is the exclusive or of all ``S[m]`` with
+    m = 2^k modulo 2^(k+1); it is the place of the leaf in a table. Nodes with the same threshold
+    are compared once. (QuickScorer, Lucchese et al., SIGIR 2015, evaluates trees without walking,
+    too; it has a bit for each leaf.)
+
+    Parameters
+    ----------
+    trees : TreeTable
+        Trees with at most `MOST_LEAVES` leaves.
+    at_once : int
+        Number of trees that are summed before they are added to the others.
+    """
+
+    def __init__(self, trees: TreeTable, at_once: int) -> None:
+        n_leaves = trees.n_leaves
+        keys = (trees.decision, trees.threshold, trees.feature)
+        order = np.lexsort(keys)
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+        first = order[new]
+        self._feature, self._threshold = trees.feature[first], trees.threshold[first]
+        self._decision = trees.decision[first]
+        condition = np.empty(len(order), dtype=np.int64)
+        condition[order] = np.cumsum(new) - 1
+        begin, end, middle, leaf_place = _number_leaves(trees)
+        self._steps = np.stack([begin, condition, end, middle], axis=1).astype(np.int32)
+        self._n_leaves = n_leaves
+        self._at_once = at_once
+        self._n_bits = int(n_leaves.max() - 1).bit_length()
+        tree = np.repeat(np.arange(len(n_leaves)), n_leaves)
+        self._values = np.zeros((len(n_leaves), 1 << self._n_bits))
+        self._values[tree, leaf_place ^ (leaf_place >> 1)] = trees.value
+
+    def sum(self, X: FloatArray) -> FloatArray:
+        """Return the sum of the trees for each row, shape (n,).
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, d)
+            Features.
+        """
+        n_pieces = -(-len(X) // _PIECE)
+        return np.concatenate([self._sum(piece) for piece in np.array_split(X, n_pieces)])
+
+    def _sum(self, X: FloatArray) -> FloatArray:
+        n = len(X)
+        right = self._compare(X)
+        total, part, found = np.zeros((3, n))
+        for number, code in enumerate(self._leaf_codes(right, n)):
+            if number % self._at_once == 0:
+                total += part
+                part[:] = 0.0
+            # codes are in range; "clip" only spares a copy
+            np.take(self._values[number], code, out=found, mode="clip")
+            part += found
+        return total + part
+
+    def _leaf_codes(self, right: Words, n: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the places of the leaves of n rows in the table of each tree, shape (n,)."""
+        n_bits = self._n_bits
+        beyond = np.zeros(((1 << n_bits) + 1, right.shape[1]), dtype=np.uint64)
+        beyond[0] = ~np.uint64(0)
+        planes = np.zeros((max(n_bits, 1), right.shape[1]), dtype=np.uint64)
+        work = np.empty_like(beyond[0])
+        # lists of rows: to index an array takes longer than the operation
+        sets, conditions = list(beyond), list(right)
+        bit_and, bit_or = np.bitwise_and, np.bitwise_or
+        step = used = 0
+        for n_leaves in self._n_leaves.tolist():
+            beyond[n_leaves:used] = 0
+            steps = self._steps[step : step + n_leaves - 1].tolist()
+            for begin, condition, end, middle in steps:
+                bit_and(sets[begin], conditions[condition], work)
+                bit_or(sets[end], work, sets[middle])
+            step, used = step + n_leaves - 1, n_leaves
+            for k in range(n_bits):
+                np.bitwise_xor.reduce(beyond[1 << k : -1 : 2 << k], axis=0, out=planes[k])
+            bits = np.unpackbits(planes.view(np.uint8), axis=1, count=n)
+            code = bits[-1]
+            for plane in bits[-2::-1]:
+                code <<= 1
+                code |= plane
+            yield code
+
+    def _compare(self, X: FloatArray) -> Words:
+        """Return which rows pass to the right of each threshold, shape (thresholds, n / 64)."""
+        n, n_words = len(X), -(-len(X) // 64)
+        packed = np.zeros((len(self._threshold), n_words * 8), dtype=np.uint8)
+        bounds = np.flatnonzero(np.diff(self._feature, prepend=-1, append=-1)).tolist()
+        for start, end in pairwise(bounds):
+            column = X[:, self._feature[start]].copy()
+            missing = np.isnan(column)
+            column[missing | (np.abs(column) <= _ZERO)] = 0.0
+            for begin in range(start, end, _THRESHOLDS):
+                some = slice(begin, min(begin + _THRESHOLDS, end))
+                right = column > self._threshold[some, None]
+                self._send_missing(right, self._decision[some], column, missing)
+                packed[some, : -(-n // 8)] = np.packbits(right, axis=1)
+        return packed.view(np.uint64)
+
+    @staticmethod
+    def _send_missing(
+        right: NDArray[np.bool_], decision: IntArray, column: FloatArray, missing: NDArray[np.bool_]
+    ) -> None:
+        """Send the values that a decision takes for missing where it wants them."""
+        for kind, rows in ((_MISSING_ZERO, column == 0.0), (_MISSING_NAN, missing)):
+            some = (decision & kind) > 0
+            if some.any() and rows.any():
+                right[np.ix_(some, rows)] = ((decision[some] & _DEFAULT_LEFT) == 0)[:, None]
+
+
+def _number_leaves(trees: TreeTable) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return where the leaves of each node begin and end, those of its right child, and its place.
+
+    The first three have a number for each node, the last one for each leaf. Leaves are numbered
+    from left to right in each tree.
+    """
+    n_leaves = trees.n_leaves
+    n_nodes = n_leaves - 1
+    most = int(n_nodes.max())
+    node_at = np.cumsum(n_nodes) - n_nodes
+    leaf_at = np.cumsum(n_leaves) - n_leaves
+    left_size = np.zeros(len(trees.left), dtype=np.int64)
+    size = np.zeros(len(trees.left), dtype=np.int64)
+    # all trees at once; a child has a larger number than its parent
+    for k in reversed(range(most)):
+        own = np.flatnonzero(n_nodes > k)
+        node = node_at[own] + k
+        sizes = []
+        for child in (trees.left[node], trees.right[node]):
+            inner = child >= 0
+            sizes.append(np.where(inner, size[node_at[own] + np.where(inner, child, 0)], 1))
+        left_size[node] = sizes[0]
+        size[node] = sizes[0] + sizes[1]
+    begin = np.zeros(len(trees.left), dtype=np.int64)
+    place = np.zeros(len(trees.value), dtype=np.int64)
+    for k in range(most):
+        own = np.flatnonzero(n_nodes > k)
+        node = node_at[own] + k
+        middle = begin[node] + left_size[node]
+        for child, at in ((trees.left[node], begin[node]), (trees.right[node], middle)):
+            inner = child >= 0
+            begin[node_at[own[inner]] + child[inner]] = at[inner]
+            place[leaf_at[own[~inner]] - 1 - child[~inner]] = at[~inner]
+    return begin, begin + size, begin + left_size, place

@@ -1,0 +1,117 @@
+"""Trees that are evaluated for many rows at once give LightGBM's bits."""
+
+import re
+
+import numpy as np
+import pytest
+
+from estimator_toys import data
+from xtalshift.estimators import ForestRegressor, LightGBMRegressor, tree_sum
+from xtalshift.estimators.bit_trees import MOST_LEAVES, BitTrees
+from xtalshift.estimators.lightgbm_text import Tree, load_booster, read_trees, write_trees
+from xtalshift.estimators.tree_sum import TreeSum
+
+D = 5
+
+
+def grow(rng, n_leaves, *, chain=False):
+    """Return a random tree, or one whose nodes all have a leaf on one side."""
+    left, right, feature, threshold = ([-1] for _ in range(4))
+    leaves = [0]
+    while len(leaves) < n_leaves:
+        node = leaves.pop(-1 if chain else rng.integers(len(leaves)))
+        first = len(left)
+        left[node], right[node] = first, first + 1
+        feature[node], threshold[node] = rng.integers(D), rng.choice([-1.5, -0.5, 0, 0.5, 1.5])
+        for column, value in ((left, -1), (right, -1), (feature, 0), (threshold, 0)):
+            column += [value, value]
+        leaves += [first, first + 1] if rng.random() < 0.5 else [first + 1, first]
+    value = rng.normal(size=len(left))
+    integers = [np.array(column) for column in (left, right, feature)]
+    return Tree(*integers, np.array(threshold, dtype=np.float64), value)
+
+
+def write(rng, sizes, **how):
+    """Return trees as text, with every way of LightGBM to treat missing values."""
+    text = write_trees([grow(rng, size, **how) for size in sizes], D)
+
+    def decide(match):
+        kinds = rng.choice([0, 2, 4, 6, 8, 10], size=len(match[1].split()))
+        return f"decision_type={' '.join(map(str, kinds))}\n"
+
+    text = re.sub(r"decision_type=([\d ]*)\n", decide, text)
+    parts = re.split(r"(?=Tree=\d+\n)", text.removesuffix("end of trees\n"))
+    size = " ".join(str(len(part)) for part in parts[1:])
+    head = re.sub(r"tree_sizes=[\d ]*", f"tree_sizes={size}", parts[0])
+    return "".join([head, *parts[1:], "end of trees\n"])
+
+
+def rows_with_everything(rng, n):
+    X = rng.normal(size=(n, D)).round(1)
+    odd = np.array([np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-35, 2e-35, 1e300, -1e300, 5e-324])
+    mask = rng.random(X.shape) < 0.4
+    X[mask] = rng.choice(odd, mask.sum())
+    return X
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [3, 1, 64, 2], [63] * 7, [65, 64, 256], [1, 1, 17]])
+@pytest.mark.parametrize("n", [1, 7, 8, 63, 64, 65, 200])
+def test_sums_have_the_bits_of_lightgbm(sizes, n):
+    rng = np.random.default_rng([n, *sizes])
+    text = write(rng, sizes)
+    X = rows_with_everything(rng, n)
+    expected = load_booster(text).predict(X)
+    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+
+
+def test_trees_that_are_chains_have_the_bits_of_lightgbm():
+    rng = np.random.default_rng(3)
+    text = write(rng, [200, 33, 256], chain=True)
+    X = rows_with_everything(rng, 300)
+    expected = load_booster(text).predict(X)
+    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+
+
+def test_long_tables_are_summed_in_pieces(monkeypatch):
+    monkeypatch.setattr("xtalshift.estimators.bit_trees._PIECE", 64)
+    rng = np.random.default_rng(4)
+    text = write(rng, [30, 20, 10])
+    X = rows_with_everything(rng, 333)
+    expected = load_booster(text).predict(X)
+    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100])
+def test_many_rows_have_the_bits_of_each_alone(at_once, monkeypatch):
+    monkeypatch.setattr(tree_sum, "MANY_ROWS", 50)
+    X, y = data(80)
+    text = LightGBMRegressor(n_estimators=30, random_state=0).fit(X, y).trees_.text
+    trees = TreeSum(text, at_once=at_once)
+    assert trees.booster.num_trees() > 7
+    found = trees.predict(X, 1)
+    assert "_bits" in vars(trees)
+    np.testing.assert_allclose(found, trees.booster.predict(X), rtol=1e-12)
+    alone = [trees.predict(X[row : row + 1], 1)[0] for row in range(len(X))]
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_with_many_threads_lightgbm_divides_the_rows(monkeypatch):
+    monkeypatch.setattr(tree_sum, "MANY_ROWS", 50)
+    X, y = data(80)
+    text = LightGBMRegressor(n_estimators=3, random_state=0).fit(X, y).trees_.text
+    trees = TreeSum(text)
+    trees.predict(X, tree_sum.MANY_THREADS)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(tree_sum.MANY_THREADS))
+    trees.predict(X, 0)
+    assert "_bits" not in vars(trees)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    trees.predict(X, 0)
+    assert "_bits" in vars(trees)
+
+
+def test_large_trees_are_left_to_lightgbm(monkeypatch):
+    monkeypatch.setattr(tree_sum, "MANY_ROWS", 50)
+    X, y = data(2 * MOST_LEAVES)
+    model = ForestRegressor(n_estimators=2, random_state=0).fit(X, y)
+    assert read_trees(model.trees_.text).n_leaves.max() > MOST_LEAVES
+    np.testing.assert_array_equal(model.predict(X)[:20], model.predict(X[:20]))

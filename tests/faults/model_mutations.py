@@ -178,7 +178,7 @@ OPTIONAL = {"calibration.X", "calibration.families"}
 TEXTS = ("booster", "side0", "side1", "formulas", "range.names", "threshold.groups")
 FREE = ("held_out", "calibration.scores")
 """Arrays of rows of which nothing else needs to be saved: fewer are another model."""
-NOT_NEGATIVE = ("scale", "local", "floor", "held_out", "found", "aurocs", "clip", "dropout")
+NOT_NEGATIVE = ("scale", "gain", "local", "floor", "held_out", "found", "aurocs", "clip", "dropout")
 """Last words of the names of floating-point arrays without negative numbers."""
 
 

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
 
+from encoder_toys import write_toy_encoder
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.estimators import (
@@ -127,6 +129,13 @@ def adapted_stack() -> FittedModel:
     return found
 
 
+def with_encoder() -> FittedModel:
+    """Return a model of the features of an encoder, whose folder is gone."""
+    with TemporaryDirectory() as folder:
+        write_toy_encoder(Path(folder), size=2)
+        return trained("ridge", features=f"fractions+pretrained:{folder}")
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -173,6 +182,7 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
     "extra-trees": partial(trained, "extra-trees", params={"n_estimators": 4}),
     "stack": stack,
     "adapted stack": adapted_stack,
+    "ridge, encoder": with_encoder,
     "erm, log1p, bare": lambda: bare(trained("erm", transform="log1p", intervals=CROSS)),
     "ensemble, normalised, held-out": partial(
         trained, "ensemble", settings=network(bootstrap=True), intervals=HELD_OUT

@@ -53,6 +53,7 @@ def test_every_class_calibration_and_scale_is_among_the_models(models):
     assert max(len(domain.threshold_.groups) for domain in domains) > 1
     assert max(len(domain.novelty_.reference.index.centres) for domain in domains) > 8
     assert max(len(model.card.feature_cols) for model in loaded) > 0
+    assert {model.featurizer.encoder is None for model in loaded} == {False, True}
 
 
 @pytest.mark.parametrize("name", sorted({*PREDICTORS} - saved_classes()))

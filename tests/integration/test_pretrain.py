@@ -1,15 +1,18 @@
-"""An encoder of one's own: made, used by a model, counted, and refused when it is another one."""
+"""An encoder of one's own: made, used by a model, which contains it, and counted."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
+from safetensors.numpy import load_file, save
 
 from encoder_toys import write_toy_encoder
 from integration.conftest import train_model
 from xtalshift.data import clean_table, load_dataset, read_table
 from xtalshift.featurize.encoder import read_encoder
-from xtalshift.model import load_model
+from xtalshift.featurize.pretrained import encoder_of
+from xtalshift.model import load_model, persist
 
 
 @pytest.fixture(scope="module")
@@ -44,36 +47,90 @@ def test_the_command_makes_an_encoder_that_other_commands_use(xtalshift, big, ta
     assert (lost.code, "holds no encoder" in lost.err) == (1, True)
 
 
-def test_a_model_says_what_its_encoder_has_seen_and_needs_the_same_one(xtalshift, table, tmp_path):
+def test_a_model_works_on_another_machine_without_the_folder_of_its_encoder(
+    xtalshift, table, tmp_path, monkeypatch
+):
     place = tmp_path / "encoder"
-    first = write_toy_encoder(place, formulas=("NaCl", "KCl", "HeXe"))
-    folder = train_model(
-        table, tmp_path / "m", "--features", f"magpie+fractions+pretrained:{place}"
-    )
-    model = load_model(folder)
-    found = model.card.provenance["pretrained"]
-    assert set(found) == {"encoder", "materials", "seen", "properties"}
-    assert found["encoder"] == first.card.arrays_sha256
-    assert xtalshift("predict", folder, "NaCl").code == 0
-    assert model.featurizer.blocks == f"magpie+fractions+pretrained:{place}"
+    names = sorted(set(read_table(table, target="gap").groups.tolist()))
+    first = write_toy_encoder(place, formulas=names[:20])
+    options = ("--features", "fractions+pretrained:encoder", "--intervals", "cross")
+    monkeypatch.chdir(tmp_path)
+    folder = train_model(table, tmp_path / "m", *options)
+    usual = xtalshift("predict", folder, "NaCl", "GaN", "-o", tmp_path / "usual.csv")
+    assert usual.code == 0, usual.err
+    found = load_model(folder).card.provenance["pretrained"]
+    assert (found["encoder"], found["seen"]) == (first.card.arrays_sha256, 20)
+    # as on another machine
+    shutil.rmtree(place)
+    copy = shutil.copytree(folder, tmp_path / "elsewhere" / "model")
+    shutil.rmtree(folder)
+    monkeypatch.chdir("/")
+    again = tmp_path / "again.csv"
+    assert xtalshift("predict", copy, "NaCl", "GaN", "-o", again).code == 0
+    assert again.read_text() == (tmp_path / "usual.csv").read_text()
+    encoder = encoder_of(load_model(copy).featurizer)
+    assert encoder.knows([names[0], names[20]]).tolist() == [True, False]
+    # the commands that start from a model
+    labels = tmp_path / "labels.csv"
+    region = [f"{a}{b}" for a in ("Rb", "Cs", "Sr") for b in ("S", "Se", "Te", "Br", "I")]
+    region = [name for name in region if name not in names] + names[:1]
+    rows = [f"{name},{1 + number % 4}" for number, name in enumerate(region)]
+    labels.write_text("\n".join(["formula,gap", *rows]))
+    done = xtalshift("adapt", copy, labels, "-o", tmp_path / "adapted")
+    assert done.code == 0, done.err
+    assert f"1 of {len(region)} materials were seen by the encoder" in done.err
+    labels.write_text("\n".join(["formula,gap", *rows[:-1]]))
+    done = xtalshift("calibrate", copy, labels, "-o", tmp_path / "calibrated")
+    assert done.code == 0, done.err
+    labels.write_text("formula\n" + "\n".join(f"Mn{name}" for name in region))
+    for model in (copy, tmp_path / "adapted", tmp_path / "calibrated"):
+        done = xtalshift("suggest", model, labels, "-n", "2", "--toward", "high")
+        assert done.code == 0, done.err
+        done = xtalshift("screen", model, labels, "-o", tmp_path / "screened", "--overwrite")
+        assert done.code == 0, done.err
+        saved = encoder_of(load_model(model).featurizer)
+        assert saved.card == first.card
+
+
+def test_a_model_of_an_earlier_version_needs_the_folder_of_its_encoder(xtalshift, table, tmp_path):
+    place = tmp_path / "encoder"
+    first = write_toy_encoder(place)
+    folder = train_model(table, tmp_path / "m", "--features", f"fractions+pretrained:{place}")
+    new = xtalshift("predict", folder, "NaCl")
+    as_version_4(folder, f"fractions+pretrained:{place}", first.card.arrays_sha256)
+    old = xtalshift("predict", folder, "NaCl")
+    assert (old.code, old.out) == (0, new.out)
+    load_model(folder).save(tmp_path / "saved again")
     write_toy_encoder(place, seed=1)
     other = xtalshift("predict", folder, "NaCl")
     assert other.code == 1
     assert f"trained with the encoder {first.label}" in other.err
-    assert "put the other encoder there, or train the model again" in other.err
+    remedy = "put that encoder there and save the model again, or train it again"
+    assert remedy in other.err
     shutil.rmtree(place)
     gone = xtalshift("predict", folder, "NaCl")
-    assert (gone.code, "holds no encoder" in gone.err) == (1, True)
+    assert gone.code == 1
+    assert "does not contain its encoder" in gone.err
+    assert f"{place} holds no encoder" in gone.err
+    assert remedy in gone.err
+    again = xtalshift("predict", tmp_path / "saved again", "NaCl")
+    assert (again.code, again.out) == (0, new.out)
 
 
-def test_a_model_finds_its_encoder_from_other_folders(xtalshift, table, tmp_path, monkeypatch):
-    write_toy_encoder(tmp_path / "encoder")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    folder = train_model(table, tmp_path / "m", "--features", "fractions+pretrained:../encoder/")
-    monkeypatch.chdir("/")
-    assert xtalshift("predict", folder, "NaCl").code == 0
-    assert load_model(folder).featurizer.blocks == f"fractions+pretrained:{tmp_path / 'encoder'}"
+def as_version_4(folder, features, encoder):
+    """Write a model as version 4 of the format had it: it names the folder of its encoder."""
+    (path,) = folder.glob("arrays-*")
+    arrays = load_file(path)
+    path.unlink()
+    content = save({n: array for n, array in arrays.items() if not n.startswith("encoder.")})
+    description = json.loads((folder / "model.json").read_text())
+    del description["sha256"], description["encoder"]
+    digest = hashlib.sha256(content).hexdigest()
+    description |= {"format_version": 4, "arrays_sha256": digest}
+    description["pipeline"] |= {"features": features, "encoder": encoder}
+    description["sha256"] = persist._hash_description(description)
+    (folder / "model.json").write_text(json.dumps(description))
+    (folder / f"arrays-{digest[:16]}.safetensors").write_bytes(content)
 
 
 def test_a_run_counts_the_test_rows_that_the_encoder_has_seen(xtalshift, table, tmp_path, quick):

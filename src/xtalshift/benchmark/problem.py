@@ -17,8 +17,7 @@ from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.blocks import Blocks, split_blocks
-from xtalshift.featurize.pretrained import KIND
+from xtalshift.featurize.blocks import PRETRAINED, Blocks, split_blocks
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -50,8 +49,8 @@ class Problem:
         """Return the given features with the encoder of this table."""
         if self.encoder is None:
             return features
-        own = f"{KIND}:{self.encoder}"
-        return "+".join(own if name == KIND else name for name in split_blocks(features))
+        own = f"{PRETRAINED}:{self.encoder}"
+        return "+".join(own if name == PRETRAINED else name for name in split_blocks(features))
 
     def featurizer(self, features: Blocks) -> CompositionFeaturizer:
         """Return the featurizer of the given features."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from xtalshift.errors import ConfigError
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 Blocks: TypeAlias = str
 """Names of `BLOCKS`, joined by ``+``. One that is read from files may name their folder:
 ``magpie+pretrained:encoder/``."""
+
+
+PRETRAINED = "pretrained"
+"""The block of the features of an encoder."""
 
 
 class _Fill(Protocol):
@@ -68,7 +71,7 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
         If there is no such block, or one is named twice; the message lists all blocks.
     """
     names = tuple(str(features).split("+"))
-    kinds = [name.partition(":")[0] for name in names]
+    kinds = [kind_of(name) for name in names]
     for name, kind in zip(names, kinds, strict=True):
         if kind not in BLOCKS:
             raise ConfigError(
@@ -84,13 +87,9 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
     return names
 
 
-def with_absolute_folders(features: Blocks) -> Blocks:
-    """Return the names of blocks with the folders that some are read from made absolute."""
-    names = []
-    for name in split_blocks(features):
-        kind, colon, folder = name.partition(":")
-        names.append(f"{kind}:{Path(folder).resolve()}" if colon else name)
-    return "+".join(names)
+def kind_of(name: str) -> str:
+    """Return the name of a block without the folder that it is read from."""
+    return name.partition(":")[0]
 
 
 def find_block(name: str) -> Block:

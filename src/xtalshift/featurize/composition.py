@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,18 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.errors import DataError
-from xtalshift.featurize.blocks import Blocks, find_block, split_blocks
+from xtalshift.featurize.blocks import (
+    PRETRAINED,
+    Block,
+    Blocks,
+    find_block,
+    kind_of,
+    split_blocks,
+)
 from xtalshift.featurize.features import Features
+
+if TYPE_CHECKING:
+    from xtalshift.featurize.encoder import Encoder
 
 CHUNK_ROWS = 8192
 """Rows computed at once; limits the memory of temporary arrays (about 3 kB per row)."""
@@ -32,6 +42,7 @@ class CompositionFeatures:
     impute_nan: bool = True
     hydrates: Hydrates = "refuse"
     amounts: Amounts | None = None
+    encoder: Encoder | None = None
 
     @property
     def notation(self) -> Notation:
@@ -47,16 +58,16 @@ class CompositionFeatures:
     def columns(self) -> dict[str, range]:
         """Columns of each block among the features, by its name without a folder."""
         found, end = {}, 0
-        for name in split_blocks(self.blocks):
-            begin, end = end, end + len(find_block(name).names)
-            found[name.partition(":")[0]] = range(begin, end)
+        for kind, block in _find_blocks(self.blocks, self.encoder).items():
+            begin, end = end, end + len(block.names)
+            found[kind] = range(begin, end)
         return found
 
     def count_imputed(self, compositions: Compositions) -> NDArray[np.int64]:
         """Return how many properties of elements are replaced by means in each row, shape (n,)."""
-        kinds = {name.partition(":")[0] for name in split_blocks(self.blocks)}
+        kinds = set(map(kind_of, split_blocks(self.blocks)))
         # an encoder was trained with imputed properties, and always gets them
-        if "pretrained" not in kinds and not (self.impute_nan and "magpie" in kinds):
+        if PRETRAINED not in kinds and not (self.impute_nan and "magpie" in kinds):
             return np.zeros(len(compositions), dtype=np.int64)
         from xtalshift.featurize.magpie import count_imputed  # registered, loaded where it is used
 
@@ -85,6 +96,7 @@ class CompositionFeatures:
         return composition_features(
             X if isinstance(X, Compositions) else _as_list(X),
             self.blocks,
+            encoder=self.encoder,
             impute_nan=self.impute_nan,
             notation=self.notation,
         )
@@ -94,6 +106,7 @@ def composition_features(
     rows: Compositions | Sequence[object],
     blocks: Blocks = "magpie",
     *,
+    encoder: Encoder | None = None,
     impute_nan: bool = True,
     notation: Notation = AS_WRITTEN,
     order: Literal["C", "F"] = "C",
@@ -104,7 +117,7 @@ def composition_features(
     ----------
     rows : Compositions or sequence of str, length n
         Compositions, or texts to parse.
-    blocks, impute_nan, notation
+    blocks, encoder, impute_nan, notation
         See `xtalshift.featurize.CompositionFeaturizer`, its scikit-learn class.
     order : {"C", "F"}, default "C"
         Whether the rows or the columns of the values are contiguous in memory.
@@ -119,7 +132,7 @@ def composition_features(
     ConfigError
         If `blocks` or `notation` has an unknown value.
     """
-    parts = [find_block(name) for name in split_blocks(blocks)]
+    parts = _find_blocks(blocks, encoder).values()
     names = tuple(name for block in parts for name in block.names)
     values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)
@@ -137,6 +150,20 @@ def composition_features(
             block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
         values[chunk][reasons[chunk] != ""] = np.nan
     return Features(values, names, reasons)
+
+
+def _find_blocks(blocks: Blocks, encoder: Encoder | None) -> dict[str, Block]:
+    """Return blocks by their kind, that of an encoder with the given one."""
+    found = {}
+    for name in split_blocks(blocks):
+        kind = kind_of(name)
+        if kind == PRETRAINED and encoder is not None:
+            from xtalshift.featurize.pretrained import encoder_block  # registered, loaded if used
+
+            found[kind] = encoder_block(encoder)
+        else:
+            found[kind] = find_block(name)
+    return found
 
 
 def _as_list(X: Any) -> list[object]:

@@ -93,7 +93,7 @@ class EncoderCard:
     format_version: int = FORMAT_VERSION
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoder:
     """Computes bounded features of compositions.
 
@@ -115,6 +115,10 @@ class Encoder:
             for name in _LAYERS
         ]
         object.__setattr__(self, "_layers", layers)
+
+    def __repr__(self) -> str:
+        """Return which one it is."""
+        return f"<Encoder {self.label}>"
 
     @property
     def size(self) -> int:
@@ -232,6 +236,48 @@ def save_encoder(folder: Path, arrays: dict[str, NDArray[Any]], card: Plain) -> 
     return read_encoder(folder)
 
 
+def parse_card(values: object, where: object, remedy: str) -> EncoderCard:
+    """Return the card of an encoder from JSON values.
+
+    Parameters
+    ----------
+    values : dict
+        Fields of `EncoderCard`.
+    where, remedy : object, str
+        Used in messages: what holds the card, and what to do.
+
+    Raises
+    ------
+    ModelFormatError
+        If it is none, or one of a newer version.
+    DataError
+        If a field is missing or wrong.
+    """
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise ModelFormatError(f"{where} does not describe an encoder; {remedy}")
+    if values.get("format_version") != FORMAT_VERSION:
+        raise ModelFormatError(
+            f"{where} has format version {values.get('format_version')}; this version of xtalshift "
+            f"reads {FORMAT_VERSION}. Update xtalshift, or {remedy}"
+        )
+    return parse(EncoderCard, values, where, remedy)
+
+
+def restore_encoder(arrays: dict[str, NDArray[Any]], card: EncoderCard) -> Encoder:
+    """Return the encoder of a card and of arrays that were read from a file.
+
+    Raises
+    ------
+    ModelFormatError
+        If the arrays are not those of such an encoder.
+    """
+    check_arrays(arrays, ENCODER)
+    hashes = arrays["formulas"]
+    if not (hashes[1:] > hashes[:-1]).all() or len(hashes) != card.materials:
+        raise ModelFormatError("the hashes are not those of the formulas in the card")
+    return Encoder(arrays, card)
+
+
 def read_encoder(folder: Path) -> Encoder:
     """Read and check an encoder; the same files are read once.
 
@@ -257,26 +303,14 @@ def read_encoder(folder: Path) -> Encoder:
 
 @lru_cache(maxsize=8)
 def _read(folder: Path, text: bytes, state: tuple[int, int], remedy: str) -> Encoder:  # noqa: ARG001 - a changed file is read again
+    place = folder / CARD_FILE
     try:
-        values = decode_json(text, folder / CARD_FILE, remedy)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise ModelFormatError(f"{folder / CARD_FILE} does not describe an encoder; {remedy}")
-        if values.get("format_version") != FORMAT_VERSION:
-            raise ModelFormatError(
-                f"{folder} has format version {values.get('format_version')}; this version of "
-                f"xtalshift reads {FORMAT_VERSION}. Update xtalshift, or {remedy}"
-            )
-        card = parse(EncoderCard, values, folder / CARD_FILE, remedy)
+        card = parse_card(decode_json(text, place, remedy), place, remedy)
         content = (folder / ARRAYS_FILE).read_bytes()
         if hashlib.sha256(content).hexdigest() != card.arrays_sha256:
             raise ModelFormatError(
                 f"{folder / ARRAYS_FILE} was altered: it is not that of {CARD_FILE}; {remedy}"
             )
-        arrays = load(content)
-        check_arrays(arrays, ENCODER)
-        hashes = arrays["formulas"]
-        if not (hashes[1:] > hashes[:-1]).all() or len(hashes) != card.materials:
-            raise ModelFormatError("the hashes are not those of the formulas in the card")
+        return restore_encoder(load(content), card)
     except (DataError, SafetensorError, OSError) as error:
         raise ModelFormatError(f"{folder} cannot be used: {error}; {remedy}") from error
-    return Encoder(arrays, card)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.chem.compositions import Compositions
-from xtalshift.featurize.blocks import Block, Blocks, split_blocks
+from xtalshift.featurize.blocks import PRETRAINED, Block, Blocks, split_blocks
+from xtalshift.featurize.composition import CompositionFeatures
 from xtalshift.featurize.encoder import SHIPPED, Encoder, read_encoder
-
-KIND = "pretrained"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,11 @@ class Overlap:
 
 def open_block(place: str) -> Block:
     """Return the block of the encoder in a folder, for an empty text that of this package."""
-    encoder = read_encoder(Path(place) if place else SHIPPED)
+    return encoder_block(read_encoder(Path(place) if place else SHIPPED))
+
+
+def encoder_block(encoder: Encoder) -> Block:
+    """Return the block of an encoder."""
 
     def fill(
         compositions: Compositions,
@@ -51,11 +54,16 @@ def open_block(place: str) -> Block:
         values[filled] = encoder.encode(compositions.take(filled), told)
         reasons[filled] = told
 
-    return Block(tuple(f"{KIND} {k}" for k in range(encoder.size)), fill)
+    return Block(tuple(f"{PRETRAINED} {k}" for k in range(encoder.size)), fill)
 
 
-def encoder_of(features: Blocks) -> Encoder | None:
-    """Return the encoder behind some blocks, None if none of them needs one.
+def encoder_of(features: Blocks | CompositionFeatures) -> Encoder | None:
+    """Return the encoder behind some features, None if none of them needs one.
+
+    Parameters
+    ----------
+    features : str or CompositionFeatures
+        Names of blocks, or a featurizer, which may have an encoder of its own.
 
     Raises
     ------
@@ -64,20 +72,26 @@ def encoder_of(features: Blocks) -> Encoder | None:
     ModelFormatError
         If the encoder cannot be read.
     """
+    if isinstance(features, CompositionFeatures):
+        if features.encoder is not None:
+            return features.encoder
+        features = features.blocks
     for name in split_blocks(features):
         kind, _, place = name.partition(":")
-        if kind == KIND:
+        if kind == PRETRAINED:
             return read_encoder(Path(place) if place else SHIPPED)
     return None
 
 
-def count_overlap(features: Blocks, formulas: NDArray[np.object_]) -> Overlap | None:
+def count_overlap(
+    features: Blocks | CompositionFeatures, formulas: NDArray[np.object_]
+) -> Overlap | None:
     """Count the materials of a table that the encoder behind its features was trained on.
 
     Parameters
     ----------
-    features : str
-        Names of blocks.
+    features : str or CompositionFeatures
+        As in `encoder_of`.
     formulas : ndarray of str, shape (n,)
         Reduced formulas.
 

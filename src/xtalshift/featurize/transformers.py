@@ -104,6 +104,9 @@ class CompositionFeaturizer(CompositionFeatures, Featurizer):
     hydrates : {"refuse", "expand"}, default "refuse"
     amounts : {"at", "wt", "mol"}, optional
         `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
+    encoder : Encoder, optional
+        Encoder of the block ``pretrained``, in place of the one that `blocks` names; a fitted model
+        keeps its encoder here.
 
     Examples
     --------

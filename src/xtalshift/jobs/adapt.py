@@ -270,9 +270,7 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     card, featurizer, path = model.card, model.featurizer, Path(data.dataset)
     notation = data.notation_like(featurizer.notation)
     made: dict[str, str | bool | Sequence[str] | None] = {
-        "features": featurizer.blocks,
         "transform": model.scale.name,
-        "impute_nan": featurizer.impute_nan,
         "hydrates": notation.hydrates,
         "amounts": notation.amounts,
         "feature_cols": card.feature_cols,
@@ -281,7 +279,8 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
         made["target"] = card.target_name
     if path.is_file():
         made["formula_col"] = prefer_column(path, data, card.formula_col).formula_col
-    labels = read_inputs(data.model_copy(update=made), progress).data
+    read = data.model_copy(update=made)
+    labels = read_inputs(read, progress, featurizer=featurizer).data
     units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
     if all(units) and units[0] != units[1]:
         raise DataError(

@@ -29,7 +29,7 @@ class Pipeline(BaseModel):
     hydrates: Hydrates
     amounts: Amounts | None = None  # models of earlier versions lack it
     encoder: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """SHA-256 of the encoder of the block ``pretrained``; empty without this block."""
+    """SHA-256 of the encoder that `features` name, in models of version 4 and before."""
 
 
 class SavedCard(BaseModel):
@@ -123,6 +123,8 @@ class Description(BaseModel):
     format_version: int
     arrays_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     pipeline: Pipeline
+    encoder: dict[str, JsonValue] | None = None
+    """Card of the encoder of the block ``pretrained``, whose arrays are those of the model."""
     feature_names: list[str]
     regressor: SavedRegressor
     card: SavedCard

@@ -158,7 +158,11 @@ def fit(
             features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
         )
     featurizer = CompositionFeaturizer(
-        features.blocks, features.impute_nan, features.hydrates, features.amounts
+        features.blocks,
+        features.impute_nan,
+        features.hydrates,
+        features.amounts,
+        encoder_of(features),  # a model keeps it, whatever becomes of its folder
     )
     if X is None:
         X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
@@ -320,7 +324,7 @@ def _learned_features(
     if "blocks" not in regressor.uses:
         return {}
     given: dict[str, Any] = {"blocks": featurizer.columns}
-    encoder = encoder_of(featurizer.blocks)
+    encoder = featurizer.encoder
     if encoder is not None:
         fresh = ~encoder.knows(data.groups)
         given |= {"fresh": fresh[rows.train], "val_fresh": fresh[rows.validation]}
@@ -414,7 +418,7 @@ def _card(
     featurizer: CompositionFeaturizer,
     minutes: float | None,
 ) -> ModelCard:
-    overlap = count_overlap(featurizer.blocks, data.groups)
+    overlap = count_overlap(featurizer, data.groups)
     return ModelCard(
         target_name=data.target_name or "target",
         unit=data.unit,

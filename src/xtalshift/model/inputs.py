@@ -12,7 +12,7 @@ from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, FormulaError
-from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -24,11 +24,15 @@ class Inputs:
 
     data: Dataset
     X: NDArray[np.float64]
-    featurizer: CompositionFeaturizer
+    featurizer: CompositionFeatures
 
 
 def read_inputs(
-    settings: DataConfig, progress: Progress = NO_PROGRESS, *, flag: str | None = None
+    settings: DataConfig,
+    progress: Progress = NO_PROGRESS,
+    *,
+    flag: str | None = None,
+    featurizer: CompositionFeatures | None = None,
 ) -> Inputs:
     """Read and clean a table and compute its features.
 
@@ -40,6 +44,9 @@ def read_inputs(
         Receives downloads and the findings of cleaning.
     flag : str, optional
         Column that flags materials; one flagged row flags its formula, also after merging.
+
+    featurizer : CompositionFeatures, optional
+        That of a model, in place of the one of the settings.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def read_inputs(
             f"{what}; there is nothing to learn. Check the table: cleaning kept {len(data)} of "
             f"{len(table)} rows"
         )
-    featurizer = CompositionFeaturizer(
+    featurizer = featurizer or CompositionFeaturizer(
         settings.blocks,
         settings.impute_nan,
         settings.notation.hydrates,
@@ -76,11 +83,11 @@ def read_inputs(
     )
     data, X = _featurize(data, featurizer, strict=settings.strict)
     _say_intake(data, X.shape[1], settings.transform, progress)
-    say_overlap(settings.blocks, data, progress)
+    say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
 
 
-def say_overlap(features: Blocks, data: Dataset, progress: Progress) -> None:
+def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress: Progress) -> None:
     """Report how many materials of a table a pretrained encoder has seen, if features need one."""
     overlap = count_overlap(features, data.groups)
     if overlap is not None:
@@ -88,7 +95,7 @@ def say_overlap(features: Blocks, data: Dataset, progress: Progress) -> None:
 
 
 def _featurize(
-    data: Dataset, featurizer: CompositionFeaturizer, *, strict: bool
+    data: Dataset, featurizer: CompositionFeatures, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
     """Compute the features; a row without features is rare, and dropped like any other bad row."""
     features = featurizer.featurize(data.materials.compositions)

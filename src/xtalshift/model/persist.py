@@ -21,10 +21,11 @@ from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.predictors import PREDICTORS, Arrays
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
-from xtalshift.featurize.blocks import with_absolute_folders
+from xtalshift.featurize.blocks import PRETRAINED, kind_of, split_blocks
+from xtalshift.featurize.encoder import ENCODER, Encoder, parse_card, restore_encoder
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json, parse
+from xtalshift.jsonio import Plain, decode_json, finite, parse
 from xtalshift.model.card import ModelCard
 from xtalshift.model.description import Description, SavedCalibration
 from xtalshift.model.fitted import FittedModel
@@ -33,9 +34,10 @@ from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 4
-"""Version 4: the name of the file of arrays contains its checksum."""
-READABLE_VERSIONS = (3, 4)
+FORMAT_VERSION = 5
+"""Version 4: the name of the file of arrays contains its checksum. Version 5: a model contains the
+encoder of its features; before, it named the folder."""
+READABLE_VERSIONS = (3, 4, 5)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
 _TYPES = {
@@ -43,7 +45,9 @@ _TYPES = {
     for name, kind in {
         "F64": np.float64,
         "F32": np.float32,
+        "F16": np.float16,
         "I64": np.int64,
+        "U64": np.uint64,
         "U32": np.uint32,
         "U8": np.uint8,
         "BOOL": np.bool_,
@@ -53,6 +57,8 @@ _TYPES = {
 T = TypeVar("T")
 _LARGEST_TEXT = 2**24
 """Bytes of the description. Its feature names and settings take some thousands."""
+_ENCODER = "encoder."
+"""Begins the names of the arrays of an encoder."""
 _OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
 """Files of a model folder, also those of earlier versions and of writers that were killed."""
 
@@ -88,19 +94,22 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         state |= calibration.get_state()
     if domain is not None:
         state |= domain.get_state()
+    encoder = encoder_of(model.featurizer)
+    if encoder is not None:
+        state |= {f"{_ENCODER}{name}": values for name, values in encoder.arrays.items()}
     arrays = save(state)
     description: Plain = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
-            "features": with_absolute_folders(model.featurizer.blocks),
+            "features": "+".join(map(kind_of, split_blocks(model.featurizer.blocks))),
             "transform": model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
             "amounts": model.featurizer.amounts,
-            "encoder": _encoder_of(model.featurizer),
         },
+        "encoder": None if encoder is None else finite(asdict(encoder.card)),
         "feature_names": list(model.featurizer.names),
         "regressor": SavedRegressor.of(regressor).model_dump(by_alias=True),
         "card": asdict(model.card),
@@ -216,14 +225,13 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
 def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
-    features = CompositionFeatures(made.features, made.impute_nan, made.hydrates, made.amounts)
-    found = _encoder_of(features)
-    if found != made.encoder:
-        raise ModelFormatError(
-            f"it was trained with the encoder {made.encoder[:16] or 'none'}, but its features "
-            f"{made.features!r} have the encoder {found[:16]} now; put the other encoder there, or "
-            "train the model again"
-        )
+    features = CompositionFeatures(
+        made.features,
+        made.impute_nan,
+        made.hydrates,
+        made.amounts,
+        _own_encoder(description, _take_encoder(state)),
+    )
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
     card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
@@ -247,15 +255,42 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
     return model
 
 
-def _encoder_of(features: CompositionFeatures) -> str:
-    """Return the SHA-256 of the encoder behind the features, an empty text if there is none."""
-    encoder = encoder_of(features.blocks)
-    return "" if encoder is None else encoder.card.arrays_sha256
+def _own_encoder(description: Description, arrays: Arrays) -> Encoder | None:
+    """Return the encoder of the features, None if they need none."""
+    made = description.pipeline
+    needed = PRETRAINED in map(kind_of, split_blocks(made.features))
+    if description.encoder is not None and needed:
+        return restore_encoder(arrays, parse_card(description.encoder, "its encoder", _REMEDY))
+    if description.encoder is not None or needed != bool(made.encoder):
+        raise ModelFormatError(f"it has not the encoder of its features {made.features!r}")
+    if not needed:
+        return None
+    # a model of version 4 or before
+    remedy = "put that encoder there and save the model again, or train it again"
+    try:
+        found = encoder_of(made.features)
+    except ModelFormatError as error:
+        raise ModelFormatError(
+            f"a model of an earlier version does not contain its encoder, {made.encoder[:16]}, and "
+            f"{error}; {remedy}"
+        ) from error
+    assert found is not None
+    if found.card.arrays_sha256 != made.encoder:
+        raise ModelFormatError(
+            f"it was trained with the encoder {made.encoder[:16]}, but its features "
+            f"{made.features!r} have the encoder {found.label} now; {remedy}"
+        )
+    return found
 
 
 def _take(state: dict[str, T], prefix: str) -> dict[str, T]:
     """Remove and return the arrays of a part; those that no part takes are found at the end."""
     return {name: state.pop(name) for name in list(state) if name.startswith(prefix)}
+
+
+def _take_encoder(state: dict[str, T]) -> dict[str, T]:
+    """Remove and return the arrays of an encoder, by their names there."""
+    return {name.removeprefix(_ENCODER): part for name, part in _take(state, _ENCODER).items()}
 
 
 def _check_features(model: FittedModel) -> None:
@@ -312,6 +347,9 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
     d = len(description.feature_names) + len(description.card.feature_cols)
     regressor = PREDICTORS[description.regressor.class_name]
     parts: list[tuple[Layout, Schema]] = []
+    if description.encoder is not None:
+        weights = _take_encoder(found)
+        parts.append((weights, ENCODER))
     if description.has_domain:
         materials = _take(found, "domain.")
         parts.append((materials, DOMAIN))

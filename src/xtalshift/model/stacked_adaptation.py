@@ -131,7 +131,7 @@ def _judges(
             f"all {len(labels):,} labelled materials are training materials of the model, which "
             "learns nothing new from them; give values of materials of the new region"
         )
-    encoder = encoder_of(model.featurizer.blocks)
+    encoder = encoder_of(model.featurizer)
     if encoder is None:
         return fresh
     seen = fresh & encoder.knows(labels.groups)

@@ -203,7 +203,7 @@ def test_is_a_scikit_learn_transformer():
     featurizer = clone(CompositionFeaturizer("magpie+fractions", False, "expand"))
     assert featurizer.get_params() == {
         "blocks": "magpie+fractions", "impute_nan": False, "hydrates": "expand",
-        "amounts": None,
+        "amounts": None, "encoder": None,
     }  # fmt: skip
     pipeline = make_pipeline(CompositionFeaturizer(), DummyRegressor())
     assert pipeline.fit(["Fe2O3", "NaCl"], [1.0, 3.0]).predict(["C"]).tolist() == [2.0]

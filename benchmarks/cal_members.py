@@ -7,7 +7,7 @@
 
 The protocol is in docs/science/cal-forms.md. Cells and held-out rows are those of
 `auto_members.py`; up to 500 rows like the training rows, which nothing was fitted to, are the ID
-rows. A form is the mean of three networks (`irnet-cpu`) on the asinh scale of the target; its last
+rows. A form is the mean of three networks (`irnet-cpu`) on the asinh scale of the target; the last
 parameters predict, so that nothing is selected. ``--stack`` also fits each form, and the members of
 `auto`, to five folds. With ``--encoder`` the features have the block ``pretrained`` too, and all
 rows, for training and for testing, are materials that the encoder of the package was never shown.
@@ -64,7 +64,6 @@ from xtalshift.nn.settings import ERMConfig
 from xtalshift.seeding import derive_seed
 
 FloatArray = NDArray[np.float64]
-NETWORKS = 3
 F = "magpie+fractions"
 MAGPIE = 145
 ENCODED = 96
@@ -210,25 +209,23 @@ class ConsistentRegressor(IRNetRegressor):
     """Plain training, and equal predictions of clean and attacked unlabelled rows."""
 
     new: FloatArray | None = None
-    epsilon: float = 0.1
 
     def _training(self, model: Any, data: Any, **how: Any) -> ERMTraining:
         training = ConsistentTraining(model, data.train, self._values_of(ERMConfig), **how)
         x = scaled(self, self.new)
         training.unlabelled = Rows(x, torch.zeros(len(x)))
-        training.attack_config = CALConfig.from_dict({"epsilon": self.epsilon})
         return training
 
 
 class ConsistentTraining(ERMTraining):
     """See `ConsistentRegressor`; virtual adversarial training (arXiv:1704.03976) with our attack.
 
-    The pseudo-label is the prediction for the clean row, without dropout and gradient. The attack
-    starts a hundredth of a standard deviation away, since the gradient at the row itself is 0.
+    The pseudo-label is the prediction for the clean row, a constant. Both passes are without
+    dropout, so that a row that does not move has no loss and the control is plain training. The
+    attack starts a hundredth of a standard deviation away: the gradient at the row itself is 0.
     """
 
     unlabelled: Rows
-    attack_config: CALConfig
 
     def loss(self, indices: Tensor, epoch: int) -> Tensor:
         """Return the loss of some rows plus that of as many unlabelled ones."""
@@ -237,17 +234,18 @@ class ConsistentTraining(ERMTraining):
         )
         with torch.no_grad():
             batch = replace(batch, y=self.model(batch.x))
-        config = self.attack_config
-        if config.attacks:
-            noise = torch.randn(batch.x.shape, generator=self.generator)
-            state = init(batch.x.shape[-1], config, like=batch.x, members=self.members)
-            start = replace(batch, x=batch.x + 0.01 * noise)
-            batch = replace(batch, x=attack(self.model, start, state, config).rows.x)
-        agreement = mean_loss(self.model(batch.x, self.generator), batch.y)
+        config = CALConfig.from_dict({})
+        noise = torch.randn(batch.x.shape, generator=self.generator)
+        state = init(batch.x.shape[-1], config, like=batch.x, members=self.members)
+        moved = attack(self.model, replace(batch, x=batch.x + 0.01 * noise), state, config).rows
+        agreement = mean_loss(self.model(moved.x), batch.y)
         return super().loss(indices, epoch) + agreement
 
 
-COMMON: dict[str, Any] = {"n_members": NETWORKS, "weights": "last", "device": "cpu"}
+COMMON: dict[str, Any] = {"n_members": 3, "weights": "last", "device": "cpu"}
+"""Arguments of all networks; ``--networks`` sets their number."""
+FREE = {"gamma_init": 0.0}
+"""At the cost of the preset, rows that may move in few directions hardly move."""
 COMPOSITION = {"attack": "composition", "gamma_init": 0.001}
 
 Fit = Callable[[Part], list[Any]]
@@ -274,7 +272,7 @@ def by_cal(part: Part, **settings: Any) -> list[Any]:
 def by_composition(part: Part, **settings: Any) -> list[Any]:
     """Fit CAL on compositions, one network after the other: it knows no ensembles."""
     found = []
-    for seed in range(NETWORKS):
+    for seed in range(COMMON["n_members"]):
         model = CALRegressor(
             settings=COMPOSITION | settings,
             random_state=derive_seed(part.seed, f"network {seed}"),
@@ -284,16 +282,16 @@ def by_composition(part: Part, **settings: Any) -> list[Any]:
     return found
 
 
-def by_attack(part: Part, make_attack: Any, families: bool = True) -> list[Any]:  # noqa: FBT001, FBT002
+def by_attack(part: Part, make_attack: Any, **settings: Any) -> list[Any]:
     """Fit CAL with another attack; families are the environments."""
     model = AttackedRegressor(
-        settings={"environments": "families"} if families else {},
+        settings={"environments": "families"} | settings,
         make_attack=make_attack,
         new=part.new,
         random_state=part.seed,
         **COMMON,
     )
-    return fit(model, part, **({"origin": part.rows.origin} if families else {}))
+    return fit(model, part, origin=part.rows.origin)
 
 
 def by_unlabelled(part: Part, method: str) -> list[Any]:
@@ -313,10 +311,9 @@ def by_rows(part: Part, strength: float) -> list[Any]:
     return fit(RobustRegressor("cvar", strength, random_state=part.seed, **COMMON), part)
 
 
-def consistent(part: Part, epsilon: float) -> list[Any]:
+def consistent(part: Part) -> list[Any]:
     """Fit with the consistency of unlabelled rows."""
-    model = ConsistentRegressor(new=part.new, epsilon=epsilon, random_state=part.seed, **COMMON)
-    return fit(model, part)
+    return fit(ConsistentRegressor(new=part.new, random_state=part.seed, **COMMON), part)
 
 
 FORMS: dict[str, tuple[Fit, str, str]] = {
@@ -332,12 +329,15 @@ FORMS: dict[str, tuple[Fit, str, str]] = {
         partial(by_composition, substitutions=1), "composition-eps0", "and one other element",
     ),
     "pairs": (partial(by_attack, make_attack=others), "cal-eps0", "toward another family"),
-    "span": (partial(by_attack, make_attack=span), "cal-eps0", "between means of families"),
+    "span": (
+        partial(by_attack, make_attack=span, **FREE), "cal-eps0", "between means of families",
+    ),
     "random-span": (
-        partial(by_attack, make_attack=random_span), "cal-eps0", "in as many random directions",
+        partial(by_attack, make_attack=random_span, **FREE), "cal-eps0",
+        "in as many random directions",
     ),
     "target": (
-        partial(by_attack, make_attack=target, families=False), "cal-eps0",
+        partial(by_attack, make_attack=target), "cal-eps0",
         "toward unlabelled rows of the target",
     ),
     "unlabelled-cal-eps0": (
@@ -360,10 +360,9 @@ FORMS: dict[str, tuple[Fit, str, str]] = {
         "balanced", "worst half of the families",
     ),
     "cvar": (partial(by_rows, strength=0.5), "erm", "worst half of the rows"),
-    "consistent-eps0": (partial(consistent, epsilon=0.0), "erm", "agreement under dropout"),
-    "consistent": (partial(consistent, epsilon=0.1), "consistent-eps0", "agreement under attack"),
+    "consistent": (consistent, "erm", "agreement of attacked and clean unlabelled rows"),
     "encoded": (
-        partial(by_attack, make_attack=encoded, families=False), "cal-eps0",
+        partial(by_attack, make_attack=encoded, **FREE), "cal-eps0",
         "attack on the columns of the encoder",
     ),
 }  # fmt: skip
@@ -421,7 +420,7 @@ def part_of(cell: Cell, fold: int | None) -> tuple[Part, MemberScale]:
 def predict(models: list[Any], scale: MemberScale, X: FloatArray) -> FloatArray:
     """Return the prediction of each network in the unit of the target, shape (networks, n)."""
     if not len(X):
-        return np.empty((NETWORKS, 0))
+        return np.empty((COMMON["n_members"], 0))
     return scale.inverse(np.concatenate([model.predict_members(X) for model in models]))
 
 
@@ -654,12 +653,14 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[300])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--forms", nargs="+", choices=FORMS)
+    parser.add_argument("--networks", type=int, default=3, help="of each form")
     parser.add_argument("--by", nargs="*", type=int, default=[], help="1 shifts, 2 sizes, 3 seeds")
     options = parser.parse_args()
     usual = [form for form in FORMS if form != "encoded"]
     options.forms = options.forms or (ENCODER_FORMS if options.encoder else usual)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
+    COMMON["n_members"] = options.networks
     if options.summary:
         summarise(options)
         return

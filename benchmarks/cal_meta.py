@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from adapt_members import LEAST_TEST, first_model
 from auto_members import CONFIRM, DECIDE, MAX_TEST, held_out, read_rows
-from cal_members import NETWORKS, compare, save
+from cal_members import COMMON, compare, save
 from xtalshift import estimators
 from xtalshift.cal.attack import attack
 from xtalshift.cal.settings import CALConfig
@@ -72,7 +72,7 @@ def meta_train(start: Any, rows: Any, families: NDArray[np.int64], kind: str, se
     generator = torch.Generator().manual_seed(derive_seed(seed, "dropout"))
     model = start._build(start.states_["last"])  # noqa: SLF001
     config = CALConfig.from_dict({})
-    state = init(rows.x.shape[-1], config, like=rows.x, members=NETWORKS)
+    state = init(rows.x.shape[-1], config, like=rows.x, members=model.members)
     codes, counts = np.unique(families, return_counts=True)
     codes = codes[counts >= FEW]
     for episode in range(EPISODES):
@@ -82,7 +82,10 @@ def meta_train(start: Any, rows: Any, families: NDArray[np.int64], kind: str, se
         pool = np.arange(len(families)) if kind == "random" else own
         for _ in range(STEPS):
             drawn = rng.permutation(pool)[: min(BATCH, len(own))]
-            batch = rows.take(torch.as_tensor(drawn).expand(NETWORKS, -1))
+            numbers = torch.as_tensor(drawn)
+            batch = rows.take(
+                numbers if model.members is None else numbers.expand(model.members, -1)
+            )
             if kind == "reptile-cal":
                 batch = attack(model, batch, state, config).rows
             erm_step(model, batch, optimizer, generator)
@@ -94,9 +97,7 @@ def meta_train(start: Any, rows: Any, families: NDArray[np.int64], kind: str, se
 
 def fine_tune(start: Any, X: FloatArray, z: FloatArray, seed: int) -> Any:
     """Return a network trained further on labels."""
-    model = estimators.TargetedCALRegressor(
-        "fine-tune", n_members=NETWORKS, weights="last", device="cpu", random_state=seed
-    )
+    model = estimators.TargetedCALRegressor("fine-tune", random_state=seed, **COMMON)
     return model.adapt(start, X, z)
 
 
@@ -107,9 +108,9 @@ def compute(X: FloatArray, data: Any, parts: dict[str, Any], seed: int, path: Pa
     z = scale.forward(data.y)
     method = derive_seed(seed, "method")
     few = slice(0, SOURCE // 20)
-    erm = estimators.IRNetRegressor(
-        n_members=NETWORKS, weights="last", device="cpu", random_state=method
-    ).fit(X[source], z[source], X_val=X[source][few], y_val=z[source][few])
+    erm = estimators.IRNetRegressor(random_state=method, **COMMON).fit(
+        X[source], z[source], X_val=X[source][few], y_val=z[source][few]
+    )
     rows = erm._rows(Labelled(X[source], z[source]), torch.device("cpu"))  # noqa: SLF001
     families = family_codes(data.materials.compositions.take(source))
     folds = np.random.default_rng(derive_seed(seed, "folds")).permutation(LABELS) % N_FOLDS
@@ -255,10 +256,12 @@ def main() -> None:
     parser.add_argument("--stack", action="store_true")
     parser.add_argument("--tables", nargs="+", default=list(DECIDE), choices=[*DECIDE, *CONFIRM])
     parser.add_argument("--shifts", nargs="+", default=["loco", "element", "sparse"])
+    parser.add_argument("--networks", type=int, default=3, help="of each start")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
+    COMMON["n_members"] = options.networks
     if options.summary:
         summarise(options)
         return

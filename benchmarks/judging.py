@@ -1,14 +1,14 @@
 """Does `judge` say the truth? Materials of real tables play the candidates.
 
     XTALSHIFT_DATA=folder python benchmarks/judging.py OUT.jsonl [--tables shear ...] [--seed 0]
-        [--rows 600] [--elements 8] [--clusters 2] [--methods ridge,svr,lightgbm] [--measure]
+        [--rows 600] [--elements 8] [--clusters 2] [--methods ridge,svr,lightgbm]
     XTALSHIFT_DATA=folder python benchmarks/judging.py OUT.jsonl --report
 
 Of each table so many rows are drawn. All compounds of one element (3 to 30 % of the rows), or one
 cluster, are the candidates: `judge` sees their formulas only. Their targets then tell whether the
 error is in the range that was predicted, whether the recommended method is within 5 % of the best
-of those compared, and whether the intervals hold. One line of OUT.jsonl is one such case; lines that
-are there are not computed again. `--measure` also simulates measurements on the proxies.
+of those compared, and whether the intervals hold. One line of OUT.jsonl is one such case; lines
+that are there are not computed again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 
 from xtalshift.benchmark.verdict import grounds_of
+from xtalshift.chem.elements import SYMBOLS
 from xtalshift.data import Dataset, clean_table
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.jobs import imitate as steps
 from xtalshift.jobs.imitate import CANDIDATES
 from xtalshift.jobs.judge import LEVEL_MARGIN, Judgement, judge, place_holds
 from xtalshift.jobs.judge_settings import JudgeConfig
@@ -45,6 +45,7 @@ TABLES = {
 }
 LEAST, MOST = 0.03, 0.3
 """Smallest and largest share of the rows that may be candidates."""
+SHOWN = ("verdict", "method", "low", "mae", "high", "coverage")
 VARIED = 0.3
 """Least mean deviation of their targets, over that of the table: elsewhere any constant is best."""
 
@@ -65,8 +66,8 @@ def regions(data: Dataset, n_elements: int, n_clusters: int, seed: int) -> dict[
     rng = np.random.default_rng(derive_seed(seed, "regions"))
     X = CompositionFeaturizer("magpie", impute_nan=True).transform(data.materials.compositions)
     labels = cluster_points(embed(X, 10), 10, random_state=seed)
-    elements = {symbol for formula in data.groups for symbol in _symbols(formula)}
-    drawn = {name: data.materials.compositions.contains(name) for name in sorted(elements)}
+    compositions = data.materials.compositions
+    drawn = {SYMBOLS[z]: compositions.contains(SYMBOLS[z]) for z in np.unique(compositions.z)}
     deviation = np.abs(data.y - np.median(data.y)).mean()
 
     def possible(mask: np.ndarray) -> bool:
@@ -82,15 +83,10 @@ def regions(data: Dataset, n_elements: int, n_clusters: int, seed: int) -> dict[
     return found
 
 
-def _symbols(formula: str) -> list[str]:
-    return [part for part in "".join(c if c.isalpha() else " " for c in
-            "".join(f" {c}" if c.isupper() else c for c in formula)).split()]  # fmt: skip
-
-
 def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespace) -> dict:
     """Judge the materials of a mask by the others, and compare with the truth."""
     table, held = data.take(~mask), data.take(mask)
-    config = JudgeConfig(methods=tuple(args.methods.split(",")))
+    config = JudgeConfig(methods=tuple(args.methods.split(",")), n_measure=0)
     found = judge(
         table, held.materials, config, transform=TABLES[name][1], executor=InProcessExecutor(),
         seed=args.seed,
@@ -110,7 +106,8 @@ def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespac
         "dummy": float(np.abs(table.y.mean() - y).mean()),
         "own_median": float(np.abs(np.median(y) - y).mean()),
         "spearman": spearman(y, predicted.prediction), "coverage": float(inside.mean()),
-        "needed": needed_factor(found, y), "said_coverage": answer.coverage, "grounds": grounds_of(answer.proxies)._asdict(),
+        "needed": needed_factor(found, y), "said_coverage": answer.coverage,
+        "grounds": grounds_of(answer.proxies)._asdict(),
         "proxies": [[one.name, one.mae, one.n] for one in answer.proxies],
         "holds": {place: vars(one) for place, one in
                   place_holds(found.imitation, table, answer.method).items()},
@@ -163,14 +160,11 @@ def main() -> None:
     parser.add_argument("--elements", type=int, default=8)
     parser.add_argument("--clusters", type=int, default=2)
     parser.add_argument("--methods", default="ridge,svr,lightgbm")
-    parser.add_argument("--measure", action="store_true")
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
     lines = args.out.read_text().splitlines() if args.out.exists() else []
     records = [json.loads(line) for line in lines]
     if not args.report:
-        if not args.measure:
-            steps._FEWEST_MEASURED = 10**9
         with limited_threads(1):
             for name in args.tables:
                 data = draw_table(name, args.rows, args.seed)
@@ -184,8 +178,7 @@ def main() -> None:
                     records.append(record)
                     with args.out.open("a") as file:
                         file.write(json.dumps(record) + "\n")
-                    print(name, region, {k: record[k] for k in (
-                        "verdict", "method", "low", "mae", "high", "coverage")}, flush=True)  # fmt: skip
+                    print(name, region, *(record[k] for k in SHOWN), flush=True)
     report(records)
 
 

@@ -49,9 +49,7 @@ def print_search(report: RunReport) -> None:
     """Print how well every method finds the extreme targets on every split that has some."""
     if not report.searched:
         return
-    console, table = open_table(
-        ["method"], [column.split for column in report.columns], cost=False
-    )
+    console, table = open_table(["method"], [column.split for column in report.columns], cost=False)
     for row in report.rows:
         cells = ["" if cell is None else cell.describe_search() for cell in row.cells]
         table.add_row(escape(row.method), *cells)
@@ -179,4 +177,5 @@ def _format_seconds(value: float | None) -> str:
 
 
 def say(console: Console, text: str) -> None:
+    """Print a text whose brackets are no markup, and which the terminal breaks."""
     console.print(text, markup=False, soft_wrap=True)

@@ -173,7 +173,9 @@ def imitate(
         candidates = candidates.take(
             sample(len(candidates), MOST_CANDIDATES, derive_seed(seed, "candidates"))
         )
-    X, X_candidates, featurizers = {}, {}, {}
+    X: dict[Blocks, FloatArray] = {}
+    X_candidates: dict[Blocks, FloatArray] = {}
+    featurizers: dict[Blocks, CompositionFeaturizer] = {}
     for blocks in dict.fromkeys([*own.values(), SPACE]):
         featurizer = featurizers[blocks] = featurizer_of(blocks)
         for place, materials in ((X, data.materials), (X_candidates, candidates)):
@@ -334,16 +336,18 @@ class _Store:
         """Return the forecasts that are there; a damaged one is made again."""
         found = {}
         for task in tasks:
-            with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):
-                with np.load(self._path(task), allow_pickle=False) as held:
-                    found[task] = _unpack({name: held[name] for name in held.files})
+            with (
+                suppress(OSError, ValueError, KeyError, EOFError, BadZipFile),
+                np.load(self._path(task), allow_pickle=False) as held,
+            ):
+                found[task] = _unpack({name: held[name] for name in held.files})
         return found
 
     def write(self, task: tuple[str, str], forecast: Forecast) -> None:
         """Write a forecast completely or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        np.savez(content, **_pack(forecast))
+        np.savez(content, allow_pickle=False, **_pack(forecast))
         replace_file(self._path(task), content.getvalue())
 
     def _path(self, task: tuple[str, str]) -> Path:

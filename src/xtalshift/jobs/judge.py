@@ -119,8 +119,8 @@ def judge(
         candidates = Materials.parse(candidates, notation=data.materials.notation)
     imitation = imitate(
         data, usable(data, candidates), config, executor,
-        featurizer_of=partial(_featurizer, data), features=features, transform=transform, settings=settings, seed=seed, folder=folder,
-        progress=progress,
+        featurizer_of=partial(_featurizer, data), features=features, transform=transform,
+        settings=settings, seed=seed, folder=folder, progress=progress,
     )  # fmt: skip
     method = choose_method(imitation, data)
     progress.say(f"Fitting {method}, which has the smallest error on the proxies, to all rows")
@@ -201,12 +201,16 @@ def _calibration(
 ) -> Calibration | None:
     """Return the widened scores of all proxies but the target; None if they are too few."""
     places = [place for place in imitation.rows if place != target]
-    if sum(len(imitation.rows[place]) for place in places) < MIN_CALIBRATION:
+    counts = [len(imitation.rows[place]) for place in places]
+    if sum(counts) < MIN_CALIBRATION:
         return None
     rows = np.concatenate([imitation.rows[place] for place in places])
-    ends = np.cumsum([len(imitation.rows[place]) for place in places])
+    ends = np.cumsum(counts)
     parts: list[tuple[NDArray[np.int64], Scored]] = [
-        (np.arange(end - len(imitation.rows[place]), end), imitation.forecasts[place, method].scored)
+        (
+            np.arange(end - len(imitation.rows[place]), end),
+            imitation.forecasts[place, method].scored,
+        )
         for place, end in zip(places, ends, strict=True)
     ]
     found = join_scores(
@@ -265,7 +269,7 @@ def answer_of(
     known = {frozenset(symbols) for symbols in _systems(data.materials)}
     step = imitation.landscape.step
     chosen = rows[:0]
-    if len(rows):
+    if len(rows) and config.n_measure:
         X = model.features_of(candidates.take(rows))
         spread = None if model.calibration is None else predictions.std[rows]
         scored = Scored("absolute", predictions.prediction[rows], spread=spread)
@@ -317,9 +321,7 @@ def place_holds(imitation: Imitation, data: Dataset, method: str) -> dict[str, H
 def _hold(imitation: Imitation, place: str, method: str, middle: float) -> Hold:
     """Return what is known without targets about the predictions of some materials."""
     found = imitation.forecasts[place, method]
-    together = np.stack(
-        [imitation.forecasts[place, name].prediction for name in imitation.methods]
-    )
+    together = np.stack([imitation.forecasts[place, name].prediction for name in imitation.methods])
     return Hold(
         disagreement=float(together.std(axis=0).mean()) if len(together) > 1 else np.nan,
         level=float(np.abs(found.prediction - middle).mean()),
@@ -377,6 +379,7 @@ def rank_candidates(answer: Answer, frame: pd.DataFrame) -> pd.DataFrame:
     """
     good = (frame["status"] == "ok").to_numpy()
     rank = frame["prediction"].where(good).rank(ascending=False, method="first")
-    places = pd.Series(np.nan, index=frame.index)
-    places.iloc[list(answer.measure_rows)] = np.arange(1, len(answer.measure_rows) + 1)
-    return frame.assign(rank=rank.astype("Int64"), measure_rank=places.astype("Int64"))
+    places = np.full(len(frame), np.nan)
+    places[list(answer.measure_rows)] = np.arange(1, len(answer.measure_rows) + 1)
+    measure = pd.Series(places, index=frame.index)
+    return frame.assign(rank=rank.astype("Int64"), measure_rank=measure.astype("Int64"))

@@ -22,5 +22,6 @@ class JudgeConfig(Settings):
     """Number of proxies, if they are not named."""
     max_rows: int = Field(default=2000, ge=50)
     """Most rows of a fit that predicts a proxy, drawn at random."""
-    n_measure: int = Field(default=20, ge=5, le=1000)
-    """Number of candidates to measure that `suggest` would name."""
+    n_measure: int = Field(default=20, ge=0, le=1000)
+    """Number of candidates to measure first; what that would bring is simulated on proxies of
+    twice as many materials, or with half of a smaller proxy. 0: no simulation."""

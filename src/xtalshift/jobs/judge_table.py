@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.run_results import Model
@@ -94,9 +93,7 @@ def judge_table(
     fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
     model = load_model(out / MODEL_FOLDER)
     predictions = model.predict(candidates, explain=True)
-    answer = answer_of(
-        imitation, data, model, method, candidates, predictions, config.judging
-    )
+    answer = answer_of(imitation, data, model, method, candidates, predictions, config.judging)
     frame = raw.frame.assign(**predictions.columns())
     write_frame(rank_candidates(answer, frame), out / CANDIDATES_FILE)
     return fitted.describe(config.seed, rule=RULE), answer

@@ -132,9 +132,7 @@ class Landscape:
             sample(len(X_candidates), _MOST_CANDIDATES, derive_seed(seed, "places"))
         ]
         points, places = standardise(X[drawn], places)
-        return cls(
-            compositions, numbers.astype(np.int64), points, drawn, candidates, places, seed
-        )
+        return cls(compositions, numbers.astype(np.int64), points, drawn, candidates, places, seed)
 
     @cached_property
     def step(self) -> Step:

@@ -38,7 +38,9 @@ def _ground(verdict: Verdict, grounds: Grounds) -> str:
             if grounds.coverage < COVERED
             else f"the error is {share} of that of the mean"
         )
-        return f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
+        return (
+            f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
+        )
     if verdict == "measure":
         return (
             f"On hold-outs that imitate the candidates the order is hardly found ({order}), but "
@@ -65,8 +67,8 @@ def unlike_sentences(answer: Answer) -> list[str]:
             f"{answer.n_usable:,} candidates contain {'it' if verb == 'is' else 'them'}."
         )
     said.append(
-        f"{answer.n_new_systems:,} of {answer.n_usable:,} candidates have a set of elements that no "
-        "material of your table has."
+        f"{answer.n_new_systems:,} of {answer.n_usable:,} candidates have a set of elements that "
+        "no material of your table has."
     )
     said.append(
         f"The nearest material of the table is {answer.distance_ratio:.1f} times as far from a "
@@ -87,13 +89,17 @@ def error_sentences(answer: Answer, unit: str) -> list[str]:
         return f"{format_number(value)} {unit}".strip()
 
     logs = [math.log(one.mae_dummy) for one in answer.proxies if one.mae_dummy > 0]
-    constant = f" The mean of the table has {size(math.exp(sum(logs) / len(logs)))} on the " \
-        "hold-outs." if logs else ""  # fmt: skip
+    constant = ""
+    if logs:
+        mean = math.exp(sum(logs) / len(logs))
+        constant = f" The mean of the table has {size(mean)} on the hold-outs."
     level = f", level with {join_words(answer.level_with)}" if answer.level_with else ""
-    said = [
+    expected = (
         f"Expect a mean absolute error of {size(answer.expected_mae)}; in eight of ten such cases "
         f"it is between {format_number(answer.expected_low)} and {size(answer.expected_high)}."
-        f"{constant}",
+    )
+    said = [
+        f"{expected}{constant}",
         f"Method: {answer.method}{level}.",
     ]
     if answer.coverage is not None:

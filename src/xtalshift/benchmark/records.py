@@ -10,6 +10,7 @@ from xtalshift.jsonio import Plain, parse
 
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
+CANDIDATES_FILE = "candidates.parquet"
 HISTORY_FILE = "history.json"
 CHOICE_FILE = "choice.parquet"
 """What `xtalshift.benchmark.judge.predict_unseen` returns, in the folder of a task."""

@@ -267,7 +267,8 @@ def answer_of(
     good = predictions.reason == ""
     rows = np.flatnonzero(good & ~np.isin(candidates.groups, data.groups))
     known = {frozenset(symbols) for symbols in _systems(data.materials)}
-    step = imitation.landscape.step
+    landscape = imitation.landscape
+    step = landscape.step
     chosen = rows[:0]
     if len(rows) and config.n_measure:
         X = model.features_of(candidates.take(rows))
@@ -275,10 +276,9 @@ def answer_of(
         scored = Scored("absolute", predictions.prediction[rows], spread=spread)
         chosen = rows[to_measure(scored, X, min(config.n_measure, len(rows)))]
     grounds = grounds_of(proxies)
-    landscape = imitation.landscape
     enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
     return Answer(
-        verdict=decide(grounds),
+        verdict=decide(grounds, unmatched=bool(landscape.unmatched)),
         method=method,
         level_with=level,
         expected_mae=expected.mae,
@@ -292,6 +292,7 @@ def answer_of(
         separability=two_sample(landscape.points, landscape.places, seed=0).auc if enough else None,
         new_elements=step.new_elements,
         n_new=step.n_new,
+        unmatched=landscape.unmatched,
         n_new_systems=sum(
             frozenset(symbols) not in known for symbols in _systems(candidates.take(good))
         ),

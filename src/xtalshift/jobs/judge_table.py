@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.engine import BenchmarkRun
+from xtalshift.benchmark.records import CANDIDATES_FILE
 from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data import read_raw
@@ -23,7 +24,6 @@ from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
 from xtalshift.progress import Progress
 
-CANDIDATES_FILE = "candidates.parquet"
 PROXIES_FOLDER = "proxies"
 RULE = "smallest error on hold-outs that imitate the candidates"
 
@@ -95,5 +95,7 @@ def judge_table(
     predictions = model.predict(candidates, explain=True)
     answer = answer_of(imitation, data, model, method, candidates, predictions, config.judging)
     frame = raw.frame.assign(**predictions.columns())
+    if "formula" not in frame:
+        frame.insert(0, "formula", predictions.formula)
     write_frame(rank_candidates(answer, frame), out / CANDIDATES_FILE)
     return fitted.describe(config.seed, rule=RULE), answer

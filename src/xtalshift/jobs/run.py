@@ -18,6 +18,7 @@ from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
+    CANDIDATES_FILE,
     CHOICE_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -42,7 +43,7 @@ from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.explain import EXPLANATION_FILE, explain
-from xtalshift.jobs.judge_table import CANDIDATES_FILE, PROXIES_FOLDER, judge_table
+from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json

@@ -39,7 +39,9 @@ def test_more_disagreement_and_more_extreme_predictions_mean_larger_errors():
 
 
 def test_what_is_not_known_changes_nothing():
-    assert expect_error([(0.5, Hold(np.nan, 1.0))], Hold(np.nan, 1.0)).mae == pytest.approx(EXCESS * 0.5)
+    assert expect_error([(0.5, Hold(np.nan, 1.0))], Hold(np.nan, 1.0)).mae == pytest.approx(
+        EXCESS * 0.5
+    )
     assert expect_error([(0.5, Hold(0.0, 0.0))], Hold(0.0, 0.0)).mae == pytest.approx(EXCESS * 0.5)
 
 

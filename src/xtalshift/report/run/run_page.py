@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from xtalshift.benchmark.records import PREDICTIONS_FILE, TRUST_COLUMNS
+from xtalshift.benchmark.records import CANDIDATES_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
 from xtalshift.report.run.answer import Answer, answer_run
@@ -21,6 +21,12 @@ from xtalshift.report.run.attacks import (
     attack_sizes,
     describe_attack,
     training_curves,
+)
+from xtalshift.report.run.candidates import (
+    CANDIDATE_NUMBERS,
+    CANDIDATE_TEXTS,
+    CandidatesReport,
+    report_candidates,
 )
 from xtalshift.report.run.drivers import describe_drivers
 from xtalshift.report.run.learning import Learning, build_learning
@@ -90,6 +96,7 @@ class Gain:
 class RunReport:
     """Everything that page and tables of a run show, besides its `results`.
 
+    `candidates` is what to believe about the candidates, if there are some.
     `answer`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentence` are about the
     chosen method: what to expect of it, where it goes wrong, its worst compounds, its predictions
     with intervals, its errors with fewer training rows, and the features that it needs.
@@ -101,6 +108,7 @@ class RunReport:
 
     results: RunResults
     source: str
+    candidates: CandidatesReport | None
     answer: Answer | None
     mistakes: Mistakes | None
     mistake_sentences: list[str]
@@ -149,8 +157,8 @@ def build_run_report(folder: Path) -> RunReport:
     Parameters
     ----------
     folder : Path
-        Holds ``results.json``; ``predictions.parquet`` and ``map.parquet`` are optional, and the
-        figures that need a missing one are left out.
+        Holds ``results.json``; ``predictions.parquet``, ``map.parquet`` and ``candidates.parquet``
+        are optional, and what needs a missing one is left out.
 
     Raises
     ------
@@ -160,6 +168,7 @@ def build_run_report(folder: Path) -> RunReport:
     results = read_results(folder)
     predictions = _read_table(folder / PREDICTIONS_FILE, _PREDICTION_TEXTS, _PREDICTION_NUMBERS)
     table = _read_table(folder / "map.parquet", _MAP_TEXTS, _MAP_NUMBERS)
+    predicted = _read_table(folder / CANDIDATES_FILE, CANDIDATE_TEXTS, CANDIDATE_NUMBERS)
     logarithmic = results.transform == "log"
     factors = None if predictions is None or not logarithmic else typical_factors(predictions)
     summary = RunSummary(results.records, factors)
@@ -190,6 +199,7 @@ def build_run_report(folder: Path) -> RunReport:
     return RunReport(
         results=results,
         source=results.provenance.data.source or folder.name,
+        candidates=report_candidates(results.answer, predicted, results.unit),
         answer=answer_run(
             chosen,
             results.model,

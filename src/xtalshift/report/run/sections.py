@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from xtalshift.report.run.candidates import draw_proxies
 from xtalshift.report.run.drivers import draw_drivers
 from xtalshift.report.run.learning import draw_learning
 from xtalshift.report.run.mistake_figures import (
@@ -27,6 +28,17 @@ class Section:
 
     template: str
     figures: dict[str, list[Panel | None]] = field(default_factory=dict)
+
+
+def show_candidates(report: RunReport) -> Section | None:
+    """Answer what to believe about the candidates, if there are some."""
+    found = report.candidates
+    if found is None:
+        return None
+    figures: dict[str, list[Panel | None]] = {
+        "proxies": [draw_proxies(found.answer, report.results.unit)]
+    }
+    return Section("run/candidates.html.j2", figures)
 
 
 def show_answer(_: RunReport) -> Section:
@@ -91,6 +103,7 @@ def show_glossary(_: RunReport) -> Section:
 
 
 SECTIONS: tuple[Callable[[RunReport], Section | None], ...] = (
+    show_candidates,
     show_answer,
     show_mistakes,
     show_worst,

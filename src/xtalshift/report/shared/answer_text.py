@@ -21,10 +21,11 @@ _MOST_FORMULAS = 5
 def verdict_sentence(answer: Answer) -> str:
     """Return the verdict and its main ground in one or two sentences."""
     grounds = grounds_of(answer.proxies)
-    return f"{VERDICTS[answer.verdict]} {_ground(answer.verdict, grounds)}"
+    return f"{VERDICTS[answer.verdict]} {_ground(answer, grounds)}"
 
 
-def _ground(verdict: Verdict, grounds: Grounds) -> str:
+def _ground(answer: Answer, grounds: Grounds) -> str:
+    verdict = answer.verdict
     share = format_percent(grounds.value)
     order = f"a typical rank correlation of {grounds.order:.2f}"
     if verdict == "trust":
@@ -33,11 +34,12 @@ def _ground(verdict: Verdict, grounds: Grounds) -> str:
             f"of the mean, and the order of the materials is found with {order}."
         )
     if verdict == "ranking":
-        why = (
-            f"its 90 % intervals hold only {format_percent(grounds.coverage)}"
-            if grounds.coverage < COVERED
-            else f"the error is {share} of that of the mean"
-        )
+        why = f"the error is {share} of that of the mean"
+        if grounds.coverage < COVERED:
+            why = f"its 90 % intervals hold only {format_percent(grounds.coverage)}"
+        elif answer.unmatched:
+            names = join_words(answer.unmatched)
+            why = f"no element of your table resembles {names}, so that no hold-out shows the error"
         return (
             f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
         )

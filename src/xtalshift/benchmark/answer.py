@@ -69,9 +69,6 @@ class Answer:
     new_elements: tuple[str, ...]
     n_new: int
     """`new_elements`, `n_new`: elements that no material of the table has; candidates with one."""
-    unmatched: tuple[str, ...]
-    """Elements that most candidates have, few materials of the table have, and none of its elements
-    resembles: no hold-out imitates such candidates well."""
     n_new_systems: int
     """Candidates whose set of elements no material of the table has."""
     proxies: tuple[ProxyResult, ...]

@@ -57,17 +57,16 @@ def grounds_of(proxies: Sequence[ProxyResult]) -> Grounds:
     )
 
 
-def decide(grounds: Grounds, *, unmatched: bool = False) -> Verdict:
+def decide(grounds: Grounds) -> Verdict:
     """Return the verdict.
 
     ``trust`` if values, their order within a hold-out and the intervals are of use; ``ranking`` if
     only the order is; ``measure`` if neither is, but some measurements reduce the error; else
-    ``no``. Where the candidates have a new element that no known one resembles (`unmatched`), no
-    hold-out imitates them well, and values are not to be trusted.
+    ``no``.
     """
     ordered = grounds.order >= ORDER and grounds.least_order >= LEAST_ORDER
     valued = grounds.value <= VALUE and grounds.inside <= INSIDE
-    if ordered and valued and grounds.coverage >= COVERED and not unmatched:
+    if ordered and valued and grounds.coverage >= COVERED:
         return "trust"
     if ordered:
         return "ranking"

@@ -278,7 +278,7 @@ def answer_of(
     grounds = grounds_of(proxies)
     enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
     return Answer(
-        verdict=decide(grounds, unmatched=bool(landscape.unmatched)),
+        verdict=decide(grounds),
         method=method,
         level_with=level,
         expected_mae=expected.mae,
@@ -292,7 +292,6 @@ def answer_of(
         separability=two_sample(landscape.points, landscape.places, seed=0).auc if enough else None,
         new_elements=step.new_elements,
         n_new=step.n_new,
-        unmatched=landscape.unmatched,
         n_new_systems=sum(
             frozenset(symbols) not in known for symbols in _systems(candidates.take(good))
         ),

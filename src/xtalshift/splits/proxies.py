@@ -36,8 +36,6 @@ _RARE = 0.25
 """The table has few of them if its share is less than this part of that share."""
 _COLUMNS, _ROWS, _ELECTRONEGATIVITY = 4.0, 1.5, 0.4
 """Differences of group, row and electronegativity that count as one unit of unlikeness."""
-_LIKE = 1.0
-"""Largest unlikeness of two elements that resemble each other."""
 _CLUSTER_UNLIKENESS = 1.5
 """Unlikeness of a proxy that no element defines."""
 
@@ -150,17 +148,6 @@ class Landscape:
             tuple(SYMBOLS[z] for z in order if new[z]),
             int(wanted[:, new].any(axis=1).sum()),
             tuple(SYMBOLS[z] for z in order if themes[z]),
-        )
-
-    @cached_property
-    def unmatched(self) -> tuple[str, ...]:
-        """The themes that no element of enough materials resembles, as oxygen among metals."""
-        counts = self.elements.sum(axis=0)
-        known = [SYMBOLS[z] for z in np.flatnonzero(counts >= MIN_PROXY)]
-        return tuple(
-            theme
-            for theme in self.step.themes
-            if min((element_unlikeness(theme, one) for one in known), default=np.inf) > _LIKE
         )
 
     @cached_property

@@ -37,11 +37,6 @@ def test_verdicts(changes, verdict):
     assert decide(GOOD._replace(**changes)) == verdict
 
 
-def test_an_element_without_relatives_allows_no_trust():
-    assert decide(GOOD, unmatched=True) == "ranking"
-    assert decide(GOOD._replace(order=0.1), unmatched=True) == "no"
-
-
 def test_grounds():
     found = grounds_of(
         [proxy(), proxy(mae=4.0, spearman=None, coverage=None, mae_before=None, mae_after=None)]

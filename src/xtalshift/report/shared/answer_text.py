@@ -21,11 +21,10 @@ _MOST_FORMULAS = 5
 def verdict_sentence(answer: Answer) -> str:
     """Return the verdict and its main ground in one or two sentences."""
     grounds = grounds_of(answer.proxies)
-    return f"{VERDICTS[answer.verdict]} {_ground(answer, grounds)}"
+    return f"{VERDICTS[answer.verdict]} {_ground(answer.verdict, grounds)}"
 
 
-def _ground(answer: Answer, grounds: Grounds) -> str:
-    verdict = answer.verdict
+def _ground(verdict: Verdict, grounds: Grounds) -> str:
     share = format_percent(grounds.value)
     order = f"a typical rank correlation of {grounds.order:.2f}"
     if verdict == "trust":
@@ -37,9 +36,6 @@ def _ground(answer: Answer, grounds: Grounds) -> str:
         why = f"the error is {share} of that of the mean"
         if grounds.coverage < COVERED:
             why = f"its 90 % intervals hold only {format_percent(grounds.coverage)}"
-        elif answer.unmatched:
-            names = join_words(answer.unmatched)
-            why = f"no element of your table resembles {names}, so that no hold-out shows the error"
         return (
             f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xtalshift.data import read_table as read_table
     from xtalshift.errors import XtalshiftError as XtalshiftError
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
+    from xtalshift.jobs.judge import judge as judge
     from xtalshift.jobs.predict import predict as predict
     from xtalshift.jobs.run import run as run
     from xtalshift.jobs.suggest import suggest as suggest
@@ -41,6 +42,7 @@ _HOMES = {
     "calibrate": "xtalshift.model",
     "clean_table": "xtalshift.data",
     "fit": "xtalshift.model",
+    "judge": "xtalshift.jobs.judge",
     "load_dataset": "xtalshift.data",
     "load_model": "xtalshift.model",
     "parse_formula": "xtalshift.chem",

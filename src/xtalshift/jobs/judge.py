@@ -117,8 +117,11 @@ def judge(
         data = clean_table(data)
     if not isinstance(candidates, Materials):
         candidates = Materials.parse(candidates, notation=data.materials.notation)
+    if candidates.extra.shape[1] != data.materials.extra.shape[1]:
+        names = ", ".join(data.materials.extra_names) or "no extra columns"
+        raise DataError(f"the table has the feature columns {names}; give the candidates the same")
     imitation = imitate(
-        data, usable(data, candidates), config, executor,
+        data, usable(candidates), config, executor,
         featurizer_of=partial(_featurizer, data), features=features, transform=transform,
         settings=settings, seed=seed, folder=folder, progress=progress,
     )  # fmt: skip
@@ -145,17 +148,14 @@ def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:
     return CompositionFeaturizer(blocks, hydrates=notation.hydrates, amounts=notation.amounts)
 
 
-def usable(data: Dataset, candidates: Materials) -> Materials:
-    """Return the candidates that can be read and have the extra columns of the table.
+def usable(candidates: Materials) -> Materials:
+    """Return the candidates that can be read and have their feature columns.
 
     Raises
     ------
     DataError
         If there is none; the message names the first reason.
     """
-    if candidates.extra.shape[1] != data.materials.extra.shape[1]:
-        names = ", ".join(data.materials.extra_names)
-        raise DataError(f"the candidates lack the feature columns of the table: {names}")
     good = (candidates.reasons == "") & np.isfinite(candidates.extra).all(axis=1)
     if not len(candidates):
         raise DataError("there are no candidates")

@@ -216,6 +216,29 @@ def test_a_table_that_is_too_small():
 def test_settings_are_checked():
     with pytest.raises(ConfigError):
         JudgeConfig.from_dict({"methods": []})
+    with pytest.raises(ConfigError, match=r"no proxy 'se' \(did you mean 'Se'"):
+        JudgeConfig.from_dict({"proxies": ["se"]})
+    assert JudgeConfig.from_dict({"proxies": ["Se", "nearest", "cluster-12"]}).n_proxies == 8
+
+
+def test_candidates_are_read_before_any_work(tmp_path, monkeypatch):
+    import xtalshift.jobs.run as job
+
+    monkeypatch.setattr(job, "run_locked", lambda *_, **__: pytest.fail("the benchmark began"))
+    config = configuration(tmp_path, pd.DataFrame({"formula": ["Xx", "Yy"]}))
+    with pytest.raises(DataError, match="no candidate can be predicted; the first, 'Xx'"):
+        run(config, tmp_path / "out", InProcessExecutor())
+    (tmp_path / "candidates.csv").unlink()
+    with pytest.raises(DataError, match=r"candidates\.csv"):
+        run(config, tmp_path / "out", InProcessExecutor())
+
+
+def test_the_column_of_formulas_may_have_another_name(tmp_path):
+    table = pd.DataFrame({"composition": TELLURIDES})
+    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"]})
+    run(config, tmp_path / "out", InProcessExecutor())
+    frame = pd.read_parquet(tmp_path / "out" / "candidates.parquet")
+    assert frame["formula"].tolist() == frame["composition"].tolist() == TELLURIDES
 
 
 def configuration(tmp_path, candidates, **settings):

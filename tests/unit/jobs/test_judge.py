@@ -17,7 +17,7 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
-from xtalshift.uncertainty.expected_error import Hold, expect_error
+from xtalshift.uncertainty.expected_error import Hold, ProxyError, expect_error
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
@@ -92,7 +92,11 @@ def test_the_expected_error_follows_from_the_proxies(data, judged):
         level = np.abs(pair[0] - np.median(data.y)).mean()
         return Hold(float(pair.std(axis=0).mean()), float(level), pair.shape[1])
 
-    found = expect_error([(one.mae, hold(one.name)) for one in answer.proxies], hold(CANDIDATES))
+    proxies = []
+    for name, rows in judged.imitation.rows.items():
+        errors = np.abs(forecasts[name, "ridge"].prediction - data.y[rows])
+        proxies.append(ProxyError(errors.mean(), errors.std() / errors.mean(), hold(name)))
+    found = expect_error(proxies, hold(CANDIDATES))
     assert answer.expected_mae == pytest.approx(found.mae)
     assert (answer.expected_low, answer.expected_high) == pytest.approx((found.low, found.high))
     truth = np.abs(judged.predictions.prediction[:12] - value(TELLURIDES)).mean()

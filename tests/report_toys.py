@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xtalshift.benchmark import summary
+from xtalshift.benchmark.answer import Answer, ProxyResult
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared, TestRows
 from xtalshift.benchmark.records import TAIL_MEASURES, Score, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
@@ -127,3 +128,23 @@ def read_figures(page):
 def read_text(page):
     plain = re.sub(r"<(script|style).*?</\1>", " ", own_part(page), flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", plain))
+
+
+def toy_answer():
+    """Return an answer about thirteen candidates."""
+    proxies = [
+        ProxyResult(
+            name=name, reason=f"compounds with {name}, which resembles Te", n=20,
+            distance_ratio=1.2, mae=mae, mae_dummy=2 * mae, mae_own_median=1.5 * mae,
+            spearman=0.7, coverage=0.9, mae_before=1.0, mae_after=0.8,
+            methods={"ridge": mae, "svr": 1.1 * mae},
+        )
+        for name, mae in (("Se", 0.25), ("S", 1.0))
+    ]  # fmt: skip
+    return Answer(
+        verdict="trust", method="ridge", level_with=("svr",), expected_mae=0.5, expected_low=0.32,
+        expected_high=0.8, coverage=0.9, n=13, n_usable=12, n_known=1, distance_ratio=1.5,
+        separability=0.9, new_elements=("Te",), n_new=12, n_new_systems=11, proxies=tuple(proxies),
+        measure=("A2Te", "B2Te", "C2Te", "D2Te", "E2Te", "F2Te"), measure_rows=(0, 1, 2, 3, 4, 5),
+        measured_ratio=0.8,
+    )  # fmt: skip

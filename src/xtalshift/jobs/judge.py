@@ -28,7 +28,7 @@ from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.audit.shift_measures import two_sample
 from xtalshift.uncertainty.conformal import Calibration
-from xtalshift.uncertainty.expected_error import Expected, Hold, expect_error
+from xtalshift.uncertainty.expected_error import Expected, Hold, ProxyError, expect_error
 from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
 
 FloatArray = NDArray[np.float64]
@@ -38,6 +38,7 @@ ADDED = ("rank", "measure_rank")
 WIDER = 1.25
 """Intervals are wider by this factor than the proxies need, because candidates are often less like
 the table than its proxies; see docs/science/judging.md."""
+TINY = float(np.finfo(np.float64).tiny)
 LEVEL_MARGIN = 1.05
 """Methods within this factor of the smallest error count as level."""
 
@@ -117,8 +118,11 @@ def judge(
         data = clean_table(data)
     if not isinstance(candidates, Materials):
         candidates = Materials.parse(candidates, notation=data.materials.notation)
+    if candidates.extra.shape[1] != data.materials.extra.shape[1]:
+        names = ", ".join(data.materials.extra_names) or "no extra columns"
+        raise DataError(f"the table has the feature columns {names}; give the candidates the same")
     imitation = imitate(
-        data, usable(data, candidates), config, executor,
+        data, usable(candidates), config, executor,
         featurizer_of=partial(_featurizer, data), features=features, transform=transform,
         settings=settings, seed=seed, folder=folder, progress=progress,
     )  # fmt: skip
@@ -145,17 +149,14 @@ def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:
     return CompositionFeaturizer(blocks, hydrates=notation.hydrates, amounts=notation.amounts)
 
 
-def usable(data: Dataset, candidates: Materials) -> Materials:
-    """Return the candidates that can be read and have the extra columns of the table.
+def usable(candidates: Materials) -> Materials:
+    """Return the candidates that can be read and have their feature columns.
 
     Raises
     ------
     DataError
         If there is none; the message names the first reason.
     """
-    if candidates.extra.shape[1] != data.materials.extra.shape[1]:
-        names = ", ".join(data.materials.extra_names)
-        raise DataError(f"the candidates lack the feature columns of the table: {names}")
     good = (candidates.reasons == "") & np.isfinite(candidates.extra).all(axis=1)
     if not len(candidates):
         raise DataError("there are no candidates")
@@ -176,12 +177,11 @@ def choose_method(imitation: Imitation, data: Dataset) -> str:
 
 def mean_errors(imitation: Imitation, data: Dataset) -> dict[str, dict[str, float]]:
     """Return the mean absolute error of each method on each proxy, above 0."""
-    tiny = float(np.finfo(np.float64).tiny)
     return {
         method: {
             place: max(
                 float(np.abs(imitation.forecasts[place, method].prediction - data.y[rows]).mean()),
-                tiny,
+                TINY,
             )
             for place, rows in imitation.rows.items()
         }
@@ -305,10 +305,12 @@ def answer_of(
 def expected_error(imitation: Imitation, data: Dataset, method: str) -> Expected:
     """Return the error to expect for the candidates, from the errors on the proxies."""
     holds = place_holds(imitation, data, method)
-    errors = mean_errors(imitation, data)[method]
-    return expect_error(
-        [(errors[place], holds[place]) for place in imitation.rows], holds[CANDIDATES]
-    )
+    proxies = []
+    for place, rows in imitation.rows.items():
+        errors = np.abs(imitation.forecasts[place, method].prediction - data.y[rows])
+        mae = max(float(errors.mean()), TINY)
+        proxies.append(ProxyError(mae, float(errors.std() / mae), holds[place]))
+    return expect_error(proxies, holds[CANDIDATES])
 
 
 def place_holds(imitation: Imitation, data: Dataset, method: str) -> dict[str, Hold]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
 
+from pydantic import Field, field_validator
+
+from xtalshift.chem.elements import ATOMIC_NUMBERS
 from xtalshift.config import Settings
+from xtalshift.registry import near_miss
+from xtalshift.splits.proxies import NEAREST
 
 FAST = ("ridge", "svr", "lightgbm", "auto")
 """Methods that are compared on proxies unless others are named."""
+_CLUSTER = re.compile(r"cluster-\d+")
 
 
 class JudgeConfig(Settings):
@@ -25,3 +31,14 @@ class JudgeConfig(Settings):
     n_measure: int = Field(default=20, ge=0, le=1000)
     """Number of candidates to measure first; what that would bring is simulated on proxies of
     twice as many materials, or with half of a smaller proxy. 0: no simulation."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _possible_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in ATOMIC_NUMBERS and name != NEAREST and not _CLUSTER.fullmatch(name):
+                hint = near_miss(name, (*ATOMIC_NUMBERS, NEAREST, "cluster-0"))
+                raise ValueError(
+                    f"no proxy {name!r}{hint}; name elements, {NEAREST}, or groups like cluster-0"
+                )
+        return names

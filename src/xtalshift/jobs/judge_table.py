@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.engine import BenchmarkRun
@@ -12,6 +15,7 @@ from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data import read_raw
 from xtalshift.data.files import check_new_columns
 from xtalshift.data.formula_texts import options_for
+from xtalshift.data.materials import Materials
 from xtalshift.data.writers import write_frame
 from xtalshift.jobs.imitate import imitate
 from xtalshift.jobs.judge import ADDED, answer_of, choose_method, rank_candidates, usable
@@ -28,8 +32,35 @@ PROXIES_FOLDER = "proxies"
 RULE = "smallest error on hold-outs that imitate the candidates"
 
 
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """The candidates of a run, as read."""
+
+    frame: pd.DataFrame
+    """All columns of the file."""
+    materials: Materials
+
+
+def read_candidates(config: RunConfig) -> Wanted:
+    """Read the candidates of a run, before any work.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a column is missing or has the name of a column to add, or no
+        formula is readable.
+    """
+    source, notation = Path(str(config.candidates)), config.data.notation
+    raw = read_raw(source, reading := options_for(source, config.data))
+    check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
+    materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
+    usable(materials)
+    return Wanted(raw.frame, materials)
+
+
 def judge_table(
     config: RunConfig,
+    wanted: Wanted,
     done: BenchmarkRun,
     executor: Executor,
     settings: MethodSettings,
@@ -41,7 +72,9 @@ def judge_table(
     Parameters
     ----------
     config : RunConfig
-        Settings, with a file of candidates.
+        Settings.
+    wanted : Wanted
+        The candidates.
     done : BenchmarkRun
         The benchmark of the run, with its only table.
     executor : Executor
@@ -61,22 +94,16 @@ def judge_table(
 
     Raises
     ------
-    DataError
-        If the file cannot be read, or no candidate can be predicted.
     SplitError
         If no hold-out of the table imitates the candidates.
     RefitError
         If the recommended method cannot be fitted to all rows.
     """
     (problem,) = done.shared.problems.values()
-    data, source = problem.data, Path(str(config.candidates))
-    raw = read_raw(source, options_for(source, config.data))
-    check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
-    notation = data.materials.notation
-    candidates = read_materials(raw, str(source), config.data, notation, config.data.feature_cols)
+    data, candidates = problem.data, wanted.materials
     imitation = imitate(
         data,
-        usable(data, candidates),
+        usable(candidates),
         config.judging,
         executor,
         featurizer_of=problem.featurizer,
@@ -94,7 +121,7 @@ def judge_table(
     model = load_model(out / MODEL_FOLDER)
     predictions = model.predict(candidates, explain=True)
     answer = answer_of(imitation, data, model, method, candidates, predictions, config.judging)
-    frame = raw.frame.assign(**predictions.columns())
+    frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
     write_frame(rank_candidates(answer, frame), out / CANDIDATES_FILE)

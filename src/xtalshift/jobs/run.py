@@ -43,7 +43,7 @@ from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.explain import EXPLANATION_FILE, explain
-from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table
+from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table, read_candidates
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
@@ -102,6 +102,7 @@ def run(
         status ``failed``.
     """
     spec = spec_of(config)
+    wanted = None if config.candidates is None else read_candidates(config)
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out):
@@ -126,10 +127,11 @@ def run(
         tasks = sorted(done.records, key=lambda task: (task.seed, order[task.name]))
         done = replace(done, records=tuple(tasks))
         context = TaskContext.of(spec.model_copy(update={"threads": executor.threads}))
-        if config.candidates is None:
-            model, answer = _fit_best(config, done, context.settings, out, progress), None
+        settings = context.settings
+        if wanted is None:
+            model, answer = _fit_best(config, done, settings, out, progress), None
         else:
-            model, answer = judge_table(config, done, executor, context.settings, out, progress)
+            model, answer = judge_table(config, wanted, done, executor, settings, out, progress)
         explanation = None
         if model is not None and any(task.name == model.method for task in tasks):
             explanation = explain(

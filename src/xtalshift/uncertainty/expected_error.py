@@ -7,15 +7,21 @@ too: where methods disagree more, or predict more extreme values, errors are lar
 ===========================================  =========================
 symbol                                       variable
 ===========================================  =========================
-error e_p of a proxy p, e_c of candidates    ``error``
+error e_p of a proxy p, e_c of candidates    ``mae``
 disagreement s of the methods                ``disagreement``
 distance v of predictions from the middle    ``level``
-log e_c = mean over p of (log e_p,           `expect_error`
-weighted by the square root of its size,
-+ a log s_c / s_p + b log v_c / v_p) + r
+number n of materials                        ``n``
+v_p = log e_p + a log s_c / s_p              ``logs``
++ b log v_c / v_p
+log e_c = mean of v_p, weighted by the       ``middle``
+square root of n_p, + r
+scale of r: r_0^2 + c^2 (1 / n_c +           ``spread``
+1 / sum n_p) + variance of v_p / 2
+relative deviation c of the errors of the    ``variation``
+materials of a proxy
 ===========================================  =========================
 
-The coefficients and the quantiles of the rest r were measured on hold-outs of real tables, see
+The coefficients and the quantiles of r were measured on hold-outs of real tables, see
 docs/science/judging.md.
 """
 
@@ -27,13 +33,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-DISAGREEMENT = 0.2
-LEVEL = 0.6
+DISAGREEMENT = 0.4
+LEVEL = 0.5
 """`DISAGREEMENT`, `LEVEL`: the coefficients a and b."""
-EXCESS = 1.07
-"""Median of exp(r): candidates are a little less like the table than their proxies."""
-RANGE = (0.645, 1.59)
-"""The error over the expected one: 10 and 90 % quantiles."""
+LEAST_SPREAD = 0.15
+"""r_0: the scale of r for many materials and proxies that agree."""
+BETWEEN = 0.5
+"""Share of the variance between proxies that counts."""
+QUANTILES = (-1.03, 0.1, 1.45)
+"""The 10, 50 and 90 % quantiles of r in units of its scale."""
 _MOST = 10.0
 """Largest factor by which one quantity changes the error, so that a proxy that all methods predict
 alike does not decide."""
@@ -48,8 +56,19 @@ class Hold:
     with one method."""
     level: float
     """Mean distance of the predictions from the median of all targets."""
-    n: int = 1
+    n: int
     """Number of materials."""
+
+
+class ProxyError(NamedTuple):
+    """The errors of a method on a proxy."""
+
+    mae: float
+    """Mean absolute error, above 0."""
+    variation: float
+    """Standard deviation of the absolute errors over their mean."""
+    hold: Hold
+    """What is known without the targets."""
 
 
 class Expected(NamedTuple):
@@ -60,33 +79,40 @@ class Expected(NamedTuple):
     high: float
 
 
-def expect_error(proxies: Sequence[tuple[float, Hold]], candidates: Hold) -> Expected:
+def expect_error(proxies: Sequence[ProxyError], candidates: Hold) -> Expected:
     """Return the error to expect for candidates.
 
     Parameters
     ----------
-    proxies : sequence of (float, Hold), at least one
-        Mean absolute error of a method on each proxy, above 0, and what is known of the proxy.
+    proxies : sequence of ProxyError, at least one
+        Errors on the proxies.
     candidates : Hold
         What is known of the candidates.
 
     Examples
     --------
-    >>> proxy = Hold(disagreement=0.2, level=1.0)
-    >>> round(expect_error([(0.5, proxy)], proxy).mae, 3)
-    0.535
-    >>> round(expect_error([(0.5, proxy)], Hold(disagreement=0.4, level=1.0)).mae, 3)
-    0.615
+    >>> proxy = ProxyError(0.5, 0.8, Hold(disagreement=0.2, level=1.0, n=30))
+    >>> alike = expect_error([proxy], Hold(disagreement=0.2, level=1.0, n=30))
+    >>> wilder = expect_error([proxy], Hold(disagreement=0.4, level=1.0, n=30))
+    >>> round(alike.mae, 3), round(wilder.mae / alike.mae, 3)
+    (0.513, 1.32)
     """
-    logs = [
-        np.log(error)
-        + DISAGREEMENT * _log_ratio(candidates.disagreement, hold.disagreement)
-        + LEVEL * _log_ratio(candidates.level, hold.level)
-        for error, hold in proxies
-    ]
-    weights = np.sqrt([hold.n for _, hold in proxies])
-    middle = EXCESS * float(np.exp(np.average(logs, weights=weights)))
-    return Expected(middle, RANGE[0] * middle, RANGE[1] * middle)
+    logs = np.array(
+        [
+            np.log(one.mae)
+            + DISAGREEMENT * _log_ratio(candidates.disagreement, one.hold.disagreement)
+            + LEVEL * _log_ratio(candidates.level, one.hold.level)
+            for one in proxies
+        ]
+    )
+    n = np.array([one.hold.n for one in proxies], dtype=np.float64)
+    middle = np.average(logs, weights=np.sqrt(n))
+    variation = np.average([one.variation**2 for one in proxies], weights=n)
+    spread = np.sqrt(
+        LEAST_SPREAD**2 + variation * (1 / candidates.n + 1 / n.sum()) + BETWEEN * logs.var()
+    )
+    low, typical, high = (float(np.exp(middle + one * spread)) for one in QUANTILES)
+    return Expected(typical, low, high)
 
 
 def _log_ratio(one: float, other: float) -> float:

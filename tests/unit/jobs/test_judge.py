@@ -17,7 +17,7 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
-from xtalshift.uncertainty.expected_error import Hold, expect_error
+from xtalshift.uncertainty.expected_error import Hold, ProxyError, expect_error
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
@@ -92,7 +92,11 @@ def test_the_expected_error_follows_from_the_proxies(data, judged):
         level = np.abs(pair[0] - np.median(data.y)).mean()
         return Hold(float(pair.std(axis=0).mean()), float(level), pair.shape[1])
 
-    found = expect_error([(one.mae, hold(one.name)) for one in answer.proxies], hold(CANDIDATES))
+    proxies = []
+    for name, rows in judged.imitation.rows.items():
+        errors = np.abs(forecasts[name, "ridge"].prediction - data.y[rows])
+        proxies.append(ProxyError(errors.mean(), errors.std() / errors.mean(), hold(name)))
+    found = expect_error(proxies, hold(CANDIDATES))
     assert answer.expected_mae == pytest.approx(found.mae)
     assert (answer.expected_low, answer.expected_high) == pytest.approx((found.low, found.high))
     truth = np.abs(judged.predictions.prediction[:12] - value(TELLURIDES)).mean()
@@ -216,6 +220,29 @@ def test_a_table_that_is_too_small():
 def test_settings_are_checked():
     with pytest.raises(ConfigError):
         JudgeConfig.from_dict({"methods": []})
+    with pytest.raises(ConfigError, match=r"no proxy 'se' \(did you mean 'Se'"):
+        JudgeConfig.from_dict({"proxies": ["se"]})
+    assert JudgeConfig.from_dict({"proxies": ["Se", "nearest", "cluster-12"]}).n_proxies == 8
+
+
+def test_candidates_are_read_before_any_work(tmp_path, monkeypatch):
+    import xtalshift.jobs.run as job
+
+    monkeypatch.setattr(job, "run_locked", lambda *_, **__: pytest.fail("the benchmark began"))
+    config = configuration(tmp_path, pd.DataFrame({"formula": ["Xx", "Yy"]}))
+    with pytest.raises(DataError, match="no candidate can be predicted; the first, 'Xx'"):
+        run(config, tmp_path / "out", InProcessExecutor())
+    (tmp_path / "candidates.csv").unlink()
+    with pytest.raises(DataError, match=r"candidates\.csv"):
+        run(config, tmp_path / "out", InProcessExecutor())
+
+
+def test_the_column_of_formulas_may_have_another_name(tmp_path):
+    table = pd.DataFrame({"composition": TELLURIDES})
+    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"]})
+    run(config, tmp_path / "out", InProcessExecutor())
+    frame = pd.read_parquet(tmp_path / "out" / "candidates.parquet")
+    assert frame["formula"].tolist() == frame["composition"].tolist() == TELLURIDES
 
 
 def configuration(tmp_path, candidates, **settings):

@@ -102,8 +102,10 @@ def _rows(table: pd.DataFrame) -> list[PredictedRow]:
     good = table[table["rank"].notna()].sort_values("rank")
     columns = [good[name] for name in _SHOWN]
     return [
-        PredictedRow(int(rank), str(formula), *map(float, (value, low, high)),
-                     bool(inside), str(new), str(nearest), float(known))
+        PredictedRow(
+            int(rank), str(formula), float(value), float(low), float(high), bool(inside), str(new),
+            str(nearest), float(known),
+        )
         for rank, formula, value, low, high, inside, new, nearest, known
         in zip(*columns, strict=True)
     ]  # fmt: skip

@@ -69,8 +69,8 @@ def unlike_sentences(answer: Answer) -> list[str]:
         "no material of your table has."
     )
     said.append(
-        f"The nearest material of the table is {answer.distance_ratio:.1f} times as far from a "
-        "candidate as materials of the table are from each other (median)."
+        f"A candidate is {answer.distance_ratio:.1f} times as far from the nearest material of "
+        "your table as these are from each other (median)."
     )
     if answer.n_known:
         said.append(

@@ -1,0 +1,78 @@
+"""The answer about candidates in sentences."""
+
+import dataclasses
+
+import pytest
+
+from report_toys import toy_answer
+from xtalshift.report.shared.answer_text import (
+    error_sentences,
+    measure_sentence,
+    unlike_sentences,
+    verdict_sentence,
+)
+
+
+def test_every_verdict_says_what_to_do_and_why():
+    said = {
+        verdict: verdict_sentence(dataclasses.replace(toy_answer(), verdict=verdict))
+        for verdict in ("trust", "ranking", "measure", "no")
+    }
+    assert said["trust"] == (
+        "You can trust the predictions. On hold-outs of your data that imitate the candidates the "
+        "error is 50 % of that of the mean, and the order of the materials is found with a typical "
+        "rank correlation of 0.70."
+    )
+    assert said["ranking"].startswith("Trust the order of the predictions, not their values.")
+    assert said["ranking"].endswith("but the error is 50 % of that of the mean.")
+    assert said["measure"].endswith("some measured values left 80 % of the error.")
+    assert said["no"].endswith("the order is hardly found (a typical rank correlation of 0.70).")
+
+
+def test_intervals_that_do_not_hold_are_the_reason():
+    few = [dataclasses.replace(one, coverage=0.5) for one in toy_answer().proxies]
+    answer = dataclasses.replace(toy_answer(), verdict="ranking", proxies=tuple(few), coverage=0.5)
+    assert verdict_sentence(answer).endswith("but its 90 % intervals hold only 50 %.")
+    assert error_sentences(answer, "eV")[-1].endswith("They will probably hold too few.")
+
+
+def test_the_error_to_expect_has_its_unit_and_range():
+    first, second, third = error_sentences(toy_answer(), "eV")
+    assert first == (
+        "Expect a mean absolute error of 0.500 eV; in eight of ten such cases it is between 0.320 "
+        "and 0.800 eV. The mean of the table has 1.00 eV on the hold-outs."
+    )
+    assert second == "Method: ridge, level with svr."
+    assert "held 90 % of the values of the hold-outs" in third
+
+
+def test_what_is_new_about_the_candidates():
+    distance = (
+        "A candidate is 1.5 times as far from the nearest material of your table as these are from "
+        "each other (median)."
+    )
+    assert unlike_sentences(toy_answer()) == [
+        "1 of 13 candidates cannot be predicted; see `reason`.",
+        "Te is in no material of your table; 12 of 12 candidates contain it.",
+        "11 of 12 candidates have a set of elements that no material of your table has.",
+        distance,
+        "1 candidate is in your table already; use the measured values.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({}, "left 80 % of the error."),
+        ({"measured_ratio": 0.95}, "hardly reduced the error (to 95 %)."),
+        ({"measured_ratio": None}, "too small to say what that would bring."),
+    ],
+)
+def test_what_to_measure_and_what_it_brings(changes, end):
+    text = measure_sentence(dataclasses.replace(toy_answer(), **changes))
+    assert text.startswith("Measure first: A2Te, B2Te, C2Te, D2Te, E2Te and 1 more.")
+    assert text.endswith(end)
+
+
+def test_nothing_to_measure_is_not_mentioned():
+    assert not measure_sentence(dataclasses.replace(toy_answer(), measure=()))

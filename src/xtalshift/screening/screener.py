@@ -336,8 +336,12 @@ class Screener:
         self, materials: Materials, rows: RawTable, ranking: Ranking, least: float
     ) -> CloserLook:
         def judge(places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-            values, reasons = self._plausibility.judge(materials.take(places).compositions)
-            return {"plausibility": values, "why": np.array(reasons, dtype=object)}
+            compositions = materials.take(places).compositions
+            values = self._plausibility.limit(compositions)
+            reasons = np.full(len(places), "no frequent ions or too few analogues", dtype=object)
+            near = np.flatnonzero(values >= least)  # what cannot reach it needs no ions
+            values[near], reasons[near] = self._plausibility.judge(compositions.take(near))
+            return {PLAUSIBILITY: values, "why": reasons}
 
         find, kinds = judge, PLAUSIBILITY_KINDS
         if PLAUSIBILITY in rows.frame.columns:

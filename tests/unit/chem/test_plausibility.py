@@ -129,3 +129,24 @@ def test_too_many_elements_are_no_error():
 def test_nothing_to_judge():
     values, reasons = Plausibility(known()).judge(known().take([]))
     assert (values.tolist(), reasons) == ([], [])
+
+
+def test_no_plausibility_exceeds_its_limit():
+    rng = np.random.default_rng(0)
+    symbols = ["Na", "K", "Cs", "Sb", "As", "S", "Se", "O", "Fe", "Mn", "Cl", "N", "B", "Mg"]
+    texts = ["KSbS2", "CsCl", "", "Fe", *KNOWN]
+    for _ in range(400):
+        chosen = rng.choice(symbols, rng.integers(1, 5), replace=False)
+        texts.append("".join(f"{symbol}{rng.integers(1, 5)}" for symbol in chosen))
+    compositions = parse_formulas(texts)[0]
+    judge = Plausibility(known())
+    values, limits = judge.judge(compositions)[0], judge.limit(compositions)
+    assert (values <= limits).all()
+    assert np.sum((values > 0.9 * limits) & (values > 0)) > 20
+    assert limits[2] == 0
+    number, itself = judge.analogues.count_each(compositions.take(compositions.sizes > 0))
+    for place in (0, 1, 20, 100):
+        row = compositions.take(compositions.sizes > 0).take([place])
+        one = judge.analogues.count(tuple(row.z.tolist()), row.counts()[:, None])
+        assert (number[place], itself[place]) == (one[0][0], one[1][0])
+    assert len(judge.limit(compositions.take([]))) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xtalshift.data import Materials
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.model import FormulaRegressor, save_model
 from xtalshift.model.stability import STABILITY_KINDS, StabilityProxy
 
@@ -63,6 +63,13 @@ def test_of_a_table_the_lowest_energy_counts(folder, tmp_path):
     found = StabilityProxy.load(folder, table).columns(Materials.parse(["LiO2"]))
     difference = found["formation_energy"] - found["energy_above_known_hull"]
     assert difference == pytest.approx([-2.5 / 2])
+
+
+def test_a_table_with_another_column_is_refused(folder, tmp_path):
+    table = tmp_path / "known.csv"
+    table.write_text("formula,energy\nLi2O,-1.0\n")
+    with pytest.raises(DataError, match=r"no target column 'target'.* energies in a column with"):
+        StabilityProxy.load(folder, table)
 
 
 @pytest.mark.parametrize(

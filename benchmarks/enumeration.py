@@ -3,8 +3,9 @@
     XTALSHIFT_DATA=FOLDER python benchmarks/enumeration.py
 
 Prints (1) the share of known and of made-up formulas that each rule accepts, (2) how often
-candidates that are missing in ricci_seebeck exist in mp_e_form, by plausibility, and (3) formulas
-per second of processor time. docs/science/plausibility.md has the figures.
+candidates that are missing in ricci_seebeck exist in mp_e_form, by plausibility, (3) which
+compounds of mp_e_form `screen --min-plausibility 0.01` would keep, and (4) formulas per second of
+processor time. docs/science/plausibility.md has the figures.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from xtalshift.chem.charge_balance import ChargeRule
 from xtalshift.chem.charge_neutrality import neutral_rows
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.chem.enumeration import count_formulas, enumerate_formulas
+from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.chem.oxidation import load_oxidation
 from xtalshift.chem.plausibility import Plausibility
 from xtalshift.data import read_table
@@ -32,6 +34,7 @@ TABLES = {
     "expt_gap": "composition/expt_gap.parquet",
     "dielectric": "structures/dielectric.parquet",
 }
+LEAST = 0.01
 ANIONS = ("O", "F", "Cl", "Br", "I", "S", "Se", "Te", "N")
 RULES = {
     "default": ChargeRule(),
@@ -120,6 +123,22 @@ def print_existence(folder: Path, rng: np.random.Generator, systems: int = 3000)
             print(f"  {title} from {low}: {len(of):,}, {of.mean():.4f} exist")
 
 
+def print_kept(folder: Path, n: int = 8000) -> None:
+    """Print, by chemical family, how many known compounds are balanced and plausible."""
+    judge = Plausibility(read_table("ricci_seebeck").materials.compositions)
+    table = pd.read_parquet(folder / TABLES["mp_e_form"]).sample(n, random_state=1)
+    rows = parse_formulas(table["formula"].tolist())[0]
+    rows = rows.take(rows.sizes > 1)
+    values, known = judge.judge(rows)[0], judge.analogues.count_each(rows)[1]
+    family = np.array(list(FAMILIES))[family_codes(rows)]
+    found = pd.DataFrame(
+        {"family": family, "known": known, "balanced": values > 0, "kept": values >= LEAST}
+    )
+    print(f"{len(found):,} compounds: {found[['balanced', 'kept']].mean().to_dict()}")
+    print(found.groupby("known")[["balanced", "kept"]].agg(["size", "mean"]))
+    print(found.groupby("family")[["balanced", "kept"]].agg(["size", "mean"]))
+
+
 def print_speed() -> None:
     """Print formulas per second of one core."""
     begin = time.process_time()
@@ -145,4 +164,5 @@ if __name__ == "__main__":
     data = Path(os.environ["XTALSHIFT_DATA"])
     print_shares(data, np.random.default_rng(0))
     print_existence(data, np.random.default_rng(1))
+    print_kept(data)
     print_speed()

@@ -1,6 +1,7 @@
 """Rate, memory and profile of `xtalshift screen`, in one run.
 
     python benchmarks/screening.py [--formulas 200000] [--workers 2] [--train-rows 3000] [--kill]
+    python benchmarks/screening.py --conditions
 
 Distinct formulas are enumerated in an order that depends on nothing, and written to a CSV. The
 model is ERM with the architecture irnet-cpu on ricci_seebeck, with intervals and domain; it is
@@ -52,6 +53,17 @@ def write_formulas(path: Path, n: int) -> None:
             if not left:
                 return
     raise SystemExit(f"there are only {n - left:,} such formulas")
+
+
+def write_balanced(path: Path, n: int) -> None:
+    """Write `n` formulas that ions balance, in random order."""
+    formulas = [
+        formula
+        for block in enumerate_formulas(ELEMENTS.split(), max_atoms=12, max_elements=4)
+        for formula in block.formulas
+    ]
+    chosen = np.random.default_rng(0).permutation(len(formulas))[:n].tolist()
+    path.write_text("\n".join(["formula", *(formulas[place] for place in chosen)]) + "\n")
 
 
 def train(folder: Path, rows: int, epochs: int) -> None:
@@ -156,6 +168,42 @@ def recall(model: Path, source: Path, n: int = 20_000) -> None:
     )
 
 
+def conditions(model: Path, folder: Path, n: int) -> None:
+    """Print what conditions on the table of the best cost, in processor time of one thread."""
+    from dataclasses import replace
+
+    from xtalshift.model import load_model
+    from xtalshift.screening.settings import ScreenSettings
+    from xtalshift.screening.stream import screen
+
+    source = folder / f"balanced-{n}.csv"
+    if not source.exists():
+        write_balanced(source, n)
+    # the same numbers as energies: the rate does not depend on what they mean
+    fitted = load_model(model)
+    energies = replace(fitted, card=replace(fitted.card, unit="eV/atom")).save(folder / "energies")
+    cases = {
+        "top 1000": {},
+        "diverse": {"diverse": "chemsys"},
+        "plausible": {"min_plausibility": 0.01},
+        "stable": {"max_above_hull": 0.0},
+        "all": {"diverse": "chemsys", "min_plausibility": 0.01, "max_above_hull": 0.0},
+    }
+    base = 0.0
+    print("processor time of whole screenings, in microseconds per formula:")
+    for name, values in cases.items():
+        settings = ScreenSettings.from_dict({"top": {"k": 1000, **values}})
+        stability = energies if "max_above_hull" in values else None
+        begin = time.process_time()
+        summary = screen(
+            model, [source], folder / "conditions", settings, stability=stability, overwrite=True
+        )
+        cost = (time.process_time() - begin) / summary.counts["rows"] * 1e6
+        base = base or cost
+        refused = {key: summary.counts[key] for key in ("implausible", "above_hull")}
+        print(f"  {name:<12}{cost:8.1f}  x {cost / base:.2f}  {refused}", flush=True)
+
+
 def start(model: Path, source: Path, out: Path, options: list[str]) -> subprocess.Popen[bytes]:
     """Begin the command."""
     arguments = [str(model), str(source), "-o", str(out), *options]
@@ -239,6 +287,7 @@ def main() -> None:
     parser.add_argument("--distinct", action="store_true")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--no-profile", action="store_true")
+    parser.add_argument("--conditions", action="store_true", help="measure only these")
     given = parser.parse_args()
 
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -248,6 +297,9 @@ def main() -> None:
     model = given.model or given.folder / f"model-{given.train_rows}"
     if not model.exists():
         train(model, given.train_rows, given.epochs)
+    if given.conditions:
+        conditions(model, given.folder, given.formulas)
+        return
     if not given.no_profile:
         profile(model, source)
         recall(model, source)

@@ -28,9 +28,10 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import FittedModel, FormulaRegressor, load_model, save_model
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.nn.checkpoint import Checkpoint
-from xtalshift.screening.screener import Screened
+from xtalshift.screening.screener import COUNTS, Screened
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.screening.store import Header, ScreenStore
+from xtalshift.screening.top import Floor
 
 
 @pytest.fixture(autouse=True)
@@ -130,12 +131,12 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
         with ScreenStore.open(folder, HEADER) as store:
             store.read_hashes()
             for number in range(store.chunks, blocks):
-                counts = {"rows": 2, "ok": 2, "errors": 0, "duplicates": 0, "in_domain": 2,
-                          "clipped": 0}  # fmt: skip
+                counts = dict.fromkeys(COUNTS, 0) | {"rows": 2, "ok": 2, "in_domain": 2}
                 screened = Screened(counts, f"part {number}".encode() * 9, None)
                 hashes = np.arange(2, dtype=np.uint64) + 2 * number
                 top = pa.table({"prediction": [float(number)]})
-                store.add(screened, (0, number), 1.0, hashes=hashes, top=top)
+                floor = Floor(float(number), -np.inf)
+                store.add(screened, (0, number), 1.0, hashes=hashes, top=top, floor=floor)
 
     return run
 
@@ -143,7 +144,8 @@ def screen_to(blocks: int) -> Callable[[Path], None]:
 def read_screening(folder: Path) -> object:
     with ScreenStore.open(folder, HEADER) as store:
         parts = [store._part(number).read_bytes() for number in range(store.chunks)]
-        return parts, store.read_hashes().tolist(), store.read_top(), store.counts
+        floor = store.floor
+        return parts, store.read_hashes().tolist(), store.read_top(), store.counts, floor
 
 
 SAVES = {

@@ -162,6 +162,11 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
     ("options", "message"),
     [
         (("--lowest",), "need --top K"),
+        (("--diverse", "family", "--max-ood", 0.5), "--max-ood, --diverse need --top K"),
+        (("--top", 3, "--per-group", 2), "per_group = 2 needs groups: diverse ="),
+        (("--top", 3, "--diverse", "colour"), "setting 'top.diverse' = 'colour'"),
+        (("--top", 3, "--min-plausibility", 2), "setting 'top.min_plausibility' = 2"),
+        (("--top", 3, "--max-above-hull", 0.1), "needs a model of formation energies: --stab"),
         (("--keep", "top"), "keep = 'top' needs the number of rows to keep"),
         (("--top", 3, "--by", "probability"), "go together: give both or neither"),
         (("--top", 3, "--by", "size"), "setting 'top.by' = 'size'"),
@@ -178,6 +183,44 @@ def test_options_that_do_not_fit(model, candidates, tmp_path, xtalshift, options
     assert done.code in {1, 2}  # 2 if a value is not allowed, see test_limits.py
     assert message in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_list_to_act_on(model, tmp_path, xtalshift):
+    names = [row[1] for row in make_rows(154)]
+    energies = tmp_path / "energies.csv"
+    lines = [f"{name}{1 + n % 3},{-1 - n % 7 / 3}" for n, name in enumerate(names)]
+    energies.write_text("formula,e_form\n" + "\n".join(lines) + "\n")
+    done = xtalshift("train", energies, "--unit", "eV/atom", "--method", "ridge", "-o",
+                     tmp_path / "energies")  # fmt: skip
+    assert done.code == 0, done.err
+    path = tmp_path / "in.csv"
+    path.write_text("formula\n" + "".join(f"{name}{n}\n" for name in names for n in (1, 2)))
+    out = tmp_path / "out"
+    options = (
+        "--top", 99, "--lowest", "--diverse", "family", "--per-group", 3, "--min-plausibility",
+        0.05, "--stability", tmp_path / "energies", "--stability-table", energies,
+        "--max-above-hull", 0.5, "--workers", 1,
+    )  # fmt: skip
+    done = xtalshift("screen", model, path, "-o", out, *options)
+    assert done.code == 0, done.err
+    top = pd.read_csv(out / "top.csv")
+    assert f"top.csv has {len(top)} rows: no others meet its conditions" in done.err
+    assert 10 <= len(top) <= 3 * 9
+    assert top["family"].value_counts().max() == 3
+    assert top["plausibility"].min() >= 0.05
+    assert top["energy_above_known_hull"].max() <= 0.5
+    assert (top["n_known_in_system"] == 1).all()
+    counts = json.loads((out / "screen.json").read_text())["counts"]
+    for name, why in (("implausible", "plausibility is below 0.05"), ("above_hull", "than 0.5 ab")):
+        assert f"{counts[name]:,} rows that would have entered the table" in done.out
+        assert why in done.out
+    printed = [line.split() for line in done.out.splitlines()]
+    rows = [line for line in printed if line and line[0] in map(str, range(1, 13))]
+    assert [line[1] for line in rows[:10]] == top["formula"].tolist()[:10]
+    assert "The order of its predictions: Spearman" in done.out
+    again = xtalshift("screen", model, path, "-o", out, *options)
+    assert "already finished" in again.err
+    assert again.out == done.out
 
 
 def test_what_a_user_must_know_of_a_useless_result(model, tmp_path, xtalshift):

@@ -73,6 +73,29 @@ class Analogues:
             number[seen] = self._sizes[kind[seen]] - known[seen]
         return number, known, kind
 
+    def count_each(self, compositions: Compositions) -> tuple[IntArray, BoolArray]:
+        """Return the number of analogues of n compositions of any elements, and which are known.
+
+        Parameters
+        ----------
+        compositions : Compositions
+            n rows, none of them empty; amounts are reduced here.
+
+        Returns
+        -------
+        number : ndarray of int64, shape (n,)
+        known : ndarray of bool, shape (n,)
+            As `count`.
+        """
+        reduced = compositions.counts().astype(np.float64)
+        rows = Compositions(compositions.starts, compositions.z, reduced)
+        kind = _find(self._types, _hash_rows(rows, element_groups()[rows.z]))
+        known = _find(self._own, _hash_rows(rows, rows.z)) >= 0
+        number = np.zeros(len(rows), dtype=np.int64)
+        seen = kind >= 0
+        number[seen] = self._sizes[kind[seen]] - known[seen]
+        return number, known
+
     def nearest(self, z: tuple[int, ...], amounts: IntArray, kind: int) -> str:
         """Return the formula of the analogue of one composition with the nearest atomic numbers."""
         if kind not in self._members:

@@ -27,6 +27,8 @@ ANY_IONS = ChargeRule(mixed_valence=True, intermetallics=True, polyanions=True)
 HALF = 10.0
 """With so many analogues the factor of analogues is one half (see `Plausibility`)."""
 
+_ROUNDING = 1e-9
+
 NONE = 0.1
 """No analogue counts as this part of one."""
 
@@ -49,6 +51,22 @@ class Plausibility:
 
     def __init__(self, known: Compositions) -> None:
         self.analogues = Analogues(known)
+
+    def limit(self, compositions: Compositions) -> FloatArray:
+        """Return what the plausibility of n compositions can be at most, shape (n,), much faster.
+
+        Whatever their ions are: by the number of analogues, and by the most frequent state of each
+        element.
+        """
+        limits = np.zeros(len(compositions))
+        filled = compositions.sizes > 0
+        rows = compositions.take(filled)
+        if len(rows):
+            number, known = self.analogues.count_each(rows)
+            logs = np.add.reduceat(np.log(_largest_shares())[rows.z], rows.starts[:-1])
+            share = np.where(rows.sizes > 1, np.exp(logs / rows.sizes) * (1 + _ROUNDING), 1.0)
+            limits[filled] = share * np.where(known, 1.0, (number + NONE) / (number + HALF))
+        return limits
 
     def judge(self, compositions: Compositions) -> tuple[FloatArray, list[str]]:
         """Return the plausibility of n compositions of any elements, shape (n,), and the reasons.
@@ -156,6 +174,18 @@ def _log_shares(z: int, anion: bool) -> tuple[list[int], FloatArray, float]:  # 
     total = sum(counts.get(state, 0) + 1 for state in rivals)
     logs = [np.log(min(1.0, (counts.get(state, 0) + 1) / total)) for state in states]
     return states, np.array(logs), neutral
+
+
+@cache
+def _largest_shares() -> FloatArray:
+    """Return the share of the most frequent state of each element, by atomic number."""
+    largest = np.ones(len(SYMBOLS))
+    for z in range(1, len(SYMBOLS)):
+        for anion in (False, True):
+            _, logs, neutral = _log_shares(z, anion)
+            own = max(float(np.exp(logs.max())), neutral)
+            largest[z] = own if not anion else max(largest[z], own)
+    return largest
 
 
 def _judge_ions(z: tuple[int, ...], ions: Ions) -> tuple[FloatArray, list[str]]:

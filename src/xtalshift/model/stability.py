@@ -14,7 +14,7 @@ from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Notation
 from xtalshift.chem.known_hull import KnownHull
 from xtalshift.data.materials import Materials
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.persist import load_model
 from xtalshift.uncertainty.settings import LEVEL
@@ -119,5 +119,12 @@ class StabilityProxy:
 def _read_hull(table: Path, target: str) -> KnownHull:
     from xtalshift.data import clean_table, read_table  # pandas, which only a table needs
 
-    known = clean_table(read_table(table, target=target), duplicates="lowest")
+    try:
+        found = read_table(table, target=target)
+    except DataError as error:
+        raise DataError(
+            f"--stability-table: {error}. It needs formulas, and formation energies in a column "
+            f"with the name of what the model predicts, {target!r}"
+        ) from error
+    known = clean_table(found, duplicates="lowest")
     return KnownHull(known.materials.compositions, known.y)

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 REFUSED = ("implausible", "above_hull")
 COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped", *REFUSED)
 """What is counted in every block; `REFUSED`: rows that would have been in the table of the best."""
-EXPLANATION = "explanation"
-"""Column of the nearest training materials, and of what is out of range, as `predict` writes it."""
+NEAREST = "nearest_known"
+"""Column of the nearest training materials with their distances and values."""
 PLAUSIBILITY = "plausibility"
 PLAUSIBILITY_KINDS = {PLAUSIBILITY: float, "why": object}
 """Columns of `Plausibility`, as `enumerate` writes them."""
@@ -60,7 +60,7 @@ class ModelInfo:
     one_width: bool
     """Whether its plain intervals all have the same width."""
     said: tuple[str, ...]
-    """Columns that only the best rows have: of explanations, and of the model of energies."""
+    """Columns that only the best rows have: the nearest, and of the model of energies."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Screener:
         from xtalshift.model.predictions import PREDICTED_COLUMNS
 
         model = self.predictor.model
-        said = () if model.domain is None else (EXPLANATION,)
+        said = () if model.domain is None else (NEAREST,)
         if self._stability is not None:
             from xtalshift.model.stability import STABILITY_KINDS
 
@@ -314,24 +314,34 @@ class Screener:
                     "above_hull",
                 )
             )
-        model = self.predictor.model
-        if (domain := model.domain) is not None:
+        if self.predictor.model.domain is not None:
             looks.append(
                 CloserLook(
-                    lambda places: {
-                        EXPLANATION: domain.explain(model.features_of(materials.take(places)))
-                    },
-                    {EXPLANATION: object},
+                    lambda places: {NEAREST: self._nearest(materials.take(places))},
+                    {NEAREST: object},
                 )
             )
         return looks
+
+    def _nearest(self, materials: Materials) -> NDArray[np.object_]:
+        """Return the three nearest training materials of each row as text."""
+        model = self.predictor.model
+        assert model.domain is not None
+        texts = np.empty(len(materials), dtype=object)
+        for row, reasons in enumerate(model.domain.reasons(model.features_of(materials))):
+            texts[row] = ", ".join(map(str, reasons.nearest))
+        return texts
 
     def _plausibility_look(
         self, materials: Materials, rows: RawTable, ranking: Ranking, least: float
     ) -> CloserLook:
         def judge(places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-            values, reasons = self._plausibility.judge(materials.take(places).compositions)
-            return {"plausibility": values, "why": np.array(reasons, dtype=object)}
+            compositions = materials.take(places).compositions
+            values = self._plausibility.limit(compositions)
+            reasons = np.full(len(places), "no frequent ions or too few analogues", dtype=object)
+            near = np.flatnonzero(values >= least)  # what cannot reach it needs no ions
+            values[near], reasons[near] = self._plausibility.judge(compositions.take(near))
+            return {PLAUSIBILITY: values, "why": reasons}
 
         find, kinds = judge, PLAUSIBILITY_KINDS
         if PLAUSIBILITY in rows.frame.columns:

@@ -234,6 +234,8 @@ class _Run:
         frame = top_frame(self.top.table, self.settings.top).to_pandas()
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
+        elif len(frame) < self.settings.top.k:
+            self.progress.say(f"top.csv has {len(frame):,} rows: no others meet its conditions")
         text: str = mark_frame(frame).to_csv(index=False, lineterminator="\n")
         return text.encode()
 

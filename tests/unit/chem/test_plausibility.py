@@ -101,3 +101,52 @@ def test_plausible_orders_sensibly():
     order = ["CsSbS2", "KSbS2", "RbSbS2", "Cs3SbS4", "Cs5SbS"]
     values = [judge(text)[0] for text in order]
     assert values == sorted(values, reverse=True)
+
+
+def test_compositions_of_any_elements_are_judged_as_enumerated_ones_are():
+    texts = ["NaSbS2", "CsCl", "Na2Sb2S4", "FeO1.5", "MgB2", "Fe3O4", "Na2O2", "KO2", "", "Fe4P"]
+    compositions = parse_formulas(texts)[0]
+    values, reasons = Plausibility(known()).judge(compositions)
+    wide = {"mixed_valence": True, "intermetallics": True, "polyanions": True}
+    # elements are named in order of electronegativity, whatever the order of the text
+    for place, text in enumerate(["NaSbS2", "CsCl", "NaSbS2", "Fe2O3", "MgB2", "Fe3O4", "NaO"]):
+        assert (values[place], reasons[place]) == judge(text, **wide)
+    assert values[:3].tolist() == pytest.approx([values[0], values[1], values[0]])
+    assert values[0] > values[4] > 0
+    assert values[7:].tolist() == [0, 0, 0]
+    assert reasons[7:] == ["no ions balance it", "no formula", "no ions balance it"]
+    backwards, same = Plausibility(known()).judge(parse_formulas(["S2SbNa"])[0])
+    assert (backwards[0], same[0]) == (values[0], reasons[0])
+
+
+def test_too_many_elements_are_no_error():
+    many = parse_formulas(["VCrMnFeCoNiMoWReOsN"])[0]
+    values, reasons = Plausibility(known()).judge(many)
+    assert values.tolist() == [0]
+    assert reasons == ["too many elements to balance their ions"]
+
+
+def test_nothing_to_judge():
+    values, reasons = Plausibility(known()).judge(known().take([]))
+    assert (values.tolist(), reasons) == ([], [])
+
+
+def test_no_plausibility_exceeds_its_limit():
+    rng = np.random.default_rng(0)
+    symbols = ["Na", "K", "Cs", "Sb", "As", "S", "Se", "O", "Fe", "Mn", "Cl", "N", "B", "Mg"]
+    texts = ["KSbS2", "CsCl", "", "Fe", *KNOWN]
+    for _ in range(400):
+        chosen = rng.choice(symbols, rng.integers(1, 5), replace=False)
+        texts.append("".join(f"{symbol}{rng.integers(1, 5)}" for symbol in chosen))
+    compositions = parse_formulas(texts)[0]
+    judge = Plausibility(known())
+    values, limits = judge.judge(compositions)[0], judge.limit(compositions)
+    assert (values <= limits).all()
+    assert np.sum((values > 0.9 * limits) & (values > 0)) > 20
+    assert limits[2] == 0
+    number, itself = judge.analogues.count_each(compositions.take(compositions.sizes > 0))
+    for place in (0, 1, 20, 100):
+        row = compositions.take(compositions.sizes > 0).take([place])
+        one = judge.analogues.count(tuple(row.z.tolist()), row.counts()[:, None])
+        assert (number[place], itself[place]) == (one[0][0], one[1][0])
+    assert len(judge.limit(compositions.take([]))) == 0

@@ -14,6 +14,7 @@ from xtalshift.metrics import (
     Regret,
     TailScores,
     extrapolative_precision,
+    rank_evidence,
     regret,
     spearman,
     tail_scores,
@@ -246,3 +247,21 @@ def test_shares_are_parts_of_the_rows(share):
 def test_weights_are_above_0(weight):
     with pytest.raises(ConfigError, match=r"id_weight=.*: expected a finite number above 0"):
         extrapolative_precision([True, False], [1.0, 2.0], id_weight=weight)
+
+
+def test_rank_evidence_joins_the_scores_of_both_sides():
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=200)
+    z = y + rng.normal(size=200)
+    found = rank_evidence(y, z)
+    assert found.n_rows == 200
+    assert found.spearman == pytest.approx(spearman(y, z), abs=1e-12)
+    assert found.highest == top_scores(y, z, share=0.1, side="high")
+    assert found.lowest == top_scores(y, z, share=0.1, side="low")
+    assert found.highest != found.lowest
+    assert rank_evidence(np.exp(y), np.exp(z)) == found  # only the order counts
+
+
+@pytest.mark.parametrize(("y", "z"), [([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [5, 5, 5]), ([1], [2])])
+def test_no_evidence_where_ranks_mean_nothing(y, z):
+    assert rank_evidence(y, z) is None

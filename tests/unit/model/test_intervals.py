@@ -33,6 +33,7 @@ from xtalshift.estimators import (
 )
 from xtalshift.estimators.base import Regressor
 from xtalshift.methods import MethodSettings
+from xtalshift.metrics import rank_evidence
 from xtalshift.model import FormulaRegressor, adapt, calibrate, fit, load_model, save_model
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.intervals import calibrate_regressor, predictive, score_rows
@@ -106,6 +107,10 @@ def test_cross_conformal_intervals_are_those_of_mapie():
     model = Line().fit(TRAIN, Y[:200])
     calibration = cross_calibrate(model, TRAIN, Y[:200], random_state=3)
     assert calibration.origin == "out-of-fold"
+    held_out = np.empty(200)
+    for train, out in folds.split(TRAIN, Y[:200]):
+        held_out[out] = Line().fit(TRAIN[train], Y[:200][train]).predict(TRAIN[out])
+    assert calibration.ranking == rank_evidence(Y[:200], held_out)
     low, high = ours(model, calibration)
     reference = CrossConformalRegressor(LinearRegression(), 0.9, method="base", cv=folds)
     _, bounds = reference.fit_conformalize(TRAIN, Y[:200]).predict_interval(NEW)

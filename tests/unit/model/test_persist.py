@@ -14,7 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.methods import MethodSettings, build_method, saved_methods
+from xtalshift.metrics import rank_evidence
 from xtalshift.model import FormulaRegressor, ModelCard, load_model, persist, save_model
+from xtalshift.model.description import saved_ranking
 from xtalshift.model.fitted import FittedModel
 
 FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Zn", "Ga") for anion in
@@ -98,6 +100,22 @@ def test_all_settings_and_the_card_come_back(tmp_path):
     found = again.predict(["CuSO4*5H2O"], extra).prediction
     assert np.isfinite(found).all()
     assert np.array_equal(found, model.predict(["CuSO4*5H2O"], extra).prediction)
+
+
+def test_how_well_a_model_ranks_comes_back(tmp_path):
+    fitted = FormulaRegressor("ridge", transform="log", random_state=0)
+    fitted.fit(FORMULAS[:15], TARGETS[:15]).conformalize(FORMULAS[15:], TARGETS[15:])
+    known = fitted.model_.calibration.ranking
+    # ranks are those in the unit of the target
+    assert known == rank_evidence(TARGETS[15:], fitted.predict(FORMULAS[15:]))
+    folder = save_model(fitted.model_, tmp_path / "model")
+    assert saved_ranking(folder) == known
+    assert load_model(folder).calibration.ranking == known
+    rewrite(folder, lambda description: description["calibration"].pop("ranking"))
+    assert saved_ranking(folder) is None  # a model of an earlier version
+    assert load_model(folder).calibration.ranking is None
+    assert saved_ranking(save_model(fit("ridge"), tmp_path / "other")) is None
+    assert saved_ranking(tmp_path / "no folder") is None
 
 
 def test_nothing_is_unpickled(saved, monkeypatch):

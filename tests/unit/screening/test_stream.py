@@ -533,7 +533,7 @@ def test_the_list_is_that_of_all_rows_taken_one_by_one(listed, energies, read):
             np.testing.assert_allclose(top[name], expected, atol=1e-9)
         else:
             assert top[name].tolist() == expected.tolist()
-    nearest = top["explanation"].str.extract(r"nearest: (\S+) \(distance ([^,]*), value ([^)]*)\)")
+    nearest = top["nearest_known"].str.extract(r"^(\S+) \(distance ([^,]*), value ([^)]*)\)")
     assert nearest[0].tolist() == top["nearest_formula"].tolist()
     np.testing.assert_allclose(nearest[1].astype(float), top["nearest_distance"], rtol=6e-3)
     np.testing.assert_allclose(nearest[2].astype(float), top["nearest_target"], rtol=6e-4)
@@ -648,7 +648,7 @@ def test_stability_that_is_not_complete_is_refused(
         screen(model, [table], tmp_path / "out", settings(top=top), **given)
 
 
-@pytest.mark.parametrize("name", ["explanation", "family", "why", "energy_above_known_hull"])
+@pytest.mark.parametrize("name", ["nearest_known", "family", "why", "energy_above_known_hull"])
 def test_columns_that_the_list_would_add_are_refused(model, energies, tmp_path, name):
     path = tmp_path / "in.csv"
     path.write_text(f"formula,{name}\nGaN,1\n")
@@ -662,6 +662,6 @@ def test_an_empty_list_has_all_columns(model, energies, table, tmp_path):
     screen(model, [table], tmp_path / "out", settings(top=top), stability=energies)
     found = read_top(tmp_path / "out")
     assert found.empty
-    assert {"chemsys", "plausibility", "why", "energy_above_known_hull", "explanation"} <= set(
+    assert {"chemsys", "plausibility", "why", "energy_above_known_hull", "nearest_known"} <= set(
         found
     )

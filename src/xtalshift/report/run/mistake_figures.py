@@ -236,19 +236,24 @@ def draw_interval_parity(
             ([inside is not False for inside in panel.inside], _BAR),
             ([inside is False for inside in panel.inside], _OUTSIDE),
         ]
-        data = [_draw_bars(panel, chosen, colour, low) for chosen, colour in kinds if any(chosen)]
+        # on a logarithmic axis a bar has to end above 0
+        least = low / 10 if logarithmic else None
+        data = [_draw_bars(panel, chosen, colour, least) for chosen, colour in kinds if any(chosen)]
         found.append(Panel(labels.get(panel.split, panel.split), note, data, layout))
     return found
 
 
-def _draw_bars(panel: IntervalPoints, chosen: list[bool], colour: str, low: float) -> Figure:
+def _draw_bars(
+    panel: IntervalPoints, chosen: list[bool], colour: str, least: float | None
+) -> Figure:
     places = [place for place, one in enumerate(chosen) if one]
     up, down = [], []
     for place in places:
         value, bottom, top = panel.prediction[place], panel.low[place], panel.high[place]
         up.append(0.0 if top is None else max(0.0, top - value))
-        # a bar that ends at 0 would have no end on a logarithmic axis
-        down.append(0.0 if bottom is None else max(0.0, value - max(bottom, min(low, value) / 10)))
+        if bottom is not None and least is not None:
+            bottom = max(bottom, least)
+        down.append(0.0 if bottom is None else max(0.0, value - bottom))
     return {
         "type": "scatter",
         "mode": "markers",

@@ -634,8 +634,17 @@ def test_what_was_explained_is_not_measured_again(configure, tmp_path, monkeypat
     assert run(config, out, InProcessExecutor()).explanation == first
     assert read_results(out).explanation == first
     (out / "explanation.json").write_text("{", encoding="utf-8")
-    with pytest.raises(AssertionError):
-        run(config, out, InProcessExecutor())
+    damaged = run(config, out, InProcessExecutor())  # what fails is named, and the run stands
+    assert (damaged.explanation.worst, damaged.explanation.learning) == ((), None)
+    assert damaged.explanation.failures == (
+        "worst compounds: AssertionError: ",
+        "what drives the predictions: AssertionError: ",
+        "learning curve: AssertionError: ",
+    )
+    cautions = [one.text for one in build_run_report(out).cautions]
+    assert "A part of this page was not measured: learning curve: AssertionError: ." in cautions
+    monkeypatch.undo()
+    assert run(config, out, InProcessExecutor()).explanation == first
 
 
 def test_other_settings_of_the_explanation_keep_the_model(configure, tmp_path):

@@ -28,6 +28,8 @@ from xtalshift.report.shared.text import format_number, format_percent, format_r
 
 _BAR = "#0072b2"
 _OUTSIDE = "#d55e00"
+# intervals are paler than predictions, which they would hide
+_BARS = {_BAR: "rgba(0,114,178,0.45)", _OUTSIDE: "rgba(213,94,0,0.55)"}
 # light to dark, so that it also reads in grey
 _SCALE = [[0.0, "#eaf2f8"], [0.35, "#9ecae1"], [0.7, "#4292c6"], [1.0, "#08519c"]]
 _EMPTY = "#f1f3f5"
@@ -153,7 +155,7 @@ def draw_distances(found: Mistakes, unit: str) -> list[Panel | None]:
         "",
         xaxis={"range": [0, 106]},
         yaxis={"showgrid": False, "ticks": "", "type": "category"},
-        margin={"l": 8, "r": 84},
+        margin={"l": 8, "r": 106},
         shapes=[draw_level(90, "x")],
         annotations=[
             _number(one.name, f"{format_percent(one.coverage)} of {one.n:,}") for one in covered
@@ -176,7 +178,7 @@ def _draw_groups(
         "",
         xaxis={"range": [1.0 if logs else 0.0, 1.06 * max(sizes)]},
         yaxis={"showgrid": False, "ticks": "", "type": "category"},
-        margin={"l": 8, "r": 104},
+        margin={"l": 8, "r": 122},
         shapes=[] if whole is None else [draw_level(whole, "x")],
         annotations=[
             _number(one.name, f"{text} (n = {one.n:,})")
@@ -266,7 +268,7 @@ def _draw_bars(
             "symmetric": False,
             "array": up,
             "arrayminus": down,
-            "color": colour,
+            "color": _BARS[colour],
             "thickness": 0.7,
             "width": 0,
         },

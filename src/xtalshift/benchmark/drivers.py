@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ from xtalshift.seeding import derive_seed
 
 FloatArray = NDArray[np.float64]
 
-_MOST_REPEATS = 5
 _PROPERTIES = {
     "place in the periodic table": (
         "Number", "MendeleevNumber", "AtomicWeight", "Column", "Row",
@@ -91,7 +89,7 @@ def measure_drivers(
     families: Mapping[str, NDArray[np.int64]],
     *,
     seed: int,
-    seconds: float,
+    repeats: int = 3,
     progress: Progress = NO_PROGRESS,
 ) -> Drivers | None:
     """Shuffle the features of one family among the rows and measure by how much the error grows.
@@ -107,8 +105,8 @@ def measure_drivers(
         Columns of each family.
     seed : int
         Seed of the permutations, which are the same for all families.
-    seconds : float
-        Time after which no further repetition begins.
+    repeats : int
+        Times that each family is shuffled.
     progress : Progress
         Reports the repetitions.
 
@@ -117,20 +115,17 @@ def measure_drivers(
     Drivers or None
         Families by falling importance in distribution; None without rows or with an error of 0.
     """
-    started = time.monotonic()
     counts = {role: sum(len(one.y) for one in parts if one.role == role) for role in ("id", "ood")}
     before = _errors(parts, None, None)
     if not before or not all(error > 0 and np.isfinite(error) for error in before.values()):
         return None
     rises: dict[tuple[str, str], list[float]] = {}
-    repeat = 0
-    with progress.task("what drives the predictions", _MOST_REPEATS) as bar:
-        while repeat < _MOST_REPEATS and (not repeat or time.monotonic() - started < seconds):
+    with progress.task("what drives the predictions", repeats) as bar:
+        for repeat in range(repeats):
             for family, columns in families.items():
                 draw = derive_seed(seed, "drivers", repeat)
                 for role, error in _errors(parts, columns, draw).items():
                     rises.setdefault((family, role), []).append(error / before[role] - 1.0)
-            repeat += 1
             bar.advance()
     found = [
         Driver(
@@ -145,7 +140,7 @@ def measure_drivers(
     first = "id" if counts["id"] else "ood"
     rank = {one.family: -one.rise for one in found if one.role == first}
     ordered = sorted(found, key=lambda one: (rank[one.family], one.role))
-    return Drivers(repeat, counts["id"], counts["ood"], tuple(ordered))
+    return Drivers(repeats, counts["id"], counts["ood"], tuple(ordered))
 
 
 def _errors(

@@ -20,7 +20,7 @@ class ExplainConfig(Settings):
     """Whether to measure which features the predictions need."""
     driver_rows: int = Field(default=1000, ge=10)
     """Most held-out rows for that, ID and OOD together."""
-    driver_seconds: float = Field(default=8.0, gt=0)
-    """Time after which no further repetition of that begins; there is always one."""
+    repeats: int = Field(default=3, ge=1, le=1000)
+    """Times that each family of features is shuffled."""
     worst: int = Field(default=10, ge=0, le=1000)
     """Number of ID rows, and of OOD rows, with the largest errors that are listed."""

@@ -93,3 +93,5 @@ class Explanation:
     worst: tuple[WorstRow, ...] = ()
     learning: LearningCurve | None = None
     drivers: Drivers | None = None
+    failures: tuple[str, ...] = ()
+    """What could not be measured, and why; a repeated run tries again."""

@@ -45,7 +45,7 @@ def subset_sizes(n: int, most: int) -> list[int]:
     >>> subset_sizes(1000, 4000), subset_sizes(18_600, 4000), subset_sizes(60, 4000)
     ([500, 250, 125, 62], [2325, 1162, 581, 290], [])
     """
-    sizes = []
+    sizes: list[int] = []
     size = n // 2
     while size >= _FEWEST and len(sizes) < _MOST_SIZES:
         if size <= most:

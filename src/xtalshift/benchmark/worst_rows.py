@@ -38,7 +38,8 @@ def worst_rows(
         value = np.maximum(value, np.finfo(np.float64).tiny)
     error = np.abs(scale.forward(value) - scale.forward(target))
     ordered = rows.iloc[np.argsort(-error, kind="stable")]
-    return ordered.drop_duplicates("id").head(n)
+    first: pd.DataFrame = ordered.drop_duplicates("id").head(n)
+    return first
 
 
 def describe_worst(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -86,35 +86,67 @@ def explain(
         before = parse(_Kept, read_json(path), path)
         if before.key == key:
             found = before.found
-    if not parts:
-        return found
+    failures = []
     with limited_threads(context.settings.threads):
-        if settings.worst and not found.worst:
-            found = _keep(path, key, replace(found, worst=_worst(parts, problem, settings, out)))
-        if settings.drivers and found.drivers is None:
-            measured = measure_drivers(
-                list(_driver_rows(parts, problem, settings, out)),
-                _families(problem, parts[0].record.features),
-                seed=seed,
-                seconds=settings.driver_seconds,
-                progress=progress,
-            )
-            found = _keep(path, key, replace(found, drivers=measured))
-        learner = pick_learner(parts[0].record.method)
-        if settings.learning and found.learning is None and learner is not None:
-            own = next((one for one in done.records if one.name == learner and one.ok), None)
-            curve = measure_learning(
-                learner,
-                own.features if own else parts[0].record.features,
-                problem,
-                [part.fold for part in parts],
-                context,
-                [one for one in done.records if one.seed == seed],
-                settings,
-                progress,
-            )
-            found = _keep(path, key, replace(found, learning=curve))
-    return found
+        for name, measure in _steps(parts, problem, done, context, settings, out, progress).items():
+            if getattr(found, name):  # an earlier run measured it
+                continue
+            try:
+                found = replace(found, **{name: measure()})
+            except Exception as error:  # noqa: BLE001 - the comparison and the model stand
+                failures.append(f"{_NAMES[name]}: {type(error).__name__}: {error}")
+                progress.say(f"Not measured: {failures[-1]}")
+            else:
+                write_json(path, asdict(_Kept(key, found)))
+    return replace(found, failures=tuple(failures))
+
+
+_NAMES = {
+    "worst": "worst compounds",
+    "drivers": "what drives the predictions",
+    "learning": "learning curve",
+}
+
+
+def _steps(
+    parts: list[_Part],
+    problem: Problem,
+    done: BenchmarkRun,
+    context: TaskContext,
+    settings: ExplainConfig,
+    out: Path,
+    progress: Progress,
+) -> dict[str, Callable[[], object]]:
+    """Return what is to be measured: fields of `Explanation` and the functions that fill them."""
+    if not parts:
+        return {}
+    first = parts[0]
+    steps: dict[str, Callable[[], object]] = {}
+    if settings.worst:
+        steps["worst"] = lambda: _worst(parts, problem, settings, out)
+    if settings.drivers:
+        steps["drivers"] = lambda: measure_drivers(
+            list(_driver_rows(parts, problem, settings, out)),
+            _families(problem, first.record.features),
+            seed=first.record.seed,
+            repeats=settings.repeats,
+            progress=progress,
+        )
+    learner = pick_learner(first.record.method)
+    if settings.learning and learner is not None:
+        same_seed = [one for one in done.records if one.seed == first.record.seed and one.ok]
+        own = next((one for one in same_seed if one.name == learner), first.record)
+        steps["learning"] = lambda: measure_learning(
+            learner,
+            own.features,
+            problem,
+            [part.fold for part in parts],
+            context,
+            same_seed,
+            settings,
+            progress,
+        )
+    return steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +158,6 @@ class _Part:
 
     def model(self, out: Path) -> FittedModel:
         return load_model(task_folder(out, self.record.id) / MODEL_FOLDER)
-
-
-def _keep(path: Path, key: str, found: Explanation) -> Explanation:
-    write_json(path, asdict(_Kept(key, found)))
-    return found
 
 
 def _worst(

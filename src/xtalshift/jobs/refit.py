@@ -103,6 +103,7 @@ def refit(
     """
     (problem,) = done.shared.problems.values()
     known = config.model_copy(update={"threads": 0, "methods": (method,)}).to_dict()
+    del known["explain"]  # no model depends on what explains it
     content = [
         known, method, features, settings.threads, settings.device,
         done.summary.provenance.versions, problem.data.description.sha256,

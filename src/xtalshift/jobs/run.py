@@ -14,6 +14,7 @@ import pandas as pd
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
+from xtalshift.benchmark.explain_settings import ExplainConfig
 from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
@@ -246,8 +247,9 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
     earlier = CONFIG_FILE in held and "run.json" in held
     if ours and not overwrite:
         before = RunConfig.from_toml(out / CONFIG_FILE)
-        # the number of workers changes no result
-        settings = [one.model_copy(update={"threads": 0}).to_dict() for one in (before, config)]
+        # neither the number of workers nor what is explained afterwards changes another result
+        same = {"threads": 0, "explain": ExplainConfig()}
+        settings = [one.model_copy(update=same).to_dict() for one in (before, config)]
         if changed := _differences(settings[0], settings[1]):
             raise ConfigError(
                 f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "

@@ -547,3 +547,111 @@ def test_a_run_that_cannot_begin_leaves_the_folder_as_it_was(configure, tmp_path
         run(bad, out, InProcessExecutor(), overwrite=True)
     assert (out / "records.jsonl").read_bytes() == before
     assert (out / "results.json").exists()
+
+
+def explained(results):
+    found = results.explanation
+    assert found.method == results.model.method == "ridge"
+    return found
+
+
+def test_the_errors_of_the_chosen_method_are_explained(configure, tmp_path):
+    config, out = configure(explain={"worst": 4}), tmp_path / "out"
+    found = explained(run(config, out, InProcessExecutor()))
+    frame = pd.read_parquet(out / "predictions.parquet")
+    frame = frame[frame["method"] == "ridge"].set_index("id")
+    table = pd.read_parquet(out / "map.parquet").set_index("id")
+    tested = set(frame.index)
+    for role in ("id", "ood"):
+        own = frame[frame["role"] == role]
+        errors = (own["prediction"] - own["target"]).abs()
+        errors = errors[~errors.index.duplicated()].nlargest(4)
+        assert [one.id for one in found.worst if one.role == role] == list(errors.index)
+    data, _ = held_out(config)
+    fractions = data.materials.compositions.element_fractions()
+    place = {name: row for row, name in enumerate(data.ids)}
+    (fold,) = prepare_shared(spec_of(config).check_methods(), {})[0].folds.values()
+    train = fold.train
+    kept = fractions[train].std(axis=0) > 0
+    points = (fractions[:, kept] - fractions[train][:, kept].mean(axis=0)) / fractions[train][
+        :, kept
+    ].std(axis=0)
+    for one in found.worst:
+        distances = np.linalg.norm(points[train] - points[place[one.id]], axis=1)
+        assert [near.distance for near in one.neighbours] == pytest.approx(
+            np.sort(distances)[:3], rel=1e-3, abs=1e-3
+        )
+        for near in one.neighbours:
+            same = train[np.isclose(distances, near.distance, rtol=1e-3, atol=1e-3)]
+            assert near.target in data.y[same]
+            assert not {data.ids[row] for row in same} & tested
+        row = frame.loc[[one.id]].iloc[0]
+        assert (one.target, one.prediction) == (row["target"], row["prediction"])
+        assert one.formula == table.loc[one.id, "formula"]
+    unseen = {one.formula: one.unseen for one in found.worst if "F" in one.formula}
+    assert all("F" in elements for elements in unseen.values())
+
+
+def test_a_learning_curve_has_the_errors_of_the_comparison_as_its_end(configure, tmp_path):
+    results = run(configure(), tmp_path / "out", InProcessExecutor())
+    curve = explained(results).learning
+    assert curve.learner == "ridge"
+    (n_train,) = {one.n_train for one in results.splits}
+    assert curve.n_train == n_train
+    assert {one.n_train for one in curve.points} == {n_train, n_train // 2}
+    records = {(r.split, r.role): r.mae for r in results.records if r.method == "ridge"}
+    whole = [one for one in curve.points if one.n_train == n_train]
+    assert {(one.split, one.role) for one in whole} == {
+        ("random", "id"), ("prior", "ood"), ("family:F", "ood"),
+    }  # fmt: skip
+    assert all(one.mae == records[one.split, one.role] for one in whole)
+    assert {one.draw for one in curve.points} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_each_part_of_the_explanation_can_be_switched_off(configure, tmp_path, separate):
+    off = {"worst": 0, "drivers": False, "learning": False}
+    config = configure({"separate": separate}, explain=off)
+    found = explained(run(config, tmp_path / "out", InProcessExecutor()))
+    assert (found.worst, found.learning, found.drivers) == ((), None, None)
+    config = configure({"separate": separate}, explain={"worst": 2, "most_rows": 60, "draws": 1})
+    found = explained(run(config, tmp_path / "other", InProcessExecutor()))
+    assert len(found.worst) == 4
+    assert {one.split for one in found.learning.points} == {"random", "prior", "family:F"}
+    assert {one.family for one in found.drivers.found} == {"amounts of the single elements"}
+
+
+def test_what_was_explained_is_not_measured_again(configure, tmp_path, monkeypatch):
+    config, out = configure(), tmp_path / "out"
+    first = run(config, out, InProcessExecutor()).explanation
+
+    def forbidden(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("xtalshift.jobs.explain.measure_learning", forbidden)
+    monkeypatch.setattr("xtalshift.jobs.explain.measure_drivers", forbidden)
+    monkeypatch.setattr("xtalshift.jobs.explain.describe_worst", forbidden)
+    assert run(config, out, InProcessExecutor()).explanation == first
+    assert read_results(out).explanation == first
+    (out / "explanation.json").write_text("{", encoding="utf-8")
+    damaged = run(config, out, InProcessExecutor())  # what fails is named, and the run stands
+    assert (damaged.explanation.worst, damaged.explanation.learning) == ((), None)
+    assert damaged.explanation.failures == (
+        "worst compounds: AssertionError: ",
+        "what drives the predictions: AssertionError: ",
+        "learning curve: AssertionError: ",
+    )
+    cautions = [one.text for one in build_run_report(out).cautions]
+    assert "A part of this page was not measured: learning curve: AssertionError: ." in cautions
+    monkeypatch.undo()
+    assert run(config, out, InProcessExecutor()).explanation == first
+
+
+def test_other_settings_of_the_explanation_keep_the_model(configure, tmp_path):
+    out = tmp_path / "out"
+    run(configure(), out, InProcessExecutor())
+    before = (out / "refit.json").read_bytes()
+    again = run(configure(explain={"worst": 1, "learning": False}), out, InProcessExecutor())
+    assert [one.role for one in explained(again).worst] == ["id", "ood"]
+    assert explained(again).learning is None
+    assert (out / "refit.json").read_bytes() == before

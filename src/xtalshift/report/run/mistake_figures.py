@@ -28,6 +28,8 @@ from xtalshift.report.shared.text import format_number, format_percent, format_r
 
 _BAR = "#0072b2"
 _OUTSIDE = "#d55e00"
+# intervals are paler than predictions, which they would hide
+_BARS = {_BAR: "rgba(0,114,178,0.45)", _OUTSIDE: "rgba(213,94,0,0.55)"}
 # light to dark, so that it also reads in grey
 _SCALE = [[0.0, "#eaf2f8"], [0.35, "#9ecae1"], [0.7, "#4292c6"], [1.0, "#08519c"]]
 _EMPTY = "#f1f3f5"
@@ -153,7 +155,7 @@ def draw_distances(found: Mistakes, unit: str) -> list[Panel | None]:
         "",
         xaxis={"range": [0, 106]},
         yaxis={"showgrid": False, "ticks": "", "type": "category"},
-        margin={"l": 8, "r": 84},
+        margin={"l": 8, "r": 106},
         shapes=[draw_level(90, "x")],
         annotations=[
             _number(one.name, f"{format_percent(one.coverage)} of {one.n:,}") for one in covered
@@ -176,7 +178,7 @@ def _draw_groups(
         "",
         xaxis={"range": [1.0 if logs else 0.0, 1.06 * max(sizes)]},
         yaxis={"showgrid": False, "ticks": "", "type": "category"},
-        margin={"l": 8, "r": 104},
+        margin={"l": 8, "r": 122},
         shapes=[] if whole is None else [draw_level(whole, "x")],
         annotations=[
             _number(one.name, f"{text} (n = {one.n:,})")
@@ -236,19 +238,24 @@ def draw_interval_parity(
             ([inside is not False for inside in panel.inside], _BAR),
             ([inside is False for inside in panel.inside], _OUTSIDE),
         ]
-        data = [_draw_bars(panel, chosen, colour, low) for chosen, colour in kinds if any(chosen)]
+        # on a logarithmic axis a bar has to end above 0
+        least = low / 10 if logarithmic else None
+        data = [_draw_bars(panel, chosen, colour, least) for chosen, colour in kinds if any(chosen)]
         found.append(Panel(labels.get(panel.split, panel.split), note, data, layout))
     return found
 
 
-def _draw_bars(panel: IntervalPoints, chosen: list[bool], colour: str, low: float) -> Figure:
+def _draw_bars(
+    panel: IntervalPoints, chosen: list[bool], colour: str, least: float | None
+) -> Figure:
     places = [place for place, one in enumerate(chosen) if one]
     up, down = [], []
     for place in places:
         value, bottom, top = panel.prediction[place], panel.low[place], panel.high[place]
         up.append(0.0 if top is None else max(0.0, top - value))
-        # a bar that ends at 0 would have no end on a logarithmic axis
-        down.append(0.0 if bottom is None else max(0.0, value - max(bottom, min(low, value) / 10)))
+        if bottom is not None and least is not None:
+            bottom = max(bottom, least)
+        down.append(0.0 if bottom is None else max(0.0, value - bottom))
     return {
         "type": "scatter",
         "mode": "markers",
@@ -261,7 +268,7 @@ def _draw_bars(panel: IntervalPoints, chosen: list[bool], colour: str, low: floa
             "symmetric": False,
             "array": up,
             "arrayminus": down,
-            "color": colour,
+            "color": _BARS[colour],
             "thickness": 0.7,
             "width": 0,
         },

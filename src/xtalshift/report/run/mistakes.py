@@ -16,7 +16,7 @@ from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.chem.formulas import Notation
 from xtalshift.report.run.samples import Fits, training_rows
 from xtalshift.report.shared.methods import DUMMY
-from xtalshift.report.shared.text import format_number, format_ratio
+from xtalshift.report.shared.text import format_number, format_ratio, join_words
 from xtalshift.uncertainty.settings import LEVEL
 
 DISTANCES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -48,12 +48,15 @@ class GroupError:
 class ElementError:
     """Errors on the held-out materials that contain an element.
 
-    `n_train` training materials contain it; None if that is not known.
+    `n_train` training materials contain it; None if that is not known. `lift` is the mean
+    prediction for these materials minus that for all others, or the ratio of the geometric means
+    where the method was trained on logarithms; None without materials on both sides.
     """
 
     symbol: str
     group: GroupError
     n_train: int | None
+    lift: float | None = None
 
     @property
     def unseen(self) -> bool:
@@ -146,6 +149,8 @@ class _Measured:
     ids: NDArray[np.object_]
     error: FloatArray
     constant: FloatArray
+    value: FloatArray
+    """On the scale of `lift`: the prediction or its logarithm."""
     ratio: FloatArray | None
     constant_ratio: FloatArray | None
     covered: FloatArray
@@ -161,13 +166,22 @@ class _Measured:
             needed = rows["needed_level"].to_numpy(float)
             covered = np.where(np.isnan(needed), np.nan, needed < LEVEL)
         ratio = constant_ratio = None
+        shown = value
         if logarithmic and (target > 0).all() and (value > 0).all():
             ratio = np.abs(np.log(value / target))
+            shown = np.log(value)
             with np.errstate(divide="ignore", invalid="ignore"):
                 constant_ratio = np.abs(np.log(constant / target))
         ids = rows["id"].to_numpy(object)
         errors = np.abs(value - target), np.abs(constant - target)
-        return cls(ids, *errors, ratio, constant_ratio, covered)
+        return cls(ids, *errors, shown, ratio, constant_ratio, covered)
+
+    def lift(self, rows: NDArray[np.bool_]) -> float | None:
+        """Return by how much some rows are predicted higher than the others, see `ElementError`."""
+        if rows.all() or not rows.any():
+            return None
+        gap = float(self.value[rows].mean() - self.value[~rows].mean())
+        return gap if self.ratio is None else float(np.exp(gap))
 
     def group(self, name: str, rows: NDArray[np.bool_]) -> GroupError:
         """Return the errors of some rows."""
@@ -209,6 +223,7 @@ def _by_element(
             SYMBOLS[place + 1],
             measured.group(SYMBOLS[place + 1], elements[:, place]),
             None if training is None else int(training[place]),
+            measured.lift(elements[:, place]),
         )
         for place in np.flatnonzero(known)
     ]
@@ -251,7 +266,32 @@ def describe_mistakes(found: Mistakes, unit: str) -> list[str]:
     ]
 
 
+def describe_lifts(found: Mistakes, unit: str) -> str:
+    """Name the elements whose compounds are predicted highest and lowest, if there are some."""
+    known = [one for one in found.elements if one.group.n >= _ENOUGH and one.lift is not None]
+    if len(known) < 2 * _NAMED:
+        return ""
+    ordered = sorted(known, key=lambda one: one.lift or 0.0)
+    logs = found.whole.factor is not None
+    ends = []
+    for side, some in (("higher", ordered[: -_NAMED - 1 : -1]), ("lower", ordered[:_NAMED])):
+        named = [f"{one.symbol} ({_name_lift(one.lift or 0.0, unit, logs=logs)})" for one in some]
+        ends.append(f"{side} for compounds with {join_words(named)}")
+    return (
+        f"Compared with all other held-out materials, its predictions are on average {ends[0]}, "
+        f"and {ends[1]}; these are associations, not causes."
+    )
+
+
+def _name_lift(lift: float, unit: str, *, logs: bool) -> str:
+    if logs:
+        return f"{lift:.2g} times"
+    sign = "+" if lift > 0 else ""
+    return f"{sign}{format_number(lift)} {unit}".strip()
+
+
 _ENOUGH = 10
+_NAMED = 3
 
 
 def _describe_extremes(what: str, groups: Sequence[GroupError], unit: str) -> list[str]:

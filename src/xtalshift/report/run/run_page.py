@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.records import CANDIDATES_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
@@ -30,7 +31,7 @@ from xtalshift.report.run.candidates import (
 )
 from xtalshift.report.run.drivers import describe_drivers
 from xtalshift.report.run.learning import Learning, build_learning
-from xtalshift.report.run.mistakes import Mistakes, describe_mistakes, find_mistakes
+from xtalshift.report.run.mistakes import Mistakes, describe_lifts, describe_mistakes, find_mistakes
 from xtalshift.report.run.run_figures import ROLE_COLOURS
 from xtalshift.report.run.run_summary import (
     Cell,
@@ -97,9 +98,9 @@ class RunReport:
     """Everything that page and tables of a run show, besides its `results`.
 
     `candidates` is what to believe about the candidates, if there are some.
-    `answer`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentence` are about the
-    chosen method: what to expect of it, where it goes wrong, its worst compounds, its predictions
-    with intervals, its errors with fewer training rows, and the features that it needs.
+    `answer`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentences` are about
+    the chosen method: what to expect of it, where it goes wrong, its worst compounds, its
+    predictions with intervals, its errors with fewer training rows, and the features that it needs.
     `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
     all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
     empty without the tables they need. `model` are sentences about the saved model. The gravest
@@ -115,7 +116,7 @@ class RunReport:
     worst: list[WorstCompound]
     interval_parity: list[IntervalPoints]
     learning: Learning | None
-    driver_sentence: str
+    driver_sentences: list[str]
     methods: list[tuple[str, str]]
     columns: list[Column]
     rows: list[MethodRow]
@@ -184,6 +185,7 @@ def build_run_report(folder: Path) -> RunReport:
         *attack_cautions(sizes, curves),
         *interval_caution(intervals),
         *intake_cautions(results.intake, results.unit),
+        *_explanation_cautions(results.explanation),
     ]
     fits = {
         one.split: [other.split for other in columns if other.fit == one.fit] for one in columns
@@ -224,9 +226,12 @@ def build_run_report(folder: Path) -> RunReport:
         learning=None
         if explained is None or explained.learning is None
         else build_learning(explained.learning, explained.method, columns, results.unit),
-        driver_sentence=""
+        driver_sentences=[]
         if explained is None or explained.drivers is None
-        else describe_drivers(explained.drivers, explained.method),
+        else [
+            describe_drivers(explained.drivers, explained.method),
+            describe_lifts(mistakes, results.unit) if mistakes else "",
+        ],
         methods=[(name, method_note(name, results.config)) for name in every],
         columns=columns,
         rows=[
@@ -316,6 +321,11 @@ def _all_cells(summary: RunSummary, columns: Sequence[Column]) -> list[Cell]:
         for method in summary.methods(variants=True)
     ]
     return [cell for cell in cells if cell]
+
+
+def _explanation_cautions(found: Explanation | None) -> list[Caution]:
+    reasons = found.failures if found else ()
+    return [Caution("care", f"A part of this page was not measured: {one}.") for one in reasons]
 
 
 def _tail(results: RunResults) -> str:

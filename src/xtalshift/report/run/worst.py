@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,11 +56,11 @@ def build_worst(
             ratio = row.prediction / row.target
             factor = max(ratio, 1 / ratio)
         label = labels.get(row.split, row.split)
-        found.append(WorstCompound(row, label, factor, find_hint(row)))
+        found.append(WorstCompound(row, label, factor, find_hint(row, logarithmic=logarithmic)))
     return found
 
 
-def find_hint(row: WorstRow) -> str:
+def find_hint(row: WorstRow, *, logarithmic: bool = False) -> str:
     """Say what the nearest training materials suggest about an error.
 
     They cannot tell a wrong measurement from a material that is truly different, so that the text
@@ -71,18 +72,24 @@ def find_hint(row: WorstRow) -> str:
         return "Values this extreme were kept from the training."
     if row.in_domain is False:
         return "It is unlike all training materials."
-    return _compare(row)
+    return _compare(row, logarithmic=logarithmic)
 
 
-def _compare(row: WorstRow) -> str:
-    values = sorted(one.target for one in row.neighbours)
-    if not values:
+def _compare(row: WorstRow, *, logarithmic: bool) -> str:
+    values = [row.target, row.prediction, *(one.target for one in row.neighbours)]
+    if logarithmic and min(values) > 0:
+        values = [math.log(value) for value in values]
+    target, prediction, *near = values
+    if not near:
         return ""
-    middle = values[len(values) // 2]
-    apart = abs(row.target - middle)
-    nearer = all(abs(one - row.prediction) < abs(one - row.target) for one in values)
-    if nearer and abs(row.prediction - middle) < apart / 2:
+    near.sort()
+    middle = near[len(near) // 2]
+    off, missed = abs(target - middle), abs(prediction - middle)
+    nearer = sum(abs(one - prediction) < abs(one - target) for one in near)
+    if nearer == len(near) and missed < off / 2:
         return "Its neighbours agree with the prediction: check the measured value."
-    if values[-1] - values[0] > apart:
+    if nearer == 0 and off < missed / 2:
+        return "Its neighbours agree with the measured value: the method fails here."
+    if near[-1] - near[0] > abs(target - prediction):
         return "Its neighbours disagree with each other: composition alone may not decide here."
     return ""

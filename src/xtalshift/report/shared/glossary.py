@@ -113,6 +113,12 @@ GLOSSARY = (
         (r"power laws?",),
     ),
     Term(
+        "pretrained encoder",
+        "A network that has learned from other tables of materials; what it says about a "
+        "composition are 96 further features.",
+        (r"pretrained encoder",),
+    ),
+    Term(
         "prior shift",
         "The test materials have other values than the training materials: here the most extreme "
         "values of the table.",

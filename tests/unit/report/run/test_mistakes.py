@@ -4,6 +4,7 @@ import pytest
 
 from xtalshift.report.run.mistake_figures import draw_elements
 from xtalshift.report.run.mistakes import (
+    describe_lifts,
     describe_mistakes,
     find_mistakes,
     periodic_places,
@@ -169,3 +170,28 @@ def test_the_figure_says_count_and_marks_unseen_elements(predictions, table):
     assert "NO training material" in known["customdata"][known["text"].index("F")]
     assert len(without["text"]) + len(known["text"]) == 118
     assert len(unseen["x"]) == len(found.unseen)
+
+
+def test_lifts_compare_predictions_with_and_without_an_element(predictions, table):
+    found = find_mistakes(predictions, table, "ridge", FITS)
+    rows = predictions[predictions["method"] == "ridge"].drop_duplicates(["seed", "id"])
+    iron = rows["formula"].isin(CONTAINS["Fe"])
+    lifts = {one.symbol: one.lift for one in found.elements}
+    expected = rows.loc[iron, "prediction"].mean() - rows.loc[~iron, "prediction"].mean()
+    assert lifts["Fe"] == pytest.approx(expected)
+    assert describe_lifts(found, "eV") == ""  # too few materials of each element
+    logs = find_mistakes(predictions, table, "ridge", FITS, logarithmic=True)
+    values = np.log(rows["prediction"])
+    lifts = {one.symbol: one.lift for one in logs.elements}
+    assert lifts["Fe"] == pytest.approx(np.exp(values[iron].mean() - values[~iron].mean()))
+
+
+def test_the_elements_that_lift_predictions_most_are_named(predictions, table):
+    many = pd.concat([predictions.assign(id=predictions["id"] + f"-{copy}") for copy in range(10)])
+    found = find_mistakes(many, None, "ridge", FITS)
+    lifts = {one.symbol: one.lift for one in found.elements}
+    high = max(lifts, key=lifts.get)
+    low = min(lifts, key=lifts.get)
+    text = describe_lifts(found, "eV")
+    assert f"higher for compounds with {high} (+" in text
+    assert f"lower for compounds with {low} (\u2212" in text

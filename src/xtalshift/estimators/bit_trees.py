@@ -18,6 +18,7 @@ MOST_LEAVES = 256
 """Leaves up to which this is faster than walking down: it looks at all nodes of a tree."""
 _PIECE = 32_768  # rows at once: bounds the memory
 _THRESHOLDS = 16  # compared at once: their results stay in the cache
+_COLUMNS, _ROWS = 64, 256  # features turned into columns at once, so many rows at a time
 _ZERO = float(np.float32(1e-35))  # LightGBM takes what is no larger for 0
 _DEFAULT_LEFT, _MISSING_ZERO, _MISSING_NAN = 2, 4, 8  # bits of LightGBM's decision type
 
@@ -119,8 +120,16 @@ class BitTrees:
         n, n_words = len(X), -(-len(X) // 64)
         packed = np.zeros((len(self._threshold), n_words * 8), dtype=np.uint8)
         bounds = np.flatnonzero(np.diff(self._feature, prepend=-1, append=-1)).tolist()
+        columns = np.empty((_COLUMNS, n))
+        held = range(0)
         for start, end in pairwise(bounds):
-            column = X[:, self._feature[start]].copy()
+            feature = int(self._feature[start])
+            if feature not in held:
+                held = range(feature, min(feature + _COLUMNS, X.shape[1]))
+                for first in range(0, n, _ROWS):
+                    some = slice(first, first + _ROWS)
+                    columns[: len(held), some] = X[some, held.start : held.stop].T
+            column = columns[feature - held.start]
             missing = np.isnan(column)
             column[missing | (np.abs(column) <= _ZERO)] = 0.0
             for begin in range(start, end, _THRESHOLDS):

@@ -55,6 +55,10 @@ class TreeSum:
             bits = self._bits
             if bits is not None:
                 return bits.sum(X)
+        return self.walk(X, threads)
+
+    def walk(self, X: FloatArray, threads: int) -> FloatArray:
+        """Return the result of `predict`, as LightGBM computes it."""
         total = np.zeros(len(X))
         for start in range(0, self.booster.num_trees(), self._at_once):
             total += self.booster.predict(

@@ -2,11 +2,15 @@
 
     python benchmarks/screening.py [--formulas 200000] [--workers 2] [--train-rows 3000] [--kill]
     python benchmarks/screening.py --conditions
+    python benchmarks/screening.py --method auto --table mp_gap --train-rows 20000
 
-Distinct formulas are enumerated in an order that depends on nothing, and written to a CSV. The
+Distinct formulas are enumerated in an order that depends on nothing, and written to a CSV
+(--shuffled: in random order, where walking down trees is slower: like rows take like ways). The
 model is ERM with the architecture irnet-cpu on ricci_seebeck, with intervals and domain; it is
-trained for few epochs, since the rate does not depend on how good it is (--model names another
-one). Memory is sampled twice a second over the driver and all processes it started (Linux): `PSS`
+trained for few epochs, since the rate does not depend on how good it is. --method auto trains the
+default stack on random rows of --table instead (20,000 rows take minutes), and --model names a
+saved model. The profile of a stack shows its members, and their trees as LightGBM walks down them.
+Memory is sampled twice a second over the driver and all processes it started (Linux): `PSS`
 shares pages among the processes that hold them, `RSS` counts them in each. --kill stops the
 driver by SIGKILL at about half of the rows, continues, and compares the bytes with those of an
 undisturbed run.
@@ -26,11 +30,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xtalshift.chem.enumeration import enumerate_formulas
+
+if TYPE_CHECKING:
+    from xtalshift.estimators.predictors import Predictor
 
 ELEMENTS = (
     "Li Na K Mg Ca Sr Ba Al Ga In Si Ge Sn Ti Zr Mn Fe Co Ni Cu Zn Ag La O S Se Te F Cl Br N P"
@@ -39,19 +48,16 @@ CALIBRATION_ROWS = 1000
 COMMAND = "from xtalshift.cli.screen import screen_command; import typer; typer.run(screen_command)"
 
 
-def write_formulas(path: Path, n: int) -> None:
-    """Write the first `n` distinct formulas."""
+def first_formulas(n: int) -> Iterator[str]:
+    """Yield the first `n` distinct formulas."""
     left = n
-    with path.open("w") as stream:
-        stream.write("formula\n")
-        for block in enumerate_formulas(
-            ELEMENTS.split(), max_atoms=16, min_elements=3, max_elements=5, charges=None
-        ):
-            formulas = block.formulas[:left]
-            stream.writelines(f"{formula}\n" for formula in formulas)
-            left -= len(formulas)
-            if not left:
-                return
+    for block in enumerate_formulas(
+        ELEMENTS.split(), max_atoms=16, min_elements=3, max_elements=5, charges=None
+    ):
+        yield from block.formulas[:left]
+        left -= len(block.formulas[:left])
+        if not left:
+            return
     raise SystemExit(f"there are only {n - left:,} such formulas")
 
 
@@ -66,15 +72,26 @@ def write_balanced(path: Path, n: int) -> None:
     path.write_text("\n".join(["formula", *(formulas[place] for place in chosen)]) + "\n")
 
 
-def train(folder: Path, rows: int, epochs: int) -> None:
-    """Train and save the model."""
+def write_formulas(path: Path, n: int, *, shuffled: bool) -> None:
+    """Write the first `n` distinct formulas."""
+    formulas = first_formulas(n)
+    if shuffled:
+        drawn = list(formulas)
+        formulas = (drawn[place] for place in np.random.default_rng(0).permutation(n))
+    with path.open("w") as stream:
+        stream.write("formula\n")
+        stream.writelines(f"{formula}\n" for formula in formulas)
+
+
+def train_network(folder: Path, table: str, rows: int, epochs: int) -> None:
+    """Train and save a network."""
     from xtalshift.data import clean_table, read_table
     from xtalshift.estimators.irnet import IRNetRegressor
     from xtalshift.model import calibrate, draw_rows, fit
     from xtalshift.splits import RandomSplit
     from xtalshift.uncertainty.settings import IntervalConfig
 
-    data = clean_table(read_table("ricci_seebeck"), duplicates="keep")
+    data = clean_table(read_table(table), duplicates="keep")
     split = RandomSplit(CALIBRATION_ROWS / len(data), random_state=0)
     held = split.held_out(data.y[:, None], data.y, data.groups)
     fitted = np.flatnonzero(~held)[:rows]
@@ -83,6 +100,19 @@ def train(folder: Path, rows: int, epochs: int) -> None:
     model = fit(data, regressor, rows=rows_of, intervals=IntervalConfig(method="none"))
     model = calibrate(model, data.take(held), origin="held-out")
     print(f"model of {len(fitted):,} rows, intervals of {held.sum():,}")
+    model.save(folder)
+
+
+def train_stack(folder: Path, table: str, rows: int) -> None:
+    """Train `auto` on random rows, and save it."""
+    from xtalshift.data import clean_table, read_table
+    from xtalshift.model import fit
+
+    data = clean_table(read_table(table))
+    drawn = np.random.default_rng(0).permutation(len(data))[:rows]
+    begin = time.perf_counter()
+    model = fit(data.take(np.sort(drawn)), "auto")
+    print(f"auto of {len(drawn):,} rows, {time.perf_counter() - begin:.0f} s")
     model.save(folder)
 
 
@@ -132,7 +162,8 @@ def profile(model: Path, source: Path) -> None:
         "parse": lambda: parse_formulas(formulas),
         "features": lambda: fitted.featurizer.featurize(compositions),
         "n_clipped": lambda: regressor.n_clipped(features),
-        "network": lambda: score_rows(regressor, features, calibration.kind),
+        "regressor": lambda: score_rows(regressor, features, calibration.kind),
+        **_member_jobs(regressor, features),
         "two intervals": lambda: [distribution.interval(p) for p in (0.68, 0.9)],
         "probability (optional)": lambda: distribution.probability(above=threshold),
         "families (optional)": lambda: family_codes(compositions),
@@ -144,7 +175,19 @@ def profile(model: Path, source: Path) -> None:
     }
     print("microseconds of one core per formula:")
     for name, job in steps.items():
-        print(f"  {name:<28}{cost(job):8.2f}")
+        print(f"  {name:<42}{cost(job):8.2f}", flush=True)
+
+
+def _member_jobs(regressor: Predictor, features: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Return the predictions of each member of a stack; of trees also as LightGBM walks down."""
+    jobs: dict[str, Callable[[], object]] = {}
+    for one in getattr(regressor, "members_", ()):
+        trees = getattr(one.predictor, "trees_", None)
+        jobs[f"  {one.name}"] = partial(one.predict, features, regressor.bounds_)
+        if trees is not None:
+            rows = one.take_columns(features)
+            jobs[f"    {trees.booster.num_trees():,} trees, walking"] = partial(trees.walk, rows, 1)
+    return jobs
 
 
 def recall(model: Path, source: Path, n: int = 20_000) -> None:
@@ -275,12 +318,27 @@ def hashes(out: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+def find_model(given: argparse.Namespace) -> Path:
+    """Return the folder of the model, after its training if there is none."""
+    if given.model:
+        return Path(given.model)
+    model = Path(given.folder / f"{given.method}-{given.table}-{given.train_rows}")
+    if not model.exists() and given.method == "auto":
+        train_stack(model, given.table, given.train_rows)
+    elif not model.exists():
+        train_network(model, given.table, given.train_rows, given.epochs)
+    return model
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--formulas", type=int, default=200_000)
+    parser.add_argument("--shuffled", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--method", choices=["network", "auto"], default="network")
+    parser.add_argument("--table", default="ricci_seebeck")
     parser.add_argument("--train-rows", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path("runs/screening"))
@@ -291,12 +349,11 @@ def main() -> None:
     given = parser.parse_args()
 
     given.folder.mkdir(parents=True, exist_ok=True)
-    source = given.folder / f"formulas-{given.formulas}.csv"
+    order = "-shuffled" if given.shuffled else ""
+    source = given.folder / f"formulas-{given.formulas}{order}.csv"
     if not source.exists():
-        write_formulas(source, given.formulas)
-    model = given.model or given.folder / f"model-{given.train_rows}"
-    if not model.exists():
-        train(model, given.train_rows, given.epochs)
+        write_formulas(source, given.formulas, shuffled=given.shuffled)
+    model = find_model(given)
     if given.conditions:
         conditions(model, given.folder, given.formulas)
         return

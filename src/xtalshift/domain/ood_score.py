@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.domain.neighbour_index import INDEX, NeighbourIndex
 from xtalshift.errors import ModelFormatError
-from xtalshift.featurize.scale import SCALER, FeatureScaler
+from xtalshift.featurize.scale import PIECE_ROWS, SCALER, FeatureScaler
 from xtalshift.saved_arrays import POSITIVE, SavedArray, Schema
 
 FloatArray = NDArray[np.float64]
@@ -328,8 +328,13 @@ def mid_rank(values: FloatArray, known: FloatArray) -> FloatArray:
 
 
 def _standardise(scaler: FeatureScaler, X: ArrayLike) -> NDArray[np.float32]:
+    features = np.asarray(X, dtype=np.float64)
+    points = np.empty((len(features), len(scaler.mean_)), dtype=np.float32)
     with np.errstate(over="ignore"):  # what overflows is clipped
-        return np.ascontiguousarray(scaler.transform(X), dtype=np.float32)
+        for start in range(0, len(features), PIECE_ROWS):
+            part = slice(start, start + PIECE_ROWS)
+            points[part] = scaler.transform(features[part])
+    return points
 
 
 def _local_distances(

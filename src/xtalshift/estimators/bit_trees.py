@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,10 +16,74 @@ Words = NDArray[np.uint64]
 
 MOST_LEAVES = 256
 """Leaves up to which this is faster than walking down: it looks at all nodes of a tree."""
-_PIECE = 32_768  # rows at once: bounds the memory
 _THRESHOLDS = 16  # compared at once: their results stay in the cache
+_COLUMNS, _ROWS = 64, 256  # features turned into columns at once, so many rows at a time
 _ZERO = float(np.float32(1e-35))  # LightGBM takes what is no larger for 0
 _DEFAULT_LEFT, _MISSING_ZERO, _MISSING_NAN = 2, 4, 8  # bits of LightGBM's decision type
+
+
+class Comparisons:
+    """The different thresholds of trees, which rows are compared with once.
+
+    Parameters
+    ----------
+    tables : sequence of TreeTable
+        Trees.
+    columns : sequence of ndarray of int64
+        For each of them, where its features stand among those of the rows.
+
+    Attributes
+    ----------
+    places : list of ndarray of int64
+        For each table, number of the comparison of each of its nodes.
+    """
+
+    def __init__(self, tables: Sequence[TreeTable], columns: Sequence[IntArray]) -> None:
+        keys = (
+            np.concatenate([trees.decision for trees in tables]),
+            np.concatenate([trees.threshold for trees in tables]),
+            np.concatenate(
+                [own[trees.feature] for trees, own in zip(tables, columns, strict=True)]
+            ),
+        )
+        order = np.lexsort(keys)
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+        self._decision, self._threshold, self._feature = (key[order[new]] for key in keys)
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.cumsum(new) - 1
+        ends = np.cumsum([len(trees.feature) for trees in tables])
+        self.places = np.split(places, ends[:-1])
+
+    def __call__(self, X: FloatArray) -> Words:
+        """Return which rows pass to the right of each threshold, shape (thresholds, n / 64).
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, d)
+            Features.
+        """
+        n, n_words = len(X), -(-len(X) // 64)
+        packed = np.zeros((len(self._threshold), n_words * 8), dtype=np.uint8)
+        bounds = np.flatnonzero(np.diff(self._feature, prepend=-1, append=-1)).tolist()
+        columns = np.empty((_COLUMNS, n))
+        held = range(0)
+        for start, end in pairwise(bounds):
+            feature = int(self._feature[start])
+            if feature not in held:
+                held = range(feature, min(feature + _COLUMNS, X.shape[1]))
+                for first in range(0, n, _ROWS):
+                    some = slice(first, first + _ROWS)
+                    columns[: len(held), some] = X[some, held.start : held.stop].T
+            column = columns[feature - held.start]
+            missing = np.isnan(column)
+            column[missing | (np.abs(column) <= _ZERO)] = 0.0
+            for begin in range(start, end, _THRESHOLDS):
+                some = slice(begin, min(begin + _THRESHOLDS, end))
+                right = column > self._threshold[some, None]
+                _send_missing(right, self._decision[some], column, missing)
+                packed[some, : -(-n // 8)] = np.packbits(right, axis=1)
+        return packed.view(np.uint64)
 
 
 class BitTrees:
@@ -31,52 +95,39 @@ class BitTrees:
     the L - 1 nodes parts the leaves a to b - 1 at one m, and
     ``S[m] = S[b] | (S[a] & rows that pass to the right of its threshold)``, two operations for 64
     rows each. Bit k of the leaf number in Gray's code is the exclusive or of all ``S[m]`` with
-    m = 2^k modulo 2^(k+1); it is the place of the leaf in a table. Nodes with the same threshold
-    are compared once. (QuickScorer, Lucchese et al., SIGIR 2015, evaluates trees without walking,
-    too; it has a bit for each leaf.)
+    m = 2^k modulo 2^(k+1); it is the place of the leaf in a table. (QuickScorer, Lucchese et al.,
+    SIGIR 2015, evaluates trees without walking, too; it has a bit for each leaf.)
 
     Parameters
     ----------
     trees : TreeTable
         Trees with at most `MOST_LEAVES` leaves.
+    comparisons : ndarray of int64, shape (nodes,)
+        Number of the comparison of each node.
     at_once : int
         Number of trees that are summed before they are added to the others.
     """
 
-    def __init__(self, trees: TreeTable, at_once: int) -> None:
-        n_leaves = trees.n_leaves
-        keys = (trees.decision, trees.threshold, trees.feature)
-        order = np.lexsort(keys)
-        new = np.ones(len(order), dtype=np.bool_)
-        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
-        first = order[new]
-        self._feature, self._threshold = trees.feature[first], trees.threshold[first]
-        self._decision = trees.decision[first]
-        condition = np.empty(len(order), dtype=np.int64)
-        condition[order] = np.cumsum(new) - 1
+    def __init__(self, trees: TreeTable, comparisons: IntArray, at_once: int) -> None:
         begin, end, middle, leaf_place = _number_leaves(trees)
-        self._steps = np.stack([begin, condition, end, middle], axis=1).astype(np.int32)
-        self._n_leaves = n_leaves
+        self._steps = np.stack([begin, comparisons, end, middle], axis=1).astype(np.int32)
+        self._n_leaves = trees.n_leaves
         self._at_once = at_once
-        self._n_bits = int(n_leaves.max() - 1).bit_length()
-        tree = np.repeat(np.arange(len(n_leaves)), n_leaves)
-        self._values = np.zeros((len(n_leaves), 1 << self._n_bits))
+        self._n_bits = int(trees.n_leaves.max() - 1).bit_length()
+        tree = np.repeat(np.arange(len(trees.n_leaves)), trees.n_leaves)
+        self._values = np.zeros((len(trees.n_leaves), 1 << self._n_bits))
         self._values[tree, leaf_place ^ (leaf_place >> 1)] = trees.value
 
-    def sum(self, X: FloatArray) -> FloatArray:
-        """Return the sum of the trees for each row, shape (n,).
+    def sum(self, right: Words, n: int) -> FloatArray:
+        """Return the sum of the trees for each of n rows, shape (n,).
 
         Parameters
         ----------
-        X : ndarray of float64, shape (n, d)
-            Features.
+        right : ndarray of uint64
+            Results of the comparisons, see `Comparisons`.
+        n : int
+            Number of rows.
         """
-        n_pieces = -(-len(X) // _PIECE)
-        return np.concatenate([self._sum(piece) for piece in np.array_split(X, n_pieces)])
-
-    def _sum(self, X: FloatArray) -> FloatArray:
-        n = len(X)
-        right = self._compare(X)
         total, part, found = np.zeros((3, n))
         for number, code in enumerate(self._leaf_codes(right, n)):
             if number % self._at_once == 0:
@@ -114,31 +165,15 @@ class BitTrees:
                 code |= plane
             yield code
 
-    def _compare(self, X: FloatArray) -> Words:
-        """Return which rows pass to the right of each threshold, shape (thresholds, n / 64)."""
-        n, n_words = len(X), -(-len(X) // 64)
-        packed = np.zeros((len(self._threshold), n_words * 8), dtype=np.uint8)
-        bounds = np.flatnonzero(np.diff(self._feature, prepend=-1, append=-1)).tolist()
-        for start, end in pairwise(bounds):
-            column = X[:, self._feature[start]].copy()
-            missing = np.isnan(column)
-            column[missing | (np.abs(column) <= _ZERO)] = 0.0
-            for begin in range(start, end, _THRESHOLDS):
-                some = slice(begin, min(begin + _THRESHOLDS, end))
-                right = column > self._threshold[some, None]
-                self._send_missing(right, self._decision[some], column, missing)
-                packed[some, : -(-n // 8)] = np.packbits(right, axis=1)
-        return packed.view(np.uint64)
 
-    @staticmethod
-    def _send_missing(
-        right: NDArray[np.bool_], decision: IntArray, column: FloatArray, missing: NDArray[np.bool_]
-    ) -> None:
-        """Send the values that a decision takes for missing where it wants them."""
-        for kind, rows in ((_MISSING_ZERO, column == 0.0), (_MISSING_NAN, missing)):
-            some = (decision & kind) > 0
-            if some.any() and rows.any():
-                right[np.ix_(some, rows)] = ((decision[some] & _DEFAULT_LEFT) == 0)[:, None]
+def _send_missing(
+    right: NDArray[np.bool_], decision: IntArray, column: FloatArray, missing: NDArray[np.bool_]
+) -> None:
+    """Send the values that a decision takes for missing where it wants them."""
+    for kind, rows in ((_MISSING_ZERO, column == 0.0), (_MISSING_NAN, missing)):
+        some = (decision & kind) > 0
+        if some.any() and rows.any():
+            right[np.ix_(some, rows)] = ((decision[some] & _DEFAULT_LEFT) == 0)[:, None]
 
 
 def _number_leaves(trees: TreeTable) -> tuple[IntArray, IntArray, IntArray, IntArray]:

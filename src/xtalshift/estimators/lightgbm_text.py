@@ -141,12 +141,14 @@ def read_trees(text: str, objective: str | None = None) -> TreeTable:
             if entries:
                 columns[name].append(entries)
     table = TreeTable(
-        d,
-        n_leaves,
-        *(_numbers(columns, name) for name in ("split_feature", "threshold", "decision_type")),
-        _numbers(columns, "left_child"),
-        _numbers(columns, "right_child"),
-        _numbers(columns, "leaf_value"),
+        n_features=d,
+        n_leaves=n_leaves,
+        feature=_numbers(columns, "split_feature"),
+        threshold=_numbers(columns, "threshold"),
+        decision=_numbers(columns, "decision_type"),
+        left=_numbers(columns, "left_child"),
+        right=_numbers(columns, "right_child"),
+        value=_numbers(columns, "leaf_value"),
     )
     _check_splits(table)
     _check_children(table)

@@ -178,6 +178,13 @@ class Predictor(ABC):
         """
         return np.zeros(len(np.asarray(X)), dtype=np.int64)
 
+    def trees_for(self, n: int) -> TreeSum | None:  # noqa: ARG002
+        """Return trees whose sum is the prediction, for a stack to evaluate n rows together.
+
+        None if the prediction is anything else, or n rows are too few.
+        """
+        return None
+
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions of checked rows, shape (n,); use `in_blocks` for matrix products."""
@@ -287,6 +294,10 @@ class LightGBMPredictor(Predictor):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.trees_.predict(X, self.threads)
 
+    def trees_for(self, n: int) -> TreeSum | None:
+        """Return the trees if many rows are worth evaluating together, else None."""
+        return self.trees_ if self.trees_.takes_together(n, self.threads) else None
+
     def _get_state(self) -> Arrays:
         return {"booster": np.frombuffer(self.trees_.text.encode(), dtype=np.uint8)}
 
@@ -322,6 +333,10 @@ class TrendLightGBMPredictor(LightGBMPredictor):
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row the linear model clipped, shape (n,)."""
         return self.trend_.n_clipped(X)
+
+    def trees_for(self, n: int) -> TreeSum | None:  # noqa: ARG002
+        """Return None: the linear model is a part of the prediction."""
+        return None
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.trend_.predict(X) + super()._predict(X)

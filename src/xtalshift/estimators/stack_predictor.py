@@ -15,6 +15,7 @@ from xtalshift.estimators.mixture import MixturePredictor
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
 from xtalshift.estimators.predictors import Arrays, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
+from xtalshift.estimators.tree_sum import TreeSums
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
@@ -87,7 +88,10 @@ class FittedMember:
 
     def predict(self, X: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return predictions in the unit of the target, within bounds, shape (n,)."""
-        found = self.predictor.predict(self.take_columns(X))
+        return self.restore(self.predictor.predict(self.take_columns(X)), bounds)
+
+    def restore(self, found: FloatArray, bounds: FloatArray) -> FloatArray:
+        """Return what the predictor predicted in the unit of the target, within bounds, (n,)."""
         return np.clip(self.scale.inverse(found), *bounds)
 
 
@@ -109,6 +113,10 @@ class StackPredictor(MixturePredictor):
     members: Sequence[SavedMember] = field(default=(), kw_only=False)
     device: str = "auto"
 
+    _together: tuple[tuple[FittedMember, ...], tuple[int, ...], TreeSums] | None = field(
+        init=False, default=None
+    )
+
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the largest number of features that a member clips, shape (n,)."""
         checked = self._check_features(X)
@@ -121,7 +129,28 @@ class StackPredictor(MixturePredictor):
         return np.array([one.weight for one in self.members_])
 
     def _members(self, X: FloatArray) -> FloatArray:
-        return np.stack([one.predict(X, self.bounds_) for one in self.members_])
+        sums = self._sum_trees(X)
+        return np.stack(
+            [
+                one.restore(sums[place], self.bounds_)
+                if place in sums
+                else one.predict(X, self.bounds_)
+                for place, one in enumerate(self.members_)
+            ]
+        )
+
+    def _sum_trees(self, X: FloatArray) -> dict[int, FloatArray]:
+        """Return what members predict whose trees are worth evaluating together, by place."""
+        trees = {k: one.predictor.trees_for(len(X)) for k, one in enumerate(self.members_)}
+        sums = {place: found for place, found in trees.items() if found is not None}
+        if not sums:
+            return {}
+        # a stack that is fitted again has other members
+        if self._together is None or self._together[:2] != (self.members_, tuple(sums)):
+            columns = [np.flatnonzero(self.members_[place].columns) for place in sums]
+            made = TreeSums(list(sums.values()), columns)
+            self._together = (self.members_, tuple(sums), made)
+        return dict(zip(sums, self._together[2].predict(X), strict=True))
 
     def _saved_parameters(self) -> dict[str, Any]:
         members = [

@@ -1,23 +1,26 @@
-"""The sum of trees: few rows walk down them, many are evaluated together."""
+"""Sums of trees: few rows walk down them, many are evaluated together."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.estimators.bit_trees import MOST_LEAVES, BitTrees
+from xtalshift.estimators.bit_trees import MOST_LEAVES, BitTrees, Comparisons
 from xtalshift.estimators.lightgbm_text import TreeTable, load_booster, read_trees
 from xtalshift.parallel.threads import count_cores
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 MANY_ROWS = 4096
 """Rows from which on preparing the trees pays (it takes as long as predicting them once)."""
 MANY_THREADS = 8
 """Threads from which on LightGBM is faster, which divides the rows among them."""
+_PIECE = 32_768  # rows at once: bounds the memory
 
 
 class TreeSum:
@@ -38,8 +41,15 @@ class TreeSum:
         self.text = text
         # predictions come from the text that is saved, so that both are the same model
         self.booster = load_booster(text)
+        self.at_once = at_once
         self._trees = trees
-        self._at_once = at_once
+
+    @property
+    def trees(self) -> TreeTable:
+        """The trees."""
+        if self._trees is None:
+            self._trees = read_trees(self.text)
+        return self._trees
 
     def predict(self, X: FloatArray, threads: int) -> FloatArray:
         """Return the sum of the trees for each row, shape (n,).
@@ -51,25 +61,61 @@ class TreeSum:
         threads : int
             0 means all cores.
         """
-        if len(X) >= MANY_ROWS and _count_threads(threads) < MANY_THREADS:
-            bits = self._bits
-            if bits is not None:
-                return bits.sum(X)
+        if self.takes_together(len(X), threads):
+            return np.asarray(self._alone.predict(X)[0])
+        return self.walk(X, threads)
+
+    def takes_together(self, n: int, threads: int) -> bool:
+        """Return whether n rows are better evaluated together than walking in so many threads."""
+        if n < MANY_ROWS or int(self.trees.n_leaves.max()) > MOST_LEAVES:
+            return False
+        return (
+            threads or int(os.environ.get("OMP_NUM_THREADS", "") or count_cores())
+        ) < MANY_THREADS
+
+    def walk(self, X: FloatArray, threads: int) -> FloatArray:
+        """Return the result of `predict`, as LightGBM computes it."""
         total = np.zeros(len(X))
-        for start in range(0, self.booster.num_trees(), self._at_once):
+        for start in range(0, self.booster.num_trees(), self.at_once):
             total += self.booster.predict(
-                X, start_iteration=start, num_iteration=self._at_once, num_threads=threads
+                X, start_iteration=start, num_iteration=self.at_once, num_threads=threads
             )
         return total
 
     @cached_property
-    def _bits(self) -> BitTrees | None:
-        """The trees for many rows; None if they are too large."""
-        trees = read_trees(self.text) if self._trees is None else self._trees
-        self._trees = None
-        return BitTrees(trees, self._at_once) if trees.n_leaves.max() <= MOST_LEAVES else None
+    def _alone(self) -> TreeSums:
+        return TreeSums([self], [np.arange(self.trees.n_features)])
 
 
-def _count_threads(threads: int) -> int:
-    """Return the number of threads that LightGBM starts."""
-    return threads or int(os.environ.get("OMP_NUM_THREADS", "") or count_cores())
+class TreeSums:
+    """Several sums of trees for many rows, which are compared with equal thresholds once.
+
+    Parameters
+    ----------
+    sums : sequence of TreeSum
+        What to evaluate.
+    columns : sequence of ndarray of int64
+        For each of them, where its features stand among those of the rows.
+    """
+
+    def __init__(self, sums: Sequence[TreeSum], columns: Sequence[IntArray]) -> None:
+        self._compare = Comparisons([one.trees for one in sums], columns)
+        self._bits = [
+            BitTrees(one.trees, own, one.at_once)
+            for one, own in zip(sums, self._compare.places, strict=True)
+        ]
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return each sum for each row, shape (sums, n).
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, d)
+            Features.
+        """
+        pieces = np.array_split(X, -(-len(X) // _PIECE))
+        return np.concatenate([self._evaluate(piece) for piece in pieces], axis=1)
+
+    def _evaluate(self, X: FloatArray) -> FloatArray:
+        right = self._compare(X)
+        return np.stack([bits.sum(right, len(X)) for bits in self._bits])

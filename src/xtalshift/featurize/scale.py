@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import DataError, ModelFormatError
+from xtalshift.rowwise import in_pieces
 from xtalshift.saved_arrays import POSITIVE, SavedArray, Schema
 
 SCALER: Schema = {
@@ -17,6 +18,9 @@ SCALER: Schema = {
     "scaler.constant": SavedArray(np.float64, ("left out",), missing=True),
 }
 """Arrays of `FeatureScaler.get_state`; d features, which are kept or left out."""
+
+PIECE_ROWS = 256
+"""Rows standardised at once where all are: several passes over what is in the cache."""
 
 
 class FeatureScaler:
@@ -91,8 +95,11 @@ class FeatureScaler:
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Count the features of each row that are clipped or no longer constant, shape (n,)."""
+        return in_pieces(self._count_clipped, np.asarray(X, dtype=np.float64), PIECE_ROWS)
+
+    def _count_clipped(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
         far = np.abs(self._standardise(X)) > self.clip
-        dropped = np.asarray(X, dtype=np.float64)[:, ~self.kept_]
+        dropped = X[:, ~self.kept_]
         moved = np.abs(dropped - self.constant_) > 1e-9 * np.maximum(1.0, np.abs(self.constant_))
         return np.asarray(far.sum(axis=1) + moved.sum(axis=1), dtype=np.int64)
 

@@ -140,7 +140,8 @@ class FittedModel:
             place = int(np.argmin(usable[row]))
             fault = "out of range" if np.isfinite(extra[row, place]) else "missing or not a number"
             reasons[row] = f"column {names[place]!r} is {fault}"
-        return Features(np.hstack([found.values, extra]), self.feature_names, reasons)
+        values = np.hstack([found.values, extra]) if names else found.values
+        return Features(values, self.feature_names, reasons)
 
     def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
         """Return the features of readable materials, shape (n, d).
@@ -211,7 +212,9 @@ class FittedModel:
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
-        rows, known = features.values[good], materials.take(good)
+        rows, known = features.values, materials
+        if len(good) < len(reasons):  # else they would only be copied
+            rows, known = rows[good], known.take(good)
         found.n_clipped[good] = self.regressor.n_clipped(rows)
         found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
         calibration, distribution = self.calibration, None

@@ -7,9 +7,9 @@ import pytest
 
 from estimator_toys import data
 from xtalshift.estimators import ForestRegressor, LightGBMRegressor, tree_sum
-from xtalshift.estimators.bit_trees import MOST_LEAVES, BitTrees
+from xtalshift.estimators.bit_trees import MOST_LEAVES, Comparisons
 from xtalshift.estimators.lightgbm_text import Tree, load_booster, read_trees, write_trees
-from xtalshift.estimators.tree_sum import TreeSum
+from xtalshift.estimators.tree_sum import TreeSum, TreeSums
 
 D = 5
 
@@ -54,6 +54,11 @@ def rows_with_everything(rng, n):
     return X
 
 
+def evaluate(texts, X, columns=None):
+    columns = columns or [np.arange(D)] * len(texts)
+    return TreeSums([TreeSum(text) for text in texts], columns).predict(X)
+
+
 @pytest.mark.parametrize("sizes", [[1], [2], [3, 1, 64, 2], [63] * 7, [65, 64, 256], [1, 1, 17]])
 @pytest.mark.parametrize("n", [1, 7, 8, 63, 64, 65, 200])
 def test_sums_have_the_bits_of_lightgbm(sizes, n):
@@ -61,7 +66,7 @@ def test_sums_have_the_bits_of_lightgbm(sizes, n):
     text = write(rng, sizes)
     X = rows_with_everything(rng, n)
     expected = load_booster(text).predict(X)
-    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+    np.testing.assert_array_equal(evaluate([text], X), [expected])
 
 
 def test_trees_that_are_chains_have_the_bits_of_lightgbm():
@@ -69,16 +74,28 @@ def test_trees_that_are_chains_have_the_bits_of_lightgbm():
     text = write(rng, [200, 33, 256], chain=True)
     X = rows_with_everything(rng, 300)
     expected = load_booster(text).predict(X)
-    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+    np.testing.assert_array_equal(evaluate([text], X), [expected])
 
 
 def test_long_tables_are_summed_in_pieces(monkeypatch):
-    monkeypatch.setattr("xtalshift.estimators.bit_trees._PIECE", 64)
+    monkeypatch.setattr(tree_sum, "_PIECE", 64)
     rng = np.random.default_rng(4)
     text = write(rng, [30, 20, 10])
     X = rows_with_everything(rng, 333)
     expected = load_booster(text).predict(X)
-    np.testing.assert_array_equal(BitTrees(read_trees(text), 100).sum(X), expected)
+    np.testing.assert_array_equal(evaluate([text], X), [expected])
+
+
+def test_sums_of_other_columns_share_their_thresholds():
+    rng = np.random.default_rng(5)
+    texts = [write(rng, sizes) for sizes in ([63, 5], [1], [20] * 150, [64])]
+    columns = [rng.permutation(80)[:D] for _ in texts]
+    X = np.hstack([rows_with_everything(rng, 100) for _ in range(16)])
+    found = evaluate(texts, X, columns)
+    for one, text, own in zip(found, texts, columns, strict=True):
+        np.testing.assert_array_equal(one, TreeSum(text).walk(X[:, own], 1))
+    same = Comparisons([read_trees(texts[0])] * 2, [np.arange(D)] * 2)
+    np.testing.assert_array_equal(*same.places)
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 100])
@@ -89,7 +106,7 @@ def test_many_rows_have_the_bits_of_each_alone(at_once, monkeypatch):
     trees = TreeSum(text, at_once=at_once)
     assert trees.booster.num_trees() > 7
     found = trees.predict(X, 1)
-    assert "_bits" in vars(trees)
+    assert "_alone" in vars(trees)
     np.testing.assert_allclose(found, trees.booster.predict(X), rtol=1e-12)
     alone = [trees.predict(X[row : row + 1], 1)[0] for row in range(len(X))]
     np.testing.assert_array_equal(found, alone)
@@ -103,10 +120,10 @@ def test_with_many_threads_lightgbm_divides_the_rows(monkeypatch):
     trees.predict(X, tree_sum.MANY_THREADS)
     monkeypatch.setenv("OMP_NUM_THREADS", str(tree_sum.MANY_THREADS))
     trees.predict(X, 0)
-    assert "_bits" not in vars(trees)
+    assert "_alone" not in vars(trees)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     trees.predict(X, 0)
-    assert "_bits" in vars(trees)
+    assert "_alone" in vars(trees)
 
 
 def test_large_trees_are_left_to_lightgbm(monkeypatch):

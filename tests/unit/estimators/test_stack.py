@@ -19,10 +19,16 @@ from xtalshift.estimators import (
     RidgeRegressor,
     StackRegressor,
     SVRegressor,
+    tree_sum,
 )
 from xtalshift.estimators.base import Choice, Labelled
 from xtalshift.estimators.stack import Member, _Work, stack_weights
-from xtalshift.estimators.stack_predictor import MemberScale, SavedMember, StackPredictor
+from xtalshift.estimators.stack_predictor import (
+    FittedMember,
+    MemberScale,
+    SavedMember,
+    StackPredictor,
+)
 from xtalshift.estimators.stack_state import Finished, StackState
 from xtalshift.estimators.time_budget import TimeBudget
 from xtalshift.progress import NO_PROGRESS
@@ -403,3 +409,27 @@ def test_members_that_have_seen_nearly_all_rows_are_not_fitted_again(monkeypatch
         assert len(own.rows) == 5
         same = np.allclose(stack.predict(X[own.rows]), own.center, rtol=1e-12)
         assert same == (threshold > 0)
+
+
+def test_trees_of_members_are_summed_together_for_many_rows(monkeypatch):
+    X, y = data(80)
+    made = [
+        *((name, LightGBMRegressor(n_estimators=40)) for name in ("none", "asinh", "none")),
+        ("none", RidgeRegressor()),
+    ]
+    stack = StackRegressor(members(), random_state=0).fit(X, y)
+    everyone = []
+    for place, (name, regressor) in enumerate(made):
+        scale = MemberScale.of(name, y)
+        columns = np.arange(X.shape[1]) >= (2 if place == 2 else 0)
+        fitted = regressor.fit(X[:, columns], scale.forward(y))
+        everyone.append(FittedMember(f"{place}", 0.25, scale, columns, fitted))
+    stack.members_ = tuple(everyone)
+    few = stack.predict_members(X)
+    assert stack._together is None
+    monkeypatch.setattr(tree_sum, "MANY_ROWS", len(X))
+    np.testing.assert_array_equal(stack.predict_members(X), few)
+    assert stack._together[1] == (0, 1, 2)
+    stack.members_ = tuple(everyone[1:])
+    np.testing.assert_array_equal(stack.predict_members(X), few[1:])
+    assert stack._together[1] == (0, 1)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from xtalshift.errors import DataError
-from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.featurize.scale import PIECE_ROWS, FeatureScaler
 
 
 @given(st.integers(2, 40), st.integers(1, 6), st.integers(0, 100), st.sampled_from([1e-20, 1, 1e9]))
@@ -98,3 +98,12 @@ def test_a_feature_constant_in_training_is_counted_when_it_differs():
     assert scaler.n_clipped(rows).tolist() == [0, 1, 3, 0]
     again = FeatureScaler().set_state(scaler.get_state())
     assert again.n_clipped(rows).tolist() == [0, 1, 3, 0]
+
+
+def test_clipped_features_of_many_rows_are_counted_as_those_of_each():
+    rng = np.random.default_rng(0)
+    scaler = FeatureScaler(clip=1.0).fit(np.column_stack([rng.normal(size=(50, 3)), np.ones(50)]))
+    X = rng.normal(scale=2.0, size=(PIECE_ROWS + 7, 4))
+    counts = scaler.n_clipped(X)
+    assert set(counts.tolist()) == {1, 2, 3, 4}
+    assert counts.tolist() == [int(scaler.n_clipped(row[None])[0]) for row in X]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xtalshift.estimators import tree_sum
 from xtalshift.jobs import predict as job
 from xtalshift.methods import MethodSettings, build_method, saved_methods
 from xtalshift.model import FormulaRegressor
@@ -69,6 +70,14 @@ def test_all_rows_each_row_and_rows_in_another_order(method, transform):
     assert_same(pd.concat([frame_of(model, [one], **how) for one in ASKED]), together)
     order = np.random.default_rng(0).permutation(len(ASKED))
     assert_same(frame_of(model, [ASKED[i] for i in order], **how), together.iloc[order])
+
+
+@pytest.mark.parametrize("method", ["lightgbm", "lightgbm-quantile", "trend-lightgbm", "auto"])
+def test_many_rows_pass_trees_as_few_do(method, monkeypatch):
+    model = fitted(method)
+    few = frame_of(model, ASKED)
+    monkeypatch.setattr(tree_sum, "MANY_ROWS", 2)
+    assert_same(frame_of(model, ASKED), few)
 
 
 @settings(max_examples=25, deadline=None)

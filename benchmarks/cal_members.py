@@ -320,6 +320,7 @@ FORMS: dict[str, tuple[Fit, str, str]] = {
     "erm": (plain, "", "plain training"),
     "cal-eps0": (partial(by_cal, epsilon=0.0), "erm", "cal without attack"),
     "cal": (by_cal, "cal-eps0", "the attack on features"),
+    "free": (partial(by_cal, **FREE), "cal-eps0", "cal that only the budget limits"),
     "cal-families": (
         partial(by_cal, environments="families"), "cal-eps0", "cal, families as environments",
     ),

@@ -28,6 +28,9 @@ class Progress(Protocol):
 
 
 class _Silent:
+    def __repr__(self) -> str:
+        return "NO_PROGRESS"
+
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[_Silent]:  # noqa: ARG002
         yield self

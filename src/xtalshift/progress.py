@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -28,6 +28,9 @@ class Progress(Protocol):
 
 
 class _Silent:
+    def __repr__(self) -> str:
+        return "NO_PROGRESS"
+
     @contextmanager
     def task(self, name: str, total: int | None) -> Iterator[_Silent]:  # noqa: ARG002
         yield self
@@ -41,3 +44,24 @@ class _Silent:
 
 NO_PROGRESS: Progress = _Silent()
 """The default listener: says nothing."""
+
+
+CONTINUE = "Finished work is kept; run the same command to continue."
+
+
+@contextmanager
+def resumable(kept: Callable[[], str]) -> Iterator[None]:
+    """Let an interruption by Ctrl-C say what is kept of the work.
+
+    Parameters
+    ----------
+    kept : callable
+        Called after the interruption; returns a sentence, an empty text if there is nothing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        said = kept()
+        if said:
+            stop.add_note(said)
+        raise

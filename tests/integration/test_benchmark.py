@@ -184,6 +184,19 @@ def test_a_killed_benchmark_continues_to_the_same_summary(make_spec, marks, tmp_
     assert conclusions(out) == conclusions(tmp_path / "whole")
 
 
+def test_ctrl_c_before_the_first_task_promises_nothing(make_spec, tmp_path, xtalshift, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    for name in ("prepare_shared", "_execute"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"xtalshift.benchmark.engine.{name}", stopped)
+            outcome = xtalshift("benchmark", make_spec("ridge"), "--out", tmp_path / "r")
+        assert outcome.err.splitlines()[-1] == (
+            "Stopped. Nothing was finished that could be continued."
+        )
+
+
 def test_ctrl_c_leaves_the_summary_of_what_is_done(make_spec, tmp_path, xtalshift, monkeypatch):
     add, added = RecordStore.add, []
 
@@ -196,7 +209,9 @@ def test_ctrl_c_leaves_the_summary_of_what_is_done(make_spec, tmp_path, xtalshif
     monkeypatch.setattr(RecordStore, "add", add_two)
     outcome = xtalshift("benchmark", make_spec("ridge"), "--out", tmp_path / "r")
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith("Stopped.")
+    assert outcome.err.splitlines()[-1] == (
+        "Stopped. Finished work is kept; run the same command to continue."
+    )
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["n_done"] == 2
     assert list(numbers(tmp_path / "r")) == added
 

@@ -109,6 +109,11 @@ def test_a_budget_of_minutes_leaves_members_out_and_says_so(table, tmp_path, xta
     )
     provenance = load_model(folder).card.provenance
     assert provenance["minutes"] == 0.0001
+    left_out = [one["name"] for one in provenance["members"] if one.get("left_out")]
+    assert left_out
+    for name in left_out:  # each once
+        assert (outcome.out + outcome.err).count(f"Left out: {name} (") == 1
+        assert f"{name} is left out" not in outcome.err
     assert [one["name"] for one in provenance["members"] if not one["left_out"]] == ["ridge"]
     refused = xtalshift(*command, "--method", "erm", "--minutes", "1", "--overwrite")
     assert refused.code == 1

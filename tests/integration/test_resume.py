@@ -139,7 +139,8 @@ def test_ctrl_c_keeps_the_training_and_the_same_command_continues(training, tmp_
     code, err = stop(training(out), checkpoint, 50, signal.SIGINT)
     assert code == 1
     assert err.splitlines()[-1] == (
-        "Stopped. Finished work is kept; run the same command to continue."
+        f"Stopped. The training so far is kept in {checkpoint}; run the same command to continue "
+        "it."
     )
     assert "Traceback" not in err
     assert 50 <= epochs_done(checkpoint) < EPOCHS

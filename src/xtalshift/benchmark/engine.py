@@ -21,7 +21,7 @@ from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared
 from xtalshift.benchmark.records import JOINT, SUMMARY_FILE, TaskRecord
 from xtalshift.benchmark.spec import BenchmarkSpec
-from xtalshift.benchmark.store import RECORDS_FILE, RecordStore
+from xtalshift.benchmark.store import RECORDS_FILE, RecordStore, describe_kept
 from xtalshift.benchmark.summary import rank_so_far, summarise
 from xtalshift.benchmark.summary_records import BenchmarkSummary
 from xtalshift.benchmark.tasks import Task, TaskContext, plan_tasks
@@ -38,7 +38,7 @@ from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
-from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance, hash_text
 
@@ -119,7 +119,7 @@ def run_benchmark(
         If the specification, the data, a split or the folder cannot be used, or if another process
         writes to the folder. A task that fails is a record.
     """
-    with lock_folder(out):
+    with lock_folder(out), resumable(partial(describe_kept, out)):
         if not (out / RECORDS_FILE).exists():  # otherwise the store says whether it continues
             names = (SUMMARY_FILE, SPEC_FILE, AUDIT_FILE, "report.html")
             own = (

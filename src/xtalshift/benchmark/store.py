@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,11 +13,23 @@ from xtalshift.benchmark.records import TaskRecord
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.files import append, explained
 from xtalshift.jsonio import Plain, decode_lines, encode_line, finite
+from xtalshift.progress import CONTINUE
 
 RECORDS_FILE = "records.jsonl"
 KIND = "xtalshift-benchmark"
 SCHEMA_VERSION = 2
+CHECKPOINT = ".checkpoint"
+"""End of the names of the files in which unfinished tasks keep their state."""
 _REMEDY = "remove the line to repeat its task, or give --overwrite to start again"
+
+
+def describe_kept(folder: Path) -> str:
+    """Return what a benchmark that was stopped can continue from, an empty text if nothing."""
+    with suppress(OSError):
+        begun = next(folder.glob(f"tasks/*{CHECKPOINT}"), None) is not None
+        if begun or (folder / RECORDS_FILE).read_bytes().count(b"\n") > 1:  # 1: the header
+            return CONTINUE
+    return ""
 
 
 @dataclass

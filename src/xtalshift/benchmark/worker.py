@@ -27,6 +27,7 @@ from xtalshift.benchmark.records import (
 )
 from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
 from xtalshift.benchmark.scores import evaluate
+from xtalshift.benchmark.store import CHECKPOINT
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
 from xtalshift.data.writers import write_frame
@@ -156,7 +157,7 @@ def _run(
         calibrate=True,
         domain=shared.domains.get((task.fold, task.features)),
         progress=progress,
-        checkpoint=None if folder is None else folder.with_suffix(".checkpoint"),
+        checkpoint=None if folder is None else folder.with_suffix(CHECKPOINT),
     )
     seconds = time.perf_counter() - started
     started = time.perf_counter()

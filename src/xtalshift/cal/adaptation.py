@@ -45,6 +45,8 @@ class Adaptation:
     """Whether it trains on target labels; if not, source rows select the parameters."""
     needs_source: bool = False
     """Whether it needs source rows."""
+    replays: bool = True
+    """Whether it trains on source rows too, if there are any."""
     attacks: bool = True
     """Whether rows may move."""
     fixed: Mapping[str, str] = field(default_factory=lambda: FEATURES_ONLY)
@@ -250,4 +252,4 @@ ADAPTATIONS.add("targeted-cal", Adaptation(_targeted))
 ADAPTATIONS.add("targeted-cal-eps0", Adaptation(_targeted, attacks=False))
 ADAPTATIONS.add("joint", Adaptation(_joint, needs_source=True))
 for _name in ("fine-tune", "l2-sp", "head-only"):
-    ADAPTATIONS.add(_name, Adaptation(_fine_tune))
+    ADAPTATIONS.add(_name, Adaptation(_fine_tune, replays=False))

@@ -85,6 +85,7 @@ _LOOKALIKES = str.maketrans(
     "АВЕКМНОРСТХІЅасеорхуіΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",  # noqa: RUF001 - Cyrillic and Greek
     "ABEKMHOPCTXISaceopxyiABEZHIKMNOPTYX",
 )
+_AMOUNT_TWICE = re.compile(r"([A-Z][a-z]?)[0-9.]+\1(?![a-z])")  # O1O6
 _MAX_LETTERS = 14
 _MAX_WAYS = 500
 
@@ -223,21 +224,23 @@ def abbreviation(text: str, position: int) -> Advice | None:
 def recase(text: str) -> str:
     """Return a text whose letters have the wrong case as a likely formula, or ``""``.
 
-    Each run of letters is cut into symbols; among the results, those whose charges can cancel come
-    first, then those of the fewest symbols.
+    Each run of letters is cut into symbols; among the results, those without an element twice in a
+    row come first (Co1O6Pt3, not C and O1O6), then those whose charges can cancel, then those of
+    the fewest symbols.
     """
     runs = list(_LETTERS.finditer(text))
     if not runs or sum(len(run[0]) for run in runs) > _MAX_LETTERS:
         return ""
     ways = [list(islice(_cut(run[0]), _MAX_WAYS)) for run in runs]
-    best, least = "", (True, len(text) + 1)
+    best, least = "", (True, True, len(text) + 1)
     for choice in islice(product(*ways), _MAX_WAYS):
         pieces, at = [], 0
         for run, symbols in zip(runs, choice, strict=True):
             pieces += [text[at : run.start()], "".join(symbols)]
             at = run.end()
         made = "".join([*pieces, text[at:]])
-        rank = (not can_cancel(made), sum(map(len, choice)))
+        twice = _AMOUNT_TWICE.search(made) is not None
+        rank = (twice, not can_cancel(made), sum(map(len, choice)))
         if rank < least:
             best, least = made, rank
     return best if best != text else ""

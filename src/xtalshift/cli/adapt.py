@@ -50,8 +50,9 @@ def adapt_command(
     calibration_folds: Annotated[
         int,
         typer.Option(
-            help="Number of further adaptations, each without a part of the labels, to calibrate "
-            "the intervals of the new region; 0: no intervals. auto needs none.",
+            help="Number of further adaptations, each without a part of the labels, that judge the "
+            "adaptation and calibrate the intervals of the new region; 0: neither. auto needs "
+            "none.",
             min=0,
             max=1000,
         ),
@@ -69,9 +70,9 @@ def adapt_command(
 ) -> None:
     """Adapt a model to a new region, and print its error there before and after.
 
-    auto tries corrections of the model, fitted to parts of the labels, and combines them. If that
-    is no better on the other labels, the predictions stay as they are. The other methods train a
-    network further; a fifth of the labels selects the parameters and measures the error.
+    auto tries corrections of the model, fitted to parts of the labels, and combines them. The other
+    methods train a network further; a fifth of the labels that they see selects the parameters. If
+    that is no better on labels that neither saw, the predictions stay as they are.
     """
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import adapt, source_like
@@ -103,7 +104,7 @@ def adapt_command(
         f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
-    typer.echo(_describe_stack(adapted) if config is None else _describe_network(adapted, config))
+    typer.echo(_describe(adapted, method))
     typer.echo(options.describe_intervals(adapted.model))
     typer.echo(f"Model: {out}")
 
@@ -123,48 +124,29 @@ def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
     return AdaptConfig.from_dict(values)
 
 
-def _describe_stack(adapted: Adapted) -> str:
-    """Return the errors before and after, and the members."""
-    card = adapted.model.card
+def _describe(adapted: Adapted, method: str) -> str:
+    """Return the errors before and after, and what was decided."""
+    found, card = adapted.found, adapted.model.card
+    if found is None:
+        return f"{method} was not judged by labels that it did not see; its error is unknown"
     shown = f" {card.unit}" if card.unit else ""
-    error = adapted.standard_error
-    gain = "" if error is None else f"; the difference is uncertain by {error:.2g}"
-    errors = (
-        f"MAE on {adapted.n_validation:,} labels, each held out in turn: "
-        f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
-        f"(the mean of the other labels: {adapted.constant:.4g}{'' if adapted.kept else gain})"
-    )
-    if adapted.kept:
-        return (
-            f"{errors}\nThe predictions stay as they are: no correction lowered the error by more "
-            "than chance would"
-        )
-    return f"{errors}\n{options.describe_members(card.provenance['members'])}"
-
-
-def _describe_network(adapted: Adapted, config: AdaptConfig) -> str:
-    """Return the errors before and after, and a warning if they increased."""
-    from xtalshift.cal.adaptation import ADAPTATIONS
-
-    card, scale = adapted.model.card, adapted.model.scale.name
-    scaled = "" if scale == "none" else f" (of the {scale} scale)"
-    shown = f" {card.unit}" if card.unit and not scaled else ""
-    # with too few labels to hold any out, all of them served for both
-    uses_labels = ADAPTATIONS[config.method].uses_labels
-    held_out = adapted.n_validation < adapted.n_target or not uses_labels
-    apart = "held-out " if held_out else "fitted "
-    chose = (
-        " (which selected the parameters)" if held_out else " (too few to hold any out: no test)"
-    )
-    kind = "target" if uses_labels else "source"
+    sizes = [f"{error:.4g}{shown}" for error in (found.before, found.after, found.constant)]
+    if found.factors is not None:
+        sizes = [
+            f"{size} (typically a factor of {factor:.3g})"
+            for size, factor in zip(sizes, found.factors, strict=True)
+        ]
+    error = found.standard_error
+    gain = "" if error is None else f"; the difference is uncertain by {error:.2g}{shown}"
     text = (
-        f"MAE on {adapted.n_validation:,} {apart}{kind} rows{scaled}{chose}: "
-        f"{adapted.before:.4g}{shown} before, {adapted.after:.4g}{shown} after "
-        f"(the mean of the labels: {adapted.constant:.4g})"
+        f"MAE on {found.n:,} labels, each held out in turn: {sizes[0]} before, {sizes[1]} after "
+        f"(the mean of the other labels: {sizes[2]}{gain})"
     )
-    if kind == "target" and adapted.after > adapted.before:
-        text += (
-            "\nwarning: the adaptation increased the error; keep the first model, or try --method "
-            "auto, a smaller --set learning_rate=1e-4 or more labels"
+    if found.kept:
+        where = " on the log scale" if found.factors is not None else ""
+        return (
+            f"{text}\nThe predictions stay as they are: {method} did not lower the error{where} by "
+            "more than chance would"
         )
-    return text
+    members = card.provenance.get("members")
+    return text if members is None else f"{text}\n{options.describe_members(members)}"

@@ -23,7 +23,7 @@ _WORD, _MESSAGE = 300, 3000
 _NO_MEMORY = re.compile("allocate memory|out of memory|cannot map|failed to map|start new thread")
 """Words of libraries where memory (or the number of threads) ran out."""
 
-_STOPPED = "Stopped. Finished work is kept; run the same command to continue."
+_NOTHING_KEPT = "Nothing was finished that could be continued."
 
 _COMMANDS = (
     *(
@@ -113,8 +113,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:  # the reader of a pipe has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (typer.Abort, KeyboardInterrupt):
-        message = _STOPPED
+    except (typer.Abort, KeyboardInterrupt) as stop:
+        message = " ".join(["Stopped.", *getattr(stop, "__notes__", [_NOTHING_KEPT])])
     except Exception as error:  # noqa: BLE001 - every failure ends in one readable line
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             return _show_usage(error)

@@ -14,6 +14,7 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError
 from xtalshift.methods import saved_methods
+from xtalshift.progress import resumable
 
 
 @options.reads_table
@@ -125,7 +126,10 @@ def train_command(
     place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
     checkpoint = place.with_name(f".{place.name}.checkpoint")
     # opened first, so that a bad place is found before the training
-    with open_writer(save_adversarial) if save_adversarial else nullcontext() as writer:
+    with (
+        open_writer(save_adversarial) if save_adversarial else nullcontext() as writer,
+        resumable(lambda: _describe_kept(checkpoint)),
+    ):
         trained = train(
             settings,
             method,
@@ -168,3 +172,10 @@ def train_command(
             moved = int((trained.adversarial["displacement_rms"] > 0).sum())
             shown = f" ({moved:,} of {len(trained.adversarial):,} moved)"
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _describe_kept(checkpoint: Path) -> str:
+    """Return where the training was kept that was stopped, an empty text if it had not begun."""
+    if not checkpoint.exists():
+        return ""
+    return f"The training so far is kept in {checkpoint}; run the same command to continue it."

@@ -19,6 +19,7 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.errors import DataError, SplitError
+from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.provenance import hash_text
 from xtalshift.registry import near_miss
 
@@ -144,6 +145,16 @@ class Dataset:
             parts.append(f"source {self.source}")
         parts.append("not cleaned" if self.intake is None else "cleaned")
         return f"<Dataset: {'; '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows for a notebook."""
+        columns: list[ObjectArray | FloatArray] = [self.ids, self.formulas]
+        head = ["id", "formula"]
+        if self.targets is not None:
+            columns.append(self.targets)
+            head.append(self.target_name or "target")
+        cells = [column[:SHOWN_ROWS].tolist() for column in columns]
+        return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
 
     @property
     def ids(self) -> ObjectArray:

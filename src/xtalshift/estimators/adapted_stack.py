@@ -318,7 +318,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
             float(np.abs(found - y).mean()) for found in (first[told], center, constant)
         )
         gain = np.abs(first[told] - y) - np.abs(center - y)
-        if not gain.mean() > LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(y)):
+        if not pays(gain):
             return
         self.least_std_ = LEAST_STD * self.mae_
         kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)
@@ -386,6 +386,19 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
 
 SOURCE = "model before"
 """Name of the model that is adapted, among the members."""
+
+
+def pays(gain: FloatArray) -> bool:
+    """Return whether errors fall, by at least `LEAST_GAIN` standard errors of the mean.
+
+    Parameters
+    ----------
+    gain : ndarray of float64, shape (n,)
+        By how much the error of each label that was held out is smaller.
+    """
+    if len(gain) < 2:  # noqa: PLR2004 - one label tells nothing
+        return False
+    return bool(gain.mean() > LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def adaptation_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:

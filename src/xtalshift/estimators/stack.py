@@ -312,8 +312,6 @@ class StackRegressor(StackPredictor, Regressor):
                     self.errors_[name] = float(np.average(deviation, weights=work.share))
                 else:
                     self.errors_[name] = np.inf
-                    why = self.left_out_.get(name) or state.failures[name]
-                    data.progress.say(f"  {name} is left out: {why}")
                 task.advance(val_mae=min(self.errors_.values()))
         self.failures_ = dict(state.failures)
         if not state.finished:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
@@ -17,46 +16,30 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.data.units import known_unit
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.estimators.adaptation import TargetedCALRegressor
 from xtalshift.model import FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
-from xtalshift.model.adaptation import AUTO, require_network
+from xtalshift.model.adaptation import AUTO
 from xtalshift.model.inputs import read_inputs
+from xtalshift.model.judging import CrossFit, known_labels
+from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress
 
 MIN_LABELS = 5
-LABELS_PER_FOLD = 4
-"""Smallest number of labels per fold for intervals."""
-
 _OTHER_UNIT = 20.0  # values this many times the largest training value suggest another unit
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """An adapted model and its error on rows that it was not fitted to."""
+    """An adapted model and its error on labels that it was not fitted to."""
 
     model: FittedModel
     """The adapted model."""
     n_target: int
     n_source: int
-    n_validation: int
-    """`n_target`, `n_source`, `n_validation`: numbers of target rows, of source rows that are
-    replayed, and of target rows that were held out: as validation rows, or by ``auto`` in turn."""
-    before: float
-    after: float
-    constant: float
-    """`before`, `after`, `constant`: mean absolute error on the rows held out: of the model before
-    and after the adaptation, and of the mean of the other labels. By ``auto``, in the unit of the
-    target. Otherwise, for a transformed target, on the transformed scale, and these rows selected
-    the parameters, so that `after` is slightly optimistic."""
-    standard_error: float | None = None
-    """Standard error of the difference of `before` and `after`, by ``auto``."""
-
-    @property
-    def kept(self) -> bool:
-        """Whether ``auto`` left the predictions as they were, because nothing was better."""
-        return self.model.card.provenance["method"] == AUTO and self.after == self.before
+    """`n_target`, `n_source`: numbers of target rows, and of source rows that are replayed."""
+    found: CrossFit | None
+    """What the labels said that were held out in turn; None if there was no judgement."""
 
 
 def adapt(
@@ -83,9 +66,8 @@ def adapt(
     source : DataConfig, optional
         Source rows to replay; ``auto`` knows those of most models.
     calibration_folds : int
-        Number of further adaptations, each without a part of the labels, that calibrate the
-        intervals of the new region; 0 for no intervals. Fewer than four labels per fold give no
-        intervals. ``auto`` needs none.
+        Number of further adaptations, each without a part of the labels, that judge the adaptation
+        and calibrate the intervals of the new region; 0 for neither. ``auto`` needs none.
     seed : int
         Seed of validation rows, batches and dropout.
     workers : int
@@ -103,7 +85,7 @@ def adapt(
     if config is not None:
         require_network(model)  # before a table is read
     if config is not None and config.method.startswith("unlabelled"):
-        labels, calibration_folds = _unlabelled(model, target, progress), 0
+        labels = _unlabelled(model, target, progress)
     else:
         labels = _labels(model, target, progress)
         if len(labels) < MIN_LABELS:
@@ -111,10 +93,6 @@ def adapt(
                 f"{target.dataset} has {len(labels)} usable labels; at least {MIN_LABELS} are "
                 "needed"
             )
-        if config is None:
-            _known(model, labels, progress)
-        else:
-            calibration_folds = _possible_folds(model, labels, calibration_folds, progress)
     replay = None
     if source is not None:
         try:
@@ -132,29 +110,10 @@ def adapt(
         workers=workers,
         progress=progress,
     )
-    if config is None:
-        said = adapted.card.provenance
-        found = said["cross_fit"]
-        return Adapted(
-            adapted,
-            len(labels),
-            said["n_source"],
-            found["n"],
-            found["before"],
-            found["after"],
-            found["constant"],
-            found["standard_error"],
-        )
-    regressor = adapted.regressor
-    assert isinstance(regressor, TargetedCALRegressor)
+    said = adapted.card.provenance
+    found = said["cross_fit"]
     return Adapted(
-        adapted,
-        len(labels),
-        0 if replay is None else len(replay),
-        regressor.n_validation_,
-        regressor.start_val_mae_,
-        regressor.val_mae_,
-        regressor.dummy_val_mae_,
+        adapted, len(labels), said["n_source"], None if found is None else CrossFit(**found)
     )
 
 
@@ -221,7 +180,8 @@ def calibrate(
         If fewer than 10 labels are usable, or their unit is not the model's.
     """
     labels = _labels(model, target, progress)
-    labels = labels.take(np.flatnonzero(~_known(model, labels, progress)))
+    known = known_labels(model, labels, model.features_of(labels.materials), progress)
+    labels = labels.take(np.flatnonzero(~known))
     calibrated = calibrate_model(model, labels)
     y, X = labels.y, labels.materials
     before, after = model.predict(X), calibrated.predict(X)
@@ -237,32 +197,6 @@ def calibrate(
         held,
         (width, float(np.median(after.upper - after.lower))),
     )
-
-
-def _possible_folds(model: FittedModel, labels: Dataset, folds: int, progress: Progress) -> int:
-    """Return `folds`, or 0 with a message if the labels are too few for intervals."""
-    known = int(_known(model, labels, progress).sum())
-    n, n_formulas = len(labels) - known, len(np.unique(labels.groups))
-    needed = LABELS_PER_FOLD * folds
-    if n >= needed and n_formulas >= folds:
-        return folds
-    progress.say(
-        f"No intervals: {n} labels{' of other materials' if known else ''}, {n_formulas} formulas; "
-        f"{folds} folds need at least {needed} labels and {folds} formulas"
-    )
-    return 0
-
-
-def _known(model: FittedModel, labels: Dataset, progress: Progress) -> NDArray[np.bool_]:
-    """Return which labels belong to training materials of the model, and report their number."""
-    known = model.was_trained_on(model.features_of(labels.materials))
-    if known.any():
-        progress.say(
-            f"warning: {known.sum():,} of the {len(labels):,} labelled materials are training "
-            "materials of the model: its error there is too small to test it, and they are not "
-            "used for the intervals"
-        )
-    return known
 
 
 def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,8 @@ def explain(
             if getattr(found, name):  # an earlier run measured it
                 continue
             try:
-                found = replace(found, **{name: measure()})
+                measured: dict[str, Any] = {name: measure()}
+                found = replace(found, **measured)
             except Exception as error:  # noqa: BLE001 - the comparison and the model stand
                 failures.append(f"{_NAMES[name]}: {type(error).__name__}: {error}")
                 progress.say(f"Not measured: {failures[-1]}")

@@ -36,7 +36,7 @@ from xtalshift.benchmark.run_results import (
     Split,
 )
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit, MethodEntry
-from xtalshift.benchmark.store import RECORDS_FILE
+from xtalshift.benchmark.store import RECORDS_FILE, describe_kept
 from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.writers import write_frame
@@ -50,7 +50,7 @@ from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
 from xtalshift.parallel import Executor, make_executor
-from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.splits.feature_space import embed
 
 CONFIG_FILE = "config.toml"
@@ -106,7 +106,7 @@ def run(
     wanted = None if config.candidates is None else read_candidates(config)
     executor = executor or make_executor()
     out = Path(out)
-    with lock_folder(out):
+    with lock_folder(out), resumable(partial(describe_kept, out)):
         replaced = _check_folder(out, config, overwrite=overwrite)
         try:
             done = run_locked(

@@ -22,6 +22,7 @@ from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import predictive, score_rows
 from xtalshift.model.predictions import Predictions
+from xtalshift.notebook import html_table
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -83,6 +84,16 @@ class FittedModel:
         if self.domain is not None:
             parts.append(f"domain of {len(self.domain.formulas_):,} materials")
         return f"<FittedModel: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what it is as a small table for a notebook."""
+        rows = [
+            ("features", self.featurizer.blocks),
+            ("extra columns", ", ".join(self.card.feature_cols) or "none"),
+            ("scale of the target", self.scale.name),
+            ("trained on", self.card.source or "unknown"),
+        ]
+        return html_table(repr(self)[1:-1], ("", ""), rows)
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import NotConformalizedError
+from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.predictive import PredictiveDistribution
 
 if TYPE_CHECKING:
@@ -102,6 +103,12 @@ class Predictions:
             f"<Predictions: {len(self.formula):,} rows, {inside:,} in the domain, {bad:,} without "
             "a prediction; .frame is the table>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the first rows for a notebook."""
+        head = ("formula", "prediction", "lower", "upper", "in_domain", "reason")
+        cells = (getattr(self, name)[:SHOWN_ROWS].tolist() for name in head)
+        return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
 
     @classmethod
     def empty(cls, formulas: TextArray, reasons: TextArray, *, explain: bool) -> Predictions:

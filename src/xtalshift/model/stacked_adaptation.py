@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data.dataset import Dataset
-from xtalshift.errors import DataError
 from xtalshift.estimators.predictors import Predictor
-from xtalshift.estimators.stack import OutOfFold
-from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
+from xtalshift.model.judging import find_judges, judge
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
 FloatArray = NDArray[np.float64]
-LEAST_UNSEEN = 20
-"""Fewest labels that the encoder has not seen, if these alone are to judge."""
 
 
 def adapt_by_stack(
     model: FittedModel,
     labels: Dataset,
+    X: FloatArray,
     source: Dataset | None,
     *,
     settings: MethodSettings | None = None,
@@ -45,6 +43,8 @@ def adapt_by_stack(
         Any model; it does not change.
     labels : Dataset
         Cleaned, with targets.
+    X : ndarray of float64, shape (n, d)
+        Their features.
     source : Dataset, optional
         Cleaned source rows to replay. By default those that the domain of the model remembers.
     settings : MethodSettings, optional
@@ -62,19 +62,16 @@ def adapt_by_stack(
         From the same folds. With fewer than 10 labels of other materials than the training
         materials that of the model, or None if its predictions have changed.
     dict
-        ``members`` as `AdaptedStackRegressor.describe_members` gives them, and ``cross_fit`` with
-        ``n`` labels that were held out in turn and mean absolute errors in the unit of the target:
-        ``before``, ``after`` and of the ``constant``, the mean of the other labels, and the
-        ``standard_error`` of the difference of the first two.
+        ``members`` as `AdaptedStackRegressor.describe_members` gives them, ``cross_fit``, a
+        `CrossFit`, and ``n_source``, the number of source rows that were replayed.
 
     Raises
     ------
     DataError
         If all labels belong to training materials.
     """
-    X = model.features_of(labels.materials)
     z = model.scale.forward(labels.y, labels.row_numbers)
-    fresh = _judges(model, labels, X, progress)
+    fresh = find_judges(model, labels, X, progress)
     if source is None:
         source = remembered(model)
     replay: dict[str, Any] = {}
@@ -90,9 +87,10 @@ def adapt_by_stack(
         model.regressor, X, z, groups=labels.groups, fresh=fresh, progress=progress, **replay
     )
     told, own = np.flatnonzero(fresh), stack.out_of_fold_
+    center = model.regressor.predict(X[told]) if own is None else own.center
     said = {
         "members": stack.describe_members(),
-        "cross_fit": _errors(model, labels, X, told, own),
+        "cross_fit": asdict(judge(model, labels, X, told, center, kept=own is None)),
         "n_source": 0 if source is None else len(source),
     }
     predictor: Predictor = model.regressor if own is None else stack
@@ -112,39 +110,6 @@ def adapt_by_stack(
     return predictor, calibration, said
 
 
-def _judges(
-    model: FittedModel, labels: Dataset, X: FloatArray, progress: Progress
-) -> NDArray[np.bool_]:
-    """Return which labels can tell how good a model is, shape (n,).
-
-    Those that neither it nor the encoder of its features was trained on; if the latter leaves too
-    few, those that it was not trained on.
-
-    Raises
-    ------
-    DataError
-        If it was trained on all of them.
-    """
-    fresh = ~model.was_trained_on(X)
-    if not fresh.any():
-        raise DataError(
-            f"all {len(labels):,} labelled materials are training materials of the model, which "
-            "learns nothing new from them; give values of materials of the new region"
-        )
-    encoder = encoder_of(model.featurizer)
-    if encoder is None:
-        return fresh
-    seen = fresh & encoder.knows(labels.groups)
-    enough = (fresh & ~seen).sum() >= LEAST_UNSEEN
-    if enough and seen.any():
-        progress.say(
-            f"{seen.sum():,} of the {len(labels):,} labelled materials were seen by the encoder of "
-            "the features, which may know their values: they train corrections, but do not judge "
-            "them"
-        )
-    return fresh & ~seen if enough else fresh
-
-
 def remembered(model: FittedModel) -> Dataset | None:
     """Return the training materials that the domain of a model remembers, with their targets.
 
@@ -159,25 +124,3 @@ def remembered(model: FittedModel) -> Dataset | None:
     )
     usable = np.flatnonzero(model.featurize(known.materials).reasons == "")
     return known.take(usable) if len(usable) else None
-
-
-def _errors(
-    model: FittedModel,
-    labels: Dataset,
-    X: FloatArray,
-    told: NDArray[np.int64],
-    own: OutOfFold | None,
-) -> dict[str, float | int | None]:
-    """Return the errors of the labels that were held out in turn."""
-    y = labels.y[told]
-    before = np.abs(model.predict_features(X[told]) - y)
-    after = before if own is None else np.abs(model.scale.inverse(own.center) - y)
-    gain = before - after
-    others = (labels.y.sum() - y) / max(len(labels) - 1, 1)
-    return {
-        "n": len(told),
-        "before": float(before.mean()),
-        "after": float(after.mean()),
-        "constant": float(np.abs(others - y).mean()),
-        "standard_error": float(gain.std(ddof=1) / np.sqrt(len(told))) if len(told) > 1 else None,
-    }

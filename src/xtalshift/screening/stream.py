@@ -26,7 +26,7 @@ from xtalshift.errors import (
 )
 from xtalshift.model.card import saved_formula_col
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
-from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
 from xtalshift.screening.distinct import SeenHashes, hash_rows
 from xtalshift.screening.inputs import Block, FormulaSource, Inputs
 from xtalshift.screening.screener import (
@@ -113,7 +113,10 @@ def screen(
         # only their names: what the numbers of elements are, the model may know
         formulas = find_formulas(rows.columns, settings, usual="at").names
     header = Header.of(sources, rows.describe(), settings)
-    with ScreenStore.open(out, header, overwrite=overwrite) as store:
+    with (
+        ScreenStore.open(out, header, overwrite=overwrite) as store,
+        resumable(lambda: CONTINUE if store.chunks else ""),
+    ):
         if store.chunks and not rows.repeatable:
             raise DataError(
                 f"{out} holds a screening of formulas that cannot be read again from the start; "

@@ -140,7 +140,7 @@ def test_refuses_with_a_reason(text, reason):
     ("text", "likely"),
     [
         ("FE2O3", "Fe2O3"), ("fe2O3", "Fe2O3"), ("Sio2", "SiO2"), ("LIFePO4", "LiFePO4"),
-        ("AG", "Ag"), ("cacO3", "CaCO3"),
+        ("AG", "Ag"), ("cacO3", "CaCO3"), ("co1o6pt3", "Co1O6Pt3"), ("nh4no3", "NH4NO3"),
     ],
 )  # fmt: skip
 def test_letters_of_the_wrong_case_get_the_likely_formula(text, likely):

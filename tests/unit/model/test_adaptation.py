@@ -1,6 +1,7 @@
 """Fitted models adapted to formulas of a target domain."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import fit, load_model, save_model
 from xtalshift.model.stacked_adaptation import remembered
+from xtalshift.progress import NO_PROGRESS
+from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.settings import IntervalConfig
 
 SOURCE = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-2}
@@ -27,8 +30,8 @@ LABELS = Dataset.of(TARGETS, np.linspace(4.0, 5.0, len(TARGETS)))
 
 
 def adapt(model, labels, **how):
-    """Adapt a network."""
-    return adapt_model(model, labels, **{"method": "targeted-cal", **how})
+    """Adapt a network without a judgement."""
+    return adapt_model(model, labels, **{"method": "targeted-cal", "calibration_folds": 0, **how})
 
 
 def network(transform="none", **options):
@@ -231,3 +234,71 @@ def test_labels_that_the_encoder_has_seen_judge_only_if_others_are_too_few():
     assert len(adapted.calibration) == len(unseen)
     few = labels.take(np.sort(np.concatenate([unseen[:12], np.flatnonzero(seen)])))
     assert adapt_model(model, few).card.provenance["cross_fit"]["n"] == len(few)
+
+
+def test_a_network_is_judged_by_labels_that_neither_trained_nor_selected_it():
+    model = network("log")
+    options = {"settings": {"steps": 100, "learning_rate": 5e-3}, "calibration_folds": 4, "seed": 0}
+    adapted = adapt(model, LABELS, **options)
+    found = adapted.card.provenance["cross_fit"]
+    X, z = model.features_of(TARGETS), np.log(LABELS.y)
+    held_out = np.empty(len(z))
+    for kept, out in KFoldSplit(4, random_state=0).split(X, z, LABELS.groups):
+        fold = TargetedCALRegressor(
+            "targeted-cal", options["settings"], architecture=model.regressor.widths_,
+            dropout=model.regressor.dropout_, device="cpu", random_state=0,
+        )  # fmt: skip
+        fold.adapt(model.regressor, X[kept], z[kept], groups=LABELS.groups[kept])
+        held_out[out] = fold.predict(X[out])
+    start = model.regressor.predict(X)
+    errors = [np.abs(np.exp(each) - LABELS.y) for each in (start, held_out)]
+    assert found["before"] == pytest.approx(errors[0].mean())
+    assert found["after"] == pytest.approx(errors[1].mean(), rel=1e-5)
+    gain = errors[0] - errors[1]
+    assert found["standard_error"] == pytest.approx(gain.std(ddof=1) / 4, rel=1e-4)
+    others = (LABELS.y.sum() - LABELS.y) / 15
+    expected = [np.exp(np.abs(each - z).mean()) for each in (start, held_out, np.log(others))]
+    assert found["factors"] == pytest.approx(expected, rel=1e-5)
+    assert (found["n"], found["kept"]) == (16, False)
+    np.testing.assert_array_equal(adapted.calibration.X, X.astype(np.float32))
+    unjudged = adapt(model, LABELS, **{**options, "calibration_folds": 0})
+    assert unjudged.card.provenance["cross_fit"] is None
+    assert unjudged.calibration is None
+    np.testing.assert_array_equal(values_of(adapted, TARGETS), values_of(unjudged, TARGETS))
+
+
+@pytest.mark.parametrize("method", ["fine-tune", "joint"])
+def test_a_network_that_does_not_get_better_stays_as_it_is(method):
+    model = network()
+    rng = np.random.default_rng(0)
+    right = model.predict(TARGETS).prediction + rng.normal(0, 1e-3, len(TARGETS))
+    labels = Dataset.of(TARGETS, right)
+    wild = {"steps": 50, "learning_rate": 0.1}
+    kept = adapt(model, labels, method=method, source=DATA, settings=wild, calibration_folds=3)
+    found = kept.card.provenance["cross_fit"]
+    assert found["kept"]
+    assert found["before"] < 2e-3 < found["after"]
+    np.testing.assert_array_equal(values_of(kept, TARGETS), values_of(model, TARGETS))
+    assert kept.regressor is model.regressor
+    scores = np.abs(right - model.predict(TARGETS).prediction)
+    np.testing.assert_allclose(np.sort(kept.calibration.scores), np.sort(scores), atol=1e-6)
+    assert kept.calibration.origin == "target"
+    assert kept.card.provenance["n_source"] == (len(DATA) if method == "joint" else 0)
+
+
+def test_one_label_that_can_judge_does_not_change_a_network():
+    model = network()
+    known = model.domain.formulas_[:5].tolist()
+    labels = Dataset.of([*known, TARGETS[0]], np.arange(6.0))
+    said = []
+    listener = SimpleNamespace(say=said.append, task=NO_PROGRESS.task)
+    found = adapt(model, labels, settings=QUICK, calibration_folds=3, progress=listener)
+    assert found.card.provenance["cross_fit"]["n"] == 1
+    assert found.card.provenance["cross_fit"]["standard_error"] is None
+    assert found.card.provenance["cross_fit"]["kept"]
+    assert found.calibration is None
+    assert "5 of the 6 labelled materials are training materials" in said[0]
+    assert said[1] == (
+        "No intervals: 1 labels that may judge, 6 formulas; 3 folds need at least 12 labels and 3 "
+        "formulas"
+    )

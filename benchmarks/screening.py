@@ -347,16 +347,20 @@ def main() -> None:
     parser.add_argument("--no-profile", action="store_true")
     parser.add_argument("--conditions", action="store_true", help="measure only these")
     given = parser.parse_args()
-
     given.folder.mkdir(parents=True, exist_ok=True)
+    if given.conditions:
+        conditions(find_model(given), given.folder, given.formulas)
+    else:
+        measure(given)
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Profile a model, and measure how it screens."""
     order = "-shuffled" if given.shuffled else ""
     source = given.folder / f"formulas-{given.formulas}{order}.csv"
     if not source.exists():
         write_formulas(source, given.formulas, shuffled=given.shuffled)
     model = find_model(given)
-    if given.conditions:
-        conditions(model, given.folder, given.formulas)
-        return
     if not given.no_profile:
         profile(model, source)
         recall(model, source)

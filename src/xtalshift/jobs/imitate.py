@@ -292,7 +292,7 @@ def _measure(
 ) -> tuple[float, float]:
     """Return the errors for the rows that were not measured, before and after the adaptation."""
     data = state.data
-    chosen = to_measure(scored, state.X[SPACE][rows], count)
+    chosen = to_measure(scored, state.X[blocks][rows], count)
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
     adapted = adapt(
         model, data.take(rows[chosen]), source=data.take(inside), seed=derive_seed(state.seed, "m")

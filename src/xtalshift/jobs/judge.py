@@ -18,15 +18,21 @@ from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.jobs.imitate import CANDIDATES, Imitation, imitate, to_measure
+from xtalshift.jobs.imitate import (
+    CANDIDATES,
+    MOST_CANDIDATES,
+    Imitation,
+    imitate,
+    to_measure,
+)
 from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.metrics.ranking import spearman
 from xtalshift.model import FittedModel, Predictions, fit
-from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, predictive
+from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, predictive, score_rows
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.splits.audit.shift_measures import two_sample
+from xtalshift.splits.audit.shift_measures import sample, two_sample
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.expected_error import Expected, Hold, ProxyError, expect_error
 from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
@@ -205,13 +211,9 @@ def _calibration(
     if sum(counts) < MIN_CALIBRATION:
         return None
     rows = np.concatenate([imitation.rows[place] for place in places])
-    ends = np.cumsum(counts)
     parts: list[tuple[NDArray[np.int64], Scored]] = [
-        (
-            np.arange(end - len(imitation.rows[place]), end),
-            imitation.forecasts[place, method].scored,
-        )
-        for place, end in zip(places, ends, strict=True)
+        (np.arange(end - count, end), imitation.forecasts[place, method].scored)
+        for place, end, count in zip(places, np.cumsum(counts), counts, strict=True)
     ]
     found = join_scores(
         parts,
@@ -271,10 +273,10 @@ def answer_of(
     step = landscape.step
     chosen = rows[:0]
     if len(rows) and config.n_measure:
+        rows = rows[sample(len(rows), MOST_CANDIDATES, seed=0)]
         X = model.features_of(candidates.take(rows))
-        spread = None if model.calibration is None else predictions.std[rows]
-        scored = Scored("absolute", predictions.prediction[rows], spread=spread)
-        chosen = rows[to_measure(scored, X, min(config.n_measure, len(rows)))]
+        count = min(config.n_measure, len(rows))
+        chosen = rows[to_measure(score_rows(model.regressor, X), X, count)]
     grounds = grounds_of(proxies)
     enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
     return Answer(

@@ -29,6 +29,8 @@ from xtalshift.parallel import Executor
 from xtalshift.progress import Progress
 
 PROXIES_FOLDER = "proxies"
+MOST_EXPLAINED = 20_000
+"""Most candidates whose domain is explained, which takes time."""
 RULE = "smallest error on hold-outs that imitate the candidates"
 
 
@@ -119,7 +121,7 @@ def judge_table(
     features = features_of(method, config.data.features)
     fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
     model = load_model(out / MODEL_FOLDER)
-    predictions = model.predict(candidates, explain=True)
+    predictions = model.predict(candidates, explain=len(candidates) <= MOST_EXPLAINED)
     answer = answer_of(imitation, data, model, method, candidates, predictions, config.judging)
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:

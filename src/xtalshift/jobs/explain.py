@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,8 +92,7 @@ def explain(
             if getattr(found, name):  # an earlier run measured it
                 continue
             try:
-                measured: dict[str, Any] = {name: measure()}
-                found = replace(found, **measured)
+                found = measure(found)
             except Exception as error:  # noqa: BLE001 - the comparison and the model stand
                 failures.append(f"{_NAMES[name]}: {type(error).__name__}: {error}")
                 progress.say(f"Not measured: {failures[-1]}")
@@ -110,6 +108,9 @@ _NAMES = {
 }
 
 
+_Step = Callable[[Explanation], Explanation]
+
+
 def _steps(
     parts: list[_Part],
     problem: Problem,
@@ -118,35 +119,41 @@ def _steps(
     settings: ExplainConfig,
     out: Path,
     progress: Progress,
-) -> dict[str, Callable[[], object]]:
+) -> dict[str, _Step]:
     """Return what is to be measured: fields of `Explanation` and the functions that fill them."""
     if not parts:
         return {}
     first = parts[0]
-    steps: dict[str, Callable[[], object]] = {}
+    steps: dict[str, _Step] = {}
     if settings.worst:
-        steps["worst"] = lambda: _worst(parts, problem, settings, out)
+        steps["worst"] = lambda found: replace(found, worst=_worst(parts, problem, settings, out))
     if settings.drivers:
-        steps["drivers"] = lambda: measure_drivers(
-            list(_driver_rows(parts, problem, settings, out)),
-            _families(problem, first.record.features),
-            seed=first.record.seed,
-            repeats=settings.repeats,
-            progress=progress,
+        steps["drivers"] = lambda found: replace(
+            found,
+            drivers=measure_drivers(
+                list(_driver_rows(parts, problem, settings, out)),
+                _families(problem, first.record.features),
+                seed=first.record.seed,
+                repeats=settings.repeats,
+                progress=progress,
+            ),
         )
     learner = pick_learner(first.record.method)
     if settings.learning and learner is not None:
         same_seed = [one for one in done.records if one.seed == first.record.seed and one.ok]
         own = next((one for one in same_seed if one.name == learner), first.record)
-        steps["learning"] = lambda: measure_learning(
-            learner,
-            own.features,
-            problem,
-            [part.fold for part in parts],
-            context,
-            same_seed,
-            settings,
-            progress,
+        steps["learning"] = lambda found: replace(
+            found,
+            learning=measure_learning(
+                learner,
+                own.features,
+                problem,
+                [part.fold for part in parts],
+                context,
+                same_seed,
+                settings,
+                progress,
+            ),
         )
     return steps
 

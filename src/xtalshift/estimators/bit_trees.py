@@ -177,10 +177,9 @@ def _send_missing(
 
 
 def _number_leaves(trees: TreeTable) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Return where the leaves of each node begin and end, those of its right child, and its place.
+    """Return where the leaves of each node begin and end and those of its right child begin.
 
-    The first three have a number for each node, the last one for each leaf. Leaves are numbered
-    from left to right in each tree.
+    And fourth the number of each leaf. Leaves are numbered from left to right in each tree.
     """
     n_leaves = trees.n_leaves
     n_nodes = n_leaves - 1

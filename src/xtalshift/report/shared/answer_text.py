@@ -59,10 +59,10 @@ def unlike_sentences(answer: Answer) -> list[str]:
         names = list(answer.new_elements[:_MOST_ELEMENTS])
         more = len(answer.new_elements) - len(names)
         listed = join_words([*names, f"{more} more"] if more else names)
-        verb = "is" if len(answer.new_elements) == 1 else "are"
+        verb, them = ("is", "it") if len(answer.new_elements) == 1 else ("are", "at least one")
         said.append(
             f"{listed} {verb} in no material of your table; {answer.n_new:,} of "
-            f"{answer.n_usable:,} candidates contain {'it' if verb == 'is' else 'them'}."
+            f"{answer.n_usable:,} candidates contain {them}."
         )
     said.append(
         f"{answer.n_new_systems:,} of {answer.n_usable:,} candidates have a set of elements that "
@@ -120,6 +120,8 @@ def measure_sentence(answer: Answer) -> str:
     left = answer.measured_ratio
     if left is None:
         return f"{text} The hold-outs are too small to say what that would bring."
+    if left >= 1:
+        return f"{text} On the hold-outs it did not reduce the error ({format_percent(left)} left)."
     if left > HELPS:
         return f"{text} On the hold-outs it hardly reduced the error (to {format_percent(left)})."
     return (

@@ -65,6 +65,7 @@ def test_what_is_new_about_the_candidates():
     [
         ({}, "left 80 % of the error."),
         ({"measured_ratio": 0.95}, "hardly reduced the error (to 95 %)."),
+        ({"measured_ratio": 1.07}, "did not reduce the error (107 % left)."),
         ({"measured_ratio": None}, "too small to say what that would bring."),
     ],
 )
@@ -72,6 +73,13 @@ def test_what_to_measure_and_what_it_brings(changes, end):
     text = measure_sentence(dataclasses.replace(toy_answer(), **changes))
     assert text.startswith("Measure first: A2Te, B2Te, C2Te, D2Te, E2Te and 1 more.")
     assert text.endswith(end)
+
+
+def test_several_new_elements():
+    answer = dataclasses.replace(toy_answer(), new_elements=("Te", "Pr"))
+    assert unlike_sentences(answer)[1] == (
+        "Te and Pr are in no material of your table; 12 of 12 candidates contain at least one."
+    )
 
 
 def test_nothing_to_measure_is_not_mentioned():

@@ -17,6 +17,7 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
+from xtalshift.report import write_report
 from xtalshift.uncertainty.expected_error import Hold, ProxyError, expect_error
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
@@ -278,6 +279,9 @@ def test_a_run_with_candidates(tmp_path, data):
     np.testing.assert_allclose(model.predict(TELLURIDES).lower, frame["lower"][:12])
     assert results.model.rule == "smallest error on hold-outs that imitate the candidates"
     assert results.model.calibration == "proxies"
+    page = write_report(out).read_text(encoding="utf-8")
+    assert page.index("<h2>Your candidates</h2>") < page.index("<h2>What to expect</h2>")
+    assert "Li2Te" in page
     again = run(config, out, InProcessExecutor())
     assert again.answer == results.answer
 

@@ -26,7 +26,7 @@ def test_records_and_their_surroundings_are_typed(folder):
 def test_both_versions_are_read_and_further_keys_ignored(results, rewrite, folder):
     first = read_results(folder)
     results["records"][0]["further"] = [1]
-    rewrite(results | {"schema_version": 2, "model": None, "answer": {}})
+    rewrite(results | {"schema_version": 2, "model": None, "tomorrow": {}})
     assert replace(read_results(folder), schema_version=1) == first
 
 

@@ -53,7 +53,7 @@ class KnownHull:
     >>> known, _, _ = parse_formulas(["Li2O", "Li2O2"])
     >>> hull = KnownHull(known, np.array([-2.0, -1.5]))
     >>> points = hull.at(parse_formulas(["LiO2", "LiF"])[0])
-    >>> points.energy.tolist(), points.phases, points.n_known.tolist()
+    >>> points.energy.round(3).tolist(), points.phases, points.n_known.tolist()
     ([-1.0, 0.0], ['0.67 LiO + 0.33 O', '0.5 Li + 0.5 F'], [2, 0])
     """
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
@@ -327,6 +326,7 @@ def _print_top(path: Path, model: Path, settings: ScreenSettings) -> None:
     import pandas as pd
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from xtalshift.data.formula_texts import find_formulas

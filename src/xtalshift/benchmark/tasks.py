@@ -142,7 +142,7 @@ def _make(
     }  # fmt: skip
     if shared.choice is not None and shared.choice.fold == key:
         content["choice"] = shared.choice.content()
-    text = json.dumps(content, sort_keys=True, default=_described)
+    text = json.dumps(content, sort_keys=True)
     task_id = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Task(task_id, key, name, entry.method, features, entry.params, budget)
 
@@ -178,9 +178,10 @@ def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
 
 
 def _settled(value: Any) -> Any:
-    """Return an argument in a form whose text is the same in every process.
+    """Return an argument as plain JSON values that are the same in every process.
 
-    The text of a set depends on the process, that of a regressor leaves out much of a long one.
+    The text of a set depends on the process, that of a regressor leaves out much of a long one, and
+    that of an object may have its place in memory.
     """
     if isinstance(value, BaseEstimator):
         return [type(value).__name__, _settled(value.get_params(deep=False))]
@@ -193,12 +194,8 @@ def _settled(value: Any) -> Any:
         return sorted(str(one) for one in value)
     if isinstance(value, (list, tuple)):
         return [_settled(one) for one in value]
-    return value
-
-
-def _described(value: object) -> str:
-    """Return the text of an object, without its place in memory, which differs between runs."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
+    plain = value is None or isinstance(value, (str, int, float))
+    return value if plain else re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))
 
 
 def _source(name: str) -> str:

@@ -13,7 +13,6 @@ from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.records import CANDIDATES_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
-from xtalshift.report.run.answer import Answer, answer_run
 from xtalshift.report.run.attacks import (
     AttackSize,
     Curve,
@@ -30,6 +29,7 @@ from xtalshift.report.run.candidates import (
     report_candidates,
 )
 from xtalshift.report.run.drivers import describe_drivers
+from xtalshift.report.run.expectation import Expectation, expect_of_run
 from xtalshift.report.run.learning import Learning, build_learning
 from xtalshift.report.run.mistakes import Mistakes, describe_lifts, describe_mistakes, find_mistakes
 from xtalshift.report.run.run_figures import ROLE_COLOURS
@@ -98,8 +98,8 @@ class RunReport:
     """Everything that page and tables of a run show, besides its `results`.
 
     `candidates` is what to believe about the candidates, if there are some.
-    `answer`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentences` are about
-    the chosen method: what to expect of it, where it goes wrong, its worst compounds, its
+    `expectation`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentences` are
+    about the chosen method: what to expect of it, where it goes wrong, its worst compounds, its
     predictions with intervals, its errors with fewer training rows, and the features that it needs.
     `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
     all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
@@ -110,7 +110,7 @@ class RunReport:
     results: RunResults
     source: str
     candidates: CandidatesReport | None
-    answer: Answer | None
+    expectation: Expectation | None
     mistakes: Mistakes | None
     mistake_sentences: list[str]
     worst: list[WorstCompound]
@@ -202,7 +202,7 @@ def build_run_report(folder: Path) -> RunReport:
         results=results,
         source=results.provenance.data.source or folder.name,
         candidates=report_candidates(results.answer, predicted, results.unit),
-        answer=answer_run(
+        expectation=expect_of_run(
             chosen,
             results.model,
             columns,

@@ -41,9 +41,9 @@ def show_candidates(report: RunReport) -> Section | None:
     return Section("run/candidates.html.j2", figures)
 
 
-def show_answer(_: RunReport) -> Section:
+def show_expectation(_: RunReport) -> Section:
     """Say which method to use, what error to expect, and whether intervals may be trusted."""
-    return Section("run/answer.html.j2")
+    return Section("run/expectation.html.j2")
 
 
 def show_mistakes(report: RunReport) -> Section | None:
@@ -104,7 +104,7 @@ def show_glossary(_: RunReport) -> Section:
 
 SECTIONS: tuple[Callable[[RunReport], Section | None], ...] = (
     show_candidates,
-    show_answer,
+    show_expectation,
     show_mistakes,
     show_worst,
     show_interval_parity,

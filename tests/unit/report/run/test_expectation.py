@@ -9,7 +9,7 @@ from xtalshift.report.run.sections import SECTIONS, make_sections
 
 
 def texts(folder):
-    return [one.text for one in build_run_report(folder).answer.sentences]
+    return [one.text for one in build_run_report(folder).expectation.sentences]
 
 
 def test_the_answer_is_about_the_saved_method_with_its_errors(results, rewrite, folder):
@@ -17,7 +17,7 @@ def test_the_answer_is_about_the_saved_method_with_its_errors(results, rewrite, 
     choice = {"method": "cal", "mae": 5.0, "n_rows": 90, "rivals": [rival]}
     results["model"] = {"method": "cal", "choice": choice}
     rewrite(results)
-    answer = build_run_report(folder).answer
+    answer = build_run_report(folder).expectation
     assert answer.method == "cal"
     assert [(one.kind, one.mae, one.dummy_mae, one.useless) for one in answer.rows] == [
         ("materials like those of the table", 6.0, 10.0, False),
@@ -45,7 +45,7 @@ def test_the_answer_is_about_the_saved_method_with_its_errors(results, rewrite, 
 
 
 def test_without_a_saved_model_it_is_the_best_in_distribution(folder):
-    assert build_run_report(folder).answer.method == "erm"
+    assert build_run_report(folder).expectation.method == "erm"
     assert texts(folder)[0] == (
         "Use erm: it has the smallest error on materials like those of the table."
     )
@@ -78,7 +78,7 @@ def with_intervals(predictions, covered):
 def test_intervals_may_be_trusted_where_they_contain_enough(folder, predictions):
     covered = {"random": 0.9, "tail": 0.5, "oxides": 0.95}
     with_intervals(predictions, covered).to_parquet(folder / "predictions.parquet")
-    answer = build_run_report(folder).answer
+    answer = build_run_report(folder).expectation
     assert [one.trusted for one in answer.rows] == [True, False, True]
     assert [one.width for one in answer.rows] == pytest.approx([4.0] * 3)
     *_, good, bad = answer.sentences
@@ -139,7 +139,7 @@ def test_measured_explanations_have_their_sections(results, rewrite, folder):
     sections = [section.template for section in make_sections(build_run_report(folder))]
     assert sections == [
         f"run/{name}.html.j2"
-        for name in ("answer", "mistakes", "worst", "interval_parity", "learning", "drivers",
+        for name in ("expectation", "mistakes", "worst", "interval_parity", "learning", "drivers",
                      "appendix", "glossary")
     ]  # fmt: skip
     page = write_report(folder).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The answer of a run: the method, the error to expect, and whether intervals may be trusted."""
+"""What to expect of a run: its method, the error, and whether intervals may be trusted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ExpectedError:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Expectation:
     """The chosen method in sentences, and one row for each kind of material."""
 
     method: str
@@ -55,7 +55,7 @@ class Answer:
     rows: list[ExpectedError]
 
 
-def answer_run(
+def expect_of_run(
     method: str | None,
     model: Model | None,
     columns: Sequence[Column],
@@ -64,7 +64,7 @@ def answer_run(
     *,
     unit: str,
     tail: str,
-) -> Answer | None:
+) -> Expectation | None:
     """Say which method to use and what to expect of it; None if no run finished.
 
     Parameters
@@ -96,7 +96,7 @@ def answer_run(
         *_describe_errors(rows, unit),
         *_describe_trust(rows),
     ]
-    return Answer(method, sentences, rows)
+    return Expectation(method, sentences, rows)
 
 
 def describe_kind(column: Column, tail: str) -> str:

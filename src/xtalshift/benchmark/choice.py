@@ -73,7 +73,7 @@ def choose(
     Parameters
     ----------
     predictions : mapping of DataFrame
-        By method, as `xtalshift.benchmark.judge.predict_unseen` returns them.
+        By method, as `xtalshift.benchmark.choice_rows.predict_unseen` returns them.
     y : ndarray of float64, shape (n,)
         Targets of all rows.
     groups : ndarray of str, shape (n,)

@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 
 from xtalshift.benchmark.audits import AUDIT_FILE, audit_splits
+from xtalshift.benchmark.choice_rows import choice_rows
 from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.fit_task import find_domains
-from xtalshift.benchmark.judge import choice_rows
 from xtalshift.benchmark.plugins import use_plugins
 from xtalshift.benchmark.prepare import Table, prepare_shared
 from xtalshift.benchmark.problem import Shared

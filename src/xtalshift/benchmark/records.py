@@ -13,7 +13,7 @@ PREDICTIONS_FILE = "predictions.parquet"
 CANDIDATES_FILE = "candidates.parquet"
 HISTORY_FILE = "history.json"
 CHOICE_FILE = "choice.parquet"
-"""What `xtalshift.benchmark.judge.predict_unseen` returns, in the folder of a task."""
+"""What `xtalshift.benchmark.choice_rows.predict_unseen` returns, in the folder of a task."""
 SCHEMA_VERSION = 2
 """Version of ``results.json``: 2 since `run` is a benchmark; ``intake`` was ``cleaning`` in 1."""
 READABLE_VERSIONS = (1, 2)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xtalshift.benchmark.choice_rows import predict_unseen
 from xtalshift.benchmark.fit_task import fit_task
-from xtalshift.benchmark.judge import predict_unseen
 from xtalshift.benchmark.plugins import load_plugins, register_own
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.records import (

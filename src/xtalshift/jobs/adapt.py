@@ -21,7 +21,7 @@ from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
 from xtalshift.model.adaptation import AUTO
 from xtalshift.model.inputs import read_inputs
-from xtalshift.model.judging import CrossFit, known_labels
+from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress
 

@@ -23,7 +23,7 @@ from xtalshift.model.intervals import (
     join_scores,
     score_rows,
 )
-from xtalshift.model.judging import find_judges, judge
+from xtalshift.model.label_judges import find_judges, judge
 from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit

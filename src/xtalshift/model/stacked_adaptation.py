@@ -14,7 +14,7 @@ from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
-from xtalshift.model.judging import find_judges, judge
+from xtalshift.model.label_judges import find_judges, judge
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 

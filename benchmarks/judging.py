@@ -107,7 +107,7 @@ def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespac
         "own_median": float(np.abs(np.median(y) - y).mean()),
         "spearman": spearman(y, predicted.prediction), "coverage": float(inside.mean()),
         "needed": needed_factor(found, y), "said_coverage": answer.coverage,
-        "grounds": grounds_of(answer.proxies)._asdict(),
+        "grounds": grounds_of(answer.proxies, answer.expected_mae)._asdict(),
         "proxies": [[one.name, one.mae, one.n] for one in answer.proxies],
         "holds": {place: vars(one) for place, one in
                   place_holds(found.imitation, table, answer.method).items()},

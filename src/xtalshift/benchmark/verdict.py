@@ -11,6 +11,9 @@ from xtalshift.benchmark.answer import ProxyResult, Verdict
 
 VALUE = 0.65
 """Values are of use if the error is at most this part of that of the training mean."""
+EXPECTED = 0.8
+"""They are of use if the error to expect is at most this part of that of the training mean on the
+hold-outs."""
 INSIDE = 0.9
 """They are of use if the error is at most this part of that of a constant of the hold-out's own."""
 ORDER = 0.4
@@ -29,6 +32,9 @@ class Grounds(NamedTuple):
 
     value: float
     """Geometric mean of the error over that of the training mean."""
+    expected: float
+    """The error to expect for the candidates over the geometric mean of that of the training mean
+    on the hold-outs."""
     inside: float
     """Geometric mean of the error over that of the median of each hold-out's own targets."""
     order: float
@@ -41,14 +47,15 @@ class Grounds(NamedTuple):
     """What measuring some materials leaves of the error."""
 
 
-def grounds_of(proxies: Sequence[ProxyResult]) -> Grounds:
-    """Return what a verdict rests on, from the results of at least one hold-out."""
+def grounds_of(proxies: Sequence[ProxyResult], expected_mae: float) -> Grounds:
+    """Return what a verdict rests on, from at least one hold-out and the error to expect."""
     rank = [0.0 if one.spearman is None else one.spearman for one in proxies]
     covered = [one.coverage for one in proxies if one.coverage is not None]
     pairs = [(one.mae_before, one.mae_after) for one in proxies]
     left = [after / before for before, after in pairs if before and after]
     return Grounds(
         value=_mean_ratio([(one.mae, one.mae_dummy) for one in proxies]),
+        expected=_mean_ratio([(expected_mae, one.mae_dummy) for one in proxies]),
         inside=_mean_ratio([(one.mae, one.mae_own_median) for one in proxies]),
         order=float(np.median(rank)),
         least_order=float(np.quantile(rank, _NEARLY_ALL)),
@@ -65,7 +72,7 @@ def decide(grounds: Grounds) -> Verdict:
     ``no``.
     """
     ordered = grounds.order >= ORDER and grounds.least_order >= LEAST_ORDER
-    valued = grounds.value <= VALUE and grounds.inside <= INSIDE
+    valued = grounds.value <= VALUE and grounds.expected <= EXPECTED and grounds.inside <= INSIDE
     if ordered and valued and grounds.coverage >= COVERED:
         return "trust"
     if ordered:

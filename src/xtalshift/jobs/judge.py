@@ -277,7 +277,7 @@ def answer_of(
         X = model.features_of(candidates.take(rows))
         count = min(config.n_measure, len(rows))
         chosen = rows[to_measure(score_rows(model.regressor, X), X, count)]
-    grounds = grounds_of(proxies)
+    grounds = grounds_of(proxies, expected.mae)
     enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
     return Answer(
         verdict=decide(grounds),

@@ -6,7 +6,7 @@ import pytest
 from xtalshift.benchmark.answer import ProxyResult
 from xtalshift.benchmark.verdict import Grounds, decide, grounds_of
 
-GOOD = Grounds(0.4, 0.6, 0.8, 0.6, 0.9, 0.9)
+GOOD = Grounds(0.4, 0.5, 0.6, 0.8, 0.6, 0.9, 0.9)
 
 
 def proxy(**changes):
@@ -27,6 +27,7 @@ def proxy(**changes):
         ({"coverage": np.nan}, "ranking"),
         ({"value": 0.9}, "ranking"),
         ({"inside": 1.0}, "ranking"),
+        ({"expected": 0.9}, "ranking"),
         ({"order": 0.3}, "no"),
         ({"least_order": 0.0}, "no"),
         ({"order": 0.3, "measured": 0.7}, "measure"),
@@ -39,15 +40,17 @@ def test_verdicts(changes, verdict):
 
 def test_grounds():
     found = grounds_of(
-        [proxy(), proxy(mae=4.0, spearman=None, coverage=None, mae_before=None, mae_after=None)]
+        [proxy(), proxy(mae=4.0, spearman=None, coverage=None, mae_before=None, mae_after=None)],
+        3.0,
     )
     assert found.value == pytest.approx(np.sqrt(0.5 * 2.0))
+    assert found.expected == pytest.approx(1.5)
     assert found.inside == pytest.approx(np.sqrt(0.25 * 1.0))
     assert (found.order, found.least_order) == (0.25, 0.125)  # no order counts as 0
     assert (found.coverage, found.measured) == (0.9, 0.5)
 
 
 def test_what_was_not_simulated_is_not_known():
-    found = grounds_of([proxy(coverage=None, mae_before=None, mae_after=None)])
+    found = grounds_of([proxy(coverage=None, mae_before=None, mae_after=None)], 1.0)
     assert np.isnan(found.coverage)
     assert np.isnan(found.measured)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from xtalshift.benchmark.answer import Answer, Verdict
-from xtalshift.benchmark.verdict import COVERED, HELPS, Grounds, grounds_of
+from xtalshift.benchmark.verdict import COVERED, EXPECTED, HELPS, Grounds, grounds_of
 from xtalshift.report.shared.text import format_number, format_percent, join_words, plural
 
 VERDICTS: dict[Verdict, str] = {
@@ -20,7 +20,7 @@ _MOST_FORMULAS = 5
 
 def verdict_sentence(answer: Answer) -> str:
     """Return the verdict and its main ground in one or two sentences."""
-    grounds = grounds_of(answer.proxies)
+    grounds = grounds_of(answer.proxies, answer.expected_mae)
     return f"{VERDICTS[answer.verdict]} {_ground(answer.verdict, grounds)}"
 
 
@@ -36,6 +36,8 @@ def _ground(verdict: Verdict, grounds: Grounds) -> str:
         why = f"the error is {share} of that of the mean"
         if grounds.coverage < COVERED:
             why = f"its 90 % intervals hold only {format_percent(grounds.coverage)}"
+        elif grounds.expected > max(EXPECTED, grounds.value):
+            why = f"the error to expect is {format_percent(grounds.expected)} of that of the mean"
         return (
             f"On hold-outs that imitate the candidates the order is found with {order}, but {why}."
         )

@@ -36,6 +36,11 @@ def test_intervals_that_do_not_hold_are_the_reason():
     assert error_sentences(answer, "eV")[-1].endswith("They will probably hold too few.")
 
 
+def test_a_large_error_to_expect_is_the_reason():
+    answer = dataclasses.replace(toy_answer(), verdict="ranking", expected_mae=0.9)
+    assert verdict_sentence(answer).endswith("but the error to expect is 90 % of that of the mean.")
+
+
 def test_the_error_to_expect_has_its_unit_and_range():
     first, second, third = error_sentences(toy_answer(), "eV")
     assert first == (

@@ -124,6 +124,8 @@ def run_page(page: Path, xtalshift: Callable, capsys: pytest.CaptureFixture[str]
                 yield output, outcome.out
 
 
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("shared_data")
 @pytest.mark.parametrize("name", [page.stem for page in sorted(PAGES.glob("*.md"))])
 def test_the_tutorial_prints_what_it_shows(name, xtalshift, capsys, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import runpy
@@ -105,8 +106,13 @@ def commands(block: str) -> Iterator[tuple[list[str], str]]:
         yield arguments, output
 
 
-def run_page(page: Path, xtalshift: Callable, capsys: pytest.CaptureFixture[str]) -> Iterator:
-    """Run the blocks of a page in order; yield each text that it shows and what was printed."""
+def run_page(
+    page: Path, xtalshift: Callable, capsys: pytest.CaptureFixture[str], short: Sequence[str] = ()
+) -> Iterator:
+    """Run the blocks of a page in order; yield each text that it shows and what was printed.
+
+    `short` are further arguments of ``xtalshift run``.
+    """
     names: dict = {}
     printed = ""
     for kind, block in BLOCK.findall(page.read_text()):
@@ -119,9 +125,32 @@ def run_page(page: Path, xtalshift: Callable, capsys: pytest.CaptureFixture[str]
             yield block, printed
         else:
             for arguments, output in commands(block):
-                outcome = xtalshift(*arguments)
+                outcome = xtalshift(*arguments, *(short if arguments[0] == "run" else ()))
                 assert outcome.code == 0, outcome.err
                 yield output, outcome.out
+
+
+SHORT = (
+    "--methods", "ridge,lightgbm", "--splits", "random", "--set", "judge.n_proxies=2",
+    "--set", "explain.learning=false", "--set", "explain.drivers=false",
+)  # fmt: skip
+"""Two methods and two hold-outs, and nothing that explains the run."""
+
+
+@pytest.mark.usefixtures("shared_data")
+@pytest.mark.parametrize("name", [page.stem for page in sorted(PAGES.glob("*.md"))])
+def test_every_step_of_the_tutorial_works_in_short_form(
+    name, xtalshift, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = [printed for _, printed in run_page(PAGES / f"{name}.md", xtalshift, capsys, SHORT)]
+    (answer,) = [text for text in said if "Expect a mean absolute error of" in text]
+    (results,) = tmp_path.glob("runs/*/results.json")
+    found = json.loads(results.read_text())["answer"]
+    assert f"Method: {found['method']}" in answer
+    assert len(found["proxies"]) == 2
+    assert found["expected_low"] < found["expected_mae"] < found["expected_high"]
+    assert len(said) > 5
 
 
 @pytest.mark.long

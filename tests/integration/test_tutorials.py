@@ -150,7 +150,7 @@ def test_every_step_of_the_tutorial_works_in_short_form(
     assert f"Method: {found['method']}" in answer
     assert len(found["proxies"]) == 2
     assert found["expected_low"] < found["expected_mae"] < found["expected_high"]
-    assert len(said) > 5
+    assert len(said) >= 5
 
 
 @pytest.mark.long
@@ -163,4 +163,4 @@ def test_the_tutorial_prints_what_it_shows(name, xtalshift, capsys, tmp_path, mo
     for shown, printed in run_page(PAGES / f"{name}.md", xtalshift, capsys):
         assert agree(shown, printed), f"the page shows\n{shown}\nbut this was printed:\n{printed}"
         texts += 1
-    assert texts > 5
+    assert texts >= 5

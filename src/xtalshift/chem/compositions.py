@@ -70,6 +70,10 @@ class Compositions:
             fractions /= fractions.sum(axis=1, keepdims=True)
         return fractions
 
+    def contained_elements(self) -> NDArray[np.bool_]:
+        """Return which row contains which element, shape (n, 118); column Z - 1."""
+        return np.asarray(np.nan_to_num(self.element_fractions()) > 0)
+
     def contains(self, symbol: str) -> NDArray[np.bool_]:
         """Return which rows contain an element, shape (n,).
 

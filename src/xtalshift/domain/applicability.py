@@ -150,7 +150,7 @@ class ApplicabilityDomain:
         domain.targets_ = np.bincount(merged, weights=y) / np.bincount(merged)
         domain.range_ = FeatureRange.of(X, tuple(str(name) for name in feature_names))
         parsed = _parse(formulas[kept]) if compositions is None else compositions.take(kept)
-        contains = _contains(parsed)
+        contains = parsed.contained_elements()
         domain.elements_ = np.asarray(
             contains.any(axis=0) if elements is None else elements, dtype=bool
         )
@@ -261,7 +261,7 @@ class ApplicabilityDomain:
         added.targets_[nearest[known, 0]] = targets[known]
         added.formulas_[nearest[known, 0]] = names[known]
         parsed = _parse(names) if compositions is None else compositions
-        added.elements_ = self.elements_ | _contains(parsed).any(axis=0)
+        added.elements_ = self.elements_ | parsed.contained_elements().any(axis=0)
         added.range_ = self.range_.extended(features)
         new = np.flatnonzero(~known)[::-1]
         if new.size:
@@ -358,10 +358,6 @@ def _distinct(X: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _parse(formulas: NDArray[np.object_]) -> Compositions:
     # the elements of a hydrate do not depend on how it is read
     return parse_formulas(formulas.tolist(), Notation("expand"))[0]
-
-
-def _contains(compositions: Compositions) -> NDArray[np.bool_]:
-    return np.asarray(np.nan_to_num(compositions.element_fractions()) > 0)
 
 
 def _group_names(compositions: Compositions, formulas: NDArray[np.object_]) -> NDArray[np.object_]:

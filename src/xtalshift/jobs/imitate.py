@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -230,9 +231,8 @@ def _run(
                     place, method = outcome.item
                     progress.say(f"  {method} failed without {place}: {outcome.error}")
                 bar.advance()
-    order = {task: number for number, task in enumerate(sorted(tasks, key=lambda one: (
-        state.config.methods.index(one[1]), places.index(one[0]))))}  # fmt: skip
-    return dict(sorted(found.items(), key=lambda one: order[one[0]])), failures
+    order = [(place, method) for method in state.config.methods for place in places]
+    return {task: found[task] for task in order if task in found}, failures
 
 
 def _same(state: _State) -> _State:
@@ -353,8 +353,8 @@ class _Store:
     def _path(self, task: tuple[str, str]) -> Path:
         place, method = task
         state, own = self._state, self._state.features[method]
-        X = state.X_candidates[own] if place == CANDIDATES else np.empty(0)
-        content = [*self._common, own, state.out.get(place, np.empty(0)).tolist(), X.tolist()]
+        told = state.X_candidates[own] if place == CANDIDATES else state.out[place]
+        content = [*self._common, own, hashlib.sha256(told.tobytes()).hexdigest()]
         key = hash_text([json.dumps(content, sort_keys=True, default=str)])[:16]
         return self._folder / f"{place.replace(' ', '-')}-{method}-{key}.npz"
 

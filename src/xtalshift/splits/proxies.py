@@ -26,6 +26,7 @@ MOST_SHARE = 0.4
 NEAREST = "nearest"
 """Name of the proxy of the materials most like the candidates."""
 
+_ELEMENTS = SYMBOLS[1:]
 _MOST_POINTS = 3000
 _MOST_CANDIDATES = 2000
 _N_CLUSTERS = 10
@@ -137,7 +138,7 @@ class Landscape:
     @cached_property
     def step(self) -> Step:
         """How far the candidates are, and what is new about them."""
-        has, wanted = self.elements, _contains(self.candidates)
+        has, wanted = self.elements, self.candidates.contained_elements()
         counts = wanted.sum(axis=0)
         new = (counts > 0) & ~has.any(axis=0)
         share, known = wanted.mean(axis=0), has.mean(axis=0)
@@ -145,15 +146,15 @@ class Landscape:
         order = np.argsort(-counts, kind="stable")
         return Step(
             float(np.median(nearest(self.places, self.points)[0])) / self._usual,
-            tuple(SYMBOLS[z] for z in order if new[z]),
+            tuple(_ELEMENTS[k] for k in order if new[k]),
             int(wanted[:, new].any(axis=1).sum()),
-            tuple(SYMBOLS[z] for z in order if themes[z]),
+            tuple(_ELEMENTS[k] for k in order if themes[k]),
         )
 
     @cached_property
     def elements(self) -> BoolArray:
-        """Which row of the table has which element, shape (n, 119), by atomic number."""
-        return _contains(self.compositions)
+        """Which row of the table has which element, shape (n, 118); column Z - 1."""
+        return self.compositions.contained_elements()
 
     @cached_property
     def _usual(self) -> float:
@@ -231,15 +232,14 @@ def find_proxies(
 def _propose(landscape: Landscape, judges: BoolArray) -> Iterator[Proxy]:
     step, n = landscape.step, len(landscape.numbers)
     masks: list[tuple[str, BoolArray, str, float]] = []
-    for z in np.flatnonzero(landscape.elements.any(axis=0)):
-        symbol, reason, unlike = SYMBOLS[z], "", _CLUSTER_UNLIKENESS
+    for column in np.flatnonzero(landscape.elements.any(axis=0)):
+        symbol, unlike = _ELEMENTS[column], _CLUSTER_UNLIKENESS
+        reason = f"compounds with {symbol}"
         if step.themes:
             unlike, theme = min((element_unlikeness(symbol, one), one) for one in step.themes)
             how = "the candidates have in common" if symbol == theme else f"resembles {theme}"
-            reason = f"compounds with {symbol}, which {how}"
-        else:
-            reason = f"compounds with {symbol}"
-        masks.append((symbol, landscape.elements[:, z], reason, unlike))
+            reason += f", which {how}"
+        masks.append((symbol, landscape.elements[:, column], reason, unlike))
     masks += [
         (f"cluster-{number}", mask, "a group of similar materials", _CLUSTER_UNLIKENESS)
         for number, mask in enumerate(_clusters(landscape))
@@ -268,13 +268,6 @@ def element_unlikeness(one: str, other: str) -> float:
     units = {"Column": _COLUMNS, "Row": _ROWS, "Electronegativity": _ELECTRONEGATIVITY}
     places = [MAGPIE_PROPERTIES.index(name) for name in units]
     return float(np.linalg.norm((first - second)[places] / np.array(list(units.values()))))
-
-
-def _contains(compositions: Compositions) -> BoolArray:
-    """Return which row has which element, shape (n, 119)."""
-    has = np.zeros((len(compositions), len(SYMBOLS)), dtype=np.bool_)
-    has[np.repeat(np.arange(len(compositions)), compositions.sizes), compositions.z] = True
-    return has
 
 
 def _whole(landscape: Landscape, chosen: IntArray) -> BoolArray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
+from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.families import FAMILIES, family_codes
 from xtalshift.chem.formulas import Notation
@@ -121,7 +121,7 @@ def find_mistakes(
     )
     measured = _Measured.of(rows, logarithmic=logarithmic)
     found, _, _ = parse_formulas(rows["formula"], Notation("expand"))
-    elements = _contains(found)
+    elements = found.contained_elements()
     codes = np.where(found.sizes > 0, family_codes(found), -1)
     return Mistakes(
         method,
@@ -207,11 +207,6 @@ def _factor(logs: FloatArray) -> float | None:
     return None if mean is None else float(np.exp(mean))
 
 
-def _contains(found: Compositions) -> NDArray[np.bool_]:
-    """Return which row contains which element, shape (n, 118)."""
-    return np.asarray(np.nan_to_num(found.element_fractions()) > 0)
-
-
 def _by_element(
     elements: NDArray[np.bool_], measured: _Measured, training: NDArray[np.int64] | None
 ) -> list[ElementError]:
@@ -238,7 +233,7 @@ def _count_training(
     """
     if table is None:
         return None
-    contains = _contains(parse_formulas(table["formula"], Notation("expand"))[0])
+    contains = parse_formulas(table["formula"], Notation("expand"))[0].contained_elements()
     trainings = {tuple(sorted(together)): split for split, together in fits.items()}
     counts = [
         contains[training_rows(predictions, table, split, together)].sum(axis=0)

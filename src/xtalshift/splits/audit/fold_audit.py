@@ -68,7 +68,7 @@ class AuditTable:
             rows.y,
             rows.names,
             rows.numbers,
-            None if len(bad) else compositions.element_fractions() > 0,
+            None if len(bad) else compositions.contained_elements(),
             unreadable,
             None if rows.y is None else _random_mae(rows.y, rows.numbers, n_formulas, seed),
         )

@@ -110,7 +110,7 @@ def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespac
         "grounds": grounds_of(answer.proxies, answer.expected_mae)._asdict(),
         "proxies": [[one.name, one.mae, one.n] for one in answer.proxies],
         "holds": {place: vars(one) for place, one in
-                  place_holds(found.imitation, table, answer.method).items()},
+                  place_holds(found.imitation).items()},
     }  # fmt: skip
 
 

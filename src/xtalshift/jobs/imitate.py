@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,7 +32,7 @@ from xtalshift.methods import MethodSettings, build_method, features_of
 from xtalshift.model import FittedModel, adapt, draw_rows, fit
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.model.intervals import Scored, score_rows
-from xtalshift.parallel import Executor, Policy
+from xtalshift.parallel import Executor, Outcome, Policy
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import hash_text
 from xtalshift.seeding import derive_seed
@@ -42,13 +43,20 @@ from xtalshift.uncertainty.settings import IntervalConfig
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 SPACE: Blocks = "magpie"
 """Features in which distances are measured."""
+Task = tuple[str, str]
+"""The name of a proxy, or `CANDIDATES`, and a method."""
 CANDIDATES = "the candidates"
 """Name of the fits to all rows, which predict the candidates."""
+MEASURED = "-measured"
+"""Part of the names of files with what measuring brings."""
 MOST_CANDIDATES = 5000
 """Candidates that an imitation looks at; of more a random sample."""
+TINY = float(np.finfo(np.float64).tiny)
 _FEWEST_MEASURED = 5
 """Fewest materials that a simulated measurement adapts to."""
 
@@ -63,10 +71,18 @@ class Forecast:
     """The same on the scale of the regressor, with what intervals need."""
     constant: float
     """Mean of the training targets."""
-    before: float = np.nan
-    after: float = np.nan
-    """`before`, `after`: mean absolute error for the materials that were not chosen for
-    measurement, before and after the adaptation to those that were; NaN if it was not simulated."""
+
+
+class Measured(NamedTuple):
+    """What measuring some materials of a proxy brings for the others.
+
+    Mean absolute errors in the unit of the target.
+    """
+
+    before: float
+    after: float
+    """`before`, `after`: for the materials that were not chosen for measurement, before and after
+    the adaptation to those that were."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +93,13 @@ class Imitation:
     proxies: tuple[Proxy, ...]
     rows: dict[str, Rows]
     """Rows that judge each proxy, by name: without those that an encoder has seen."""
-    forecasts: dict[tuple[str, str], Forecast]
+    forecasts: dict[Task, Forecast]
     """By name of the proxy (or `CANDIDATES`) and method; without those that failed."""
-    failures: dict[tuple[str, str], str]
+    failures: dict[Task, str]
+    y: FloatArray
+    """Targets of the table."""
+    measured: dict[str, Measured] = field(default_factory=dict)
+    """What measuring brings with the recommended method, by name of the proxy."""
 
     @property
     def key(self) -> str:
@@ -98,6 +118,26 @@ class Imitation:
         return tuple(
             name for name in names if all((place, name) in self.forecasts for place in wanted)
         )
+
+    @cached_property
+    def errors(self) -> dict[str, dict[str, float]]:
+        """Return the mean absolute error of each method on each proxy, above 0."""
+        return {
+            method: {
+                place: max(
+                    float(np.abs(self.forecasts[place, method].prediction - self.y[rows]).mean()),
+                    TINY,
+                )
+                for place, rows in self.rows.items()
+            }
+            for method in self.methods
+        }
+
+    @property
+    def method(self) -> str:
+        """The recommended method: that with the smallest geometric mean of these errors."""
+        means = {name: np.mean(np.log(list(one.values()))) for name, one in self.errors.items()}
+        return min(means, key=lambda name: means[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,85 +234,142 @@ def imitate(
         data, X, X_candidates, featurizers, own, rows, {one.name: one.rows for one in proxies},
         transform, settings, config, minutes, seed,
     )  # fmt: skip
-    forecasts, failures = _run(state, executor, folder, progress)
-    done = Imitation(landscape, proxies, rows, forecasts, failures)
+    keep = None if folder is None else _Store(folder, state)
+    forecasts, failures, models = _forecast(state, executor, keep, progress)
+    done = Imitation(landscape, proxies, rows, forecasts, failures, data.y)
     if not done.methods:
         reason = next(iter(failures.values()), "")
         raise TrainingError(f"no method could be fitted without every proxy: {reason}")
-    return done
+    measured = _simulate(state, done, models, executor, keep, progress)
+    return replace(done, measured=measured)
 
 
-def _run(
-    state: _State, executor: Executor, folder: Path | None, progress: Progress
-) -> tuple[dict[tuple[str, str], Forecast], dict[tuple[str, str], str]]:
+def _forecast(
+    state: _State, executor: Executor, keep: _Store | None, progress: Progress
+) -> tuple[dict[Task, Forecast], dict[Task, str], dict[Task, bytes | None]]:
+    """Return the forecasts, why others failed, and the pickled models of those made now."""
     places = [*state.rows, CANDIDATES]
     # the dearest method first, so that no worker waits for it at the end
     tasks = [(place, method) for method in reversed(state.config.methods) for place in places]
-    keep = None if folder is None else _Store(folder, state)
-    found = {} if keep is None else keep.read(tasks)
-    failures: dict[tuple[str, str], str] = {}
-    open_tasks = [task for task in tasks if task not in found]
-    with progress.task("proxies", len(open_tasks)) as bar:
-        outcomes = executor.map(
-            _fit,
-            open_tasks,
-            setup=partial(_same, state),
-            policy=Policy(gpu=state.settings.device.startswith("cuda")),
-            ordered=False,
-        )
-        with closing(outcomes):
-            for outcome in outcomes:
-                if outcome.error is None:
-                    found[outcome.item] = outcome.value
-                    if keep is not None:
-                        keep.write(outcome.item, outcome.value)
-                else:
-                    failures[outcome.item] = str(outcome.error)
-                    place, method = outcome.item
-                    progress.say(f"  {method} failed without {place}: {outcome.error}")
-                bar.advance()
+    found = {} if keep is None else keep.read_forecasts(tasks)
+    failures: dict[Task, str] = {}
+    models: dict[Task, bytes | None] = {}
+    for outcome in _map(
+        _fit, [task for task in tasks if task not in found], "proxies", state, executor, progress
+    ):
+        task = outcome.item
+        if outcome.error is None:
+            found[task], models[task] = outcome.value
+            if keep is not None:
+                keep.write(task, _pack(found[task]))
+        else:
+            failures[task] = str(outcome.error)
+            place, method = task
+            progress.say(f"  {method} failed without {place}: {outcome.error}")
     order = [(place, method) for method in state.config.methods for place in places]
-    return {task: found[task] for task in order if task in found}, failures
+    return {task: found[task] for task in order if task in found}, failures, models
+
+
+def _simulate(
+    state: _State,
+    done: Imitation,
+    models: Mapping[Task, bytes | None],
+    executor: Executor,
+    keep: _Store | None,
+    progress: Progress,
+) -> dict[str, Measured]:
+    """Return what measuring brings with the recommended method, by name of the proxy."""
+    method = done.method
+    places = [place for place, rows in done.rows.items() if _n_measured(state, rows)]
+    found = {} if keep is None else keep.read_measured(places, method)
+    tasks = [
+        _ToMeasure(place, method, done.forecasts[place, method], models.get((place, method)))
+        for place in places
+        if place not in found
+    ]
+    for outcome in _map(_measure, tasks, "measuring", state, executor, progress):
+        place = outcome.item.place
+        if outcome.error is None:
+            found[place] = outcome.value
+            if keep is not None:
+                keep.write((place, method), {"errors": np.array(outcome.value)}, MEASURED)
+        else:
+            progress.say(f"  measuring some of {place} could not be simulated: {outcome.error}")
+    return {place: found[place] for place in places if place in found}
+
+
+def _map(
+    function: Callable[[_State, Item], Value],
+    items: list[Item],
+    title: str,
+    state: _State,
+    executor: Executor,
+    progress: Progress,
+) -> Iterator[Outcome[Item, Value]]:
+    """Yield the outcomes of a function of the common state and an item, as they come."""
+    if not items:
+        return
+    policy = Policy(gpu=state.settings.device.startswith("cuda"))
+    outcomes = executor.map(
+        function, items, setup=partial(_same, state), policy=policy, ordered=False
+    )
+    with progress.task(title, len(items)) as bar, closing(outcomes):
+        for outcome in outcomes:
+            yield outcome
+            bar.advance()
 
 
 def _same(state: _State) -> _State:
     return state
 
 
-def _fit(state: _State, task: tuple[str, str]) -> Forecast:
-    """Fit a method without the materials of a proxy, and predict them."""
+def _fit(state: _State, task: Task) -> tuple[Forecast, bytes | None]:
+    """Fit a method without the materials of a proxy, and predict them.
+
+    The model comes back pickled, for `_measure`; None if it cannot be pickled.
+    """
     place, method = task
-    data, blocks = state.data, state.features[method]
-    seed = derive_seed(state.seed, "proxy", place)
-    out = state.out.get(place, np.zeros(0, dtype=np.int64))
-    inside = np.setdiff1d(np.arange(len(data)), out)
-    if len(inside) > state.config.max_rows:
-        drawn = np.random.default_rng(derive_seed(seed, "rows")).permutation(inside)
-        inside = np.sort(drawn[: state.config.max_rows])
+    model = _model(state, place, method)
+    blocks, constant = state.features[method], float(state.data.y[_inside(state, place)].mean())
+    if place == CANDIDATES:
+        return Forecast(*_predict(model, state.X_candidates[blocks]), constant), None
+    forecast = Forecast(*_predict(model, state.X[blocks][state.rows[place]]), constant)
+    if not _n_measured(state, state.rows[place]):
+        return forecast, None
+    try:
+        return forecast, pickle.dumps(model)
+    except Exception:  # noqa: BLE001 - whatever the class of a user does
+        return forecast, None
+
+
+def _model(state: _State, place: str, method: str) -> FittedModel:
+    """Return a method fitted without the materials of a proxy."""
+    data, blocks, seed = state.data, state.features[method], derive_seed(state.seed, "proxy", place)
     budgeted = keeps_budget(build_method(method, state.settings, seed=None))
-    model = fit(
+    return fit(
         data,
         method,
         features=state.featurizers[blocks],
         transform=state.transform,
         settings=state.settings,
         intervals=IntervalConfig(method="none"),
-        rows=draw_rows(data.groups, seed=seed, within=inside),
+        rows=draw_rows(data.groups, seed=seed, within=_inside(state, place)),
         X=state.X[blocks],
         domain=False,
         seed=seed,
         minutes=state.minutes if budgeted else None,
     )
-    if place == CANDIDATES:
-        forecast = _predict(model, state.X_candidates[blocks])
-        return Forecast(*forecast, float(data.y[inside].mean()))
-    rows = state.rows[place]
-    prediction, scored = _predict(model, state.X[blocks][rows])
-    before, after = np.nan, np.nan
-    count = min(state.config.n_measure, len(rows) // 2)
-    if count >= _FEWEST_MEASURED:
-        before, after = _measure(state, model, rows, inside, scored, prediction, blocks, count)
-    return Forecast(prediction, scored, float(data.y[inside].mean()), before, after)
+
+
+def _inside(state: _State, place: str) -> Rows:
+    """Return the rows that train the models of a place."""
+    inside = np.arange(len(state.data))
+    if place != CANDIDATES:
+        inside = np.setdiff1d(inside, state.out[place])
+    if len(inside) <= state.config.max_rows:
+        return inside
+    rng = np.random.default_rng(derive_seed(derive_seed(state.seed, "proxy", place), "rows"))
+    return np.sort(rng.permutation(inside)[: state.config.max_rows])
 
 
 def _predict(model: FittedModel, X: FloatArray) -> tuple[FloatArray, Scored]:
@@ -280,26 +377,40 @@ def _predict(model: FittedModel, X: FloatArray) -> tuple[FloatArray, Scored]:
     return model.scale.inverse(scored.center), scored
 
 
-def _measure(
-    state: _State,
-    model: FittedModel,
-    rows: Rows,
-    inside: Rows,
-    scored: Scored,
-    prediction: FloatArray,
-    blocks: Blocks,
-    count: int,
-) -> tuple[float, float]:
-    """Return the errors for the rows that were not measured, before and after the adaptation."""
-    data = state.data
-    chosen = to_measure(scored, state.X[blocks][rows], count)
+@dataclass(frozen=True, eq=False)
+class _ToMeasure:
+    """A proxy of which some materials are to be measured."""
+
+    place: str
+    method: str
+    forecast: Forecast
+    model: bytes | None
+    """The pickled model behind the forecast; None if it has to be fitted again."""
+
+
+def _n_measured(state: _State, rows: Rows) -> int:
+    """Return how many of the materials of a proxy are measured; 0 if they are too few."""
+    count = min(state.config.n_measure, len(rows) // 2)
+    return count if count >= _FEWEST_MEASURED else 0
+
+
+def _measure(state: _State, task: _ToMeasure) -> Measured:
+    """Adapt to the materials to measure first, and predict the others."""
+    place, data, rows = task.place, state.data, state.rows[task.place]
+    X = state.X[state.features[task.method]][rows]
+    chosen = to_measure(task.forecast.scored, X, _n_measured(state, rows))
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
+    kept = task.model
+    model = _model(state, place, task.method) if kept is None else pickle.loads(kept)  # noqa: S301 - our own
     adapted = adapt(
-        model, data.take(rows[chosen]), source=data.take(inside), seed=derive_seed(state.seed, "m")
+        model,
+        data.take(rows[chosen]),
+        source=data.take(_inside(state, place)),
+        seed=derive_seed(state.seed, "m"),
     )
-    after = adapted.predict_features(state.X[blocks][rows[rest]])
+    before, after = task.forecast.prediction[rest], adapted.predict_features(X[rest])
     y = data.y[rows[rest]]
-    return float(np.abs(prediction[rest] - y).mean()), float(np.abs(after - y).mean())
+    return Measured(float(np.abs(before - y).mean()), float(np.abs(after - y).mean()))
 
 
 def to_measure(scored: Scored, X: FloatArray, n: int) -> Rows:
@@ -322,41 +433,56 @@ def to_measure(scored: Scored, X: FloatArray, n: int) -> Rows:
 
 
 class _Store:
-    """Keeps each forecast as a file, named by what it depends on."""
+    """Keeps each forecast, and what measuring brings, as files named by what they depend on."""
 
     def __init__(self, folder: Path, state: _State) -> None:
         self._folder, self._state = folder, state
         self._common = [
             __version__, state.data.description.sha256, state.transform, state.seed,
-            state.settings.to_dict(), state.config.max_rows, state.config.n_measure,
-            state.minutes,
+            state.settings.to_dict(), state.config.max_rows, state.minutes,
         ]  # fmt: skip
 
-    def read(self, tasks: list[tuple[str, str]]) -> dict[tuple[str, str], Forecast]:
+    def read_forecasts(self, tasks: list[Task]) -> dict[Task, Forecast]:
         """Return the forecasts that are there; a damaged one is made again."""
         found = {}
         for task in tasks:
-            with (
-                suppress(OSError, ValueError, KeyError, EOFError, BadZipFile),
-                np.load(self._path(task), allow_pickle=False) as held,
-            ):
-                found[task] = _unpack({name: held[name] for name in held.files})
+            with suppress(KeyError, ValueError):
+                found[task] = _unpack(self._read(task))
         return found
 
-    def write(self, task: tuple[str, str], forecast: Forecast) -> None:
-        """Write a forecast completely or not at all."""
+    def read_measured(self, places: list[str], method: str) -> dict[str, Measured]:
+        """Return what measuring brings, where it is known; a damaged file is made again."""
+        found = {}
+        for place in places:
+            with suppress(KeyError, ValueError, TypeError):
+                found[place] = Measured(*self._read((place, method), MEASURED)["errors"].tolist())
+        return found
+
+    def write(self, task: Task, arrays: dict[str, NDArray[Any]], kind: str = "") -> None:
+        """Write arrays completely or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        np.savez(content, allow_pickle=False, **_pack(forecast))
-        replace_file(self._path(task), content.getvalue())
+        np.savez(content, allow_pickle=False, **arrays)
+        replace_file(self._path(task, kind), content.getvalue())
 
-    def _path(self, task: tuple[str, str]) -> Path:
+    def _read(self, task: Task, kind: str = "") -> dict[str, NDArray[Any]]:
+        """Return the arrays of a file; none if it is not there or damaged."""
+        with (
+            suppress(OSError, ValueError, EOFError, BadZipFile),
+            np.load(self._path(task, kind), allow_pickle=False) as held,
+        ):
+            return {name: held[name] for name in held.files}
+        return {}
+
+    def _path(self, task: Task, kind: str) -> Path:
         place, method = task
         state, own = self._state, self._state.features[method]
         told = state.X_candidates[own] if place == CANDIDATES else state.out[place]
         content = [*self._common, own, hashlib.sha256(told.tobytes()).hexdigest()]
+        if kind:
+            content.append(state.config.n_measure)
         key = hash_text([json.dumps(content, sort_keys=True, default=str)])[:16]
-        return self._folder / f"{place.replace(' ', '-')}-{method}-{key}.npz"
+        return self._folder / f"{place.replace(' ', '-')}-{method}{kind}-{key}.npz"
 
 
 def _pack(forecast: Forecast) -> dict[str, NDArray[Any]]:
@@ -365,7 +491,7 @@ def _pack(forecast: Forecast) -> dict[str, NDArray[Any]]:
         "prediction": forecast.prediction,
         "center": scored.center,
         "kind": np.array(scored.kind),
-        "numbers": np.array([forecast.constant, forecast.before, forecast.after]),
+        "constant": np.array(forecast.constant),
     }
     if scored.spread is not None:
         arrays["spread"] = scored.spread
@@ -385,4 +511,4 @@ def _unpack(arrays: dict[str, NDArray[Any]]) -> Forecast:
         arrays.get("spread"),
         None if low_high is None else (low_high[0], low_high[1]),
     )
-    return Forecast(arrays["prediction"], scored, *map(float, arrays["numbers"]))
+    return Forecast(arrays["prediction"], scored, float(arrays["constant"]))

@@ -44,7 +44,6 @@ ADDED = ("rank", "measure_rank")
 WIDER = 1.25
 """Intervals are wider by this factor than the proxies need, because candidates are often less like
 the table than its proxies; see docs/science/judging.md."""
-TINY = float(np.finfo(np.float64).tiny)
 LEVEL_MARGIN = 1.05
 """Methods within this factor of the smallest error count as level."""
 
@@ -132,7 +131,7 @@ def judge(
         featurizer_of=partial(_featurizer, data), features=features, transform=transform,
         settings=settings, seed=seed, folder=folder, progress=progress,
     )  # fmt: skip
-    method = choose_method(imitation, data)
+    method = imitation.method
     progress.say(f"Fitting {method}, which has the smallest error on the proxies, to all rows")
     model = fit(
         data,
@@ -144,9 +143,9 @@ def judge(
         seed=seed,
         progress=progress,
     )
-    model = calibrate_by_proxies(model, imitation, data, method)
+    model = calibrate_by_proxies(model, imitation, data)
     predictions = model.predict(candidates)
-    answer = answer_of(imitation, data, model, method, candidates, predictions, config)
+    answer = answer_of(imitation, data, model, candidates, predictions, config)
     return Judgement(answer, model, predictions, imitation)
 
 
@@ -174,38 +173,16 @@ def usable(candidates: Materials) -> Materials:
     return candidates.take(good)
 
 
-def choose_method(imitation: Imitation, data: Dataset) -> str:
-    """Return the method with the smallest geometric mean of the errors on the proxies."""
-    errors = mean_errors(imitation, data)
-    means = {name: np.mean(np.log(list(one.values()))) for name, one in errors.items()}
-    return min(means, key=lambda name: means[name])
-
-
-def mean_errors(imitation: Imitation, data: Dataset) -> dict[str, dict[str, float]]:
-    """Return the mean absolute error of each method on each proxy, above 0."""
-    return {
-        method: {
-            place: max(
-                float(np.abs(imitation.forecasts[place, method].prediction - data.y[rows]).mean()),
-                TINY,
-            )
-            for place, rows in imitation.rows.items()
-        }
-        for method in imitation.methods
-    }
-
-
-def calibrate_by_proxies(
-    model: FittedModel, imitation: Imitation, data: Dataset, method: str
-) -> FittedModel:
+def calibrate_by_proxies(model: FittedModel, imitation: Imitation, data: Dataset) -> FittedModel:
     """Return a model with the intervals that hold on the proxies, for its candidates."""
-    return replace(model, calibration=_calibration(model, imitation, data, method, CANDIDATES))
+    return replace(model, calibration=_calibration(model, imitation, data, CANDIDATES))
 
 
 def _calibration(
-    model: FittedModel, imitation: Imitation, data: Dataset, method: str, target: str
+    model: FittedModel, imitation: Imitation, data: Dataset, target: str
 ) -> Calibration | None:
     """Return the widened scores of all proxies but the target; None if they are too few."""
+    method = imitation.method
     places = [place for place in imitation.rows if place != target]
     counts = [len(imitation.rows[place]) for place in places]
     if sum(counts) < MIN_CALIBRATION:
@@ -230,7 +207,6 @@ def answer_of(
     imitation: Imitation,
     data: Dataset,
     model: FittedModel,
-    method: str,
     candidates: Materials,
     predictions: Predictions,
     config: JudgeConfig,
@@ -245,8 +221,6 @@ def answer_of(
         The table.
     model : FittedModel
         The recommended method, fitted to it and calibrated by the proxies.
-    method : str
-        Its name.
     candidates : Materials
         All candidates.
     predictions : Predictions
@@ -254,11 +228,9 @@ def answer_of(
     config : JudgeConfig
         Settings.
     """
-    errors = mean_errors(imitation, data)
-    expected = expected_error(imitation, data, method)
-    proxies = tuple(
-        _proxy_result(imitation, data, model, method, place, errors) for place in imitation.rows
-    )
+    method, errors = imitation.method, imitation.errors
+    expected = expected_error(imitation)
+    proxies = tuple(_proxy_result(imitation, data, model, place) for place in imitation.rows)
     own = errors[method]
     level = tuple(
         name
@@ -304,27 +276,26 @@ def answer_of(
     )
 
 
-def expected_error(imitation: Imitation, data: Dataset, method: str) -> Expected:
+def expected_error(imitation: Imitation) -> Expected:
     """Return the error to expect for the candidates, from the errors on the proxies."""
-    holds = place_holds(imitation, data, method)
-    proxies = []
+    holds, proxies = place_holds(imitation), []
     for place, rows in imitation.rows.items():
-        errors = np.abs(imitation.forecasts[place, method].prediction - data.y[rows])
-        mae = max(float(errors.mean()), TINY)
-        proxies.append(ProxyError(mae, float(errors.std() / mae), holds[place]))
+        prediction = imitation.forecasts[place, imitation.method].prediction
+        mae = imitation.errors[imitation.method][place]
+        deviation = float(np.abs(prediction - imitation.y[rows]).std())
+        proxies.append(ProxyError(mae, deviation / mae, holds[place]))
     return expect_error(proxies, holds[CANDIDATES])
 
 
-def place_holds(imitation: Imitation, data: Dataset, method: str) -> dict[str, Hold]:
+def place_holds(imitation: Imitation) -> dict[str, Hold]:
     """Return what is known without targets about each proxy, and the candidates."""
-    middle = float(np.median(data.y))
-    places = [*imitation.rows, CANDIDATES]
-    return {place: _hold(imitation, place, method, middle) for place in places}
+    middle = float(np.median(imitation.y))
+    return {place: _hold(imitation, place, middle) for place in [*imitation.rows, CANDIDATES]}
 
 
-def _hold(imitation: Imitation, place: str, method: str, middle: float) -> Hold:
+def _hold(imitation: Imitation, place: str, middle: float) -> Hold:
     """Return what is known without targets about the predictions of some materials."""
-    found = imitation.forecasts[place, method]
+    found = imitation.forecasts[place, imitation.method]
     together = np.stack([imitation.forecasts[place, name].prediction for name in imitation.methods])
     return Hold(
         disagreement=float(together.std(axis=0).mean()) if len(together) > 1 else np.nan,
@@ -334,35 +305,30 @@ def _hold(imitation: Imitation, place: str, method: str, middle: float) -> Hold:
 
 
 def _proxy_result(
-    imitation: Imitation,
-    data: Dataset,
-    model: FittedModel,
-    method: str,
-    place: str,
-    errors: dict[str, dict[str, float]],
+    imitation: Imitation, data: Dataset, model: FittedModel, place: str
 ) -> ProxyResult:
     proxy = next(one for one in imitation.proxies if one.name == place)
-    found, y = imitation.forecasts[place, method], data.y[imitation.rows[place]]
+    found, y = imitation.forecasts[place, imitation.method], data.y[imitation.rows[place]]
     coverage = None
-    calibration = _calibration(model, imitation, data, method, place)
+    calibration = _calibration(model, imitation, data, place)
     if calibration is not None:
         low, high = predictive(found.scored, calibration, model.scale).interval(LEVEL)
         coverage = float(np.mean((low <= y) & (y <= high)))
     varies = np.ptp(y) > 0 and np.ptp(found.prediction) > 0
-    simulated = np.isfinite(found.before)
+    measured = imitation.measured.get(place)
     return ProxyResult(
         name=place,
         reason=proxy.reason,
         n=len(y),
         distance_ratio=proxy.distance_ratio,
-        mae=errors[method][place],
+        mae=imitation.errors[imitation.method][place],
         mae_dummy=float(np.abs(found.constant - y).mean()),
         mae_own_median=float(np.abs(np.median(y) - y).mean()),
         spearman=spearman(y, found.prediction) if varies else None,
         coverage=coverage,
-        mae_before=found.before if simulated else None,
-        mae_after=found.after if simulated else None,
-        methods={name: one[place] for name, one in errors.items()},
+        mae_before=measured.before if measured else None,
+        mae_after=measured.after if measured else None,
+        methods={name: one[place] for name, one in imitation.errors.items()},
     )
 
 

@@ -18,7 +18,7 @@ from xtalshift.data.formula_texts import options_for
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import write_frame
 from xtalshift.jobs.imitate import imitate
-from xtalshift.jobs.judge import ADDED, answer_of, choose_method, rank_candidates, usable
+from xtalshift.jobs.judge import ADDED, answer_of, rank_candidates, usable
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
@@ -117,12 +117,12 @@ def judge_table(
         folder=out / PROXIES_FOLDER,
         progress=progress,
     )
-    method = choose_method(imitation, data)
+    method = imitation.method
     features = features_of(method, config.data.features)
     fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
     model = load_model(out / MODEL_FOLDER)
     predictions = model.predict(candidates, explain=len(candidates) <= MOST_EXPLAINED)
-    answer = answer_of(imitation, data, model, method, candidates, predictions, config.judging)
+    answer = answer_of(imitation, data, model, candidates, predictions, config.judging)
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)

@@ -10,7 +10,7 @@ from xtalshift.data import Dataset
 from xtalshift.errors import ConfigError, DataError, SplitError, TrainingError
 from xtalshift.jobs import imitate as steps
 from xtalshift.jobs.imitate import CANDIDATES
-from xtalshift.jobs.judge import WIDER, choose_method, judge
+from xtalshift.jobs.judge import WIDER, judge
 from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.jobs.run import run
 from xtalshift.jobs.run_settings import RunConfig
@@ -24,6 +24,7 @@ CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al"
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
 FORMULAS = [f"{a}{n}{b}" for a in CATIONS for b in ANIONS for n in (2, 3)]
 TELLURIDES = [f"{a}2Te" for a in CATIONS]
+CONFIG = JudgeConfig(methods=("ridge", "lightgbm"), n_proxies=6)
 
 
 def value(formulas):
@@ -46,10 +47,7 @@ def data():
 @pytest.fixture(scope="module")
 def judged(data):
     """Return the judgement of twelve tellurides and a row that is no formula."""
-    return judge(
-        data, [*TELLURIDES, "Xx2"], JudgeConfig(methods=("ridge", "lightgbm")),
-        executor=InProcessExecutor(),
-    )  # fmt: skip
+    return judge(data, [*TELLURIDES, "Xx2"], CONFIG, executor=InProcessExecutor())
 
 
 def test_the_errors_of_a_proxy_are_those_of_a_fit_without_it(data, judged):
@@ -81,7 +79,7 @@ def test_the_method_with_the_smallest_errors_is_taken(data, judged):
     errors = [one.methods for one in judged.answer.proxies]
     means = {name: np.mean([np.log(one[name]) for one in errors]) for name in errors[0]}
     assert judged.answer.method == min(means, key=means.get) == "ridge"
-    assert choose_method(judged.imitation, data) == "ridge"
+    assert judged.imitation.method == "ridge"
     assert judged.model.card.provenance["method"] == "ridge"
 
 
@@ -160,7 +158,7 @@ def featurized(data):
 
 
 def test_it_repeats_itself_and_does_not_depend_on_processes(data, judged):
-    again = judge(data, [*TELLURIDES, "Xx2"], JudgeConfig(methods=("ridge", "lightgbm")))
+    again = judge(data, [*TELLURIDES, "Xx2"], CONFIG)
     assert again.answer == judged.answer
     assert np.array_equal(
         again.predictions.prediction, judged.predictions.prediction, equal_nan=True
@@ -184,6 +182,19 @@ def test_finished_fits_are_kept(data, tmp_path, monkeypatch):
     assert other.answer.n == 8
 
 
+def test_measuring_is_simulated_for_the_recommended_method_only(data, monkeypatch):
+    adapted, usual = [], steps.adapt
+    monkeypatch.setattr(steps, "adapt", lambda *a, **k: adapted.append(a[0]) or usual(*a, **k))
+    config = JudgeConfig(methods=("ridge", "lightgbm"), proxies=("S", "Se"))
+    first = judge(data, TELLURIDES, config, executor=InProcessExecutor())
+    assert [one.card.provenance["method"] for one in adapted] == [first.answer.method] * 2
+    # a model that cannot be pickled is fitted again
+    monkeypatch.setattr(steps.pickle, "dumps", lambda _: [].missing)
+    again = judge(data, TELLURIDES, config, executor=InProcessExecutor())
+    assert again.answer == first.answer
+    assert first.answer.measured_ratio is not None
+
+
 def test_a_method_that_fails_somewhere_is_left_out(data, monkeypatch):
     usual = steps.fit
 
@@ -194,7 +205,7 @@ def test_a_method_that_fails_somewhere_is_left_out(data, monkeypatch):
 
     monkeypatch.setattr(steps, "fit", fails)
     said = judge(
-        data, TELLURIDES, JudgeConfig(methods=("ridge", "lightgbm"), n_proxies=2),
+        data, TELLURIDES, JudgeConfig(methods=("ridge", "lightgbm"), n_proxies=2, n_measure=0),
         executor=InProcessExecutor(),
     )  # fmt: skip
     assert said.imitation.methods == ("ridge",)
@@ -240,7 +251,7 @@ def test_candidates_are_read_before_any_work(tmp_path, monkeypatch):
 
 def test_the_column_of_formulas_may_have_another_name(tmp_path):
     table = pd.DataFrame({"composition": TELLURIDES})
-    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"]})
+    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"], "n_measure": 0})
     run(config, tmp_path / "out", InProcessExecutor())
     frame = pd.read_parquet(tmp_path / "out" / "candidates.parquet")
     assert frame["formula"].tolist() == frame["composition"].tolist() == TELLURIDES
@@ -259,21 +270,17 @@ def configuration(tmp_path, candidates, **settings):
     })  # fmt: skip
 
 
-def test_a_run_with_candidates(tmp_path, data):
+def test_a_run_with_candidates(tmp_path, judged):
     table = pd.DataFrame({"formula": [*TELLURIDES, "Xx2"], "note": range(13)})
-    config = configuration(tmp_path, table)
+    config = configuration(tmp_path, table, judge={"n_proxies": 6})
     out = tmp_path / "out"
     results = run(config, out, InProcessExecutor())
-    own = judge(
-        data, [*TELLURIDES, "Xx2"], JudgeConfig(methods=("ridge", "lightgbm")),
-        executor=InProcessExecutor(),
-    )  # fmt: skip
-    assert results.answer == own.answer
+    assert results.answer == judged.answer
     assert read_results(out).answer == results.answer
     frame = pd.read_parquet(out / "candidates.parquet")
     assert frame["note"].tolist() == list(range(13))
-    np.testing.assert_allclose(frame["prediction"], own.predictions.prediction)
-    np.testing.assert_allclose(frame["upper"], own.predictions.upper)
+    np.testing.assert_allclose(frame["prediction"], judged.predictions.prediction)
+    np.testing.assert_allclose(frame["upper"], judged.predictions.upper)
     assert frame["measure_rank"].dropna().astype(int).sum() == 78
     model = load_model(out / "model")
     np.testing.assert_allclose(model.predict(TELLURIDES).lower, frame["lower"][:12])
@@ -294,6 +301,6 @@ def test_a_run_says_which_column_of_the_candidates_is_in_the_way(tmp_path):
 
 def test_named_proxies_are_taken(tmp_path):
     table = pd.DataFrame({"formula": TELLURIDES})
-    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"]})
+    config = configuration(tmp_path, table, judge={"proxies": ["S", "Se"], "n_measure": 0})
     results = run(config, tmp_path / "out", InProcessExecutor())
     assert [one.name for one in results.answer.proxies] == ["S", "Se"]

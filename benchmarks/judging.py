@@ -109,6 +109,7 @@ def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespac
         "needed": needed_factor(found, y), "said_coverage": answer.coverage,
         "grounds": grounds_of(answer.proxies, answer.expected_mae)._asdict(),
         "proxies": [[one.name, one.mae, one.n] for one in answer.proxies],
+        "methods": {one.name: one.methods for one in answer.proxies},
         "holds": {place: vars(one) for place, one in
                   place_holds(found.imitation).items()},
     }  # fmt: skip

@@ -364,8 +364,8 @@ def test_labels_of_training_materials_do_not_judge(adapt, tmp_path):
     _, second, kept, *_ = outcome.out.splitlines()
     assert second.startswith("MAE on 1 labels, each held out in turn: ")  # 5 are training materials
     assert kept == (
-        "The predictions stay as they are: fine-tune did not lower the error by more than chance "
-        "would"
+        "The predictions stay as they are, and so does the domain: fine-tune did not lower the "
+        "error by more than chance would. Give the labels to `suggest` with --measured"
     )
     assert "Intervals: none" in outcome.out
 

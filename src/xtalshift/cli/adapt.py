@@ -17,6 +17,7 @@ from xtalshift.parallel import count_cores, limited_threads
 if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
     from xtalshift.jobs.adapt import Adapted
+    from xtalshift.model.label_judges import CrossFit
 
 
 @options.reads_labels
@@ -136,6 +137,11 @@ def _describe(adapted: Adapted, method: str) -> str:
             f"{size} (typically a factor of {factor:.3g})"
             for size, factor in zip(sizes, found.factors, strict=True)
         ]
+    if found.kept and found.before == found.after:  # no correction is worth naming
+        return (
+            f"MAE on {found.n:,} labels: {sizes[0]} (the mean of the other labels: {sizes[2]})\n"
+            f"{_stays(found, method)}"
+        )
     error = found.standard_error
     gain = "" if error is None else f"; the difference is uncertain by {error:.2g}{shown}"
     text = (
@@ -143,10 +149,14 @@ def _describe(adapted: Adapted, method: str) -> str:
         f"(the mean of the other labels: {sizes[2]}{gain})"
     )
     if found.kept:
-        where = " on the log scale" if found.factors is not None else ""
-        return (
-            f"{text}\nThe predictions stay as they are: {method} did not lower the error{where} by "
-            "more than chance would"
-        )
+        return f"{text}\n{_stays(found, method)}"
     members = card.provenance.get("members")
     return text if members is None else f"{text}\n{options.describe_members(members)}"
+
+
+def _stays(found: CrossFit, method: str) -> str:
+    where = " on the log scale" if found.factors is not None else ""
+    return (
+        f"The predictions stay as they are, and so does the domain: {method} did not lower the "
+        f"error{where} by more than chance would. Give the labels to `suggest` with --measured"
+    )

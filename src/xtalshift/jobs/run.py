@@ -39,6 +39,7 @@ from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSpli
 from xtalshift.benchmark.store import RECORDS_FILE, describe_kept
 from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
+from xtalshift.data.readers import read_configured
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
@@ -52,10 +53,15 @@ from xtalshift.methods import MethodSettings
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.splits.feature_space import embed
+from xtalshift.splits.leave_out import count_elements, usual_family
 
 CONFIG_FILE = "config.toml"
 MAP_FILE = "map.parquet"
 ID_SPLIT = "random"
+FAMILY = "F"
+_LEAST_FAMILY = 10
+"""`FAMILY`, `_LEAST_FAMILY`: the family that is held out unless another is named, and the fewest
+rows of it in a file."""
 TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
@@ -102,6 +108,7 @@ def run(
         If the data, a split or the folder cannot be used. A method that fails is a record with
         status ``failed``.
     """
+    config = _with_family(config, progress)
     spec = spec_of(config)
     wanted = None if config.candidates is None else read_candidates(config)
     executor = executor or make_executor()
@@ -151,6 +158,27 @@ def run(
         plain = to_json(results) | {"intake": results.intake and results.intake.to_dict()}
         write_json(out / RESULTS_FILE, plain)
     return results
+
+
+def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
+    """Return the settings with the family to hold out, if the usual one is not in the file."""
+    split = config.split
+    if (
+        split.family is not None
+        or "family" not in split.active
+        or not Path(config.data.dataset).is_file()
+    ):
+        return config
+    compositions = read_configured(config.data).materials.compositions
+    counts, n = count_elements(compositions), len(compositions)
+    family = usual_family(counts, n)
+    if counts.get(FAMILY, 0) >= _LEAST_FAMILY or family is None:
+        return config
+    progress.say(
+        f"{counts.get(FAMILY, 0)} of {n:,} rows contain {FAMILY}, which is usually held out as a "
+        f"family; here it is {family} ({counts[family]:,} rows; --family names another)"
+    )
+    return config.model_copy(update={"split": split.model_copy(update={"family": family})})
 
 
 def spec_of(config: RunConfig) -> BenchmarkSpec:
@@ -205,7 +233,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
             "random_state": 0,  # the shifted sets are the same for all seeds
         },
         "prior": {"tail": split.tail, "share": split.prior_share},
-        "family": {"contains": split.family},
+        "family": {"contains": split.family or FAMILY},
     }
     if split.relation_flag is not None:
         params["relation"] = {"flags": split.relation_flag}
@@ -218,7 +246,7 @@ def _schemes(split: SplitConfig) -> list[tuple[str, str, Plain]]:
                 "you must declare a relation shift: give --relation-flag COLUMN or "
                 "--relation-file FILE of formulas"
             )
-        name = f"family:{split.family}" if scheme == "family" else scheme
+        name = f"family:{split.family or FAMILY}" if scheme == "family" else scheme
         found.append((name, scheme, params[scheme]))
     return found
 

@@ -42,8 +42,9 @@ class SplitConfig(Settings):
     prior_share: float = Field(default=0.1, gt=0, lt=1)
     """`tail`, `prior_share`: as in `xtalshift.splits.PriorSplit`. The extremes that the scores of a
     search refer to are the low ones for ``low``, else the high ones."""
-    family: str = "F"
-    """Element (or several joined by ``+``) of the held-out family."""
+    family: str | None = None
+    """Element (or several joined by ``+``) of the held-out family. By default F; if fewer than 10
+    rows of a file contain it, the element that is nearest to a tenth of the rows."""
     relation_flag: str | None = None
     """Column that is true for materials that follow another relation."""
     relation_file: str | None = None

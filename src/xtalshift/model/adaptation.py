@@ -113,9 +113,13 @@ def _renewed(
     calibration: Calibration | None,
     said: Mapping[str, Any],
 ) -> FittedModel:
-    """Return a model with another regressor, which also knows the labels."""
+    """Return a model with another regressor, whose domain has the labels too.
+
+    A model that keeps its predictions has learned nothing from them, so that its domain stays.
+    """
     domain = model.domain
-    if domain is not None and labels.targets is not None:
+    kept = regressor is model.regressor
+    if domain is not None and labels.targets is not None and not kept:
         domain = domain.extend(
             X,
             labels.targets,

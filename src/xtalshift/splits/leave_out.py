@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from xtalshift.chem.composition_labels import Labels, composition_labels, given_labels
 from xtalshift.chem.composition_rules import match_rule
+from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.errors import SplitError
 from xtalshift.splits.feature_space import (
@@ -66,13 +67,10 @@ class FamilySplit(HoldOut):
         return f"all materials that {'contain' if plain else 'match'} {self.contains}"
 
     def _remedy(self, table: Rows) -> str:
-        counts = _element_counts(table)
-        held_out = {name: count for name, count in counts.items() if count < len(table)}
-        example = ""
-        if held_out:
-            wanted = _USUAL_SHARE * len(table)
-            best = min(held_out, key=lambda name: abs(held_out[name] - wanted))
-            example = f", such as {best} ({held_out[best]} of {len(table)} rows)"
+        counts = count_elements(table.formulas("a family").take(table.numbers))
+        best, example = usual_family(counts, len(table)), ""
+        if best is not None:
+            example = f", such as {best} ({counts[best]} of {len(table)} rows)"
         return f"Choose an element or a rule that some but not all materials match{example}."
 
 
@@ -224,11 +222,16 @@ class GroupedSplit(DealtSplitter):
         return f"one of {self.n_folds} folds of whole groups ({by})"
 
 
-def _element_counts(table: Rows) -> dict[str, int]:
+def count_elements(compositions: Compositions) -> dict[str, int]:
     """Return the number of rows that contain each element."""
-    fractions = table.formulas("a family").element_fractions()[table.numbers]
-    counts = np.sum(fractions > 0, axis=0)
+    counts = np.sum(compositions.contained_elements(), axis=0)
     return {SYMBOLS[place + 1]: int(counts[place]) for place in np.flatnonzero(counts)}
+
+
+def usual_family(counts: dict[str, int], n_rows: int) -> str | None:
+    """Return the element that is nearest to a tenth of n rows; None if each is in all rows."""
+    some = {name: count for name, count in counts.items() if count < n_rows}
+    return min(some, key=lambda name: abs(some[name] - _USUAL_SHARE * n_rows), default=None)
 
 
 def label_rows(by: str | ArrayLike, table: Rows, *, single: bool = False) -> Labels:

@@ -21,6 +21,7 @@ from xtalshift.jsonio import read_json
 from xtalshift.methods import METHODS, Method
 from xtalshift.model import fit, load_model
 from xtalshift.parallel import InProcessExecutor
+from xtalshift.progress import NO_PROGRESS
 from xtalshift.report.run.run_page import build_run_report
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -655,3 +656,34 @@ def test_other_settings_of_the_explanation_keep_the_model(configure, tmp_path):
     assert [one.role for one in explained(again).worst] == ["id", "ood"]
     assert explained(again).learning is None
     assert (out / "refit.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kept", "named", "family"),
+    [
+        (["F", "Cl", "Br", "I", "O", "S", "Se"], None, "F"),
+        (["Cl", "Br", "I", "O", "S", "Se"], None, "Li"),  # 12 of 144 rows, as all cations
+        (["Cl", "Br", "I", "O", "S", "Se"], "Se", "Se"),
+    ],
+)
+def test_the_family_of_a_table_without_fluorides(configure, tmp_path, kept, named, family):
+    told = []
+
+    class Listener(type(NO_PROGRESS)):
+        def say(self, text):
+            told.append(text)
+
+    config = configure({"family": named} if named else {}, methods=["dummy"])
+    formulas = [name for name in FORMULAS if any(name.endswith(end) for end in kept)]
+    frame = pd.DataFrame({"formula": formulas, "y": np.linspace(1, 3, len(formulas)) ** 2})
+    frame.to_csv(tmp_path / "materials.csv", index=False)
+    for _ in range(2):  # the second call continues the first
+        results = run(config, tmp_path / "out", InProcessExecutor(), progress=Listener())
+    assert [one.name for one in results.splits][-1] == f"family:{family}"
+    said = [text for text in told if "usually held out as a family" in text]
+    assert bool(said) == (family == "Li")
+    if said:
+        assert said[0] == (
+            "0 of 144 rows contain F, which is usually held out as a family; here it is Li (12 "
+            "rows; --family names another)"
+        )

@@ -1,1 +1,5 @@
-"""Crystal structures: files, symmetry."""
+"""Crystal structures: a batch of them, files, symmetry."""
+
+from xtalshift.structure.structures import Structures
+
+__all__ = ["Structures"]

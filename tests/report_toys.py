@@ -136,14 +136,16 @@ def toy_answer():
         ProxyResult(
             name=name, reason=f"compounds with {name}, which resembles Te", n=20,
             distance_ratio=1.2, mae=mae, mae_dummy=2 * mae, mae_own_median=1.5 * mae,
-            spearman=0.7, coverage=0.9, mae_before=1.0, mae_after=0.8,
+            spearman=0.7, coverage=0.9, found=(0.5, 0.75), covered=(1.0, 0.8), n_measured=n,
+            mae_before=1.0, mae_after=0.8,
             methods={"ridge": mae, "svr": 1.1 * mae},
         )
-        for name, mae in (("Se", 0.25), ("S", 1.0))
+        for name, mae, n in (("Se", 0.25, 10), ("S", 1.0, 20))
     ]  # fmt: skip
     return Answer(
         verdict="trust", method="ridge", level_with=("svr",), expected_mae=0.5, expected_low=0.32,
-        expected_high=0.8, coverage=0.9, n=13, n_usable=12, n_known=1, distance_ratio=1.5,
+        expected_high=0.8, coverage=0.9, n=13, n_usable=12, known=("ZnTe",), n_seen=0,
+        n_seen_rows=0, distance_ratio=1.5,
         separability=0.9, new_elements=("Te",), n_new=12, n_new_systems=11, proxies=tuple(proxies),
         measure=("A2Te", "B2Te", "C2Te", "D2Te", "E2Te", "F2Te"), measure_rows=(0, 1, 2, 3, 4, 5),
         measured_ratio=0.8,

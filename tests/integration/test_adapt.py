@@ -365,7 +365,8 @@ def test_labels_of_training_materials_do_not_judge(adapt, tmp_path):
     assert second.startswith("MAE on 1 labels, each held out in turn: ")  # 5 are training materials
     assert kept == (
         "The predictions stay as they are, and so does the domain: fine-tune did not lower the "
-        "error by more than chance would. Give the labels to `suggest` with --measured"
+        "error by more than chance would. To use the labels, add them to the training table and "
+        "train again; --measured keeps `suggest` from naming them"
     )
     assert "Intervals: none" in outcome.out
 

@@ -30,6 +30,13 @@ class ProxyResult:
     """Rank correlation of predictions and targets; None if one of the two does not vary."""
     coverage: float | None
     """Share of the targets inside 90 % intervals that the other proxies calibrated."""
+    found: tuple[float, float]
+    """Share of the fifth with the lowest, and of that with the highest predictions that is in the
+    same fifth by the targets; 0.2 by chance."""
+    covered: tuple[float, float] | None
+    """`coverage` of these two fifths alone."""
+    n_measured: int
+    """How many of them were measured in a simulation; 0 for none."""
     mae_before: float | None
     mae_after: float | None
     """`mae_before`, `mae_after`: error for the materials that were not chosen for measurement,
@@ -59,8 +66,12 @@ class Answer:
     n: int
     n_usable: int
     """`n`, `n_usable`: candidates; those that can be predicted."""
-    n_known: int
+    known: tuple[str, ...]
     """Candidates that the table has measured."""
+    n_seen: int
+    n_seen_rows: int
+    """`n_seen`, `n_seen_rows`: candidates, and materials of the table, that a pretrained encoder of
+    the features has seen; the latter judge no method."""
     distance_ratio: float
     """How far the candidates are from the table, as in `ProxyResult`."""
     separability: float | None

@@ -19,7 +19,7 @@ from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.model.inputs import read_inputs, say_overlap
+from xtalshift.model.inputs import read_inputs, say_overlap, settle_structures
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, drop_near
@@ -103,7 +103,7 @@ def prepare_table(
     DataError
         If the data cannot be used.
     """
-    settings = settings.resolve()
+    settings = settle_structures(settings.resolve(), features)
     inputs = read_inputs(settings, progress, flag=settings.flag)
     data, space = inputs.data, inputs.X
     if settings.sample is not None and settings.sample < len(data):
@@ -122,7 +122,7 @@ def prepare_table(
             values[block] = space
             continue
         say_overlap(problem.blocks(block), data, progress)
-        computed = problem.featurizer(block).transform(data.materials.compositions)
+        computed = problem.featurizer(block).transform(data.materials)
         values[block] = np.hstack([computed, data.materials.extra])
     return replace(problem, X=values), Table(data, space)
 

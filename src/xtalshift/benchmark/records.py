@@ -11,6 +11,7 @@ from xtalshift.jsonio import Plain, parse
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 CANDIDATES_FILE = "candidates.parquet"
+CANDIDATES_TEXT = "candidates.csv"
 HISTORY_FILE = "history.json"
 CHOICE_FILE = "choice.parquet"
 """What `xtalshift.benchmark.choice_rows.predict_unseen` returns, in the folder of a task."""

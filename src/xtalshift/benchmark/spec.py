@@ -14,8 +14,9 @@ from xtalshift.benchmark.plugins import own_files, own_methods, registered_name,
 from xtalshift.config import Settings, read_toml
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.blocks import Blocks, split_blocks
+from xtalshift.featurize.blocks import Blocks, combine, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
+from xtalshift.methods.registry import USUAL
 from xtalshift.metrics import Side
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
@@ -30,7 +31,7 @@ def _check_budgets(budgets: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check_blocks(features: Blocks) -> Blocks:
-    split_blocks(features)  # raises with the names
+    split_blocks(combine(features, USUAL))  # raises with the names
     return features
 
 
@@ -139,7 +140,8 @@ class MethodEntry(Settings):
     def own_features(self) -> Blocks | None:
         """Features that the entry names, or that its method needs or usually gets, if any."""
         method = METHODS[self.method]
-        return self.features or method.features or method.usual_features
+        usual = method.features or method.usual_features
+        return usual if self.features is None else combine(self.features, usual or USUAL)
 
     @model_validator(mode="before")
     @classmethod

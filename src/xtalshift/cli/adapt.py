@@ -158,5 +158,6 @@ def _stays(found: CrossFit, method: str) -> str:
     where = " on the log scale" if found.factors is not None else ""
     return (
         f"The predictions stay as they are, and so does the domain: {method} did not lower the "
-        f"error{where} by more than chance would. Give the labels to `suggest` with --measured"
+        f"error{where} by more than chance would. To use the labels, add them to the training "
+        "table and train again; --measured keeps `suggest` from naming them"
     )

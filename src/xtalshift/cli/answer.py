@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from xtalshift.cli.tables import open_table, say
-from xtalshift.report.shared.answer_text import (
-    error_sentences,
-    measure_sentence,
-    unlike_sentences,
-    verdict_sentence,
-)
 from xtalshift.report.shared.text import format_number, format_percent
 
 if TYPE_CHECKING:
-    from xtalshift.benchmark.answer import Answer
+    from xtalshift.report.run.candidates import CandidatesReport, PredictedRow
 
 
-def print_answer(answer: Answer, unit: str) -> None:
-    """Print the verdict, the error to expect, the hold-outs behind it, and what to measure."""
+_SHOWN = 5
+"""Candidates at either end of the order."""
+
+
+def print_answer(found: CandidatesReport, unit: str) -> None:
+    """Print the verdict, what it rests on, the ends of the order, and what to measure."""
+    answer = found.answer
     console = Console(highlight=False)
     say(console, "")
-    say(console, verdict_sentence(answer))
-    for sentence in (*error_sentences(answer, unit), *unlike_sentences(answer)):
+    say(console, found.verdict)
+    for sentence in (*found.errors, *found.unlike):
         say(console, f"  {sentence}")
     heads = ["rows", "distance", "MAE", "MAE of\nthe mean", "rank\ncorrelation", "90 %\nintervals"]
     console, table = open_table(["hold-out"], [*heads, "after\nmeasuring"], cost=False)
@@ -41,9 +41,28 @@ def print_answer(answer: Answer, unit: str) -> None:
             format_number(one.mae_dummy),
             "" if one.spearman is None else f"{one.spearman:.2f}",
             "" if one.coverage is None else format_percent(one.coverage),
-            "" if left is None else f"x{left:.2f}",
+            "" if left is None else f"x{left:.2f} ({one.n_measured})",
         )
     say(console, "Hold-outs of your data that imitate the candidates (--proxies names others):")
     console.print(table)
-    if text := measure_sentence(answer):
-        say(console, text)
+    _print_ends(found.highest[:_SHOWN], (found.lowest or found.highest[_SHOWN:])[-_SHOWN:], unit)
+    if found.measure:
+        say(console, found.measure)
+        say(console, found.next_step)
+
+
+def _print_ends(highest: Sequence[PredictedRow], lowest: Sequence[PredictedRow], unit: str) -> None:
+    """Print the candidates at both ends of the order."""
+    head = f"prediction{f' ({unit})' if unit else ''}"
+    console, table = open_table(["rank", "candidate"], [head, "90 % interval"], cost=False)
+    for row in (*highest, *lowest):
+        known = "" if row.measured is None else f"; measured {format_number(row.measured)}"
+        table.add_row(
+            f"{row.rank:,}",
+            escape(row.formula),
+            format_number(row.prediction),
+            f"{format_number(row.lower)} to {format_number(row.upper)}{known}",
+        )
+    if highest:
+        say(console, "The highest and the lowest:")
+        console.print(table)

@@ -138,6 +138,12 @@ def _reading(text: str, metavar: str, kind: Any = str) -> Any:
 
 _READING_OPTIONS = {
     "formula_col": _reading("Column of formulas.", "COL"),
+    "structure_col": _reading(
+        "Column of crystal structures: CIF, POSCAR or JSON text, or names of files.", "COL"
+    ),
+    "structures": _reading(
+        "Folder or archive of the structure files that the column of ids names.", "DIR"
+    ),
     "composition_columns": _reading(
         "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default). Repeatable.",
         "COLS",

@@ -187,9 +187,6 @@ def run_command(
     results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
     report = build_run_report(folder)
     page = write_report(folder, report)
-    if results.answer is not None:
-        print_answer(results.answer, results.unit)
-        typer.echo(f"Candidates: {folder / 'candidates.parquet'}")
     print_errors(report)
     print_search(report)
     print_coverage(report)
@@ -198,6 +195,9 @@ def run_command(
         typer.echo(f"Model:  {folder / 'model'}")
     for sentence in report.model:
         typer.echo(f"  {sentence}")
+    if results.answer is not None and report.candidates is not None:
+        print_answer(report.candidates, results.unit)
+        typer.echo(f"Candidates: {folder / 'candidates.csv'} (also .parquet)")
     typer.echo(f"Report: {page}")
     compared = [record for record in results.records if record.method != "dummy"]
     if compared and all(record.status == "failed" for record in compared):

@@ -48,9 +48,9 @@ def clean_table(
     table : Dataset
         A data set with targets.
     duplicates : str
-        Rule for rows with equal reduced formula and equal feature columns: ``"keep"`` all, or merge
-        them into one row with the ``"mean"``, ``"median"``, ``"lowest"`` or ``"highest"`` target
-        and the id, formula and extra columns of the first.
+        Rule for rows with equal reduced formula, equal feature columns and equal structure:
+        ``"keep"`` all, or merge them into one row with the ``"mean"``, ``"median"``, ``"lowest"``
+        or ``"highest"`` target and the id, formula and extra columns of the first.
     strict : bool
         Whether to raise at the first unusable row instead of dropping it.
     feature_cols : sequence of str
@@ -172,7 +172,10 @@ def inspect_table(
     materials = table.materials
     usable = np.array([not kind for kind, _, _ in faults], dtype=bool)
     good, bad = np.flatnonzero(usable), np.flatnonzero(~usable)
-    groups = _number_groups(table.groups[good], features[good])
+    structures = materials.structures
+    groups = _number_groups(
+        table.groups[good], features[good], None if structures is None else structures.keys[good]
+    )
     noted = materials.notes != ""
     words = [*materials.notes[noted], *materials.reasons[materials.reasons != ""]]
     findings = formula_findings(
@@ -317,10 +320,17 @@ def _remedy(kind: str) -> str:
     return next((text for cause, text in REMEDIES.items() if kind.endswith(f" {cause}")), "")
 
 
-def _number_groups(groups: ObjectArray, features: FloatArray) -> tuple[IntArray, IntArray]:
-    """Return a group number per row, in order of first appearance, and each group's first row."""
+def _number_groups(
+    groups: ObjectArray, features: FloatArray, structures: ObjectArray | None
+) -> tuple[IntArray, IntArray]:
+    """Return a group number per row, in order of first appearance, and each group's first row.
+
+    Polymorphs are different materials.
+    """
     keys = pd.DataFrame(features)
     keys["formula"] = groups
+    if structures is not None:
+        keys["structure"] = structures
     codes = np.asarray(keys.groupby(list(keys.columns), sort=False).ngroup(), dtype=np.intp)
     return codes, np.unique(codes, return_index=True)[1]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import list_names, no_column
+from xtalshift.data.files import ID_NAMES, list_names, no_column
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
@@ -20,7 +20,6 @@ from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.data.units import name_with_unit
 from xtalshift.errors import DataError
 
-_ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _OPTIONS = frozenset(ReadingOptions.model_fields)
 _TARGET_NAMES = ("target", "y")
@@ -28,7 +27,7 @@ _TARGET_NAMES = ("target", "y")
 
 def numeric_columns(frame: pd.DataFrame) -> list[str]:
     """Return the numeric columns that can be a target (no ids, no row numbers)."""
-    excluded = {*_ID_NAMES, *_ROW_NUMBERS}
+    excluded = {*ID_NAMES, *_ROW_NUMBERS}
     return [
         str(name)
         for name in frame.columns
@@ -108,7 +107,7 @@ def table_from_frame(
     findings = id_findings(frame[id_col], id_col, used=True) if id_col is not None else ()
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
-        named = next((name for name in names if name.casefold() in _ID_NAMES), None)
+        named = next((name for name in names if name.casefold() in ID_NAMES), None)
         if id_col is None and named is not None and not _is_nested(frame[named]):
             findings = id_findings(frame[named], named, used=False)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
@@ -226,7 +225,7 @@ def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) ->
 
 
 def _is_id(name: str, cells: pd.Series) -> bool:
-    if name.casefold() not in _ID_NAMES or _is_nested(cells):
+    if name.casefold() not in ID_NAMES or _is_nested(cells):
         return False
     return cells.is_unique and not (cells.isna() | (cells == "")).any()
 

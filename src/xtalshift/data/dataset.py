@@ -278,8 +278,10 @@ class Dataset:
         return np.asarray(values == 1, dtype=bool)
 
     def sha256(self) -> str:
-        """Return the hash of all rows (ids, formulas, targets, extra columns and their names)."""
+        """Return the hash of all rows (ids, formulas, targets, structures, other columns)."""
         columns = [self.ids, self.formulas]
+        if self.materials.structures is not None:
+            columns.append(self.materials.structures.keys)
         if self.targets is not None:
             columns.append(self.targets.astype(object))
         columns.extend(self.columns[name].to_numpy(dtype=object) for name in self.columns.columns)

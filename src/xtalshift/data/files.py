@@ -24,6 +24,9 @@ FORMULA_NAMES = (
 )
 """Names (any case) of formula columns, best first; their cells always remain text."""
 
+ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
+"""Names (any case) of columns of ids, best first."""
+
 READABLE = "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines; text also with .gz"
 
 
@@ -141,7 +144,10 @@ def check_new_columns(added: Iterable[str], columns: Iterable[object], source: s
 def no_column(what: str, name: str, names: list[str], there: str = "") -> str:
     """Return the message for a column that does not exist; `there` replaces the list of `names`."""
     listed = there or f"Columns: {list_names(names)}"
-    return f"no {what} {name!r}{near_miss(name, names)}. {listed}"
+    # a header may end in a unit: 'gap (eV)'
+    longer = next((one for one in names if one.startswith((f"{name} (", f"{name} ["))), None)
+    hint = near_miss(name, names) if longer is None else f" (did you mean {longer!r}?)"
+    return f"no {what} {name!r}{hint}. {listed}"
 
 
 def list_names(names: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Where the compositions of a table are, and their texts: one column, or one for each element."""
+"""Where the compositions of a table are: one column, or one for each element."""
 
 from __future__ import annotations
 
@@ -19,12 +19,23 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.chem.writing import EXACT_DIGITS, SHOWN_DIGITS, write_formula
 from xtalshift.data.arrow_texts import text_cells
-from xtalshift.data.files import FORMULA_NAMES, find_formula_column, naming_file, naming_table
+from xtalshift.data.files import (
+    FORMULA_NAMES,
+    ID_NAMES,
+    find_formula_column,
+    list_names,
+    naming_file,
+    naming_table,
+    no_column,
+)
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.sources import Source, open_source
+from xtalshift.data.structure_texts import read_cells
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+from xtalshift.structure import Structures
+from xtalshift.structure.symmetry import find_structure_column
 
 if TYPE_CHECKING:
     from xtalshift.data.number_texts import NumberStyle
@@ -64,6 +75,8 @@ class FormulaTexts:
     """Row -> remark on how it was read."""
     capitals: bool = False
     """Whether the column is written in capitals, see `xtalshift.chem.capitals.in_capitals`."""
+    structures: Structures | None = None
+    """The n structures that the formulas are those of."""
 
     @property
     def names(self) -> list[str]:
@@ -78,6 +91,7 @@ class FormulaTexts:
             notation=replace(notation, capitals=self.capitals),
             faults=self.faults,
             notes=self.notes,
+            structures=self.structures,
             **parts,
         )
 
@@ -92,9 +106,16 @@ class FormulaColumns:
     """Symbols of the elements of `names`; empty for a column of formulas."""
     amounts: Amounts | None = None
     """What the numbers of the elements are: ``at`` (also for ``mol``) or ``wt``."""
+    structures: bool = False
+    """Whether the cells of the only column are structures, or names of their files."""
+    folder: str | None = None
+    """Folder or archive of these files."""
 
     def describe(self) -> str:
         """Return in one line where the compositions are."""
+        if self.structures:
+            where = f", files in {self.folder}" if self.folder else ""
+            return f"structures in column {self.names[0]!r}{where}"
         if not self.elements:
             return f"column {self.names[0]!r}"
         return f"columns {', '.join(self.names)} in {self.amounts}%"
@@ -111,6 +132,12 @@ class FormulaColumns:
         style : NumberStyle, optional
             How numbers are written; by default with a decimal point.
         """
+        if self.structures:
+            found = read_cells(cells(self.names[0]), self.folder)
+            formulas = found.structures.compositions().reduced_formulas().tolist()
+            return FormulaTexts(
+                formulas, faults=found.faults, notes=found.notes, structures=found.structures
+            )
         if not self.elements:
             return FormulaTexts([_as_text(cell) for cell in cells(self.names[0])])
         faults: dict[int, str] = {}
@@ -141,6 +168,10 @@ def find_formulas(
         If there are none, or the meaning of the numbers of elements is not known.
     """
     names = [str(column) for column in columns]
+    if options.structure_col is not None or options.structures is not None:
+        return FormulaColumns(
+            (_named_structures(names, options),), structures=True, folder=options.structures
+        )
     if options.composition_columns != "auto":
         return _check_elements(names, options.composition_columns, options.amounts, usual)
     folded = {name.casefold() for name in names}
@@ -148,7 +179,27 @@ def find_formulas(
         elements = _elements_of(names)
         if elements:
             return _check_elements(names, elements, options.amounts, usual)
+        structures = find_structure_column(names)
+        if structures is not None:
+            return FormulaColumns((structures,), structures=True)
     return FormulaColumns((find_formula_column(names, options.formula_col),))
+
+
+def _named_structures(names: list[str], options: ReadingOptions) -> str:
+    """Return the column of structures that options name, or of the ids of their files."""
+    name = options.structure_col
+    if name is not None:
+        if name not in names:
+            raise DataError(no_column("column of structures", name, names))
+        return name
+    folded = {one.casefold(): one for one in reversed(names)}
+    found = next((folded[one] for one in ID_NAMES if one in folded), None)
+    if found is None:
+        raise DataError(
+            f"no column of ids ({', '.join(ID_NAMES)}) that names the files in "
+            f"{options.structures}. Name it: --structure-col. Columns: {list_names(names)}"
+        )
+    return found
 
 
 def open_table(path: Path, options: ReadingOptions) -> Source:
@@ -162,9 +213,10 @@ def open_table(path: Path, options: ReadingOptions) -> Source:
     """
     source = open_source(path, options)
     names = source.layout.columns
-    if options.formula_col is None and options.composition_columns == "auto":
+    given = (options.formula_col, options.structure_col, options.structures)
+    if not any(given) and options.composition_columns == "auto":
         usual = {*FORMULA_NAMES} & {name.casefold() for name in names}
-        if usual or not _elements_of(names):
+        if usual or not (_elements_of(names) or find_structure_column(names)):
             with naming_table(path):
                 _check_head(source, find_formula_column(names) if usual else None)
     return source
@@ -192,9 +244,12 @@ def prefer_column(path: Path, options: Options, name: str) -> Options:
 def options_for(path: Path, options: Options) -> Options:
     """Return those options of one table that apply to another file.
 
-    A sheet does not, and a column of formulas only if the file has one of this name.
+    A sheet and places of structures do not, and a column of formulas only if the file has one of
+    this name.
     """
-    own = options.model_copy(update={"sheet": None, "formula_col": None})
+    own = options.model_copy(
+        update={"sheet": None, "formula_col": None, "structure_col": None, "structures": None}
+    )
     return prefer_column(path, own, options.formula_col or "")
 
 
@@ -216,7 +271,10 @@ def _check_head(source: Source, chosen: str | None) -> None:
                     f"the first line begins with the formula {name!r}: it must name the columns, "
                     "as in formula,target; put such a line above"
                 )
-            raise DataError(f"{wrong}, but column {name!r} has formulas: --formula-col {name!r}")
+            raise DataError(
+                f"{wrong}, but column {name!r} has formulas: --formula-col {name!r}, or "
+                "rename it to 'formula'"
+            )
 
 
 def _reasons(cells: list[object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Materials: formulas parsed once, with ids and further numeric columns."""
+"""Materials: formulas parsed once, with structures, ids and further numeric columns."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
+from xtalshift.structure import Structures
 
 _NONE: Mapping[int, str] = {}
 
@@ -40,6 +41,8 @@ class Materials:
         Their names.
     notation : Notation
         How formulas were read that can be read in two ways, such as ``CuSO4*5H2O``.
+    structures : Structures or None
+        n crystal structures, if they were read; the compositions are theirs then.
     """
 
     formulas: NDArray[np.object_]
@@ -50,6 +53,7 @@ class Materials:
     extra: NDArray[np.float64]
     extra_names: tuple[str, ...] = ()
     notation: Notation = AS_WRITTEN
+    structures: Structures | None = None
 
     @classmethod
     def parse(
@@ -63,6 +67,7 @@ class Materials:
         ids: Sequence[Any] | NDArray[Any] | None = None,
         extra: ArrayLike | None = None,
         extra_names: Sequence[str] | None = None,
+        structures: Structures | None = None,
     ) -> Self:
         """Read formulas; an unreadable one gets a reason and raises no error.
 
@@ -84,11 +89,13 @@ class Materials:
             Further features.
         extra_names : sequence of str, length k, optional
             By default ``x0, x1, ...``.
+        structures : Structures, optional
+            n crystal structures.
 
         Raises
         ------
         DataError
-            If `ids` or `extra` have another number of rows.
+            If `ids`, `extra` or `structures` have another number of rows.
         """
         texts = list(formulas)
         for row in faults:
@@ -103,6 +110,8 @@ class Materials:
         names = as_text(np.arange(1, n + 1) if ids is None else ids)
         if len(names) != n:
             raise DataError(f"there are {len(names)} ids for {n} formulas; give one id per formula")
+        if structures is not None and len(structures) != n:
+            raise DataError(f"there are {len(structures)} structures for {n} formulas")
         labels = [f"x{k}" for k in range(columns.shape[1])] if extra_names is None else extra_names
         return cls(
             as_text(formulas if shown is None else shown),
@@ -113,6 +122,7 @@ class Materials:
             columns,
             tuple(map(str, labels)),
             notation,
+            structures,
         )
 
     def __len__(self) -> int:
@@ -136,6 +146,21 @@ class Materials:
         """Chemical family of each row, shape (n,), see `xtalshift.chem.families.family_codes`."""
         return family_codes(self.compositions)
 
+    @cached_property
+    def keys(self) -> NDArray[np.object_]:
+        """A text per row, shape (n,), equal if formula, structure and `extra` are equal.
+
+        It is ``""`` where the formula is unreadable.
+        """
+        keys = self.groups.copy()
+        found = keys != ""
+        if self.structures is not None:
+            keys[found] += "|" + self.structures.keys[found]
+        if self.extra_names:
+            for row in np.flatnonzero(found):
+                keys[row] = f"{keys[row]}|{self.extra[row].tolist()}"
+        return keys
+
     def take(self, rows: Any) -> Self:
         """Return the rows that an index or mask selects, in that order."""
         taken = type(self)(
@@ -147,6 +172,7 @@ class Materials:
             self.extra[rows],
             self.extra_names,
             self.notation,
+            None if self.structures is None else self.structures.take(rows),
         )
         for name in ("groups", "families"):  # not computed again for a part
             if name in self.__dict__:

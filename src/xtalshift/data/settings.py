@@ -20,6 +20,11 @@ class ReadingOptions(Settings):
 
     formula_col: str | None = None
     """Column of the formulas; by default found by its name."""
+    structure_col: str | None = None
+    """Column of crystal structures: text of CIF, POSCAR, extended XYZ or JSON files, or names of
+    such files. By default structures are read where there is no formula, or a model needs them."""
+    structures: str | None = None
+    """Folder or archive of the files that `structure_col`, by default the column of ids, names."""
     composition_columns: Literal["auto"] | tuple[str, ...] = "auto"
     """One column for each element instead of formulas: their names, or ``auto`` to take the columns
     named by element symbols if there is no column of formulas."""
@@ -109,7 +114,7 @@ class DataConfig(ReadingOptions):
     """Extra numeric columns to use as features (temperature, pressure, doping)."""
     features: str | None = None
     """Blocks of features, see `xtalshift.featurize.CompositionFeaturizer`; by default those that a
-    method usually gets."""
+    method usually gets, to which ``+structure`` adds. With structures this is the default."""
     impute_nan: bool = True
     """Whether an element without a tabulated property gets the mean over the elements."""
     transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
@@ -122,8 +127,9 @@ class DataConfig(ReadingOptions):
 
     @property
     def blocks(self) -> str:
-        """The blocks of features, ``magpie`` if none are named."""
-        return self.features or "magpie"
+        """The blocks of features, ``magpie`` if none are named, or if some are only added."""
+        given = self.features or "magpie"
+        return f"magpie{given}" if given.startswith("+") else given
 
     @field_validator("feature_cols", mode="before")
     @classmethod

@@ -40,9 +40,11 @@ FEW_LABELS = 30
 """Labels with which both parts of `adaptation_weights` have the same share."""
 SHARPNESS = 32.0
 """Power of the error with which a member's own weight falls."""
-LEAST_GAIN = 1.0
-"""Standard errors by which the mean error must fall, else the model stays as it is: with few labels
-the best of many corrections looks good by chance."""
+LEAST_GAIN, LEAST_GAIN_OF_FEW = 1.0, 2.0
+FEWEST_MEASURED = 16
+"""`LEAST_GAIN`, `LEAST_GAIN_OF_FEW`, `FEWEST_MEASURED`: standard errors by which the mean error
+must fall, else the model stays as it is; more with fewer labels than the experiments had. The best
+of many corrections looks good by chance."""
 LEAST_STD = 0.3
 """Share of the error that the members' standard deviation never falls below."""
 MOST_SOURCE_ROWS = 4000
@@ -389,7 +391,7 @@ SOURCE = "model before"
 
 
 def pays(gain: FloatArray) -> bool:
-    """Return whether errors fall, by at least `LEAST_GAIN` standard errors of the mean.
+    """Return whether errors fall by at least one standard error of the mean, two for few labels.
 
     Parameters
     ----------
@@ -398,7 +400,8 @@ def pays(gain: FloatArray) -> bool:
     """
     if len(gain) < 2:  # noqa: PLR2004 - one label tells nothing
         return False
-    return bool(gain.mean() > LEAST_GAIN * gain.std(ddof=1) / np.sqrt(len(gain)))
+    least = LEAST_GAIN if len(gain) >= FEWEST_MEASURED else LEAST_GAIN_OF_FEW
+    return bool(gain.mean() > least * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def adaptation_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:

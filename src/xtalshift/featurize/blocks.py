@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xtalshift.chem.compositions import Compositions
+    from xtalshift.structure import Structures
 
 Blocks: TypeAlias = str
 """Names of `BLOCKS`, joined by ``+``. One that is read from files may name their folder:
@@ -35,9 +36,18 @@ class _Fill(Protocol):
     ) -> None: ...
 
 
+class _FillByStructure(Protocol):
+    def __call__(
+        self,
+        structures: Structures,
+        values: NDArray[np.float64],
+        reasons: NDArray[np.object_],
+    ) -> None: ...
+
+
 @dataclass(frozen=True)
 class Block:
-    """Features that are computed together."""
+    """Features of compositions that are computed together."""
 
     names: tuple[str, ...]
     """Names of the d features, which no other block has."""
@@ -48,18 +58,33 @@ class Block:
     the feature NaN. Rows without elements may get any value: they already have a reason."""
 
 
+@dataclass(frozen=True)
+class StructureBlock:
+    """Features of crystal structures that are computed together."""
+
+    names: tuple[str, ...]
+    """As in `Block`."""
+    fill: _FillByStructure
+    """``fill(structures, values, reasons)``, as in `Block`. Rows without atoms may get any value:
+    they already have a reason."""
+
+
+AnyBlock = Block | StructureBlock
 OpenBlock = Callable[[str], Block]
 """Returns the block that is read from a folder, for an empty text that of this package."""
 
-BLOCKS: Registry[Block | OpenBlock] = Registry(
+BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
     "block of features",
     {
         "magpie": "xtalshift.featurize.magpie:MAGPIE",
         "fractions": "xtalshift.featurize.fractions:FRACTIONS",
         "pretrained": "xtalshift.featurize.pretrained:open_block",
+        "structure": "xtalshift.featurize.structure_block:STRUCTURE",
     },
 )
 """All blocks, in the order of help and messages."""
+OF_STRUCTURES = frozenset({"structure"})
+"""Blocks that need crystal structures. Named here, so that a question loads none."""
 
 
 def split_blocks(features: Blocks) -> tuple[str, ...]:
@@ -92,7 +117,27 @@ def kind_of(name: str) -> str:
     return name.partition(":")[0]
 
 
-def find_block(name: str) -> Block:
+def needs_structures(features: Blocks) -> bool:
+    """Return whether features need crystal structures."""
+    return not OF_STRUCTURES.isdisjoint(map(kind_of, split_blocks(features)))
+
+
+def combine(given: Blocks | None, usual: Blocks) -> Blocks:
+    """Return the features that a user names, or the usual ones; ``+structure`` adds to these.
+
+    Examples
+    --------
+    >>> combine(None, "magpie"), combine("fractions", "magpie"), combine("+structure", "magpie")
+    ('magpie', 'fractions', 'magpie+structure')
+    """
+    if given is None or not given.startswith("+"):
+        return given or usual
+    there = set(map(kind_of, split_blocks(usual)))
+    added = [name for name in given[1:].split("+") if kind_of(name) not in there]
+    return "+".join([usual, *added])
+
+
+def find_block(name: str) -> AnyBlock:
     """Return a block by its name, with ``:`` and the folder of its files if it is read from one."""
     kind, _, folder = name.partition(":")
     found = BLOCKS[kind]

@@ -1,4 +1,4 @@
-"""Features of compositions, from one or several blocks."""
+"""Features of compositions and structures, from one or several blocks."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from numpy.typing import NDArray
 from xtalshift.chem.compositions import AS_WRITTEN, Compositions, parse_formulas
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
+from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
 from xtalshift.featurize.blocks import (
     PRETRAINED,
-    Block,
+    AnyBlock,
     Blocks,
+    StructureBlock,
     find_block,
     kind_of,
+    needs_structures,
     split_blocks,
 )
 from xtalshift.featurize.features import Features
+from xtalshift.structure import Structures
 
 if TYPE_CHECKING:
     from xtalshift.featurize.encoder import Encoder
 
 CHUNK_ROWS = 8192
 """Rows computed at once; limits the memory of temporary arrays (about 3 kB per row)."""
+NO_STRUCTURE = "the features need a crystal structure, and there is only a formula"
 
 
 @dataclass(eq=False, repr=False)
 class CompositionFeatures:
-    """Computes features of compositions, without scikit-learn.
+    """Computes features of compositions and structures, without scikit-learn.
 
     A saved model has this instead of `xtalshift.featurize.CompositionFeaturizer`, which describes
     the settings.
@@ -55,6 +60,11 @@ class CompositionFeatures:
         return self.featurize([]).names
 
     @property
+    def needs_structures(self) -> bool:
+        """Whether formulas alone are not enough."""
+        return needs_structures(self.blocks)
+
+    @property
     def columns(self) -> dict[str, range]:
         """Columns of each block among the features, by its name without a folder."""
         found, end = {}, 0
@@ -74,17 +84,17 @@ class CompositionFeatures:
         return count_imputed(compositions)
 
     def featurize(self, X: Any) -> Features:
-        """Compute the features of n formulas; a bad row gets a reason instead of an error.
+        """Compute the features of n materials; a bad row gets a reason instead of an error.
 
         Parameters
         ----------
-        X : Compositions or array-like of str, length n
-            The formulas; a table of one column is taken as that column.
+        X : Materials, Compositions or array-like of str, length n
+            The materials, or their formulas; a table of one column is taken as that column.
 
         Returns
         -------
         Features
-            One row per formula in the order of `X`.
+            One row per material in the order of `X`.
 
         Raises
         ------
@@ -93,9 +103,13 @@ class CompositionFeatures:
         DataError
             If `X` is a single text or has more than one column.
         """
+        structures = None
+        if isinstance(X, Materials):
+            X, structures = X.compositions, X.structures
         return composition_features(
             X if isinstance(X, Compositions) else _as_list(X),
             self.blocks,
+            structures=structures,
             encoder=self.encoder,
             impute_nan=self.impute_nan,
             notation=self.notation,
@@ -106,6 +120,7 @@ def composition_features(
     rows: Compositions | Sequence[object],
     blocks: Blocks = "magpie",
     *,
+    structures: Structures | None = None,
     encoder: Encoder | None = None,
     impute_nan: bool = True,
     notation: Notation = AS_WRITTEN,
@@ -117,6 +132,8 @@ def composition_features(
     ----------
     rows : Compositions or sequence of str, length n
         Compositions, or texts to parse.
+    structures : Structures, optional
+        n crystal structures.
     blocks, encoder, impute_nan, notation
         See `xtalshift.featurize.CompositionFeaturizer`, its scikit-learn class.
     order : {"C", "F"}, default "C"
@@ -133,6 +150,8 @@ def composition_features(
         If `blocks` or `notation` has an unknown value.
     """
     parts = _find_blocks(blocks, encoder).values()
+    if structures is None:
+        structures = Structures.none(len(rows))
     names = tuple(name for block in parts for name in block.names)
     values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)
@@ -147,14 +166,20 @@ def composition_features(
         for block in parts:
             begin, end = end, end + len(block.names)
             columns = values[chunk, begin:end]
-            block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
+            if isinstance(block, StructureBlock):
+                given = structures.take(chunk)
+                lacking = (given.sizes == 0) & (reasons[chunk] == "")
+                reasons[chunk][lacking] = NO_STRUCTURE
+                block.fill(given, columns, reasons[chunk])
+            else:
+                block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
         values[chunk][reasons[chunk] != ""] = np.nan
     return Features(values, names, reasons)
 
 
-def _find_blocks(blocks: Blocks, encoder: Encoder | None) -> dict[str, Block]:
+def _find_blocks(blocks: Blocks, encoder: Encoder | None) -> dict[str, AnyBlock]:
     """Return blocks by their kind, that of an encoder with the given one."""
-    found = {}
+    found: dict[str, AnyBlock] = {}
     for name in split_blocks(blocks):
         kind = kind_of(name)
         if kind == PRETRAINED and encoder is not None:

@@ -20,12 +20,14 @@ from xtalshift.model import FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
 from xtalshift.model.adaptation import AUTO
-from xtalshift.model.inputs import read_inputs
+from xtalshift.model.inputs import name_structures, read_inputs
 from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress
 
 MIN_LABELS = 5
+_FEW_ALIKE = 0.3
+"""Labels are a choice if less than this share of the training values is in their range."""
 _OTHER_UNIT = 20.0  # values this many times the largest training value suggest another unit
 
 
@@ -112,9 +114,28 @@ def adapt(
     )
     said = adapted.card.provenance
     found = said["cross_fit"]
+    if found is not None and not found["kept"]:
+        _warn_of_a_choice(model, labels, progress)
     return Adapted(
         adapted, len(labels), said["n_source"], None if found is None else CrossFit(**found)
     )
+
+
+def _warn_of_a_choice(model: FittedModel, labels: Dataset, progress: Progress) -> None:
+    """Warn if the labels have other predictions than most materials, as those of a search have."""
+    if model.domain is None or labels.targets is None:
+        return
+    found = model.predict_features(model.features_of(labels.materials))
+    known = model.domain.targets_
+    low, high = float(found.min()), float(found.max())
+    share = float(np.mean((low <= known) & (known <= high)))
+    if share < _FEW_ALIKE:
+        progress.say(
+            f"warning: the model predicts {low:.3g} to {high:.3g} for these labels, and only "
+            f"{share:.0%} of its training values lie there. For materials with other predictions "
+            "the adaptation was not tested and may be worse than the model before: measure some of "
+            "those too"
+        )
 
 
 def source_like(labels: DataConfig, source: str, target: str | None = None) -> DataConfig:
@@ -214,6 +235,8 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
     if path.is_file():
         made["formula_col"] = prefer_column(path, data, card.formula_col).formula_col
     read = data.model_copy(update=made)
+    if featurizer.needs_structures and path.exists():
+        read = name_structures(path, read)
     labels = read_inputs(read, progress, featurizer=featurizer).data
     units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
     if all(units) and units[0] != units[1]:
@@ -247,6 +270,8 @@ def _unlabelled(model: FittedModel, data: DataConfig, progress: Progress) -> Dat
         )
     notation = data.notation_like(model.featurizer.notation)
     reading = prefer_column(Path(data.dataset), data, model.card.formula_col)
+    if model.featurizer.needs_structures:
+        reading = name_structures(Path(data.dataset), reading)
     raw = read_raw(Path(data.dataset), reading)
     materials = raw.formulas(reading, notation.amounts).materials(notation)
     reasons = model.featurize(materials).reasons

@@ -23,7 +23,6 @@ from xtalshift.chem.writing import readable_key
 from xtalshift.data import RawTable, read_raw
 from xtalshift.data.files import first_reason
 from xtalshift.data.formula_texts import options_for
-from xtalshift.data.materials import Materials
 from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
@@ -126,7 +125,7 @@ def read_measured(
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():
             raise DataError(f"{path} has no readable material; {first_reason(reasons)}")
-        keys.update(_keys(materials.take(good)))
+        keys.update(materials.take(good).keys)
         if model.domain is not None:
             points.append(_points(model, features.values[good]))
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
@@ -231,7 +230,7 @@ class Pool:
             if name in raw.frame.columns:
                 raise DataError(f"{self._source} already has a column {name!r}; rename it")
         materials = self._predictor.read(raw, self._source)
-        keys = _keys(materials)
+        keys = materials.keys
         new = self._is_new(keys)
         self._rows += len(raw)
         self._left_out["repeated"] += int(np.sum(~new))
@@ -374,15 +373,6 @@ class Pool:
                 best[-1] = worth.argmin()  # a batch counts scores from the lowest one
             piece = piece.take(np.sort(best))
         self._pieces, self._kept = [piece], len(piece.worth)
-
-
-def _keys(materials: Materials) -> NDArray[np.object_]:
-    """Return a text per row, equal if material and conditions are equal; empty if unreadable."""
-    keys = materials.groups.copy()
-    if materials.extra_names:
-        for row in np.flatnonzero(keys != ""):
-            keys[row] = f"{keys[row]}|{materials.extra[row].tolist()}"
-    return keys
 
 
 def _points(model: FittedModel, X: FloatArray) -> Points:

@@ -24,6 +24,7 @@ from xtalshift.data.materials import Materials
 from xtalshift.errors import TrainingError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.encoder import Encoder
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import replace_file
 from xtalshift.importance.density_ratio import standardise
@@ -74,15 +75,14 @@ class Forecast:
 
 
 class Measured(NamedTuple):
-    """What measuring some materials of a proxy brings for the others.
-
-    Mean absolute errors in the unit of the target.
-    """
+    """What measuring some materials of a proxy brings for the others."""
 
     before: float
     after: float
-    """`before`, `after`: for the materials that were not chosen for measurement, before and after
-    the adaptation to those that were."""
+    """`before`, `after`: mean absolute error, in the unit of the target, for the materials that
+    were not chosen for measurement, before and after the adaptation to those that were."""
+    n: int
+    """How many were chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,8 @@ class Imitation:
     failures: dict[Task, str]
     y: FloatArray
     """Targets of the table."""
+    encoder: Encoder | None = None
+    """The pretrained encoder of some features, if there is one."""
     measured: dict[str, Measured] = field(default_factory=dict)
     """What measuring brings with the recommended method, by name of the proxy."""
 
@@ -220,7 +222,7 @@ def imitate(
     for blocks in dict.fromkeys([*own.values(), SPACE]):
         featurizer = featurizers[blocks] = featurizer_of(blocks)
         for place, materials in ((X, data.materials), (X_candidates, candidates)):
-            found = featurizer.transform(materials.compositions)
+            found = featurizer.transform(materials)
             place[blocks] = np.hstack([found, materials.extra])
     landscape = Landscape.of(
         X[SPACE], data.groups, data.materials.compositions,
@@ -236,7 +238,7 @@ def imitate(
     )  # fmt: skip
     keep = None if folder is None else _Store(folder, state)
     forecasts, failures, models = _forecast(state, executor, keep, progress)
-    done = Imitation(landscape, proxies, rows, forecasts, failures, data.y)
+    done = Imitation(landscape, proxies, rows, forecasts, failures, data.y, encoder)
     if not done.methods:
         reason = next(iter(failures.values()), "")
         raise TrainingError(f"no method could be fitted without every proxy: {reason}")
@@ -292,7 +294,7 @@ def _simulate(
         if outcome.error is None:
             found[place] = outcome.value
             if keep is not None:
-                keep.write((place, method), {"errors": np.array(outcome.value)}, MEASURED)
+                keep.write((place, method), {"measured": np.array(outcome.value)}, MEASURED)
         else:
             progress.say(f"  measuring some of {place} could not be simulated: {outcome.error}")
     return {place: found[place] for place in places if place in found}
@@ -410,7 +412,8 @@ def _measure(state: _State, task: _ToMeasure) -> Measured:
     )
     before, after = task.forecast.prediction[rest], adapted.predict_features(X[rest])
     y = data.y[rows[rest]]
-    return Measured(float(np.abs(before - y).mean()), float(np.abs(after - y).mean()))
+    old, new = (float(np.abs(one - y).mean()) for one in (before, after))
+    return Measured(old, new, len(chosen))
 
 
 def to_measure(scored: Scored, X: FloatArray, n: int) -> Rows:
@@ -455,7 +458,8 @@ class _Store:
         found = {}
         for place in places:
             with suppress(KeyError, ValueError, TypeError):
-                found[place] = Measured(*self._read((place, method), MEASURED)["errors"].tolist())
+                before, after, n = self._read((place, method), MEASURED)["measured"].tolist()
+                found[place] = Measured(before, after, int(n))
         return found
 
     def write(self, task: Task, arrays: dict[str, NDArray[Any]], kind: str = "") -> None:

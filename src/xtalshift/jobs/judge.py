@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
 
 FloatArray = NDArray[np.float64]
 
-ADDED = ("rank", "measure_rank")
+ADDED = ("measured", "rank", "measure_rank")
 """Columns that `rank_candidates` adds to those of predictions."""
 WIDER = 1.25
 """Intervals are wider by this factor than the proxies need, because candidates are often less like
@@ -57,13 +58,15 @@ class Judgement:
     """Fitted to the whole table; its intervals are those that hold on the proxies."""
     predictions: Predictions
     """One row for each candidate, in order."""
+    measured: FloatArray
+    """Shape (n,). Values of candidates that are in the table; NaN for the others."""
     imitation: Imitation
     """The forecasts behind the answer."""
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The predictions with ``rank`` (1 is the largest value) and ``measure_rank``."""
-        return rank_candidates(self.answer, self.predictions.frame)
+        """The predictions with what `rank_candidates` adds."""
+        return rank_candidates(self.answer, self.predictions.frame, self.measured)
 
 
 def judge(
@@ -121,13 +124,15 @@ def judge(
     settings = settings.model_copy(update={"threads": executor.threads})
     if data.intake is None:
         data = clean_table(data)
+    if features is None and data.materials.structures is not None:
+        features = "+structure"
     if not isinstance(candidates, Materials):
         candidates = Materials.parse(candidates, notation=data.materials.notation)
     if candidates.extra.shape[1] != data.materials.extra.shape[1]:
         names = ", ".join(data.materials.extra_names) or "no extra columns"
         raise DataError(f"the table has the feature columns {names}; give the candidates the same")
     imitation = imitate(
-        data, usable(candidates), config, executor,
+        data, usable(candidates, data), config, executor,
         featurizer_of=partial(_featurizer, data), features=features, transform=transform,
         settings=settings, seed=seed, folder=folder, progress=progress,
     )  # fmt: skip
@@ -146,7 +151,7 @@ def judge(
     model = calibrate_by_proxies(model, imitation, data)
     predictions = model.predict(candidates)
     answer = answer_of(imitation, data, model, candidates, predictions, config)
-    return Judgement(answer, model, predictions, imitation)
+    return Judgement(answer, model, predictions, measured_values(data, candidates), imitation)
 
 
 def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:
@@ -154,13 +159,13 @@ def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:
     return CompositionFeaturizer(blocks, hydrates=notation.hydrates, amounts=notation.amounts)
 
 
-def usable(candidates: Materials) -> Materials:
+def usable(candidates: Materials, data: Dataset | None = None) -> Materials:
     """Return the candidates that can be read and have their feature columns.
 
     Raises
     ------
     DataError
-        If there is none; the message names the first reason.
+        If there is none, the message names the first reason; or if all are in the table.
     """
     good = (candidates.reasons == "") & np.isfinite(candidates.extra).all(axis=1)
     if not len(candidates):
@@ -170,7 +175,13 @@ def usable(candidates: Materials) -> Materials:
         raise DataError(
             f"no candidate can be predicted; the first, {candidates.formulas[0]!r}: {reason}"
         )
-    return candidates.take(good)
+    found = candidates.take(good)
+    if data is not None and np.isin(found.keys, data.materials.keys).all():
+        raise DataError(
+            f"all {len(found):,} candidates are in the table already, with their values; give "
+            "materials without a value"
+        )
+    return found
 
 
 def calibrate_by_proxies(model: FittedModel, imitation: Imitation, data: Dataset) -> FittedModel:
@@ -228,7 +239,7 @@ def answer_of(
     config : JudgeConfig
         Settings.
     """
-    method, errors = imitation.method, imitation.errors
+    method, errors, encoder = imitation.method, imitation.errors, imitation.encoder
     expected = expected_error(imitation)
     proxies = tuple(_proxy_result(imitation, data, model, place) for place in imitation.rows)
     own = errors[method]
@@ -239,7 +250,8 @@ def answer_of(
         and np.mean([np.log(one[place] / own[place]) for place in own]) < np.log(LEVEL_MARGIN)
     )
     good = predictions.reason == ""
-    rows = np.flatnonzero(good & ~np.isin(candidates.groups, data.groups))
+    known_rows = np.isin(candidates.keys, data.materials.keys)
+    rows = np.flatnonzero(good & ~known_rows)
     known = {frozenset(symbols) for symbols in _systems(data.materials)}
     landscape = imitation.landscape
     step = landscape.step
@@ -261,7 +273,9 @@ def answer_of(
         coverage=grounds.coverage if np.isfinite(grounds.coverage) else None,
         n=len(candidates),
         n_usable=int(good.sum()),
-        n_known=int((good & np.isin(candidates.groups, data.groups)).sum()),
+        known=tuple(candidates.formulas[good & known_rows].tolist()),
+        n_seen=0 if encoder is None else int(encoder.knows(candidates.groups[good]).sum()),
+        n_seen_rows=0 if encoder is None else int(encoder.knows(data.groups).sum()),
         distance_ratio=step.distance_ratio,
         separability=two_sample(landscape.points, landscape.places, seed=0).auc if enough else None,
         new_elements=step.new_elements,
@@ -309,11 +323,13 @@ def _proxy_result(
 ) -> ProxyResult:
     proxy = next(one for one in imitation.proxies if one.name == place)
     found, y = imitation.forecasts[place, imitation.method], data.y[imitation.rows[place]]
-    coverage = None
+    coverage = covered = None
     calibration = _calibration(model, imitation, data, place)
+    by_prediction, by_target = _fifths(found.prediction), _fifths(y)
     if calibration is not None:
         low, high = predictive(found.scored, calibration, model.scale).interval(LEVEL)
-        coverage = float(np.mean((low <= y) & (y <= high)))
+        held = (low <= y) & (y <= high)
+        coverage, covered = float(held.mean()), _both(held[rows].mean() for rows in by_prediction)
     varies = np.ptp(y) > 0 and np.ptp(found.prediction) > 0
     measured = imitation.measured.get(place)
     return ProxyResult(
@@ -326,10 +342,33 @@ def _proxy_result(
         mae_own_median=float(np.abs(np.median(y) - y).mean()),
         spearman=spearman(y, found.prediction) if varies else None,
         coverage=coverage,
+        found=_both(
+            np.isin(rows, right).mean()
+            for rows, right in zip(by_prediction, by_target, strict=True)
+        ),
+        covered=covered,
+        n_measured=measured.n if measured else 0,
         mae_before=measured.before if measured else None,
         mae_after=measured.after if measured else None,
         methods={name: one[place] for name, one in imitation.errors.items()},
     )
+
+
+def _fifths(values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the lowest and of the highest fifth of values, at least one each."""
+    order, n = np.argsort(values, kind="stable"), max(1, round(len(values) / 5))
+    return order[:n], order[-n:]
+
+
+def _both(shares: Iterable[np.floating[Any]]) -> tuple[float, float]:
+    low, high = map(float, shares)
+    return low, high
+
+
+def measured_values(data: Dataset, candidates: Materials) -> FloatArray:
+    """Return the mean value of each candidate that is in the table, shape (n,); NaN for others."""
+    means = pd.Series(data.y).groupby(data.materials.keys).mean()
+    return np.asarray(means.reindex(candidates.keys), dtype=np.float64)
 
 
 def _systems(materials: Materials) -> list[tuple[int, ...]]:
@@ -341,15 +380,19 @@ def _systems(materials: Materials) -> list[tuple[int, ...]]:
     ]
 
 
-def rank_candidates(answer: Answer, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of candidates with two ranks, missing where they do not apply.
+def rank_candidates(answer: Answer, frame: pd.DataFrame, measured: FloatArray) -> pd.DataFrame:
+    """Return a table of candidates with three columns, missing where they do not apply.
 
-    ``rank`` orders the predictions, 1 is the largest; ``measure_rank`` orders those to measure
-    first.
+    ``measured`` is the value of a candidate that is in the table, see `measured_values`. ``rank``
+    orders the candidates by it, or else by the prediction; 1 is the largest. ``measure_rank``
+    orders those to measure first.
     """
     good = (frame["status"] == "ok").to_numpy()
-    rank = frame["prediction"].where(good).rank(ascending=False, method="first")
+    value = frame["prediction"].where(np.isnan(measured), measured).where(good)
+    rank = value.rank(ascending=False, method="first")
     places = np.full(len(frame), np.nan)
     places[list(answer.measure_rows)] = np.arange(1, len(answer.measure_rows) + 1)
     measure = pd.Series(places, index=frame.index)
-    return frame.assign(rank=rank.astype("Int64"), measure_rank=measure.astype("Int64"))
+    return frame.assign(
+        measured=measured, rank=rank.astype("Int64"), measure_rank=measure.astype("Int64")
+    )

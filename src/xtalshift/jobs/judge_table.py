@@ -9,24 +9,26 @@ import pandas as pd
 
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.engine import BenchmarkRun
-from xtalshift.benchmark.records import CANDIDATES_FILE
+from xtalshift.benchmark.records import CANDIDATES_FILE, CANDIDATES_TEXT
 from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data import read_raw
-from xtalshift.data.files import check_new_columns
+from xtalshift.data.files import check_new_columns, naming_table
 from xtalshift.data.formula_texts import options_for
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import write_frame
+from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.imitate import imitate
-from xtalshift.jobs.judge import ADDED, answer_of, rank_candidates, usable
+from xtalshift.jobs.judge import ADDED, answer_of, measured_values, rank_candidates, usable
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
 from xtalshift.model import load_model
+from xtalshift.model.inputs import name_structures
 from xtalshift.model.predictions import PREDICTED_COLUMNS
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
-from xtalshift.progress import Progress
+from xtalshift.progress import NO_PROGRESS, Progress
 
 PROXIES_FOLDER = "proxies"
 MOST_EXPLAINED = 20_000
@@ -43,7 +45,7 @@ class Wanted:
     materials: Materials
 
 
-def read_candidates(config: RunConfig) -> Wanted:
+def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Wanted:
     """Read the candidates of a run, before any work.
 
     Raises
@@ -53,10 +55,16 @@ def read_candidates(config: RunConfig) -> Wanted:
         formula is readable.
     """
     source, notation = Path(str(config.candidates)), config.data.notation
-    raw = read_raw(source, reading := options_for(source, config.data))
+    reading = options_for(source, config.data)
+    if needs_structures(config.data.blocks):
+        reading = name_structures(source, reading)
+    raw = read_raw(source, reading)
     check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
+    if config.data.target in raw.frame.columns:
+        progress.say(f"  note: column {config.data.target!r} of {source} is not used")
     materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
-    usable(materials)
+    with naming_table(source):
+        usable(materials)
     return Wanted(raw.frame, materials)
 
 
@@ -105,7 +113,7 @@ def judge_table(
     data, candidates = problem.data, wanted.materials
     imitation = imitate(
         data,
-        usable(candidates),
+        usable(candidates, data),
         config.judging,
         executor,
         featurizer_of=problem.featurizer,
@@ -126,5 +134,8 @@ def judge_table(
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
-    write_frame(rank_candidates(answer, frame), out / CANDIDATES_FILE)
+    measured = measured_values(data, candidates)
+    ranked = rank_candidates(answer, frame, measured)
+    for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
+        write_frame(ranked, out / name)
     return fitted.describe(config.seed, rule=RULE), answer

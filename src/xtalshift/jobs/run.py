@@ -20,6 +20,7 @@ from xtalshift.benchmark.plugins import shown_name
 from xtalshift.benchmark.problem import FoldRows
 from xtalshift.benchmark.records import (
     CANDIDATES_FILE,
+    CANDIDATES_TEXT,
     CHOICE_FILE,
     HISTORY_FILE,
     PREDICTIONS_FILE,
@@ -50,6 +51,7 @@ from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
 from xtalshift.methods import MethodSettings
+from xtalshift.model.inputs import settle_structures
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.splits.feature_space import embed
@@ -67,7 +69,7 @@ TABLE = "table"
 OUTPUT_FILES = (
     RESULTS_FILE, CONFIG_FILE, PREDICTIONS_FILE, MAP_FILE, RECORDS_FILE, "report.html",
     "summary.json", "benchmark.toml", "run.json", "audit.json", REFIT_FILE, EXPLANATION_FILE,
-    CANDIDATES_FILE,
+    CANDIDATES_FILE, CANDIDATES_TEXT,
 )  # fmt: skip
 OUTPUT_FOLDERS = ("tasks", MODEL_FOLDER, PROXIES_FOLDER)
 
@@ -108,9 +110,10 @@ def run(
         If the data, a split or the folder cannot be used. A method that fails is a record with
         status ``failed``.
     """
+    config = config.model_copy(update={"data": settle_structures(config.data)})
     config = _with_family(config, progress)
     spec = spec_of(config)
-    wanted = None if config.candidates is None else read_candidates(config)
+    wanted = None if config.candidates is None else read_candidates(config, progress)
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out), resumable(partial(describe_kept, out)):

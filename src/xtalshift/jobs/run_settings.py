@@ -99,8 +99,7 @@ class RunConfig(MethodSettings):
 
     @model_validator(mode="after")
     def _known_blocks(self) -> Self:
-        if self.data.features is not None:
-            split_blocks(self.data.features)  # raises with the names
+        split_blocks(self.data.blocks)  # raises with the names
         return self
 
     @property

@@ -94,7 +94,7 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
     elif "y" in needs:
         raise DataError("this scheme uses the targets: give --target COLUMN")
     if "X" in needs:
-        features = CompositionFeaturizer(data.blocks, data.impute_nan).featurize(compositions)
+        features = CompositionFeaturizer(data.blocks, data.impute_nan).featurize(table.materials)
         X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
     else:
         X = np.empty((len(table), 0))

@@ -112,7 +112,8 @@ def suggest(
     if outside and predictor.model.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
-            "where its intervals need not hold; --in-domain leaves them out"
+            "where its intervals need not hold"
+            + ("; --in-domain leaves them out" if outside < len(chosen) else "")
         )
     chosen = chosen.drop(columns=_UNUSED).assign(score=batch.score, utility=batch.utility)
     chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))

@@ -16,7 +16,7 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, build_method, features_of
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
 from xtalshift.model.fitting import held_out_errors
-from xtalshift.model.inputs import Inputs, read_inputs
+from xtalshift.model.inputs import Inputs, read_inputs, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
@@ -113,8 +113,9 @@ def train(
     SplitError
         If there are too few rows.
     """
-    features = features_of(method, config.data.features)
-    inputs = read_inputs(config.data.model_copy(update={"features": features}), progress)
+    data = settle_structures(config.data)
+    features = features_of(method, data.features)
+    inputs = read_inputs(data.model_copy(update={"features": features}), progress)
     y = inputs.data.y
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")

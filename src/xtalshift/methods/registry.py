@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from xtalshift.errors import ConfigError
+from xtalshift.featurize.blocks import combine
 from xtalshift.methods.tuning import Range
 from xtalshift.registry import Registry, near_miss
 
@@ -142,12 +143,13 @@ def features_of(method: str | Estimator, given: Blocks | None = None) -> Blocks:
     method : str or Estimator
         Name of a method; an estimator usually gets ``magpie``.
     given : str, optional
-        Features that the user names.
+        Features that the user names; ``+structure`` adds to the usual ones.
     """
-    if not isinstance(method, str):
-        return given or USUAL
-    facts = METHODS[method]
-    return given or facts.features or facts.usual_features or USUAL
+    usual = USUAL
+    if isinstance(method, str):
+        facts = METHODS[method]
+        usual = facts.features or facts.usual_features or USUAL
+    return combine(given, usual)
 
 
 def build_method(

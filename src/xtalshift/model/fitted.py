@@ -144,7 +144,7 @@ class FittedModel:
                 f"the model needs {len(names)} extra feature columns ({', '.join(names) or 'none'})"
                 f", got {extra.shape[1]}"
             )
-        found = self.featurizer.featurize(materials.compositions)
+        found = self.featurizer.featurize(materials)
         reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
         usable = in_range(extra)
         for row in np.flatnonzero((reasons == "") & ~usable.all(axis=1)):

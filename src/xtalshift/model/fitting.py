@@ -154,6 +154,8 @@ def fit(
         data = clean_table(data)
     if not isinstance(features, CompositionFeatures):
         notation = data.materials.notation
+        if features is None and data.materials.structures is not None:
+            features = "+structure"
         features = CompositionFeatures(
             features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
         )
@@ -165,7 +167,7 @@ def fit(
         encoder_of(features),  # a model keeps it, whatever becomes of its folder
     )
     if X is None:
-        X = np.hstack([featurizer.transform(data.materials.compositions), data.materials.extra])
+        X = np.hstack([featurizer.transform(data.materials), data.materials.extra])
     intervals = intervals or IntervalConfig()
     regressor = (
         build_method(

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.data import Dataset, TargetTransform, clean_table
+from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
+from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
-from xtalshift.data.settings import DataConfig
-from xtalshift.errors import DataError, FormulaError
+from xtalshift.data.settings import DataConfig, ReadingOptions
+from xtalshift.data.sources import open_source
+from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
-from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.blocks import Blocks, needs_structures
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.structure.symmetry import find_structure_column
+
+Config = TypeVar("Config", bound=DataConfig)
+Options = TypeVar("Options", bound=ReadingOptions)
+_GIVE = (
+    "name their column (--structure-col), or their folder (--structures), or leave the block out"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +38,61 @@ class Inputs:
     data: Dataset
     X: NDArray[np.float64]
     featurizer: CompositionFeatures
+
+
+def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Config:
+    """Return settings that say where the structures of a table are, if they are read.
+
+    They are read if features need them, if the settings say where they are, or if the table has no
+    formulas; then they are features too, unless the settings name others.
+
+    Parameters
+    ----------
+    settings : DataConfig
+        Where the rows come from.
+    features : iterable of str
+        Further features that will be computed.
+
+    Raises
+    ------
+    ConfigError
+        If features need structures and the table has none.
+    DataError
+        If the table cannot be read.
+    """
+    path = Path(settings.dataset)
+    needed = any(map(needs_structures, [settings.blocks, *features]))
+    if not path.exists():  # a data set of the catalogue has formulas
+        if needed and settings.dataset in list_datasets():
+            raise ConfigError(f"{settings.dataset} has no crystal structures; {_GIVE}")
+        return settings
+    if needed:
+        return name_structures(path, settings)
+    given = settings.structure_col is not None or settings.structures is not None
+    with suppress(DataError):  # a table without formulas is told when it is read
+        columns = open_source(path, settings).layout.columns
+        given = given or find_formulas(columns, settings).structures
+    if not given or settings.features is not None:
+        return settings
+    return settings.model_copy(update={"features": "+structure"})
+
+
+def name_structures(path: Path, options: Options) -> Options:
+    """Return options that name the column of structures of a table.
+
+    Raises
+    ------
+    ConfigError
+        If the table has none.
+    DataError
+        If the table cannot be read.
+    """
+    if options.structure_col is not None or options.structures is not None:
+        return options
+    found = find_structure_column(open_source(path, options).layout.columns)
+    if found is None:
+        raise ConfigError(f"the features need crystal structures, and {path} has none; {_GIVE}")
+    return options.model_copy(update={"structure_col": found})
 
 
 def read_inputs(
@@ -98,7 +166,7 @@ def _featurize(
     data: Dataset, featurizer: CompositionFeatures, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
     """Compute the features; a row without features is rare, and dropped like any other bad row."""
-    features = featurizer.featurize(data.materials.compositions)
+    features = featurizer.featurize(data.materials)
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:

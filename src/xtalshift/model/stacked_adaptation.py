@@ -113,10 +113,11 @@ def adapt_by_stack(
 def remembered(model: FittedModel) -> Dataset | None:
     """Return the training materials that the domain of a model remembers, with their targets.
 
-    None if it has no domain, or if extra columns, which a domain does not keep, are features.
+    None if it has no domain, or if extra columns or structures, which a domain does not keep, are
+    features.
     """
     domain = model.domain
-    if domain is None or model.card.feature_cols:
+    if domain is None or model.card.feature_cols or model.featurizer.needs_structures:
         return None
     notation = model.featurizer.notation
     known = Dataset.of(

@@ -75,6 +75,10 @@ class TablePredictor:
         from xtalshift.data.formula_texts import prefer_column  # pyarrow, not needed at the prompt
 
         reading = prefer_column(path, self.reading, self.model.card.formula_col)
+        if self.model.featurizer.needs_structures:
+            from xtalshift.model.inputs import name_structures
+
+            reading = name_structures(path, reading)
         return replace(self, reading=reading)
 
     def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:

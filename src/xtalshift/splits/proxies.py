@@ -31,6 +31,8 @@ _MOST_POINTS = 3000
 _MOST_CANDIDATES = 2000
 _N_CLUSTERS = 10
 _COMPONENTS = 10
+_TYPICAL = 3
+"""Elements that describe a cluster."""
 _COMMON = 0.5
 """Share of the candidates that have an element in common, to name the step after it."""
 _RARE = 0.25
@@ -241,7 +243,7 @@ def _propose(landscape: Landscape, judges: BoolArray) -> Iterator[Proxy]:
             reason += f", which {how}"
         masks.append((symbol, landscape.elements[:, column], reason, unlike))
     masks += [
-        (f"cluster-{number}", mask, "a group of similar materials", _CLUSTER_UNLIKENESS)
+        (f"cluster-{number}", mask, _describe_cluster(landscape, mask), _CLUSTER_UNLIKENESS)
         for number, mask in enumerate(_clusters(landscape))
     ]
     masks.append(
@@ -256,6 +258,14 @@ def _propose(landscape: Landscape, judges: BoolArray) -> Iterator[Proxy]:
             continue
         gap = abs(np.log(max(ratio, 1e-3) / max(step.distance_ratio, 1e-3)))
         yield Proxy(name, np.flatnonzero(mask), reason, ratio, float(unlike + gap))
+
+
+def _describe_cluster(landscape: Landscape, mask: BoolArray) -> str:
+    """Return what a group of similar materials has more often than the others."""
+    inside, others = landscape.elements[mask].mean(axis=0), landscape.elements[~mask].mean(axis=0)
+    typical = np.argsort(others - inside, kind="stable")[:_TYPICAL]
+    names = ", ".join(f"{_ELEMENTS[k]} ({inside[k]:.0%})" for k in typical)
+    return f"similar materials, typically with {names}"
 
 
 def element_unlikeness(one: str, other: str) -> float:

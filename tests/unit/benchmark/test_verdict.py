@@ -13,7 +13,8 @@ def proxy(**changes):
     """Return the result of a proxy."""
     usual = {
         "name": "Se", "reason": "", "n": 20, "distance_ratio": 1.0, "mae": 1.0, "mae_dummy": 2.0,
-        "mae_own_median": 4.0, "spearman": 0.5, "coverage": 0.9, "mae_before": 2.0,
+        "mae_own_median": 4.0, "spearman": 0.5, "coverage": 0.9, "found": (0.5, 0.5),
+        "covered": (0.9, 0.9), "n_measured": 10, "mae_before": 2.0,
         "mae_after": 1.0, "methods": {"ridge": 1.0},
     }  # fmt: skip
     return ProxyResult(**usual | changes)

@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from structure_toys import crystal
 from xtalshift.chem.families import FAMILIES
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
+from xtalshift.structure import Structures
 
 FORMULAS = ["NaCl", "Qq2", "Fe4O6", "CuSO4*5H2O", "D2O"]
 
@@ -83,3 +85,23 @@ def test_lengths_must_agree():
 def test_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make().notation = Notation("expand")
+
+
+def test_keys_are_equal_for_equal_materials_and_conditions():
+    found = Materials.parse(
+        ["Fe2O3", "Fe4O6", "?", "Fe2O3"], extra=[[1.0], [1.0], [1.0], [2.0]], extra_names=["T"]
+    ).keys
+    assert found.tolist() == ["Fe2O3|[1.0]", "Fe2O3|[1.0]", "", "Fe2O3|[2.0]"]
+    assert Materials.parse(["Fe4O6", "?"]).keys.tolist() == ["Fe2O3", ""]
+
+
+def test_structures_tell_polymorphs_apart():
+    crystals = Structures.join([crystal("Na", "Cl", kind) for kind in ("rocksalt", "zincblende")])
+    found = Materials.parse(["NaCl", "NaCl"], structures=crystals)
+    first, second = found.keys
+    assert first.startswith("NaCl|")
+    assert second.startswith("NaCl|")
+    assert first != second
+    assert found.take([1]).structures.volumes == found.structures.volumes[1]
+    with pytest.raises(DataError, match="2 structures for 1 formulas"):
+        Materials.parse(["NaCl"], structures=crystals)

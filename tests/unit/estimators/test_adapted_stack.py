@@ -17,6 +17,7 @@ from xtalshift.estimators.adapted_stack import (
     Problem,
     adaptation_weights,
     cross_fit,
+    pays,
 )
 from xtalshift.estimators.adapted_stack_predictor import AdaptedStackPredictor, see
 from xtalshift.estimators.base import Labelled
@@ -289,3 +290,12 @@ def test_wrong_settings_are_refused(wrong, match):
     stack = AdaptedStackRegressor(**{"members": corrections(), **wrong})
     with pytest.raises(ConfigError, match=match):
         stack.adapt(start(), X, y)
+
+
+@pytest.mark.parametrize(
+    ("n", "errors", "paid"), [(15, 1.5, False), (15, 2.5, True), (16, 1.5, True)]
+)
+def test_fewer_labels_must_gain_more(n, errors, paid):
+    spread = np.resize([1.0, -1.0], n) - np.resize([1.0, -1.0], n).mean()
+    gain = spread + errors * spread.std(ddof=1) / np.sqrt(n)
+    assert pays(gain) == paid

@@ -124,7 +124,7 @@ def test_intervals_are_those_of_the_proxies(data, judged):
 
 def test_the_answer_describes_the_candidates(judged):
     answer = judged.answer
-    assert (answer.n, answer.n_usable, answer.n_known) == (13, 12, 0)
+    assert (answer.n, answer.n_usable, answer.known) == (13, 12, ())
     assert (answer.new_elements, answer.n_new, answer.n_new_systems) == (("Te",), 12, 12)
     assert answer.verdict == "trust"
     assert len(answer.measure) == 12
@@ -155,6 +155,32 @@ def test_measuring_is_simulated_on_the_proxies(data, judged):
 def featurized(data):
     """Return the features in which distances are measured."""
     return steps.CompositionFeaturizer("magpie").transform(data.materials.compositions)
+
+
+def test_the_ends_of_the_order_are_judged(data, judged):
+    one = judged.answer.proxies[0]
+    rows = judged.imitation.rows[one.name]
+    found, y = judged.imitation.forecasts[one.name, "ridge"].prediction, data.y[rows]
+    n = round(len(rows) / 5)
+    for end, sign in ((0, 1), (1, -1)):
+        picked, true = (set(np.argsort(sign * values)[:n].tolist()) for values in (found, y))
+        assert one.found[end] == pytest.approx(len(picked & true) / n)
+    assert one.n_measured == min(20, len(rows) // 2)
+
+
+def test_a_candidate_in_the_table_has_its_measured_value(data):
+    known = FORMULAS[int(np.argmin(data.y))]
+    config = JudgeConfig(methods=("ridge",), proxies=("Se", "S"), n_measure=3)
+    found = judge(data, [*TELLURIDES, known], config, executor=InProcessExecutor())
+    assert found.answer.known == (known,)
+    frame = found.frame
+    assert frame["measured"].notna().tolist() == [False] * 12 + [True]
+    assert frame["measured"].iloc[12] == data.y.min()
+    value = [*frame["prediction"][:12], data.y.min()]
+    assert frame["rank"].tolist() == (np.argsort(np.argsort(-np.array(value))) + 1).tolist()
+    assert known not in found.answer.measure
+    with pytest.raises(DataError, match="all 2 candidates are in the table already"):
+        judge(data, FORMULAS[:2], config, executor=InProcessExecutor())
 
 
 def test_it_repeats_itself_and_does_not_depend_on_processes(data, judged):

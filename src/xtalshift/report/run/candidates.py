@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from xtalshift.benchmark.answer import Answer
 from xtalshift.report.shared.answer_text import (
+    NEXT_STEP,
     error_sentences,
     measure_sentence,
     unlike_sentences,
@@ -28,11 +30,13 @@ from xtalshift.report.shared.text import format_number
 N_SHOWN = 10
 """Predictions that the page shows at either end of the order."""
 CANDIDATE_TEXTS = ("formula", "unseen_elements", "nearest_formula")
-CANDIDATE_NUMBERS = ("rank", "prediction", "lower", "upper", "in_domain", "nearest_target")
+CANDIDATE_NUMBERS = (
+    "rank", "prediction", "lower", "upper", "in_domain", "nearest_target", "measured",
+)  # fmt: skip
 """`CANDIDATE_TEXTS`, `CANDIDATE_NUMBERS`: columns that the page needs."""
 _SHOWN = (
     "rank", "formula", "prediction", "lower", "upper", "in_domain", "unseen_elements",
-    "nearest_formula", "nearest_target",
+    "nearest_formula", "nearest_target", "measured",
 )  # fmt: skip
 _BAND = "rgba(0, 114, 178, 0.16)"
 
@@ -52,6 +56,8 @@ class PredictedRow:
     nearest: str
     nearest_target: float
     """`nearest`, `nearest_target`: the nearest training material and its value."""
+    measured: float | None
+    """Its value, if it is in the table."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class CandidatesReport:
     errors: list[str]
     unlike: list[str]
     measure: str
+    next_step: str
     highest: list[PredictedRow]
     lowest: list[PredictedRow]
     """`highest`, `lowest`: the candidates with the largest and the smallest predictions; the second
@@ -92,6 +99,7 @@ def report_candidates(
         errors=error_sentences(answer, unit),
         unlike=unlike_sentences(answer),
         measure=measure_sentence(answer),
+        next_step=NEXT_STEP,
         highest=rows[:N_SHOWN],
         lowest=rows[N_SHOWN:][-N_SHOWN:],
     )
@@ -104,9 +112,9 @@ def _rows(table: pd.DataFrame) -> list[PredictedRow]:
     return [
         PredictedRow(
             int(rank), str(formula), float(value), float(low), float(high), bool(inside), str(new),
-            str(nearest), float(known),
+            str(nearest), float(known), None if np.isnan(measured) else float(measured),
         )
-        for rank, formula, value, low, high, inside, new, nearest, known
+        for rank, formula, value, low, high, inside, new, nearest, known, measured
         in zip(*columns, strict=True)
     ]  # fmt: skip
 

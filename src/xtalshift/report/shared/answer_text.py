@@ -15,7 +15,9 @@ VERDICTS: dict[Verdict, str] = {
     "no": "Do not use these predictions.",
 }
 _MOST_ELEMENTS = 8
-_MOST_FORMULAS = 5
+_MOST_FORMULAS = 10
+_HARDLY = 0.97
+"""Measuring changes nothing if it leaves at least this part of the error."""
 
 
 def verdict_sentence(answer: Answer) -> str:
@@ -29,8 +31,9 @@ def _ground(verdict: Verdict, grounds: Grounds) -> str:
     order = f"a typical rank correlation of {grounds.order:.2f}"
     if verdict == "trust":
         return (
-            f"On hold-outs of your data that imitate the candidates the error is {share} of that "
-            f"of the mean, and the order of the materials is found with {order}."
+            f"The error to expect is {format_percent(grounds.expected)} of that of the mean of the "
+            f"table ({share} on hold-outs of your data that imitate the candidates), and the order "
+            f"of these hold-outs is found with {order}."
         )
     if verdict == "ranking":
         why = f"the error is {share} of that of the mean"
@@ -74,10 +77,18 @@ def unlike_sentences(answer: Answer) -> list[str]:
         f"A candidate is {answer.distance_ratio:.1f} times as far from the nearest material of "
         "your table as these are from each other (median)."
     )
-    if answer.n_known:
+    if answer.known:
+        names, more = list(answer.known[:_MOST_FORMULAS]), len(answer.known) - _MOST_FORMULAS
+        listed = join_words([*names, f"{more} more"] if more > 0 else names)
+        verb, its = ("is", "its measured value decides its rank") if len(answer.known) == 1 else (
+            "are", "their measured values decide their rank"
+        )  # fmt: skip
+        said.append(f"{listed} {verb} in your table already; {its} (column `measured`).")
+    if answer.n_seen or answer.n_seen_rows:
         said.append(
-            f"{plural(answer.n_known, 'candidate')} {'is' if answer.n_known == 1 else 'are'} in "
-            "your table already; use the measured values."
+            f"The pretrained encoder has seen {answer.n_seen:,} of the candidates, with other or "
+            f"the same properties, and {plural(answer.n_seen_rows, 'material')} of your table, "
+            "which therefore judge no method."
         )
     return said
 
@@ -109,6 +120,23 @@ def error_sentences(answer: Answer, unit: str) -> list[str]:
             "by the others)."
             + ("" if answer.coverage >= COVERED else " They will probably hold too few.")
         )
+    return [*said, *_fifths(answer)]
+
+
+def _fifths(answer: Answer) -> list[str]:
+    """Return how far the ends of the order can be believed, which people choose from."""
+    said = []
+    for end, name in ((1, "highest"), (0, "lowest")):
+        share = format_percent(sum(one.found[end] for one in answer.proxies) / len(answer.proxies))
+        covered = [one.covered[end] for one in answer.proxies if one.covered is not None]
+        text = (
+            f"Of the fifth with the {name} predictions, {share} are in the {name} fifth of a "
+            "hold-out by value (20 % by chance)"
+        )
+        if covered:
+            held = sum(covered) / len(covered)
+            text += f"; their intervals hold {format_percent(held)}"
+        said.append(f"{text}.")
     return said
 
 
@@ -122,11 +150,27 @@ def measure_sentence(answer: Answer) -> str:
     left = answer.measured_ratio
     if left is None:
         return f"{text} The hold-outs are too small to say what that would bring."
-    if left >= 1:
-        return f"{text} On the hold-outs it did not reduce the error ({format_percent(left)} left)."
+    counts = sorted(one.n_measured for one in answer.proxies if one.n_measured)
+    count = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
+    share = format_percent(left)
+    if left >= _HARDLY:
+        return (
+            f"{text} This will hardly improve the other predictions: on the hold-outs, `xtalshift "
+            f"adapt` with {count} measured materials left {share} of the error of the others. So "
+            "measure those that you would use."
+        )
     if left > HELPS:
-        return f"{text} On the hold-outs it hardly reduced the error (to {format_percent(left)})."
+        return (
+            f"{text} On the hold-outs, `xtalshift adapt` with {count} measured materials reduced "
+            f"the error of the others little (to {share})."
+        )
     return (
-        f"{text} On the hold-outs such measurements, and `xtalshift adapt`, left "
-        f"{format_percent(left)} of the error."
+        f"{text} On the hold-outs, `xtalshift adapt` with {count} measured materials left {share} "
+        "of the error of the others."
     )
+
+
+NEXT_STEP = (
+    "After measuring: add the values to your table and run the same command again (with another "
+    "--out), or `xtalshift adapt` the model, which says whether the values improve it."
+)

@@ -15,6 +15,7 @@ def predicted(n):
         "formula": [f"A{k}" for k in range(n)], "rank": pd.array(range(1, n + 1), dtype="Int64"),
         "prediction": value, "lower": value - 1, "upper": value + 1, "in_domain": value > 2,
         "unseen_elements": "Te", "nearest_formula": "ZnSe", "nearest_target": 2.5,
+        "measured": np.nan,
     })  # fmt: skip
     bad = pd.DataFrame({"formula": ["Xx"], "rank": pd.array([None], dtype="Int64"),
                         "in_domain": [False]})  # fmt: skip

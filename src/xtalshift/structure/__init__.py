@@ -1,5 +1,13 @@
 """Crystal structures: a batch of them, files, symmetry."""
 
+from xtalshift.structure.reading import ReadStructures, read_structures
+from xtalshift.structure.structure_files import StructureBlock, read_structure_files
 from xtalshift.structure.structures import Structures
 
-__all__ = ["Structures"]
+__all__ = [
+    "ReadStructures",
+    "StructureBlock",
+    "Structures",
+    "read_structure_files",
+    "read_structures",
+]

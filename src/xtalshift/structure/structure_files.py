@@ -1,0 +1,134 @@
+"""Structures from a folder, an archive or a file, a block at a time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtalshift.errors import DataError
+from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.structure.archives import FileSource, open_source
+from xtalshift.structure.reading import ReadStructures, read_all
+
+SUFFIXES = (".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".extxyz", ".xyz", ".json")
+"""Suffixes of the files that are read, in any case, also with ``.gz``; further files whose names
+begin with ``POSCAR`` or ``CONTCAR``."""
+
+_SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})?(\.gz)?$", re.IGNORECASE)
+_SHOWN = 3
+_VASP = re.compile(r"(POSCAR|CONTCAR)")
+
+
+@dataclass(frozen=True, eq=False)
+class StructureBlock:
+    """Some structures of a folder, an archive or a file."""
+
+    ids: NDArray[np.object_]
+    """Shape (n,). Name of the file without suffix; its path inside the folder where the names
+    repeat; ``name#2`` for the second structure of a file, and so on."""
+    files: NDArray[np.object_]
+    """Shape (n,). Path of the file inside the folder or archive."""
+    read: ReadStructures
+    """n rows; a file that cannot be read is a row with a reason."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_structure_files(
+    path: str | Path, *, rows: int = 1024, progress: Progress = NO_PROGRESS
+) -> Iterator[StructureBlock]:
+    """Read all structures of a folder, an archive or a file, in constant memory.
+
+    Folders are read with all folders in them, sorted by path; hidden files are left out. Archives
+    (zip, tar, tar.gz, tar.bz2, tar.xz) are read without unpacking them to disk; those inside
+    archives are not opened.
+
+    Parameters
+    ----------
+    path : str or Path
+    rows : int
+        A block is complete with the file that fills so many rows.
+    progress : Progress
+        Advances by one per file.
+
+    Returns
+    -------
+    iterator of StructureBlock
+
+    Raises
+    ------
+    DataError
+        If there is no such path, no structure file in it, or the archive is damaged or unpacks to
+        far more than structure files do.
+    ConfigError
+        If the libraries of the extra ``structures`` are not installed.
+    """
+    place = Path(path)
+    source = open_source(place)
+    names = source.names()
+    wanted = names if place.is_file() and names == [place.name] else list(filter(_fits, names))
+    if not wanted:
+        raise DataError(_nothing_to_read(place, names))
+    return _read_blocks(source, dict(zip(wanted, _make_ids(wanted), strict=True)), rows, progress)
+
+
+def _read_blocks(
+    source: FileSource, ids: dict[str, str], rows: int, progress: Progress
+) -> Iterator[StructureBlock]:
+    waiting: list[StructureBlock] = []
+    with progress.task("structures", len(ids)) as task:
+        for name, content in source.contents(set(ids)):
+            waiting.append(_read_file(ids[name], name, content))
+            task.advance()
+            if sum(map(len, waiting)) >= rows:
+                yield _join(waiting)
+                waiting = []
+    if waiting:
+        yield _join(waiting)
+
+
+def _read_file(identity: str, name: str, content: object) -> StructureBlock:
+    read = read_all(content)
+    ids = [identity, *(f"{identity}#{number}" for number in range(2, len(read) + 1))]
+    return StructureBlock(np.array(ids, dtype=object), np.full(len(read), name, dtype=object), read)
+
+
+def _join(blocks: list[StructureBlock]) -> StructureBlock:
+    return StructureBlock(
+        np.concatenate([block.ids for block in blocks]),
+        np.concatenate([block.files for block in blocks]),
+        ReadStructures.join(block.read for block in blocks),
+    )
+
+
+def _fits(name: str) -> bool:
+    base = PurePosixPath(name).name
+    return bool(_VASP.match(base)) or base.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def _make_ids(names: list[str]) -> list[str]:
+    """Return for each file the shortest name that no other has."""
+    whole = [str(PurePosixPath(name)) for name in names]
+    paths = [_SUFFIX.sub("", name) or name for name in whole]
+    bases = [PurePosixPath(name).name for name in paths]
+    counts = [Counter(kind) for kind in (bases, paths)]
+    return [
+        base if counts[0][base] == 1 else path if counts[1][path] == 1 else full
+        for base, path, full in zip(bases, paths, whole, strict=True)
+    ]
+
+
+def _nothing_to_read(place: Path, names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    there = f"it holds {shown}{' ...' if len(names) > _SHOWN else ''}"
+    return (
+        f"{place} has no structure file ({', '.join(SUFFIXES)}, POSCAR*, CONTCAR*): "
+        f"{there if names else 'it is empty'}; name another folder, or rename the files"
+    )

@@ -1,4 +1,4 @@
-"""Symmetry of crystal structures given as text; the only module that imports pymatgen."""
+"""Symmetry of crystal structures given as text."""
 
 from __future__ import annotations
 

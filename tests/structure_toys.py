@@ -1,71 +1,105 @@
-"""Small crystals whose property depends on the structure, and their files."""
-
-from pathlib import Path
+"""Textbook crystals, and other descriptions of the same crystal."""
 
 import numpy as np
 
-from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.structure import Structures
 
 FCC = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-KINDS = {
-    "rocksalt": (FCC, [0.5, 0.5, 0.5]),
-    "zincblende": (1.12 * FCC, [0.25, 0.25, 0.25]),
-    "cesium-chloride": (0.6 * np.eye(3), [0.5, 0.5, 0.5]),
+HALF = [0.5, 0.5, 0.5]
+
+CRYSTALS = {
+    "copper": Structures.of(3.615 * FCC, [29], [[0, 0, 0]]),
+    "iron": Structures.of(2.866 * np.eye(3), [26, 26], [[0, 0, 0], HALF]),
+    "rock salt": Structures.of(5.64 * FCC, [11, 17], [[0, 0, 0], HALF]),
+    "diamond": Structures.of(3.567 * FCC, [6, 6], [[0, 0, 0], [0.25] * 3]),
+    "caesium chloride": Structures.of(4.123 * np.eye(3), [55, 17], [[0, 0, 0], HALF]),
+    "perovskite": Structures.of(
+        3.905 * np.eye(3),
+        [38, 22, 8, 8, 8],
+        [[0, 0, 0], HALF, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+    ),
+    "graphite": Structures.of(
+        [[2.464, 0, 0], [-1.232, 2.464 * 0.75**0.5, 0], [0, 0, 6.711]],
+        [6, 6, 6, 6],
+        [[0, 0, 0.25], [0, 0, 0.75], [1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]],
+    ),
+    "selenium": Structures.of(
+        [[4.366, 0, 0], [-2.183, 4.366 * 0.75**0.5, 0], [0, 0, 4.954]],
+        [34, 34, 34],
+        [[0.225, 0, 1 / 3], [0, 0.225, 2 / 3], [-0.225, -0.225, 0]],
+    ),
+    "hydrogen in a box": Structures.of(10 * np.eye(3), [1, 1], [[0, 0, 0], [0.074, 0, 0]]),
+    "xenon in a box": Structures.of(12 * np.eye(3), [54], [[0, 0, 0]]),
+    "alloy": Structures.of(
+        3.6 * FCC, [28, 29, 24], [[0, 0, 0], [0, 0, 0], [0.001, 0, 0]], [0.5, 0.3, 0.2]
+    ),
 }
-CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl")
-ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se", "Te")
-RADII = {"F": 1.3, "Cl": 1.8, "Br": 1.95, "I": 2.2, "O": 1.4, "S": 1.85, "Se": 2.0, "Te": 2.2}
 
 
-def crystal(cation: str, anion: str, kind: str) -> Structures:
-    """Return a crystal of two atoms."""
-    lattice, place = KINDS[kind]
-    edge = 2 * (1.0 + 0.15 * CATIONS.index(cation) + RADII[anion])
-    numbers = [ATOMIC_NUMBERS[cation], ATOMIC_NUMBERS[anion]]
-    return Structures.of(edge * lattice, numbers, [[0, 0, 0], place])
+def random_structure(rng, atoms=6):
+    """Return a structure of low symmetry whose atoms are at least 1.2 angstrom apart."""
+    volume = 14.0 * atoms
+    while True:
+        lattice = np.eye(3) + rng.uniform(-0.45, 0.45, (3, 3))
+        if (size := abs(np.linalg.det(lattice))) < 0.3:
+            continue
+        lattice *= (volume / size) ** (1 / 3)
+        positions = rng.random((atoms, 3))
+        images = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3)
+        apart = (positions[:, None, None] - positions[None, :, None] - images) @ lattice
+        distances = np.sort(np.linalg.norm(apart, axis=-1).ravel())
+        if distances[atoms] > 1.2:
+            z = rng.choice([1, 3, 8, 9, 14, 17, 22, 26, 34, 56], atoms)
+            return Structures.of(lattice, z, positions)
 
 
-def crystals() -> tuple[list[str], Structures, np.ndarray]:
-    """Return names, structures and values of 192 crystals: three polymorphs of each formula."""
-    names = [f"{a}{b}-{kind}" for a in CATIONS for b in ANIONS for kind in KINDS]
-    batch = Structures.join([crystal(*split(name)) for name in names])
-    return names, batch, 100.0 / (batch.volumes / batch.sizes)
+def turned(structure, rng):
+    """Return the structure rotated."""
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return _with(structure, structure.lattices[0] @ rotation, structure.positions)
 
 
-def split(name: str) -> tuple[str, str, str]:
-    """Return cation, anion and kind."""
-    formula, _, kind = name.partition("-")
-    anion = next(one for one in sorted(ANIONS, key=len, reverse=True) if formula.endswith(one))
-    return formula.removesuffix(anion), anion, kind
+def moved(structure, rng):
+    """Return the structure with another origin."""
+    return _with(structure, structure.lattices[0], structure.positions + rng.random(3))
 
 
-def write_cif(structure: Structures) -> str:
-    """Return a structure as a CIF without symmetry."""
-    lengths = np.linalg.norm(structure.lattices[0], axis=1)
-    a, b, c = structure.lattices[0] / lengths[:, None]
-    angles = np.degrees(np.arccos([b @ c, a @ c, a @ b]))
-    cell = [
-        *(f"_cell_length_{name} {value:.8f}" for name, value in zip("abc", lengths, strict=True)),
-        *(
-            f"_cell_angle_{name} {value:.8f}"
-            for name, value in zip(("alpha", "beta", "gamma"), angles, strict=True)
-        ),
-    ]
-    atoms = [
-        f"{SYMBOLS[z]} {SYMBOLS[z]}{i} {x:.8f} {y:.8f} {w:.8f} {share:g}"
-        for i, (z, (x, y, w), share) in enumerate(
-            zip(structure.z, structure.positions, structure.occupancies, strict=True)
-        )
-    ]
-    columns = ("type_symbol", "label", "fract_x", "fract_y", "fract_z", "occupancy")
-    lines = ["data_crystal", "_symmetry_space_group_name_H-M 'P 1'", *cell, "loop_"]
-    return "\n".join([*lines, *(f"_atom_site_{name}" for name in columns), *atoms, ""])
+def shuffled(structure, rng):
+    """Return the structure with its atoms in another order."""
+    order = rng.permutation(len(structure.z))
+    return Structures.of(
+        structure.lattices[0],
+        structure.z[order],
+        structure.positions[order],
+        structure.occupancies[order],
+    )
 
 
-def write_folder(folder: Path, names: list[str], batch: Structures) -> Path:
-    """Write each structure as NAME.cif."""
-    folder.mkdir()
-    for row, name in enumerate(names):
-        (folder / f"{name}.cif").write_text(write_cif(batch.take([row])), encoding="utf-8")
-    return folder
+def sheared(structure, rng):
+    """Return the structure in another cell of the same volume."""
+    change = np.eye(3, dtype=int)
+    for _ in range(3):
+        first, second = rng.permutation(3)[:2]
+        change[first] += rng.integers(-2, 3) * change[second]
+    positions = structure.positions @ np.linalg.inv(change)
+    return _with(structure, change @ structure.lattices[0], positions)
+
+
+def repeated(structure, rng):
+    """Return the structure in a larger cell."""
+    times = rng.permutation([1, 2, 3])
+    cells = np.stack(np.meshgrid(*map(np.arange, times)), axis=-1).reshape(-1, 1, 3)
+    positions = (structure.positions + cells).reshape(-1, 3) / times
+    return Structures.of(
+        structure.lattices[0] * times[:, None],
+        np.tile(structure.z, len(cells)),
+        positions,
+        np.tile(structure.occupancies, len(cells)),
+    )
+
+
+DESCRIPTIONS = [turned, moved, shuffled, sheared, repeated]
+
+
+def _with(structure, lattice, positions):
+    return Structures.of(lattice, structure.z, positions, structure.occupancies)

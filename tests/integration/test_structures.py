@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from structure_toys import crystals, write_cif, write_folder
+from polymorph_toys import crystals, write_cif, write_folder
 
 NAMES, BATCH, VALUES = crystals()
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from structure_toys import crystal
+from polymorph_toys import crystal
 from xtalshift.chem.families import FAMILIES
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.materials import Materials

@@ -55,7 +55,7 @@ def test_from_a_folder_of_files_to_predictions(xtalshift, tables, tmp_path):
     assert errors.mean() < 0.2 * np.abs(VALUES - VALUES.mean()).mean()
     refused = xtalshift("predict", model, "NaCl")
     assert refused.code == 1
-    assert "needs a crystal structure" in refused.err + refused.out
+    assert "need a crystal structure" in refused.err + refused.out
 
 
 def test_a_table_without_structures_is_told(xtalshift, tmp_path):

@@ -27,7 +27,15 @@ FORMULA_NAMES = (
 ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 """Names (any case) of columns of ids, best first."""
 
-READABLE = "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines; text also with .gz"
+STRUCTURES = (
+    *(".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".extxyz", ".xyz", ".cif.gz"),
+    *(".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"),
+)
+"""Files of structures, and archives of them; folders are, too."""
+READABLE = (
+    "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines, text also with .gz; and folders, "
+    "archives and files of crystal structures (CIF, POSCAR, extended XYZ)"
+)
 
 
 _IN_A_FILE = (
@@ -37,9 +45,12 @@ _IN_A_FILE = (
 
 
 def file_kind(path: Path) -> str:
-    """Return ``csv``, ``excel``, ``json``, ``jsonl`` or ``parquet``; raise for other types."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not a table; name a file: {READABLE}")
+    """Return ``csv``, ``excel``, ``json``, ``jsonl``, ``parquet`` or ``structures``.
+
+    Raise for other types.
+    """
+    if path.is_dir() or (path.is_file() and path.name.lower().endswith(STRUCTURES)):
+        return "structures"
     if not path.exists():
         from xtalshift.chem.formulas import is_formula  # for messages only
 

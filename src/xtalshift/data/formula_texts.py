@@ -32,7 +32,7 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.sources import Source, open_source
 from xtalshift.data.structure_texts import read_cells
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 from xtalshift.structure import Structures
 from xtalshift.structure.symmetry import find_structure_column
@@ -58,6 +58,9 @@ _OFF = 0.02
 """Share by which the amounts of a row may miss 1 or 100 before it is worth a remark."""
 HEAD_ROWS = 1000
 """Rows in which is found how numbers and formulas are written, where a table is read in pieces."""
+GIVE_STRUCTURES = (
+    "name their column (--structure-col), or their folder (--structures), or leave the block out"
+)
 _BLANK = frozenset({"", "-", "nan", "none", "null", "n/a"})
 
 
@@ -136,7 +139,10 @@ class FormulaColumns:
             found = read_cells(cells(self.names[0]), self.folder)
             formulas = found.structures.compositions().reduced_formulas().tolist()
             return FormulaTexts(
-                formulas, faults=found.faults, notes=found.notes, structures=found.structures
+                formulas,
+                faults=_told(found.reasons),
+                notes=_told(found.notes),
+                structures=found.structures,
             )
         if not self.elements:
             return FormulaTexts([_as_text(cell) for cell in cells(self.names[0])])
@@ -241,6 +247,26 @@ def prefer_column(path: Path, options: Options, name: str) -> Options:
     return options
 
 
+def name_structures(path: Path, options: Options) -> Options:
+    """Return options that name the column of structures of a table.
+
+    Raises
+    ------
+    ConfigError
+        If the table has none.
+    DataError
+        If the table cannot be read.
+    """
+    if options.structure_col is not None or options.structures is not None:
+        return options
+    found = find_structure_column(open_source(path, options).layout.columns)
+    if found is None:
+        raise ConfigError(
+            f"the features need crystal structures, and {path} has none; {GIVE_STRUCTURES}"
+        )
+    return options.model_copy(update={"structure_col": found})
+
+
 def options_for(path: Path, options: Options) -> Options:
     """Return those options of one table that apply to another file.
 
@@ -338,6 +364,11 @@ def list_cells(column: object) -> list[object]:
 def _repeat(size: int) -> Iterator[int]:
     while True:
         yield size
+
+
+def _told(texts: NDArray[np.object_]) -> dict[int, str]:
+    """Return the texts that are not empty, by their row."""
+    return {row: text for row, text in enumerate(texts.tolist()) if text}
 
 
 def _as_text(cell: object) -> str:

@@ -232,7 +232,7 @@ def raw_of(rows: TextRows, layout: Layout) -> RawTable:
 
 
 def _typed_frame(layout: Layout, piece: Piece) -> pd.DataFrame:
-    if layout.kind == "jsonl":
+    if layout.kind in {"jsonl", "structures"}:
         return pd.DataFrame(layout.parse_json(piece), columns=list(layout.columns))
     return arrow_frame(layout.parse(piece).table)
 

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**25
 """A piece of text ends at this size even if it has fewer rows, so that long lines fit."""
 
+STRUCTURE_COLUMN = "structure"
+"""Column of the structures of a folder."""
+
+_MOST_STRUCTURES = 4096
 _READ = 2**18
 _HEAD_LINES = 1000
 
@@ -53,8 +57,9 @@ class Layout:
 
     source: str
     """Name of the table in messages."""
-    kind: Literal["csv", "jsonl", "parquet", "formulas"]
-    """Records of a CSV, lines of JSON, an Arrow stream, or a JSON list of formulas."""
+    kind: Literal["csv", "jsonl", "structures", "parquet", "formulas"]
+    """Records of a CSV, lines of JSON (of structures those that `StructureSource` makes), an Arrow
+    stream, or a JSON list of formulas."""
     columns: tuple[str, ...] = ("formula",)
     """Names of the columns."""
     dialect: Dialect | None = field(default=None, repr=False)
@@ -121,7 +126,10 @@ class Layout:
 
     def describe(self) -> str:
         """Return in one line how the table is read."""
-        kinds = {"csv": "text table", "jsonl": "JSON", "parquet": "Parquet", "formulas": "formulas"}
+        kinds = {
+            "csv": "text table", "jsonl": "JSON", "structures": "structure files",
+            "parquet": "Parquet", "formulas": "formulas",
+        }  # fmt: skip
         if self.sheet:
             others = ", ".join(repr(name) for name in self.other_sheets)
             return f"Excel, sheet {self.sheet!r}" + (f", not sheet {others}" if others else "")
@@ -155,6 +163,8 @@ def open_source(path: Path, options: ReadingOptions = BY_DEFAULT) -> Source:
         the message names the file.
     """
     kind = file_kind(path)
+    if kind == "structures":
+        return StructureSource(path)
     with naming_file(path):
         if kind == "parquet":
             return ParquetSource(path)
@@ -369,6 +379,29 @@ class ParquetSource:
                     return
                 yield piece
                 size = next(sizes, 0)
+
+
+class StructureSource:
+    """Structure files of a folder or archive, or one of several structures; a place is a row."""
+
+    repeatable = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.layout = Layout(path.name, "structures", ("id", STRUCTURE_COLUMN))
+
+    def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
+        """Yield the rows from the place `at` on, in pieces of at most the next of `sizes` rows."""
+        from xtalshift.data.structure_texts import iter_rows
+
+        rows = islice(iter_rows(self.path), at, None)
+        for size in sizes:
+            found = list(islice(rows, min(size, _MOST_STRUCTURES)))
+            if not found:
+                return
+            data = _lines_of({"id": one.id, STRUCTURE_COLUMN: one.text} for one in found)
+            line, at = at + 1, at + len(found)
+            yield Piece(data, len(found), at, line)
 
 
 class _Recoded(io.RawIOBase):

@@ -42,6 +42,8 @@ class _FillByStructure(Protocol):
         structures: Structures,
         values: NDArray[np.float64],
         reasons: NDArray[np.object_],
+        *,
+        impute_nan: bool,
     ) -> None: ...
 
 
@@ -65,8 +67,8 @@ class StructureBlock:
     names: tuple[str, ...]
     """As in `Block`."""
     fill: _FillByStructure
-    """``fill(structures, values, reasons)``, as in `Block`. Rows without atoms may get any value:
-    they already have a reason."""
+    """``fill(structures, values, reasons, impute_nan=...)``, as in `Block`. Rows without atoms may
+    get any value: they already have a reason."""
 
 
 AnyBlock = Block | StructureBlock

@@ -170,7 +170,7 @@ def composition_features(
                 given = structures.take(chunk)
                 lacking = (given.sizes == 0) & (reasons[chunk] == "")
                 reasons[chunk][lacking] = NO_STRUCTURE
-                block.fill(given, columns, reasons[chunk])
+                block.fill(given, columns, reasons[chunk], impute_nan=impute_nan)
             else:
                 block.fill(compositions, columns, reasons[chunk], impute_nan=impute_nan)
         values[chunk][reasons[chunk] != ""] = np.nan

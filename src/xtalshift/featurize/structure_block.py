@@ -22,6 +22,7 @@ from xtalshift.chem.elements import (
     SYMBOLS,
     load_elements,
 )
+from xtalshift.featurize.blocks import StructureBlock
 from xtalshift.featurize.features import Features
 from xtalshift.structure import Structures
 from xtalshift.structure.bonds import CUTOFF, Bonds, covalent_radii, find_bonds
@@ -119,6 +120,23 @@ def structure_features(structures: Structures, *, impute_nan: bool = True) -> Fe
             columns = [need == property_ for need in _NEEDED.values()]
             values[np.ix_(np.unique(structures.rows[lacking]), np.flatnonzero(columns))] = np.nan
     return Features(values, STRUCTURE_FEATURES, reasons)
+
+
+def _fill(
+    structures: Structures,
+    values: FloatArray,
+    reasons: NDArray[np.object_],
+    *,
+    impute_nan: bool,
+) -> None:
+    found = structure_features(structures, impute_nan=impute_nan)
+    values[:] = found.values
+    new = reasons == ""
+    reasons[new] = found.reasons[new]
+
+
+STRUCTURE = StructureBlock(STRUCTURE_FEATURES, _fill)
+"""The block ``structure``."""
 
 
 def _unusable(structures: Structures) -> NDArray[np.object_]:

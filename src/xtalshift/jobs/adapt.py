@@ -11,7 +11,7 @@ import numpy as np
 from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import first_reason
-from xtalshift.data.formula_texts import options_for, prefer_column
+from xtalshift.data.formula_texts import name_structures, options_for, prefer_column
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.data.units import known_unit
@@ -20,7 +20,7 @@ from xtalshift.model import FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
 from xtalshift.model.adaptation import AUTO
-from xtalshift.model.inputs import name_structures, read_inputs
+from xtalshift.model.inputs import read_inputs
 from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xtalshift.data.formula_texts import iter_formulas
+from xtalshift.data.formula_texts import iter_formulas, name_structures
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import FormulaError
-from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.blocks import Blocks, needs_structures
 from xtalshift.featurize.composition import CHUNK_ROWS, composition_features
 from xtalshift.featurize.features import Features
 
@@ -62,12 +62,18 @@ def iter_features(
     FormulaError
         If a row is bad and `settings.strict` is set.
     """
-    first = 1
-    for found in iter_formulas(source, CHUNK_ROWS, settings.reading):
+    first, reading = 1, settings.reading
+    if needs_structures(settings.blocks):
+        reading = name_structures(source, reading)
+    for found in iter_formulas(source, CHUNK_ROWS, reading):
         formulas = found.names
         materials = found.materials(settings.reading.notation)
         features = composition_features(
-            materials.compositions, settings.blocks, impute_nan=settings.impute_nan, order="F"
+            materials.compositions,
+            settings.blocks,
+            structures=materials.structures,
+            impute_nan=settings.impute_nan,
+            order="F",
         )
         refused = materials.reasons != ""
         features.reasons[refused] = materials.reasons[refused]

@@ -14,7 +14,7 @@ from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data import read_raw
 from xtalshift.data.files import check_new_columns, naming_table
-from xtalshift.data.formula_texts import options_for
+from xtalshift.data.formula_texts import name_structures, options_for
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import write_frame
 from xtalshift.featurize.blocks import needs_structures
@@ -24,7 +24,6 @@ from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
 from xtalshift.model import load_model
-from xtalshift.model.inputs import name_structures
 from xtalshift.model.predictions import PREDICTED_COLUMNS
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor

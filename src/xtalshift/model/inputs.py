@@ -12,23 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
-from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
-from xtalshift.data.settings import DataConfig, ReadingOptions
+from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks, needs_structures
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.structure.symmetry import find_structure_column
 
 Config = TypeVar("Config", bound=DataConfig)
-Options = TypeVar("Options", bound=ReadingOptions)
-_GIVE = (
-    "name their column (--structure-col), or their folder (--structures), or leave the block out"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +59,7 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     needed = any(map(needs_structures, [settings.blocks, *features]))
     if not path.exists():  # a data set of the catalogue has formulas
         if needed and settings.dataset in list_datasets():
-            raise ConfigError(f"{settings.dataset} has no crystal structures; {_GIVE}")
+            raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
         return settings
     if needed:
         return name_structures(path, settings)
@@ -75,24 +70,6 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     if not given or settings.features is not None:
         return settings
     return settings.model_copy(update={"features": "+structure"})
-
-
-def name_structures(path: Path, options: Options) -> Options:
-    """Return options that name the column of structures of a table.
-
-    Raises
-    ------
-    ConfigError
-        If the table has none.
-    DataError
-        If the table cannot be read.
-    """
-    if options.structure_col is not None or options.structures is not None:
-        return options
-    found = find_structure_column(open_source(path, options).layout.columns)
-    if found is None:
-        raise ConfigError(f"the features need crystal structures, and {path} has none; {_GIVE}")
-    return options.model_copy(update={"structure_col": found})
 
 
 def read_inputs(

@@ -76,7 +76,7 @@ class TablePredictor:
 
         reading = prefer_column(path, self.reading, self.model.card.formula_col)
         if self.model.featurizer.needs_structures:
-            from xtalshift.model.inputs import name_structures
+            from xtalshift.data.formula_texts import name_structures
 
             reading = name_structures(path, reading)
         return replace(self, reading=reading)

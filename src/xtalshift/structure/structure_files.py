@@ -79,6 +79,30 @@ def read_structure_files(
     return _read_blocks(source, dict(zip(wanted, _make_ids(wanted), strict=True)), rows, progress)
 
 
+def find_files(path: str | Path) -> dict[str, str]:
+    """Return the files of a folder or archive by the names that a table may give them.
+
+    These are the path inside, the name of the file, and both without suffix; a name that several
+    files have is left out.
+
+    Raises
+    ------
+    DataError
+        As `read_structure_files`.
+    """
+    place = Path(path)
+    names = open_source(place).names()
+    wanted = list(filter(_fits, names))
+    if not wanted:
+        raise DataError(_nothing_to_read(place, names))
+    found: dict[str, str | None] = {}
+    for name in wanted:
+        base = PurePosixPath(name).name
+        for given in {name, base, _SUFFIX.sub("", name), _SUFFIX.sub("", base)}:
+            found[given] = name if given not in found or given == name else None
+    return {given: name for given, name in found.items() if name is not None}
+
+
 def _read_blocks(
     source: FileSource, ids: dict[str, str], rows: int, progress: Progress
 ) -> Iterator[StructureBlock]:

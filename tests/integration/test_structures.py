@@ -1,10 +1,15 @@
 """Crystal structures in commands: a folder of CIFs, a column of CIF text, files named by ids."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from polymorph_toys import crystals, write_cif, write_folder
+import xtalshift as xs
+from polymorph_toys import crystals, split, write_cif, write_folder
+from xtalshift.data.materials import Materials
+from xtalshift.data.settings import ReadingOptions
 
 NAMES, BATCH, VALUES = crystals()
 
@@ -67,3 +72,93 @@ def test_a_table_without_structures_is_told(xtalshift, tmp_path):
     assert done.code == 1
     assert "the features need crystal structures, and" in done.err
     assert "--structure-col" in done.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a folder with CIFs, values and a model of them."""
+    place = tmp_path_factory.mktemp("structures")
+    folder = write_folder(place / "cifs", NAMES, BATCH)
+    pd.DataFrame({"id": NAMES, "y": VALUES}).to_csv(place / "values.csv", index=False)
+    model = xs.fit(
+        xs.read_table(
+            place / "values.csv", target="y", options=ReadingOptions(structures=str(folder))
+        ),
+        "ridge",
+    )
+    model.save(place / "model")
+    return place
+
+
+def test_the_same_model_from_python(trained):
+    model = xs.load_model(trained / "model")
+    assert model.featurizer.blocks == "magpie+structure"
+    known = Materials.parse(["NaCl"], structures=BATCH.take([NAMES.index("NaCl-rocksalt")]))
+    assert model.predict(known).prediction == pytest.approx(
+        VALUES[NAMES.index("NaCl-rocksalt")], rel=0.2
+    )
+    assert "crystal structure" in model.predict(["NaCl"]).reason[0]
+
+
+def test_screening_a_folder(xtalshift, trained, tmp_path):
+    out = tmp_path / "screened"
+    done = xtalshift("screen", trained / "model", trained / "cifs", "--top", "3", "-o", out)
+    assert done.code == 0, done.err
+    rows = pd.concat(map(pd.read_parquet, sorted((out / "parts").glob("*.parquet"))))
+    assert len(rows) == 192
+    assert "structure" not in rows
+    values = pd.Series(VALUES, index=NAMES)
+    best = pd.read_csv(out / "top.csv")
+    assert values[best["id"]].min() > np.quantile(VALUES, 0.9)
+    assert [name.partition("-")[0] for name in best["id"]] == best["formula"].tolist()
+
+
+def test_suggestions_name_polymorphs(xtalshift, trained, tmp_path):
+    """Three crystals of one formula are three candidates."""
+    first = BATCH.take(slice(6))
+    wider = replace(first, lattices=1.1 * first.lattices)
+    some, out = write_folder(tmp_path / "some", NAMES[:6], wider), tmp_path / "next.csv"
+    done = xtalshift("suggest", trained / "model", some, "-n", "6", "-o", out)
+    assert done.code == 0, done.err
+    assert set(pd.read_csv(out)["id"]) == set(NAMES[:6])
+
+
+def test_adaptation_and_splits_read_structures(xtalshift, trained, tmp_path):
+    labels = tmp_path / "labels.csv"
+    pd.DataFrame({"id": NAMES[::8], "y": 2 * VALUES[::8]}).to_csv(labels, index=False)
+    done = xtalshift(
+        "adapt", trained / "model", labels, "--structures", trained / "cifs", "-o", tmp_path / "a"
+    )
+    assert done.code == 0, done.err
+    assert "24 target rows" in done.out
+    assert "MAE on 3 labels" in done.out  # the others are training materials
+    folds = tmp_path / "split.parquet"
+    done = xtalshift(
+        "split", trained / "cifs", "--scheme", "leave-out", "-p", "by=space_group", "-o", folds
+    )
+    assert done.code == 0, done.err
+    found = pd.read_parquet(folds)
+    assert found["fold"].nunique() == 3  # rock salt, zinc blende, caesium chloride
+    kinds = found[found["part"] == "test"].groupby("fold")["id"]
+    for _, names in kinds:
+        assert len({name.partition("-")[2] for name in names}) == 1
+
+
+def test_candidates_with_structures_are_judged(xtalshift, trained, tmp_path):
+    new = [name for name in NAMES if split(name)[1] == "Te"]
+    old = [name for name in NAMES if split(name)[1] != "Te"]
+    table = tmp_path / "old.csv"
+    pd.DataFrame({"id": old, "y": [VALUES[NAMES.index(name)] for name in old]}).to_csv(
+        table, index=False
+    )
+    folder = write_folder(tmp_path / "new", new, BATCH.take([NAMES.index(name) for name in new]))
+    done = xtalshift(
+        "run", table, "--structures", trained / "cifs", "--target", "y", "--methods", "ridge,svr",
+        "--splits", "random", "--candidates", folder, "--proxies", "Se,S", "-o", tmp_path / "run",
+        "--set", "judge.n_measure=0",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    frame = pd.read_csv(tmp_path / "run" / "candidates.csv").set_index("id")
+    errors = np.abs(frame.loc[new, "prediction"] - [VALUES[NAMES.index(name)] for name in new])
+    assert errors.mean() < 0.3 * VALUES.std()
+    assert frame["rank"].max() == 24

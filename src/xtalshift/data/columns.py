@@ -10,7 +10,7 @@ import pandas as pd
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import ID_NAMES, list_names, no_column
-from xtalshift.data.formula_texts import find_formulas
+from xtalshift.data.formula_texts import FormulaColumns, find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
 from xtalshift.data.number_style import AMBIGUOUS
@@ -185,7 +185,7 @@ def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, sourc
         formulas=found.describe(),
         notation=notation.describe(),
         numbers=_describe_numbers(raw),
-        options=_settled(raw, options, found.names),
+        options=_settled(raw, options, found),
         findings=raw.findings,
     )
 
@@ -205,7 +205,7 @@ def _describe_target(
     return f"none named; columns of numbers: {list_names(candidates)}"
 
 
-def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) -> dict[str, str]:
+def _settled(raw: RawTable, given: ReadingOptions, formulas: FormulaColumns) -> dict[str, str]:
     """Return the options with which the table is read in the same way again."""
     kept = _OPTIONS - {"composition_columns"}
     options = {name: str(value) for name, value in given.to_dict().items() if name in kept}
@@ -217,10 +217,12 @@ def _settled(raw: RawTable, given: ReadingOptions, formulas: tuple[str, ...]) ->
             options["separator"] = SEPARATORS[dialect.separator]
     if raw.layout and raw.layout.sheet:
         options["sheet"] = raw.layout.sheet
-    if len(formulas) == 1:
-        options |= {"formula_col": formulas[0]}
+    if formulas.structures:
+        options |= {"structure_col": formulas.names[0]}
+    elif formulas.elements:
+        options |= {"composition_columns": list_names(formulas.names)}
     else:
-        options |= {"composition_columns": list_names(formulas)}
+        options |= {"formula_col": formulas.names[0]}
     return options
 
 

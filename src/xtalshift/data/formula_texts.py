@@ -117,8 +117,8 @@ class FormulaColumns:
     def describe(self) -> str:
         """Return in one line where the compositions are."""
         if self.structures:
-            where = f", files in {self.folder}" if self.folder else ""
-            return f"structures in column {self.names[0]!r}{where}"
+            where = f" (files in {self.folder})" if self.folder else ""
+            return f"the structures of column {self.names[0]!r}{where}"
         if not self.elements:
             return f"column {self.names[0]!r}"
         return f"columns {', '.join(self.names)} in {self.amounts}%"

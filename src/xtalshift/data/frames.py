@@ -19,12 +19,13 @@ from xtalshift.chem.writing import write_formula
 from xtalshift.data.files import FORMULA_NAMES, naming_file
 from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
 from xtalshift.data.intake import Finding
+from xtalshift.data.materials import Materials
 from xtalshift.data.number_style import settle_style
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
 from xtalshift.data.records import TextRows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
-from xtalshift.data.sources import Layout, Piece, Source, open_source
+from xtalshift.data.sources import STRUCTURE_COLUMN, Layout, Piece, Source, open_source
 from xtalshift.errors import DataError
 
 _ALL = 2**62
@@ -84,6 +85,18 @@ class RawTable:
             # also where only this piece of a table is
             capitals=settled or in_capitals(texts.texts),
         )
+
+    def shown(self, materials: Materials) -> pd.DataFrame:
+        """Return the columns for an output.
+
+        The content of structure files is left out; rows with structures get their formulas.
+        """
+        frame = self.frame
+        if self.layout is not None and self.layout.kind == "structures":
+            frame = frame.drop(columns=STRUCTURE_COLUMN)
+        if materials.structures is not None and "formula" not in frame.columns:
+            frame = frame.assign(formula=materials.formulas)
+        return frame
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """Return a column as numbers, see `xtalshift.data.numbers.parse_numbers`."""

@@ -64,7 +64,7 @@ def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Want
     materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
     with naming_table(source):
         usable(materials)
-    return Wanted(raw.frame, materials)
+    return Wanted(raw.shown(materials), materials)
 
 
 def judge_table(

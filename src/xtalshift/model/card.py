@@ -37,6 +37,13 @@ class ModelCard:
     formula_col: str = ""
 
 
+def saved_features(folder: Path) -> str:
+    """Return the blocks of features of a saved model, without loading it, as below."""
+    with suppress(DataError, KeyError, TypeError):
+        return str(read_json(folder / "model.json")["pipeline"]["features"])
+    return "magpie"
+
+
 def saved_formula_col(folder: Path) -> str:
     """Return the column of formulas in the training of a saved model, without loading it.
 

@@ -110,7 +110,7 @@ class TablePredictor:
         from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
 
         materials = self.read(rows, source)
-        frame = _without_split_status(RawTable.of(rows).frame)
+        frame = _without_split_status(RawTable.of(rows).shown(materials))
         wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)

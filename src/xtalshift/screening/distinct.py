@@ -50,12 +50,12 @@ def hash_rows(
 ) -> tuple[Hashes, NDArray[np.bool_]]:
     """Return a hash for each row, and which rows have a valid formula, shapes (n,).
 
-    Equal materials have equal hashes: of the reduced formula and of the values of `feature_cols`,
-    such as a temperature. Rows without a valid formula repeat nothing.
+    Equal materials have equal hashes: of the reduced formula, of the structure, and of the values
+    of `feature_cols`, such as a temperature. Rows without a valid formula repeat nothing.
     """
     materials = rows.formulas(reading).materials(notation)
-    compositions, reasons = materials.compositions, materials.reasons
-    hashes = pd.util.hash_array(compositions.reduced_formulas(), categorize=False)
+    reasons = materials.reasons
+    hashes = pd.util.hash_array(materials.keys, categorize=False)
     for name in feature_cols:
         values, _ = rows.numbers(name)
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + pd.util.hash_array(values)

@@ -214,6 +214,9 @@ class FormulaSource:
 def _open_file(path: Path, options: ReadingOptions) -> _Input:
     source = open_table(path, options)
     settle_head(source, options)
+    if path.is_dir():
+        digest, count = _hash_folder(path)
+        return _Input(source, InputRecord(path.name, count, digest), count)
     digest, lines = _hash_file(path)
     schema, n_rows = None, None
     if isinstance(source, ParquetSource):
@@ -231,6 +234,16 @@ def _sizes(chunk_rows: int, left: Callable[[], int | None]) -> Iterator[int]:
         if most is not None and most <= 0:
             return
         yield chunk_rows if most is None else min(chunk_rows, most)
+
+
+def _hash_folder(path: Path) -> tuple[str, int]:
+    """Return a hash of the names, sizes and times of all files in a folder, and their number."""
+    digest, count = hashlib.sha256(), 0
+    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+        facts = file.stat()
+        digest.update(f"{file.relative_to(path)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        count += 1
+    return digest.hexdigest(), count
 
 
 def _hash_file(path: Path) -> tuple[str, int]:

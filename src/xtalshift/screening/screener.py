@@ -22,7 +22,7 @@ from xtalshift.data import RawTable
 from xtalshift.data.arrow_texts import text_array
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.materials import Materials
-from xtalshift.data.sources import pack_table
+from xtalshift.data.sources import STRUCTURE_COLUMN, pack_table
 from xtalshift.errors import XtalshiftError
 from xtalshift.screening.closer_look import CloserLook, admit_all
 from xtalshift.screening.inputs import Block
@@ -87,6 +87,14 @@ class PredictedBlock:
     """Length m."""
     places: NDArray[np.int64]
     """Shape (n,). Where the material of each predicted row is."""
+
+    @property
+    def formulas(self) -> NDArray[np.object_]:
+        """Formula of each row, shape (n,); ``""`` for a repeated one."""
+        formulas = np.full(len(self.places), "", dtype=object)
+        there = self.columns["status"] != "duplicate"
+        formulas[there] = self.materials.formulas[self.places[there]]
+        return formulas
 
 
 def given_plausibility(top: TopSettings | None, columns: Iterable[str]) -> tuple[str, ...]:
@@ -225,6 +233,10 @@ class Screener:
         except XtalshiftError as error:
             raise type(error)(f"{block.where}: {error}") from error
         columns = predicted.columns
+        if block.layout.kind == "structures":
+            table = table.drop_columns([STRUCTURE_COLUMN])
+        if predicted.materials.structures is not None and "formula" not in table.column_names:
+            table = table.append_column("formula", text_array(predicted.formulas.tolist()))
         for name, values in columns.items():
             table = table.append_column(_field(name, values, self._units), arrow_column(values))
         status = columns["status"]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtalshift.data.files import check_feature_columns, check_new_columns, naming_table
-from xtalshift.data.formula_texts import find_formulas, prefer_column
+from xtalshift.data.formula_texts import find_formulas, name_structures, prefer_column
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.errors import (
     ConfigError,
@@ -24,7 +24,8 @@ from xtalshift.errors import (
     WorkerDiedError,
     XtalshiftError,
 )
-from xtalshift.model.card import saved_formula_col
+from xtalshift.featurize.blocks import needs_structures
+from xtalshift.model.card import saved_features, saved_formula_col
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
 from xtalshift.screening.distinct import SeenHashes, hash_rows
@@ -108,6 +109,8 @@ def screen(
     _check_stability(sources, settings.top)
     if isinstance(inputs[0], str | Path):
         settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(sources.model))
+        if needs_structures(saved_features(sources.model)):
+            settings = name_structures(Path(inputs[0]), settings)
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
         # only their names: what the numbers of elements are, the model may know

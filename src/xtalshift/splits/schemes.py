@@ -26,7 +26,12 @@ from xtalshift.registry import near_miss
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
-from xtalshift.structure.symmetry import SYMMETRY_LABELS, find_structure_column, structure_labels
+from xtalshift.structure.symmetry import (
+    SYMMETRY_LABELS,
+    find_structure_column,
+    structure_labels,
+    symmetry_labels,
+)
 
 
 class _Features(Protocol):
@@ -175,10 +180,13 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
     if name in table.columns.columns:
         cells = table.columns[name]
         return cells.astype(object).where(cells.notna(), None).to_numpy()
-    column = find_structure_column(table.columns.columns)
-    if name in SYMMETRY_LABELS and column is not None:
-        texts = table.columns[column].astype(object).tolist()
-        labels, reasons = structure_labels(texts, progress=progress)
+    column, structures = find_structure_column(table.columns.columns), table.materials.structures
+    if name in SYMMETRY_LABELS and (structures is not None or column is not None):
+        if structures is not None:
+            labels, reasons = symmetry_labels(structures, progress=progress)
+        else:
+            texts = table.columns[column].astype(object).tolist()
+            labels, reasons = structure_labels(texts, progress=progress)
         bad = np.flatnonzero(reasons != "")
         if bad.size:
             number = table.row_numbers[bad[0]]

@@ -32,6 +32,7 @@ FloatArray = NDArray[np.float64]
 
 _CHUNK_ATOMS = 2048  # about 100 neighbours each: a few megabytes
 _LEAST_ROOM = 1.0  # cubic angstrom per atom; the densest solid hydrogen has more
+_LARGEST_CELL = 1e8  # cubic angstrom; the search for neighbours needs memory for its space
 _LEAST_DISTANCE = 0.3  # angstrom; the atoms of H2 are 0.74 apart
 _GRAM = 1.66053906660  # g/cm^3 of one atomic mass unit per cubic angstrom
 _TENTH = 0.6  # angstrom by which a bond is longer at a tenth of the order
@@ -143,10 +144,12 @@ def _unusable(structures: Structures) -> NDArray[np.object_]:
     """Return why the neighbours of a structure cannot be found, ``""`` if they can, shape (n,)."""
     reasons = np.full(len(structures), "", dtype=object)
     atoms = np.bincount(structures.rows, structures.occupancies, minlength=len(structures))
-    volumes = structures.volumes
-    for row in np.flatnonzero(~(volumes >= _LEAST_ROOM * atoms)):
+    with np.errstate(invalid="ignore", over="ignore"):
+        volumes = structures.volumes
+    usable = (volumes >= _LEAST_ROOM * atoms) & (volumes <= _LARGEST_CELL)
+    for row in np.flatnonzero(~usable):
         reasons[row] = (
-            f"a cell of {volumes[row]:.3g} A^3 is too small for {atoms[row]:g} atoms; are the "
+            f"a cell of {volumes[row]:.3g} A^3 for {atoms[row]:g} atoms is no crystal; are the "
             "lattice vectors in angstrom?"
         )
     reasons[structures.rows[~np.isfinite(structures.positions).all(axis=1)]] = (
@@ -160,18 +163,17 @@ def _too_close(structures: Structures, bonds: Bonds) -> NDArray[np.object_]:
     """Return which atoms of a structure overlap, shape (n,)."""
     reasons = np.full(len(structures), "", dtype=object)
     pairs = bonds.neighbours
-    for pair in np.flatnonzero(pairs.distances < _LEAST_DISTANCE).tolist():
-        first, second = int(pairs.atoms[pair]), int(pairs.others[pair])
-        row = structures.rows[first]
-        if not reasons[row]:
-            names = (
-                f"{SYMBOLS[structures.z[atom]]} (atom {atom - structures.starts[row] + 1})"
-                for atom in (first, second)
-            )
-            reasons[row] = (
-                f"{' and '.join(names)} are {pairs.distances[pair]:.2g} A apart; remove one, or "
-                "give both occupancies below 1"
-            )
+    close = np.flatnonzero(pairs.distances < _LEAST_DISTANCE)
+    rows, first = np.unique(structures.rows[pairs.atoms[close]], return_index=True)
+    for row, pair in zip(rows.tolist(), close[first].tolist(), strict=True):
+        names = (
+            f"{SYMBOLS[structures.z[atom]]} (atom {atom - structures.starts[row] + 1})"
+            for atom in (pairs.atoms[pair], pairs.others[pair])
+        )
+        reasons[row] = (
+            f"{' and '.join(names)} are {pairs.distances[pair]:.2g} A apart; remove one, or give "
+            "both occupancies below 1"
+        )
     return reasons
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xtalshift.structure.checks import MOST_ATOMS
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.structure.checks import MOST_ATOMS, check_atoms
 from xtalshift.structure.listed_atoms import (
     FloatArray,
     Found,
@@ -19,11 +20,12 @@ from xtalshift.structure.listed_atoms import (
 )
 from xtalshift.structure.pymatgen_structures import from_pymatgen
 from xtalshift.structure.species import species_of_label
+from xtalshift.structure.stated_formula import compare_formula
 from xtalshift.structure.symmetry_operations import fill_cell, parse_operations
 from xtalshift.structure.unit_cells import lattice_of
 
 if TYPE_CHECKING:
-    from gemmi import SpaceGroup, cif
+    from gemmi import GroupOps, SpaceGroup, cif
 
 _BLOCK = re.compile(r"^(?=data_)", re.MULTILINE | re.IGNORECASE)
 _CIF = re.compile(r"^\s*(data_|_cell_|_atom_site)", re.MULTILINE | re.IGNORECASE)
@@ -87,15 +89,39 @@ def _read_block(block: cif.Block) -> ListedAtoms:
     notes: list[str] = []
     lattice = _read_cell(block, notes)
     species, positions, occupancies = _read_sites(block, notes)
-    rotations, shifts = _read_symmetry(block, notes)
-    if len(rotations) > 1 and len(species):
-        positions, listed = fill_cell(lattice, positions, rotations, shifts)
-        species, occupancies = [species[i] for i in listed.tolist()], occupancies[listed]
-    return ListedAtoms(
-        lattice, species, positions, occupancies, tuple(notes),
-        _text(block, ("_chemical_formula_sum",)),
-        _number(_text(block, ("_cell_formula_units_Z",))),
-    )  # fmt: skip
+    both = [
+        _fill(
+            ListedAtoms(
+                lattice, species, positions, occupancies, (*notes, note),
+                _text(block, ("_chemical_formula_sum",)),
+                _number(_text(block, ("_cell_formula_units_Z",))),
+            ),
+            *parse_operations(operations),
+        )
+        for operations, note in _read_symmetry(block)
+    ]  # fmt: skip
+    if len(both) == 1:
+        return both[0]
+    return next((one for one in both if _agrees(one)), both[0])
+
+
+def _fill(listed: ListedAtoms, rotations: FloatArray, shifts: FloatArray) -> ListedAtoms:
+    if len(rotations) == 1 or not len(listed.species):
+        return listed
+    positions, copied = fill_cell(listed.lattice, listed.positions, rotations, shifts)
+    species = [listed.species[i] for i in copied.tolist()]
+    occupancies = listed.occupancies[copied]
+    return replace(listed, species=species, positions=positions, occupancies=occupancies)
+
+
+def _agrees(listed: ListedAtoms) -> bool:
+    """Return whether atoms are a crystal of the formula that the file states."""
+    try:
+        structure, _ = check_atoms(replace(listed, formula=""))
+        amounts = np.bincount(structure.z, structure.occupancies, len(SYMBOLS))
+        return not compare_formula(listed.formula, listed.units, np.asarray(amounts))
+    except RefusedError:
+        return False
 
 
 def _read_cell(block: cif.Block, notes: list[str]) -> FloatArray:
@@ -157,47 +183,58 @@ def _read_species(block: cif.Block, m: int) -> list[str]:
     ]
 
 
-def _read_symmetry(block: cif.Block, notes: list[str]) -> tuple[FloatArray, FloatArray]:
-    """Return rotations and translations; those of the group that is named if none are listed."""
+def _read_symmetry(block: cif.Block) -> list[tuple[tuple[str, ...], str]]:
+    """Return the operations and a note on them; both origins where a file does not tell which."""
     import gemmi
 
     hall, name = _text(block, _HALL), _text(block, _NAME)
     number = _number(_text(block, _NUMBER))
     for tag in _OPERATIONS:
-        listed = [gemmi.cif.as_string(cell) for cell in block.find_values(tag)]
+        listed = tuple(gemmi.cif.as_string(cell) for cell in block.find_values(tag))
         if listed:
-            if len(listed) == 1 and (number > 1 or not (name or "P 1").upper().startswith("P 1")):
-                notes.append(
-                    f"only the operation {listed[0]} is listed for group {name or int(number)}: "
-                    "atoms read as the whole cell"
-                )
-            return parse_operations(tuple(listed))
-    angles = [_number(_text(block, (f"_cell_angle_{one}",))) for one in ("alpha", "gamma")]
-    alpha, gamma = np.nan_to_num(angles, nan=90.0).tolist()
-    # of two origins the second, at a centre of inversion
-    group: SpaceGroup | None = gemmi.find_spacegroup_by_name(name, alpha, gamma, "2")
-    if group is None and hall:
+            group = name or (f"{number:g}" if np.isfinite(number) else "P 1")
+            note = f"only the operation {listed[0]} is listed for group {group}"
+            alone = len(listed) == 1 and group.replace(" ", "").upper() not in {"P1", "1"}
+            return [(listed, f"{note}: atoms read as the whole cell" if alone else "")]
+    note = "no symmetry operations: those of {} taken"
+    if hall:
         try:
             operations = gemmi.symops_from_hall(hall)
         except RuntimeError:
             raise RefusedError(
                 f"unknown Hall symbol {hall[:30]!r}; list the symmetry operations"
             ) from None
-        notes.append(f"no symmetry operations: those of the Hall symbol {hall} taken")
-    elif group is None and 1 <= number <= _MOST_GROUPS:
-        group = gemmi.find_spacegroup_by_number(int(number))
-    elif group is None and (name or np.isfinite(number)):
+        return [(_triplets(operations), note.format(f"the Hall symbol {hall}"))]
+    if not name and not np.isfinite(number):
+        whole = "no symmetry operations and no space group: atoms read as the whole cell"
+        return [(("x,y,z",), whole)]
+    groups = _find_groups(block, name, number)
+    if not groups:
         raise RefusedError(
             f"unknown space group {name[:30] or f'{number:g}'!r} and no symmetry operations; list "
             "them (_space_group_symop_operation_xyz)"
         )
-    elif group is None:
-        notes.append("no symmetry operations and no space group: atoms read as the whole cell")
-        return parse_operations(("x,y,z",))
-    if group is not None:
-        operations = group.operations()
-        notes.append(f"no symmetry operations: those of {group.xhm()} taken")
-    return parse_operations(tuple(operation.triplet() for operation in operations))
+    return [(_triplets(one.operations()), note.format(one.xhm())) for one in groups]
+
+
+def _find_groups(block: cif.Block, name: str, number: float) -> list[SpaceGroup]:
+    """Return the space group that is named; with both origins, that with the inversion first."""
+    import gemmi
+
+    angles = [_number(_text(block, (f"_cell_angle_{one}",))) for one in ("alpha", "gamma")]
+    alpha, gamma = np.nan_to_num(angles, nan=90.0).tolist()
+    names = [name]
+    if 1 <= number <= _MOST_GROUPS:
+        names.append(gemmi.find_spacegroup_by_number(int(number)).hm)
+    for one in names:
+        found = [gemmi.find_spacegroup_by_name(one, alpha, gamma, origin) for origin in "21"]
+        if found[0] is not None:
+            return found[: 1 if found[0].xhm() == found[1].xhm() else 2]
+    return []
+
+
+def _triplets(operations: GroupOps) -> tuple[str, ...]:
+    return tuple(operation.triplet() for operation in operations)
 
 
 def _read_with_pymatgen(text: str, cause: str) -> ListedAtoms:

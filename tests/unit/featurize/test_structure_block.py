@@ -172,19 +172,23 @@ def test_what_is_no_crystal_has_a_reason():
             Structures.of(5 * np.eye(3), [8, 8], [[0, 0, 0], [0.02, 0, 0]]),
             CRYSTALS["copper"],
             Structures.of(5 * np.eye(3), [8], [[np.nan, 0, 0]]),
+            Structures.of(1000 * np.eye(3), [8], [[0, 0, 0]]),
+            Structures.of(np.full((3, 3), np.inf), [8], [[0, 0, 0]]),
         ]
     )
     found = structure_features(batch)
     assert found.reasons.tolist() == [
         "no atoms",
-        "a cell of 0.064 A^3 is too small for 1 atoms; are the lattice vectors in angstrom?",
-        "a cell of 0 A^3 is too small for 1 atoms; are the lattice vectors in angstrom?",
+        "a cell of 0.064 A^3 for 1 atoms is no crystal; are the lattice vectors in angstrom?",
+        "a cell of 0 A^3 for 1 atoms is no crystal; are the lattice vectors in angstrom?",
         "O (atom 1) and O (atom 2) are 0.1 A apart; remove one, or give both occupancies below 1",
         "",
         "a position is not a finite number",
+        "a cell of 1e+09 A^3 for 1 atoms is no crystal; are the lattice vectors in angstrom?",
+        "a cell of nan A^3 for 1 atoms is no crystal; are the lattice vectors in angstrom?",
     ]
     np.testing.assert_array_equal(
-        np.isnan(found.values).all(axis=1), [True, True, True, True, False, True]
+        np.isnan(found.values).all(axis=1), [row != 4 for row in range(8)]
     )
     np.testing.assert_array_equal(found.values[4], structure_features(CRYSTALS["copper"]).values[0])
 

@@ -13,6 +13,7 @@ from xtalshift.structure.reading import read_all
 
 HALF = np.array([0.5, 0.5, 0.5])
 ONE = ("x,y,z",)
+ALONE = "only the operation x,y,z is listed for group"
 # fmt: off
 # reading -> (text, reduced formula, number of atoms, note)
 READ = {
@@ -43,6 +44,18 @@ READ = {
             a=3.567, operations=(), header="_symmetry_space_group_name_H-M 'F d -3 m'",
         ),
         *("C", 8, "no symmetry operations: those of F d -3 m:2 taken"),
+    ),
+    "the other origin": (
+        cif(
+            ("C", 0, 0, 0),
+            a=3.567, operations=(),
+            header="_space_group_IT_number 227\n_chemical_formula_sum C\n_cell_formula_units_Z 8",
+        ),
+        *("C", 8, "no symmetry operations: those of F d -3 m:1 taken"),
+    ),
+    "one operation of a long symbol": (
+        cif(operations=ONE, header="_symmetry_space_group_name_H-M 'P 1 21/c 1'"),
+        *("NaCl", 2, f"{ALONE} P 1 21/c 1: atoms read as the whole cell"),
     ),
     "rhombohedral": (
         cif(

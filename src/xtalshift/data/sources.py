@@ -387,6 +387,9 @@ class StructureSource:
     repeatable = True
 
     def __init__(self, path: Path) -> None:
+        from xtalshift.structure.structure_files import find_files
+
+        find_files(path)  # raises if there are none
         self.path = path
         self.layout = Layout(path.name, "structures", ("id", STRUCTURE_COLUMN))
 

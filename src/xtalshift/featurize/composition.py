@@ -150,8 +150,6 @@ def composition_features(
         If `blocks` or `notation` has an unknown value.
     """
     parts = _find_blocks(blocks, encoder).values()
-    if structures is None:
-        structures = Structures.none(len(rows))
     names = tuple(name for block in parts for name in block.names)
     values = np.empty((len(rows), len(names)), order=order)
     reasons = np.full(len(rows), "", dtype=object)
@@ -167,7 +165,9 @@ def composition_features(
             begin, end = end, end + len(block.names)
             columns = values[chunk, begin:end]
             if isinstance(block, StructureBlock):
-                given = structures.take(chunk)
+                given = Structures.none(len(reasons[chunk]))
+                if structures is not None:
+                    given = structures.take(chunk)
                 lacking = (given.sizes == 0) & (reasons[chunk] == "")
                 reasons[chunk][lacking] = NO_STRUCTURE
                 block.fill(given, columns, reasons[chunk], impute_nan=impute_nan)

@@ -169,7 +169,7 @@ def test_bad_files_are_named(tmp_path, name, content, message):
 
 
 def test_folder_and_missing_file(tmp_path):
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="has no structure file"):
         read_frame(tmp_path)
     with pytest.raises(DataError, match=r"nothing.csv does not exist"):
         read_frame(tmp_path / "nothing.csv")

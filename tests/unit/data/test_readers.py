@@ -92,7 +92,7 @@ def test_neither_file_nor_name(tmp_path):
         DataError, match=r"neither a file nor a data set \(did you mean 'ricci_seeb"
     ):
         read_table("ricci_seebek")
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="has no structure file"):
         read_table(tmp_path)
 
 

@@ -82,10 +82,11 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "fractions": "xtalshift.featurize.fractions:FRACTIONS",
         "pretrained": "xtalshift.featurize.pretrained:open_block",
         "structure": "xtalshift.featurize.structure_block:STRUCTURE",
+        "symmetry": "xtalshift.featurize.symmetry_block:SYMMETRY",
     },
 )
 """All blocks, in the order of help and messages."""
-OF_STRUCTURES = frozenset({"structure"})
+OF_STRUCTURES = frozenset({"structure", "symmetry"})
 """Blocks that need crystal structures. Named here, so that a question loads none."""
 
 

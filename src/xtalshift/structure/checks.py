@@ -188,7 +188,7 @@ def _find_vacuum(lattice: FloatArray, positions: FloatArray) -> str:
     wide = int(np.argmax(gaps))
     if gaps[wide] < VACUUM:
         return ""
-    return f"{gaps[wide]:.0f} angstrom of vacuum along {'abc'[wide]}: a surface or a molecule?"
+    return f"vacuum along {'abc'[wide]}: {gaps[wide]:.0f} angstrom, a surface or a molecule?"
 
 
 def _name(atom: int, species: str) -> str:

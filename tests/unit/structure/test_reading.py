@@ -146,7 +146,7 @@ READ = {
     ),
     "vacuum": (
         cif(a=5.64, c=30, operations=ONE, header="_space_group_IT_number 1"),
-        *("NaCl", 2, "15 angstrom of vacuum along c: a surface or a molecule?"),
+        *("NaCl", 2, "vacuum along c: 15 angstrom, a surface or a molecule?"),
     ),
     "poscar": (poscar(), "CsCl", 2, ""),
     "poscar without a comment": (poscar(comment=""), "CsCl", 2, ""),
@@ -181,7 +181,7 @@ READ = {
     ),
     "molecule in a box": (
         extxyz("O 0 0 0", "H 0.96 0 0", "H 0 .96 0", lattice="20 0 0 0 20 0 0 0 20"),
-        *("H2O", 3, "20 angstrom of vacuum along c: a surface or a molecule?"),
+        *("H2O", 3, "vacuum along c: 20 angstrom, a surface or a molecule?"),
     ),
     "json": (as_json(), "CsCl", 2, ""),
     "json in bytes": (as_json().encode(), "CsCl", 2, ""),

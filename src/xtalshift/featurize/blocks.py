@@ -82,10 +82,12 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "fractions": "xtalshift.featurize.fractions:FRACTIONS",
         "pretrained": "xtalshift.featurize.pretrained:open_block",
         "structure": "xtalshift.featurize.structure_block:STRUCTURE",
+        "chgnet": "xtalshift.featurize.chgnet_block:CHGNET",
+        "chgnet-random": "xtalshift.featurize.chgnet_block:CHGNET_RANDOM",
     },
 )
 """All blocks, in the order of help and messages."""
-OF_STRUCTURES = frozenset({"structure"})
+OF_STRUCTURES = frozenset({"structure", "chgnet", "chgnet-random"})
 """Blocks that need crystal structures. Named here, so that a question loads none."""
 
 

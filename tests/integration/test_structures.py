@@ -9,7 +9,6 @@ import pytest
 import xtalshift as xs
 from polymorph_toys import crystals, split, write_cif, write_folder
 from xtalshift.data.materials import Materials
-from xtalshift.data.settings import ReadingOptions
 
 NAMES, BATCH, VALUES = crystals()
 
@@ -80,12 +79,7 @@ def trained(tmp_path_factory):
     place = tmp_path_factory.mktemp("structures")
     folder = write_folder(place / "cifs", NAMES, BATCH)
     pd.DataFrame({"id": NAMES, "y": VALUES}).to_csv(place / "values.csv", index=False)
-    model = xs.fit(
-        xs.read_table(
-            place / "values.csv", target="y", options=ReadingOptions(structures=str(folder))
-        ),
-        "ridge",
-    )
+    model = xs.fit(xs.read_table(place / "values.csv", target="y", structures=folder), "ridge")
     model.save(place / "model")
     return place
 

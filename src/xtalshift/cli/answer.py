@@ -45,7 +45,8 @@ def print_answer(found: CandidatesReport, unit: str) -> None:
         )
     say(console, "Hold-outs of your data that imitate the candidates (--proxies names others):")
     console.print(table)
-    _print_ends(found.highest[:_SHOWN], (found.lowest or found.highest[_SHOWN:])[-_SHOWN:], unit)
+    ends = [*found.highest, *found.lowest]
+    _print_ends(ends[:_SHOWN], ends[_SHOWN:][-_SHOWN:], unit)
     if found.measure:
         say(console, found.measure)
         say(console, found.next_step)

@@ -75,7 +75,7 @@ def run_command(
     family: Annotated[
         str | None,
         typer.Option(
-            help="Element of the held-out family (default F; if a file has too few such rows, one "
+            help="Element of the held-out family (default F; if a file has no such row, one "
             "with about a tenth of the rows), or several joined by +.",
             rich_help_panel=_SPLITS,
         ),

@@ -25,6 +25,8 @@ def read_table(
     target: str | None = None,
     formula_col: str | None = None,
     id_col: str | None = None,
+    structure_col: str | None = None,
+    structures: str | Path | None = None,
     unit: str = "",
     hydrates: Hydrates | None = None,
     amounts: Amounts | None = None,
@@ -42,14 +44,18 @@ def read_table(
         Column to predict; by default that of the data set, or the only numeric column of a file.
     formula_col, id_col : str, optional
         Columns of a file; by default those with a usual name.
+    structure_col : str, optional
+    structures : str or Path, optional
+        `structure_col`, `structures`: column of crystal structures, and folder or archive of their
+        files, see `xtalshift.data.settings.ReadingOptions`.
     unit : str
         Unit of the target, if neither the catalogue nor the file says it.
     hydrates : {"refuse", "expand"}, optional
     amounts : {"at", "wt", "mol"}, optional
         `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
     options : ReadingOptions, optional
-        Further options of reading: separator, encoding, sheet ...; `formula_col`, `hydrates` and
-        `amounts` win over its fields.
+        Further options of reading: separator, encoding, sheet ...; the arguments above win over its
+        fields.
     progress : Progress
         Reports downloads.
     need_target : bool
@@ -69,7 +75,13 @@ def read_table(
     FetchError
         If a data set cannot be downloaded.
     """
-    given = {"formula_col": formula_col, "hydrates": hydrates, "amounts": amounts}
+    given = {
+        "formula_col": formula_col,
+        "structure_col": structure_col,
+        "structures": None if structures is None else str(structures),
+        "hydrates": hydrates,
+        "amounts": amounts,
+    }
     base = {} if options is None else options.to_dict()
     return read_configured(
         DataConfig.from_dict(

@@ -30,6 +30,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.values)
 
+    def write(self, values: NDArray[np.float64], reasons: NDArray[np.object_]) -> None:
+        """Write values and reasons, shapes (n, d) and (n,), to arrays; earlier reasons stay."""
+        values[:] = self.values
+        new = reasons == ""
+        reasons[new] = self.reasons[new]
+
     def take(self, rows: Any) -> Self:
         """Return the rows that an index, slice or mask selects."""
         return type(self)(self.values[rows], self.names, self.reasons[rows])

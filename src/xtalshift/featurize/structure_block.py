@@ -128,10 +128,7 @@ def _fill(
     *,
     impute_nan: bool,
 ) -> None:
-    found = structure_features(structures, impute_nan=impute_nan)
-    values[:] = found.values
-    new = reasons == ""
-    reasons[new] = found.reasons[new]
+    structure_features(structures, impute_nan=impute_nan).write(values, reasons)
 
 
 STRUCTURE = StructureBlock(STRUCTURE_FEATURES, _fill)

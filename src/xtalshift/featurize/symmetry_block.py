@@ -7,7 +7,9 @@ in the positions see `xtalshift.featurize.structure_block`.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from xtalshift.featurize.blocks import StructureBlock
 from xtalshift.featurize.features import Features
 from xtalshift.structure import Structures
 from xtalshift.structure.space_groups import find_space_groups
@@ -81,3 +83,17 @@ def symmetry_features(structures: Structures) -> Features:
         ]
     )
     return Features(values, SYMMETRY_FEATURES, reasons)
+
+
+def _fill(
+    structures: Structures,
+    values: NDArray[np.float64],
+    reasons: NDArray[np.object_],
+    *,
+    impute_nan: bool,  # noqa: ARG001 - no feature needs a property of an element
+) -> None:
+    symmetry_features(structures).write(values, reasons)
+
+
+SYMMETRY = StructureBlock(SYMMETRY_FEATURES, _fill)
+"""The block ``symmetry``."""

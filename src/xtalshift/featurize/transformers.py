@@ -98,6 +98,9 @@ class CompositionFeaturizer(CompositionFeatures, Featurizer):
         ``fractions``: the atomic fractions of the 118 elements.
         ``pretrained``: the last layer of a network that was trained on large tables, bounded by -1
         and 1; ``pretrained:FOLDER`` takes one that ``xtalshift pretrain`` made.
+        ``structure``, ``symmetry``: features of crystal structures, see
+        `xtalshift.featurize.structure_block` and `xtalshift.featurize.symmetry_block`; they need
+        `Materials` with structures.
     impute_nan : bool, default True
         Replace unknown elemental properties by their mean over the elements; otherwise the
         features that need them are NaN.

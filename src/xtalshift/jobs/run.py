@@ -61,9 +61,7 @@ CONFIG_FILE = "config.toml"
 MAP_FILE = "map.parquet"
 ID_SPLIT = "random"
 FAMILY = "F"
-_LEAST_FAMILY = 10
-"""`FAMILY`, `_LEAST_FAMILY`: the family that is held out unless another is named, and the fewest
-rows of it in a file."""
+"""The family that is held out unless another is named, or a file has no row of it."""
 TABLE = "table"
 """Name of the only table of the benchmark."""
 OUTPUT_FILES = (
@@ -175,11 +173,11 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
     compositions = read_configured(config.data).materials.compositions
     counts, n = count_elements(compositions), len(compositions)
     family = usual_family(counts, n)
-    if counts.get(FAMILY, 0) >= _LEAST_FAMILY or family is None:
+    if FAMILY in counts or family is None:
         return config
     progress.say(
-        f"{counts.get(FAMILY, 0)} of {n:,} rows contain {FAMILY}, which is usually held out as a "
-        f"family; here it is {family} ({counts[family]:,} rows; --family names another)"
+        f"No row contains {FAMILY}, which is usually held out as a family; here it is {family} "
+        f"({counts[family]:,} of {n:,} rows; --family names another)"
     )
     return config.model_copy(update={"split": split.model_copy(update={"family": family})})
 

@@ -43,8 +43,8 @@ class SplitConfig(Settings):
     """`tail`, `prior_share`: as in `xtalshift.splits.PriorSplit`. The extremes that the scores of a
     search refer to are the low ones for ``low``, else the high ones."""
     family: str | None = None
-    """Element (or several joined by ``+``) of the held-out family. By default F; if fewer than 10
-    rows of a file contain it, the element that is nearest to a tenth of the rows."""
+    """Element (or several joined by ``+``) of the held-out family. By default F; if no row
+    of a file contains it, the element that is nearest to a tenth of the rows."""
     relation_flag: str | None = None
     """Column that is true for materials that follow another relation."""
     relation_file: str | None = None

@@ -68,16 +68,20 @@ def check_atoms(listed: ListedAtoms) -> tuple[Structures, str]:
     return structure, "; ".join(dict.fromkeys(filter(None, notes)))
 
 
+def check_number(m: int) -> None:
+    """Refuse a cell with too many atoms, before time is spent on it."""
+    if m > MOST_ATOMS:
+        raise RefusedError(
+            f"it has more than {MOST_ATOMS:,} atoms in the cell; use a smaller (primitive) cell"
+        )
+
+
 def _check_numbers(listed: ListedAtoms) -> None:
     """Refuse what is no crystal by its numbers alone."""
     m = len(listed.species)
     if m == 0:
         raise RefusedError("it has no atoms; check that the file is complete")
-    if m > MOST_ATOMS:
-        raise RefusedError(
-            f"it has {m:,} atoms in the cell, more than {MOST_ATOMS:,}; use a smaller (primitive) "
-            "cell"
-        )
+    check_number(m)
     if not np.isfinite(listed.lattice).all():
         raise RefusedError("the lattice holds values that are no numbers; correct the cell")
     volume = abs(np.linalg.det(listed.lattice))

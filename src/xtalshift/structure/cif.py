@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xtalshift.chem.elements import SYMBOLS
-from xtalshift.structure.checks import MOST_ATOMS, check_atoms
+from xtalshift.structure.checks import check_atoms, check_number
 from xtalshift.structure.listed_atoms import (
     FloatArray,
     Found,
@@ -130,12 +130,11 @@ def _read_cell(block: cif.Block, notes: list[str]) -> FloatArray:
         raise RefusedError(
             "the lengths of the cell must be numbers above 0; add or correct _cell_length_a ..."
         )
-    angles = []
-    for name in ("alpha", "beta", "gamma"):
-        text = _text(block, (f"_cell_angle_{name}",))
-        if not text:
-            notes.append(f"no angle {name}: 90 degrees, as the CIF dictionary says")
-        angles.append(_number(text) if text else 90.0)
+    texts = [_text(block, (f"_cell_angle_{name}",)) for name in ("alpha", "beta", "gamma")]
+    angles = [_number(text) for text in texts]
+    if not any(texts):
+        notes.append("no angles: 90 degrees, as the CIF dictionary says")
+        angles = [90.0] * 3
     lattice = lattice_of(*lengths, *angles)
     if not np.isfinite(lattice).all():
         shown = ", ".join(f"{angle:g}" for angle in angles)
@@ -152,8 +151,7 @@ def _read_sites(block: cif.Block, notes: list[str]) -> tuple[list[str], FloatArr
     m = len(columns[0])
     if any(len(column) != m for column in columns):
         raise RefusedError("_atom_site_fract_x, _y and _z differ in length; put them in one loop")
-    if m > MOST_ATOMS:
-        raise RefusedError(f"it lists {m:,} atoms, more than {MOST_ATOMS:,}; use a smaller cell")
+    check_number(m)
     positions = np.array([[_number(cell) for cell in column] for column in columns]).T
     species = _read_species(block, m)
     occupancies = np.ones(m)

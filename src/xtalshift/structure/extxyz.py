@@ -47,7 +47,7 @@ def _read_frame(comment: str, rows: list[str]) -> ListedAtoms:
 
     try:
         read = key_val_str_to_dict(comment)  # type: ignore[no-untyped-call]
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise RefusedError(f"the comment line is no extended XYZ: {error}; correct it") from None
     facts = {str(key).casefold(): value for key, value in read.items()}
     if "lattice" not in facts:

@@ -54,8 +54,18 @@ Found: TypeAlias = "list[ListedAtoms | RefusedError]"
 
 
 def attempt(read: Callable[..., ListedAtoms], *arguments: Any) -> ListedAtoms | RefusedError:
-    """Return what `read` returns, or why it refuses."""
+    """Return what `read` returns, or why it refuses; other structures of a file can follow."""
     try:
         return read(*arguments)
     except RefusedError as error:
         return error
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001  # no structure may end the job
+        return unforeseen(error)
+
+
+def unforeseen(error: Exception) -> RefusedError:
+    """Return the refusal for a failure that no reader foresees."""
+    cause = f"{type(error).__name__}: {error}"
+    return RefusedError(f"it cannot be read ({cause[:200]}); save it as CIF with another program")

@@ -16,7 +16,7 @@ from xtalshift.structure.checks import check_atoms
 from xtalshift.structure.cif import is_cif, read_cif
 from xtalshift.structure.decoding import decode
 from xtalshift.structure.extxyz import is_extxyz, read_extxyz
-from xtalshift.structure.listed_atoms import Found, ListedAtoms, RefusedError
+from xtalshift.structure.listed_atoms import Found, ListedAtoms, RefusedError, unforeseen
 from xtalshift.structure.poscar import is_poscar, read_poscar
 from xtalshift.structure.structure_json import read_json, read_tree
 from xtalshift.structure.structures import Structures
@@ -112,8 +112,12 @@ def read_all(content: object) -> ReadStructures:
         found = _find(content)
     except RefusedError as error:
         found = [error]
+    except ImportError as error:
+        raise ConfigError(
+            'structures need further libraries: pip install "xtalshift[structures]"'
+        ) from error
     except Exception as error:  # noqa: BLE001  # no text may end the job
-        found = [_unforeseen(error)]
+        found = [unforeseen(error)]
     return ReadStructures.join([_check(one, note) for one in found])
 
 
@@ -157,7 +161,7 @@ def _check(found: ListedAtoms | RefusedError, note: str) -> ReadStructures:
     except RefusedError as error:
         reason = _one_line(str(error))
     except Exception as error:  # noqa: BLE001  # no structure may end the job
-        reason = str(_unforeseen(error))
+        reason = _one_line(str(unforeseen(error)))
     return _row(structures, noted, reason)
 
 
@@ -175,15 +179,6 @@ def _first(read: ReadStructures) -> ReadStructures:
     if not reason:
         noted = "; ".join(filter(None, [f"the first of {len(read):,} structures", noted]))
     return _row(read.structures.take([0]), noted, reason)
-
-
-def _unforeseen(error: Exception) -> RefusedError:
-    if isinstance(error, ImportError):
-        raise ConfigError(
-            'structures need further libraries: pip install "xtalshift[structures]"'
-        ) from error
-    cause = _one_line(f"{type(error).__name__}: {error}")
-    return RefusedError(f"it cannot be read ({cause}); save it as CIF with another program")
 
 
 def _one_line(text: str) -> str:

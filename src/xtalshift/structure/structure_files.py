@@ -120,8 +120,9 @@ def _read_blocks(
 
 def _read_file(identity: str, name: str, content: object) -> StructureBlock:
     read = read_all(content)
+    path = str(PurePosixPath(name))  # without the ./ of archives
     ids = [identity, *(f"{identity}#{number}" for number in range(2, len(read) + 1))]
-    return StructureBlock(np.array(ids, dtype=object), np.full(len(read), name, dtype=object), read)
+    return StructureBlock(np.array(ids, dtype=object), np.full(len(read), path, dtype=object), read)
 
 
 def _join(blocks: list[StructureBlock]) -> StructureBlock:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.structure.checks import check_number
 from xtalshift.structure.listed_atoms import FloatArray, RefusedError
 
 SPECIAL = 0.05
@@ -66,8 +67,13 @@ def fill_cell(
     positions : ndarray of float64, shape (m, 3)
     listed : ndarray of int64, shape (m,)
         Which of the `s` atoms each is a copy of, ascending.
+
+    Raises
+    ------
+    RefusedError
+        If there are too many.
     """
-    filled, listed = [], []
+    filled, listed, m = [], [], 0
     for number, place in enumerate(positions):
         copies = rotations @ place + shifts
         offsets = copies[None] - copies[:, None]  # from copy i to copy j
@@ -78,6 +84,8 @@ def fill_cell(
         means = np.einsum("fk,fkx->fx", weights, offsets[firsts]) / weights.sum(1, keepdims=True)
         filled.append(copies[firsts] + means)
         listed.append(np.full(len(firsts), number))
+        m += len(firsts)
+        check_number(m)
     return np.concatenate(filled), np.concatenate(listed)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from structure_toys import CRYSTALS, DESCRIPTIONS, FCC, HALF, random_structure
 from xtalshift.featurize.structure_block import STRUCTURE_FEATURES, structure_features
 from xtalshift.structure import Structures
+from xtalshift.structure.bonds import find_bonds
 
 
 def features(structure, **options):
@@ -73,6 +74,38 @@ def test_directions_are_those_of_steinhardt():
     assert layer["mean Q2"] == pytest.approx(0.5, abs=1e-4)
     assert layer["largest share of directions"] == pytest.approx(0.5, abs=1e-4)
     assert layer["least share of directions"] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_end_of_a_molecule_is_off_centre():
+    molecule = values_of("hydrogen in a box")
+    for name in ("off-centre", "Q2", "Q4", "Q6"):
+        assert molecule[f"mean {name}"] == pytest.approx(1, abs=1e-5)
+    assert molecule["largest share of directions"] == pytest.approx(1, abs=1e-5)
+    alone = values_of("xenon in a box")
+    assert alone["mean bond length"] == alone["shortest distance"] == 7
+    assert alone["mean coordination"] == alone["mean off-centre"] == alone["mean Q4"] == 0
+
+
+def test_unequal_bonds_have_a_spread():
+    # six bonds, the shells beyond weigh nothing
+    shells = np.repeat([3.0, 3.3], [4, 2])
+    weights = np.exp(1 - (shells / 3.0) ** 6)
+    weights = np.exp(1 - (shells / (weights @ shells / weights.sum())) ** 6)
+    mean = weights @ shells / weights.sum()
+    spread = (weights @ (shells / mean - 1) ** 2 / weights.sum()) ** 0.5
+    found = features(Structures.of(np.diag([3.0, 3.0, 3.3]), [84], [[0, 0, 0]]))
+    assert found["mean bond length"] == pytest.approx([mean], rel=1e-3)
+    assert found["mean bond length spread"] == pytest.approx([spread], rel=0.1)
+    assert found["mean relative bond length"] == pytest.approx([mean / 2.8], rel=1e-3)
+
+
+def test_statistics_are_over_the_atoms():
+    bonds = find_bonds(CRYSTALS["perovskite"])
+    coordination = np.bincount(bonds.neighbours.atoms, bonds.weights)
+    found = values_of("perovskite")
+    assert found["mean coordination"] == pytest.approx(coordination.mean())
+    assert found["deviation of coordination"] == pytest.approx(coordination.std())
+    assert found["maximum coordination"] == pytest.approx(coordination.max())
 
 
 def test_chemistry_of_bonds():

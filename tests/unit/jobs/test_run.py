@@ -684,6 +684,6 @@ def test_the_family_of_a_table_without_fluorides(configure, tmp_path, kept, name
     assert bool(said) == (family == "Li")
     if said:
         assert said[0] == (
-            "0 of 144 rows contain F, which is usually held out as a family; here it is Li (12 "
+            "No row contains F, which is usually held out as a family; here it is Li (12 of 144 "
             "rows; --family names another)"
         )

@@ -9,7 +9,9 @@ import pytest
 from structure_texts import FCC, as_dict, as_json, cif, extxyz, poscar
 from xtalshift.errors import ConfigError
 from xtalshift.structure import read_structures
+from xtalshift.structure.listed_atoms import RefusedError
 from xtalshift.structure.reading import read_all
+from xtalshift.structure.symmetry_operations import fill_cell
 
 HALF = np.array([0.5, 0.5, 0.5])
 ONE = ("x,y,z",)
@@ -83,8 +85,8 @@ READ = {
         *("Mg", 2, "no symmetry operations: those of P 63/m m c taken"),
     ),
     "no angle": (
-        cif().replace("_cell_angle_gamma 90\n", ""),
-        *("NaCl", 8, "no angle gamma: 90 degrees, as the CIF dictionary says"),
+        "\n".join(line for line in cif().split("\n") if "_cell_angle" not in line),
+        *("NaCl", 8, "no angles: 90 degrees, as the CIF dictionary says"),
     ),
     "alloy": (
         cif(("Fe", 0, 0, 0, 0.25), ("Ni", 0, 0, 0, 0.75)),
@@ -255,6 +257,7 @@ REFUSED = {
     ),
     "no length": (cif(a="?"), "the lengths of the cell must be numbers above 0; add or correct"),
     "length 0": (cif(a=0), "the lengths of the cell must be numbers above 0"),
+    "two angles": (cif(angles=(90, 90, "?")), "no cell has the angles 90, 90, nan; correct _cell_"),
     "angles": (cif(angles=(10, 10, 100)), "no cell has the angles 10, 10, 100; correct _cell_angl"),
     "flat cell": (cif(angles=(90, 90, 0)), "the cell has the volume 0 cubic angstrom; correct the"),
     "thin cell": (cif(angles=(90, 90, 0.1)), "the cell is only 0.0098 angstrom thick; check the l"),
@@ -309,6 +312,7 @@ REFUSED = {
     "short lattice": (extxyz(lattice="1 2 3"), "the comment line is no extended XYZ: "),
     "flat lattice": (extxyz(lattice="1 0 0 1 0 0 0 0 1"), "the cell has no volume; correct Lattic"),
     "cut extxyz": (extxyz(number=5), "line 1 announces 5 atoms, and 2 lines follow; the file is c"),
+    "broken comment": (extxyz().replace("Lattice", ""), "the comment line is no extended XYZ: "),
     "cut line": (extxyz("Na 0 0"), "the line of atom 1 is 'Na 0 0'; it must hold the columns spec"),
     "no atoms": (extxyz(number=0).rsplit("\n", 3)[0], "it has no atoms; check that the file is co"),
     "other columns": (
@@ -316,7 +320,7 @@ REFUSED = {
         "Properties=name:S:1:xyz:R:3 has no columns species and pos; write species:S:1:pos:R:3",
     ),
     "too many atoms": (
-        MANY, "it has 20,001 atoms in the cell, more than 20,000; use a smaller (primitive) cell",
+        MANY, "it has more than 20,000 atoms in the cell; use a smaller (primitive) cell",
     ),
 }
 # fmt: on
@@ -418,6 +422,13 @@ def test_a_cell_of_ten_thousand_atoms():
     read = read_structures([extxyz(*places, lattice="300 0 0 0 300 0 0 0 3")])
     assert read.structures.sizes.tolist() == [10_000]
     assert read.notes.tolist() == [""]
+
+
+def test_too_many_copies_are_not_made():
+    shifts = np.arange(200)[:, None] / 200 * [1, 0, 0]
+    places = np.arange(101)[:, None] / 101 * [0, 1, 0]
+    with pytest.raises(RefusedError, match=r"it has more than 20,000 atoms in the cell; use a"):
+        fill_cell(1e3 * np.eye(3), places, np.broadcast_to(np.eye(3), (200, 3, 3)), shifts)
 
 
 def test_no_failure_of_a_reader_ends_the_job(monkeypatch):

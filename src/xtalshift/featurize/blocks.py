@@ -83,10 +83,12 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "pretrained": "xtalshift.featurize.pretrained:open_block",
         "structure": "xtalshift.featurize.structure_block:STRUCTURE",
         "symmetry": "xtalshift.featurize.symmetry_block:SYMMETRY",
+        "chgnet": "xtalshift.featurize.chgnet_block:CHGNET",
+        "chgnet-random": "xtalshift.featurize.chgnet_block:CHGNET_RANDOM",
     },
 )
 """All blocks, in the order of help and messages."""
-OF_STRUCTURES = frozenset({"structure", "symmetry"})
+OF_STRUCTURES = frozenset({"structure", "symmetry", "chgnet", "chgnet-random"})
 """Blocks that need crystal structures. Named here, so that a question loads none."""
 
 

@@ -23,6 +23,7 @@ from xtalshift.chem.elements import (
     load_elements,
 )
 from xtalshift.featurize.blocks import StructureBlock
+from xtalshift.featurize.cell_checks import why_overlapping, why_unusable
 from xtalshift.featurize.features import Features
 from xtalshift.structure import Structures
 from xtalshift.structure.bonds import CUTOFF, Bonds, covalent_radii, find_bonds
@@ -31,9 +32,6 @@ from xtalshift.structure.dimensionality import dimensionality_scores
 FloatArray = NDArray[np.float64]
 
 _CHUNK_ATOMS = 2048  # about 100 neighbours each: a few megabytes
-_LEAST_ROOM = 1.0  # cubic angstrom per atom; the densest solid hydrogen has more
-_LARGEST_CELL = 1e8  # cubic angstrom; the search for neighbours needs memory for its space
-_LEAST_DISTANCE = 0.3  # angstrom; the atoms of H2 are 0.74 apart
 _GRAM = 1.66053906660  # g/cm^3 of one atomic mass unit per cubic angstrom
 _TENTH = 0.6  # angstrom by which a bond is longer at a tenth of the order
 _FAINT = 1e-6  # bonds of less weight are left out of the means over bonds
@@ -105,14 +103,14 @@ def structure_features(structures: Structures, *, impute_nan: bool = True) -> Fe
         If pymatgen is not installed.
     """
     values = np.full((len(structures), len(STRUCTURE_FEATURES)), np.nan)
-    reasons = _unusable(structures)
+    reasons = why_unusable(structures)
     good = np.flatnonzero(reasons == "")
     part = np.cumsum(structures.sizes[good]) // _CHUNK_ATOMS
     for rows in np.split(good, np.flatnonzero(np.diff(part)) + 1):
         if rows.size:
             chunk = structures.take(rows)
             bonds = find_bonds(chunk)
-            close = _too_close(chunk, bonds)
+            close = why_overlapping(chunk, bonds.neighbours)
             reasons[rows] = close
             values[rows] = np.where((close == "")[:, None], _features(chunk, bonds), np.nan)
     if not impute_nan:
@@ -135,43 +133,6 @@ def _fill(
 
 STRUCTURE = StructureBlock(STRUCTURE_FEATURES, _fill)
 """The block ``structure``."""
-
-
-def _unusable(structures: Structures) -> NDArray[np.object_]:
-    """Return why the neighbours of a structure cannot be found, ``""`` if they can, shape (n,)."""
-    reasons = np.full(len(structures), "", dtype=object)
-    atoms = np.bincount(structures.rows, structures.occupancies, minlength=len(structures))
-    with np.errstate(invalid="ignore", over="ignore"):
-        volumes = structures.volumes
-    usable = (volumes >= _LEAST_ROOM * atoms) & (volumes <= _LARGEST_CELL)
-    for row in np.flatnonzero(~usable):
-        reasons[row] = (
-            f"a cell of {volumes[row]:.3g} A^3 for {atoms[row]:g} atoms is no crystal; are the "
-            "lattice vectors in angstrom?"
-        )
-    reasons[structures.rows[~np.isfinite(structures.positions).all(axis=1)]] = (
-        "a position is not a finite number"
-    )
-    reasons[structures.sizes == 0] = "no atoms"
-    return reasons
-
-
-def _too_close(structures: Structures, bonds: Bonds) -> NDArray[np.object_]:
-    """Return which atoms of a structure overlap, shape (n,)."""
-    reasons = np.full(len(structures), "", dtype=object)
-    pairs = bonds.neighbours
-    close = np.flatnonzero(pairs.distances < _LEAST_DISTANCE)
-    rows, first = np.unique(structures.rows[pairs.atoms[close]], return_index=True)
-    for row, pair in zip(rows.tolist(), close[first].tolist(), strict=True):
-        names = (
-            f"{SYMBOLS[structures.z[atom]]} (atom {atom - structures.starts[row] + 1})"
-            for atom in (pairs.atoms[pair], pairs.others[pair])
-        )
-        reasons[row] = (
-            f"{' and '.join(names)} are {pairs.distances[pair]:.2g} A apart; remove one, or give "
-            "both occupancies below 1"
-        )
-    return reasons
 
 
 def _features(structures: Structures, bonds: Bonds) -> FloatArray:

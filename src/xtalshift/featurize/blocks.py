@@ -69,6 +69,8 @@ class StructureBlock:
     fill: _FillByStructure
     """``fill(structures, values, reasons, impute_nan=...)``, as in `Block`. Rows without atoms may
     get any value: they already have a reason."""
+    note: str = ""
+    """What a pretrained network has seen, to be told before its features are believed."""
 
 
 AnyBlock = Block | StructureBlock

@@ -1,7 +1,7 @@
 """Features from CHGNet, a potential that was trained on relaxations of the Materials Project.
 
-The network of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), is used as it is. Each row is computed
-once: a file in the cache folder keeps it.
+The network of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), is used as it is. Each row is
+computed once: a file in the cache folder keeps it.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _names(*, random: bool) -> tuple[str, ...]:
     return tuple(f"{block} c{LAYER} {k}" for k in range(WIDTH))
 
 
-CHGNET = StructureBlock(_names(random=False), partial(_fill, random=False))
+CHGNET = StructureBlock(_names(random=False), partial(_fill, random=False), TRAINED_ON)
 """The block ``chgnet``."""
 CHGNET_RANDOM = StructureBlock(_names(random=True), partial(_fill, random=True))
 """The block ``chgnet-random``, its control."""

@@ -5,8 +5,8 @@ from xtalshift.structure.structure_files import FileRows, read_structure_files
 from xtalshift.structure.structures import Structures
 
 __all__ = [
-    "ReadStructures",
     "FileRows",
+    "ReadStructures",
     "Structures",
     "read_structure_files",
     "read_structures",

@@ -302,7 +302,7 @@ REFUSED = {
     "cut poscar": (poscar("0 0 0"), "no readable POSCAR (IndexError: "),
     "long poscar": (
         poscar("0 0 0", "0.5 0.5 0.5", "0.2 0.2 0.2"),
-        "the POSCAR lists more positions than the 2 atoms that its numbers give; correct the numbe",
+        "the POSCAR lists more positions than the 2 atoms that its numbers give; correct the ",
     ),
     "poscar with three scales": (poscar(scale="1 1 2"), "the POSCAR has 3 scales; multiply the la"),
     "poscar with a dummy": (poscar(symbols="Cs X"), "species 'X0+' is a dummy atom or a vacancy"),

@@ -63,9 +63,7 @@ def count_edges(structures: Structures, pairs: Neighbours) -> IntArray:
     m = len(structures.z)
     bonds = np.bincount(pairs.atoms, minlength=m)
     close = np.bincount(pairs.atoms[pairs.distances < _ANGLE_CUTOFF], minlength=m)
-    edges = np.bincount(
-        structures.rows, bonds + close * (close - 1.0), minlength=len(structures)
-    )
+    edges = np.bincount(structures.rows, bonds + close * (close - 1.0), minlength=len(structures))
     return edges.astype(np.int64)
 
 

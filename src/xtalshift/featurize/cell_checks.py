@@ -33,9 +33,7 @@ def why_unusable(structures: Structures) -> NDArray[np.object_]:
     return reasons
 
 
-def why_overlapping(
-    structures: Structures, pairs: Neighbours
-) -> NDArray[np.object_]:
+def why_overlapping(structures: Structures, pairs: Neighbours) -> NDArray[np.object_]:
     """Return which atoms of a structure overlap, shape (n,)."""
     reasons = np.full(len(structures), "", dtype=object)
     close = np.flatnonzero(pairs.distances < _LEAST_DISTANCE)

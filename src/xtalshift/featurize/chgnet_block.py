@@ -1,7 +1,7 @@
 """Features from CHGNet, a potential that was trained on relaxations of the Materials Project.
 
-The network of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), is used as it is. Each row is computed
-once: a file in the cache folder keeps it.
+The network of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), is used as it is. Each row is
+computed once: a file in the cache folder keeps it.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def test_what_the_prompt_refuses(model, table, tmp_path, xtalshift):
         (("nowhere.csv",), "nowhere.csv is neither a file nor a formula"),
         (("known.cvs",), "known.cvs is neither a file nor a formula"),
         (("nowhere.csv", "-o", tmp_path / "o.csv"), "nowhere.csv does not exist"),
-        ((tmp_path, "-o", tmp_path / "o.csv"), "is a folder"),
+        ((tmp_path, "-o", tmp_path / "o.csv"), "has no structure file"),
         ((table,), "-o OUT.csv"),
         ((table, "GaN", "-o", tmp_path / "o.csv"), "one file alone"),
         ((table, "-o", tmp_path / "o.xlsx"), ".csv or .parquet"),

@@ -12,17 +12,7 @@ from numpy.typing import NDArray
 from xtalshift.featurize.blocks import StructureBlock
 from xtalshift.featurize.features import Features
 from xtalshift.structure import Structures
-from xtalshift.structure.space_groups import find_space_groups
-
-_LAST_NUMBERS = {  # of the space groups of each crystal system
-    "triclinic": 2,
-    "monoclinic": 15,
-    "orthorhombic": 74,
-    "tetragonal": 142,
-    "trigonal": 167,
-    "hexagonal": 194,
-    "cubic": 230,
-}
+from xtalshift.structure.space_groups import CRYSTAL_SYSTEMS, find_space_groups
 
 SYMMETRY_FEATURES: tuple[str, ...] = tuple(
     f"symmetry {name}"
@@ -34,7 +24,7 @@ SYMMETRY_FEATURES: tuple[str, ...] = tuple(
         "sites",
         "inequivalent sites",
         "inequivalent share of sites",
-        *_LAST_NUMBERS,
+        *CRYSTAL_SYSTEMS,
     )
 )
 """Names of the features, in order."""
@@ -64,11 +54,8 @@ def symmetry_features(structures: Structures) -> Features:
     """
     groups = find_space_groups(structures)
     values = np.full((len(structures), len(SYMMETRY_FEATURES)), np.nan)
-    reasons = np.full(len(structures), "", dtype=object)
-    found = groups.numbers > 0
-    reasons[~found] = "no space group is found; do atoms overlap?"
-    reasons[structures.sizes == 0] = "no atoms"
-    last = np.array(list(_LAST_NUMBERS.values()))
+    found = groups.reasons == ""
+    last = np.array(list(CRYSTAL_SYSTEMS.values()))
     system = np.searchsorted(last, groups.numbers[found])
     values[found] = np.column_stack(
         [
@@ -82,7 +69,7 @@ def symmetry_features(structures: Structures) -> Features:
             np.eye(len(last))[system],
         ]
     )
-    return Features(values, SYMMETRY_FEATURES, reasons)
+    return Features(values, SYMMETRY_FEATURES, groups.reasons)
 
 
 def _fill(

@@ -8,14 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
+from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.structure.structures import Structures
-from xtalshift.structure.symmetry import SYMPREC
+
+SYMPREC = 0.1
+"""Tolerance for symmetry in Angstrom, that of the Materials Project for relaxed structures; smaller
+values find lower symmetries."""
+ANGLE_TOLERANCE = 5.0
+"""In degrees, that of the Materials Project too."""
+CRYSTAL_SYSTEMS = {
+    "triclinic": 2,
+    "monoclinic": 15,
+    "orthorhombic": 74,
+    "tetragonal": 142,
+    "trigonal": 167,
+    "hexagonal": 194,
+    "cubic": 230,
+}
+"""Crystal system -> the last number of its space groups."""
 
 _DECIMALS = 5  # of fractional positions; atoms that agree in them share a site
 
@@ -39,6 +55,10 @@ class SpaceGroups:
         Sites of the primitive cell.
     inequivalent : ndarray of int64, shape (n,)
         Sites of which no two are equivalent.
+    point_groups : ndarray of str, shape (n,)
+        Hermann-Mauguin symbols of the point groups; ``""`` where none is found.
+    reasons : ndarray of str, shape (n,)
+        Why none is found; ``""`` where one is.
     """
 
     numbers: NDArray[np.int64]
@@ -47,17 +67,27 @@ class SpaceGroups:
     polar_directions: NDArray[np.int64]
     sites: NDArray[np.int64]
     inequivalent: NDArray[np.int64]
+    point_groups: NDArray[np.object_]
+    reasons: NDArray[np.object_]
 
 
-def find_space_groups(structures: Structures, symprec: float = SYMPREC) -> SpaceGroups:
-    """Find the space group of each structure with spglib.
+class _Found(NamedTuple):
+    numbers: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
+    point_group: str = ""
+    reason: str = ""
+
+
+def find_space_groups(structures: Structures, *, progress: Progress = NO_PROGRESS) -> SpaceGroups:
+    """Find the space group of each structure with spglib, of equal structures once.
+
+    The tolerances are `SYMPREC` and `ANGLE_TOLERANCE`.
 
     Parameters
     ----------
     structures : Structures
         n structures. Sites are equivalent only if they have the same elements and occupancies.
-    symprec : float, default `SYMPREC`
-        Tolerance in angstrom.
+    progress : Progress
+        Advances by one per structure.
 
     Raises
     ------
@@ -65,34 +95,50 @@ def find_space_groups(structures: Structures, symprec: float = SYMPREC) -> Space
         If spglib is not installed.
     """
     try:
-        import spglib
+        import spglib  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             'space groups need spglib: pip install "xtalshift[structures]"'
         ) from error
+    known = {"": _Found(reason="no symmetry: the row has no atoms")}
+    found = []
+    with _quiet(), progress.task("symmetry", len(structures)) as task:
+        for row, key in enumerate(structures.keys.tolist()):
+            if key not in known:
+                known[key] = _analyse(structures.take([row]))
+            found.append(known[key])
+            task.advance()
+    table = np.array([one.numbers for one in found], dtype=np.int64).reshape(-1, 6)
+    numbers, operations, centric, polar, sites, inequivalent = table.T
+    return SpaceGroups(
+        numbers, operations, centric.astype(bool), polar, sites, inequivalent,
+        np.array([one.point_group for one in found], dtype=object),
+        np.array([one.reason for one in found], dtype=object),
+    )  # fmt: skip
 
-    found = np.zeros((6, len(structures)), dtype=np.int64)
-    ordered = structures.ordered
-    with _quiet():
-        for row in np.flatnonzero(structures.sizes).tolist():
-            atoms = slice(*structures.starts[row : row + 2].tolist())
-            positions, kinds = structures.positions[atoms], structures.z[atoms].astype(np.intc)
-            if not ordered[row]:
-                positions, kinds = _sites(positions, kinds, structures.occupancies[atoms])
-            cell: Any = (structures.lattices[row], positions, kinds)
-            try:
-                symmetry = spglib.get_symmetry_dataset(cell, symprec=symprec)
-            except Exception:  # noqa: BLE001 - raises or returns None, as its version has it
-                symmetry = None
-            if symmetry is not None:
-                found[:, row] = (
-                    symmetry.number,
-                    *_point_group(symmetry.hall_number),
-                    len(np.unique(symmetry.mapping_to_primitive)),
-                    len(np.unique(symmetry.crystallographic_orbits)),
-                )
-    numbers, operations, centric, polar, sites, inequivalent = found
-    return SpaceGroups(numbers, operations, centric.astype(bool), polar, sites, inequivalent)
+
+def _analyse(structure: Structures) -> _Found:
+    """Return what is found for one structure."""
+    import spglib
+
+    positions, kinds = structure.positions, structure.z.astype(np.intc)
+    if not structure.ordered[0]:
+        positions, kinds = _sites(positions, kinds, structure.occupancies)
+    cell: Any = (structure.lattices[0], positions, kinds)
+    symmetry, cause = None, "atoms may be too close to each other"
+    try:
+        symmetry = spglib.get_symmetry_dataset(cell, SYMPREC, ANGLE_TOLERANCE)
+    except Exception as error:  # noqa: BLE001 - raises or returns None, as its version has it
+        cause = f"{type(error).__name__}: {error}".splitlines()[0][:150]
+    if symmetry is None:
+        return _Found(reason=f"no symmetry found (symprec {SYMPREC:g}): {cause}")
+    operations, centric, polar = _point_group(symmetry.hall_number)
+    sites = len(np.unique(symmetry.mapping_to_primitive))
+    inequivalent = len(np.unique(symmetry.crystallographic_orbits))
+    return _Found(
+        (int(symmetry.number), operations, int(centric), polar, sites, inequivalent),
+        str(symmetry.pointgroup).strip(),
+    )
 
 
 @cache
@@ -127,15 +173,13 @@ def _sites(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence remarks of spglib on single structures; a number of 0 reports them."""
-    before = os.environ.get("SPGLIB_WARNING")
-    os.environ["SPGLIB_WARNING"] = "OFF"  # messages of the C code about tolerances
+    """Silence remarks of spglib on single structures; `reasons` reports failures."""
+    is_set = "SPGLIB_WARNING" in os.environ
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # messages of the C code about tolerances
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
             yield
     finally:
-        if before is None:
+        if not is_set:
             del os.environ["SPGLIB_WARNING"]
-        else:
-            os.environ["SPGLIB_WARNING"] = before

@@ -13,7 +13,7 @@ def test_values_of_known_crystals():
     )
     found = symmetry_features(batch)
     assert found.names == SYMMETRY_FEATURES
-    assert found.reasons.tolist() == ["", "no atoms", "", ""]
+    assert found.reasons.tolist() == ["", "no symmetry: the row has no atoms", "", ""]
     assert found.values[[0, 2, 3]].tolist() == [
         [221, 48, 1, 0, 5, 3, 0.6, 0, 0, 0, 0, 0, 0, 1],
         [152, 6, 0, 0, 3, 1, 1 / 3, 0, 0, 0, 0, 1, 0, 0],
@@ -41,5 +41,7 @@ def test_systems_end_where_the_tables_say():
 def test_overlapping_atoms_have_a_reason():
     overlap = Structures.of(5 * np.eye(3), [8, 8], [[0, 0, 0], [0.001, 0, 0]])
     found = symmetry_features(overlap)
-    assert found.reasons.tolist() == ["no space group is found; do atoms overlap?"]
+    assert found.reasons.tolist() == [
+        "no symmetry found (symprec 0.1): atoms may be too close to each other"
+    ]
     assert np.isnan(found.values).all()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.errors import ConfigError
-from xtalshift.structure import Structures, symmetry
+from xtalshift.structure import Structures, space_groups
 from xtalshift.structure.symmetry import (
     SYMMETRY_LABELS,
     find_structure_column,
@@ -127,7 +127,7 @@ def test_known_structures():
 def test_the_tolerance(monkeypatch):
     distorted = POSCAR.format(c=4.12, z=0.512)  # 0.05 Angstrom off the centre
     assert structure_labels([distorted])[0]["space_group"].tolist() == ["221"]
-    monkeypatch.setattr(symmetry, "SYMPREC", 0.01)
+    monkeypatch.setattr(space_groups, "SYMPREC", 0.01)
     assert structure_labels([distorted])[0]["space_group"].tolist() == ["99"]
 
 
@@ -187,8 +187,8 @@ def test_what_is_on_a_site_counts():
 
 def test_equal_structures_are_analysed_once(monkeypatch):
     asked = []
-    original = symmetry._analyse
-    monkeypatch.setattr(symmetry, "_analyse", lambda one: asked.append(1) or original(one))
+    original = space_groups._analyse
+    monkeypatch.setattr(space_groups, "_analyse", lambda one: asked.append(1) or original(one))
     same = f"# written again\n{ROCK_SALT}"
     labels, _ = structure_labels([ROCK_SALT, "garbage", same, "garbage", WURTZITE])
     assert len(asked) == 2

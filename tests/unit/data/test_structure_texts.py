@@ -1,0 +1,78 @@
+"""Cells of structures, and names of their files."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from polymorph_toys import crystals, write_cif, write_folder
+from xtalshift.data.structure_texts import iter_rows, pack, read_cells
+from xtalshift.errors import DataError
+from xtalshift.structure import Structures, read_structures
+from xtalshift.structure.structure_files import find_files
+
+NAMES, BATCH, _ = crystals()
+ALLOY = Structures.of(np.eye(3) * np.pi, [26, 28], [[1 / 3, 0, 0]] * 2, [0.3, 0.7])
+
+
+def same(one, other):
+    """Say whether two batches have the same bits."""
+    arrays = ("lattices", "starts", "z", "positions", "occupancies")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
+
+
+def test_packed_structures_keep_every_digit_and_what_was_said():
+    found = read_structures(
+        [write_cif(ALLOY), "garbage", write_cif(ALLOY.take([0])).replace("0.7", "?")]
+    )
+    again = read_cells(pack(found))
+    kept = found.reasons == ""
+    assert same(again.structures.take(kept), found.structures.take(kept))
+    assert again.structures.sizes.tolist() == found.structures.sizes.tolist()
+    assert again.reasons.tolist() == found.reasons.tolist()
+    assert again.notes.tolist() == found.notes.tolist()
+    assert found.reasons[1].startswith("unknown format")
+
+
+def test_cells_are_texts_or_names(tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "cifs", NAMES[:3], BATCH.take(slice(3)))
+    direct = read_cells([write_cif(BATCH.take([row])) for row in range(3)])
+    by_name = read_cells([NAMES[0], f"{NAMES[1]}.cif", f" {NAMES[2]} "], str(folder))
+    assert same(by_name.structures, direct.structures)
+    monkeypatch.chdir(folder)
+    by_path = read_cells([f"{name}.cif" for name in NAMES[:3]])
+    assert same(by_path.structures, direct.structures)
+    absent = read_cells([NAMES[0], "LiF-typo", None], str(folder))
+    assert absent.reasons.tolist() == [
+        "",
+        f"no one structure file in {folder} has the name 'LiF-typo'",
+        f"no one structure file in {folder} has the name 'None'",
+    ]
+    with pytest.raises(DataError, match="does not exist"):
+        read_cells(["x"], str(tmp_path / "nothing"))
+
+
+def test_an_archive_is_a_folder(tmp_path):
+    folder = write_folder(tmp_path / "cifs", NAMES[:4], BATCH.take(slice(4)))
+    with zipfile.ZipFile(tmp_path / "cifs.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    packed = read_cells(NAMES[:4], str(tmp_path / "cifs.zip"))
+    assert same(packed.structures, read_cells(NAMES[:4], str(folder)).structures)
+    rows = list(iter_rows(tmp_path / "cifs.zip"))
+    assert [row.id for row in rows] == sorted(NAMES[:4])
+    order = [NAMES.index(row.id) for row in rows]
+    found = read_cells([row.text for row in rows]).structures
+    assert found.z.tolist() == BATCH.take(order).z.tolist()
+
+
+def test_names_that_several_files_have_are_no_names(tmp_path):
+    for place in ("a", "b"):
+        write_folder(tmp_path / place, NAMES[:2], BATCH.take(slice(2)))
+    (tmp_path / "b" / f"{NAMES[1]}.cif").unlink()
+    (tmp_path / "notes.txt").write_text("no structure")
+    found = find_files(tmp_path)
+    assert found[f"a/{NAMES[0]}"] == f"a/{NAMES[0]}.cif"
+    assert found[NAMES[1]] == f"a/{NAMES[1]}.cif"
+    assert NAMES[0] not in found
+    assert "notes" not in found

@@ -157,3 +157,19 @@ def test_candidates_with_structures_are_judged(xtalshift, trained, tmp_path):
     errors = np.abs(frame.loc[new, "prediction"] - [VALUES[NAMES.index(name)] for name in new])
     assert errors.mean() < 0.3 * VALUES.std()
     assert frame["rank"].max() == 24
+
+
+def test_cif_text_in_a_csv(xtalshift, tmp_path):
+    """The lines of a quoted CIF are no rows, and its commas and tabs no separators."""
+    texts = [write_cif(BATCH.take([row])) for row in range(len(BATCH))]
+    table = tmp_path / "texts.csv"
+    pd.DataFrame({"id": NAMES, "y": VALUES, "cif": texts}).to_csv(table, index=False)
+    done = xtalshift("train", table, "--target", "y", "--method", "ridge", "-o", tmp_path / "model")
+    assert done.code == 0, done.err
+    assert "192 materials, 209 features" in done.err
+    out = tmp_path / "p.csv"
+    done = xtalshift("predict", tmp_path / "model", table, "-o", out)
+    assert done.code == 0, done.err
+    again = pd.read_csv(out)
+    assert again["cif"].tolist() == texts  # columns of a table are kept as they are
+    assert again["formula"].tolist() == [name.partition("-")[0] for name in NAMES]

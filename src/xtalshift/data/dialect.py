@@ -13,6 +13,7 @@ from xtalshift.data.records import NO_SEPARATOR, Format, get_format
 from xtalshift.data.settings import SEPARATORS, ReadingOptions
 from xtalshift.data.spreadsheet import unmark
 from xtalshift.errors import DataError
+from xtalshift.structure.symmetry import STRUCTURE_NAMES
 
 HEAD_BYTES = 2**20
 """Size of the head of a file, in bytes as stored."""
@@ -331,7 +332,9 @@ def _guess(lines: list[_Line], shape: Format, options: ReadingOptions) -> _Guess
         for n, line in enumerate(lines[:_SAMPLE_LINES])
         if n not in comments
     ]
-    known = {options.formula_col.casefold()} if options.formula_col else _STRONG_NAMES
+    given = {one.casefold() for one in (options.formula_col, options.structure_col) if one}
+    # the lines of a quoted structure would look like rows
+    known = given or {*_STRONG_NAMES, *STRUCTURE_NAMES}
     single = shape.separator == NO_SEPARATOR
     named = next((n for n, cells in sample[:_HEADER_LINES] if _has_name(cells, known)), None)
     if named is None:  # the header may be a comment, as numpy.savetxt writes it

@@ -21,13 +21,14 @@ SYMMETRY_LABELS: dict[str, str] = {
 }
 """The labels of `structure_labels`, each with a description."""
 
-_COLUMN_NAMES = ("cif", "structure", "poscar")
+STRUCTURE_NAMES = ("cif", "structure", "poscar")
+"""Names (any case) of columns of structures, best first."""
 
 
 def find_structure_column(columns: Iterable[object]) -> str | None:
     """Return the first column called cif, structure or poscar, in any case; None without one."""
     folded = {str(name).casefold(): str(name) for name in reversed(list(columns))}
-    return next((folded[name] for name in _COLUMN_NAMES if name in folded), None)
+    return next((folded[name] for name in STRUCTURE_NAMES if name in folded), None)
 
 
 def structure_labels(

@@ -2,13 +2,16 @@
 
     XTALSHIFT_DATA=folder python benchmarks/judging.py OUT.jsonl [--tables shear ...] [--seed 0]
         [--rows 600] [--elements 8] [--clusters 2] [--methods ridge,svr,lightgbm]
+        [--encoders ENCODERS/]
     XTALSHIFT_DATA=folder python benchmarks/judging.py OUT.jsonl --report
 
 Of each table so many rows are drawn. All compounds of one element (3 to 30 % of the rows), or one
 cluster, are the candidates: `judge` sees their formulas only. Their targets then tell whether the
 error is in the range that was predicted, whether the recommended method is within 5 % of the best
 of those compared, and whether the intervals hold. One line of OUT.jsonl is one such case; lines
-that are there are not computed again.
+that are there are not computed again. For `auto` name ENCODERS/TABLE, encoders that have seen no
+material of the table: that of the package has seen half of the candidates with other properties,
+or this one. Then all methods have its features.
 """
 
 from __future__ import annotations
@@ -87,9 +90,10 @@ def run_case(name: str, data: Dataset, mask: np.ndarray, args: argparse.Namespac
     """Judge the materials of a mask by the others, and compare with the truth."""
     table, held = data.take(~mask), data.take(mask)
     config = JudgeConfig(methods=tuple(args.methods.split(",")), n_measure=0)
+    features = None if args.encoders is None else f"+pretrained:{args.encoders / name}"
     found = judge(
-        table, held.materials, config, transform=TABLES[name][1], executor=InProcessExecutor(),
-        seed=args.seed,
+        table, held.materials, config, features=features, transform=TABLES[name][1],
+        executor=InProcessExecutor(), seed=args.seed,
     )  # fmt: skip
     answer, y = found.answer, held.y
     forecasts = found.imitation.forecasts
@@ -161,6 +165,7 @@ def main() -> None:
     parser.add_argument("--elements", type=int, default=8)
     parser.add_argument("--clusters", type=int, default=2)
     parser.add_argument("--methods", default="ridge,svr,lightgbm")
+    parser.add_argument("--encoders", type=Path)
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
     lines = args.out.read_text().splitlines() if args.out.exists() else []

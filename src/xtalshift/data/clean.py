@@ -295,7 +295,7 @@ def _target_findings(table: Dataset, targets: FloatArray, good: IntArray) -> tup
         np.where(unknown, np.inf, upper),
         leaves,
         table.target_name or "target",
-        targets.tolist(),
+        [f"{name}: {value:.6g}" for name, value in zip(table.formulas, targets, strict=True)],
     )
 
 

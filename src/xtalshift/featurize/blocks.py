@@ -69,6 +69,8 @@ class StructureBlock:
     fill: _FillByStructure
     """``fill(structures, values, reasons, impute_nan=...)``, as in `Block`. Rows without atoms may
     get any value: they already have a reason."""
+    note: str = ""
+    """What a pretrained network has seen, to be told before its features are believed."""
 
 
 AnyBlock = Block | StructureBlock
@@ -130,16 +132,20 @@ def needs_structures(features: Blocks) -> bool:
 def combine(given: Blocks | None, usual: Blocks) -> Blocks:
     """Return the features that a user names, or the usual ones; ``+structure`` adds to these.
 
+    A block of another folder replaces the usual one.
+
     Examples
     --------
     >>> combine(None, "magpie"), combine("fractions", "magpie"), combine("+structure", "magpie")
     ('magpie', 'fractions', 'magpie+structure')
+    >>> combine("+pretrained:own/", "magpie+pretrained")
+    'magpie+pretrained:own/'
     """
     if given is None or not given.startswith("+"):
         return given or usual
-    there = set(map(kind_of, split_blocks(usual)))
-    added = [name for name in given[1:].split("+") if kind_of(name) not in there]
-    return "+".join([usual, *added])
+    added = given[1:].split("+")
+    new = set(map(kind_of, added))
+    return "+".join([*(name for name in split_blocks(usual) if kind_of(name) not in new), *added])
 
 
 def find_block(name: str) -> AnyBlock:

@@ -169,7 +169,7 @@ def _names(*, random: bool) -> tuple[str, ...]:
     return tuple(f"{block} c{LAYER} {k}" for k in range(WIDTH))
 
 
-CHGNET = StructureBlock(_names(random=False), partial(_fill, random=False))
+CHGNET = StructureBlock(_names(random=False), partial(_fill, random=False), TRAINED_ON)
 """The block ``chgnet``."""
 CHGNET_RANDOM = StructureBlock(_names(random=True), partial(_fill, random=True))
 """The block ``chgnet-random``, its control."""

@@ -65,6 +65,12 @@ class CompositionFeatures:
         return needs_structures(self.blocks)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the pretrained networks behind the features have seen."""
+        found = _find_blocks(self.blocks, self.encoder).values()
+        return tuple(one.note for one in found if isinstance(one, StructureBlock) and one.note)
+
+    @property
     def columns(self) -> dict[str, range]:
         """Columns of each block among the features, by its name without a folder."""
         found, end = {}, 0

@@ -133,10 +133,14 @@ def read_inputs(
 
 
 def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress: Progress) -> None:
-    """Report how many materials of a table a pretrained encoder has seen, if features need one."""
+    """Report what of a table the pretrained networks behind some features have seen."""
     overlap = count_overlap(features, data.groups)
     if overlap is not None:
         progress.say(f"  note: {overlap.describe()}")
+    if isinstance(features, str):
+        features = CompositionFeatures(features)
+    for note in features.notes:
+        progress.say(f"  note: {note}")
 
 
 def _featurize(

@@ -1,12 +1,12 @@
 """Crystal structures: a batch of them, files, symmetry."""
 
 from xtalshift.structure.reading import ReadStructures, read_structures
-from xtalshift.structure.structure_files import StructureBlock, read_structure_files
+from xtalshift.structure.structure_files import FileRows, read_structure_files
 from xtalshift.structure.structures import Structures
 
 __all__ = [
+    "FileRows",
     "ReadStructures",
-    "StructureBlock",
     "Structures",
     "read_structure_files",
     "read_structures",

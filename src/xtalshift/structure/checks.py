@@ -131,7 +131,7 @@ def _fill_sites(
     over = np.flatnonzero(totals > _OVERFULL)
     if over.size:
         first, second = np.flatnonzero(sites == over[0])[:2]
-        remedy = "correct their occupancies, or remove what is listed twice"
+        remedy = "correct the occupancies, or remove atoms or operations that repeat others"
         raise RefusedError(
             f"{_name(first, SYMBOLS[z[first]])} and {_name(second, SYMBOLS[z[second]])} are on one "
             f"site, which holds {totals[over[0]]:g} atoms; {remedy}"
@@ -188,7 +188,7 @@ def _find_vacuum(lattice: FloatArray, positions: FloatArray) -> str:
     wide = int(np.argmax(gaps))
     if gaps[wide] < VACUUM:
         return ""
-    return f"{gaps[wide]:.0f} angstrom of vacuum along {'abc'[wide]}: a surface or a molecule?"
+    return f"vacuum along {'abc'[wide]}: {gaps[wide]:.0f} angstrom, a surface or a molecule?"
 
 
 def _name(atom: int, species: str) -> str:

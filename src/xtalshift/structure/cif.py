@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from gemmi import GroupOps, SpaceGroup, cif
 
 _BLOCK = re.compile(r"^(?=data_)", re.MULTILINE | re.IGNORECASE)
-_CIF = re.compile(r"^\s*(data_|_cell_|_atom_site)", re.MULTILINE | re.IGNORECASE)
+_CIF = re.compile(r"^[ \t]*(data_|_cell_|_atom_site)", re.MULTILINE | re.IGNORECASE)
 _FORMULA = re.compile(
-    r"^\s*_chemical_formula_sum\s+(?:'([^'\n]*)'|\"([^\"\n]*)\"|(\S+))", re.MULTILINE
+    r"^[ \t]*_chemical_formula_sum\s+(?:'([^'\n]*)'|\"([^\"\n]*)\"|(\S+))", re.MULTILINE
 )
 _REPEATED = re.compile(r"duplicate tag _(cell|atom_site|symmetry|space_group)", re.IGNORECASE)
 _PLACE = re.compile(r"^string:(\d+)(:\d+\(\d+\))?")

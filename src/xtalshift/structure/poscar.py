@@ -10,7 +10,7 @@ import numpy as np
 from xtalshift.structure.listed_atoms import Found, RefusedError
 from xtalshift.structure.pymatgen_structures import from_pymatgen
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 _THREE = rf"[ \t]*{_NUMBER}[ \t]+{_NUMBER}[ \t]+{_NUMBER}[^\n]*"
 _HEAD = re.compile(rf"[^\n]*\n[ \t]*{_NUMBER}[^\n]*\n{_THREE}\n{_THREE}\n{_THREE}(?:\n|$)")
 

@@ -10,7 +10,9 @@ from xtalshift.structure.listed_atoms import RefusedError
 
 _ISOTOPES = {"D": "deuterium", "T": "tritium"}
 _DUMMIES = {"X", "Xx", "Vac", "Va", "Dummy", "Q", "M", "A", "Bq", "Gh", "Du", "Lp", "Pn", "Wat"}
-_SPECIES = re.compile(r"(?P<mass>\d{0,3})(?P<symbol>[A-Za-z]+)(?P<state>(\d*\.?\d*)[+-]\d*\.?\d*)?")
+_SPECIES = re.compile(
+    r"(?P<mass>\d{0,3})(?P<symbol>[A-Za-z]+)(?P<state>(\d+(\.\d*)?)?[+-](\d+(\.\d*)?)?)?"
+)
 _LABEL = re.compile(r"(?P<symbol>[A-Za-z]+).*")
 _REMEDY = "write the symbol of an element, such as 'Fe', for it"
 

@@ -9,7 +9,8 @@ import numpy as np
 from xtalshift.chem.elements import ATOMIC_NUMBERS, SYMBOLS
 from xtalshift.structure.listed_atoms import FloatArray, RefusedError
 
-_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
+_PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d*)?|\.\d+)?")  # one reading only: no backtracking
+_FORMULA = re.compile(rf"(?:{_PART.pattern}\s*)+")
 _SAME = 0.005
 _SIMILAR = 0.05
 _WHOLE = 0.01
@@ -63,14 +64,13 @@ def compare_formula(formula: str, units: float, amounts: FloatArray) -> str:
 
 def _parse(formula: str) -> FloatArray | None:
     amounts = np.zeros(len(SYMBOLS))
-    for part in formula.split():
-        match = _PART.fullmatch(part)
-        if match is None:
+    if _FORMULA.fullmatch(formula) is None:
+        return None
+    for name, amount in _PART.findall(formula):
+        symbol = "H" if name in {"D", "T"} else name
+        if symbol not in ATOMIC_NUMBERS:
             return None
-        symbol = "H" if match[1] in {"D", "T"} else match[1]
-        if symbol not in ATOMIC_NUMBERS or match[2] == ".":
-            return None
-        amounts[ATOMIC_NUMBERS[symbol]] += float(match[2] or 1.0)
+        amounts[ATOMIC_NUMBERS[symbol]] += float(amount or 1.0)
     return amounts if amounts.sum() > 0 else None
 
 

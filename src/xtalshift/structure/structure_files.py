@@ -26,7 +26,7 @@ _VASP = re.compile(r"(POSCAR|CONTCAR)")
 
 
 @dataclass(frozen=True, eq=False)
-class StructureBlock:
+class FileRows:
     """Some structures of a folder, an archive or a file."""
 
     ids: NDArray[np.object_]
@@ -43,7 +43,7 @@ class StructureBlock:
 
 def read_structure_files(
     path: str | Path, *, rows: int = 1024, progress: Progress = NO_PROGRESS
-) -> Iterator[StructureBlock]:
+) -> Iterator[FileRows]:
     """Read all structures of a folder, an archive or a file, in constant memory.
 
     Folders are read with all folders in them, sorted by path; hidden files are left out. Archives
@@ -60,7 +60,7 @@ def read_structure_files(
 
     Returns
     -------
-    iterator of StructureBlock
+    iterator of FileRows
 
     Raises
     ------
@@ -105,8 +105,8 @@ def find_files(path: str | Path) -> dict[str, str]:
 
 def _read_blocks(
     source: FileSource, ids: dict[str, str], rows: int, progress: Progress
-) -> Iterator[StructureBlock]:
-    waiting: list[StructureBlock] = []
+) -> Iterator[FileRows]:
+    waiting: list[FileRows] = []
     with progress.task("structures", len(ids)) as task:
         for name, content in source.contents(set(ids)):
             waiting.append(_read_file(ids[name], name, content))
@@ -118,15 +118,15 @@ def _read_blocks(
         yield _join(waiting)
 
 
-def _read_file(identity: str, name: str, content: object) -> StructureBlock:
+def _read_file(identity: str, name: str, content: object) -> FileRows:
     read = read_all(content)
     path = str(PurePosixPath(name))  # without the ./ of archives
     ids = [identity, *(f"{identity}#{number}" for number in range(2, len(read) + 1))]
-    return StructureBlock(np.array(ids, dtype=object), np.full(len(read), path, dtype=object), read)
+    return FileRows(np.array(ids, dtype=object), np.full(len(read), path, dtype=object), read)
 
 
-def _join(blocks: list[StructureBlock]) -> StructureBlock:
-    return StructureBlock(
+def _join(blocks: list[FileRows]) -> FileRows:
+    return FileRows(
         np.concatenate([block.ids for block in blocks]),
         np.concatenate([block.files for block in blocks]),
         ReadStructures.join(block.read for block in blocks),

@@ -27,7 +27,7 @@ def read_json(text: str) -> Found:
 
 def read_tree(tree: Any) -> Found:
     """Return the structures of a dict of pymatgen, of an entry with one, or of a list of these."""
-    if isinstance(tree, list) and tree:
+    if isinstance(tree, list) and any(isinstance(item, dict | list) for item in tree):
         return [one for item in tree for one in read_tree(item)]
     if isinstance(tree, dict) and isinstance(tree.get("structure"), dict):
         tree = tree["structure"]

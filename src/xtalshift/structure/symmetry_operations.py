@@ -14,8 +14,9 @@ from xtalshift.structure.listed_atoms import FloatArray, RefusedError
 SPECIAL = 0.05
 """Copies of an atom within this distance in angstrom are one atom on a special position."""
 
+_LONGEST = 80
 _ROUNDED = 0.03  # 0.3333 for 1/3
-_DECIMAL = re.compile(r"\d*\.\d+")
+_DECIMAL = re.compile(r"(?<!\d)\d*\.\d+")
 
 
 @lru_cache(maxsize=512)
@@ -33,7 +34,7 @@ def parse_operations(triplets: tuple[str, ...]) -> tuple[FloatArray, FloatArray]
     for triplet in triplets:
         try:
             # gemmi counts translations in parts of 24 and rounds decimals to them
-            if any(abs(x - round(x)) > _ROUNDED for x in 24.0 * _decimals(triplet)):
+            if len(triplet) > _LONGEST or not _in_parts(triplet):
                 raise RuntimeError  # noqa: TRY301
             operation = gemmi.Op(triplet)
         except RuntimeError:
@@ -89,5 +90,7 @@ def fill_cell(
     return np.concatenate(filled), np.concatenate(listed)
 
 
-def _decimals(triplet: str) -> FloatArray:
-    return np.array([float(number) for number in _DECIMAL.findall(triplet)])
+def _in_parts(triplet: str) -> bool:
+    """Return whether the decimals of an operation are multiples of 1/24."""
+    parts = [24.0 * float(number) for number in _DECIMAL.findall(triplet)]
+    return all(abs(part - round(part)) < _ROUNDED for part in parts)

@@ -126,6 +126,13 @@ READ = {
     "formula of the cell": (
         cif(header="_chemical_formula_sum 'Cl4 Na4'\n_cell_formula_units_Z 4"), "NaCl", 8, "",
     ),
+    "formula without spaces": (cif(header="_chemical_formula_sum NaCl"), "NaCl", 8, ""),
+    "formula of a polymer": (cif(header="_chemical_formula_sum '(C2 H4)n'"), "NaCl", 8, ""),
+    "formula with a misprint": (cif(header="_chemical_formula_sum 'Zz Cl'"), "NaCl", 8, ""),
+    "formula with deuterium": (
+        cif(("D", 0, 0, 0), ("Cl", *HALF), header="_chemical_formula_sum 'Cl0.5 D.5'"),
+        *("HCl", 8, "deuterium read as hydrogen"),
+    ),
     "no formula": (cif(header="_chemical_formula_sum ?"), "NaCl", 8, ""),
     "dopant": (
         cif(header="_chemical_formula_sum 'Cl1 Na0.98 K0.02'"),
@@ -146,7 +153,7 @@ READ = {
     ),
     "vacuum": (
         cif(a=5.64, c=30, operations=ONE, header="_space_group_IT_number 1"),
-        *("NaCl", 2, "15 angstrom of vacuum along c: a surface or a molecule?"),
+        *("NaCl", 2, "vacuum along c: 15 angstrom, a surface or a molecule?"),
     ),
     "poscar": (poscar(), "CsCl", 2, ""),
     "poscar without a comment": (poscar(comment=""), "CsCl", 2, ""),
@@ -181,7 +188,7 @@ READ = {
     ),
     "molecule in a box": (
         extxyz("O 0 0 0", "H 0.96 0 0", "H 0 .96 0", lattice="20 0 0 0 20 0 0 0 20"),
-        *("H2O", 3, "20 angstrom of vacuum along c: a surface or a molecule?"),
+        *("H2O", 3, "vacuum along c: 20 angstrom, a surface or a molecule?"),
     ),
     "json": (as_json(), "CsCl", 2, ""),
     "json in bytes": (as_json().encode(), "CsCl", 2, ""),
@@ -215,6 +222,7 @@ REFUSED = {
     "pdb": (PDB, "it is a PDB file"),
     "other json": ('{"a": 1, "b": 2}', "JSON without a crystal structure (a, b); it needs"),
     "empty json": ("[]", "JSON without a crystal structure ([]); it needs"),
+    "json of numbers": ("[1, 2, 3]", "JSON without a crystal structure ([1, 2, 3]); it needs"),
     "cut json": (as_json()[:-9], "no readable JSON ("),
     "molecule json": ('{"@class": "Molecule", "sites": []}', "a molecule of pymatgen without a cr"),
     "json without matrix": (
@@ -229,6 +237,10 @@ REFUSED = {
     "cut between lines": (
         cif(header="_chemical_formula_sum 'Cl Na'").rsplit("\n", 2)[0],
         "the header says NaCl, the atoms are Na4: Cl is missing from the list of atoms; add them, ",
+    ),
+    "no lithium": (
+        cif(header="_chemical_formula_sum LiNaCl"),
+        "the header says LiNaCl, the atoms are Na4Cl4: Li is missing from the list of atoms; add",
     ),
     "no hydrogen": (
         cif(header="_chemical_formula_sum 'H4 Cl Na O2'"),
@@ -267,11 +279,15 @@ REFUSED = {
     "occupancies 0": (cif(("Na", 0, 0, 0, 0)), "all its atoms have occupancy 0; correct the occ"),
     "crowded site": (
         cif(("Fe", 0, 0, 0, 0.6), ("Ni", 0, 0, 0, 0.5), operations=ONE),
-        "atom 1 (Fe) and atom 2 (Ni) are on one site, which holds 1.1 atoms; correct their occupan",
+        "atom 1 (Fe) and atom 2 (Ni) are on one site, which holds 1.1 atoms; correct the occupan",
+    ),
+    "all atoms and operations": (
+        cif(("Na", 0, 0, 0), ("Na", 0, 0.5, 0.5)),
+        "atom 1 (Na) and atom 6 (Na) are on one site, which holds 2 atoms; correct the occu",
     ),
     "atom twice": (
         cif(("Na", 0, 0, 0), ("Na", 0, 0, 0.001), operations=ONE),
-        "atom 1 (Na) and atom 2 (Na) are on one site, which holds 2 atoms; correct their occ",
+        "atom 1 (Na) and atom 2 (Na) are on one site, which holds 2 atoms; correct the occ",
     ),
     "close atoms": (
         cif(("Na", 0, 0, 0.98), ("Na", 0, 0, 0.02), operations=ONE),
@@ -302,7 +318,7 @@ REFUSED = {
     "cut poscar": (poscar("0 0 0"), "no readable POSCAR (IndexError: "),
     "long poscar": (
         poscar("0 0 0", "0.5 0.5 0.5", "0.2 0.2 0.2"),
-        "the POSCAR lists more positions than the 2 atoms that its numbers give; correct the numbe",
+        "the POSCAR lists more positions than the 2 atoms that its numbers give; correct the ",
     ),
     "poscar with three scales": (poscar(scale="1 1 2"), "the POSCAR has 3 scales; multiply the la"),
     "poscar with a dummy": (poscar(symbols="Cs X"), "species 'X0+' is a dummy atom or a vacancy"),
@@ -458,6 +474,26 @@ def test_without_a_library_the_error_names_the_extra(monkeypatch, module, text):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigError, match=r'pip install "xtalshift\[structures\]"'):
         read_structures([text])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 1_000_000 + "x",
+        " " * 1_000_000 + "x",
+        poscar(scale="1" * 100_000),
+        poscar(symbols="1" * 100_000),
+        cif(("Na" + "1" * 100_000, 0, 0, 0)),
+        cif(operations=("x+" + "1" * 100_000 + ",y,z",)),
+        cif(header="_chemical_formula_sum '" + "C11" * 50_000 + "!'", operations=("x",)),
+        extxyz(number="1" * 100_000),
+        "[" * 100_000,
+    ],
+    ids=range(9),
+)
+def test_long_runs_take_no_time(text):
+    assert read_structures([text]).reasons[0] != ""
 
 
 def test_a_file_names_no_class_to_be_made():

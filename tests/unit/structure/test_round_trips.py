@@ -76,6 +76,13 @@ def assert_same(found, expected, *, atol, oriented=True):
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
 
 
+def written(write, *arguments, **options):
+    """Return what pymatgen writes; it warns of noble gases and of its use of spglib."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return write(*arguments, **options)
+
+
 def read_one(text):
     read = read_structures([text])
     assert read.reasons.tolist() == [""]
@@ -85,16 +92,14 @@ def read_one(text):
 @settings(max_examples=40, deadline=None)
 @given(crystals(ordered=False))
 def test_cif(structure):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        text = to_pymatgen(structure).to(fmt="cif")
+    text = written(to_pymatgen(structure).to, fmt="cif")
     assert_same(read_one(text), structure, atol=1e-7, oriented=False)
 
 
 @settings(max_examples=40, deadline=None)
 @given(crystals(ordered=False))
 def test_json(structure):
-    tree = to_pymatgen(structure).as_dict()
+    tree = written(to_pymatgen(structure).as_dict)
     assert_same(read_one(json.dumps(tree)), structure, atol=1e-12)
     assert_same(read_one(tree), structure, atol=1e-12)
 
@@ -104,7 +109,7 @@ def test_json(structure):
 def test_poscar(structure, direct):
     from pymatgen.io.vasp.inputs import Poscar
 
-    poscar = Poscar(to_pymatgen(structure), sort_structure=True)
+    poscar = written(Poscar, to_pymatgen(structure), sort_structure=True)
     text = poscar.get_str(direct=direct, significant_figures=12)
     assert_same(read_one(text), structure, atol=1e-10)
 
@@ -130,7 +135,8 @@ def test_extxyz(structure):
 @given(crystals(ordered=False), st.integers(0, 2000), st.sampled_from("x0 .?'\n_-9\0é"), st.data())
 def test_no_damage_ends_the_job(structure, at, letter, data):
     one = to_pymatgen(structure)
-    text = data.draw(st.sampled_from([one.to(fmt="cif"), json.dumps(one.as_dict())]))
+    trees = json.dumps(written(one.as_dict))
+    text = data.draw(st.sampled_from([written(one.to, fmt="cif"), trees]))
     for broken in (text[:at], text[:at] + letter + text[at + 1 :], text[:at] + text[at + 7 :]):
         for content in (broken, broken.encode("utf-8")):
             read = read_structures([content])
@@ -161,9 +167,7 @@ def test_symmetry_operations_fill_the_cell_as_in_pymatgen(shared_data):
 
     table = pd.read_parquet(shared_data / "structures/elasticity.parquet")
     crystals = [read_with_pymatgen(text) for text in table["cif"][::110]]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen uses the older interface of spglib
-        texts = [str(CifWriter(one, symprec=0.01)) for one in crystals]
+    texts = [str(written(CifWriter, one, symprec=0.01)) for one in crystals]
     read = read_structures(texts)
     assert set(read.reasons) == {""}
     for row, text in enumerate(texts):

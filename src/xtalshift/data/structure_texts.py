@@ -13,7 +13,7 @@ from xtalshift.structure import Structures
 from xtalshift.structure.archives import open_source
 from xtalshift.structure.listed_atoms import RefusedError
 from xtalshift.structure.reading import ReadStructures, read_structures
-from xtalshift.structure.structure_files import find_files, read_structure_files
+from xtalshift.structure.structure_files import find_files, is_structure_file, read_structure_files
 
 _MARK = "xtalshift structure"
 
@@ -102,10 +102,10 @@ def _unpack(contents: list[dict[str, Any]]) -> ReadStructures:
 
 
 def _content(cell: object) -> object:
-    """Return what a cell holds, or the content of the file that it names."""
-    if isinstance(cell, str) and "\n" not in cell and cell.strip()[:1] not in {"{", "["}:
+    """Return what a cell holds, or the content of the structure file that it names."""
+    if isinstance(cell, str) and "\n" not in cell and is_structure_file(cell.strip()):
         path = Path(cell.strip())
-        if cell.strip() and path.is_file():
+        if path.is_file():
             return dict(open_source(path).contents({path.name}))[path.name]
     return cell
 

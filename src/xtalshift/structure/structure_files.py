@@ -73,7 +73,11 @@ def read_structure_files(
     place = Path(path)
     source = open_source(place)
     names = source.names()
-    wanted = names if place.is_file() and names == [place.name] else list(filter(_fits, names))
+    wanted = (
+        names
+        if place.is_file() and names == [place.name]
+        else list(filter(is_structure_file, names))
+    )
     if not wanted:
         raise DataError(_nothing_to_read(place, names))
     return _read_blocks(source, dict(zip(wanted, _make_ids(wanted), strict=True)), rows, progress)
@@ -92,7 +96,7 @@ def find_files(path: str | Path) -> dict[str, str]:
     """
     place = Path(path)
     names = open_source(place).names()
-    wanted = list(filter(_fits, names))
+    wanted = list(filter(is_structure_file, names))
     if not wanted:
         raise DataError(_nothing_to_read(place, names))
     found: dict[str, str | None] = {}
@@ -133,7 +137,8 @@ def _join(blocks: list[FileRows]) -> FileRows:
     )
 
 
-def _fits(name: str) -> bool:
+def is_structure_file(name: str) -> bool:
+    """Return whether a file is one of structures by its name."""
     base = PurePosixPath(name).name
     return bool(_VASP.match(base)) or base.lower().removesuffix(".gz").endswith(SUFFIXES)
 

@@ -42,6 +42,8 @@ def test_cells_are_texts_or_names(tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     by_path = read_cells([f"{name}.cif" for name in NAMES[:3]])
     assert same(by_path.structures, direct.structures)
+    (folder / "secret.txt").write_text("data_x\n")
+    assert read_cells(["secret.txt"]).reasons[0].startswith("unknown format")  # it is not opened
     absent = read_cells([NAMES[0], "LiF-typo", None], str(folder))
     assert absent.reasons.tolist() == [
         "",

@@ -114,8 +114,10 @@ def _fetch_structures(
 ) -> None:
     from xtalshift.cli.progress import make_progress
     from xtalshift.data.optimade import COLUMNS, fetch_structures
-    from xtalshift.data.writers import refuse_loss
+    from xtalshift.data.writers import check_output, refuse_loss
+    from xtalshift.report.shared.text import plural
 
+    check_output(out)
     refuse_loss(out, COLUMNS, overwrite=overwrite)
     found = fetch_structures(
         name,
@@ -127,11 +129,12 @@ def _fetch_structures(
         progress=make_progress(),
     )
     total = "" if found.n_matching is None else f" of {found.n_matching:,} that match"
-    without = found.n_without_structure
-    asked = f"{found.n_requests:,} requests" if found.n_requests else "all were on disk"
+    asked = plural(found.n_requests, "request") if found.n_requests else "all were on disk"
+    without = f"; without a structure: {found.n_without_structure:,}, with the reason in its place"
     typer.echo(
-        f"{found.n_rows:,} structures{total} ({asked}); {without:,} rows have a reason instead of "
-        f"a structure. Source, licence and citation: {found.notes}",
+        f"{plural(found.n_rows, 'structure')}{total} ({asked})"
+        f"{without if found.n_without_structure else ''}. "
+        f"Source, licence and citation: {found.notes}",
         err=True,
     )
     if found.absent:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "formula", "structure", "elements", "nsites", "last_modified")
 """Columns of every table; the properties that were asked for follow."""
 
+_PIECE = 1_000  # rows that are written together: pages of some servers have ten
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -71,7 +72,7 @@ def fetch_structures(
         In the language of OPTIMADE, such as ``elements HAS ALL "Ga","N" AND nelements=2``.
     out : Path
         .parquet or .csv file with `COLUMNS` and `fields`. ``structure`` holds the crystal
-        structure with every digit, or why there is none. A file ``NAME.source.json`` beside it
+        structure with every digit, or why there is none. A file ``OUT.source.json`` beside it
         says where it comes from.
     fields : iterable of str
         Further properties, such as ``_mp_band_gap``: a column of numbers if all values are
@@ -110,7 +111,7 @@ def fetch_structures(
             writer.write(table)
             n_rows, n_bad = n_rows + len(entries), n_bad + bad
     matching = _matching(pages)
-    notes = out.with_suffix(".source.json")
+    notes = out.with_name(f"{out.name}.source.json")
     write_json(notes, _describe(provider, query, fields, limit, pages, n_rows, n_bad, matching))
     absent = tuple(name for name in fields if n_rows and kinds[name] is None)
     return Fetched(out, notes, n_rows, n_bad, pages.n_requests, matching, absent)
@@ -135,11 +136,10 @@ def _check(text: str, fields: Iterable[str], limit: int | None) -> tuple[str, ..
 
 
 def _rows(pages: Pages, limit: int | None) -> Iterator[list[tuple[str, Attributes]]]:
-    """Yield ids and properties page by page; an id that was there before is left out."""
+    """Yield ids and properties in pieces; an id that was there before is left out."""
     seen: set[str] = set()
-    empty = True
+    found: list[tuple[str, Attributes]] = []
     for page in pages:
-        found = []
         for entry in page.entries:
             name = entry_id(entry, page.url)
             if name in seen or (limit is not None and len(seen) >= limit):
@@ -147,11 +147,11 @@ def _rows(pages: Pages, limit: int | None) -> Iterator[list[tuple[str, Attribute
             seen.add(name)
             about = entry.get("attributes")
             found.append((name, about if isinstance(about, dict) else {}))
-        if found:
-            empty = False
+        if len(found) >= _PIECE:
             yield found
-    if empty:
-        yield []  # a table without rows has columns, too
+            found = []
+    if found or not seen:  # a table without rows has columns, too
+        yield found
 
 
 def _kinds(pages: Pages, fields: tuple[str, ...], limit: int | None) -> dict[str, type | None]:
@@ -169,7 +169,7 @@ def _kinds(pages: Pages, fields: tuple[str, ...], limit: int | None) -> dict[str
 def _table(
     entries: list[tuple[str, Attributes]], fields: tuple[str, ...], kinds: dict[str, type | None]
 ) -> tuple[pa.Table, int]:
-    """Return the rows of a page, and the number of those without a structure."""
+    """Return some rows, and the number of those without a structure."""
     import pyarrow as pa
 
     abouts = [about for _, about in entries]

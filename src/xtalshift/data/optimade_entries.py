@@ -131,6 +131,8 @@ def _factors(assemblies: list[Attributes], m: int) -> list[float]:
     for assembly in assemblies:
         groups = zip(assembly["sites_in_groups"], assembly["group_probabilities"], strict=True)
         for sites, probability in groups:
+            if any(site < 0 for site in sites):
+                raise _RefusedError("an assembly has a site that does not exist")
             for site in sites:
                 factors[site] *= float(probability)
     return factors

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from filelock import FileLock
 from xtalshift.data.fetch import cache_folder
 from xtalshift.data.optimade_server import ForbiddenError, Server
 from xtalshift.errors import FetchError
-from xtalshift.files import replace_file
+from xtalshift.files import explained, replace_file
 from xtalshift.progress import NO_PROGRESS, Progress, Task
 
 MOST_PAGES = 50_000
@@ -43,12 +44,12 @@ class Query:
     fields: tuple[str, ...]
     """Properties in the reply."""
 
-    def url(self, page_rows: int | None = PAGE_ROWS) -> str:
-        """Return the address of the first page."""
+    def url(self, *, sized: bool = True) -> str:
+        """Return the address of the first page; `sized`: it names the length of the pages."""
         asked: dict[str, str | int] = {"filter": self.filter} if self.filter else {}
         asked["response_fields"] = ",".join(self.fields)
-        if page_rows:
-            asked["page_limit"] = page_rows
+        if sized:
+            asked["page_limit"] = PAGE_ROWS
         asked["response_format"] = "json"
         return f"{self.base}/v1/structures?{urlencode(asked, quote_via=quote)}"
 
@@ -135,11 +136,7 @@ def download(
         says how to continue.
     """
     folder = query.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        FileLock(folder.with_name(f"{folder.name}.lock")),
-        progress.task("structures", None) as task,
-    ):
+    with _locked(folder), progress.task("structures", None) as task:
         walk = _Walk(folder, limit, task)
         if not refresh:
             walk.repeat()
@@ -155,6 +152,19 @@ def download(
         return Pages(tuple(walk.paths), len(walk.paths) - n_kept)
 
 
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let other processes with the same query wait."""
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _ask(query: Query, server: Server, last: Page | None) -> Page:
     """Ask for the page after another one, or for the first one."""
     now = datetime.now(UTC)
@@ -164,7 +174,7 @@ def _ask(query: Query, server: Server, last: Page | None) -> Page:
     try:
         return Page(query.url(), now, server.ask(query.url()))
     except ForbiddenError:  # the code of the standard for pages that are too long
-        url = query.url(None)
+        url = query.url(sized=False)
         return Page(url, now, server.ask(url))
 
 
@@ -175,7 +185,7 @@ def _kept(walk: _Walk) -> str:
         return "No structure was received"
     return (
         f"{n:,} structures were received and are kept for a day: the same command (without "
-        f"--refresh) continues, and --limit {n} writes them"
+        f"--refresh) continues, and with --limit {n} it writes these"
     )
 
 
@@ -190,6 +200,7 @@ class _Walk:
         self._limit = limit
         self._task = task
         self._links: set[str] = set()
+        self._replaced = False
 
     @property
     def goes_on(self) -> bool:
@@ -207,7 +218,6 @@ class _Walk:
         paths = sorted(self._folder.glob("*.json"))
         newest = _read(paths[-1]) if paths else None
         if newest is None or datetime.now(UTC) - newest.time > _KEPT:
-            # a last page that is damaged is rare: all are asked for again
             return
         for number, path in enumerate(paths):
             page = _read(path)
@@ -218,10 +228,11 @@ class _Walk:
 
     def add(self, page: Page) -> None:
         """Keep a page that the server gave."""
-        if not self.paths:  # only now, so that a server that does not answer costs nothing
-            for path in self._folder.glob("*.json"):
-                path.unlink()
         self._count(page)
+        if not self._replaced:  # only now, so that a server that does not answer costs nothing
+            for path in set(self._folder.glob("*.json")).difference(self.paths):
+                path.unlink()
+            self._replaced = True
         path = self._path(len(self.paths))
         values = {"url": page.url, "time": page.time.isoformat(), "reply": page.reply}
         replace_file(path, json.dumps(values))

@@ -92,7 +92,7 @@ class Server:
         """Return the address of a link in the reply of `url`, in full.
 
         A link with http to a server that is known by https, as servers behind a proxy write it,
-        is one with https.
+        is one with https, and a server may lead from http to https.
 
         Raises
         ------
@@ -104,10 +104,12 @@ class Server:
         except (FetchError, ValueError) as error:
             raise FetchError(f"{url} leads nowhere: {error}") from error
         base = self._base
-        if found.host == base.host and (found.scheme, base.scheme) == ("http", "https"):
+        usual = found.port is None and base.port is None
+        if usual and (found.scheme, base.scheme) == ("http", "https"):
             found = found.copy_with(scheme="https")
-        place = (found.scheme, found.host, found.port)
-        if place != (base.scheme, base.host, base.port):
+        if (found.host, found.port) != (base.host, base.port) or (
+            found.scheme != base.scheme and not usual
+        ):
             raise FetchError(
                 f"{url} leads to another server, {found}, which is not asked; if you trust it, "
                 "give its address: optimade:https://..."

@@ -1,137 +1,32 @@
-import http.server
 import json
-import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from xtalshift.data import optimade_pages, optimade_server
+from optimade_toys import CUBE, Server, attributes, entry, page, served, species, status, text
+from xtalshift.data import optimade, optimade_pages, optimade_server
 from xtalshift.data.optimade import COLUMNS, fetch_structures
 from xtalshift.data.optimade_entries import read_entries
-from xtalshift.data.providers import get_provider
+from xtalshift.data.providers import Provider, _providers, find_database, get_provider
 from xtalshift.data.structure_texts import read_cells
-from xtalshift.errors import FetchError, NotFoundError, UsageError
+from xtalshift.errors import DataError, FetchError, NotFoundError, UsageError
 
-CUBE = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.1]]
 FILTER = 'elements HAS "Ga"'
-
-
-def species(name, symbols=None, shares=None):
-    return {
-        "name": name,
-        "chemical_symbols": symbols or [name],
-        "concentration": shares or [1.0],
-    }
-
-
-def attributes(**changes):
-    return {
-        "chemical_formula_reduced": "AsGa",
-        "elements": ["As", "Ga"],
-        "nsites": 2,
-        "last_modified": "2024-01-01T00:00:00Z",
-        "lattice_vectors": CUBE,
-        "dimension_types": [1, 1, 1],
-        "cartesian_site_positions": [[0.0, 0.0, 0.0], [2.0, 2.0, 2.05]],
-        "species": [species("Ga"), species("As")],
-        "species_at_sites": ["Ga", "As"],
-        "structure_features": [],
-        **changes,
-    }
-
-
-def entry(number, **changes):
-    return {"id": f"x-{number}", "type": "structures", "attributes": attributes(**changes)}
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves entries in pages; the n-th request meets the n-th fault, if there is one."""
-
-    daemon_threads = True
-
-    def __init__(self, entries, faults=(), size=2):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.entries = entries
-        self.faults = list(faults)
-        self.size = size
-        self.seen = []
-
-    @property
-    def base(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def source(self):
-        return f"optimade:{self.base}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server, number = self.server, len(self.server.seen)
-        server.seen.append(self.path)
-        fault = server.faults[number] if number < len(server.faults) else None
-        if fault is not None:
-            fault(self)
-        else:
-            self.page()
-
-    def log_message(self, *args):
-        pass
-
-    def page(self, **changes):
-        at = int(parse_qs(urlsplit(self.path).query).get("page_offset", ["0"])[0])
-        end = at + self.server.size
-        more = end < len(self.server.entries)
-        next_link = f"/v1/structures?page_offset={end}" if more else None
-        values = {
-            "data": self.server.entries[at:end],
-            "links": {"next": next_link},
-            "meta": {"data_returned": len(self.server.entries), "more_data_available": more},
-        }
-        self.reply(200, json.dumps({**values, **changes}).encode())
-
-    def reply(self, status, body, *, claim=None, extra=()):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if claim is None else claim))
-        for key, value in extra:
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def status(code, detail="", **headers):
-    body = json.dumps({"errors": [{"title": "Wrong", "detail": detail}]}).encode()
-    extra = [(key.replace("_", "-"), value) for key, value in headers.items()]
-    return lambda handler: handler.reply(code, body, extra=extra)
-
-
-def text(body, claim=None):
-    return lambda handler: handler.reply(200, body, claim=claim)
-
-
-def page(**changes):
-    return lambda handler: handler.page(**changes)
 
 
 @pytest.fixture
 def serve(monkeypatch, tmp_path):
     monkeypatch.setenv("XTALSHIFT_CACHE", str(tmp_path / "cache"))
-    servers = []
-
-    def start(entries, *faults, size=2):
-        server = Server(entries, faults, size)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        return server
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield lambda entries, *faults, size=2: stack.enter_context(
+            served(Server(entries, faults, size))
+        )
 
 
 @pytest.fixture
@@ -189,7 +84,7 @@ def test_a_file_beside_the_table_says_where_it_comes_from(serve, fetch):
     server = serve([entry(1), entry(2, lattice_vectors=None)])
     found = fetch(server, limit=7)
     notes = json.loads(found.notes.read_text())
-    assert found.notes.name == "out.source.json"
+    assert found.notes.name == "out.parquet.source.json"
     assert notes["database"] == server.base
     assert notes["filter"] == FILTER
     assert notes["licence"] == notes["citation"] == "see the provider"
@@ -394,6 +289,10 @@ def test_groups_of_an_assembly_share_a_place():
         ({"species": None}, "no species of the sites"),
         ({"species_at_sites": ["Ga"]}, "2 positions but 1 species of sites"),
         ({"species_at_sites": ["Ga", "N"]}, "a site has the species 'N'"),
+        (
+            {"assemblies": [{"sites_in_groups": [[-1]], "group_probabilities": [1]}]},
+            "a site that does not exist",
+        ),
         ({"structure_features": ["implicit_atoms"]}, "some of its atoms have no positions"),
         ({"structure_features": ["site_attachments"]}, "attached to others"),
         ({"species": [{"name": "Ga"}]}, "not as OPTIMADE has it (KeyError"),
@@ -422,6 +321,70 @@ def test_providers_have_an_address_and_unknown_ones_a_hint():
         get_provider("optimade:oqdm")
     with pytest.raises(UsageError, match="needs a provider: mp, "):
         get_provider("optimade:")
+
+
+@pytest.mark.parametrize(
+    ("base", "link", "found"),
+    [
+        ("https://a.org/x", "?page=2", "https://a.org/x/v1/structures?page=2"),
+        ("https://a.org/x", "http://a.org/y", "https://a.org/y"),
+        ("http://a.org/x", "https://a.org/y", "https://a.org/y"),
+        ("https://a.org/x", "https://b.org/y", None),
+        ("https://a.org/x", "https://a.org:444/y", None),
+        ("http://a.org:81/x", "https://a.org:81/y", None),
+        ("http://a.org/x", "//b.org/y", None),
+    ],
+)
+def test_links_stay_on_the_server(base, link, found):
+    with optimade_server.Server(base) as server:
+        page = f"{base}/v1/structures"
+        if found:
+            assert server.follow(page, link) == found
+        else:
+            with pytest.raises(FetchError, match="leads to another server"):
+                server.follow(page, link)
+
+
+def test_an_unwritable_cache_is_said(serve, fetch, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XTALSHIFT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="file"):
+        fetch(serve([entry(1)]))
+
+
+def test_many_small_pages_are_written_in_pieces(serve, fetch, monkeypatch):
+    monkeypatch.setattr(optimade, "_PIECE", 3)
+    found = fetch(serve([entry(i) for i in range(7)]))
+    assert pd.read_parquet(found.path)["id"].tolist() == [f"x-{i}" for i in range(7)]
+    assert pq.ParquetFile(found.path).num_row_groups == 2
+
+
+def link(url, kind="child"):
+    return {"id": url, "attributes": {"name": f"at {url}", "base_url": url, "link_type": kind}}
+
+
+def test_a_provider_with_a_list_of_databases_is_asked_for_it(serve):
+    one = link({"href": "https://a.org/x/"})
+    server = serve([one, link("https://b.org", "providers"), {"id": "odd"}], size=9)
+    provider = Provider(name="p", title="P", index=server.base)
+    assert find_database(provider) == "https://a.org/x"
+    assert server.seen == ["/v1/links"]
+    server.entries.append(link("https://b.org/y"))
+    with pytest.raises(
+        UsageError, match=r"P has 2 databases; give one: .*optimade:https://b\.org/y"
+    ):
+        find_database(provider)
+    server.entries.clear()
+    with pytest.raises(FetchError, match="lists no database of P"):
+        find_database(provider)
+
+
+def test_every_provider_of_the_table_is_complete():
+    for name in _providers():
+        provider = get_provider(f"optimade:{name}")
+        assert bool(provider.url) != bool(provider.index)
+        assert (provider.url or provider.index).startswith("https://")
+        assert not (provider.url or provider.index).endswith(("/", "/v1"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,11 +109,10 @@ def fetch_structures(
             table, bad = _table(entries, fields, kinds)
             writer.write(table)
             n_rows, n_bad = n_rows + len(entries), n_bad + bad
-    matching = _matching(pages)
     notes = out.with_name(f"{out.name}.source.json")
-    write_json(notes, _describe(provider, query, fields, limit, pages, n_rows, n_bad, matching))
+    write_json(notes, _describe(provider, query, fields, limit, pages, n_rows, n_bad))
     absent = tuple(name for name in fields if n_rows and kinds[name] is None)
-    return Fetched(out, notes, n_rows, n_bad, pages.n_requests, matching, absent)
+    return Fetched(out, notes, n_rows, n_bad, pages.n_requests, pages.n_matching, absent)
 
 
 def _check(text: str, fields: Iterable[str], limit: int | None) -> tuple[str, ...]:
@@ -157,6 +155,8 @@ def _rows(pages: Pages, limit: int | None) -> Iterator[list[tuple[str, Attribute
 def _kinds(pages: Pages, fields: tuple[str, ...], limit: int | None) -> dict[str, type | None]:
     """Return for each field float if it holds numbers only, else str; None if no row has it."""
     kinds: dict[str, type | None] = dict.fromkeys(fields)
+    if not fields:
+        return kinds
     for entries in _rows(pages, limit):
         for _, about in entries:
             for name in fields:
@@ -223,13 +223,6 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _matching(pages: Pages) -> int | None:
-    found = None
-    for page in pages:
-        found = page.meta.get("data_returned")
-    return found if isinstance(found, int) else None
-
-
 def _describe(
     provider: Provider,
     query: Query,
@@ -238,10 +231,8 @@ def _describe(
     pages: Pages,
     n_rows: int,
     n_bad: int,
-    matching: int | None,
 ) -> dict[str, Any]:
     """Return what must be known to cite and to repeat a fetch."""
-    times = [page.time.astimezone(UTC).isoformat(timespec="seconds") for page in pages]
     return {
         "provider": provider.name,
         "title": provider.title,
@@ -252,8 +243,8 @@ def _describe(
         "filter": query.filter,
         "fields": list(fields),
         "limit": limit,
-        "received": [times[0], times[-1]],
+        "received": [one.isoformat(timespec="seconds") for one in pages.times],
         "rows": n_rows,
         "rows_without_structure": n_bad,
-        "structures_that_match": matching,
+        "structures_that_match": pages.n_matching,
     }

@@ -100,6 +100,9 @@ def _to_pymatgen(entry: Attributes) -> dict[str, Any]:
         raise _RefusedError("no species of the sites")
     if len(at_sites) != len(positions):
         raise _RefusedError(f"{len(positions):,} positions but {len(at_sites):,} species of sites")
+    number = entry.get("nsites")
+    if number is not None and number != len(positions):
+        raise _RefusedError(f"{len(positions):,} positions but {number} sites (nsites)")
     kinds = {one["name"]: _elements_of(one) for one in species}
     factors = _factors(entry.get("assemblies") or [], len(positions))
     sites = []

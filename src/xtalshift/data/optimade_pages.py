@@ -96,6 +96,10 @@ class Pages:
     paths: tuple[Path, ...]
     n_requests: int
     """Pages that were asked for, not found on disk."""
+    times: tuple[datetime, datetime]
+    """When the first and the last page were received."""
+    n_matching: int | None
+    """Structures that match, as the server says."""
 
     def __iter__(self) -> Iterator[Page]:
         """Yield the pages in their order."""
@@ -149,7 +153,9 @@ def download(
         except KeyboardInterrupt as stop:
             stop.add_note(_kept(walk))
             raise
-        return Pages(tuple(walk.paths), len(walk.paths) - n_kept)
+        return Pages(
+            tuple(walk.paths), len(walk.paths) - n_kept, (walk.times[0], walk.times[-1]), walk.total
+        )
 
 
 @contextmanager
@@ -195,6 +201,8 @@ class _Walk:
     def __init__(self, folder: Path, limit: int | None, task: Task) -> None:
         self.paths: list[Path] = []
         self.ids: set[str] = set()
+        self.times: list[datetime] = []
+        self.total: int | None = None
         self.last: Page | None = None
         self._folder = folder
         self._limit = limit
@@ -257,8 +265,10 @@ class _Walk:
         self._links.add(page.next)
         self.ids |= new
         self.last = page
+        self.times.append(page.time)
         total = page.meta.get("data_returned")
-        self._task.advance(len(new), **({"of": f"{total:,}"} if isinstance(total, int) else {}))
+        self.total = total if isinstance(total, int) else None
+        self._task.advance(len(new), **({} if self.total is None else {"of": f"{self.total:,}"}))
 
 
 def entry_id(entry: Any, url: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from xtalshift.cli import options
 
 app = typer.Typer(help="List, describe or download the named data sets.", no_args_is_help=True)
 
@@ -50,11 +53,90 @@ def info_command(name: _Name) -> None:
 
 
 @app.command("fetch")
-def fetch_command(name: _Name) -> None:
-    """Download and verify a data set; print the path of the file."""
+def fetch_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name from 'xtalshift datasets list'; optimade:PROVIDER (mp, oqmd, cod, aflow, "
+            "jarvis, ...) or optimade:https://... for the structures of a database."
+        ),
+    ],
+    filter_: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FILTER]",
+            help="Which structures, in the language of OPTIMADE: 'elements HAS \"Ga\"'.",
+            show_default=False,
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="optimade: .parquet or .csv file.", metavar="OUT"),
+    ] = None,
+    fields: Annotated[
+        str,
+        typer.Option(help="optimade: further properties, such as _mp_band_gap,nelements."),
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="optimade: most structures.", show_default=False)
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="optimade: ask again for what was received today.")
+    ] = False,
+    overwrite: options.OverwriteTable = False,
+) -> None:
+    """Download and verify a data set, or structures of a database; print the path of the file."""
     from xtalshift.cli.progress import make_progress
+    from xtalshift.errors import UsageError
+
+    if name.startswith("optimade:"):
+        if out is None:
+            raise UsageError(f"{name} needs a file for the structures: -o OUT.parquet")
+        _fetch_structures(name, filter_, out, fields, limit, refresh, overwrite)
+        return
+    if filter_ or out or fields or limit or refresh or overwrite:
+        raise UsageError(f"a filter and options are for optimade:PROVIDER, not for {name!r}")
     from xtalshift.data.catalog import dataset_path, get_entry
 
     entry = get_entry(name)
     typer.echo(f"{name}: {entry.url or 'a file of this package'}", err=True)
     typer.echo(dataset_path(name, progress=make_progress()))
+
+
+def _fetch_structures(
+    name: str,
+    filter_: str,
+    out: Path,
+    fields: str,
+    limit: int | None,
+    refresh: bool,
+    overwrite: bool,
+) -> None:
+    from xtalshift.cli.progress import make_progress
+    from xtalshift.data.optimade import COLUMNS, fetch_structures
+    from xtalshift.data.writers import check_output, refuse_loss
+    from xtalshift.report.shared.text import plural
+
+    check_output(out)
+    refuse_loss(out, COLUMNS, overwrite=overwrite)
+    found = fetch_structures(
+        name,
+        filter_,
+        out,
+        fields=fields.split(","),
+        limit=limit,
+        refresh=refresh,
+        progress=make_progress(),
+    )
+    total = "" if found.n_matching is None else f" of {found.n_matching:,} that match"
+    asked = plural(found.n_requests, "request") if found.n_requests else "all were on disk"
+    without = f"; without a structure: {found.n_without_structure:,}, with the reason in its place"
+    typer.echo(
+        f"{plural(found.n_rows, 'structure')}{total} ({asked})"
+        f"{without if found.n_without_structure else ''}. "
+        f"Source, licence and citation: {found.notes}",
+        err=True,
+    )
+    if found.absent:
+        typer.echo(f"no structure has {', '.join(found.absent)}: the columns are empty", err=True)
+    typer.echo(found.path)

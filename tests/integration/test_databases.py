@@ -144,6 +144,7 @@ def reference(tmp_path):
     entries[1]["attributes"] |= {
         "species": [species("M", ["B", "vacancy"], [0.75, 0.25]), species("P")],
         "species_at_sites": ["M", "P"],
+        "chemical_formula_reduced": "B3P4",
         "structure_features": ["disorder"],
     }
     for one in entries:

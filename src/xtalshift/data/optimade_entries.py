@@ -6,6 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.formulas import parse_formula
+from xtalshift.errors import FormulaError
 from xtalshift.structure import Structures
 from xtalshift.structure.reading import ReadStructures, read_structures
 
@@ -27,6 +30,7 @@ PROPERTIES = (
 )
 """What `read_entries` and the table need."""
 
+_SAME = 0.005  # as share of the atoms
 _NO_ATOM = "vacancy"
 _HIDDEN = {
     "implicit_atoms": "some of its atoms have no positions (implicit_atoms)",
@@ -69,11 +73,43 @@ def _read(entry: Attributes) -> ReadStructures:
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
         return _refuse(f"not as OPTIMADE has it ({type(error).__name__}: {error})")
     found = read_structures([tree])
+    if found.reasons[0]:
+        return found
+    try:
+        notes = [found.notes[0], _compare(found.structures, entry.get("chemical_formula_reduced"))]
+    except _RefusedError as error:
+        return _refuse(str(error))
     types = entry.get("dimension_types")
-    if not found.reasons[0] and isinstance(types, list) and 0 in types:
-        note = "; ".join(filter(None, ["not periodic in a direction", found.notes[0]]))
-        found = ReadStructures(found.structures, np.array([note], dtype=object), found.reasons)
-    return found
+    if isinstance(types, list) and 0 in types:
+        notes.append("not periodic in a direction")
+    note = np.array(["; ".join(filter(None, notes))], dtype=object)
+    return ReadStructures(found.structures, note, found.reasons)
+
+
+def _compare(structures: Structures, formula: Any) -> str:
+    """Return a note if a stated formula differs from the atoms of one structure.
+
+    Of a disordered crystal the formula is rounded to whole numbers, so that only its elements
+    tell whether atoms are missing.
+    """
+    try:
+        parsed = parse_formula(formula)
+    except FormulaError:
+        return ""
+    found = structures.compositions()
+    stated, there = np.zeros(len(SYMBOLS)), np.zeros(len(SYMBOLS))
+    stated[list(parsed.z)] = parsed.amounts
+    there[found.z] = found.amounts
+    missing = np.flatnonzero((stated > 0) & (there == 0))
+    if missing.size:
+        raise _RefusedError(f"the formula is {formula}, but no atom is {SYMBOLS[missing[0]]}")
+    excess = np.abs(stated / stated.sum() - there / there.sum()).max()
+    if excess <= _SAME:
+        return ""
+    atoms = found.reduced_formulas()[0]
+    if structures.ordered[0]:
+        raise _RefusedError(f"the formula is {formula}, but the atoms are {atoms}")
+    return f"the formula is {formula}, the atoms are {atoms}: atoms taken"
 
 
 def _refuse(reason: str) -> ReadStructures:

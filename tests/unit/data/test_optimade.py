@@ -260,7 +260,11 @@ def test_odd_values_are_written_and_kill_nothing(serve, fetch):
 
 def test_disorder_becomes_occupancies():
     alloy = species("M", ["Ga", "Al", "vacancy"], [0.5, 0.3, 0.2])
-    about = attributes(species=[alloy, species("As")], species_at_sites=["M", "As"])
+    about = attributes(
+        chemical_formula_reduced="Al3As10Ga5",
+        species=[alloy, species("As")],
+        species_at_sites=["M", "As"],
+    )
     read = read_entries([about])
     assert read.reasons.tolist() == [""]
     assert read.structures.z.tolist() == [31, 13, 33]
@@ -294,6 +298,8 @@ def test_groups_of_an_assembly_share_a_place():
             {"assemblies": [{"sites_in_groups": [[-1]], "group_probabilities": [1]}]},
             "a site that does not exist",
         ),
+        ({"chemical_formula_reduced": "AsGaH4"}, "the formula is AsGaH4, but no atom is H;"),
+        ({"chemical_formula_reduced": "As2Ga"}, "the formula is As2Ga, but the atoms are GaAs;"),
         ({"nsites": 3}, "2 positions but 3 sites (nsites)"),
         ({"structure_features": ["implicit_atoms"]}, "some of its atoms have no positions"),
         ({"structure_features": ["site_attachments"]}, "attached to others"),
@@ -309,6 +315,23 @@ def test_what_is_no_complete_crystal_keeps_its_row_with_a_reason(changes, reason
     assert reason in read.reasons[0]
     assert read.reasons[1] == ""
     assert read.structures.sizes.tolist() == [0, 2]
+
+
+def test_the_rounded_formula_of_a_disordered_crystal_is_noted():
+    alloy = species("M", ["Ga", "Al"], [0.9, 0.1])
+    about = attributes(
+        chemical_formula_reduced="AlAsGa",
+        species=[alloy, species("As")],
+        species_at_sites=["M", "As"],
+    )
+    read = read_entries([about])
+    assert read.reasons.tolist() == [""]
+    assert "the formula is AlAsGa, the atoms are AlGa9As10: atoms taken" in read.notes[0]
+
+
+@pytest.mark.parametrize("formula", [None, 3, "", "Xx"])
+def test_a_formula_that_is_none_is_not_compared(formula):
+    assert read_entries([attributes(chemical_formula_reduced=formula)]).reasons.tolist() == [""]
 
 
 def test_a_layer_is_noted():

@@ -25,10 +25,13 @@ KNOWN = {
 }
 
 
+NUMBERS = ("numbers", "operations", "centric", "polar_directions", "sites", "inequivalent")
+
+
 def listed(structure):
     groups = find_space_groups(structure)
     return [
-        tuple(getattr(groups, name)[row].item() for name in groups.__dataclass_fields__)
+        tuple(getattr(groups, name)[row].item() for name in NUMBERS)
         for row in range(len(structure))
     ]
 

@@ -27,11 +27,6 @@ FORMULA_NAMES = (
 ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 """Names (any case) of columns of ids, best first."""
 
-STRUCTURES = (
-    *(".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".extxyz", ".xyz", ".cif.gz"),
-    *(".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"),
-)
-"""Files of structures, and archives of them; folders are, too."""
 READABLE = (
     "CSV, TSV, Excel (.xlsx), Parquet, JSON or JSON lines, text also with .gz; and folders, "
     "archives and files of crystal structures (CIF, POSCAR, extended XYZ)"
@@ -49,7 +44,7 @@ def file_kind(path: Path) -> str:
 
     Raise for other types.
     """
-    if path.is_dir() or (path.is_file() and path.name.lower().endswith(STRUCTURES)):
+    if path.is_dir():
         return "structures"
     if not path.exists():
         from xtalshift.chem.formulas import is_formula  # for messages only
@@ -71,6 +66,8 @@ def file_kind(path: Path) -> str:
     kinds |= {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
     kinds |= {".tab": "csv", ".dat": "csv", ".xlsx": "excel", ".xlsm": "excel"}
     kind = kinds.get(last)
+    if kind is None and _holds_structures(path.name):
+        return "structures"
     if last in {".xls", ".xlsb", ".ods"}:
         raise DataError(f"{path}: {last} files cannot be read; save it as .xlsx or as CSV UTF-8")
     if kind is None or (packed and kind in {"parquet", "excel"}):
@@ -78,6 +75,14 @@ def file_kind(path: Path) -> str:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     return kind
+
+
+def _holds_structures(name: str) -> bool:
+    """Return whether a file is one of structures, or an archive."""
+    from xtalshift.structure.archives import is_archive
+    from xtalshift.structure.structure_files import is_structure_file
+
+    return is_archive(name) or is_structure_file(name)
 
 
 def refuse_repeats(columns: Iterable[object]) -> None:

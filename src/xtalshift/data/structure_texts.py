@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xtalshift.chem.elements import SYMBOLS
 from xtalshift.structure import Structures
 from xtalshift.structure.archives import open_source
 from xtalshift.structure.listed_atoms import RefusedError
@@ -58,10 +59,16 @@ def read_cells(cells: Sequence[object], folder: str | None = None) -> ReadStruct
         contents = _contents(cells, Path(folder))
     else:
         contents = [_content(cell) for cell in cells]
-    packed = np.array([isinstance(one, str) and one.startswith(_HEAD) for one in contents], bool)
-    if packed.all() and contents:
-        return _unpack([json.loads(str(one)) for one in contents])
-    return read_structures(contents)
+    packed = [isinstance(one, str) and one.startswith(_HEAD) for one in contents]
+    if not any(packed):
+        return read_structures(contents)
+    others = iter(
+        read_structures([one for one, own in zip(contents, packed, strict=True) if not own]).rows()
+    )
+    return ReadStructures.join(
+        _unpack(str(one)) if own else next(others)
+        for one, own in zip(contents, packed, strict=True)
+    )
 
 
 def pack(found: ReadStructures) -> list[str]:
@@ -88,17 +95,42 @@ def pack(found: ReadStructures) -> list[str]:
 _HEAD = json.dumps({_MARK: 1})[:-1]
 
 
-def _unpack(contents: list[dict[str, Any]]) -> ReadStructures:
-    parts, reasons = [], np.array([one.get("reason", "") for one in contents], dtype=object)
-    for one in contents:
-        if "z" in one:
-            parts.append(
-                Structures.of(one["lattice"], one["z"], one["positions"], one["occupancies"])
+def _unpack(text: str) -> ReadStructures:
+    """Return the one row of a text that `pack` made, or why it is damaged."""
+    try:
+        one = json.loads(text)
+        note, reason = str(one.get("note", "")), str(one.get("reason", ""))
+        structures = Structures.none(1)
+        if not reason:
+            structures = Structures.of(
+                one["lattice"], one["z"], one["positions"], one["occupancies"]
             )
-        else:
-            parts.append(Structures.none(1))
-    notes = np.array([one.get("note", "") for one in contents], dtype=object)
-    return ReadStructures(Structures.join(parts), notes, reasons)
+            _check(structures)
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+        structures, note, reason = Structures.none(1), "", _DAMAGED
+    return ReadStructures(
+        structures, np.array([note], dtype=object), np.array([reason], dtype=object)
+    )
+
+
+_DAMAGED = "the text of the structure is damaged; take it from its source again"
+
+
+def _check(one: Structures) -> None:
+    """Raise `ValueError` unless arrays are those of a structure."""
+    m = len(one.z)
+    shapes = (one.lattices.shape, one.positions.shape, one.occupancies.shape)
+    if not m or shapes != ((1, 3, 3), (m, 3), (m,)):
+        raise ValueError(shapes)
+    sound = (
+        (one.volumes > 0).all()  # not NaN
+        and np.isfinite(one.lattices).all()
+        and np.isfinite(one.positions).all()
+        and ((one.z > 0) & (one.z < len(SYMBOLS))).all()
+        and ((one.occupancies > 0) & (one.occupancies <= 1)).all()
+    )
+    if not sound:
+        raise ValueError(one)
 
 
 def _content(cell: object) -> object:

@@ -53,10 +53,14 @@ def open_source(path: Path) -> FileSource:
         return _Folder(path)
     if not path.is_file():
         raise DataError(f"{path} does not exist; name a folder, an archive or a structure file")
-    name = path.name.lower()
-    if name.endswith(".zip"):
-        return _Zip(path)
-    return _Tar(path) if name.endswith(_TARS) else _One(path)
+    if not is_archive(path.name):
+        return _One(path)
+    return _Zip(path) if path.name.lower().endswith(".zip") else _Tar(path)
+
+
+def is_archive(name: str) -> bool:
+    """Return whether a file is an archive by its name."""
+    return name.lower().endswith((".zip", *_TARS))
 
 
 class _Folder:

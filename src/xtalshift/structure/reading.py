@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -42,6 +42,12 @@ class ReadStructures:
 
     def __len__(self) -> int:
         return len(self.structures)
+
+    def rows(self) -> Iterator[Self]:
+        """Yield the rows one by one."""
+        for row in range(len(self)):
+            one = slice(row, row + 1)
+            yield type(self)(self.structures.take(one), self.notes[one], self.reasons[one])
 
     @classmethod
     def join(cls, parts: Iterable[Self]) -> Self:

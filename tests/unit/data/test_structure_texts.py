@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from polymorph_toys import crystals, write_cif, write_folder
+from xtalshift.data.files import file_kind
 from xtalshift.data.structure_texts import iter_rows, pack, read_cells
 from xtalshift.errors import DataError
 from xtalshift.structure import Structures, read_structures
@@ -78,3 +79,46 @@ def test_names_that_several_files_have_are_no_names(tmp_path):
     assert found[NAMES[1]] == f"a/{NAMES[1]}.cif"
     assert NAMES[0] not in found
     assert "notes" not in found
+
+
+def test_packed_and_other_cells_may_be_mixed():
+    salt = BATCH.take([0])
+    packed = pack(read_structures([write_cif(ALLOY)]))
+    found = read_cells([write_cif(salt), *packed, "garbage", *packed])
+    assert found.structures.sizes.tolist() == [2, 2, 0, 2]
+    assert same(found.structures.take([1]), read_cells(packed).structures)
+    assert found.reasons[2].startswith("unknown format")
+    assert len(read_cells([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"z": [26, 28]', '"z": [26]'), ('"z": [26, 28]', '"z": [26, 119]'),
+        ('"z": [26, 28]', '"z": [26, 400]'), ('"z": [26, 28]', '"z": "Fe"'),
+        ('"z"', '"y"'), ("0.7", "1.7"), ("0.7", "NaN"), ("3.14159265", "Infinity, 0, 0, 3.14"),
+        ('"positions": [[', '"positions": [[0.5, '), ("}", ""), ('"lattice": [[', '"lattice": [[['),
+    ],
+)  # fmt: skip
+def test_damaged_packed_texts_have_a_reason(old, new):
+    (text,) = pack(read_structures([write_cif(ALLOY)]))
+    assert old in text
+    found = read_cells([text.replace(old, new), text])
+    assert found.reasons.tolist() == [
+        "the text of the structure is damaged; take it from its source again", "",
+    ]  # fmt: skip
+    assert found.structures.sizes.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.cif", "structures"), ("a.CIF.gz", "structures"), ("POSCAR", "structures"),
+        ("CONTCAR.relax", "structures"), ("a.xyz", "structures"), ("a.tar.bz2", "structures"),
+        ("a.zip", "structures"), ("a.json", "json"), ("a.json.gz", "json"), ("a.csv", "csv"),
+        ("POSCAR_energies.csv", "csv"),
+    ],
+)  # fmt: skip
+def test_which_files_are_tables_of_structures(tmp_path, name, kind):
+    (tmp_path / name).write_text("x")
+    assert file_kind(tmp_path / name) == kind

@@ -117,7 +117,7 @@ def test_reasons_are_a_column(model, tmp_path, xtalshift):
     assert "(training: " in found["explanation"][0]
     assert found["nearest_formula"][0] in found["explanation"][0]
     assert found["explanation"].isna().tolist() == [False, True]
-    assert "1 rows are outside the domain of the model" in outcome.out
+    assert "1 row is outside the domain of the model" in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -255,24 +255,29 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
         f"error. {counts.first}".strip()
     ]
     if counts.judged:
-        elements = (
-            f"; {counts.new_elements:,} have elements that no training material has"
-            if counts.new_elements
-            else ""
-        )
+        elements = ""
+        if counts.new_elements:
+            verb = "has" if counts.new_elements == 1 else "have"
+            elements = f"; {counts.new_elements:,} {verb} elements that no training material has"
         lines.append(
-            f"{counts.outside:,} rows are outside the domain of the model (in_domain), where its "
-            f"predictions and intervals may be wrong{elements}"
+            f"{_rows(counts.outside, 'is', 'are')} outside the domain of the model (in_domain), "
+            f"where its predictions and intervals may be wrong{elements}"
         )
     if counts.unbounded:
-        lines.append(f"{counts.unbounded:,} rows have no finite {100 * level:g} % interval")
+        has = _rows(counts.unbounded, "has", "have")
+        lines.append(f"{has} no finite {100 * level:g} % interval")
     if counts.clipped:
-        lines.append(
-            f"{counts.clipped:,} rows have features far outside the training range (n_clipped)"
-        )
+        has = _rows(counts.clipped, "has", "have")
+        lines.append(f"{has} features far outside the training range (n_clipped)")
     if counts.imputed:
+        has = _rows(counts.imputed, "has", "have")
         lines.append(
-            f"{counts.imputed:,} rows have an element without some tabulated properties, which are "
-            "replaced by means (n_imputed)"
+            f"{has} an element without some tabulated properties, which are replaced by means "
+            "(n_imputed)"
         )
     return lines
+
+
+def _rows(count: int, one: str, several: str) -> str:
+    """Return a number of rows with the verb of it."""
+    return f"{count:,} {f'row {one}' if count == 1 else f'rows {several}'}"

@@ -182,7 +182,8 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
     if intake.notes:
         count = sum(finding.count for finding in intake.notes)
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
-        progress.say(f"  note: remarks on {count:,} formulas ({kinds})")
+        what = "1 material" if count == 1 else f"{count:,} materials"
+        progress.say(f"  note: remarks on {what} ({kinds})")
     advice = [intake.remedy, advise_on_range(data.y) if transform == "none" else ""]
     for text in filter(None, advice):
         progress.say(f"  note: {text}")

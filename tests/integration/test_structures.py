@@ -1,5 +1,7 @@
 """Crystal structures in commands: a folder of CIFs, a column of CIF text, files named by ids."""
 
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import xtalshift as xs
 from polymorph_toys import crystals, split, write_cif, write_folder
 from xtalshift.data.materials import Materials
+from xtalshift.data.structure_texts import read_cells
 
 NAMES, BATCH, VALUES = crystals()
 
@@ -157,6 +160,37 @@ def test_candidates_with_structures_are_judged(xtalshift, trained, tmp_path):
     errors = np.abs(frame.loc[new, "prediction"] - [VALUES[NAMES.index(name)] for name in new])
     assert errors.mean() < 0.3 * VALUES.std()
     assert frame["rank"].max() == 24
+    _check_drawings(xtalshift, tmp_path / "run", frame)
+
+
+def _check_drawings(xtalshift, folder, frame):
+    """Check that a page draws what `results.json` holds, also when it is written again."""
+    results = json.loads((folder / "results.json").read_text())
+    stored = {one["rank"]: one for one in results["answer"]["crystals"]}
+    ends = {*range(1, 7), *range(19, 25)}
+    assert set(stored) == ends
+    for name, rank in frame["rank"].items():
+        if rank in ends:
+            kept = read_cells([stored[rank]["structure"]]).structures
+            np.testing.assert_allclose(
+                kept.volumes, BATCH.volumes[NAMES.index(name)], rtol=1e-6
+            )  # a polymorph has its own structure
+            near = read_cells([stored[rank]["nearest"]]).structures
+            assert near.compositions().reduced_formulas()[0] == frame["nearest_formula"][name]
+    worst = results["explanation"]["worst"]
+    assert len(worst) == 10
+    for row in worst:
+        own = read_cells([row["structure"]]).structures
+        np.testing.assert_allclose(own.volumes, BATCH.volumes[NAMES.index(row["id"])], rtol=1e-6)
+        near = [read_cells([one["structure"]]).structures for one in row["neighbours"]]
+        formulas = [one.compositions().reduced_formulas()[0] for one in near]
+        assert formulas == [one["formula"] for one in row["neighbours"]]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('role="img" aria-labelledby') == 2 * len(ends) + 2 * 6
+    assert len(set(re.findall(r'<title id="([^"]+)"', page))) == page.count("<title id=")
+    (folder / "report.html").unlink()
+    assert xtalshift("report", folder).code == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == page
 
 
 def test_cif_text_in_a_csv(xtalshift, tmp_path):

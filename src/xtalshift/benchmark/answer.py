@@ -45,6 +45,17 @@ class ProxyResult:
     """Mean absolute error of each method."""
 
 
+@dataclass(frozen=True)
+class CandidateCrystal:
+    """The crystal structures of a candidate and of the nearest material of the table."""
+
+    rank: int
+    """The place of the candidate by its prediction, from 1."""
+    structure: str
+    nearest: str
+    """`structure`, `nearest`: as `xtalshift.data.structure_texts.pack_rows` has them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What to believe about the candidates, and what to do."""
@@ -88,3 +99,5 @@ class Answer:
     """`measure`, `measure_rows`: the candidates to measure first, and their rows, from 0."""
     measured_ratio: float | None
     """What measuring as many materials left of the error on the proxies."""
+    crystals: tuple[CandidateCrystal, ...] = ()
+    """Candidates to draw, at both ends of the order; none if the table has no structures."""

@@ -12,6 +12,9 @@ class NearRow:
     formula: str
     target: float
     distance: float
+    structure: str = ""
+    """Its crystal structure, see `xtalshift.data.structure_texts.pack_rows`; ``""`` if the table
+    has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class WorstRow:
     unseen: tuple[str, ...] = ()
     neighbours: tuple[NearRow, ...] = ()
     """The nearest training materials, nearest first."""
+    structure: str = ""
+    """As that of `NearRow`."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.structure import Structures
@@ -89,6 +90,18 @@ def pack(found: ReadStructures) -> list[str]:
                 "note": found.notes[row],
             }
         texts.append(json.dumps(content))
+    return texts
+
+
+def pack_rows(structures: Structures | None, rows: NDArray[np.int64]) -> list[str]:
+    """Return some of a batch as `pack` does; ``""`` for row -1, and for all without a batch."""
+    texts = [""] * len(rows)
+    known = np.flatnonzero(rows >= 0)
+    if structures is not None and known.size:
+        some = structures.take(rows[known])
+        none = np.full(len(some), "", dtype=object)
+        for place, text in zip(known.tolist(), pack(ReadStructures(some, none, none)), strict=True):
+            texts[place] = text
     return texts
 
 

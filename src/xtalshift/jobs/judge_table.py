@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.answer import Answer
+from xtalshift.benchmark.answer import Answer, CandidateCrystal
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.records import CANDIDATES_FILE, CANDIDATES_TEXT
 from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER
-from xtalshift.data import read_raw
+from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import check_new_columns, naming_table
 from xtalshift.data.formula_texts import name_structures, options_for
 from xtalshift.data.materials import Materials
+from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.writers import write_frame
+from xtalshift.domain.nearest_rows import nearest_rows
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.imitate import imitate
 from xtalshift.jobs.judge import ADDED, answer_of, measured_values, rank_candidates, usable
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
-from xtalshift.model import load_model
-from xtalshift.model.predictions import PREDICTED_COLUMNS
+from xtalshift.model import FittedModel, load_model
+from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -32,6 +35,8 @@ from xtalshift.progress import NO_PROGRESS, Progress
 PROXIES_FOLDER = "proxies"
 MOST_EXPLAINED = 20_000
 """Most candidates whose domain is explained, which takes time."""
+N_DRAWN = 6
+"""Candidates at either end of the order whose crystals are drawn."""
 RULE = "smallest error on hold-outs that imitate the candidates"
 
 
@@ -137,4 +142,36 @@ def judge_table(
     ranked = rank_candidates(answer, frame, measured)
     for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
         write_frame(ranked, out / name)
+    answer = replace(answer, crystals=_crystals(ranked, predictions, model, data, candidates))
     return fitted.describe(config.seed, rule=RULE), answer
+
+
+def _crystals(
+    ranked: pd.DataFrame,
+    predictions: Predictions,
+    model: FittedModel,
+    data: Dataset,
+    candidates: Materials,
+) -> tuple[CandidateCrystal, ...]:
+    """Return the structures of the candidates at both ends of the order, and of their nearest."""
+    structures = data.materials.structures
+    if structures is None or candidates.structures is None or model.domain is None:
+        return ()
+    order = ranked["rank"].reset_index(drop=True).dropna().sort_values().index.to_numpy()
+    rows = order if len(order) <= 2 * N_DRAWN else np.append(order[:N_DRAWN], order[-N_DRAWN:])
+    groups = predictions.nearest_formula[rows]
+    same = np.flatnonzero(np.isin(data.groups, groups))
+    places = nearest_rows(
+        model.domain,
+        model.features_of(candidates.take(rows)),
+        groups,
+        model.features_of(data.materials.take(same)) if same.size else np.empty((0, 0)),
+        data.groups[same],
+    )
+    near = np.where(places >= 0, np.append(same, -1)[places], -1)
+    texts = pack_rows(candidates.structures, rows), pack_rows(structures, near)
+    ranks = ranked["rank"].to_numpy()[rows]
+    return tuple(
+        CandidateCrystal(int(rank), own, nearest)
+        for rank, own, nearest in zip(ranks, *texts, strict=True)
+    )

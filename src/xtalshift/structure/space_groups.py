@@ -102,7 +102,7 @@ def find_space_groups(structures: Structures, *, progress: Progress = NO_PROGRES
         ) from error
     known = {"": _Found(reason="no symmetry: the row has no atoms")}
     found = []
-    with _quiet(), progress.task("symmetry", len(structures)) as task:
+    with quiet_spglib(), progress.task("symmetry", len(structures)) as task:
         for row, key in enumerate(structures.keys.tolist()):
             if key not in known:
                 known[key] = _analyse(structures.take([row]))
@@ -121,10 +121,8 @@ def _analyse(structure: Structures) -> _Found:
     """Return what is found for one structure."""
     import spglib
 
-    positions, kinds = structure.positions, structure.z.astype(np.intc)
-    if not structure.ordered[0]:
-        positions, kinds = _sites(positions, kinds, structure.occupancies)
-    cell: Any = (structure.lattices[0], positions, kinds)
+    sites = shared_sites(structure)
+    cell: Any = (structure.lattices[0], sites.positions, sites.kinds)
     symmetry, cause = None, "atoms may be too close to each other"
     try:
         symmetry = spglib.get_symmetry_dataset(cell, SYMPREC, ANGLE_TOLERANCE)
@@ -133,10 +131,10 @@ def _analyse(structure: Structures) -> _Found:
     if symmetry is None:
         return _Found(reason=f"no symmetry found (symprec {SYMPREC:g}): {cause}")
     operations, centric, polar = _point_group(symmetry.hall_number)
-    sites = len(np.unique(symmetry.mapping_to_primitive))
+    primitive = len(np.unique(symmetry.mapping_to_primitive))
     inequivalent = len(np.unique(symmetry.crystallographic_orbits))
     return _Found(
-        (int(symmetry.number), operations, int(centric), polar, sites, inequivalent),
+        (int(symmetry.number), operations, int(centric), polar, primitive, inequivalent),
         str(symmetry.pointgroup).strip(),
     )
 
@@ -157,22 +155,35 @@ def _point_group(hall_number: int) -> tuple[int, bool, int]:
     return len(rotations), centric, int(np.rint(rotations.mean(axis=0).trace()))
 
 
-def _sites(
-    positions: NDArray[np.float64], z: NDArray[np.intc], occupancies: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.intc]]:
-    """Return the positions of the sites and a number for the elements that share each."""
+class SharedSites(NamedTuple):
+    """The sites of one crystal; atoms that agree in five decimals of their positions share one."""
+
+    positions: NDArray[np.float64]
+    """Shape (s, 3). Fractional coordinates."""
+    kinds: NDArray[np.intc]
+    """Shape (s,). A number for the elements and occupancies of each site."""
+    atoms: dict[int, tuple[tuple[int, float], ...]]
+    """Atomic numbers and occupancies of each kind."""
+
+
+def shared_sites(structure: Structures) -> SharedSites:
+    """Return the sites of one crystal; those with the same elements and shares are of one kind."""
+    positions, z = structure.positions, structure.z.astype(np.intc)
+    if structure.ordered[0]:
+        return SharedSites(positions, z, {one: ((one, 1.0),) for one in set(z.tolist())})
     rounded = np.round(positions, _DECIMALS) % 1.0
     _, first, site = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
     atoms = [
-        tuple(sorted((int(z[atom]), round(float(occupancies[atom]), 3)) for atom in shared))
-        for shared in (np.flatnonzero(site.ravel() == one) for one in range(len(first)))
+        tuple(sorted((int(z[atom]), round(float(structure.occupancies[atom]), 3)) for atom in some))
+        for some in (np.flatnonzero(site.ravel() == one) for one in range(len(first)))
     ]
     known = {atom: kind for kind, atom in enumerate(sorted(set(atoms)), start=1)}
-    return positions[first], np.array([known[atom] for atom in atoms], dtype=np.intc)
+    kinds = np.array([known[atom] for atom in atoms], dtype=np.intc)
+    return SharedSites(positions[first], kinds, {kind: atom for atom, kind in known.items()})
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_spglib() -> Iterator[None]:
     """Silence remarks of spglib on single structures; `reasons` reports failures."""
     is_set = "SPGLIB_WARNING" in os.environ
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # messages of the C code about tolerances

@@ -7,7 +7,7 @@ import pytest
 
 from polymorph_toys import crystals, write_cif, write_folder
 from xtalshift.data.files import file_kind
-from xtalshift.data.structure_texts import iter_rows, pack, read_cells
+from xtalshift.data.structure_texts import iter_rows, pack, pack_rows, read_cells
 from xtalshift.errors import DataError
 from xtalshift.structure import Structures, read_structures
 from xtalshift.structure.structure_files import find_files
@@ -33,6 +33,14 @@ def test_packed_structures_keep_every_digit_and_what_was_said():
     assert again.reasons.tolist() == found.reasons.tolist()
     assert again.notes.tolist() == found.notes.tolist()
     assert found.reasons[1].startswith("unknown format")
+
+
+def test_some_rows_are_packed():
+    texts = pack_rows(BATCH, np.array([5, -1, 0]))
+    assert texts[1] == ""
+    again = read_cells([texts[0], texts[2]]).structures
+    assert same(again, BATCH.take([5, 0]))
+    assert pack_rows(None, np.array([1, 2])) == ["", ""]
 
 
 def test_cells_are_texts_or_names(tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from xtalshift.benchmark.answer import Answer
+from xtalshift.benchmark.answer import Answer, CandidateCrystal
 from xtalshift.report.shared.answer_text import (
     NEXT_STEP,
     error_sentences,
@@ -16,6 +17,7 @@ from xtalshift.report.shared.answer_text import (
     unlike_sentences,
     verdict_sentence,
 )
+from xtalshift.report.shared.crystals import draw_texts
 from xtalshift.report.shared.figures import (
     BAD,
     INK,
@@ -58,6 +60,10 @@ class PredictedRow:
     """`nearest`, `nearest_target`: the nearest training material and its value."""
     measured: float | None
     """Its value, if it is in the table."""
+    crystal: Markup | None = None
+    nearest_crystal: Markup | None = None
+    """`crystal`, `nearest_crystal`: drawings of it and of the nearest material; None without
+    structures."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def report_candidates(
     """
     if answer is None:
         return None
-    rows = [] if table is None else _rows(table)
+    rows = [] if table is None else _rows(table, _draw(answer.crystals))
     return CandidatesReport(
         answer=answer,
         verdict=verdict_sentence(answer),
@@ -105,7 +111,17 @@ def report_candidates(
     )
 
 
-def _rows(table: pd.DataFrame) -> list[PredictedRow]:
+def _draw(crystals: Sequence[CandidateCrystal]) -> dict[int, tuple[Markup | None, Markup | None]]:
+    """Return the drawings of each candidate by its rank."""
+    own = draw_texts([one.structure for one in crystals], "candidate-")
+    near = draw_texts([one.nearest for one in crystals], "known-")
+    ranks = [one.rank for one in crystals]
+    return dict(zip(ranks, zip(own, near, strict=True), strict=True))
+
+
+def _rows(
+    table: pd.DataFrame, drawn: dict[int, tuple[Markup | None, Markup | None]]
+) -> list[PredictedRow]:
     """Return the candidates with a prediction, the largest first."""
     good = table[table["rank"].notna()].sort_values("rank")
     columns = [good[name] for name in _SHOWN]
@@ -113,6 +129,7 @@ def _rows(table: pd.DataFrame) -> list[PredictedRow]:
         PredictedRow(
             int(rank), str(formula), float(value), float(low), float(high), bool(inside), str(new),
             str(nearest), float(known), None if np.isnan(measured) else float(measured),
+            *drawn.get(int(rank), (None, None)),
         )
         for rank, formula, value, low, high, inside, new, nearest, known, measured
         in zip(*columns, strict=True)

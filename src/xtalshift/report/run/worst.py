@@ -6,8 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from xtalshift.benchmark.explanation import WorstRow
+from xtalshift.report.shared.crystals import draw_texts
 from xtalshift.report.shared.text import format_ratio, join_words
+
+N_DRAWN = 6
+"""Most compounds of each role whose crystals are drawn."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,10 @@ class WorstCompound:
     label: str
     factor: float | None
     hint: str
+    crystal: Markup | None = None
+    nearest_crystal: Markup | None = None
+    """`crystal`, `nearest_crystal`: drawings of it and of the nearest training material; None for
+    rows without structures."""
 
     @property
     def error(self) -> float:
@@ -50,14 +60,28 @@ def build_worst(
 ) -> list[WorstCompound]:
     """Return the worst compounds, in distribution first, with hints."""
     found = []
-    for row in rows:
+    shown = _draw(rows)
+    for number, row in enumerate(rows):
         factor = None
         if logarithmic and row.target > 0 and row.prediction > 0:
             ratio = row.prediction / row.target
             factor = max(ratio, 1 / ratio)
         label = labels.get(row.split, row.split)
-        found.append(WorstCompound(row, label, factor, find_hint(row, logarithmic=logarithmic)))
+        hint = find_hint(row, logarithmic=logarithmic)
+        found.append(WorstCompound(row, label, factor, hint, *shown.get(number, (None, None))))
     return found
+
+
+def _draw(rows: Sequence[WorstRow]) -> dict[int, tuple[Markup | None, Markup | None]]:
+    """Return the drawings of the first rows of each role that have a structure, by their place."""
+    chosen: list[int] = []
+    for role in ("id", "ood"):
+        chosen += [i for i, row in enumerate(rows) if row.role == role and row.structure][:N_DRAWN]
+    own = draw_texts([rows[i].structure for i in chosen], "worst-")
+    near = draw_texts(
+        [rows[i].neighbours[0].structure if rows[i].neighbours else "" for i in chosen], "beside-"
+    )
+    return dict(zip(chosen, zip(own, near, strict=True), strict=True))
 
 
 def find_hint(row: WorstRow, *, logarithmic: bool = False) -> str:

@@ -1,11 +1,18 @@
 """The candidates on the page of a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from polymorph_toys import crystals
 from report_toys import toy_answer
+from xtalshift.benchmark.answer import CandidateCrystal
+from xtalshift.data.structure_texts import pack_rows
 from xtalshift.report.run.candidates import N_SHOWN, draw_proxies, report_candidates
+
+NAMES, BATCH, _ = crystals()
 
 
 def predicted(n):
@@ -59,3 +66,15 @@ def test_names_are_no_markup(symbol):
     answer = toy_answer()
     object.__setattr__(answer.proxies[0], "name", symbol)
     assert symbol not in draw_proxies(answer, "").data[0]["y"]
+
+
+def test_candidates_are_drawn_beside_their_nearest_material():
+    salt, silver = pack_rows(BATCH, np.array([NAMES.index("NaCl-rocksalt"), 0]))
+    crystals = (CandidateCrystal(1, salt, silver), CandidateCrystal(30, silver, ""))
+    answer = replace(toy_answer(), crystals=crystals)
+    found = report_candidates(answer, predicted(30), "eV")
+    assert ">NaCl, Fm-3m (no. 225)</title>" in found.highest[0].crystal
+    assert ">LiF, Fm-3m (no. 225)</title>" in found.highest[0].nearest_crystal
+    assert ">LiF, Fm-3m (no. 225)</title>" in found.lowest[-1].crystal
+    assert found.lowest[-1].nearest_crystal is None
+    assert [row.crystal for row in (*found.highest[1:], *found.lowest[:-1])] == [None] * 18

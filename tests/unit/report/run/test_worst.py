@@ -1,7 +1,14 @@
+import re
+
+import numpy as np
 import pytest
 
+from polymorph_toys import crystals
 from xtalshift.benchmark.explanation import NearRow, WorstRow
-from xtalshift.report.run.worst import build_worst, find_hint
+from xtalshift.data.structure_texts import pack_rows
+from xtalshift.report.run.worst import N_DRAWN, build_worst, find_hint
+
+NAMES, BATCH, _ = crystals()
 
 
 def worst(target, prediction, values=(), **changes):
@@ -50,3 +57,20 @@ def test_ratios_count_where_the_method_was_trained_on_logarithms():
     assert find_hint(low, logarithmic=True) == (
         "Its neighbours agree with the prediction: check the measured value."
     )
+
+
+def test_the_first_compounds_of_each_role_are_drawn():
+    salt, silver = pack_rows(BATCH, np.array([NAMES.index("NaCl-rocksalt"), 0]))
+    near = (NearRow("AgF", 1.0, 0.1, silver), NearRow("KF", 1.0, 0.2, salt))
+    one = worst(2.0, 8.0, neighbours=near, structure=salt)
+    rows = [one] * (N_DRAWN + 1) + [worst(2.0, 8.0)]
+    rows += [worst(2.0, 8.0, role="ood", structure=salt)]
+    found = build_worst(rows, {}, logarithmic=False)
+    drawn = [row.crystal is not None for row in found]
+    assert drawn == [True] * N_DRAWN + [False, False, True]
+    assert ">NaCl, Fm-3m (no. 225)</title>" in found[0].crystal
+    assert ">LiF, Fm-3m (no. 225)</title>" in found[0].nearest_crystal
+    assert found[-1].nearest_crystal is None  # no neighbour is known
+    pictures = [svg for row in found for svg in (row.crystal, row.nearest_crystal) if svg]
+    ids = [one for svg in pictures for one in re.findall(r' id="([^"]+)"', svg)]
+    assert len(set(ids)) == len(ids)

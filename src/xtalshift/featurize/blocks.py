@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from xtalshift.structure import Structures
 
 Blocks: TypeAlias = str
-"""Names of `BLOCKS`, joined by ``+``. One that is read from files may name their folder:
-``magpie+pretrained:encoder/``."""
+"""Names of `BLOCKS`, joined by ``+``. Behind a colon stands the folder of one that is read from
+files, or the settings of one that has some: ``magpie+pretrained:encoder/``, ``structure+chgnet:c2``
+"""
 
 
 PRETRAINED = "pretrained"
@@ -74,8 +75,9 @@ class StructureBlock:
 
 
 AnyBlock = Block | StructureBlock
-OpenBlock = Callable[[str], Block]
-"""Returns the block that is read from a folder, for an empty text that of this package."""
+OpenBlock = Callable[[str], AnyBlock]
+"""Takes the text behind the colon: the folder that the block is read from, or its settings. For an
+empty text it returns the block of this package, or that with the usual settings."""
 
 BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
     "block of features",
@@ -85,12 +87,16 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "pretrained": "xtalshift.featurize.pretrained:open_block",
         "structure": "xtalshift.featurize.structure_block:STRUCTURE",
         "symmetry": "xtalshift.featurize.symmetry_block:SYMMETRY",
-        "chgnet": "xtalshift.featurize.chgnet_block:CHGNET",
-        "chgnet-random": "xtalshift.featurize.chgnet_block:CHGNET_RANDOM",
+        "chgnet": "xtalshift.featurize.chgnet_block:open_block",
+        "chgnet-random": "xtalshift.featurize.chgnet_block:open_control",
+        "sevennet": "xtalshift.featurize.sevennet_block:open_block",
+        "sevennet-random": "xtalshift.featurize.sevennet_block:open_control",
     },
 )
 """All blocks, in the order of help and messages."""
-OF_STRUCTURES = frozenset({"structure", "symmetry", "chgnet", "chgnet-random"})
+OF_STRUCTURES = frozenset(
+    {"structure", "symmetry", "chgnet", "chgnet-random", "sevennet", "sevennet-random"}
+)
 """Blocks that need crystal structures. Named here, so that a question loads none."""
 
 
@@ -112,7 +118,8 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
             )
         if kind != name and not callable(BLOCKS[kind]):
             raise ConfigError(
-                f"features {features!r}: the block {kind!r} is read from no folder; write {kind}"
+                f"features {features!r}: the block {kind!r} is read from no folder and has no "
+                f"settings; write {kind}"
             )
     if len(set(kinds)) < len(kinds):
         raise ConfigError(f"features {features!r}: a block is named twice")
@@ -120,7 +127,7 @@ def split_blocks(features: Blocks) -> tuple[str, ...]:
 
 
 def kind_of(name: str) -> str:
-    """Return the name of a block without the folder that it is read from."""
+    """Return the name of a block without the folder that it is read from, or its settings."""
     return name.partition(":")[0]
 
 
@@ -132,7 +139,7 @@ def needs_structures(features: Blocks) -> bool:
 def combine(given: Blocks | None, usual: Blocks) -> Blocks:
     """Return the features that a user names, or the usual ones; ``+structure`` adds to these.
 
-    A block of another folder replaces the usual one.
+    A block of another folder or with other settings replaces the usual one.
 
     Examples
     --------
@@ -149,7 +156,7 @@ def combine(given: Blocks | None, usual: Blocks) -> Blocks:
 
 
 def find_block(name: str) -> AnyBlock:
-    """Return a block by its name, with ``:`` and the folder of its files if it is read from one."""
-    kind, _, folder = name.partition(":")
+    """Return a block by its name, with ``:`` and the folder of its files, or its settings."""
+    kind, _, text = name.partition(":")
     found = BLOCKS[kind]
-    return found(folder) if callable(found) else found
+    return found(text) if callable(found) else found

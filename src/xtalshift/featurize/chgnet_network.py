@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.bond_graph import BondGraph, build_graph
+from xtalshift.featurize.bond_graph import build_graph
 from xtalshift.structure import Structures
 from xtalshift.structure.neighbours import Neighbours
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 WIDTH = 64
 """Number of features of an atom."""
-ELEMENTS = 94
-"""Largest atomic number that the network knows: plutonium."""
-LAYER = 3
-"""The convolution whose atom features are taken, of four."""
+ELEMENTS = frozenset(range(1, 95))
+"""Atomic numbers that the network knows: all to plutonium."""
+DEPTH = 4
+"""Number of convolutions."""
 _MODEL = "0.3.0"
 _WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
 _SEED = 0
@@ -49,28 +49,27 @@ class Network:
         """How many atoms are a good batch on this device."""
         return _PASS_ATOMS["cpu" if self.device.type == "cpu" else "cuda"]
 
-    def mean_features(self, structures: Structures, pairs: Neighbours) -> NDArray[np.float32]:
-        """Return the means over the atoms of each structure, shape (n, WIDTH).
+    def atom_features(
+        self, structures: Structures, pairs: Neighbours, depth: int
+    ) -> list[NDArray[np.float64]]:
+        """Return the features of m atoms after each convolution, shapes (m, WIDTH).
+
+        The steps of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), with the layers of the network
+        itself; what comes after the last convolution that is asked for is left out.
 
         Parameters
         ----------
         structures : Structures
-            n structures with at least one atom each.
+            Structures with m atoms in all.
         pairs : Neighbours
             Their pairs of atoms within `bond_graph.CUTOFF`.
-        """
-        atoms = self._atom_features(structures, build_graph(pairs))
-        sums = np.add.reduceat(atoms, structures.starts[:-1])
-        return (sums / structures.sizes[:, None]).astype(np.float32)
-
-    def _atom_features(self, structures: Structures, graph: BondGraph) -> NDArray[np.float64]:
-        """Return the features after convolution `LAYER`, shape (m, WIDTH).
-
-        The steps of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), with the layers of the network
-        itself; what comes after the convolution is left out.
+        depth : int
+            Number of convolutions.
         """
         import torch
 
+        graph = build_graph(pairs)
+        found: list[NDArray[np.float64]] = []
         pairs, (first, second) = graph.pairs, graph.sides
         with torch.inference_mode():
             model, to = self.model, self._to_device
@@ -88,7 +87,7 @@ class Network:
                 np.column_stack([pairs.atoms[first], graph.bonds[first], graph.bonds[second]])
             )
             long_weights, short_weights = model.bond_weights_ag(long), model.bond_weights_bg(short)
-            for layer in range(LAYER):
+            for layer in range(depth):
                 atom_values = model.atom_conv_layers[layer](
                     atom_feas=atom_values,
                     bond_feas=bond_values,
@@ -96,7 +95,8 @@ class Network:
                     atom_graph=atom_graph,
                     directed2undirected=bonds,
                 )
-                if layer == LAYER - 1:
+                found.append(np.asarray(atom_values.cpu().numpy(), dtype=np.float64))
+                if layer == depth - 1:
                     break
                 bond_values = model.bond_conv_layers[layer](
                     atom_feas=atom_values,
@@ -111,7 +111,7 @@ class Network:
                     angle_feas=angle_values,
                     bond_graph=angle_graph,
                 )
-            return np.asarray(atom_values.cpu().numpy(), dtype=np.float64)
+        return found
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         import torch
@@ -119,7 +119,7 @@ class Network:
         return torch.as_tensor(np.ascontiguousarray(array), device=self.device)
 
 
-def name_network(*, random: bool) -> str:
+def name_network(random: bool) -> str:  # noqa: FBT001 - the one question there is
     """Return a name that is another one if the features may be others.
 
     Raises
@@ -129,13 +129,13 @@ def name_network(*, random: bool) -> str:
     """
     try:
         kind = f"random-{_SEED}-torch-{version('torch')}" if random else _WEIGHTS[:16]
-        return f"chgnet-{version('chgnet')}-{_MODEL}-c{LAYER}-mean-{kind}"
+        return f"chgnet-{version('chgnet')}-{_MODEL}-{kind}"
     except PackageNotFoundError as error:
         raise _not_installed() from error
 
 
 @cache
-def load_network(*, random: bool) -> Network:
+def load_network(random: bool) -> Network:  # noqa: FBT001
     """Return the network with its weights, or with random ones from a fixed seed.
 
     Raises

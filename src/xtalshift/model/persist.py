@@ -21,7 +21,7 @@ from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.predictors import PREDICTORS, Arrays
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
-from xtalshift.featurize.blocks import PRETRAINED, kind_of, split_blocks
+from xtalshift.featurize.blocks import PRETRAINED, Blocks, kind_of, split_blocks
 from xtalshift.featurize.encoder import ENCODER, Encoder, parse_card, restore_encoder
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
@@ -103,7 +103,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         "format_version": FORMAT_VERSION,
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
-            "features": "+".join(map(kind_of, split_blocks(model.featurizer.blocks))),
+            "features": _own_names(model.featurizer.blocks),
             "transform": model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
@@ -119,6 +119,12 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         "has_domain": domain is not None,
     }
     return _write_model(folder, description, arrays)
+
+
+def _own_names(blocks: Blocks) -> Blocks:
+    """Return blocks without the folder of the encoder, which is a part of the model."""
+    kinds = ((name, kind_of(name)) for name in split_blocks(blocks))
+    return "+".join(kind if kind == PRETRAINED else name for name, kind in kinds)
 
 
 def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:

@@ -46,7 +46,7 @@ def test_imputed_properties_are_counted_also_without_magpie():
 
 def test_wrong_places_are_refused(tmp_path):
     assert split_blocks("magpie+pretrained:a/b") == ("magpie", "pretrained:a/b")
-    with pytest.raises(ConfigError, match="'magpie' is read from no folder; write magpie"):
+    with pytest.raises(ConfigError, match="is read from no folder and has no settings; write magp"):
         split_blocks("magpie:somewhere")
     with pytest.raises(ConfigError, match="named twice"):
         split_blocks("pretrained+pretrained:somewhere")

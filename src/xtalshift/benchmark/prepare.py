@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 import numpy as np
@@ -19,12 +19,22 @@ from xtalshift.data import Dataset
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.model.inputs import read_inputs, say_overlap, settle_structures
+from xtalshift.model.inputs import (
+    read_inputs,
+    require_structures,
+    say_overlap,
+    settle_structures,
+)
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import Fold, RandomSplit, add_targets, add_validation, drop_near
 from xtalshift.splits import Rows as SplitRows
-from xtalshift.splits.schemes import FeaturizeFormulas, build_scheme
+from xtalshift.splits.schemes import (
+    FeaturizeFormulas,
+    build_scheme,
+    own_features,
+    scheme_needs,
+)
 
 MIN_TRAIN_ROWS = 20
 MIN_TEST_AFTER_LABELS = 10
@@ -53,7 +63,8 @@ def prepare_shared(
     features = wanted_features(spec)
     problems, folds, tables = {}, {}, {}
     for name, data in spec.data.items():
-        problems[name], tables[name] = prepare_table(name, data, features, progress)
+        splits = [split for _, split in _splits_of(spec, name)]
+        problems[name], tables[name] = prepare_table(name, data, features, splits, progress)
         for fold in make_folds(spec, name, tables[name], progress):
             folds[fold.key] = fold
     if spec.joint:
@@ -83,6 +94,7 @@ def prepare_table(
     name: str,
     settings: BenchmarkData,
     features: tuple[Blocks, ...],
+    splits: Sequence[BenchmarkSplit] = (),
     progress: Progress = NO_PROGRESS,
 ) -> tuple[Problem, Table]:
     """Read and clean one table and compute its features.
@@ -95,6 +107,8 @@ def prepare_table(
         Settings of the table.
     features : tuple of str
         Blocks of `xtalshift.featurize.CompositionFeaturizer`.
+    splits : sequence of BenchmarkSplit
+        The splits of the table, which may need structures.
     progress : Progress
         Receives messages.
 
@@ -103,7 +117,10 @@ def prepare_table(
     DataError
         If the data cannot be used.
     """
-    settings = settle_structures(settings.resolve(), features)
+    spaces = (own_features(split.scheme, split.params) for split in splits)
+    settings = settle_structures(settings.resolve(), [*features, *filter(None, spaces)])
+    if any("structures" in scheme_needs(split.scheme, split.params) for split in splits):
+        settings = require_structures(settings)
     inputs = read_inputs(settings, progress, flag=settings.flag)
     data, space = inputs.data, inputs.X
     if settings.sample is not None and settings.sample < len(data):
@@ -193,6 +210,7 @@ def _regions(
         data,
         notation=settings.notation,
         featurize=_featurizer(settings),
+        featurize_rows=partial(_featurize_rows, settings, data),
         seed=seed if split.is_id else 0,
         progress=progress,
     )
@@ -202,6 +220,12 @@ def _regions(
 
 def _featurizer(settings: BenchmarkData) -> FeaturizeFormulas:
     return CompositionFeaturizer(settings.blocks, settings.impute_nan).featurize
+
+
+def _featurize_rows(settings: BenchmarkData, data: Dataset, blocks: Blocks) -> FloatArray:
+    """Return the features in which a split measures distances; a row without them is an error."""
+    values = CompositionFeaturizer(blocks, settings.impute_nan).transform(data.materials)
+    return np.asarray(values, dtype=np.float64)
 
 
 def _joint_folds(

@@ -161,6 +161,14 @@ def given_labels(values: Iterable[object], by: str = "label") -> Labels:
     return _from_texts(by, [_as_text(value) for value in values])
 
 
+def anonymous_formula(amounts: Iterable[int]) -> str:
+    """Return amounts in ascending order under the letters A, B, .., such as ``AB2``."""
+    return "".join(
+        f"{_letter(place)}{amount}" if amount > 1 else _letter(place)
+        for place, amount in enumerate(sorted(amounts))
+    )
+
+
 def blank_labels(values: Iterable[object]) -> NDArray[np.bool_]:
     """Return which values are no label, shape (n,).
 
@@ -227,10 +235,8 @@ def _anonymous(compositions: Compositions) -> list[str]:
 
 
 def _anonymise(reduced: str) -> str:
-    amounts = sorted(int(amount or 1) for amount in re.findall(r"[A-Z][a-z]?(\d*)", reduced))
-    return "".join(
-        f"{_letter(place)}{amount}" if amount > 1 else _letter(place)
-        for place, amount in enumerate(amounts)
+    return anonymous_formula(
+        int(amount or 1) for amount in re.findall(r"[A-Z][a-z]?(\d*)", reduced)
     )
 
 

@@ -102,7 +102,7 @@ def split_command(
     """
     del schemes
     from xtalshift.data.readers import read_configured
-    from xtalshift.jobs.split import iter_parts
+    from xtalshift.jobs.split import iter_parts, settle_split
     from xtalshift.splits import SPLITTERS
     from xtalshift.splits.fold_files import METADATA_KEY
     from xtalshift.splits.split_spec import SplitRecord, SplitSpec
@@ -128,6 +128,7 @@ def split_command(
             "seed": seed,
         },
     )
+    spec = settle_split(spec)
     check_output(out, source, config)
     refuse_loss(out, ("fold", "part"), ("prediction",), overwrite=overwrite)
     kinds = [SPLITTERS[name] for name in (spec.scheme, spec.inner) if name]

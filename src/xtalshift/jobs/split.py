@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,12 @@ from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jsonio import Plain
+from xtalshift.model.inputs import require_structures
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import (
-    SPLITTERS,
     Fold,
     NestedFold,
     Rows,
@@ -31,8 +32,9 @@ from xtalshift.splits import (
     thin,
 )
 from xtalshift.splits.fold_files import OUTER
-from xtalshift.splits.schemes import build_scheme
+from xtalshift.splits.schemes import build_scheme, own_features, scheme_needs
 from xtalshift.splits.split_spec import SplitSpec
+from xtalshift.structure.soap import why_no_soap
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class SplitRows:
     """Their features (d = 0 if nothing needs them), targets, reduced formulas and compositions."""
     thinned: NDArray[np.bool_] | None = None
     """Shape (N,). Rows that are unused because a kept material is too similar."""
+    spaces: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Blocks of features -> their values, shape (N, d), for schemes with features of their own."""
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -72,11 +76,41 @@ class FoldParts:
     the rows of the inner folds below those of the outer one."""
 
 
-def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> SplitRows:
+def settle_split(spec: SplitSpec) -> SplitSpec:
+    """Return settings that say where the structures are, if a scheme or its features need them.
+
+    Raises
+    ------
+    ConfigError
+        If the table has none.
+    DataError
+        If the table cannot be read.
+    """
+    needs, spaces = _needs(spec)
+    blocks = [*spaces, *([spec.data.blocks] if "X" in needs else [])]
+    if "structures" in needs or any(map(needs_structures, blocks)):
+        return spec.model_copy(update={"data": require_structures(spec.data)})
+    return spec
+
+
+def _needs(spec: SplitSpec) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return what both schemes use of the rows, and the features of their own."""
+    chosen = [(spec.scheme, spec.params)]
+    if spec.inner is not None:
+        chosen.append((spec.inner, spec.inner_params))
+    needs = frozenset[str]().union(*(scheme_needs(*one) for one in chosen))
+    spaces = (own_features(*one) for one in chosen)
+    return needs, tuple(dict.fromkeys(filter(None, spaces)))
+
+
+def prepare_rows(
+    table: Dataset, data: DataConfig, needs: Collection[str], spaces: Iterable[str] = ()
+) -> SplitRows:
     """Find the usable rows of a table.
 
-    A row is usable if its formula can be read and it has features (if ``"X"`` is in `needs`) and a
-    target (if ``"y"`` is).
+    A row is usable if its formula can be read and it has features (if ``"X"`` is in `needs`), also
+    those of the blocks in `spaces`, a target (if ``"y"`` is) and a crystal structure with whole
+    atoms (if ``"structures"`` is).
 
     Raises
     ------
@@ -98,6 +132,14 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
         X, reasons = features.values, np.where(reasons == "", features.reasons, reasons)
     else:
         X = np.empty((len(table), 0))
+    values = {}
+    for blocks in spaces:
+        features = CompositionFeaturizer(blocks, data.impute_nan).featurize(table.materials)
+        values[blocks] = features.values
+        reasons = np.where(reasons == "", features.reasons, reasons)
+    structures = table.materials.structures
+    if "structures" in needs and structures is not None:
+        reasons = np.where(reasons == "", why_no_soap(structures), reasons)
     good = np.flatnonzero(reasons == "")
     if not len(good):
         raise DataError(f"no row of {table.source} is usable; {first_reason(reasons)}")
@@ -111,14 +153,19 @@ def prepare_rows(table: Dataset, data: DataConfig, needs: Collection[str]) -> Sp
             table.groups[good],
             compositions.take(good),
         ),
+        spaces=values,
     )
 
 
 def open_rows(
-    table: Dataset, spec: SplitSpec, needs: Collection[str], progress: Progress = NO_PROGRESS
+    table: Dataset,
+    spec: SplitSpec,
+    needs: Collection[str],
+    spaces: Iterable[str] = (),
+    progress: Progress = NO_PROGRESS,
 ) -> SplitRows:
     """Return the rows that a split uses: as `prepare_rows`, then thinned if `spec.thin` is set."""
-    rows = prepare_rows(table, spec.data, needs)
+    rows = prepare_rows(table, spec.data, needs, spaces)
     if spec.thin is None:
         return rows
     keep = thin(
@@ -153,6 +200,7 @@ def make_splitter(
         rows.table,
         notation=spec.data.notation,
         featurize=CompositionFeaturizer(spec.data.blocks, spec.data.impute_nan).featurize,
+        featurize_rows=lambda blocks: rows.spaces[blocks][rows.good],
         rows=rows.good,
         seed=spec.seed,
         progress=progress,
@@ -184,8 +232,7 @@ def iter_parts(
             f"id {str(ids[np.argmax(counts > 1)])!r} is in several rows, so their parts cannot be "
             "distinguished; name a column of unique ids, or none to use row numbers"
         )
-    needs = {need for name in (spec.scheme, spec.inner) if name for need in SPLITTERS[name].needs}
-    rows = open_rows(table, spec, needs, progress)
+    rows = open_rows(table, spec, *_needs(spec), progress)
     outer = make_splitter(spec.scheme, spec.params, spec, rows, progress)
     inner = None
     if spec.inner is not None:

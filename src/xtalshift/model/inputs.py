@@ -56,13 +56,10 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
         If the table cannot be read.
     """
     path = Path(settings.dataset)
-    needed = any(map(needs_structures, [settings.blocks, *features]))
+    if any(map(needs_structures, [settings.blocks, *features])):
+        return require_structures(settings)
     if not path.exists():  # a data set of the catalogue has formulas
-        if needed and settings.dataset in list_datasets():
-            raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
         return settings
-    if needed:
-        return name_structures(path, settings)
     given = settings.structure_col is not None or settings.structures is not None
     with suppress(DataError):  # a table without formulas is told when it is read
         columns = open_source(path, settings).layout.columns
@@ -70,6 +67,16 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     if not given or settings.features is not None:
         return settings
     return settings.model_copy(update={"features": "+structure"})
+
+
+def require_structures(settings: Config) -> Config:
+    """Return settings that say where the structures of a table are; raises as above."""
+    path = Path(settings.dataset)
+    if path.exists():
+        return name_structures(path, settings)
+    if settings.dataset in list_datasets():
+        raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
+    return settings  # reading it says what is missing
 
 
 def read_inputs(

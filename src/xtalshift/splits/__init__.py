@@ -6,6 +6,7 @@ from xtalshift.splits.nested_folds import NestedFold, add_validation, nested_fol
 from xtalshift.splits.random_folds import KFoldSplit, RandomSplit, StratifiedSplit
 from xtalshift.splits.redundancy import RedundancySplit, drop_near, thin
 from xtalshift.splits.relation_shift import FoundRelationSplit, RelationSplit
+from xtalshift.splits.soap_clusters import SOAPLOCOSplit
 from xtalshift.splits.sparse_regions import (
     CovariateSplit,
     FarthestPointSplit,
@@ -41,6 +42,7 @@ __all__ = [
     "Region",
     "RelationSplit",
     "Rows",
+    "SOAPLOCOSplit",
     "SparseXSplit",
     "SparseYSplit",
     "Splitter",

@@ -23,14 +23,23 @@ AGGLOMERATIVE_LIMIT = 20_000
 
 
 def locate_formulas(
-    rows: Rows, n_components: int, *, embedding: Embedding = "pca", random_state: int = 0
+    rows: Rows,
+    n_components: int,
+    *,
+    features: ArrayLike | None = None,
+    embedding: Embedding = "pca",
+    random_state: int = 0,
 ) -> NDArray[np.float64]:
     """Embed the mean features of every formula: its polymorphs must not be its neighbours.
 
     Returns one point per formula, shape (n_formulas, n_components), in the order of the sorted
-    formulas; other arguments and errors as in `embed` and `check_features`.
+    formulas. Without `features`, those of `rows` are taken; other arguments and errors as in
+    `embed` and `check_features`.
     """
-    means = rows.formula_means(check_features(rows.X))
+    values = check_features(rows.X if features is None else features)
+    if len(values) != len(rows):
+        raise SplitError(f"features has {len(values)} rows, the table {len(rows)}")
+    means = rows.formula_means(values)
     return embed(means, n_components, embedding=embedding, random_state=random_state)
 
 

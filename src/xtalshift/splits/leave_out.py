@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -152,31 +152,35 @@ class LOCOSplit(Splitter):
         As in `CovariateSplit`.
     random_state : int, default 0
         Seed of k-means and UMAP.
+    features : array_like of float, shape (n, d), optional
+        Features of the rows in place of `X`.
     """  # noqa: D205
 
     aim = "sparse or unseen regions"
     needs = ("X",)
+    per_row: ClassVar[PerRow] = {"features": "features"}
 
     n_clusters: int = 10
     method: Clustering = "kmeans"
     n_components: int = 10
     embedding: Embedding = "pca"
     random_state: int = 0
+    features: ArrayLike | None = None
 
     def _n_folds(self) -> int:
         return self.n_clusters
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         points = locate_formulas(
-            table, self.n_components, embedding=self.embedding, random_state=self.random_state
+            table,
+            self.n_components,
+            features=self.features,
+            embedding=self.embedding,
+            random_state=self.random_state,
         )
-        if self.n_clusters < 2:  # noqa: PLR2004 - one cluster leaves nothing to train on
-            raise SplitError(f"n_clusters = {self.n_clusters}; expected at least 2")
-        codes = cluster_points(points, self.n_clusters, self.method, self.random_state)
-        rows = codes[table.numbers]
-        sizes = np.bincount(rows, minlength=self.n_clusters)
-        for place, cluster in enumerate(np.argsort(-sizes, kind="stable")):
-            yield Region(f"cluster {place}", rows == cluster)
+        yield from leave_clusters_out(
+            points, table, self.n_clusters, self.method, self.random_state
+        )
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -184,6 +188,22 @@ class LOCOSplit(Splitter):
             f"one of {self.n_clusters} {self.method} clusters in {self.n_components} "
             f"{self.embedding.upper()} dimensions"
         )
+
+
+def leave_clusters_out(
+    points: NDArray[np.float64],
+    table: Rows,
+    n_clusters: int,
+    method: Clustering = "kmeans",
+    random_state: int = 0,
+) -> Iterator[Region]:
+    """Yield a region for each cluster of the points of the formulas, the largest first."""
+    if n_clusters < 2:  # noqa: PLR2004 - one cluster leaves nothing to train on
+        raise SplitError(f"n_clusters = {n_clusters}; expected at least 2")
+    rows = cluster_points(points, n_clusters, method, random_state)[table.numbers]
+    sizes = np.bincount(rows, minlength=n_clusters)
+    for place, cluster in enumerate(np.argsort(-sizes, kind="stable")):
+        yield Region(f"cluster {place}", rows == cluster)
 
 
 @SPLITTERS.register("grouped")

@@ -26,12 +26,9 @@ from xtalshift.registry import near_miss
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import SPLITTERS, Splitter
 from xtalshift.splits.fold_files import read_folds
-from xtalshift.structure.symmetry import (
-    SYMMETRY_LABELS,
-    find_structure_column,
-    structure_labels,
-    symmetry_labels,
-)
+from xtalshift.structure import Structures, read_structures
+from xtalshift.structure.labels import STRUCTURE_LABELS, label_structures
+from xtalshift.structure.symmetry import find_structure_column
 
 
 class _Features(Protocol):
@@ -45,6 +42,8 @@ class _Features(Protocol):
 
 
 FeaturizeFormulas = Callable[[Compositions], _Features]
+FeaturizeRows = Callable[[str], NDArray[np.float64]]
+"""From blocks of features to the values of the rows to split."""
 
 
 def build_scheme(
@@ -54,6 +53,7 @@ def build_scheme(
     *,
     notation: Notation = AS_WRITTEN,
     featurize: FeaturizeFormulas | None = None,
+    featurize_rows: FeaturizeRows | None = None,
     rows: NDArray[np.int64] | None = None,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
@@ -66,7 +66,8 @@ def build_scheme(
         Name in `xtalshift.splits.SPLITTERS`.
     params : dict
         Arguments of the splitter as plain values: an argument with a value per row names a column
-        (or a labelling), one that a file can give names the file.
+        (or a labelling, or blocks of features), one that a file can give names the file. Structures
+        are those of the table.
     table : Dataset
         Has the columns and ids.
     notation : Notation
@@ -74,6 +75,9 @@ def build_scheme(
     featurize : callable, optional
         From compositions to `xtalshift.featurize.Features`, for schemes that compare the table with
         the materials in a file.
+    featurize_rows : callable, optional
+        From blocks of features to the values of the rows, shape (n, d), for schemes that measure
+        distances in features of their own.
     rows : ndarray of int64, shape (n,), optional
         The rows of the table to split, each with a readable formula; by default all.
     seed : int
@@ -89,11 +93,14 @@ def build_scheme(
         If a column or file cannot be used.
     """
     kind = SPLITTERS[name]
-    known = inspect.signature(kind).parameters
+    signature = inspect.signature(kind).parameters
+    known = {key: one for key, one in signature.items() if kind.per_row.get(key) != "structure"}
     kept = np.arange(len(table)) if rows is None else rows
     usable = table if rows is None else table.take(rows)
     hints = get_type_hints(kind.__init__)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {
+        key: _read_structures(name, usable, progress) for key in signature if key not in known
+    }
     for key, value in params.items():
         if key not in known:
             hint = near_miss(key, known)
@@ -102,8 +109,13 @@ def build_scheme(
                 f"{', '.join(known) or 'none'}."
             )
         if key in kind.per_row and isinstance(value, str):
-            values[key] = _read_column(kind.per_row[key], value, usable, progress)
-            if kind.per_row[key] == "one label" and not isinstance(values[key], str):
+            held = kind.per_row[key]
+            values[key] = (
+                _featurize(key, value, featurize_rows)
+                if held == "features"
+                else _read_column(held, value, usable, progress)
+            )
+            if held == "one label" and not isinstance(values[key], str):
                 _need_labels(values[key], value, table, kept)
         elif key in kind.from_file and isinstance(value, str):
             values[key] = _read_file(kind.from_file[key], value, table, kept, notation, featurize)
@@ -145,7 +157,11 @@ def list_schemes() -> list[Scheme]:
         kind = SPLITTERS[name]
         params = []
         for key, parameter in inspect.signature(kind).parameters.items():
-            if key in kind.per_row:
+            if kind.per_row.get(key) == "features":
+                params.append(f"{key}=BLOCKS")
+            elif kind.per_row.get(key) == "structure":
+                continue  # the table has them
+            elif key in kind.per_row:
                 shown = "COLUMN" if parameter.default is parameter.empty else parameter.default
                 params.append(f"{key}={shown or 'COLUMN'}")
             elif key in kind.from_file:
@@ -180,32 +196,97 @@ def _read_column(kind: str, name: str, table: Dataset, progress: Progress) -> An
     if name in table.columns.columns:
         cells = table.columns[name]
         return cells.astype(object).where(cells.notna(), None).to_numpy()
-    column, structures = find_structure_column(table.columns.columns), table.materials.structures
-    if name in SYMMETRY_LABELS and (structures is not None or column is not None):
-        if structures is not None:
-            labels, reasons = symmetry_labels(structures, progress=progress)
-        else:
-            texts = table.columns[column].astype(object).tolist()
-            labels, reasons = structure_labels(texts, progress=progress)
+    if name in STRUCTURE_LABELS:
+        structures, unread = table_structures(table, name, progress)
+        labels, reasons = label_structures(structures, name, progress=progress)
+        reasons = np.where(unread == "", reasons, unread)
         bad = np.flatnonzero(reasons != "")
         if bad.size:
             number = table.row_numbers[bad[0]]
             progress.say(
                 f"  {bad.size:,} structures have no {name} (row {number}: {reasons[bad[0]]})"
             )
-        return labels[name]
-    if name in SYMMETRY_LABELS:
-        raise SplitError(
-            f"{name} is read from a column cif, structure or poscar, and the table has none; its "
-            f"columns: {', '.join(map(str, table.columns.columns)) or 'none'}"
-        )
-    choices = [*LABELLINGS, *SYMMETRY_LABELS, *map(str, table.columns.columns)]
+        return labels
+    choices = [*LABELLINGS, *STRUCTURE_LABELS, *map(str, table.columns.columns)]
     raise SplitError(
         f"{name!r} is neither a labelling nor a column{near_miss(name, choices)}. "
         "Labellings: "
-        f"{', '.join((*LABELLINGS, *SYMMETRY_LABELS))}; columns: "
+        f"{', '.join((*LABELLINGS, *STRUCTURE_LABELS))}; columns: "
         f"{', '.join(map(str, table.columns.columns)) or 'none'}"
     )
+
+
+def table_structures(
+    table: Dataset, what: str, progress: Progress = NO_PROGRESS
+) -> tuple[Structures, NDArray[np.object_]]:
+    """Return the crystal structures of the n rows of a table, or those of its column of texts.
+
+    Parameters
+    ----------
+    table : Dataset
+        n rows.
+    what : str
+        What needs them, for the message.
+    progress : Progress
+        Advances by one per text.
+
+    Returns
+    -------
+    structures : Structures
+        n rows.
+    reasons : ndarray of str, shape (n,)
+        Why a text could not be read.
+
+    Raises
+    ------
+    SplitError
+        If the table has no structures.
+    """
+    if table.materials.structures is not None:
+        return table.materials.structures, np.full(len(table), "", dtype=object)
+    column = find_structure_column(table.columns.columns)
+    if column is None:
+        raise SplitError(
+            f"{what} is read from a column cif, structure or poscar, and the table has none; its "
+            f"columns: {', '.join(map(str, table.columns.columns)) or 'none'}"
+        )
+    read = read_structures(table.columns[column].astype(object).tolist(), progress=progress)
+    return read.structures, read.reasons
+
+
+def _featurize(key: str, blocks: str, featurize_rows: FeaturizeRows | None) -> NDArray[np.float64]:
+    if featurize_rows is None:
+        raise ConfigError(f"{key}={blocks}: give build_scheme `featurize_rows`")
+    return featurize_rows(blocks)
+
+
+def _read_structures(scheme: str, table: Dataset, progress: Progress) -> Structures:
+    """Return the structures of the rows; raise `SplitError` if one cannot be read."""
+    structures, reasons = table_structures(table, scheme, progress)
+    bad = np.flatnonzero(reasons != "")
+    if bad.size:
+        raise SplitError(
+            f"{scheme}: row {table.row_numbers[bad[0]]} (id {table.ids[bad[0]]}): "
+            f"{reasons[bad[0]]}; drop the row"
+        )
+    return structures
+
+
+def scheme_needs(name: str, params: dict[str, Any]) -> frozenset[str]:
+    """Return what a scheme uses of the rows besides the formulas: of X, y and structures.
+
+    Features of its own take the place of those of the table.
+    """
+    needs = set(SPLITTERS[name].needs)
+    return frozenset(needs - {"X"} if own_features(name, params) else needs)
+
+
+def own_features(name: str, params: dict[str, Any]) -> str | None:
+    """Return the blocks of features that the parameters of a scheme name, None for none."""
+    for key, kind in SPLITTERS[name].per_row.items():
+        if kind == "features" and isinstance(params.get(key), str):
+            return str(params[key])
+    return None
 
 
 def _need_labels(labels: NDArray[Any], name: str, table: Dataset, kept: NDArray[np.int64]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
 from xtalshift.chem.writing import readable_key
@@ -17,6 +17,7 @@ from xtalshift.splits.splitter import (
     SPLITTERS,
     BoolArray,
     HoldOut,
+    PerRow,
     Region,
     Rows,
     Splitter,
@@ -47,20 +48,28 @@ class CovariateSplit(HoldOut):
         reproducible only then.
     random_state : int, default 0
         Seed of UMAP; PCA needs none.
+    features : array_like of float, shape (n, d), optional
+        Features of the rows in place of `X`.
     """
 
     aim = "sparse regions"
     needs = ("X",)
+    per_row: ClassVar[PerRow] = {"features": "features"}
 
     share: float = 0.1
     n_neighbors: int = 10
     n_components: int = 10
     embedding: Embedding = "pca"
     random_state: int = 0
+    features: ArrayLike | None = None
 
     def _held_out(self, table: Rows) -> BoolArray:
         points = locate_formulas(
-            table, self.n_components, embedding=self.embedding, random_state=self.random_state
+            table,
+            self.n_components,
+            features=self.features,
+            embedding=self.embedding,
+            random_state=self.random_state,
         )
         isolated = isolation(points, self.n_neighbors)
         return take_top(isolated[table.numbers], table.numbers, self.share)
@@ -123,6 +132,7 @@ class _SparseSplit(Splitter):
 
 
 @SPLITTERS.register("sparse-x")
+@dataclass(eq=False, repr=False)
 class SparseXSplit(_SparseSplit):
     """Hold out an isolated formula in feature space, by default with its 10 nearest (Omee et al.,
     npj Comput. Mater. 10, 144, 2024: SparseXsingle, SparseXcluster).
@@ -147,13 +157,19 @@ class SparseXSplit(_SparseSplit):
         Dimensions of the embedding (PCA of the standardised features).
     random_state : int, default 0
         Seed of k-means.
+    features : array_like of float, shape (n, d), optional
+        Features of the rows in place of `X`.
     """  # noqa: D205
 
     aim = "sparse regions"
     needs = ("X",)
+    per_row: ClassVar[PerRow] = {"features": "features"}
+
+    features: ArrayLike | None = None
 
     def _regions(self, table: Rows) -> Iterator[Region]:
-        yield from self._spread(locate_formulas(table, self.n_components), table)
+        points = locate_formulas(table, self.n_components, features=self.features)
+        yield from self._spread(points, table)
 
     def describe(self) -> str:
         """Say in one line what is held out."""
@@ -220,20 +236,28 @@ class FarthestPointSplit(Splitter):
         As in `CovariateSplit`.
     random_state : int, default 0
         Seed of UMAP.
+    features : array_like of float, shape (n, d), optional
+        Features of the rows in place of `X`.
     """
 
     aim = "unseen region"
     needs = ("X",)
+    per_row: ClassVar[PerRow] = {"features": "features"}
 
     share: float = 0.1
     n_folds: int = 1
     n_components: int = 10
     embedding: Embedding = "pca"
     random_state: int = 0
+    features: ArrayLike | None = None
 
     def _regions(self, table: Rows) -> Iterator[Region]:
         points = locate_formulas(
-            table, self.n_components, embedding=self.embedding, random_state=self.random_state
+            table,
+            self.n_components,
+            features=self.features,
+            embedding=self.embedding,
+            random_state=self.random_state,
         )
         if not 1 <= self.n_folds <= len(points):
             raise SplitError(

@@ -19,10 +19,13 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.writing import readable_key
 from xtalshift.errors import LeakageError, SplitError
 from xtalshift.registry import Registry
+from xtalshift.structure import Structures
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
-PerRow: TypeAlias = Mapping[str, Literal["flag", "number", "label", "one label"]]
+PerRow: TypeAlias = Mapping[
+    str, Literal["flag", "number", "label", "one label", "features", "structure"]
+]
 FromFile: TypeAlias = Mapping[str, Literal["formulas", "features", "folds"]]
 
 
@@ -225,8 +228,8 @@ class Splitter(BaseCrossValidator):
     role: ClassVar[Literal["id", "ood"]] = "ood"
     """``"id"`` if the held-out rows follow the training distribution, else ``"ood"``."""
 
-    needs: ClassVar[tuple[Literal["X", "y"], ...]] = ()
-    """What the rule uses besides the formulas: features, targets."""
+    needs: ClassVar[tuple[Literal["X", "y", "structures"], ...]] = ()
+    """What the rule uses besides the formulas: features, targets, crystal structures."""
 
     per_row: ClassVar[PerRow] = {}
     """Arguments with one value per row of the table, and the kind of value; a row may lack a label,
@@ -304,7 +307,9 @@ class Splitter(BaseCrossValidator):
         part = copy.copy(self)
         for name in self.per_row:
             values = getattr(self, name)
-            if values is not None and not isinstance(values, str):
+            if isinstance(values, Structures):
+                setattr(part, name, values.take(rows))
+            elif values is not None and not isinstance(values, str):
                 setattr(part, name, np.asarray(values)[rows])
         return part
 

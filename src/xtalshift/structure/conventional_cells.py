@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xtalshift.structure.space_groups import ANGLE_TOLERANCE, SYMPREC, quiet_spglib, shared_sites
+from xtalshift.structure.sites import find_sites
+from xtalshift.structure.space_groups import ANGLE_TOLERANCE, SYMPREC, quiet_spglib
 from xtalshift.structure.structures import Structures
 
 
@@ -39,7 +40,7 @@ def conventional_cell(structure: Structures) -> ConventionalCell:
     """
     import spglib
 
-    sites = shared_sites(structure)
+    sites = find_sites(structure)
     cell: Any = (structure.lattices[0], sites.positions, sites.kinds)
     try:
         with quiet_spglib():
@@ -59,7 +60,7 @@ def conventional_cell(structure: Structures) -> ConventionalCell:
     atoms = [
         (place, z, share)
         for place, kind in zip(positions, kinds, strict=True)
-        for z, share in sites.atoms[kind]
+        for z, share in sites.contents[kind]
     ]
     places, numbers, shares = zip(*atoms, strict=True)
     drawn = Structures.of(lattice, numbers, np.array(places), shares)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.elements import ELEMENT_CLASSES, SYMBOLS
 from xtalshift.structure.bonds import covalent_radii, find_bonds
-from xtalshift.structure.space_groups import SharedSites, shared_sites
+from xtalshift.structure.sites import Sites, find_sites
 from xtalshift.structure.structures import Structures
 
 FloatArray = NDArray[np.float64]
@@ -93,10 +93,10 @@ def place_atoms(structure: Structures) -> DrawnAtoms:
     ConfigError
         If pymatgen is not installed.
     """
-    sites = shared_sites(structure)
+    sites = find_sites(structure)
     lattice = structure.lattices[0]
     atoms = {
-        kind: tuple(sorted(some, key=lambda one: -one[1])) for kind, some in sites.atoms.items()
+        kind: tuple(sorted(some, key=lambda one: -one[1])) for kind, some in sites.contents.items()
     }
     first = np.array([atoms[kind][0][0] for kind in sites.kinds.tolist()])
     near: list[list[Place]] = [[] for _ in first]
@@ -134,13 +134,13 @@ def place_atoms(structure: Structures) -> DrawnAtoms:
     )
 
 
-def _links(sites: SharedSites, lattice: FloatArray, z: NDArray[np.int64]) -> list[Pair]:
+def _links(sites: Sites, lattice: FloatArray, z: NDArray[np.int64]) -> list[Pair]:
     """Return the bonds between sites, each in both directions.
 
     Nonmetals are bonded by their distance. Other pairs are bonded if each is among the nearest of
     the other, hydrogen aside.
     """
-    shares = {kind: min(1.0, sum(x for _, x in some)) for kind, some in sites.atoms.items()}
+    shares = {kind: min(1.0, sum(x for _, x in some)) for kind, some in sites.contents.items()}
     occupancies = np.array([shares[kind] for kind in sites.kinds.tolist()])
     close, strong = _near(lattice, z, sites.positions, occupancies, np.arange(len(z)))
     heavy = np.flatnonzero(z > 1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.structure.sites import find_sites
 from xtalshift.structure.structures import Structures
 
 SYMPREC = 0.1
@@ -32,8 +33,6 @@ CRYSTAL_SYSTEMS = {
     "cubic": 230,
 }
 """Crystal system -> the last number of its space groups."""
-
-_DECIMALS = 5  # of fractional positions; atoms that agree in them share a site
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +56,8 @@ class SpaceGroups:
         Sites of which no two are equivalent.
     point_groups : ndarray of str, shape (n,)
         Hermann-Mauguin symbols of the point groups; ``""`` where none is found.
+    orbits : ndarray of object, shape (n,)
+        A `SiteOrbits` for each structure; None where none is found.
     reasons : ndarray of str, shape (n,)
         Why none is found; ``""`` where one is.
     """
@@ -68,12 +69,28 @@ class SpaceGroups:
     sites: NDArray[np.int64]
     inequivalent: NDArray[np.int64]
     point_groups: NDArray[np.object_]
+    orbits: NDArray[np.object_]
     reasons: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class SiteOrbits:
+    """The sets of equivalent sites of a crystal in its conventional cell."""
+
+    centring: str
+    """First letter of the symbol of the space group: P, A, C, I, F or R."""
+    kinds: tuple[int, ...]
+    """What is on the sites of each orbit: equal numbers mean equal elements and occupancies."""
+    letters: tuple[str, ...]
+    """Wyckoff letter of each orbit, in the setting and origin that spglib chose."""
+    sizes: tuple[int, ...]
+    """Sites of each orbit in the conventional cell (of R: the hexagonal one)."""
 
 
 class _Found(NamedTuple):
     numbers: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
     point_group: str = ""
+    orbits: SiteOrbits | None = None
     reason: str = ""
 
 
@@ -113,6 +130,7 @@ def find_space_groups(structures: Structures, *, progress: Progress = NO_PROGRES
     return SpaceGroups(
         numbers, operations, centric.astype(bool), polar, sites, inequivalent,
         np.array([one.point_group for one in found], dtype=object),
+        np.array([one.orbits for one in found], dtype=object),
         np.array([one.reason for one in found], dtype=object),
     )  # fmt: skip
 
@@ -121,7 +139,7 @@ def _analyse(structure: Structures) -> _Found:
     """Return what is found for one structure."""
     import spglib
 
-    sites = shared_sites(structure)
+    sites = find_sites(structure)
     cell: Any = (structure.lattices[0], sites.positions, sites.kinds)
     symmetry, cause = None, "atoms may be too close to each other"
     try:
@@ -136,6 +154,20 @@ def _analyse(structure: Structures) -> _Found:
     return _Found(
         (int(symmetry.number), operations, int(centric), polar, primitive, inequivalent),
         str(symmetry.pointgroup).strip(),
+        _orbits(symmetry, sites.kinds),
+    )
+
+
+def _orbits(symmetry: Any, kinds: NDArray[np.intc]) -> SiteOrbits:
+    """Return the orbits of the sites of which spglib has found the symmetry."""
+    orbits = symmetry.crystallographic_orbits
+    _, first, counts = np.unique(orbits, return_index=True, return_counts=True)
+    sizes = np.rint(counts * (len(symmetry.std_types) / len(orbits))).astype(int)
+    return SiteOrbits(
+        str(symmetry.international)[0],
+        tuple(kinds[first].tolist()),
+        tuple(symmetry.wyckoffs[site] for site in first.tolist()),
+        tuple(sizes.tolist()),
     )
 
 
@@ -153,33 +185,6 @@ def _point_group(hall_number: int) -> tuple[int, bool, int]:
     centric = bool(np.any(np.all(rotations == -np.eye(3, dtype=int), axis=(1, 2))))
     # the mean of all operations projects on what none of them changes
     return len(rotations), centric, int(np.rint(rotations.mean(axis=0).trace()))
-
-
-class SharedSites(NamedTuple):
-    """The sites of one crystal; atoms that agree in five decimals of their positions share one."""
-
-    positions: NDArray[np.float64]
-    """Shape (s, 3). Fractional coordinates."""
-    kinds: NDArray[np.intc]
-    """Shape (s,). A number for the elements and occupancies of each site."""
-    atoms: dict[int, tuple[tuple[int, float], ...]]
-    """Atomic numbers and occupancies of each kind."""
-
-
-def shared_sites(structure: Structures) -> SharedSites:
-    """Return the sites of one crystal; those with the same elements and shares are of one kind."""
-    positions, z = structure.positions, structure.z.astype(np.intc)
-    if structure.ordered[0]:
-        return SharedSites(positions, z, {one: ((one, 1.0),) for one in set(z.tolist())})
-    rounded = np.round(positions, _DECIMALS) % 1.0
-    _, first, site = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
-    atoms = [
-        tuple(sorted((int(z[atom]), round(float(structure.occupancies[atom]), 3)) for atom in some))
-        for some in (np.flatnonzero(site.ravel() == one) for one in range(len(first)))
-    ]
-    known = {atom: kind for kind, atom in enumerate(sorted(set(atoms)), start=1)}
-    kinds = np.array([known[atom] for atom in atoms], dtype=np.intc)
-    return SharedSites(positions[first], kinds, {kind: atom for atom, kind in known.items()})
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.structure.reading import read_structures
 from xtalshift.structure.space_groups import CRYSTAL_SYSTEMS, find_space_groups
 from xtalshift.structure.structures import Structures
 
@@ -19,7 +18,7 @@ SYMMETRY_LABELS: dict[str, str] = {
     "space_group": "the number of the space group, '1' to '230'",
     "point_group": "the Hermann-Mauguin symbol of the point group, such as 'm-3m'",
 }
-"""The labels of `structure_labels`, each with a description."""
+"""The labels of `symmetry_labels`, each with a description."""
 
 STRUCTURE_NAMES = ("cif", "structure", "poscar")
 """Names (any case) of columns of structures, best first."""
@@ -31,46 +30,15 @@ def find_structure_column(columns: Iterable[object]) -> str | None:
     return next((folded[name] for name in STRUCTURE_NAMES if name in folded), None)
 
 
-def structure_labels(
-    texts: Iterable[object],
-    *,
-    progress: Progress = NO_PROGRESS,
-) -> tuple[Labels, npt.NDArray[np.object_]]:
-    """Find the symmetry of each structure that is given as text.
-
-    The symmetry stated in a file only completes the list of atoms; the labels are found from the
-    positions.
-
-    Parameters
-    ----------
-    texts : iterable of object, length n
-        As for `xtalshift.structure.read_structures`; the first structure of each counts.
-    progress : Progress
-        Advances by one per row, for reading and for the symmetry.
-
-    Returns
-    -------
-    labels : dict of str to ndarray of object, shape (n,)
-        One text per row for each key of `SYMMETRY_LABELS`; ``""`` without symmetry.
-    reasons : ndarray of object, shape (n,)
-        Why a row has no labels; ``""`` for rows with labels.
-
-    Raises
-    ------
-    ConfigError
-        If the libraries of the extra ``structures`` are not installed.
-    """
-    read = read_structures(texts, progress=progress)
-    labels, reasons = symmetry_labels(read.structures, progress=progress)
-    return labels, np.where(read.reasons == "", reasons, read.reasons)
-
-
 def symmetry_labels(
     structures: Structures,
     *,
     progress: Progress = NO_PROGRESS,
 ) -> tuple[Labels, npt.NDArray[np.object_]]:
     """Find the symmetry of each structure of a batch with spglib; equal structures once.
+
+    The symmetry stated in a file only completes the list of atoms; the labels are found from the
+    positions.
 
     Parameters
     ----------
@@ -81,8 +49,10 @@ def symmetry_labels(
 
     Returns
     -------
-    labels, reasons
-        As for `structure_labels`.
+    labels : dict of str to ndarray of object, shape (n,)
+        One text per row for each key of `SYMMETRY_LABELS`; ``""`` without symmetry.
+    reasons : ndarray of object, shape (n,)
+        Why a row has no labels; ``""`` for rows with labels.
 
     Raises
     ------

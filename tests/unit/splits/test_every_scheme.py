@@ -1,5 +1,6 @@
 """What holds for the folds of every scheme and every table."""
 
+import zlib
 from inspect import signature
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from structure_toys import FCC, HALF
 from xtalshift.errors import SplitError
 from xtalshift.splits import (
     SPLITTERS,
@@ -27,17 +29,26 @@ from xtalshift.splits import (
     RandomSplit,
     RedundancySplit,
     RelationSplit,
+    SOAPLOCOSplit,
     SparseXSplit,
     SparseYSplit,
     StratifiedSplit,
     TimeSplit,
 )
+from xtalshift.structure import Structures
 from xtalshift.testing import check_splitter, example_rows
 
 POOL = np.array(
     ["LiF", "NaF", "KF", "LiCl", "NaCl", "KCl", "MgO", "CaO", "Fe2O3", "Fe9O13", "Li2O", "UF4",
      "BN", "GaAs", "ZnS", "CuS2"], object
 )  # fmt: skip
+
+
+def rock_salts(groups):
+    """Return a crystal for each row, equal for equal formulas."""
+    edges = [4.5 + zlib.crc32(str(name).encode()) % 97 / 30 for name in groups]
+    return Structures.join([Structures.of(edge * FCC, [11, 17], [[0] * 3, HALF]) for edge in edges])
+
 
 # scheme -> splitters for a table of 10 rows or more; the first one of each is general enough for
 # random tables, all are checked on the built-in table of `xtalshift.testing`
@@ -65,17 +76,30 @@ EXAMPLES = {
         LeaveOutSplit(min_rows=5),
         LeaveOutSplit("family", "oxide,halide"),
     ],
-    "loco": lambda X, y, g: [LOCOSplit(3), LOCOSplit(4, "agglomerative")],
+    "loco": lambda X, y, g: [
+        LOCOSplit(3),
+        LOCOSplit(4, "agglomerative"),
+        LOCOSplit(3, features=X[:, ::-1] ** 2),
+    ],
+    "soap-loco": lambda X, y, g: [SOAPLOCOSplit(rock_salts(g), 3), SOAPLOCOSplit(rock_salts(g))],
     "sparse-x": lambda X, y, g: [
         SparseXSplit("cluster", 3, 2, n_neighbors=2),
         SparseXSplit("single", 5),
+        SparseXSplit("single", 3, features=y[:, None]),
     ],
     "sparse-y": lambda X, y, g: [
         SparseYSplit("single", 3, n_neighbors=2),
         SparseYSplit("cluster", 5, 3),
     ],
-    "covariate": lambda X, y, g: [CovariateSplit(0.2, 2), CovariateSplit()],
-    "farthest": lambda X, y, g: [FarthestPointSplit(0.2, 2), FarthestPointSplit(0.1, 3)],
+    "covariate": lambda X, y, g: [
+        CovariateSplit(0.2, 2),
+        CovariateSplit(),
+        CovariateSplit(features=y[:, None]),
+    ],
+    "farthest": lambda X, y, g: [
+        FarthestPointSplit(0.2, 2),
+        FarthestPointSplit(0.1, 3, features=X[:, :1]),
+    ],
     "propensity": lambda X, y, g: [
         PropensitySplit(candidates=X[:1] + np.eye(6, 3), share=0.2),
         PropensitySplit(flags=X[:, 1] == 0),
@@ -184,7 +208,9 @@ def test_the_order_of_rows_does_not_matter(name, table, seed):
             assert sorted(order[two.parts[part]]) == rows.tolist(), part
 
 
-@pytest.mark.parametrize("name", ["kfold", "stratified", "grouped", "loco", "redundancy"])
+@pytest.mark.parametrize(
+    "name", ["kfold", "stratified", "grouped", "loco", "soap-loco", "redundancy"]
+)
 @settings(max_examples=25, deadline=None)
 @given(table=tables())
 def test_every_row_is_tested_once(name, table):

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from xtalshift.errors import ConfigError
-from xtalshift.structure import Structures, space_groups
+from xtalshift.progress import NO_PROGRESS
+from xtalshift.structure import Structures, read_structures, space_groups
 from xtalshift.structure.symmetry import (
     SYMMETRY_LABELS,
     find_structure_column,
-    structure_labels,
     symmetry_labels,
 )
 
@@ -39,6 +39,12 @@ _atom_site_fract_z
 _atom_site_occupancy
 {atoms}
 """
+
+
+def structure_labels(texts, progress=NO_PROGRESS):
+    read = read_structures(texts, progress=progress)
+    labels, reasons = symmetry_labels(read.structures, progress=progress)
+    return labels, np.where(read.reasons == "", reasons, read.reasons)
 
 
 def cif(name, atoms, a, b=None, c=None, gamma=90):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -121,6 +121,15 @@ class FineTunedCHGNetRegressor(ERMArguments, NetworkRegressor):
         head = cast("CrystalHead", model)
         head.learn_scale(data.train.x)
         return FineTuning(head, data.train, config, pretrained_rate=self.pretrained_rate, **how)
+
+    def _run(self, model: IRNet, rows: TrainingData, data: FitData, seed: int) -> None:
+        if self.pretrained_rate == 0:  # what the head gets is the same in every epoch
+            pool = cast("CrystalHead", model).pool
+            with torch.no_grad():
+                rows = TrainingData(
+                    *(replace(part, x=pool(part.x)) for part in (rows.train, rows.validation))
+                )
+        super()._run(model, rows, data, seed)
 
     def _rows(self, rows: Labelled, device: torch.device) -> Rows:
         scaled = (rows.y - self.target_mean_) / self.target_scale_

@@ -115,7 +115,7 @@ class CrystalHead(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (n, d)
-            Rows that describe crystals.
+            Rows that describe crystals, or what `pool` returned for them.
         generator : torch.Generator, optional
             Of no use: there is no dropout.
         """
@@ -123,24 +123,28 @@ class CrystalHead(nn.Module):
         return found
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the input of the head, shape (n, width)."""
-        return F.silu(self.hidden((self._pool(x) - self.center) / self.scale))
+        """Return the input of the head, shape (n, width); `x` may be what `pool` returned."""
+        pooled = x if x.shape[-1] == len(self.center) else self.pool(x)
+        return F.silu(self.hidden((pooled - self.center) / self.scale))
 
     @torch.no_grad()
     def learn_scale(self, x: Tensor) -> None:
         """Take the mean and the spread of the pretrained features from rows, shape (n, d)."""
-        pooled = self._pool(x)
+        pooled = x if x.shape[-1] == len(self.center) else self.pool(x)
         self.center.copy_(pooled.mean(dim=0))
         spread = pooled.std(dim=0, correction=0)
         self.scale.copy_(torch.where(spread > _LEAST_SPREAD, spread, 1.0))
 
-    def _pool(self, x: Tensor) -> Tensor:
-        """Return the mean over the atoms of the pretrained features, shape (n, n_features)."""
-        if torch.is_grad_enabled():
-            return self._pool_together(x)
-        return torch.cat([self._pool_together(part) for part in torch.split(x, _ROWS)])
+    def pool(self, x: Tensor) -> Tensor:
+        """Return the mean over the atoms of the pretrained features, shape (n, n_features).
 
-    def _pool_together(self, x: Tensor) -> Tensor:
+        It changes only if the pretrained layers do.
+        """
+        if torch.is_grad_enabled():
+            return self._pool(x)
+        return torch.cat([self._pool(part) for part in torch.split(x, _ROWS)])
+
+    def _pool(self, x: Tensor) -> Tensor:
         kind = self.head.weight.dtype
         crystals = self.look_up(x, kind)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -10,8 +11,10 @@ from unittest.mock import patch
 import numpy as np
 
 from encoder_toys import write_toy_encoder
+from structure_toys import random_structure
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.data.materials import Materials
 from xtalshift.estimators import (
     AdaptedStackRegressor,
     ForestRegressor,
@@ -29,6 +32,7 @@ from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.model import FittedModel, adapt, calibrate, fit, save_model
 from xtalshift.model.fitting import FitRows
+from xtalshift.structure import Structures
 from xtalshift.uncertainty.settings import IntervalConfig
 
 METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Ba", "Ti", "Fe", "Cd", "In", "La")
@@ -136,6 +140,18 @@ def with_encoder() -> FittedModel:
         return trained("ridge", features=f"fractions+pretrained:{folder}")
 
 
+def crystals() -> FittedModel:
+    """Return a network on crystals, whose features are the crystals themselves."""
+    rng = np.random.default_rng(0)
+    batch = Structures.join([random_structure(rng, 2) for _ in range(12)])
+    materials = replace(
+        Materials.parse(batch.compositions().reduced_formulas().tolist()), structures=batch
+    )
+    data = clean_table(Dataset(materials, np.arange(1.0, 13.0)))
+    params = {"width": 2, "weights": "last"}
+    return trained("chgnet-finetune", rows=12, data=data, features="chgnet:c1+sites", params=params)
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -239,11 +255,19 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
     "ensemble adapted by fine-tune": lambda: adapted(trained("ensemble"), "fine-tune"),
 }
 """Name of a model -> what makes it."""
+WITH_CHGNET = find_spec("chgnet") is not None
+if WITH_CHGNET:
+    MODELS["chgnet-finetune"] = crystals
 
 
 def saved_classes() -> set[str]:
     """Return the names of all classes that can be saved."""
-    return {name for name in PREDICTORS if PREDICTORS[name]._get_state is not Predictor._get_state}
+    return {
+        name
+        for name in PREDICTORS
+        if PREDICTORS[name]._get_state is not Predictor._get_state
+        and (WITH_CHGNET or name != "FineTunedCHGNetRegressor")
+    }
 
 
 def save_all(place: Path, names: Iterable[str] = tuple(MODELS)) -> dict[str, Path]:

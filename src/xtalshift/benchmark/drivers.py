@@ -32,6 +32,11 @@ _FAMILY_OF = {name: family for family, names in _PROPERTIES.items() for name in 
 _BLOCKS = {
     "fractions": "amounts of the single elements",
     "pretrained": "pretrained encoder",
+    "chgnet": "features of CHGNet",
+    "chgnet-random": "features of a random CHGNet",
+    "sevennet": "features of SevenNet",
+    "sevennet-random": "features of a random SevenNet",
+    "sites": "the positions of the atoms",
 }
 
 

@@ -127,6 +127,8 @@ class RunResults:
     intake: CleaningReport | None = None
     pretrained: Overlap | None = None
     """How many materials of the table a pretrained encoder has seen; None if none is used."""
+    known_target: tuple[str, ...] = ()
+    """Why the splits are no test of features of a pretrained potential."""
     splits: tuple[Split, ...]
     model: Model | None = None
     answer: Answer | None = None

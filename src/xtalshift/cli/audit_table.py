@@ -46,6 +46,8 @@ def print_audit(audit: SplitAudit) -> None:
     many = f"{len(folds)} folds" if len(folds) > 1 else "1 fold"
     console.print(f"{audit.name}: {many} of {audit.n_rows:,} rows. {counts}", markup=False)
     console.print(table)
+    for caution in audit.cautions:
+        console.print(f"Note: {caution}", markup=False, soft_wrap=True)
     if len(folds) == 1:
         for reason in folds[0].reasons:
             console.print(f"- {reason}", markup=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from xtalshift.domain.reasons import (
 )
 from xtalshift.domain.threshold import THRESHOLD, DomainThreshold, choose_threshold
 from xtalshift.errors import DataError, ModelFormatError
+from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.saved_arrays import TEXT, SavedArray, Schema, check_arrays
 from xtalshift.seeding import derive_seed
 
@@ -143,6 +144,7 @@ class ApplicabilityDomain:
         X, y, formulas = _check_rows(X_train, y_train, formulas_train)
         if len(feature_names) != X.shape[1]:
             raise DataError(f"{len(feature_names)} feature names for {X.shape[1]} features")
+        X = without_coordinates(X, feature_names)
         kept, merged = _distinct(X)
         X = X[kept]
         domain = cls()
@@ -157,7 +159,9 @@ class ApplicabilityDomain:
         groups = _group_names(parsed, domain.formulas_)
         domain.novelty_ = Novelty.fit(
             X,
-            None if X_held_out is None else _check_held_out(X_held_out, X.shape[1]),
+            None
+            if X_held_out is None
+            else without_coordinates(_check_held_out(X_held_out, X.shape[1]), feature_names),
             groups=groups,
             random_state=derive_seed(random_state, "novelty"),
         )
@@ -254,7 +258,7 @@ class ApplicabilityDomain:
             If shapes differ or there is another number of features.
         """
         features, targets, names = _check_rows(X, y, formulas)
-        self._check_features(features)
+        features = self._check_features(features)
         added = type(self)().set_state(self.get_state())
         distances, nearest = self.novelty_.reference.neighbours(features, 1)
         known = distances[:, 0] == 0
@@ -317,7 +321,19 @@ class ApplicabilityDomain:
                 f"X has shape {features.shape}, expected (n, {len(self.range_.names)}): the "
                 "features of the training rows"
             )
-        return features
+        return without_coordinates(features, self.range_.names)
+
+
+def without_coordinates(X: FloatArray, names: Sequence[str]) -> FloatArray:
+    """Return features, shape (n, d), in which coordinates of atoms are 0.
+
+    Two descriptions of one crystal have other coordinates: nothing is measured in them. Constant
+    columns have no weight in a distance.
+    """
+    columns = [name.startswith(COORDINATES) for name in names]
+    if not any(columns):
+        return X
+    return np.where(columns, 0.0, X)
 
 
 def _check_rows(

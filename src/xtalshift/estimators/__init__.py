@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
     from xtalshift.estimators.classical import GPRegressor as GPRegressor
     from xtalshift.estimators.classical import NeighborsRegressor as NeighborsRegressor
+    from xtalshift.estimators.finetuned import FineTunedCHGNetRegressor as FineTunedCHGNetRegressor
     from xtalshift.estimators.irnet import AlignedRegressor as AlignedRegressor
     from xtalshift.estimators.irnet import HeteroscedasticRegressor as HeteroscedasticRegressor
     from xtalshift.estimators.irnet import IRNetRegressor as IRNetRegressor
@@ -46,6 +47,7 @@ HOMES = {
     "AttentionRegressor": "xtalshift.estimators.attention",
     "CALRegressor": "xtalshift.estimators.cal",
     "ConstantRegressor": "xtalshift.estimators.baselines",
+    "FineTunedCHGNetRegressor": "xtalshift.estimators.finetuned",
     "ForestRegressor": "xtalshift.estimators.classical",
     "GPRegressor": "xtalshift.estimators.classical",
     "HeteroscedasticRegressor": "xtalshift.estimators.irnet",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.irnet import ERMArguments
 from xtalshift.estimators.network import NetworkRegressor
-from xtalshift.featurize.scale import FeatureScaler
+from xtalshift.featurize.scale import FeatureScaler, unscaled
 from xtalshift.nn.attention import AttentionNet
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import IRNet
@@ -57,7 +57,7 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
     dropout: float = 0.1
 
     def _fit_scaler(self, X: NDArray[np.float64]) -> FeatureScaler:
-        return _unscaled(X.shape[1], self.clip)
+        return unscaled(X.shape[1], self.clip)
 
     def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:  # noqa: ARG002
         return (self.width,) * self.n_blocks
@@ -82,15 +82,3 @@ class AttentionRegressor(ERMArguments, NetworkRegressor):
         training = ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
         training.name = "attention"
         return training
-
-
-def _unscaled(n_columns: int, clip: float) -> FeatureScaler:
-    """Return a scaler that only fills in missing numbers and clips those beyond `clip`."""
-    return FeatureScaler(clip).set_state(
-        {
-            "scaler.kept": np.ones(n_columns, dtype=bool),
-            "scaler.mean": np.zeros(n_columns),
-            "scaler.scale": np.ones(n_columns),
-            "scaler.constant": np.zeros(0),
-        }
-    )

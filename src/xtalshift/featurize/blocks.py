@@ -22,6 +22,9 @@ files, or the settings of one that has some: ``magpie+pretrained:encoder/``, ``s
 """
 
 
+COORDINATES = "sites "
+"""Begins the names of features that are coordinates of atoms: they depend on how a crystal is
+described, so that nothing is measured in them."""
 PRETRAINED = "pretrained"
 """The block of the features of an encoder."""
 
@@ -72,6 +75,8 @@ class StructureBlock:
     get any value: they already have a reason."""
     note: str = ""
     """What a pretrained network has seen, to be told before its features are believed."""
+    follows: frozenset[str] = frozenset()
+    """Quantities that follow from it, as `xtalshift.featurize.known_targets` names them."""
 
 
 AnyBlock = Block | StructureBlock
@@ -91,11 +96,12 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "chgnet-random": "xtalshift.featurize.chgnet_block:open_control",
         "sevennet": "xtalshift.featurize.sevennet_block:open_block",
         "sevennet-random": "xtalshift.featurize.sevennet_block:open_control",
+        "sites": "xtalshift.featurize.sites:SITES",
     },
 )
 """All blocks, in the order of help and messages."""
 OF_STRUCTURES = frozenset(
-    {"structure", "symmetry", "chgnet", "chgnet-random", "sevennet", "sevennet-random"}
+    {"structure", "symmetry", "chgnet", "chgnet-random", "sevennet", "sevennet-random", "sites"}
 )
 """Blocks that need crystal structures. Named here, so that a question loads none."""
 

@@ -22,6 +22,16 @@ CHGNET = Potential(
         "energy above the hull, volume, elastic moduli, magnetic moments) is no out-of-distribution"
         " test for its features."
     ),
+    follows=frozenset(
+        {
+            "a formation energy",
+            "an energy above the hull",
+            "a total energy",
+            "a volume",
+            "an elastic modulus",
+            "a magnetic moment",
+        }
+    ),
     width=WIDTH,
     depth=DEPTH,
     layer=3,

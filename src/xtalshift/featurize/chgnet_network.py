@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,9 +29,60 @@ ELEMENTS = frozenset(range(1, 95))
 DEPTH = 4
 """Number of convolutions."""
 _MODEL = "0.3.0"
-_WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
+WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
+"""SHA-256 of all weights of CHGNet."""
 _SEED = 0
 _PASS_ATOMS = {"cpu": 32, "cuda": 2048}  # the arrays of a pass fit into the cache of a core
+
+
+@dataclass(eq=False)
+class GraphState:
+    """The features of the atoms, bonds and angles of a batch on their way through the network.
+
+    The steps are those of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), with the layers of the
+    network itself.
+    """
+
+    atoms: torch.Tensor
+    bonds: torch.Tensor
+    angles: torch.Tensor
+    """`atoms`, `bonds`, `angles`: shapes (m, WIDTH), (b, WIDTH) and (a, WIDTH)."""
+    long_weights: torch.Tensor
+    short_weights: torch.Tensor
+    """`long_weights`, `short_weights`: weights of the bonds in messages to atoms and to bonds,
+    shapes (b, WIDTH)."""
+    bond_of: torch.Tensor
+    """Shape (p,). Bond of each pair of atoms; p is 2 b."""
+    atom_graph: torch.Tensor
+    """Shape (p, 2). Both atoms of each pair."""
+    angle_graph: torch.Tensor
+    """Shape (a, 3). Atom and both bonds of each angle."""
+
+    def update_atoms(self, model: Any, layer: int) -> None:
+        """Apply a convolution of atoms, numbered from 0."""
+        self.atoms = model.atom_conv_layers[layer](
+            atom_feas=self.atoms,
+            bond_feas=self.bonds,
+            bond_weights=self.long_weights,
+            atom_graph=self.atom_graph,
+            directed2undirected=self.bond_of,
+        )
+
+    def update_bonds(self, model: Any, layer: int) -> None:
+        """Apply the convolution of bonds and angles that follows one of atoms."""
+        self.bonds = model.bond_conv_layers[layer](
+            atom_feas=self.atoms,
+            bond_feas=self.bonds,
+            bond_weights=self.short_weights,
+            angle_feas=self.angles,
+            bond_graph=self.angle_graph,
+        )
+        self.angles = model.angle_layers[layer](
+            atom_feas=self.atoms,
+            bond_feas=self.bonds,
+            angle_feas=self.angles,
+            bond_graph=self.angle_graph,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +106,7 @@ class Network:
     ) -> list[NDArray[np.float64]]:
         """Return the features of m atoms after each convolution, shapes (m, WIDTH).
 
-        The steps of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), with the layers of the network
-        itself; what comes after the last convolution that is asked for is left out.
+        What comes after the last convolution that is asked for is left out.
 
         Parameters
         ----------
@@ -68,50 +119,53 @@ class Network:
         """
         import torch
 
-        graph = build_graph(pairs)
         found: list[NDArray[np.float64]] = []
-        pairs, (first, second) = graph.pairs, graph.sides
         with torch.inference_mode():
-            model, to = self.model, self._to_device
-            bonds = to(graph.bonds)
-            lengths = to(pairs.distances[graph.directed])
-            long = model.bond_basis_expansion.rbf_expansion_ag(lengths)
-            short = model.bond_basis_expansion.rbf_expansion_bg(lengths)
-            units = to(pairs.vectors / pairs.distances[:, None])
-            angles = model.angle_basis_expansion(units[to(first)], units[to(second)])
-            atom_values = model.atom_embedding(to(structures.z.astype(np.int64)) - 1)
-            bond_values = model.bond_embedding(long)
-            angle_values = model.angle_embedding(angles)
-            atom_graph = to(np.column_stack([pairs.atoms, pairs.others]))
-            angle_graph = to(
-                np.column_stack([pairs.atoms[first], graph.bonds[first], graph.bonds[second]])
-            )
-            long_weights, short_weights = model.bond_weights_ag(long), model.bond_weights_bg(short)
+            state = self._begin(structures, pairs)
             for layer in range(depth):
-                atom_values = model.atom_conv_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    bond_weights=long_weights,
-                    atom_graph=atom_graph,
-                    directed2undirected=bonds,
-                )
-                found.append(np.asarray(atom_values.cpu().numpy(), dtype=np.float64))
-                if layer == depth - 1:
-                    break
-                bond_values = model.bond_conv_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    bond_weights=short_weights,
-                    angle_feas=angle_values,
-                    bond_graph=angle_graph,
-                )
-                angle_values = model.angle_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    angle_feas=angle_values,
-                    bond_graph=angle_graph,
-                )
+                if layer:
+                    state.update_bonds(self.model, layer - 1)
+                state.update_atoms(self.model, layer)
+                found.append(np.asarray(state.atoms.cpu().numpy(), dtype=np.float64))
         return found
+
+    def before_last(self, structures: Structures, pairs: Neighbours) -> GraphState:
+        """Return what the last convolution of atoms starts from; see `atom_features`."""
+        import torch
+
+        with torch.no_grad():
+            state = self._begin(structures, pairs)
+            for layer in range(DEPTH - 1):
+                state.update_atoms(self.model, layer)
+                state.update_bonds(self.model, layer)
+        return state
+
+    def last_layers(self) -> tuple[Any, Any]:
+        """Return copies of the last convolution of atoms and of the norm behind it."""
+        layers = (self.model.atom_conv_layers[DEPTH - 1], self.model.readout_norm)
+        one, other = (deepcopy(layer).cpu() for layer in layers)
+        return one, other
+
+    def _begin(self, structures: Structures, pairs: Neighbours) -> GraphState:
+        graph, model, to = build_graph(pairs), self.model, self._to_device
+        pairs, (first, second) = graph.pairs, graph.sides
+        lengths = to(pairs.distances[graph.directed])
+        long = model.bond_basis_expansion.rbf_expansion_ag(lengths)
+        short = model.bond_basis_expansion.rbf_expansion_bg(lengths)
+        units = to(pairs.vectors / pairs.distances[:, None])
+        angles = model.angle_basis_expansion(units[to(first)], units[to(second)])
+        return GraphState(
+            atoms=model.atom_embedding(to(structures.z.astype(np.int64)) - 1),
+            bonds=model.bond_embedding(long),
+            angles=model.angle_embedding(angles),
+            long_weights=model.bond_weights_ag(long),
+            short_weights=model.bond_weights_bg(short),
+            bond_of=to(graph.bonds),
+            atom_graph=to(np.column_stack([pairs.atoms, pairs.others])),
+            angle_graph=to(
+                np.column_stack([pairs.atoms[first], graph.bonds[first], graph.bonds[second]])
+            ),
+        )
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         import torch
@@ -128,7 +182,7 @@ def name_network(random: bool) -> str:  # noqa: FBT001 - the one question there 
         If CHGNet is not installed.
     """
     try:
-        kind = f"random-{_SEED}-torch-{version('torch')}" if random else _WEIGHTS[:16]
+        kind = f"random-{_SEED}-torch-{version('torch')}" if random else WEIGHTS[:16]
         return f"chgnet-{version('chgnet')}-{_MODEL}-{kind}"
     except PackageNotFoundError as error:
         raise _not_installed() from error
@@ -151,7 +205,7 @@ def load_network(random: bool) -> Network:  # noqa: FBT001
             from chgnet.model.model import CHGNet
 
             model = CHGNet.load(model_name=_MODEL, use_device="cpu", verbose=False)
-            if _hash(model) != _WEIGHTS:
+            if _hash(model) != WEIGHTS:
                 raise ConfigError(
                     f"the weights of CHGNet {_MODEL} in chgnet {version('chgnet')} are not those "
                     'that the block chgnet was made for; pip install "xtalshift[chgnet]"'

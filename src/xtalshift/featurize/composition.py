@@ -65,10 +65,13 @@ class CompositionFeatures:
         return needs_structures(self.blocks)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What the pretrained networks behind the features have seen."""
-        found = _find_blocks(self.blocks, self.encoder).values()
-        return tuple(one.note for one in found if isinstance(one, StructureBlock) and one.note)
+    def notes(self) -> dict[str, str]:
+        """What the pretrained networks behind the features have seen, by block."""
+        return {
+            kind: block.note
+            for kind, block in _find_blocks(self.blocks, self.encoder).items()
+            if isinstance(block, StructureBlock) and block.note
+        }
 
     @property
     def columns(self) -> dict[str, range]:

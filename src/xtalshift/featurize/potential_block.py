@@ -52,6 +52,8 @@ class Potential:
     """Its name in messages."""
     trained_on: str
     """What the weights know, for model cards and messages."""
+    follows: frozenset[str]
+    """Quantities that follow from it, as `xtalshift.featurize.known_targets` names them."""
     width: int
     """Number of features of an atom."""
     depth: int
@@ -83,6 +85,7 @@ class Potential:
             self._names(settings, random=random),
             partial(_fill, potential=self, settings=settings, random=random),
             "" if random else self.trained_on,
+            frozenset() if random else self.follows,
         )
 
     def features(self, structures: Structures, text: str = "", *, random: bool = False) -> Features:

@@ -140,3 +140,15 @@ class FeatureScaler:
         scaled = (features - self.mean_) / self.scale_
         scaled[np.isnan(scaled)] = 0.0
         return np.asarray(scaled)
+
+
+def unscaled(n_columns: int, clip: float) -> FeatureScaler:
+    """Return a scaler that only fills in missing numbers and clips those beyond `clip`."""
+    return FeatureScaler(clip).set_state(
+        {
+            "scaler.kept": np.ones(n_columns, dtype=bool),
+            "scaler.mean": np.zeros(n_columns),
+            "scaler.scale": np.ones(n_columns),
+            "scaler.constant": np.zeros(0),
+        }
+    )

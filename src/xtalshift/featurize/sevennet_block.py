@@ -37,6 +37,15 @@ SEVENNET = Potential(
         "unknown materials to it, and what follows from these quantities (formation energy, energy "
         "above the hull, volume, elastic moduli) is no out-of-distribution test for its features."
     ),
+    follows=frozenset(
+        {
+            "a formation energy",
+            "an energy above the hull",
+            "a total energy",
+            "a volume",
+            "an elastic modulus",
+        }
+    ),
     width=WIDTH,
     depth=DEPTH,
     layer=1,

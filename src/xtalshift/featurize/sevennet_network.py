@@ -29,7 +29,8 @@ CUTOFF = 5.0
 ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
 """Atomic numbers that the network knows: to plutonium, without those from polonium to radium."""
 _MODEL = "SevenNet_0__11Jul2024"
-_WEIGHTS = "7052cb42b7b3be42b40b97fa0d21077a48c54b5548948fc4dcf346629f813c36"
+WEIGHTS = "7052cb42b7b3be42b40b97fa0d21077a48c54b5548948fc4dcf346629f813c36"
+"""SHA-256 of the file of weights of SevenNet-0."""
 _SEED = 0
 _PARTS = (
     "self_connection_intro",
@@ -152,7 +153,7 @@ def name_network(random: bool) -> str:  # noqa: FBT001 - the one question there 
         If SevenNet is not installed.
     """
     try:
-        kind = _WEIGHTS[:16]
+        kind = WEIGHTS[:16]
         if random:
             kind = f"random-{_SEED}-torch-{version('torch')}-e3nn-{version('e3nn')}"
         return f"sevennet-{version('sevenn')}-{kind}"
@@ -181,7 +182,7 @@ def load_network(random: bool) -> Network:  # noqa: FBT001
 
             folder = Path(sevenn.__file__).parent / "pretrained_potentials" / _MODEL
             path = folder / "checkpoint_sevennet_0.pth"
-            if _hash(path) != _WEIGHTS:
+            if _hash(path) != WEIGHTS:
                 raise ConfigError(
                     f"the weights of SevenNet-0 in sevenn {version('sevenn')} are not those that "
                     'the block sevennet was made for; pip install "xtalshift[sevennet]"'

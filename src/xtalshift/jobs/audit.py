@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from xtalshift.data.readers import read_configured
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, DataError, LeakageError, SplitError
+from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.jobs.split import SplitRows, make_splitter, open_rows, prepare_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import SPLITTERS, Fold
@@ -79,13 +81,19 @@ def audit_file(
             f"{bad + 1}: {rows.reasons[bad]})"
         )
     scheme = record.spec.scheme if record is not None else path.name
+    cautions = find_known_target(
+        data.blocks, table.target_name, table.targets, table.materials.structures
+    )
     return [
-        audit_split(
-            [fold.renumber(rows.places) for fold in folds],
-            rows.usable,
-            settings=settings,
-            progress=progress,
-            name=name or scheme,
+        replace(
+            audit_split(
+                [fold.renumber(rows.places) for fold in folds],
+                rows.usable,
+                settings=settings,
+                progress=progress,
+                name=name or scheme,
+            ),
+            cautions=cautions,
         )
         for name, folds in found.items()
     ]

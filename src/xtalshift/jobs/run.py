@@ -43,6 +43,7 @@ from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.readers import read_configured
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
+from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.explain import EXPLANATION_FILE, explain
@@ -337,6 +338,7 @@ def _results(
         provenance=RunProvenance(**vars(done.summary.provenance), data=data.description),
         intake=data.intake,
         pretrained=_overlap(done),
+        known_target=_known_target(done),
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=model,
         answer=answer,
@@ -433,6 +435,17 @@ def _overlap(done: BenchmarkRun) -> Overlap | None:
     problem = done.shared.problems[TABLE]
     found = (count_overlap(features, problem.data.groups) for features in problem.X)
     return next((one for one in found if one is not None), None)
+
+
+def _known_target(done: BenchmarkRun) -> tuple[str, ...]:
+    """Return why the splits are no test of the features of the methods, each reason once."""
+    problem = done.shared.problems[TABLE]
+    data = problem.data
+    findings = (
+        find_known_target(features, data.target_name, data.targets, data.materials.structures)
+        for features in problem.X
+    )
+    return tuple(dict.fromkeys(one for found in findings for one in found))
 
 
 def _splits(fold: FoldRows, done: BenchmarkRun) -> list[Split]:

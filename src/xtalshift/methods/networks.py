@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 ENSEMBLE = 5
 """Members of the deep ensemble, unless the settings ask for more."""
+PRETRAINED_RATE = 0.1
+"""Learning rate of the pretrained layers of CHGNet over that of its new head."""
+EPOCHS_OF_CRYSTALS = 3 / 8
+"""Epochs of a network on crystals over those of the settings: each takes as long as many others."""
 
 
 def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, Any]:
@@ -98,6 +103,45 @@ def _attention(settings: MethodSettings, seed: int | None) -> Regressor:
     if options["dropout"] is None:
         del options["dropout"]
     return estimators.AttentionRegressor(**options)
+
+
+def _chgnet(
+    name: str, pretrained_rate: float, settings: MethodSettings, seed: int | None
+) -> Regressor:
+    """Return CHGNet with a new head."""
+    options = _single(name, settings, seed)
+    for unused in ("architecture", "dropout", "batch_size", "patience"):
+        del options[unused]
+    options["epochs"] = math.ceil(options["epochs"] * EPOCHS_OF_CRYSTALS)
+    return estimators.FineTunedCHGNetRegressor(pretrained_rate=pretrained_rate, **options)
+
+
+@register_method(
+    "chgnet-frozen",
+    family="network",
+    summary="CHGNet with a new head, nothing else trained; needs crystal structures (control)",
+    control="erm",
+    cost=2500.0,
+    saved=True,
+    features="chgnet+sites",
+    space=RATES,
+)
+def _chgnet_frozen(settings: MethodSettings, seed: int | None) -> Regressor:
+    return _chgnet("chgnet-frozen", 0.0, settings, seed)
+
+
+@register_method(
+    "chgnet-finetune",
+    family="network",
+    summary="the same with its last convolution trained too; needs crystal structures",
+    control="chgnet-frozen",
+    cost=6000.0,
+    saved=True,
+    features="chgnet+sites",
+    space=RATES,
+)
+def _chgnet_finetune(settings: MethodSettings, seed: int | None) -> Regressor:
+    return _chgnet("chgnet-finetune", PRETRAINED_RATE, settings, seed)
 
 
 def build_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> Regressor:

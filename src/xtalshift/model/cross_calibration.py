@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,7 @@ def cross_calibrate(
     n_folds: int = 5,
     random_state: int | None = None,
     compositions: CompositionSource | None = None,
+    blocks: Mapping[str, range] | None = None,
     families: NDArray[np.int64] | None = None,
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
@@ -60,6 +62,8 @@ def cross_calibrate(
         As in `calibrate_regressor`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
+    blocks : mapping, optional
+        Columns of each block of features, also for regressors whose `fit` needs it.
     workers : int, default 1
         Largest number of processes, see `xtalshift.parallel.map_here_first`.
     progress : Progress
@@ -82,7 +86,7 @@ def cross_calibrate(
         _score_fold,
         list(split.split(features, targets, names)),
         workers=workers,
-        setup=partial(_Rows, clone(regressor), features, targets, names, compositions),
+        setup=partial(_Rows, clone(regressor), features, targets, names, compositions, blocks),
         preload=(type(regressor).__module__,),
     )
     with progress.task("calibration", n_folds) as task, closing(outcomes):
@@ -102,6 +106,7 @@ class _Rows:
     y: FloatArray
     groups: NDArray[Any] | None
     compositions: CompositionSource | None
+    blocks: Mapping[str, range] | None
 
 
 def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
@@ -113,5 +118,6 @@ def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) 
         rows.y[train],
         groups=None if rows.groups is None else rows.groups[train],
         origin=None if rows.compositions is None else rows.compositions.take(train),
+        blocks=rows.blocks,
     )
     return score_rows(model, rows.X[out])

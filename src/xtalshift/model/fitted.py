@@ -15,10 +15,11 @@ from xtalshift.chem.writing import readable_key
 from xtalshift.data.materials import Materials
 from xtalshift.data.ranges import in_range
 from xtalshift.data.transform import TargetTransform
-from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
 from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionFeatures, Features
+from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import predictive, score_rows
 from xtalshift.model.predictions import Predictions
@@ -301,7 +302,12 @@ class FittedModel:
             raise NotConformalizedError(
                 "the model has no intervals: calibrate it on rows that it was not trained on"
             )
-        return shift_weights(self.calibration, X, method=method, random_state=seed)
+        calibration, names = self.calibration, self.feature_names
+        if calibration.X is not None and any(name.startswith(COORDINATES) for name in names):
+            known = without_coordinates(calibration.X.astype(np.float64), names)
+            calibration = replace(calibration, X=known.astype(np.float32))
+            X = without_coordinates(X, names)
+        return shift_weights(calibration, X, method=method, random_state=seed)
 
     def save(self, folder: Path | str) -> Path:
         """Write the model to a folder, see `xtalshift.model.persist.save_model`."""

@@ -327,7 +327,7 @@ def _learned_features(
         return {}
     given: dict[str, Any] = {"blocks": featurizer.columns}
     encoder = featurizer.encoder
-    if encoder is not None:
+    if encoder is not None and "fresh" in regressor.uses:
         fresh = ~encoder.knows(data.groups)
         given |= {"fresh": fresh[rows.train], "val_fresh": fresh[rows.validation]}
     return given
@@ -406,6 +406,7 @@ def _calibrate(
         groups=groups,
         n_folds=intervals.folds,
         random_state=derive_seed(seed, "folds"),
+        blocks=featurizer.columns if "blocks" in regressor.uses else None,
         compositions=_origin(regressor, data, featurizer, used),
         families=families,
         workers=workers,
@@ -432,6 +433,7 @@ def _card(
             **({"members": regressor.describe_members()} if regressor.cross_fits else {}),
             **({"minutes": minutes} if minutes is not None else {}),
             **({} if overlap is None else {"pretrained": asdict(overlap)}),
+            **({"potentials": featurizer.notes} if featurizer.notes else {}),
             "data": asdict(data.description),
             "version": __version__,
         },

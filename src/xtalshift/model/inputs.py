@@ -20,6 +20,7 @@ from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks, needs_structures
+from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -146,8 +147,12 @@ def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress:
         progress.say(f"  note: {overlap.describe()}")
     if isinstance(features, str):
         features = CompositionFeatures(features)
-    for note in features.notes:
+    for note in features.notes.values():
         progress.say(f"  note: {note}")
+    for finding in find_known_target(
+        features.blocks, data.target_name, data.targets, data.materials.structures
+    ):
+        progress.say(f"  note: {finding}")
 
 
 def _featurize(

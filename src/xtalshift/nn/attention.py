@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import ConfigError
+from xtalshift.nn.initial import Affine
 from xtalshift.nn.irnet import dropout_mask
 
 N_ELEMENTS = len(SYMBOLS) - 1
@@ -111,14 +112,14 @@ class AttentionNet(nn.Module):
         if known:
             table = element_properties()
             self.register_buffer("properties", table, persistent=False)
-            self.properties_map = _Linear(table.shape[1], width, generator)
-        self.entry_in = _Linear(ENTRY_FEATURES, width, generator)
-        self.entry_out = _Linear(width, width, generator)
+            self.properties_map = Affine(table.shape[1], width, generator)
+        self.entry_in = Affine(ENTRY_FEATURES, width, generator)
+        self.entry_out = Affine(width, width, generator)
         self.empty = nn.Parameter(torch.empty(width).normal_(generator=generator))
         self.blocks = nn.ModuleList(_Block(width, n_heads, generator) for _ in range(n_blocks))
         self.norm = nn.LayerNorm(width)
-        self.hidden = _Linear(width, width, generator)
-        self.head = _Linear(width, 1, generator)
+        self.hidden = Affine(width, width, generator)
+        self.head = Affine(width, 1, generator)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return predictions.
@@ -195,21 +196,6 @@ def _describe(values: Tensor) -> Tensor:
     return torch.stack([values, sign * size.sqrt(), sign * decades], dim=-1)
 
 
-class _Linear(nn.Module):
-    """``x W^T + b``, drawn uniformly in +-1/sqrt(fan_in) by the generator."""
-
-    def __init__(self, fan_in: int, fan_out: int, generator: torch.Generator) -> None:
-        super().__init__()
-        bound = 1.0 / math.sqrt(fan_in)
-        weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=generator)
-        self.weight = nn.Parameter(weight)
-        bias = torch.empty(fan_out).uniform_(-bound, bound, generator=generator)
-        self.bias = nn.Parameter(bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-
 class _Block(nn.Module):
     """``h <- h + Dropout(Attention(Norm(h)))``, then the same with a feed-forward network."""
 
@@ -217,11 +203,11 @@ class _Block(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.attention_norm = nn.LayerNorm(width)
-        self.project = _Linear(width, 3 * width, generator)
-        self.join = _Linear(width, width, generator)
+        self.project = Affine(width, 3 * width, generator)
+        self.join = Affine(width, width, generator)
         self.forward_norm = nn.LayerNorm(width)
-        self.widen = _Linear(width, FEED_FORWARD * width, generator)
-        self.narrow = _Linear(FEED_FORWARD * width, width, generator)
+        self.widen = Affine(width, FEED_FORWARD * width, generator)
+        self.narrow = Affine(FEED_FORWARD * width, width, generator)
 
     def forward(
         self,

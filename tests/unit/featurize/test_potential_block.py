@@ -252,7 +252,7 @@ def test_the_file_is_another_one_if_the_features_may_be_others(monkeypatch, modu
 
 
 def test_other_weights_are_refused(monkeypatch, potential, module):
-    monkeypatch.setattr(module, "_WEIGHTS", "0" * 64)
+    monkeypatch.setattr(module, "WEIGHTS", "0" * 64)
     module.load_network.cache_clear()
     made = f"are not those that the block {potential.block} was made for"
     with pytest.raises(ConfigError, match=made):

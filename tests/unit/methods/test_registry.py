@@ -10,18 +10,23 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from structure_toys import random_structure
 from xtalshift.cal.adaptation import ADAPTATIONS
 from xtalshift.errors import ConfigError, NotFoundError
 from xtalshift.estimators import ConstantRegressor, TargetedCALRegressor
+from xtalshift.featurize.blocks import needs_structures
+from xtalshift.featurize.composition import composition_features
 from xtalshift.methods import (
     METHODS,
     Method,
     MethodSettings,
     adapting_methods,
     build_method,
+    features_of,
     register_method,
 )
 from xtalshift.methods.registry import Family, override
+from xtalshift.structure import Structures
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = MethodSettings.from_dict(
@@ -36,10 +41,22 @@ SETTINGS = MethodSettings.from_dict(
 )
 
 
+OWN_EPOCHS = ("bilinear", "chgnet-frozen", "chgnet-finetune")
+
+
 def rows(n=40, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 6))
     return X, 50 + 10 * (X[:, 0] + 0.5 * np.abs(X[:, 1]))
+
+
+def crystals(n, seed=0):
+    """Return rows of the block ``sites``."""
+    pytest.importorskip("chgnet")
+    rng = np.random.default_rng(seed)
+    batch = Structures.join([random_structure(rng, 2) for _ in range(n)])
+    found = composition_features(batch.compositions(), "sites", structures=batch)
+    return found.values, np.arange(float(n))
 
 
 def given(method, X, y):
@@ -103,10 +120,10 @@ def test_adapt_offers_what_the_algorithm_of_adaptation_knows():
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_fits_what_it_may_see_and_can_be_tuned(name):
     method = METHODS[name]
-    X, y = rows()
+    X, y = crystals(12) if needs_structures(features_of(name)) else rows()
     target = given(method, *rows(20, seed=1))
     found = quick(name).fit(X, y, **target).predict(X)
-    assert found.shape == (40,)
+    assert found.shape == (len(y),)
     assert np.isfinite(found).all()
     for end in (1, 2):  # both ends of every range work
         chosen = {key: span[end] for key, span in method.space.items()}
@@ -123,9 +140,9 @@ def test_settings_and_seed_reach_the_regressor(name):
     assert params["random_state"] == 4
     for key, value in {"device": "cpu", "clip": 7.0, "threads": 2, "epochs": 3}.items():
         for path, found in params.items():
-            if path.rpartition("__")[2] == key and name != "bilinear":
+            if path.rpartition("__")[2] == key and name not in OWN_EPOCHS:
                 assert found == value, path
-    own = {"attention": "fractions"}
+    own = {"attention": "fractions"} | dict.fromkeys(OWN_EPOCHS[1:], "chgnet+sites")
     assert METHODS[name].features == own.get(name)
 
 

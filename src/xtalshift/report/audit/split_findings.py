@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from xtalshift.report.shared.figures import FOLD_KINDS
-from xtalshift.report.shared.text import format_percent, join_words
+from xtalshift.report.shared.text import as_sentence, format_percent, join_words
 from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit
 
 _SHIFTS = ("covariate", "prior", "relation")
@@ -89,7 +89,7 @@ def describe_split(audit: SplitAudit) -> ShownSplit:
         not_measured=_list_missing(folds),
         headline=_write_headline(folds, kinds, shifted, audit.settings),
         alerts=_list_alerts(folds),
-        cautions=_list_cautions(folds),
+        cautions=[*map(as_sentence, audit.cautions), *_list_cautions(folds)],
     )
 
 

@@ -66,7 +66,7 @@ from xtalshift.report.shared.interval_evaluation import (
     split_styles,
 )
 from xtalshift.report.shared.methods import DUMMY, describe_gap, method_colours, method_note
-from xtalshift.report.shared.text import Caution, list_facts
+from xtalshift.report.shared.text import Caution, as_sentence, list_facts
 
 _CONTROL = "cal-eps0"
 _PREDICTION_TEXTS = ("method", "split", "role", "id", "formula")
@@ -181,6 +181,7 @@ def build_run_report(folder: Path) -> RunReport:
     chosen = summary.chosen(saved, columns)
     failures = list_failures(results.records)
     cautions = [
+        *(Caution("stop", as_sentence(text)) for text in results.known_target),
         *score_cautions(columns, failures, results.n_seeds),
         *attack_cautions(sizes, curves),
         *interval_caution(intervals),

@@ -30,6 +30,11 @@ class Caution:
     """One or two sentences."""
 
 
+def as_sentence(text: str) -> str:
+    """Return a finding, which begins in lower case and ends without a stop, as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def format_number(value: float | None) -> str:
     """Write a number with three significant digits (whole numbers from 100 on).
 

@@ -140,6 +140,8 @@ class SplitAudit:
     """Thresholds and samples."""
     folds: tuple[FoldAudit, ...]
     """In the order of the split."""
+    cautions: tuple[str, ...] = ()
+    """Why the split is no test of the features, whatever its folds are."""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -162,6 +164,7 @@ class SplitAudit:
                 "random_mae": self.random_mae,
                 "dummy_mae": self.dummy_mae,
                 "labels": self.labels,
+                "cautions": self.cautions,
                 "settings": self.settings.to_dict(),
                 "folds": [asdict(fold) for fold in self.folds],
             }

@@ -188,3 +188,14 @@ def test_a_benchmark_splits_by_structure(tables):
     counts = pd.Series([fold.split for fold in shared.folds.values()]).value_counts()
     assert counts.to_dict() == {"prototypes": 3, "loco": 2, "soap": 8}
     assert shared.problems["t"].settings.blocks == "magpie"  # what methods see is not changed
+
+
+def test_check_names_rows_of_one_crystal(xtalshift, tmp_path):
+    names = ["NaCl-rocksalt", "NaCl-zincblende", "NaCl-rocksalt-again"]
+    rows = BATCH.take([NAMES.index(name.removesuffix("-again")) for name in names])
+    rows.lattices[2] *= 1.01
+    done = xtalshift("check", write_folder(tmp_path / "cifs", names, rows))
+    assert done.code == 0, done.err
+    assert "- the crystal of an earlier row in another cell, or slightly distorted; 1" in done.out
+    assert "row 2: NaCl (id NaCl-rocksalt): as row 1 (id NaCl-rocksalt-again)" in done.out
+    assert "3, of which 3 can be used" in done.out

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtalshift.cli import options
+from xtalshift.cli.progress import make_progress
 from xtalshift.data.units import unit_of_header
 from xtalshift.data.writers import check_output, check_writable, open_writer, refuse_loss
 from xtalshift.errors import DataError
@@ -57,7 +58,8 @@ def check_command(
         **reading,
     }
     checked = check_table(
-        DataConfig.from_dict({name: value for name, value in data.items() if value is not None})
+        DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
+        make_progress(),
     )
     if checked.table.reading is not None:
         for label, text in checked.table.reading.lines():

@@ -23,7 +23,9 @@ from xtalshift.data.number_texts import POINT
 from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_numbers
 from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.structure_findings import crystal_findings
 from xtalshift.errors import FormulaError
+from xtalshift.progress import NO_PROGRESS, Progress
 
 ADDED = ("changed", "problem")
 """Columns of a corrected table besides those of the table: not those of predictions, which are
@@ -42,6 +44,8 @@ class Checked:
     inspection: Inspection
     numbers: tuple[Finding, ...]
     """What is odd about the other columns of numbers."""
+    crystals: tuple[Finding, ...] = ()
+    """Rows that describe one crystal."""
     feature_cols: tuple[str, ...] = ()
     """Extra columns to use as features."""
 
@@ -51,7 +55,8 @@ class Checked:
         reading = self.table.reading
         found = self.inspection
         whole = reading.findings if reading else ()
-        return (*whole, *found.dropped, *found.findings, *found.notes, *self.numbers)
+        odd = (*found.findings, *found.notes, *self.numbers, *self.crystals)
+        return (*whole, *found.dropped, *odd)
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -63,7 +68,7 @@ class Checked:
         return tuple(filter(None, texts))
 
 
-def check_table(data: DataConfig) -> Checked:
+def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
     """Read a table and find everything a user should know before using it.
 
     Parameters
@@ -71,6 +76,8 @@ def check_table(data: DataConfig) -> Checked:
     data : DataConfig
         The file, its columns and how it is read. Without a target, a column named target or the
         only column of numbers is taken, if there is one.
+    progress : Progress
+        Reports the search for crystals that several rows describe.
 
     Raises
     ------
@@ -88,7 +95,8 @@ def check_table(data: DataConfig) -> Checked:
         for finding in number_findings(column, table.columns[name], name)
     ]
     inspection = inspect_table(table, data.feature_cols)
-    return Checked(table, raw, inspection, tuple(numbers), data.feature_cols)
+    crystals = crystal_findings(table, progress=progress)
+    return Checked(table, raw, inspection, tuple(numbers), crystals, data.feature_cols)
 
 
 def fix_table(checked: Checked) -> pd.DataFrame:

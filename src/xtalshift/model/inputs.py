@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
+from xtalshift.data.catalog import get_entry
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
@@ -39,7 +40,8 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     """Return settings that say where the structures of a table are, if they are read.
 
     They are read if features need them, if the settings say where they are, or if the table has no
-    formulas; then they are features too, unless the settings name others.
+    formulas; then they are features too, unless the settings name others. A data set of the
+    catalogue is read without them if other features are computed, as in benchmarks.
 
     Parameters
     ----------
@@ -57,10 +59,10 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     """
     path = Path(settings.dataset)
     needed = any(map(needs_structures, [settings.blocks, *features]))
-    if not path.exists():  # a data set of the catalogue has formulas
-        if needed and settings.dataset in list_datasets():
-            raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
-        return settings
+    if not path.exists():
+        if settings.dataset not in list_datasets():
+            return settings
+        return _settle_catalogue(settings, needed=needed, free=not features)
     if needed:
         return name_structures(path, settings)
     given = settings.structure_col is not None or settings.structures is not None
@@ -70,6 +72,19 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     if not given or settings.features is not None:
         return settings
     return settings.model_copy(update={"features": "+structure"})
+
+
+def _settle_catalogue(settings: Config, *, needed: bool, free: bool) -> Config:
+    """Return settings that read the structures of a data set, if they are needed or usual."""
+    entry = get_entry(settings.dataset)
+    usual = free and settings.features is None and entry.formula == entry.structure_col
+    if needed and entry.structure_col is None:
+        raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
+    if not (needed or usual or settings.structure_col):
+        return settings
+    features = settings.features or (None if needed or not free else "+structure")
+    column = settings.structure_col or entry.structure_col
+    return settings.model_copy(update={"structure_col": column, "features": features})
 
 
 def read_inputs(

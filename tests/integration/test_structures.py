@@ -1,8 +1,13 @@
 """Crystal structures in commands: a folder of CIFs, a column of CIF text, files named by ids."""
 
+import gzip
+import hashlib
+import http.server
 import json
 import re
+import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,8 +15,11 @@ import pytest
 
 import xtalshift as xs
 from polymorph_toys import crystals, split, write_cif, write_folder
+from xtalshift.chem.elements import SYMBOLS
+from xtalshift.data import catalog
 from xtalshift.data.materials import Materials
 from xtalshift.data.structure_texts import read_cells
+from xtalshift.registry import Registry
 
 NAMES, BATCH, VALUES = crystals()
 
@@ -207,3 +215,73 @@ def test_cif_text_in_a_csv(xtalshift, tmp_path):
     again = pd.read_csv(out)
     assert again["cif"].tolist() == texts  # columns of a table are kept as they are
     assert again["formula"].tolist() == [name.partition("-")[0] for name in NAMES]
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """Serve a data set of the form of Matbench; the catalogue names it ``small``."""
+    content = {
+        "index": list(range(len(NAMES))),
+        "columns": ["structure", "y"],
+        "data": [[_as_dict(BATCH.take([row])), VALUES[row]] for row in range(len(NAMES))],
+    }
+    folder = tmp_path / "served"
+    folder.mkdir()
+    packed = gzip.compress(json.dumps(content).encode())
+    (folder / "small.json.gz").write_bytes(packed)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setenv("XTALSHIFT_CACHE", str(tmp_path / "cache"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    real = catalog.get_entry("matbench_dielectric")
+    registry = Registry("data set")
+    registry.add(
+        "small",
+        real.model_copy(
+            update={
+                "name": "small",
+                "url": f"http://127.0.0.1:{server.server_port}/small.json.gz",
+                "sha256": hashlib.sha256(packed).hexdigest(),
+                "columns": ("structure", "y"),
+                "target": "y",
+                "units": {"y": "eV"},
+                "n_rows": len(NAMES),
+            }
+        ),
+    )
+    monkeypatch.setattr(catalog, "_catalogue", lambda: registry)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield tmp_path / "cache"
+    server.shutdown()
+    server.server_close()
+
+
+def _as_dict(structure):
+    """Return a structure as pymatgen writes it."""
+    sites = [
+        {"species": [{"element": SYMBOLS[z], "occu": 1}], "abc": place.tolist()}
+        for z, place in zip(structure.z, structure.positions, strict=True)
+    ]
+    lattice = {"@class": "Lattice", "matrix": structure.lattices[0].tolist()}
+    return {"@module": "pymatgen.core", "@class": "Structure", "lattice": lattice, "sites": sites}
+
+
+def test_a_data_set_of_the_catalogue_has_structures(xtalshift, archive, tmp_path):
+    model = tmp_path / "model"
+    done = xtalshift("train", "small", "--method", "ridge", "-o", model)
+    assert done.code == 0, done.err
+    assert "192 materials, 209 features" in done.err
+    assert (archive / "small.json.gz").exists()
+    done = xtalshift(
+        "train", "small", "--method", "ridge", "--features", "magpie", "-o", model, "--overwrite"
+    )
+    assert done.code == 0, done.err
+    assert "64 materials, 145 features" in done.err  # polymorphs have one formula
+    done = xtalshift(
+        "run", "small", "--methods", "ridge", "--splits", "random", "-o", tmp_path / "run",
+        "--set", "explain.learning=false", "--set", "explain.drivers=false",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["config"]["data"]["structure_col"] == "structure"
+    assert all(row["structure"] for row in results["explanation"]["worst"])

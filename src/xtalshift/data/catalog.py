@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtalshift.config import Settings
-from xtalshift.errors import DataError, FetchError
+from xtalshift.errors import ConfigError, DataError, FetchError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.provenance import hash_file
 from xtalshift.registry import Registry
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # pandas and httpx are needed only to load a table
     from xtalshift.data.dataset import Dataset
 
 _FOLDER = Path(__file__).parent
+_STRUCTURES = ("structure", "final_structure")
 
 
 class DatasetEntry(Settings):
@@ -48,6 +49,11 @@ class DatasetEntry(Settings):
     reference: str = ""
     """DOI or address."""
     n_rows: int
+
+    @property
+    def structure_col(self) -> str | None:
+        """Column of crystal structures; None without."""
+        return next((name for name in _STRUCTURES if name in self.columns), None)
 
     @property
     def file_name(self) -> str:
@@ -102,6 +108,7 @@ def load_dataset(
     target: str | None = None,
     unit: str = "",
     notation: Notation | None = None,
+    structures: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> Dataset:
     """Return a data set by name.
@@ -116,6 +123,8 @@ def load_dataset(
         Unit of the target if the catalogue has none.
     notation : Notation, optional
         How formulas are read that can be read in two ways; by default they are refused.
+    structures : bool
+        Whether to read the crystal structures, and not only the formulas.
     progress : Progress
         Receives the progress of the download.
 
@@ -130,6 +139,8 @@ def load_dataset(
         If the name is unknown.
     FetchError
         If the file cannot be downloaded or is damaged.
+    ConfigError
+        If it has no structures to read, or the libraries for them are not installed.
     DataError
         If the target column does not exist, or the number of rows is not that of the catalogue.
     """
@@ -138,19 +149,22 @@ def load_dataset(
     from xtalshift.data.settings import ReadingOptions
 
     entry = get_entry(name)
+    if structures and entry.structure_col is None:
+        raise ConfigError(f"data set {name!r} has no crystal structures; use its formulas")
     path = dataset_path(name, progress=progress)
     protected = [column for column in (entry.formula, entry.id) if column]
-    frame = read_frame(path, text_columns=protected)
+    reading = ReadingOptions(
+        formula_col=None if structures else entry.formula,
+        structure_col=entry.structure_col if structures else None,
+        hydrates=notation.hydrates if notation else None,
+        amounts=notation.amounts if notation else None,
+    )
+    frame = read_frame(path, reading, text_columns=protected)
     if not entry.url:
         frame = _join_decimals(frame)
     if len(frame) != entry.n_rows:
         raise DataError(f"data set {name!r} has {len(frame)} rows, expected {entry.n_rows}")
     target = target or entry.target
-    reading = ReadingOptions(
-        formula_col=entry.formula,
-        hydrates=notation.hydrates if notation else None,
-        amounts=notation.amounts if notation else None,
-    )
     return table_from_frame(
         frame,
         target=target,

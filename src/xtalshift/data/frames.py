@@ -103,10 +103,12 @@ class RawTable:
         return parse_numbers(self.frame[name], self.style)
 
 
-def read_frame(path: str | Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
+def read_frame(
+    path: str | Path, options: ReadingOptions = BY_DEFAULT, *, text_columns: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read a whole file that must have no fault and may have no formulas; as `read_raw`."""
     path = Path(path)
-    raw = _read_whole(path, open_source(path, BY_DEFAULT), BY_DEFAULT, text_columns)
+    raw = _read_whole(path, open_source(path, options), options, text_columns)
     if raw.faults:
         with naming_file(path):
             raise DataError(next(iter(raw.faults.values())))
@@ -123,7 +125,8 @@ def read_raw(
     path : str or Path
         A text table (.csv, .tsv, .txt), Excel file (.xlsx), .parquet, .jsonl or .ndjson, or .json;
         text formats may end in .gz. What separates cells, the encoding and the header are found in
-        its first mebibyte. Structures and compositions in JSON are read as their formula.
+        its first mebibyte. Compositions of pymatgen in JSON are read as their formula; so are its
+        structures, except in a column of structures.
     options : ReadingOptions
         What the user says about the file.
     text_columns : sequence of str

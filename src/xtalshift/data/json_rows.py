@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from xtalshift.chem.elements import ATOMIC_NUMBERS
@@ -17,7 +19,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW_LISTS = ("data", "results", "rows", "entries", "structures", "materials", "documents")
 
 
-def read_rows(text: str) -> list[Plain]:
+def read_rows(text: str, kept: Collection[str] = ()) -> list[Plain]:
     """Return the rows of a JSON file.
 
     Parameters
@@ -27,6 +29,9 @@ def read_rows(text: str) -> list[Plain]:
         (what is nested in a row becomes columns such as ``attributes.x``, or ``x`` if that is no
         column yet); systems of a Physical Information File (`read_pif`); or a layout of pandas:
         columns, index, split, table.
+    kept : collection of str
+        Columns, in lower case, whose structures of pymatgen stay structures, as JSON; in others
+        they become formulas.
 
     Raises
     ------
@@ -34,13 +39,13 @@ def read_rows(text: str) -> list[Plain]:
         If it is not JSON or not a table.
     """
     try:
-        content = _decode(text)
+        content = _decode(text, kept)
     except json.JSONDecodeError as error:
         raise DataError(f"it is not JSON: {error}") from error
     if isinstance(content, dict):
         content = _from_object(content)
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        return [flatten(row) for row in content]
+        return [_settle(flatten(row), kept) for row in content]
     if content == []:
         raise DataError("it has no rows")
     raise DataError("its JSON is not a table; expected a list of rows or an object of columns")
@@ -50,23 +55,45 @@ _LONGEST_WHOLE = 300
 """Digits of a whole number that has a float."""
 
 
-def read_line(number: int, line: str) -> Plain:
-    """Return one line of JSON lines as a row; messages name it by `number`."""
+def read_line(number: int, line: str, kept: Collection[str] = ()) -> Plain:
+    """Return one line of JSON lines as a row; messages name it by `number`.
+
+    `kept` is as in `read_rows`.
+    """
     try:
-        row = _decode(line)
+        row = _decode(line, kept)
     except json.JSONDecodeError as error:
         raise DataError(f"line {number} is not JSON: {error}") from error
     if not isinstance(row, dict):
         raise DataError(f"line {number} is {type(row).__name__}, expected an object of columns")
-    return flatten(row)
+    return _settle(flatten(row), kept)
 
 
-def _decode(text: str) -> Any:
+class _StructureText(str):
+    """A structure of pymatgen as JSON, and its formula."""
+
+    __slots__ = ("formula",)
+
+    formula: str
+
+
+def _settle(row: Plain, kept: Collection[str]) -> Plain:
+    """Replace structures by their formulas, except in the columns that keep them."""
+    return {
+        name: value.formula
+        if isinstance(value, _StructureText) and str(name).casefold() not in kept
+        else value
+        for name, value in row.items()
+    }
+
+
+def _decode(text: str, kept: Collection[str]) -> Any:
     """Decode JSON; unpaired surrogates, which no file can hold as text, become ``?``."""
     if _SURROGATE.search(text):
         plain = json.dumps(json.loads(text), ensure_ascii=False)
         text = plain.encode("utf-8", "replace").decode()
-    return json.loads(text, object_hook=collapse, parse_int=_whole)
+    hook = partial(_collapse, keep=bool(kept))
+    return json.loads(text, object_hook=hook, parse_int=_whole)
 
 
 def _whole(digits: str) -> float:
@@ -74,15 +101,23 @@ def _whole(digits: str) -> float:
     return int(digits) if len(digits) <= _LONGEST_WHOLE else float(digits)
 
 
-def collapse(node: Plain) -> Any:
-    """Replace a pymatgen structure or composition by its formula while JSON is parsed."""
+def _collapse(node: Plain, *, keep: bool) -> Any:
+    """Replace a pymatgen structure or composition by its formula while JSON is parsed.
+
+    With `keep` a structure becomes a text of its own, which is smaller than its objects.
+    """
     kind = node.get("@class")
     if kind == "Structure":
         amounts: Counter[str] = Counter()
         for site in node["sites"]:
             for species in site["species"]:
                 amounts[species["element"]] += species["occu"]
-        return write_formula(amounts)
+        formula = write_formula(amounts)
+        if not keep:
+            return formula
+        structure = _StructureText(json.dumps(node))
+        structure.formula = formula
+        return structure
     if kind == "Composition":
         return write_formula({key: value for key, value in node.items() if not key.startswith("@")})
     return node

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.data.catalog import list_datasets, load_dataset
+from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
 from xtalshift.data.columns import guess_target, table_from_frame, target_candidates
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, naming_table
@@ -107,8 +107,20 @@ def read_configured(
     if name in list_datasets() and not path.is_file():
         if data.formula_col is not None or data.id_col is not None:
             raise ConfigError(f"the columns of {name} are known: omit formula and id column")
+        column = get_entry(name).structure_col
+        if data.structures is not None or data.structure_col not in {None, column}:
+            raise ConfigError(
+                f"{name} has its structures in column {column!r}: omit --structures"
+                if column
+                else f"{name} has no crystal structures"
+            )
         return load_dataset(
-            name, target=target, unit=data.unit, notation=data.notation, progress=progress
+            name,
+            target=target,
+            unit=data.unit,
+            notation=data.notation,
+            structures=data.structure_col is not None,
+            progress=progress,
         )
     if not path.exists():
         hint = near_miss(name, list_datasets())

@@ -25,6 +25,7 @@ from xtalshift.data.json_rows import read_line, read_rows
 from xtalshift.data.records import TextRows, cut, parse_rows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError
+from xtalshift.structure.symmetry import STRUCTURE_NAMES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,6 +71,8 @@ class Layout:
     """Sheet of an Excel file."""
     other_sheets: tuple[str, ...] = ()
     """Its other sheets with a column of formulas."""
+    kept: tuple[str, ...] = ()
+    """Columns of JSON lines, in lower case, whose structures stay structures."""
     capitals: bool = False
     """Whether the first formulas are written in capitals, so that later ones are taken to be."""
 
@@ -114,7 +117,7 @@ class Layout:
         for number, line in enumerate(piece.data.decode().split("\n"), start=piece.line):
             if not line.strip():
                 continue
-            row = read_line(number, line)
+            row = read_line(number, line, self.kept)
             if not whole and not row.keys() <= known:
                 new = next(name for name in row if name not in known)
                 raise DataError(
@@ -195,7 +198,8 @@ class TextSource:
             self._encoding = _encoding_of(path, options)
             if kind == "json":
                 with self._open() as stream:
-                    rows = read_rows(stream.read().decode("utf-8-sig", "surrogatepass"))
+                    text = stream.read().decode("utf-8-sig", "surrogatepass")
+                rows = read_rows(text, _kept(options))
                 self._text = _lines_of(rows)
         if kind in {"csv", "excel"}:
             head, complete = self._head()
@@ -205,7 +209,8 @@ class TextSource:
             )
             self._begin, self._line = dialect.begin, dialect.first_line
         else:
-            self.layout = Layout(path.name, "jsonl", self._json_columns(whole=kind == "json"))
+            columns = self._json_columns(whole=kind == "json")
+            self.layout = Layout(path.name, "jsonl", columns, kept=_kept(options))
             self._begin, self._line = 0, 1
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
@@ -436,6 +441,13 @@ class _Recoded(io.RawIOBase):
         """Close the file, too."""
         self._stream.close()
         super().close()
+
+
+def _kept(options: ReadingOptions) -> tuple[str, ...]:
+    """Return the columns, in lower case, whose structures are not read as formulas."""
+    if options.structure_col is not None:
+        return (options.structure_col.casefold(),)
+    return () if options.formula_col is not None else STRUCTURE_NAMES
 
 
 def pack_table(table: pa.Table) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
+from xtalshift.data.catalog import get_entry
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured
@@ -40,7 +41,8 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     """Return settings that say where the structures of a table are, if they are read.
 
     They are read if features need them, if the settings say where they are, or if the table has no
-    formulas; then they are features too, unless the settings name others.
+    formulas; then they are features too, unless the settings name others. A data set of the
+    catalogue is read without them if other features are computed, as in benchmarks.
 
     Parameters
     ----------
@@ -59,8 +61,10 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     path = Path(settings.dataset)
     if any(map(needs_structures, [settings.blocks, *features])):
         return require_structures(settings)
-    if not path.exists():  # a data set of the catalogue has formulas
-        return settings
+    if not path.exists():
+        if settings.dataset not in list_datasets():
+            return settings
+        return _settle_catalogue(settings, free=not features)
     given = settings.structure_col is not None or settings.structures is not None
     with suppress(DataError):  # a table without formulas is told when it is read
         columns = open_source(path, settings).layout.columns
@@ -75,9 +79,23 @@ def require_structures(settings: Config) -> Config:
     path = Path(settings.dataset)
     if path.exists():
         return name_structures(path, settings)
-    if settings.dataset in list_datasets():
+    if settings.dataset not in list_datasets():
+        return settings  # reading it says what is missing
+    column = settings.structure_col or get_entry(settings.dataset).structure_col
+    if column is None:
         raise ConfigError(f"{settings.dataset} has no crystal structures; {GIVE_STRUCTURES}")
-    return settings  # reading it says what is missing
+    return settings.model_copy(update={"structure_col": column})
+
+
+def _settle_catalogue(settings: Config, *, free: bool) -> Config:
+    """Return settings that read the structures of a data set, if they are usual or named."""
+    entry = get_entry(settings.dataset)
+    usual = free and settings.features is None and entry.formula == entry.structure_col
+    if not (usual or settings.structure_col):
+        return settings
+    features = settings.features or ("+structure" if free else None)
+    column = settings.structure_col or entry.structure_col
+    return settings.model_copy(update={"structure_col": column, "features": features})
 
 
 def read_inputs(

@@ -14,7 +14,7 @@ import pytest
 from xtalshift.data import catalog
 from xtalshift.data.catalog import dataset_path, get_entry, list_datasets, load_dataset
 from xtalshift.data.clean import clean_table
-from xtalshift.errors import DataError, FetchError, NotFoundError
+from xtalshift.errors import ConfigError, DataError, FetchError, NotFoundError
 
 
 def matminer_file(path):
@@ -142,12 +142,12 @@ def test_entries_are_complete(name):
 def tiny(monkeypatch, tmp_path):
     """A data set of structures in a cache folder, under the name of a real entry."""
     lattice = {"@module": "p", "@class": "Lattice", "matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
-    structure = {
-        "@module": "p",
-        "@class": "Structure",
-        "lattice": lattice,
-        "sites": [{"species": [{"element": e, "occu": 1}], "label": e} for e in ("Na", "Cl")],
-    }
+    lattice["matrix"] = [[5.6 * x for x in row] for row in lattice["matrix"]]
+    sites = [
+        {"species": [{"element": one, "occu": 1}], "abc": [x, x, x], "label": one}
+        for one, x in (("Na", 0.0), ("Cl", 0.5))
+    ]
+    structure = {"@module": "p", "@class": "Structure", "lattice": lattice, "sites": sites}
     content = {"index": [0], "columns": ["structure", "gap pbe"], "data": [[structure, 5.0]]}
     packed = gzip.compress(json.dumps(content).encode())
     (tmp_path / "matbench_mp_gap.json.gz").write_bytes(packed)
@@ -169,6 +169,24 @@ def test_structures_become_formulas_from_the_cache(tiny):
     assert table.targets.tolist() == [5.0]
     assert table.unit == "eV"
     assert table.ids.tolist() == ["1"]
+
+
+def test_structures_are_read_from_the_cache(tiny):
+    tiny()
+    table = load_dataset("matbench_mp_gap", structures=True)
+    assert table.formulas.tolist() == ["NaCl"]
+    assert table.materials.structures.volumes == pytest.approx([5.6**3])
+    assert table.materials.structures.z.tolist() == [11, 17]
+    assert load_dataset("matbench_mp_gap").materials.structures is None
+
+
+def test_a_data_set_of_formulas_has_no_structures():
+    with pytest.raises(ConfigError, match="'ricci_seebeck' has no crystal structures"):
+        load_dataset("ricci_seebeck", structures=True)
+    known = {name for name in list_datasets() if get_entry(name).structure_col}
+    assert {"matbench_dielectric", "matbench_perovskites", "jarvis_dft_3d"} <= known
+    assert get_entry("tholander_nitrides").structure_col == "final_structure"
+    assert "matbench_expt_gap" not in known
 
 
 def test_another_number_of_rows_than_published(tiny):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from xtalshift.data.frames import iter_raw, read_frame, read_raw
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.errors import DataError
 
 TRICKY = ["NaN", "NA", "", "1e5", "None", "null", " InF3 ", "O2", "007", "TRUE", "CuSO₄·5H₂O"]
@@ -209,10 +210,30 @@ def test_matminer_layout_with_structures_and_compositions(tmp_path):
     }
     path = tmp_path / "a.json.gz"
     path.write_bytes(gzip.compress(json.dumps(content).encode()))
-    frame = read_frame(path)
-    assert frame["structure"].tolist() == ["Fe2O", "Ga0.25Al0.75As"]
-    assert frame["composition"].tolist() == ["Fe2O", "GaAs"]
-    assert frame["e_form"].tolist()[0] == -1.5
+    for options in (ReadingOptions(formula_col="structure"), ReadingOptions(structure_col="x")):
+        frame = read_frame(path, options)
+        assert frame["structure"].tolist() == ["Fe2O", "Ga0.25Al0.75As"]
+        assert frame["composition"].tolist() == ["Fe2O", "GaAs"]
+        assert frame["e_form"].tolist()[0] == -1.5
+    for options in (ReadingOptions(), ReadingOptions(structure_col="structure")):
+        frame = read_frame(path, options)
+        whole = [json.loads(cell) for cell in frame["structure"]]
+        assert whole == [row[0] for row in content["data"]]
+        assert frame["composition"].tolist() == ["Fe2O", "GaAs"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_structures_of_pymatgen_stay_structures_in_their_column(tmp_path, suffix):
+    oxide = structure(site(("Fe", 1)), site(("O", 1)))
+    row = {"id": "a", "Structure": oxide, "parent": oxide, "y": 1.0}
+    path = tmp_path / f"a{suffix}"
+    path.write_text(json.dumps([row] if suffix == ".json" else row))
+    (whole,) = iter_raw(path, 10)
+    for frame in (read_frame(path), whole.frame):
+        assert json.loads(frame["Structure"][0]) == oxide
+        assert frame["parent"].tolist() == ["FeO"]
+    frame = read_frame(path, ReadingOptions(structure_col="parent"))
+    assert (frame["Structure"][0], json.loads(frame["parent"][0])) == ("FeO", oxide)
 
 
 @pytest.mark.parametrize(

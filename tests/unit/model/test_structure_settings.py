@@ -56,3 +56,38 @@ def test_features_that_need_structures_say_so(table, dataset):
     )
     with pytest.raises(ConfigError, match=r"crystal structures.*--structure-col.*--structures"):
         settle_structures(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "computed", "features", "column"),
+    [
+        ({}, (), "+structure", "structure"),  # its formulas are those of its structures
+        ({"features": "magpie"}, (), "magpie", None),
+        ({"features": "+symmetry"}, (), "+symmetry", "structure"),
+        ({"structure_col": "structure"}, (), "+structure", "structure"),
+        ({}, ("magpie",), None, None),  # a benchmark says itself what it computes
+        ({}, ("magpie", "magpie+structure"), None, "structure"),
+    ],
+)
+def test_structures_of_the_catalogue(given, computed, features, column):
+    settings = DataConfig.from_dict({"dataset": "matbench_dielectric", **given})
+    found = settle_structures(settings, computed)
+    assert (found.features, found.structure_col) == (features, column)
+
+
+def test_a_data_set_with_formulas_is_read_without_structures():
+    settings = DataConfig.from_dict({"dataset": "jarvis_dft_3d"})
+    assert settle_structures(settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"dataset": "matbench_dielectric", "structure_col": "n"}, "in column 'structure'"),
+        ({"dataset": "matbench_dielectric", "structures": "cifs"}, "omit --structures"),
+        ({"dataset": "ricci_seebeck", "structure_col": "S_p"}, "has no crystal structures"),
+    ],
+)
+def test_the_columns_of_a_data_set_are_known(given, said):
+    with pytest.raises(ConfigError, match=said):
+        read_inputs(DataConfig.from_dict(given))

@@ -78,7 +78,10 @@ def test_from_a_database_to_predictions(xtalshift, tmp_path, suffix):
         (("optimade:mp", "-o", "out.parquet"), "this asks for the whole database"),
         (("optimade:mpp", "nelements=2", "-o", "out.parquet"), "did you mean 'mp'"),
         (("optimade:mp", "nelements=2", "-o", "out.txt"), "must end in .csv or .parquet"),
-        (("ricci_seebeck", "nelements=2"), "are for optimade:PROVIDER, not for 'ricci_seebeck'"),
+        (
+            ("ricci_seebeck", "nelements=2"),
+            "are for a database (optimade:PROVIDER), not for 'ricci_seebeck'",
+        ),
     ],
 )
 def test_wrong_requests(xtalshift, tmp_path, monkeypatch, arguments, said):
@@ -210,3 +213,51 @@ def test_the_reference_implementation_is_understood(reference, xtalshift, tmp_pa
     monkeypatch.setattr(optimade_pages, "PAGE_ROWS", 1000)  # more than the server gives
     found = fetch_structures(source, "nelements=2", out)
     assert (found.n_rows, found.n_requests) == (25, 2)
+
+
+def test_a_database_is_predicted_straight_away(xtalshift, tmp_path):
+    out, model = tmp_path / "out.parquet", tmp_path / "model"
+    column = ("--structure-col", "structure")
+    with served(Server(compounds(), size=10)) as server:
+        assert xtalshift("datasets", "fetch", server.source, "nelements=2", "-o", out,
+                         "--fields", "_x_gap").code == 0  # fmt: skip
+        train = ("train", out, *column, "--target", "_x_gap", "--method", "ridge", "-o", model)
+        assert xtalshift(*train).code == 0
+        straight = tmp_path / "straight.csv"
+        done = xtalshift("predict", model, server.source, "nelements=2", "-o", straight)
+        assert done.code == 0, done.err
+        assert "25 structures of 25 that match" in done.err
+        assert "24 of 25 rows predicted" in done.out
+        n = len(server.seen)
+        few = tmp_path / "few.csv"
+        done = xtalshift("predict", model, server.source, "nelements=2", "-o", few, "--limit", 3)
+        assert done.code == 0, done.err
+        assert len(server.seen) == n  # the pages are on disk
+    assert xtalshift("predict", model, out, *column, "-o", tmp_path / "p.csv").code == 0
+    frame, steps = pd.read_csv(straight), pd.read_csv(tmp_path / "p.csv")
+    pd.testing.assert_series_equal(frame["prediction"], steps["prediction"])
+    assert frame["id"].tolist() == steps["id"].tolist()
+    assert pd.read_csv(few)["id"].tolist() == ["x-0", "x-1", "x-2"]
+    notes = json.loads((tmp_path / "straight.csv.source.json").read_text())
+    assert (notes["filter"], notes["rows"], notes["database"]) == ("nelements=2", 25, server.base)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("optimade:mp", "nelements=2"), "name the file for the predictions"),
+        (("optimade:mp", "a", "b", "-o", "p.csv"), "takes one filter, in quotes; given are 2"),
+        (("GaN", "--limit", "3"), "--limit is for a database"),
+        (("mp:", "elements=Ga", "-o", "p.csv"), "MP_API_KEY is not set"),
+    ],
+)
+def test_wrong_predictions_of_a_database(xtalshift, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MP_API_KEY", raising=False)
+    table, model = tmp_path / "t.csv", tmp_path / "model"
+    table.write_text("formula,y\n" + "".join(f"Fe{n}O{n + 1},{n}\n" for n in range(1, 21)))
+    assert xtalshift("train", table, "--target", "y", "--method", "ridge", "-o", model).code == 0
+    done = xtalshift("predict", model, *arguments)
+    assert done.code in {1, 2}
+    assert said in done.err
+    assert not (tmp_path / "p.csv").exists()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xtalshift.cli import options
+from xtalshift.data.database_names import DATABASES
+
+if TYPE_CHECKING:
+    from xtalshift.data.optimade import Fetched
 
 app = typer.Typer(help="List, describe or download the named data sets.", no_args_is_help=True)
 
@@ -58,30 +62,32 @@ def fetch_command(
         str,
         typer.Argument(
             help="A name from 'xtalshift datasets list'; optimade:PROVIDER (mp, oqmd, cod, aflow, "
-            "jarvis, ...) or optimade:https://... for the structures of a database."
+            "jarvis, ...) or optimade:https://... for the structures of a database; mp: for the "
+            "Materials Project with the key in MP_API_KEY."
         ),
     ],
     filter_: Annotated[
         str,
         typer.Argument(
             metavar="[FILTER]",
-            help="Which structures, in the language of OPTIMADE: 'elements HAS \"Ga\"'.",
+            help="Which structures, in the language of OPTIMADE: 'elements HAS \"Ga\"'; for mp: "
+            "as 'elements=Ga&band_gap_min=1'.",
             show_default=False,
         ),
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="optimade: .parquet or .csv file.", metavar="OUT"),
+        typer.Option("--out", "-o", help="database: .parquet or .csv file.", metavar="OUT"),
     ] = None,
     fields: Annotated[
         str,
-        typer.Option(help="optimade: further properties, such as _mp_band_gap,nelements."),
+        typer.Option(help="database: further properties, such as _mp_band_gap,nelements."),
     ] = "",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="optimade: most structures.", show_default=False)
+        int | None, typer.Option(min=1, help="database: most structures.", show_default=False)
     ] = None,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="optimade: ask again for what was received today.")
+        bool, typer.Option("--refresh", help="database: ask again for what was received today.")
     ] = False,
     overwrite: options.OverwriteTable = False,
 ) -> None:
@@ -89,13 +95,15 @@ def fetch_command(
     from xtalshift.cli.progress import make_progress
     from xtalshift.errors import UsageError
 
-    if name.startswith("optimade:"):
+    if name.startswith(DATABASES):
         if out is None:
             raise UsageError(f"{name} needs a file for the structures: -o OUT.parquet")
         _fetch_structures(name, filter_, out, fields, limit, refresh, overwrite)
         return
     if filter_ or out or fields or limit or refresh or overwrite:
-        raise UsageError(f"a filter and options are for optimade:PROVIDER, not for {name!r}")
+        raise UsageError(
+            f"a filter and options are for a database (optimade:PROVIDER), not for {name!r}"
+        )
     from xtalshift.data.catalog import dataset_path, get_entry
 
     entry = get_entry(name)
@@ -115,7 +123,6 @@ def _fetch_structures(
     from xtalshift.cli.progress import make_progress
     from xtalshift.data.optimade import COLUMNS, fetch_structures
     from xtalshift.data.writers import check_output, refuse_loss
-    from xtalshift.report.shared.text import plural
 
     check_output(out)
     refuse_loss(out, COLUMNS, overwrite=overwrite)
@@ -128,6 +135,14 @@ def _fetch_structures(
         refresh=refresh,
         progress=make_progress(),
     )
+    say_fetched(found)
+    typer.echo(found.path)
+
+
+def say_fetched(found: Fetched) -> None:
+    """Say what a database gave."""
+    from xtalshift.report.shared.text import plural
+
     total = "" if found.n_matching is None else f" of {found.n_matching:,} that match"
     asked = plural(found.n_requests, "request") if found.n_requests else "all were on disk"
     without = f"; without a structure: {found.n_without_structure:,}, with the reason in its place"
@@ -139,4 +154,3 @@ def _fetch_structures(
     )
     if found.absent:
         typer.echo(f"no structure has {', '.join(found.absent)}: the columns are empty", err=True)
-    typer.echo(found.path)

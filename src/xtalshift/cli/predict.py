@@ -12,10 +12,11 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.database_names import DATABASES
 from xtalshift.data.spreadsheet import mark
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
-from xtalshift.errors import DataError, FormulaError
+from xtalshift.errors import DataError, FormulaError, UsageError
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -31,7 +32,12 @@ ENOUGH = 0.8
 def predict_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IN", help="One file, or formulas such as GaN LiFePO4.")
+        list[str],
+        typer.Argument(
+            metavar="IN",
+            help="One file; formulas such as GaN LiFePO4; or a database and a filter, as "
+            "'xtalshift datasets fetch' takes them.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help=".csv or .parquet file.", metavar="OUT")
@@ -54,6 +60,9 @@ def predict_command(
         typer.Option("--explain", help="Add features out of range and the nearest materials."),
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at a bad row.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="database: most structures.", show_default=False)
+    ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
     overwrite: options.OverwriteTable = False,
@@ -76,6 +85,11 @@ def predict_command(
     from xtalshift.model.table_predictor import TablePredictor
 
     predictor = TablePredictor(loaded, level, intervals, explain, how)  # type: ignore[arg-type]
+    if inputs[0].startswith(DATABASES):
+        _predict_database(predictor, inputs, out, limit, strict=strict)
+        return
+    if limit is not None:
+        raise UsageError(f"--limit is for a database (optimade:PROVIDER), not for {inputs[0]!r}")
     files = [text for text in inputs if _is_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)
@@ -226,6 +240,38 @@ def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict:
 
     counts = predict_file(
         predictor, source, out, strict=strict, on_weights=_say_weights, progress=make_progress()
+    )
+    for line in _describe(counts, predictor.level):
+        typer.echo(line)
+    typer.echo(f"Predictions: {out}")
+
+
+def _predict_database(
+    predictor: TablePredictor,
+    inputs: list[str],
+    out: Path | None,
+    limit: int | None,
+    *,
+    strict: bool,
+) -> None:
+    from xtalshift.cli.datasets import say_fetched
+    from xtalshift.jobs.predict import predict_database
+
+    source, *filters = inputs
+    if len(filters) > 1:
+        raise UsageError(f"{source} takes one filter, in quotes; given are {len(filters)}")
+    if out is None:
+        raise UsageError("name the file for the predictions: -o OUT.csv or -o OUT.parquet")
+    counts = predict_database(
+        predictor,
+        source,
+        "".join(filters),
+        out,
+        limit=limit,
+        strict=strict,
+        on_fetched=say_fetched,
+        on_weights=_say_weights,
+        progress=make_progress(),
     )
     for line in _describe(counts, predictor.level):
         typer.echo(line)

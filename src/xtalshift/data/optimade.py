@@ -1,4 +1,4 @@
-"""Fetch crystal structures and properties from a database with an OPTIMADE interface."""
+"""Fetch crystal structures and properties from a database of the web."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtalshift.data.database_names import MATERIALS_PROJECT, OPTIMADE
+from xtalshift.data.materials_project import LICENCE, ask_summaries, read_summaries
 from xtalshift.data.optimade_entries import PROPERTIES, Attributes, read_entries
 from xtalshift.data.optimade_pages import Pages, Query, download, entry_id
 from xtalshift.data.optimade_server import Server
@@ -20,6 +22,7 @@ from xtalshift.data.writers import check_writable, open_writer
 from xtalshift.errors import UsageError
 from xtalshift.jsonio import write_json
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.structure.reading import ReadStructures
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,9 +69,11 @@ def fetch_structures(
     Parameters
     ----------
     source : str
-        ``optimade:NAME`` of a provider, or ``optimade:https://...``.
+        ``optimade:NAME`` of a provider, ``optimade:https://...``, or ``mp:`` for the Materials
+        Project by its own interface, which needs a key.
     filter : str
-        In the language of OPTIMADE, such as ``elements HAS ALL "Ga","N" AND nelements=2``.
+        In the language of OPTIMADE, such as ``elements HAS ALL "Ga","N" AND nelements=2``; for
+        ``mp:`` parameters such as ``elements=Ga,N&nelements=2``.
     out : Path
         .parquet or .csv file with `COLUMNS` and `fields`. ``structure`` holds the crystal
         structure with every digit, or why there is none. A file ``OUT.source.json`` beside it
@@ -97,16 +102,24 @@ def fetch_structures(
     """
     fields = _check(filter, fields, limit)
     check_writable(out)
-    provider = get_provider(source)
-    base = find_database(provider, progress=progress, sleep=sleep)
-    query = Query(base, filter, (*PROPERTIES, *(one for one in fields if one not in PROPERTIES)))
-    with Server(base, progress=progress, sleep=sleep) as server:
+    if source.startswith(MATERIALS_PROJECT):
+        provider, read = get_provider(f"{OPTIMADE}mp"), read_summaries
+        provider = provider.model_copy(update={"licence": LICENCE})
+        query: Query
+        server: Server
+        query, server = ask_summaries(filter, fields, progress=progress, sleep=sleep)
+    else:
+        provider, read = get_provider(source), read_entries
+        base = find_database(provider, progress=progress, sleep=sleep)
+        asked = (*PROPERTIES, *(one for one in fields if one not in PROPERTIES))
+        query, server = Query(base, filter, asked), Server(base, progress=progress, sleep=sleep)
+    with server:
         pages = download(query, server, limit=limit, refresh=refresh, progress=progress)
     kinds = _kinds(pages, fields, limit)
     n_rows = n_bad = 0
     with open_writer(out) as writer:
         for entries in _rows(pages, limit):
-            table, bad = _table(entries, fields, kinds)
+            table, bad = _table(entries, read, fields, kinds)
             writer.write(table)
             n_rows, n_bad = n_rows + len(entries), n_bad + bad
     notes = out.with_name(f"{out.name}.source.json")
@@ -120,7 +133,7 @@ def _check(text: str, fields: Iterable[str], limit: int | None) -> tuple[str, ..
     if not text.strip() and limit is None:
         raise UsageError(
             "this asks for the whole database; give a filter, such as "
-            "'elements HAS \"Ga\" AND nelements=2', or a limit"
+            "'elements HAS \"Ga\" AND nelements=2' (for mp: 'elements=Ga'), or a limit"
         )
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be 1 or more, not {limit}")
@@ -128,7 +141,7 @@ def _check(text: str, fields: Iterable[str], limit: int | None) -> tuple[str, ..
     for name in names:
         if not _NAME.fullmatch(name) or name in {"formula", "structure"}:
             raise UsageError(
-                f"{name!r} is no property of OPTIMADE; they look like _mp_band_gap or nelements"
+                f"{name!r} is no property of a database; they look like _mp_band_gap or nelements"
             )
     return tuple(name for name in names if name not in COLUMNS)
 
@@ -167,13 +180,16 @@ def _kinds(pages: Pages, fields: tuple[str, ...], limit: int | None) -> dict[str
 
 
 def _table(
-    entries: list[tuple[str, Attributes]], fields: tuple[str, ...], kinds: dict[str, type | None]
+    entries: list[tuple[str, Attributes]],
+    read_all: Callable[[list[Attributes]], ReadStructures],
+    fields: tuple[str, ...],
+    kinds: dict[str, type | None],
 ) -> tuple[pa.Table, int]:
     """Return some rows, and the number of those without a structure."""
     import pyarrow as pa
 
     abouts = [about for _, about in entries]
-    read = read_entries(abouts)
+    read = read_all(abouts)
     columns = {
         "id": pa.array([_text(name) for name, _ in entries], pa.string()),
         "formula": _texts(abouts, "chemical_formula_reduced"),

@@ -56,6 +56,8 @@ class Server:
         Attempts after the first one, 1, 2, 4, ... seconds apart unless the server names a pause.
     sleep : callable
         Waits between attempts.
+    headers : dict of str, optional
+        Sent with each request, such as a key; no other host gets them.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Server:
         progress: Progress = NO_PROGRESS,
         retries: int = 4,
         sleep: Callable[[float], None] = time.sleep,
+        headers: dict[str, str] | None = None,
     ) -> None:
         self._base = _parse(base)
         self._progress = progress
@@ -72,7 +75,11 @@ class Server:
         self._sleep = sleep
         self._client = httpx.Client(
             timeout=_TIMEOUT,
-            headers={"Accept": "application/json", "User-Agent": f"xtalshift/{__version__}"},
+            headers={
+                "Accept": "application/json",
+                "User-Agent": f"xtalshift/{__version__}",
+                **(headers or {}),
+            },
         )
 
     def __enter__(self) -> Self:
@@ -151,9 +158,31 @@ class Server:
                 place = self.follow(place, reply.headers["Location"])
                 continue
             if reply.status_code != _OK:
-                _refuse(place, reply, body)
+                self.refuse(place, reply, body)
             return _decode(place, body)
         raise FetchError(f"{url}: more than {_REDIRECTS} redirections")
+
+    def refuse(self, url: str, reply: httpx.Response, body: bytes) -> None:
+        """Raise what a status means."""
+        status, cause = reply.status_code, describe_status(reply, body)
+        if status != _NOT_IMPLEMENTED and (status >= _SERVER_ERROR or status in _RETRY_STATUS):
+            raise _RetryableError(cause, _pause(reply.headers.get("Retry-After", "")))
+        if status in {_BAD, _UNPROCESSABLE, _NOT_IMPLEMENTED}:
+            raise FetchError(
+                f"the server does not understand the filter: {cause}. Correct it, or see which "
+                f"properties the provider offers; asked: {url}"
+            )
+        if status == _UNAUTHORIZED:
+            raise FetchError(
+                f"{url}: {cause}; the provider asks for a login, which is not supported"
+            )
+        if status == _FORBIDDEN:
+            raise ForbiddenError(
+                f"{url}: {cause}; the provider refuses access: ask for it there, or try later"
+            )
+        if status == _NOT_FOUND:
+            raise FetchError(f"{url}: {cause}; is this the address of an OPTIMADE database?")
+        raise FetchError(f"{url}: {cause}")
 
     def _get(self, url: str) -> tuple[httpx.Response, bytes]:
         parts, size = [], 0
@@ -178,37 +207,29 @@ def _parse(url: str) -> httpx.URL:
     return found
 
 
-def _refuse(url: str, reply: httpx.Response, body: bytes) -> None:
-    """Raise what a status means."""
-    status, said = reply.status_code, _message(body)
-    cause = f"HTTP {status} {reply.reason_phrase}{f' ({said})' if said else ''}"
-    if status != _NOT_IMPLEMENTED and (status >= _SERVER_ERROR or status in _RETRY_STATUS):
-        raise _RetryableError(cause, _pause(reply.headers.get("Retry-After", "")))
-    if status in {_BAD, _UNPROCESSABLE, _NOT_IMPLEMENTED}:
-        raise FetchError(
-            f"the server does not understand the filter: {cause}. Correct it, or see which "
-            f"properties the provider offers; asked: {url}"
-        )
-    if status == _UNAUTHORIZED:
-        raise FetchError(f"{url}: {cause}; the provider asks for a login, which is not supported")
-    if status == _FORBIDDEN:
-        raise ForbiddenError(
-            f"{url}: {cause}; the provider refuses access: ask for it there, or try later"
-        )
-    if status == _NOT_FOUND:
-        raise FetchError(f"{url}: {cause}; is this the address of an OPTIMADE database?")
-    raise FetchError(f"{url}: {cause}")
+def describe_status(reply: httpx.Response, body: bytes) -> str:
+    """Return a status in words, with those of the server."""
+    said = _message(body)
+    return f"HTTP {reply.status_code} {reply.reason_phrase}{f' ({said})' if said else ''}"
 
 
 def _message(body: bytes) -> str:
-    """Return the words of an error of OPTIMADE; an empty text if there are none."""
+    """Return the words of an error of OPTIMADE, or of FastAPI; an empty text if there are none."""
     try:
-        errors = json.loads(body)["errors"]
-        words = [str(one.get("detail") or one.get("title") or "") for one in errors]
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        found = json.loads(body)
+        errors = found.get("errors", found.get("detail", found.get("message", "")))
+        listed = errors if isinstance(errors, list) else [errors]
+        words = [one if isinstance(one, str) else _words(one) for one in listed]
+    except (ValueError, RecursionError, TypeError, AttributeError):
         return ""
     text = " ".join("; ".join(filter(None, words)).split())
     return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 3]}..."
+
+
+def _words(error: dict[str, Any]) -> str:
+    place = error.get("loc")
+    where = f"{place[-1]}: " if isinstance(place, list) and place else ""
+    return where + str(error.get("detail") or error.get("title") or error.get("msg") or "")
 
 
 def _pause(header: str) -> float | None:

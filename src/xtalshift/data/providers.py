@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 
 from xtalshift.config import Settings
+from xtalshift.data.database_names import OPTIMADE
 from xtalshift.data.optimade_server import Server
 from xtalshift.errors import FetchError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import Registry
 
-PREFIX = "optimade:"
 _SEE = "see the provider"
 
 
@@ -41,9 +41,9 @@ def get_provider(source: str) -> Provider:
     UsageError
         If there is no name.
     """
-    name = source.removeprefix(PREFIX).strip()
+    name = source.removeprefix(OPTIMADE).strip()
     if not name:
-        raise UsageError(f"{PREFIX} needs a provider: {', '.join(_providers())}, or an address")
+        raise UsageError(f"{OPTIMADE} needs a provider: {', '.join(_providers())}, or an address")
     if "://" in name:
         base = name.rstrip("/").removesuffix("/v1")
         return Provider(name=base, title=base, url=base)
@@ -88,7 +88,7 @@ def find_database(
     if not found:
         raise FetchError(f"{address} lists no database of {provider.title}")
     if len(found) > 1:
-        listed = "; ".join(f"{PREFIX}{url} ({name})" for url, name in found)
+        listed = "; ".join(f"{OPTIMADE}{url} ({name})" for url, name in found)
         raise UsageError(f"{provider.title} has {len(found)} databases; give one: {listed}")
     return found[0][0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -13,14 +15,19 @@ from xtalshift.data import RawTable, iter_raw
 from xtalshift.data.columns import reading_of
 from xtalshift.data.files import naming_table
 from xtalshift.data.materials import Materials
-from xtalshift.data.writers import check_output, open_writer
+from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
+from xtalshift.files import replace_file
 from xtalshift.model import FittedModel, Predictions, load_model
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import LEVEL
 
+if TYPE_CHECKING:
+    from xtalshift.data.optimade import Fetched
+
 CHUNK_ROWS = 20_000
+_TABLE = "structures.parquet"
 
 
 def predict(
@@ -154,6 +161,57 @@ def predict_file(
             task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
         raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
+    return counts
+
+
+def predict_database(
+    predictor: TablePredictor,
+    source: str,
+    filter: str,  # noqa: A002 - the word of the databases
+    out: Path,
+    *,
+    limit: int | None = None,
+    strict: bool = False,
+    on_fetched: Callable[[Fetched], None] | None = None,
+    on_weights: Callable[[PredictionCounts], None] | None = None,
+    progress: Progress = NO_PROGRESS,
+) -> PredictionCounts:
+    """Predict the structures of a database; their table is as `fetch_structures` writes it.
+
+    Where they come from stands in ``OUT.source.json``. What was received is kept for a day, so that
+    a command that was interrupted continues.
+
+    Parameters
+    ----------
+    predictor
+        As in `predict_file`.
+    source, filter, limit
+        See `xtalshift.data.optimade.fetch_structures`.
+    out, strict, on_weights, progress
+        As in `predict_file`.
+    on_fetched : callable, optional
+        Called with what was fetched, before the predictions.
+
+    Raises
+    ------
+    FetchError
+        If the database does not answer.
+    DataError, FormulaError
+        As in `predict_file`.
+    """
+    from xtalshift.data.optimade import fetch_structures  # a file needs no network
+
+    check_writable(out)
+    with TemporaryDirectory() as folder:
+        table = Path(folder) / _TABLE
+        found = fetch_structures(source, filter, table, limit=limit, progress=progress)
+        notes = out.with_name(f"{out.name}.source.json")
+        if on_fetched is not None:
+            on_fetched(replace(found, path=out, notes=notes))
+        counts = predict_file(
+            predictor, table, out, strict=strict, on_weights=on_weights, progress=progress
+        )
+        replace_file(notes, found.notes.read_text(encoding="utf-8"))
     return counts
 
 

@@ -23,6 +23,7 @@ from xtalshift.featurize.chgnet_network import (
     Network,
     load_network,
     name_network,
+    split_atoms,
 )
 from xtalshift.featurize.features import Features
 from xtalshift.featurize.row_cache import RowCache
@@ -79,7 +80,7 @@ def chgnet_features(structures: Structures, *, random: bool = False) -> Features
         told = np.full(len(distinct), "", dtype=object)
         missing = np.flatnonzero(np.isnan(found[:, 0]))
         missing = missing[np.argsort(first[missing])]  # in the order of the rows
-        for part in _parts(structures.sizes[rows[first[missing]]], _KEPT_ATOMS):
+        for part in split_atoms(structures.sizes[rows[first[missing]]], _KEPT_ATOMS):
             new = missing[part]
             if new.size:
                 chosen = structures.take(rows[first[new]])
@@ -96,7 +97,7 @@ def _compute(
     """Return the features, shape (n, WIDTH), and why there are none, shape (n,)."""
     values = np.full((len(structures), WIDTH), np.nan, dtype=np.float32)
     reasons = np.full(len(structures), "", dtype=object)
-    for rows in _parts(structures.sizes, network.pass_atoms):
+    for rows in split_atoms(structures.sizes, network.pass_atoms):
         chosen = structures.take(rows)
         pairs = find_neighbours(chosen, CUTOFF)
         reasons[rows] = _unsuited(chosen, pairs)
@@ -107,12 +108,6 @@ def _compute(
         if good.size:
             values[good] = network.mean_features(chosen, pairs)
     return values, reasons
-
-
-def _parts(sizes: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
-    """Return the indices of the sizes in parts of about `most` together."""
-    part = np.cumsum(sizes) // most
-    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(part)) + 1)
 
 
 def _unknown(structures: Structures) -> NDArray[np.object_]:

@@ -31,6 +31,7 @@ _MODEL = "0.3.0"
 _WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
 _SEED = 0
 _PASS_ATOMS = {"cpu": 32, "cuda": 2048}  # the arrays of a pass fit into the cache of a core
+_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # all arrays of a pass are kept: about 3 MB per atom
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,16 @@ class Network:
     @property
     def pass_atoms(self) -> int:
         """How many atoms are a good batch on this device."""
-        return _PASS_ATOMS["cpu" if self.device.type == "cpu" else "cuda"]
+        return _PASS_ATOMS[self._kind]
+
+    @property
+    def gradient_atoms(self) -> int:
+        """How many atoms are a good batch for a pass with its gradient."""
+        return _GRADIENT_ATOMS[self._kind]
+
+    @property
+    def _kind(self) -> str:
+        return "cpu" if self.device.type == "cpu" else "cuda"
 
     def mean_features(self, structures: Structures, pairs: Neighbours) -> NDArray[np.float32]:
         """Return the means over the atoms of each structure, shape (n, WIDTH).
@@ -59,11 +69,40 @@ class Network:
         pairs : Neighbours
             Their pairs of atoms within `bond_graph.CUTOFF`.
         """
-        atoms = self._atom_features(structures, build_graph(pairs))
-        sums = np.add.reduceat(atoms, structures.starts[:-1])
-        return (sums / structures.sizes[:, None]).astype(np.float32)
+        import torch
 
-    def _atom_features(self, structures: Structures, graph: BondGraph) -> NDArray[np.float64]:
+        graph = build_graph(pairs)
+        with torch.inference_mode():
+            vectors = self.to_device(graph.pairs.vectors)
+            means = self.pooled(structures, graph, vectors).cpu().numpy()
+        return np.asarray(means, dtype=np.float32)
+
+    def pooled(
+        self, structures: Structures, graph: BondGraph, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the means over the atoms as a differentiable function of the bonds.
+
+        Parameters
+        ----------
+        structures : Structures
+            n structures with at least one atom each; only their elements matter.
+        graph : BondGraph
+            p directed bonds. Those longer than `bond_graph.CUTOFF` change nothing.
+        vectors : Tensor of float64, shape (p, 3)
+            From the first atom of each bond to the second in angstrom, on the device.
+
+        Returns
+        -------
+        Tensor of float64, shape (n, WIDTH)
+        """
+        atoms = self._atom_features(structures.z, graph, vectors)
+        sums = atoms.new_zeros(len(structures), WIDTH)
+        sums = sums.index_add(0, self.to_device(structures.rows), atoms)
+        return sums / self.to_device(structures.sizes)[:, None]
+
+    def _atom_features(
+        self, z: NDArray[np.uint8], graph: BondGraph, vectors: torch.Tensor
+    ) -> torch.Tensor:
         """Return the features after convolution `LAYER`, shape (m, WIDTH).
 
         The steps of Deng et al., Nat. Mach. Intell. 5, 1031 (2023), with the layers of the network
@@ -71,52 +110,66 @@ class Network:
         """
         import torch
 
-        pairs, (first, second) = graph.pairs, graph.sides
-        with torch.inference_mode():
-            model, to = self.model, self._to_device
-            bonds = to(graph.bonds)
-            lengths = to(pairs.distances[graph.directed])
-            long = model.bond_basis_expansion.rbf_expansion_ag(lengths)
-            short = model.bond_basis_expansion.rbf_expansion_bg(lengths)
-            units = to(pairs.vectors / pairs.distances[:, None])
-            angles = model.angle_basis_expansion(units[to(first)], units[to(second)])
-            atom_values = model.atom_embedding(to(structures.z.astype(np.int64)) - 1)
-            bond_values = model.bond_embedding(long)
-            angle_values = model.angle_embedding(angles)
-            atom_graph = to(np.column_stack([pairs.atoms, pairs.others]))
-            angle_graph = to(
-                np.column_stack([pairs.atoms[first], graph.bonds[first], graph.bonds[second]])
+        model, to = self.model, self.to_device
+        pairs, sides = graph.pairs, to(graph.sides)
+        bonds = to(graph.bonds)
+        distances = vectors.square().sum(dim=1).sqrt()
+        lengths = distances[to(graph.directed)]
+        long = model.bond_basis_expansion.rbf_expansion_ag(lengths)
+        short = model.bond_basis_expansion.rbf_expansion_bg(lengths)
+        units = vectors / distances[:, None]
+        angles = model.angle_basis_expansion(units[sides[0]], units[sides[1]])
+        atom_values = model.atom_embedding(to(z.astype(np.int64)) - 1)
+        bond_values = model.bond_embedding(long)
+        angle_values = model.angle_embedding(angles)
+        atoms = to(pairs.atoms)
+        atom_graph = torch.stack([atoms, to(pairs.others)], dim=1)
+        angle_graph = torch.stack([atoms[sides[0]], bonds[sides[0]], bonds[sides[1]]], dim=1)
+        long_weights, short_weights = model.bond_weights_ag(long), model.bond_weights_bg(short)
+        for layer in range(LAYER):
+            atom_values = model.atom_conv_layers[layer](
+                atom_feas=atom_values,
+                bond_feas=bond_values,
+                bond_weights=long_weights,
+                atom_graph=atom_graph,
+                directed2undirected=bonds,
             )
-            long_weights, short_weights = model.bond_weights_ag(long), model.bond_weights_bg(short)
-            for layer in range(LAYER):
-                atom_values = model.atom_conv_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    bond_weights=long_weights,
-                    atom_graph=atom_graph,
-                    directed2undirected=bonds,
-                )
-                if layer == LAYER - 1:
-                    break
-                bond_values = model.bond_conv_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    bond_weights=short_weights,
-                    angle_feas=angle_values,
-                    bond_graph=angle_graph,
-                )
-                angle_values = model.angle_layers[layer](
-                    atom_feas=atom_values,
-                    bond_feas=bond_values,
-                    angle_feas=angle_values,
-                    bond_graph=angle_graph,
-                )
-            return np.asarray(atom_values.cpu().numpy(), dtype=np.float64)
+            if layer == LAYER - 1:
+                break
+            bond_values = model.bond_conv_layers[layer](
+                atom_feas=atom_values,
+                bond_feas=bond_values,
+                bond_weights=short_weights,
+                angle_feas=angle_values,
+                bond_graph=angle_graph,
+            )
+            angle_values = model.angle_layers[layer](
+                atom_feas=atom_values,
+                bond_feas=bond_values,
+                angle_feas=angle_values,
+                bond_graph=angle_graph,
+            )
+        return atom_values  # type: ignore[no-any-return]
 
-    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
+    def to_device(self, array: NDArray[Any]) -> torch.Tensor:
+        """Return an array as a tensor on the device of the network."""
         import torch
 
         return torch.as_tensor(np.ascontiguousarray(array), device=self.device)
+
+
+def split_atoms(sizes: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
+    """Return the indices of structures in parts of about `most` atoms together.
+
+    Parameters
+    ----------
+    sizes : ndarray of int64, shape (n,)
+        Numbers of atoms.
+    most : int
+        Such as `Network.pass_atoms`.
+    """
+    part = np.cumsum(sizes) // most
+    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(part)) + 1)
 
 
 def name_network(*, random: bool) -> str:
@@ -162,7 +215,7 @@ def load_network(*, random: bool) -> Network:
     except ImportError as error:
         raise _not_installed() from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Network(model.eval().double().to(device), device)
+    return Network(model.eval().double().requires_grad_(False).to(device), device)
 
 
 def _not_installed() -> ConfigError:

@@ -34,6 +34,11 @@ from xtalshift.estimators.adapted_stack import Correction
 from xtalshift.estimators.stack import Member
 from xtalshift.experimental.divergence_balls import DivergenceBallRegressor
 from xtalshift.experimental.transduction import BilinearTransductionRegressor
+from xtalshift.featurize.blocks import needs_structures
+from xtalshift.methods import features_of, saved_methods
+
+FORMULA_METHODS = tuple(name for name in saved_methods() if not needs_structures(features_of(name)))
+"""The saved methods that need no crystal structures."""
 
 
 class Spy(ConstantRegressor):

@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from formula_methods import OF_FORMULAS
+from estimator_toys import FORMULA_METHODS
 from xtalshift.chem import parse_formulas
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.pretrained import encoder_of
@@ -120,7 +120,7 @@ def test_a_budget_of_minutes_leaves_members_out_and_says_so(table, tmp_path, xta
     assert "erm keeps no budget of minutes; the method auto does" in refused.err
 
 
-@pytest.mark.parametrize("method", OF_FORMULAS)
+@pytest.mark.parametrize("method", FORMULA_METHODS)
 def test_train_saves_a_model_that_predicts_in_its_unit(method, table, tmp_path, xtalshift, quick):
     folder = tmp_path / "model"
     command = ("train", table, "--target", "gap", "--unit", "eV", "--method", method, *quick,

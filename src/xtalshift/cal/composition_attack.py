@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xtalshift.cal.attack import Attacked, attack, ball_norm
+from xtalshift.cal.attack import Attacked, attack
+from xtalshift.cal.row_ascent import Goal, Within, within_ball
 from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack
+from xtalshift.cal.substitution import Trials, substitute_best
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.cal.weights import CALState
-from xtalshift.chem.charge_neutrality import has_state
-from xtalshift.chem.element_similarity import similar_elements
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.nn.padded_compositions import Slots, pad_compositions
-from xtalshift.nn.rows import Rows, mean_loss, row_losses
+from xtalshift.nn.padded_compositions import Slots
+from xtalshift.nn.rows import Rows, mean_loss
 
 MIN_FRACTION = 1e-3
 """Lower limit of a fraction (or its starting value, if that is less)."""
-
-Within = Callable[[Tensor], Tensor]
-"""Displacements in feature space (m, d) -> whether each is allowed, bool (m,), for any m."""
-
-_CHUNK = 4096  # candidates evaluated at once
-_BISECTIONS = 6  # a row that is pulled back ends within 1/64 of its path from the budget
 
 
 @dataclass(frozen=True)
@@ -152,47 +142,27 @@ class CompositionAttack:
             raise DataError(f"{rows.x.ndim=}: attack the members of an ensemble one by one")
         if self.fraction_budget == 0 or (self.steps == 0 and self.substitutions == 0):
             return rows.x, slots
-        goal = _Goal(model, rows.x, rows.y, weights, gamma, within, generator)
+        goal = Goal(model, rows.x, rows.y, weights, gamma, within, generator)
         point = _Point(slots, self.features.read_possible(rows.x), rows.x)
         if self.substitutions:
-            with torch.no_grad():
-                point = self._substitute(point, goal)
+            slots, x = substitute_best(
+                slots,
+                rows.x,
+                goal,
+                self._try,
+                times=self.substitutions,
+                neighbours=self.neighbours,
+                charge_neutral=self.charge_neutral,
+            )
+            point = _Point(slots, self.features.read_possible(x), x)
         if self.steps:
             point = self._move(point, goal)
         return point.x, point.slots
 
-    def _substitute(self, point: _Point, goal: _Goal) -> _Point:
-        """Replace elements one by one, each time the one that raises the objective most."""
-        value = goal.value(point.x)
-        replaced = torch.zeros_like(point.slots.elements, dtype=torch.bool)
-        for _ in range(self.substitutions):
-            trials = list_trials(point.slots, replaced, self.neighbours, self.charge_neutral)
-            if not len(trials):
-                break
-            values = torch.cat(
-                [self._try(point.slots, part, goal) for part in trials.split(_CHUNK)]
-            )
-            # the first best of each row
-            table = value.new_full((len(value), int(trials.place.max()) + 1), -torch.inf)
-            table[trials.row, trials.place] = values
-            best, place = table.max(dim=1)
-            better = best > value
-            chosen = trials.take(better[trials.row] & (trials.place == place[trials.row]))
-            slots = chosen.apply(point.slots)
-            possible = point.possible.clone()
-            possible[chosen.row] = self._possible(point.slots, chosen)[0]
-            x = torch.where(better[:, None], self.features(slots, possible), point.x)
-            value = torch.where(better, best, value)
-            replaced[chosen.row, chosen.slot] = True
-            point = _Point(slots, possible, x)
-        return point
-
-    def _try(self, slots: Slots, trials: Trials, goal: _Goal) -> Tensor:
-        """Return the objective of each trial, shape (m,); minus infinity if it is not allowed."""
+    def _try(self, slots: Slots, trials: Trials) -> tuple[Tensor, Tensor]:
+        """Return the features of each trial, shape (m, d), and whether it may be chosen."""
         possible, unknown = self._possible(slots, trials)
-        x = self.features(trials.rows_of(slots), possible)
-        allowed = goal.within(x - goal.x[trials.row]) & ~unknown
-        return torch.where(allowed, goal.value(x, trials.row), -torch.inf)
+        return self.features(trials.rows_of(slots), possible), ~unknown
 
     def _possible(self, slots: Slots, trials: Trials) -> tuple[Tensor, Tensor]:
         """Return ``compound possible`` of trials, and whether it is undecided, shapes (m,)."""
@@ -204,7 +174,7 @@ class CompositionAttack:
             possible[rest], unknown[rest] = self.features.try_possible(asked)
         return possible, unknown
 
-    def _move(self, point: _Point, goal: _Goal) -> _Point:
+    def _move(self, point: _Point, goal: Goal) -> _Point:
         """Move the fractions; keep an iterate only if it is better than all before."""
         phi = self.features.fix(point.slots, point.possible)
         total = point.slots.amounts.sum(dim=1, keepdim=True)
@@ -221,18 +191,11 @@ class CompositionAttack:
                 return phi(fractions * total)
             return phi.take(row)(fractions * total[row])
 
-        best = goal.evaluate(features, start, start)
-        length = torch.full_like(total, self.step_size)
-        for _ in range(self.steps):
-            trial = space.step(best.fractions, best.gradient, length)
-            found = goal.evaluate(features, start, trial)
-            better = found.value > best.value
-            best = found.where(better, best)
-            length = torch.where(better[:, None], length, 0.5 * length)
-        moved = (best.fractions != start).any(dim=1, keepdim=True)
+        best = goal.climb(features, start, space.step, self.steps, self.step_size)
+        moved = (best.at != start).any(dim=1, keepdim=True)
         slots = replace(
             point.slots,
-            amounts=torch.where(moved, best.fractions * total, point.slots.amounts),
+            amounts=torch.where(moved, best.at * total, point.slots.amounts),
             charges=torch.where(
                 moved & ~neutral[:, None] & (start > 0), torch.nan, point.slots.charges
             ),
@@ -247,74 +210,6 @@ class _Point:
     slots: Slots
     possible: Tensor
     x: Tensor
-
-
-class _Iterate(NamedTuple):
-    """Fractions (n, k), their objective (n,), its gradient (n, k) and their features (n, d)."""
-
-    fractions: Tensor
-    value: Tensor
-    gradient: Tensor
-    x: Tensor
-
-    def where(self, chosen: Tensor, other: _Iterate) -> _Iterate:
-        """Return these rows where `chosen` (n,), those of `other` elsewhere."""
-        column = chosen[:, None]
-        return _Iterate(
-            torch.where(column, self.fractions, other.fractions),
-            torch.where(chosen, self.value, other.value),
-            torch.where(column, self.gradient, other.gradient),
-            torch.where(column, self.x, other.x),
-        )
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """The objective of each row and its budget; names as in `CompositionAttack.__call__`."""
-
-    model: nn.Module
-    x: Tensor
-    y: Tensor
-    weights: Tensor
-    gamma: float
-    within: Within
-    generator: torch.Generator | None
-
-    def value(self, x_adv: Tensor, row: Tensor | None = None) -> Tensor:
-        """Return the objective of each adversarial row; `row` are the rows they come from."""
-        x, y = (self.x, self.y) if row is None else (self.x[row], self.y[row])
-        cost = ((x_adv - x).square() * self.weights).sum(dim=1)
-        return row_losses(self.model(x_adv, self.generator), y) - self.gamma * cost
-
-    def evaluate(
-        self, features: Callable[..., Tensor], start: Tensor, fractions: Tensor
-    ) -> _Iterate:
-        """Pull `fractions` back into the budget of the features and evaluate the objective."""
-        leaf = fractions.detach().requires_grad_()
-        x_adv = features(leaf)
-        allowed = self.within(x_adv.detach() - self.x)
-        outside = (~allowed).nonzero().flatten()
-        if len(outside):
-            leaf = fractions.detach().clone()
-            leaf[outside] = self._pull_back(features, start, fractions, outside)
-            leaf.requires_grad_()
-            x_adv = features(leaf)
-        value = self.value(x_adv)
-        (gradient,) = torch.autograd.grad(value.sum(), leaf)
-        return _Iterate(leaf.detach(), value.detach(), torch.nan_to_num(gradient), x_adv.detach())
-
-    @torch.no_grad()
-    def _pull_back(
-        self, features: Callable[..., Tensor], start: Tensor, fractions: Tensor, row: Tensor
-    ) -> Tensor:
-        """Return the farthest allowed points found on the path from the start."""
-        start, way, x = start[row], (fractions - start)[row], self.x[row]
-        near, far = torch.zeros_like(start[:, :1]), torch.ones_like(start[:, :1])
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (near + far)
-            inside = self.within(features(start + middle * way, row) - x)[:, None]
-            near, far = torch.where(inside, middle, near), torch.where(inside, far, middle)
-        return start + near * way
 
 
 @dataclass(frozen=True)
@@ -367,96 +262,6 @@ def _centre(values: Tensor, free: Tensor) -> Tensor:
     return torch.where(free, values - mean, 0.0)
 
 
-@dataclass(frozen=True)
-class Trials:
-    """m replacements of one element in one row; all fields of shape (m,).
-
-    `place` numbers the trials of a row; `keeps_charge` says whether the new element can have the
-    assigned oxidation state, so that the row remains neutral.
-    """
-
-    row: Tensor
-    slot: Tensor
-    element: Tensor
-    place: Tensor
-    keeps_charge: Tensor
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-    def take(self, indices: Tensor | slice) -> Trials:
-        """Return some of the trials."""
-        return Trials(
-            self.row[indices],
-            self.slot[indices],
-            self.element[indices],
-            self.place[indices],
-            self.keeps_charge[indices],
-        )
-
-    def split(self, size: int) -> list[Trials]:
-        """Return the trials in pieces of `size`."""
-        return [self.take(slice(at, at + size)) for at in range(0, len(self), size)]
-
-    def rows_of(self, slots: Slots) -> Slots:
-        """Return the m substituted rows; their charges do not matter."""
-        rows = slots.take(self.row)
-        return replace(
-            rows, elements=rows.elements.scatter(1, self.slot[:, None], self.element[:, None])
-        )
-
-    def apply(self, slots: Slots) -> Slots:
-        """Return all rows with these replacements, at most one per row, and their charges."""
-        elements, charges = slots.elements.clone(), slots.charges.clone()
-        elements[self.row, self.slot] = self.element
-        done = Slots(elements, slots.amounts, charges)
-        other = self.row[~self.keeps_charge]
-        if len(other):
-            new = pad_compositions(
-                done.take(other).to_compositions(), dtype=charges.dtype, device=charges.device
-            )
-            charges[other, : new.charges.shape[1]] = new.charges
-        return done
-
-
-def list_trials(
-    slots: Slots,
-    replaced: Tensor,
-    neighbours: int,
-    charge_neutral: bool,  # noqa: FBT001
-) -> Trials:
-    """Return every replacement that may be tried, row by row, nearest elements first."""
-    table, states = _neighbour_tables(neighbours, slots.elements.device)
-    known = slots.known_charges[:, None] & (slots.elements > 0)
-    middle = states.shape[1] // 2
-    state = torch.where(known, slots.charges, 0.0).round().to(torch.int64) + middle
-    alone = (slots.elements > 0).sum(dim=1, keepdim=True) == 1
-    # a pure element has the state 0, which is in no table of common states
-    asked = torch.where(known & charge_neutral & ~alone, state, states.shape[1])
-    candidates = table[asked, slots.elements]  # (n, k, neighbours)
-    present = (candidates[..., None] == slots.elements[:, None, None, :]).any(dim=3)
-    row, slot, at = ((candidates > 0) & ~present & ~replaced[:, :, None]).nonzero(as_tuple=True)
-    element = candidates[row, slot, at]
-    keeps = known[row, slot] & (states[element, state[row, slot]] | alone[row, 0])
-    return Trials(row, slot, element, slot * neighbours + at, keeps)
-
-
-@cache
-def _neighbour_tables(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return candidates by state and Z, shape (18, 119, count), and `has_state`, as tensors.
-
-    The state s has the index s + 8; the last index is for any state.
-    """
-    states = has_state()
-    middle = states.shape[1] // 2
-    asked = [*range(-middle, middle + 1), None]
-    table = np.stack([similar_elements(count, state) for state in asked]).astype(np.int64)
-    return torch.from_numpy(table).to(device), torch.from_numpy(states.copy()).to(device)
-
-
-ROUNDING = 1e-6
-
-
 def attack_compositions(features: TorchFeatures) -> Attack:
     """Return an attack that moves compositions; their features follow.
 
@@ -476,12 +281,6 @@ def attack_compositions(features: TorchFeatures) -> Attack:
         if not config.attacks:
             return attack(model, rows, state, config)
 
-        def within(displacement: Tensor) -> Tensor:
-            if config.ball == "none":
-                return torch.ones(displacement.shape[:-1], dtype=torch.bool, device=rows.x.device)
-            size = ball_norm(displacement, state.weights, config.ball)
-            return size <= config.epsilon * (1 + ROUNDING)
-
         mover = CompositionAttack(
             features,
             steps=config.attack_steps,
@@ -493,7 +292,8 @@ def attack_compositions(features: TorchFeatures) -> Attack:
         )
         with torch.no_grad():
             start_loss = mean_loss(model(rows.x), rows.y, rows.weights)
-        x_adv, moved = mover(model, rows, state.weights, float(state.gamma), within, None)
+        within = within_ball(config, state.weights)
+        x_adv, moved = mover(model, rows, state.weights, float(state.gamma), within)
         return Attacked(replace(rows, x=x_adv, compositions=moved), x_adv - rows.x, start_loss)
 
     return attacker

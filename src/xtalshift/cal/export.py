@@ -1,4 +1,4 @@
-"""Adversarial compositions as a readable table."""
+"""Adversarial compositions and crystals as readable tables."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.cal.deformation import AXES, COMPONENTS, measure_moves
 from xtalshift.chem import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.errors import DataError
 from xtalshift.nn.padded_compositions import Slots
+from xtalshift.structure import Structures
 
 _DECIMALS = 4
 
@@ -77,6 +79,52 @@ def adversarial_frame(
         if values.shape != (len(start),):
             raise DataError(f"{name} has the shape {values.shape}; expected ({len(start)},)")
     return columns
+
+
+def crystal_frame(
+    start: Structures, adversarial: Structures, **numbers: ArrayLike
+) -> dict[str, NDArray[Any]]:
+    """Return a table of n adversarial crystals.
+
+    Parameters
+    ----------
+    start, adversarial : Structures
+        N crystals before and after the attack, with the same atoms.
+    **numbers : array_like of float, shape (n,)
+        Further columns.
+
+    Returns
+    -------
+    dict of ndarray, shape (n,) each
+        Columns ``adversarial_formula``, ``substituted`` (such as ``"Na->K"``, empty for none),
+        ``strain_xx`` to ``strain_xy`` (per cent, along the axes of the cell as it is written),
+        ``strain_norm`` (Frobenius, per cent), ``largest_displacement`` (angstrom), and `numbers`.
+
+    Raises
+    ------
+    DataError
+        If the crystals have different numbers of atoms.
+    """
+    if not np.array_equal(start.starts, adversarial.starts):
+        raise DataError(
+            f"{len(start)} crystals of {start.starts[-1]} atoms and {len(adversarial)} adversarial "
+            f"ones of {adversarial.starts[-1]} atoms do not belong together"
+        )
+    strains, shifts = measure_moves(start, adversarial)
+    largest = np.zeros(len(start))
+    np.maximum.at(largest, start.rows, np.linalg.norm(shifts, axis=1))
+    before, after = start.compositions(), adversarial.compositions()
+    return {
+        "adversarial_formula": after.reduced_formulas(),
+        "substituted": _name_substitutions(before, after),
+        **{
+            f"strain_{name}": 100.0 * strains[:, one, other]
+            for name, (one, other) in zip(COMPONENTS, AXES, strict=True)
+        },
+        "strain_norm": 100.0 * np.linalg.norm(strains, axis=(1, 2)),
+        "largest_displacement": largest,
+        **{name: np.asarray(values, dtype=np.float64) for name, values in numbers.items()},
+    }
 
 
 def write_formulas(compositions: Compositions) -> NDArray[np.object_]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xtalshift.cal.attack import attack
+from xtalshift.cal.kept_attack import KeptStructureAttack
 from xtalshift.cal.settings import CALConfig, Objective
 from xtalshift.cal.step import Attack, StepReport, step
 from xtalshift.cal.weights import CALState, close_epoch, init
@@ -150,6 +151,8 @@ class CALTraining(Training):
             "gamma": cal.gamma,
             "steps": cal.steps,
         }
+        if isinstance(self.attacker, KeptStructureAttack):
+            own["kept"] = self.attacker.get_state()
         return {**super().get_state(), "cal": own}
 
     def check_state(self, state: State) -> None:
@@ -165,6 +168,8 @@ class CALTraining(Training):
         own = state["cal"]
         self.hard = own["hard"]
         self.cal = CALState(own["weights"], own["frozen"], own["gamma"], own["steps"])
+        if isinstance(self.attacker, KeptStructureAttack):
+            self.attacker.set_state(own["kept"])
 
     def _rank(self, epoch: int) -> None:
         """Choose the hardest rows, every ``resample_every`` epochs."""
@@ -173,6 +178,8 @@ class CALTraining(Training):
             count = self.config.hard_rows(len(self.rows))
             objective = self.config.objective
             self.hard = select_hardest(self.model, self.rows, count, self.sample, objective)
+            if isinstance(self.attacker, KeptStructureAttack):
+                self.attacker.forget()
 
     def _schedule(self, attacking: bool) -> Iterator[tuple[Rows | None, list[Rows]]]:  # noqa: FBT001
         """Yield each ERM batch of an epoch with the CAL batches that follow it."""

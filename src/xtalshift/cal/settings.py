@@ -40,6 +40,9 @@ _PAPER: dict[str, Any] = {
     "ball": "none",
     "epsilon": 0.0,
     "fraction_budget": 0.05,
+    "strain_budget": 3.0,
+    "displacement_budget": 0.1,
+    "closest": 0.85,
     "charge_neutral": False,
     "substitutions": 0,
     "neighbours": 5,
@@ -109,6 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema_decay": 0.98,
         "replay": 1.0,
     },
+    "cal-crystal": {**_CAL, "resample_every": 10, "attack": "structure", "gamma_init": 1e-3},
     "paper": _PAPER,
     "paper-targeted": {
         **_PAPER,
@@ -123,7 +127,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """``paper`` and ``paper-targeted`` are the published recipe; ``cal`` and ``cal-targeted`` correct
-its defects, which ``docs/science/cal.md`` lists."""
+its defects, which ``docs/science/cal.md`` lists; ``cal-crystal`` is ``cal`` with an attack on
+crystals, which are kept for 10 epochs because they are costly, at a low transport cost."""
 
 
 Environments = Literal["random", "clusters", "families", "given"]
@@ -159,9 +164,9 @@ class CALConfig(Settings):
     erm_rows: Literal["hardest", "all"]
     """Rows of the ERM steps after the warm-up. With ``all`` the CAL steps on the hardest rows are
     spread evenly over the epoch."""
-    attack: Literal["features", "composition"]
-    """What moves: standardised features, each on its own, or the composition that they are computed
-    from."""
+    attack: Literal["features", "composition", "structure"]
+    """What moves: standardised features, each on its own, or the composition or the crystal
+    structure that they are computed from."""
     objective: Objective
     """What the attack raises, and what partial sampling ranks rows by: the loss, or the standard
     deviation of the members of an ensemble, see `xtalshift.cal.uncertainty`."""
@@ -175,19 +180,27 @@ class CALConfig(Settings):
     attack_step_size: float = Field(gt=0)
     attack_betas: tuple[float, float]
     """`attack_steps`, `attack_step_size`, `attack_betas`: number, size (standard deviations of a
-    feature; of a fraction in a composition attack) and moments (``adam`` only) of the steps."""
+    feature; of a fraction in a composition attack; in a structure attack the first step goes to the
+    end of the budgets) and moments (``adam`` only) of the steps."""
     ball: Ball
     """Hard budget of a row's displacement, see `xtalshift.cal.budget`."""
     epsilon: float = Field(ge=0)
     """Its radius in standard deviations (without a ball unused); 0: no attack, the control."""
     fraction_budget: float = Field(ge=0, lt=1)
     """Composition attack: largest change of an element's atomic fraction."""
+    strain_budget: float = Field(ge=0, le=20)
+    """Structure attack: largest Frobenius norm of the strain in per cent; no length changes by
+    more."""
+    displacement_budget: float = Field(ge=0, le=1)
+    """Structure attack: largest displacement of an atom in angstrom, beside the strain."""
+    closest: float = Field(ge=0, le=1)
+    """Structure attack: no two atoms come nearer than this share of their distance before."""
     charge_neutral: bool
-    """Composition attack: keep the charge of the assigned oxidation states."""
+    """Composition and structure attack: keep the charge of the assigned oxidation states."""
     substitutions: int = Field(ge=0)
     neighbours: int = Field(ge=1)
-    """`substitutions`, `neighbours`: composition attack: how many elements of a row may be
-    replaced, and among how many of the most similar elements the replacement is chosen."""
+    """`substitutions`, `neighbours`: composition and structure attack: how many elements of a row
+    may be replaced, and among how many of the most similar elements the replacement is chosen."""
     theta_steps: int = Field(ge=0, le=1000)
     """Parameter steps on adversarial rows per batch; 0: no CAL steps at all."""
     theta_optimizer: Literal["fresh", "shared"]
@@ -239,6 +252,18 @@ class CALConfig(Settings):
         """Return the control: the same recipe and budget of steps, but no row moves."""
         return self.model_copy(update={"ball": "linf", "epsilon": 0.0})
 
+    def on_crystals(self) -> Self:
+        """Return the same settings with an attack on crystals.
+
+        What equals the preset ``cal`` becomes that of the preset ``cal-crystal``; of other presets
+        only `attack` changes.
+        """
+        if self.preset != "cal":
+            return self.model_copy(update={"attack": "structure"})
+        given = self.model_dump(exclude={"preset"}).items()
+        changed = {name: value for name, value in given if value != _CAL[name]}
+        return self.from_dict({"preset": "cal-crystal", **changed})
+
     def hard_rows(self, n: int) -> int:
         """Return how many of n rows partial sampling keeps."""
         if self.partial_batches:
@@ -256,9 +281,9 @@ class CALConfig(Settings):
 
     @model_validator(mode="after")
     def _check_attack(self) -> Self:
-        if self.attack == "composition" and self.needs_ensemble:
+        if self.attack != "features" and self.needs_ensemble:
             raise ConfigError(
-                "attack = 'composition' raises the loss of each row, with its own target; leave "
+                f"attack = {self.attack!r} raises the loss of each row, with its own target; leave "
                 "objective = 'loss' and labels = 'own', or choose attack = 'features'"
             )
         return self

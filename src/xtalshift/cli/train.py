@@ -12,8 +12,8 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
-from xtalshift.errors import ConfigError
-from xtalshift.methods import saved_methods
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.methods import MethodSettings, saved_methods
 from xtalshift.progress import resumable
 
 
@@ -50,7 +50,8 @@ def train_command(
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
-            help="Write the training rows after the attack of cal (.csv or .parquet).",
+            help="Write the training rows after the attack of cal (.csv or .parquet); crystals "
+            "also as CIF files, in the folder of that name without suffix.",
             metavar="FILE",
         ),
     ] = None,
@@ -112,15 +113,10 @@ def train_command(
 
     check_output(out, source, split, config, replaces_model=True)
     check_model_folder(out, overwrite=overwrite)
+    crystals = None
     if save_adversarial is not None:
         check_output(save_adversarial, source, split, config)
-        if save_adversarial.resolve().is_relative_to(out.resolve()):
-            raise ConfigError(
-                f"{save_adversarial} is in the folder of the model, {out}; choose another place"
-            )
-        if not method.startswith("cal"):
-            raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
-        refuse_loss(save_adversarial, ("displacement_rms",), overwrite=overwrite)
+        crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
     method = method_to_save(method, settings)
     # a hidden file next to the model: after a kill, the same command continues
     place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
@@ -143,7 +139,9 @@ def train_command(
         save_model(trained.model, out)
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
         if writer is not None and trained.adversarial is not None:
-            writer.write(trained.adversarial)
+            writer.write(trained.adversarial.frame)
+            if crystals is not None:
+                trained.adversarial.write_structures(crystals)
     unit = trained.model.card.unit
     members = trained.model.card.provenance.get("members")
     errors = (
@@ -169,9 +167,32 @@ def train_command(
     if save_adversarial is not None:
         shown = ""
         if trained.adversarial is not None:
-            moved = int((trained.adversarial["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(trained.adversarial):,} moved)"
+            frame = trained.adversarial.frame
+            moved = int((frame["displacement_rms"] > 0).sum())
+            shown = f" ({moved:,} of {len(frame):,} moved)"
+            if crystals is not None:
+                shown += f"; as CIF files: {crystals}/"
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _check_adversarial(
+    file: Path, out: Path, method: str, settings: MethodSettings, *, overwrite: bool
+) -> Path | None:
+    """Refuse, before the work, what cannot be written; return the folder of crystals, if any."""
+    if file.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"{file} is in the folder of the model, {out}; choose another place")
+    if not method.startswith("cal"):
+        raise ConfigError(f"--save-adversarial needs --method cal; {method} has no attack")
+    refuse_loss(file, ("displacement_rms",), overwrite=overwrite)
+    if not method.startswith("cal-crystal") and settings.cal.attack != "structure":
+        return None
+    folder = file.with_suffix("")
+    if folder.is_file() or (folder.exists() and not overwrite):
+        raise DataError(
+            f"{folder} exists, and the crystals go to a folder of this name; choose another place"
+            + ("" if folder.is_file() else ", or give --overwrite")
+        )
+    return folder
 
 
 def _describe_kept(checkpoint: Path) -> str:

@@ -13,10 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.cal.attack import attack
 from xtalshift.cal.composition_attack import attack_compositions
+from xtalshift.cal.crystal_features import check_features
 from xtalshift.cal.environments import assign_environments
+from xtalshift.cal.kept_attack import KeptStructureAttack
 from xtalshift.cal.loop import CALTraining
+from xtalshift.cal.row_ascent import within_ball
 from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack
+from xtalshift.cal.structure_attack import build_structure_attack
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.cal.weights import CALState
 from xtalshift.errors import ConfigError
@@ -24,11 +28,13 @@ from xtalshift.estimators.base import FitData
 from xtalshift.estimators.irnet import IRNetBase
 from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.featurize import CompositionSource
+from xtalshift.nn.crystal_rows import CrystalRows
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.padded_compositions import Slots, join_slots, pad_compositions
-from xtalshift.nn.rows import Rows, TrainingData, iterate_batches
+from xtalshift.nn.rows import Rows, TrainingData, iterate_batches, row_losses
 from xtalshift.nn.training import predict_rows
+from xtalshift.structure import Structures
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -54,9 +60,9 @@ class CALRegressor(IRNetBase):
 
     @property
     def needs_origin(self) -> bool:
-        """Whether `fit` with these settings needs `origin`, the compositions."""
+        """Whether `fit` with these settings needs `origin`, the compositions or structures."""
         config = self._config()
-        return config.attack == "composition" or config.environments == "families"
+        return config.attack != "features" or config.environments == "families"
 
     def _check_settings(self) -> None:
         super()._check_settings()
@@ -77,15 +83,19 @@ class CALRegressor(IRNetBase):
 
     def _source_rows(self, data: FitData, device: torch.device) -> Rows:
         config, origin = self._config(), data.train.origin
-        # only an attack on compositions needs the featurizer
-        self.featurizer_ = origin.featurizer if origin and config.attack == "composition" else None
+        # only attacks on materials need the featurizer
+        self.featurizer_ = origin.featurizer if origin and config.attack != "features" else None
         return add_origin(self, super()._source_rows(data, device), data, config)
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> CALTraining:
+        config = self._config()
         attacker: Attack = attack
-        if self.featurizer_ is not None:
+        if self.featurizer_ is not None and config.attack == "composition":
             attacker = attack_compositions(TorchFeatures(self.featurizer_, self.scaler_))
-        return CALTraining(model, data, self._config(), attacker=attacker, **how)
+        elif self.featurizer_ is not None and config.attacks:
+            mover = build_structure_attack(self.featurizer_, self.scaler_, config)
+            attacker = KeptStructureAttack(mover, data.train)
+        return CALTraining(model, data, config, attacker=attacker, **how)
 
     def attack_rows(
         self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None
@@ -99,7 +109,7 @@ class CALRegressor(IRNetBase):
         y : array_like of float, shape (n,)
             Targets.
         origin : CompositionSource of n rows, optional
-            The compositions, for ``attack="composition"``.
+            The materials, for ``attack="composition"`` and ``attack="structure"``.
 
         Returns
         -------
@@ -108,35 +118,48 @@ class CALRegressor(IRNetBase):
         Raises
         ------
         ConfigError
-            If compositions are needed and not given, or for an ensemble.
+            If materials are needed and not given, or for an ensemble.
         """
         check_is_fitted(self)
         if self.n_members > 1:
             raise ConfigError("attack_rows works for n_members = 1 only")
         config = self._config()
         device = resolve_device(self.device)
-        rows = self._rows(self._check_rows(X, y), device)
-        attacker: Attack = attack
-        if config.attack == "composition":
-            checked = check_composition_attack(origin, self)
-            start = pad_compositions(checked.compositions, dtype=rows.x.dtype, device=device)
-            rows = replace(rows, compositions=start)
-            attacker = attack_compositions(TorchFeatures(checked.featurizer, self.scaler_))
+        rows = with_materials(self, self._rows(self._check_rows(X, y), device), origin, config)
         weights = self.extras_["weights"].to(device)
         gamma = self.extras_["gamma"].to(device).squeeze()
-        cost = CALState(weights, torch.zeros_like(weights, dtype=torch.bool), gamma)
         model = self._build(self.states_[self.weights]).to(device, rows.x.dtype)
-        order = torch.arange(len(rows), device=device)
-        batches = iterate_batches(order, config.batch_size)
-        moved = [attacker(model, rows.take(batch), cost, config).rows for batch in batches]
-        x_adv = torch.cat([part.x for part in moved])
-        slots = [part.compositions for part in moved if part.compositions is not None]
-        moves, before, after = (
-            part.cpu().numpy().astype(np.float64)
-            for part in (x_adv - rows.x, predict_rows(model, rows.x), predict_rows(model, x_adv))
+        slots = structures = None
+        if rows.crystals is not None and origin is not None:
+            x_adv, structures = rows.x, rows.crystals.structures
+            if config.attacks:
+                mover = build_structure_attack(origin.featurizer, self.scaler_, config)
+                within = within_ball(config, weights)
+                x_adv, structures = mover(model, rows, weights, float(gamma), within)
+        else:
+            attacker: Attack = attack
+            if rows.compositions is not None and origin is not None:
+                attacker = attack_compositions(TorchFeatures(origin.featurizer, self.scaler_))
+            cost = CALState(weights, torch.zeros_like(weights, dtype=torch.bool), gamma)
+            order = torch.arange(len(rows), device=device)
+            batches = iterate_batches(order, config.batch_size)
+            moved = [attacker(model, rows.take(batch), cost, config).rows for batch in batches]
+            x_adv = torch.cat([part.x for part in moved])
+            parts = [part.compositions for part in moved if part.compositions is not None]
+            slots = join_slots(parts) if parts else None
+        before, after = predict_rows(model, rows.x), predict_rows(model, x_adv)
+        gain = row_losses(after, rows.y) - row_losses(before, rows.y)
+        moves, prediction, adversarial, grown = (
+            part.cpu().numpy().astype(np.float64) for part in (x_adv - rows.x, before, after, gain)
         )
-        joined = join_slots(slots) if slots else None
-        return AdversarialRows(moves, self._in_units(before), self._in_units(after), joined)
+        return AdversarialRows(
+            moves,
+            self._in_units(prediction),
+            self._in_units(adversarial),
+            grown,
+            slots,
+            structures,
+        )
 
 
 @dataclass(frozen=True)
@@ -149,12 +172,16 @@ class AdversarialRows:
     adversarial_prediction: NDArray[np.float64]
     """Shape (n,). `prediction`, `adversarial_prediction`: predictions before and after the attack,
     in the unit of the target."""
+    loss_gain: NDArray[np.float64]
+    """Shape (n,). Growth of the smooth L1 loss, for targets in standard deviations."""
     compositions: Slots | None
     """N rows. Compositions after the attack, if compositions were attacked."""
+    structures: Structures | None
+    """N rows. Crystals after the attack, if crystals were attacked."""
 
 
 def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: CALConfig) -> Rows:
-    """Return training rows with the environments and compositions that the settings need."""
+    """Return training rows with the environments and materials that the settings need."""
     train = data.train
     origin = train.origin
     labels = assign_environments(
@@ -168,28 +195,44 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
     if labels is not None:
         environments = torch.as_tensor(labels, dtype=torch.int64, device=rows.y.device)
         rows = replace(rows, environments=environments)
-    if config.attack == "composition":
-        checked = check_composition_attack(origin, regressor)
-        slots = pad_compositions(checked.compositions, dtype=rows.x.dtype, device=rows.y.device)
-        rows = replace(rows, compositions=slots)
-    return rows
+    return with_materials(regressor, rows, origin, config)
 
 
-def check_composition_attack(
-    origin: CompositionSource | None, regressor: NetworkRegressor
-) -> CompositionSource:
-    """Return `origin`, or raise `ConfigError` if compositions cannot be attacked."""
+def with_materials(
+    regressor: NetworkRegressor, rows: Rows, origin: CompositionSource | None, config: CALConfig
+) -> Rows:
+    """Return rows with what the attack of the settings moves, numbered from 0.
+
+    Raises
+    ------
+    ConfigError
+        If it is not known, or cannot be attacked with these features.
+    """
+    if config.attack == "features":
+        return rows
+    named = f"attack = {config.attack!r}"
     if origin is None:
+        what = "formulas" if config.attack == "composition" else "crystal structures"
         raise ConfigError(
-            "attack = 'composition' needs formulas: give origin=CompositionSource(...) to fit, use "
+            f"{named} needs {what}: give origin=CompositionSource(...) to fit, use "
             "FormulaRegressor, or choose attack = 'features'"
         )
     if regressor.n_members > 1:
-        raise ConfigError("attack = 'composition' works for n_members = 1 only")
+        raise ConfigError(f"{named} works for n_members = 1 only")
+    if config.attack == "structure":
+        check_features(origin.featurizer)
+        if origin.structures is None:
+            raise ConfigError(
+                f"{named} needs crystal structures, and there are only formulas: name their column "
+                "(--structure-col) or their folder (--structures), or choose attack = 'composition'"
+            )
+        numbers = torch.arange(len(rows), device=rows.y.device)
+        return replace(rows, crystals=CrystalRows(origin.structures, numbers))
     width = len(origin.featurizer.names)
     if width != regressor.n_features_in_:
         raise ConfigError(
-            f"attack = 'composition' moves the {width} composition features, but X has "
+            f"{named} moves the {width} composition features, but X has "
             f"{regressor.n_features_in_}; leave the extra feature columns out"
         )
-    return origin
+    slots = pad_compositions(origin.compositions, dtype=rows.x.dtype, device=rows.y.device)
+    return replace(rows, compositions=slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ IntArray = NDArray[np.int64]
 
 CUTOFF = 6.0
 """Largest distance of bonded atoms in angstrom."""
-_ANGLE_CUTOFF = 3.0  # angstrom; angles have shorter bonds
+ANGLE_CUTOFF = 3.0
+"""Angles have bonds shorter than this, in angstrom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +42,13 @@ class BondGraph:
     sides: IntArray
 
 
-def build_graph(pairs: Neighbours) -> BondGraph:
-    """Return the graph of all pairs of atoms within `CUTOFF`."""
+def build_graph(pairs: Neighbours, angle_cutoff: float = ANGLE_CUTOFF) -> BondGraph:
+    """Return the graph of pairs of atoms, with the angles between bonds shorter than a cutoff."""
     bonds, directed, counts = _number_bonds(pairs)
     if counts.min(initial=2) < 2:  # noqa: PLR2004 - rounding lost one direction at the cutoff
         pairs = pairs.take(np.flatnonzero(counts[bonds] == 2))  # noqa: PLR2004
         bonds, directed, counts = _number_bonds(pairs)
-    close = np.flatnonzero(pairs.distances < _ANGLE_CUTOFF)
+    close = np.flatnonzero(pairs.distances < angle_cutoff)
     atoms = pairs.atoms[close]
     # the close bonds of an atom stand together: combine each with all of its group
     sizes = np.bincount(atoms)
@@ -58,11 +60,41 @@ def build_graph(pairs: Neighbours) -> BondGraph:
     return BondGraph(pairs, bonds, directed, sides)
 
 
+def join_graphs(graphs: Sequence[BondGraph], sizes: Sequence[int]) -> BondGraph:
+    """Return the graphs of some batches with these numbers of atoms as that of one batch."""
+    n_bonds = [len(graph.directed) for graph in graphs]
+    n_pairs = [len(graph.pairs) for graph in graphs]
+    atoms, bonds, pairs = (_starts(counts) for counts in (sizes, n_bonds, n_pairs))
+    parts = [graph.pairs for graph in graphs]
+    joined = Neighbours(
+        np.concatenate([part.atoms + first for part, first in zip(parts, atoms, strict=True)]),
+        np.concatenate([part.others + first for part, first in zip(parts, atoms, strict=True)]),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("shifts", "distances", "vectors")
+        ),
+    )
+    return BondGraph(
+        joined,
+        np.concatenate([graph.bonds + first for graph, first in zip(graphs, bonds, strict=True)]),
+        np.concatenate(
+            [graph.directed + first for graph, first in zip(graphs, pairs, strict=True)]
+        ),
+        np.concatenate(
+            [graph.sides + first for graph, first in zip(graphs, pairs, strict=True)], axis=1
+        ),
+    )
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(counts)[:-1].tolist()]
+
+
 def count_edges(structures: Structures, pairs: Neighbours) -> IntArray:
     """Return the number of directed bonds and angles of each structure, shape (n,)."""
     m = len(structures.z)
     bonds = np.bincount(pairs.atoms, minlength=m)
-    close = np.bincount(pairs.atoms[pairs.distances < _ANGLE_CUTOFF], minlength=m)
+    close = np.bincount(pairs.atoms[pairs.distances < ANGLE_CUTOFF], minlength=m)
     edges = np.bincount(structures.rows, bonds + close * (close - 1.0), minlength=len(structures))
     return edges.astype(np.int64)
 

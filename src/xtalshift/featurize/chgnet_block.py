@@ -8,7 +8,14 @@ from __future__ import annotations
 from functools import partial
 
 from xtalshift.featurize.bond_graph import CUTOFF, count_edges
-from xtalshift.featurize.chgnet_network import DEPTH, ELEMENTS, WIDTH, load_network, name_network
+from xtalshift.featurize.chgnet_network import (
+    DEPTH,
+    ELEMENTS,
+    LAYER,
+    WIDTH,
+    load_network,
+    name_network,
+)
 from xtalshift.featurize.potential_block import Potential
 
 CHGNET = Potential(
@@ -34,7 +41,7 @@ CHGNET = Potential(
     ),
     width=WIDTH,
     depth=DEPTH,
-    layer=3,
+    layer=LAYER,
     cutoff=CUTOFF,
     elements=ELEMENTS,
     edges="bonds and angles",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.featurize.bond_graph import build_graph
+from xtalshift.featurize.bond_graph import BondGraph, build_graph
 from xtalshift.structure import Structures
 from xtalshift.structure.neighbours import Neighbours
 
@@ -28,11 +28,14 @@ ELEMENTS = frozenset(range(1, 95))
 """Atomic numbers that the network knows: all to plutonium."""
 DEPTH = 4
 """Number of convolutions."""
+LAYER = 3
+"""The convolution whose features of atoms CHGNet itself returns."""
 _MODEL = "0.3.0"
 WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
 """SHA-256 of all weights of CHGNet."""
 _SEED = 0
 _PASS_ATOMS = {"cpu": 32, "cuda": 2048}  # the arrays of a pass fit into the cache of a core
+_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # all arrays of a pass are kept: about 3 MB per atom
 
 
 @dataclass(eq=False)
@@ -99,7 +102,16 @@ class Network:
     @property
     def pass_atoms(self) -> int:
         """How many atoms are a good batch on this device."""
-        return _PASS_ATOMS["cpu" if self.device.type == "cpu" else "cuda"]
+        return _PASS_ATOMS[self._kind]
+
+    @property
+    def gradient_atoms(self) -> int:
+        """How many atoms are a good batch for a pass with its gradient."""
+        return _GRADIENT_ATOMS[self._kind]
+
+    @property
+    def _kind(self) -> str:
+        return "cpu" if self.device.type == "cpu" else "cuda"
 
     def atom_features(
         self, structures: Structures, pairs: Neighbours, depth: int
@@ -121,7 +133,7 @@ class Network:
 
         found: list[NDArray[np.float64]] = []
         with torch.inference_mode():
-            state = self._begin(structures, pairs)
+            state = self._begin_at(structures, pairs)
             for layer in range(depth):
                 if layer:
                     state.update_bonds(self.model, layer - 1)
@@ -134,7 +146,7 @@ class Network:
         import torch
 
         with torch.no_grad():
-            state = self._begin(structures, pairs)
+            state = self._begin_at(structures, pairs)
             for layer in range(DEPTH - 1):
                 state.update_atoms(self.model, layer)
                 state.update_bonds(self.model, layer)
@@ -146,28 +158,63 @@ class Network:
         one, other = (deepcopy(layer).cpu() for layer in layers)
         return one, other
 
-    def _begin(self, structures: Structures, pairs: Neighbours) -> GraphState:
-        graph, model, to = build_graph(pairs), self.model, self._to_device
-        pairs, (first, second) = graph.pairs, graph.sides
-        lengths = to(pairs.distances[graph.directed])
+    def pooled(
+        self, structures: Structures, graph: BondGraph, vectors: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the means over the atoms as a differentiable function of the bonds.
+
+        Parameters
+        ----------
+        structures : Structures
+            n structures with at least one atom each; only their elements matter.
+        graph : BondGraph
+            p directed bonds. Those longer than `bond_graph.CUTOFF` change nothing.
+        vectors : Tensor of float64, shape (p, 3)
+            From the first atom of each bond to the second in angstrom, on the device.
+
+        Returns
+        -------
+        Tensor of float64, shape (n, WIDTH)
+            Means of the features after convolution `LAYER`.
+        """
+        state = self._begin(structures.z, graph, vectors)
+        for layer in range(LAYER):
+            if layer:
+                state.update_bonds(self.model, layer - 1)
+            state.update_atoms(self.model, layer)
+        sums = state.atoms.new_zeros(len(structures), WIDTH)
+        sums = sums.index_add(0, self.to_device(structures.rows), state.atoms)
+        return sums / self.to_device(structures.sizes)[:, None]
+
+    def _begin_at(self, structures: Structures, pairs: Neighbours) -> GraphState:
+        graph = build_graph(pairs)
+        return self._begin(structures.z, graph, self.to_device(graph.pairs.vectors))
+
+    def _begin(self, z: NDArray[np.uint8], graph: BondGraph, vectors: torch.Tensor) -> GraphState:
+        import torch
+
+        model, to = self.model, self.to_device
+        pairs, sides, bonds = graph.pairs, to(graph.sides), to(graph.bonds)
+        distances = vectors.square().sum(dim=1).sqrt()
+        lengths = distances[to(graph.directed)]
         long = model.bond_basis_expansion.rbf_expansion_ag(lengths)
         short = model.bond_basis_expansion.rbf_expansion_bg(lengths)
-        units = to(pairs.vectors / pairs.distances[:, None])
-        angles = model.angle_basis_expansion(units[to(first)], units[to(second)])
+        units = vectors / distances[:, None]
+        angles = model.angle_basis_expansion(units[sides[0]], units[sides[1]])
+        atoms = to(pairs.atoms)
         return GraphState(
-            atoms=model.atom_embedding(to(structures.z.astype(np.int64)) - 1),
+            atoms=model.atom_embedding(to(z.astype(np.int64)) - 1),
             bonds=model.bond_embedding(long),
             angles=model.angle_embedding(angles),
             long_weights=model.bond_weights_ag(long),
             short_weights=model.bond_weights_bg(short),
-            bond_of=to(graph.bonds),
-            atom_graph=to(np.column_stack([pairs.atoms, pairs.others])),
-            angle_graph=to(
-                np.column_stack([pairs.atoms[first], graph.bonds[first], graph.bonds[second]])
-            ),
+            bond_of=bonds,
+            atom_graph=torch.stack([atoms, to(pairs.others)], dim=1),
+            angle_graph=torch.stack([atoms[sides[0]], bonds[sides[0]], bonds[sides[1]]], dim=1),
         )
 
-    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
+    def to_device(self, array: NDArray[Any]) -> torch.Tensor:
+        """Return an array as a tensor on the device of the network."""
         import torch
 
         return torch.as_tensor(np.ascontiguousarray(array), device=self.device)

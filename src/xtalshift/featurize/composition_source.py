@@ -1,4 +1,4 @@
-"""The compositions behind the features, for methods that change the composition itself."""
+"""The materials behind the features, for methods that change the material itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from xtalshift.chem.compositions import Compositions
 from xtalshift.featurize.composition import CompositionFeatures
+from xtalshift.structure import Structures
 
 
 @dataclass(frozen=True, eq=False)
 class CompositionSource:
-    """The compositions of n rows, and the featurizer of their features.
+    """The compositions and structures of n rows, and the featurizer of their features.
 
     Attributes
     ----------
@@ -19,11 +20,15 @@ class CompositionSource:
         n rows.
     featurizer : CompositionFeatures
         Its features are the first columns; others may follow.
+    structures : Structures or None
+        n rows, if they are known; the compositions are theirs.
     """
 
     compositions: Compositions
     featurizer: CompositionFeatures
+    structures: Structures | None = None
 
     def take(self, rows: Any) -> Self:
         """Return the rows that an index, slice or mask selects."""
-        return type(self)(self.compositions.take(rows), self.featurizer)
+        structures = None if self.structures is None else self.structures.take(rows)
+        return type(self)(self.compositions.take(rows), self.featurizer, structures)

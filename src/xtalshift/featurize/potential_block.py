@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.data.fetch import cache_folder
+from xtalshift.featurize.atom_batches import split_atoms
 from xtalshift.featurize.blocks import StructureBlock
 from xtalshift.featurize.cell_checks import why_overlapping, why_unusable
 from xtalshift.featurize.features import Features
@@ -159,7 +160,7 @@ class Potential:
         told = np.full(len(distinct), "", dtype=object)
         missing = np.flatnonzero(np.isnan(found).any(axis=(1, 2)))
         missing = missing[np.argsort(first[missing])]  # in the order of the rows
-        for part in _parts(structures.sizes[first[missing]], _KEPT_ATOMS):
+        for part in split_atoms(structures.sizes[first[missing]], _KEPT_ATOMS):
             new = missing[part]
             if new.size:
                 chosen = structures.take(first[new])
@@ -184,7 +185,7 @@ class Potential:
         width = len(PARTS) * self.width
         values = np.full((len(structures), depth, width), np.nan, dtype=np.float32)
         reasons = np.full(len(structures), "", dtype=object)
-        for rows in _parts(structures.sizes, network.pass_atoms):
+        for rows in split_atoms(structures.sizes, network.pass_atoms):
             chosen = structures.take(rows)
             pairs = find_neighbours(chosen, self.cutoff)
             reasons[rows] = self._unsuited(chosen, pairs)
@@ -230,12 +231,6 @@ class Potential:
                 "neighbours: is it a crystal? Else leave the block out"
             )
         return reasons
-
-
-def _parts(sizes: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
-    """Return the indices of the sizes in parts of about `most` together."""
-    part = np.cumsum(sizes) // most
-    return np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(part)) + 1)
 
 
 def _fill(

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.cal.export import adversarial_frame
+from xtalshift.cal.export import adversarial_frame, crystal_frame
 from xtalshift.errors import ConfigError
 from xtalshift.estimators import CALRegressor
 from xtalshift.featurize import CompositionSource
+from xtalshift.files import explained, replace_file
 from xtalshift.model import FittedModel
 from xtalshift.model.inputs import Inputs
+from xtalshift.structure import Structures
+from xtalshift.structure.cif_writing import file_names, write_cif
 
 MOST_MOVED = 3
 
 
-def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64]) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class AdversarialTable:
+    """Rows of a table after an attack."""
+
+    frame: pd.DataFrame
+    """One row each, as `adversarial_table` says."""
+    structures: Structures | None = None
+    """The crystals after an attack on crystals; ``file`` in `frame` names a file for each."""
+
+    def write_structures(self, folder: Path) -> None:
+        """Write each crystal as a CIF file to a folder, which is made.
+
+        Raises
+        ------
+        DataError
+            If the folder cannot be written.
+        """
+        if self.structures is None:
+            return
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for row, name in enumerate(self.frame["file"]):
+            text = write_cif(self.structures.take([row]), str(name).removesuffix(".cif"))
+            replace_file(folder / str(name), text)
+
+
+def adversarial_table(
+    model: FittedModel, inputs: Inputs, rows: NDArray[np.int64]
+) -> AdversarialTable:
     """Attack some rows of a table with a model fitted by CAL.
 
     Parameters
@@ -30,11 +64,12 @@ def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64
 
     Returns
     -------
-    pandas.DataFrame
-        ``formula``, ``target``, ``prediction``, ``adversarial_prediction`` (unit of the target) and
-        ``displacement_rms`` (standard deviations of the features); after an attack on compositions
-        also ``adversarial_formula``, ``max_fraction_change`` and ``substituted``, after one on
-        features ``most_moved``, the three that moved most with their displacement.
+    AdversarialTable
+        Columns ``formula``, ``target``, ``prediction``, ``adversarial_prediction`` (unit of the
+        target) and ``displacement_rms`` (standard deviations of the features); after an attack on
+        compositions also ``adversarial_formula``, ``max_fraction_change`` and ``substituted``,
+        after one on features ``most_moved``, the three that moved most with their displacement, and
+        after one on crystals ``id``, ``file``, ``loss_gain`` and the columns of `crystal_frame`.
 
     Raises
     ------
@@ -49,7 +84,9 @@ def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64
         )
     data, X = inputs.data.take(rows), inputs.X[rows]
     start = data.materials.compositions
-    origin = CompositionSource(start, model.featurizer) if regressor.needs_origin else None
+    origin = None
+    if regressor.needs_origin:
+        origin = CompositionSource(start, model.featurizer, data.materials.structures)
     attacked = regressor.attack_rows(X, model.scale.forward(data.y), origin)
     numbers = {
         "target": data.y,
@@ -60,10 +97,16 @@ def adversarial_table(model: FittedModel, inputs: Inputs, rows: NDArray[np.int64
     formulas = data.formulas.tolist()
     if attacked.compositions is not None:
         columns = adversarial_frame(start, attacked.compositions, formulas=formulas, **numbers)
-        return pd.DataFrame(columns)
+        return AdversarialTable(pd.DataFrame(columns))
+    if attacked.structures is not None and data.materials.structures is not None:
+        ids = data.ids.tolist()
+        numbers["loss_gain"] = attacked.loss_gain
+        columns = crystal_frame(data.materials.structures, attacked.structures, **numbers)
+        head = {"id": ids, "formula": formulas, "file": file_names(ids)}
+        return AdversarialTable(pd.DataFrame({**head, **columns}), attacked.structures)
     names = np.array(model.feature_names, dtype=object)
     moved = _name_most_moved(attacked.displacement, names[regressor.scaler_.kept_])
-    return pd.DataFrame({"formula": formulas, **numbers, "most_moved": moved})
+    return AdversarialTable(pd.DataFrame({"formula": formulas, **numbers, "most_moved": moved}))
 
 
 def _name_most_moved(displacement: NDArray[np.float64], names: NDArray[np.object_]) -> list[str]:

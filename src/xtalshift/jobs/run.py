@@ -51,7 +51,7 @@ from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table, read_candida
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
-from xtalshift.methods import MethodSettings
+from xtalshift.methods import METHODS, MethodSettings, features_of
 from xtalshift.model.inputs import settle_structures
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
@@ -109,7 +109,8 @@ def run(
         If the data, a split or the folder cannot be used. A method that fails is a record with
         status ``failed``.
     """
-    config = config.model_copy(update={"data": settle_structures(config.data)})
+    named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
+    config = config.model_copy(update={"data": settle_structures(config.data, named)})
     config = _with_family(config, progress)
     spec = spec_of(config)
     wanted = None if config.candidates is None else read_candidates(config, progress)

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
 from xtalshift.errors import ModelFormatError, SplitError
-from xtalshift.jobs.adversarial import adversarial_table
+from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, build_method, features_of
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
@@ -38,7 +37,7 @@ class Trained:
     """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
     the training mean. These rows selected the parameters, or the weights of a stack, so the first
     is slightly optimistic; both are valid only for materials like the training data."""
-    adversarial: pd.DataFrame | None = None
+    adversarial: AdversarialTable | None = None
     """The training rows after the attack, if requested."""
 
 
@@ -113,7 +112,7 @@ def train(
     SplitError
         If there are too few rows.
     """
-    data = settle_structures(config.data)
+    data = settle_structures(config.data, [features_of(method, config.data.features)])
     features = features_of(method, data.features)
     inputs = read_inputs(data.model_copy(update={"features": features}), progress)
     y = inputs.data.y

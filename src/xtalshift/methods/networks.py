@@ -22,6 +22,8 @@ PRETRAINED_RATE = 0.1
 """Learning rate of the pretrained layers of CHGNet over that of its new head."""
 EPOCHS_OF_CRYSTALS = 3 / 8
 """Epochs of a network on crystals over those of the settings: each takes as long as many others."""
+CRYSTAL = "magpie+chgnet"
+"""Features of attacks on crystals, which go through those of CHGNet."""
 
 
 def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, Any]:
@@ -176,6 +178,34 @@ def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
 )
 def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
     return build_cal(settings.cal.without_attack(), settings, seed)
+
+
+@register_method(
+    "cal-crystal",
+    family="cal",
+    summary="cal whose attack strains crystals and moves their atoms",
+    control="cal-crystal-eps0",
+    cost=2000.0,
+    saved=True,
+    usual_features=CRYSTAL,
+    space=CAL,
+)
+def _cal_crystal(settings: MethodSettings, seed: int | None) -> Regressor:
+    return build_cal(settings.cal.on_crystals(), settings, seed)
+
+
+@register_method(
+    "cal-crystal-eps0",
+    family="cal",
+    summary="as cal-crystal, but the attack moves nothing (control)",
+    control="erm",
+    cost=9.0,
+    saved=True,
+    usual_features=CRYSTAL,
+    space=CAL_EPS0,
+)
+def _cal_crystal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
+    return build_cal(settings.cal.on_crystals().without_attack(), settings, seed)
 
 
 def _uncertainty(config: CALConfig, settings: MethodSettings, seed: int | None) -> Regressor:

@@ -336,10 +336,11 @@ def _learned_features(
 def _origin(
     regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
 ) -> CompositionSource | None:
-    """Return the compositions of some rows for regressors that need them."""
+    """Return the compositions and structures of some rows for regressors that need them."""
     if not regressor.needs_origin:
         return None
-    return CompositionSource(data.materials.compositions.take(rows), featurizer)
+    materials = data.materials
+    return CompositionSource(materials.compositions, featurizer, materials.structures).take(rows)
 
 
 def _target_access(

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from xtalshift.nn.crystal_rows import CrystalRows
     from xtalshift.nn.padded_compositions import Slots
 
 
@@ -31,6 +32,8 @@ class Rows:
         Environment of each row, numbered from 0.
     compositions : Slots of n rows, or None
         Compositions that the features were computed from.
+    crystals : CrystalRows of n rows, or None
+        Crystals that the features were computed from.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Rows:
     weights: Tensor | None = None
     environments: Tensor | None = None
     compositions: Slots | None = None
+    crystals: CrystalRows | None = None
 
     def __post_init__(self) -> None:
         for name in ("y", "weights", "environments"):

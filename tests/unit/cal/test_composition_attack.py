@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from xtalshift.cal.composition_attack import MIN_FRACTION, CompositionAttack, _Space, list_trials
+from xtalshift.cal.composition_attack import MIN_FRACTION, CompositionAttack, _Space
+from xtalshift.cal.substitution import list_trials
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.chem import parse_formulas
 from xtalshift.chem.element_similarity import similar_elements

@@ -72,16 +72,23 @@ def test_every_setting_is_listed_once_in_the_order_of_the_code():
 
 def test_every_table_has_a_column_per_preset():
     headers = re.findall(r"^\| setting .*$", TEXT, flags=re.MULTILINE)
-    names = ["paper", "paper-targeted", "cal", "cal-targeted"]
+    names = ["paper", "paper-targeted", "cal", "cal-targeted", "cal-crystal"]
     assert set(headers) == {
         f"| setting | {' | '.join(f'`{name}`' for name in names)} | meaning | source or reason |"
     }
     assert set(names) == set(PRESETS)
-    assert all(len(row) == 7 and all(row) for row in SETTINGS)
+    assert all(len(row) == 8 and all(row) for row in SETTINGS)
 
 
 @pytest.mark.parametrize(
-    ("column", "preset"), [(1, "paper"), (2, "paper-targeted"), (3, "cal"), (4, "cal-targeted")]
+    ("column", "preset"),
+    [
+        (1, "paper"),
+        (2, "paper-targeted"),
+        (3, "cal"),
+        (4, "cal-targeted"),
+        (5, "cal-crystal"),
+    ],
 )
 def test_every_value_is_the_presets(column, preset):
     stated = {row[0].strip("`"): parse_assignment(f"x={row[column]}")[1] for row in SETTINGS}

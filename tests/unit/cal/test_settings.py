@@ -63,6 +63,20 @@ def test_weights_that_may_be_negative_have_no_norm():
         CALConfig.from_dict({"weight_floor": 0.0})
 
 
+def test_settings_on_crystals_come_from_their_preset_and_from_what_was_given():
+    crystal = CALConfig.from_dict({"preset": "cal-crystal"})
+    assert (crystal.attack, crystal.gamma_init, crystal.resample_every) == ("structure", 1e-3, 10)
+    cal = CALConfig.from_dict({})
+    assert cal.on_crystals() == crystal
+    assert cal.without_attack().on_crystals() == crystal.without_attack()
+    given = {"gamma_init": 0.5, "strain_budget": 1.0, "epochs": 3}
+    assert CALConfig.from_dict(given).on_crystals() == crystal.model_copy(update=given)
+    paper = CALConfig.from_dict({"preset": "paper"})
+    assert paper.on_crystals() == paper.model_copy(update={"attack": "structure"})
+    with pytest.raises(ConfigError, match="attack = 'structure' raises the loss"):
+        CALConfig.from_dict({"preset": "cal-crystal", "objective": "uncertainty"})
+
+
 def test_the_control_differs_in_the_budget_only():
     for preset in PRESETS:
         config = CALConfig.from_dict({"preset": preset})

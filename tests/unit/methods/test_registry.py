@@ -117,7 +117,8 @@ def test_adapt_offers_what_the_algorithm_of_adaptation_knows():
         assert ADAPTATIONS[name].uses_labels == labels, name
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+# an attack on crystals needs them beside their features: tests/unit/estimators/test_cal_crystals.py
+@pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith("cal-crystal")])
 def test_every_method_fits_what_it_may_see_and_can_be_tuned(name):
     method = METHODS[name]
     X, y = crystals(12) if needs_structures(features_of(name)) else rows()
@@ -180,6 +181,23 @@ def test_cal_by_name_is_the_default_preset_and_its_control_does_not_attack():
     control = build_method("cal-eps0", settings, seed=0)
     assert control.settings["epsilon"] == 0
     assert control.settings["alpha"] == 0.3
+
+
+def test_cal_on_crystals_is_cal_with_another_attack():
+    settings = MethodSettings.from_dict({"cal": {"alpha": 0.3, "epsilon": 0.2}})
+    own = build_method("cal-crystal", settings, seed=0).settings
+    plain = build_method("cal", settings, seed=0).settings
+    assert {name for name in own if own[name] != plain[name]} == {
+        "attack", "gamma_init", "resample_every",
+    }  # fmt: skip
+    assert (own["attack"], own["gamma_init"], own["alpha"]) == ("structure", 1e-3, 0.3)
+    control = build_method("cal-crystal-eps0", settings, seed=0).settings
+    assert control == {**own, "ball": "linf", "epsilon": 0.0}
+    given = MethodSettings.from_dict({"cal": {"gamma_init": 0.5}})
+    assert build_method("cal-crystal", given, seed=0).settings["gamma_init"] == 0.5
+    paper = MethodSettings.from_dict({"cal": {"preset": "paper"}})
+    assert build_method("cal-crystal", paper, seed=0).settings["attack_steps"] == 10
+    assert build_method("cal-crystal", paper, seed=0).settings["attack"] == "structure"
 
 
 def test_wasserstein_is_cal_with_fixed_weights():

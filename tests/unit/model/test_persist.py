@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from formula_methods import OF_FORMULAS
+from estimator_toys import FORMULA_METHODS
 from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.methods import MethodSettings, build_method
 from xtalshift.metrics import rank_evidence
@@ -65,7 +65,7 @@ def rewrite(folder, change):
     path.write_text(json.dumps(description))
 
 
-@pytest.mark.parametrize("method", OF_FORMULAS)
+@pytest.mark.parametrize("method", FORMULA_METHODS)
 @pytest.mark.parametrize("transform", ["none", "log"])
 def test_every_method_comes_back_with_the_same_bits(method, transform, tmp_path):
     model = fit(method, transform=transform)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formula_methods import OF_FORMULAS
+from estimator_toys import FORMULA_METHODS
 from xtalshift.estimators import tree_sum
 from xtalshift.jobs import predict as job
 from xtalshift.methods import MethodSettings, build_method
@@ -61,7 +61,7 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     )
 
 
-@pytest.mark.parametrize("method", OF_FORMULAS)
+@pytest.mark.parametrize("method", FORMULA_METHODS)
 @pytest.mark.parametrize("transform", ["none", "log"])
 def test_all_rows_each_row_and_rows_in_another_order(method, transform):
     model = fitted(method, transform)
@@ -84,7 +84,7 @@ def test_many_rows_pass_trees_as_few_do(method, monkeypatch):
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_rows_in_any_order(data):
-    method = data.draw(st.sampled_from(OF_FORMULAS))
+    method = data.draw(st.sampled_from(FORMULA_METHODS))
     rows = data.draw(st.lists(st.integers(0, len(ASKED) - 1), min_size=1, max_size=140))
     model = fitted(method)
     assert_same(frame_of(model, [ASKED[i] for i in rows]), frame_of(model, ASKED).iloc[rows])

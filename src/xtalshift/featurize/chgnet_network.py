@@ -263,7 +263,7 @@ def load_network(random: bool) -> Network:  # noqa: FBT001
     except ImportError as error:
         raise _not_installed() from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Network(model.eval().double().to(device), device)
+    return Network(model.eval().double().requires_grad_(False).to(device), device)
 
 
 def _not_installed() -> ConfigError:

@@ -14,7 +14,7 @@ from torch import Tensor
 from xtalshift.errors import DataError
 from xtalshift.featurize.bond_graph import CUTOFF
 from xtalshift.featurize.chgnet_network import load_network
-from xtalshift.featurize.sites import read_sites
+from xtalshift.featurize.sites_block import read_sites
 from xtalshift.nn.crystal_head import FrozenCrystals
 from xtalshift.progress import Progress
 from xtalshift.structure import Structures

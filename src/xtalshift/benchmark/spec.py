@@ -321,7 +321,8 @@ class BenchmarkSpec(MethodSettings):
                     f"method {entry.name!r} uses target labels, but there are no budgets; add "
                     "budgets = [64], or leave the method out"
                 )
-            if entry.features and method.features not in {None, entry.features}:
+            needed = set(split_blocks(method.features)) if method.features else set()
+            if not needed <= set(split_blocks(entry.own_features or USUAL)):
                 raise ConfigError(
                     f"method {entry.name!r} needs features {method.features}, not {entry.features}"
                 )

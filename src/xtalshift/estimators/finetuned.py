@@ -18,7 +18,7 @@ from xtalshift.estimators.network import NetworkRegressor
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.featurize.chgnet_network import WEIGHTS, WIDTH, load_network
 from xtalshift.featurize.scale import FeatureScaler, unscaled
-from xtalshift.featurize.sites import SITES_NAMES, read_sites
+from xtalshift.featurize.sites_block import SITES_NAMES, read_sites
 from xtalshift.nn.crystal_head import CrystalHead, FineTuning
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import ERMTraining

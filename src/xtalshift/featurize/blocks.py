@@ -96,7 +96,7 @@ BLOCKS: Registry[AnyBlock | OpenBlock] = Registry(
         "chgnet-random": "xtalshift.featurize.chgnet_block:open_control",
         "sevennet": "xtalshift.featurize.sevennet_block:open_block",
         "sevennet-random": "xtalshift.featurize.sevennet_block:open_control",
-        "sites": "xtalshift.featurize.sites:SITES",
+        "sites": "xtalshift.featurize.sites_block:SITES",
     },
 )
 """All blocks, in the order of help and messages."""

@@ -78,6 +78,7 @@ def test_wrong_settings_are_named(changes, message):
         ("rigde", "did you mean 'ridge'"),
         ("fine-tune", "uses target labels, but there are no budgets"),
         ("attention@magpie", "needs features fractions, not magpie"),
+        ("chgnet-frozen@chgnet", r"needs features chgnet\+sites, not chgnet"),
     ],
 )
 def test_methods_that_do_not_fit_are_named(method, message):

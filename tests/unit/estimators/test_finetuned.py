@@ -107,7 +107,8 @@ def test_a_row_has_the_same_bits_in_every_batch():
 
 
 def test_lower_layers_are_computed_once_for_all_fits(monkeypatch):
-    monkeypatch.setattr(frozen_crystals, "_kept", frozen_crystals._Kept())
+    kept = {dtype: frozen_crystals._Kept(dtype) for dtype in frozen_crystals.MOST_BYTES}
+    monkeypatch.setattr(frozen_crystals, "_kept", kept)
     calls = []
     before_last = Network.before_last
 
@@ -119,10 +120,16 @@ def test_lower_layers_are_computed_once_for_all_fits(monkeypatch):
     fitted()
     fitted(pretrained_rate=0.0)
     assert calls == [1] * 16
-    monkeypatch.setattr(frozen_crystals, "MOST_BYTES", 1)  # keeps a single one
-    expected = fitted().predict(X[:2])
-    monkeypatch.undo()
+    model = fitted()
+    expected = model.predict(X[:2])
+    np.testing.assert_array_equal(model.predict(X[:2]), expected)
+    assert calls == [1] * 18  # in float64
+    monkeypatch.setattr(frozen_crystals, "MOST_BYTES", dict.fromkeys(kept, 1))  # a single one
+    kept = {dtype: frozen_crystals._Kept(dtype) for dtype in kept}
+    monkeypatch.setattr(frozen_crystals, "_kept", kept)
     np.testing.assert_array_equal(fitted().predict(X[:2]), expected)
+    assert [len(one.crystals) for one in kept.values()] == [1, 1]
+    assert all(one.nbytes == sum(c.nbytes for c in one.crystals.values()) for one in kept.values())
 
 
 def test_an_interrupted_training_goes_on(tmp_path, monkeypatch):

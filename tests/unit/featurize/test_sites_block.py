@@ -6,7 +6,7 @@ import pytest
 from structure_toys import CRYSTALS, random_structure
 from xtalshift.errors import DataError
 from xtalshift.featurize.composition import composition_features
-from xtalshift.featurize.sites import SITES_NAMES, read_sites
+from xtalshift.featurize.sites_block import SITES_NAMES, read_sites
 from xtalshift.structure import Structures
 
 

@@ -31,7 +31,7 @@ _MODEL = "0.3.0"
 _WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
 _SEED = 0
 _PASS_ATOMS = {"cpu": 32, "cuda": 2048}  # the arrays of a pass fit into the cache of a core
-_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # all arrays of a pass are kept: about 3 MB per atom
+_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # for a gradient all arrays of a pass are kept
 
 
 @dataclass(frozen=True, eq=False)

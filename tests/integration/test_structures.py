@@ -285,3 +285,90 @@ def test_a_data_set_of_the_catalogue_has_structures(xtalshift, archive, tmp_path
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["config"]["data"]["structure_col"] == "structure"
     assert all(row["structure"] for row in results["explanation"]["worst"])
+
+
+SMALL_CAL = (
+    *("--set", "cal.epochs=4", "--set", "cal.warmup_epochs=1", "--threads", "1"),
+    *("--set", "network.architecture=[16]", "--set", "intervals.method=none"),
+)
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """Return a table of 48 crystals with formulas, values and CIF text."""
+    pytest.importorskip("chgnet")
+    monkeypatch.setenv("XTALSHIFT_CACHE", str(tmp_path / "cache"))
+    rows = range(0, 192, 4)
+    path = tmp_path / "few.parquet"
+    pd.DataFrame({
+        "id": [NAMES[row] for row in rows],
+        "formula": [NAMES[row].partition("-")[0] for row in rows],
+        "y": VALUES[list(rows)],
+        "cif": [write_cif(BATCH.take([row])) for row in rows],
+    }).to_parquet(path)  # fmt: skip
+    return path
+
+
+def test_attacked_crystals_are_written_as_files_and_as_a_table(xtalshift, few, tmp_path):
+    out, model = tmp_path / "adv.csv", tmp_path / "model"
+    command = ("train", few, "--target", "y", "--id-col", "id", "--method", "cal-crystal",
+               "-o", model, "--save-adversarial", out, *SMALL_CAL)  # fmt: skip
+    done = xtalshift(*command, "--set", "cal.substitutions=1", "--set", "cal.neighbours=2",
+                     "--set", "cal.epsilon=1")  # fmt: skip
+    assert done.code == 0, done.err
+    assert f" moved); as CIF files: {tmp_path / 'adv'}/" in done.out
+    frame = pd.read_csv(out, keep_default_na=False)
+    assert len(frame) == len(list((tmp_path / "adv").iterdir()))
+    assert 40 <= len(frame) < 48
+    assert frame["file"].tolist() == [f"{name}.cif" for name in frame["id"]]
+    assert (frame["substituted"] != "").any()
+    moved = frame["displacement_rms"].astype(float) > 0
+    assert moved.mean() > 0.5
+    assert (frame["loss_gain"].astype(float)[moved] > 0).all()
+    assert frame["strain_norm"].astype(float).max() == pytest.approx(3.0, rel=1e-6)
+    # the files are crystals with these predictions
+    predicted = tmp_path / "p.csv"
+    assert xtalshift("predict", model, tmp_path / "adv", "-o", predicted).code == 0
+    found = pd.read_csv(predicted).set_index("id").loc[frame["id"], "prediction"]
+    np.testing.assert_allclose(
+        found, frame["adversarial_prediction"].astype(float), rtol=1e-4, atol=1e-4
+    )
+    before = pd.read_csv(predicted).set_index("id").loc[frame["id"], "formula"]
+    assert before.tolist() == frame["adversarial_formula"].tolist()
+    out.unlink()
+    refused = xtalshift(*command)
+    assert refused.code == 1
+    assert f"{tmp_path / 'model'} " in refused.err
+    other = ["other" if part == model else part for part in command]
+    refused = xtalshift(*(tmp_path / part if part == "other" else part for part in other))
+    assert refused.code == 1
+    assert "exists, and the crystals go to a folder of this name" in refused.err
+
+
+def test_crystals_are_compared_with_their_control(xtalshift, few, tmp_path):
+    done = xtalshift(
+        "run", few, "--target", "y", "--methods", "erm,cal-crystal,cal-crystal-eps0",
+        "-o", tmp_path / "run", "--set", "erm.epochs=3", *SMALL_CAL,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    status = {one["method"]: one["status"] for one in results["records"]}
+    assert {"dummy", "erm", "cal-crystal", "cal-crystal-eps0"} <= set(status)
+    assert set(status.values()) == {"ok"}
+
+
+def test_attacks_on_crystals_say_what_is_missing(xtalshift, few, tmp_path):
+    command = ("train", few, "--target", "y", "-o", tmp_path / "m", *SMALL_CAL)
+    plain = xtalshift(*command, "--method", "cal", "--set", "cal.attack=structure")
+    assert plain.code == 1
+    assert "the features are magpie; add it (--features +chgnet)" in plain.err
+    given = xtalshift(*command, "--method", "cal-crystal", "--features", "magpie+structure")
+    assert given.code == 1
+    assert "the features are magpie+structure; add it (--features +chgnet)" in given.err
+    formulas = tmp_path / "f.csv"
+    pd.DataFrame({"formula": ["NaCl", "KCl"] * 20, "y": range(40)}).to_csv(formulas, index=False)
+    none = xtalshift(
+        "train", formulas, "--target", "y", "--method", "cal-crystal", "-o", tmp_path / "n"
+    )
+    assert none.code == 1
+    assert "need crystal structures" in none.err

@@ -143,8 +143,10 @@ class CrystalFeatures:
         for part in split_atoms(structures.sizes, self.network.pass_atoms):
             rows = torch.from_numpy(part).to(x.device)
             some = structures.take(part)
-            base, found = self.recompute(x[rows], some, (*self.moving, *self.chemical))
-            known[part] &= found
+            base, blocks = x[rows], (*self.moving, *self.chemical)
+            if blocks:
+                base, found = self.recompute(base, some, blocks)
+                known[part] &= found
             fixed = FixedCrystals(self, some, base, self._find_graphs(crystals.take(rows)))
             with torch.no_grad():
                 parts.append(fixed.put(fixed.pool(fixed.graph_vectors), base))
@@ -154,8 +156,6 @@ class CrystalFeatures:
         self, x: Tensor, structures: Structures, blocks: Sequence[str]
     ) -> tuple[Tensor, NDArray[np.bool_]]:
         """Return features with the columns of some blocks made anew, and which rows have them."""
-        if not blocks:
-            return x, np.ones(len(x), dtype=bool)
         found = composition_features(
             structures.compositions(),
             "+".join(blocks),
@@ -212,13 +212,13 @@ class FixedCrystals:
         if row is not None:
             return self.take(row)(moves)
         vectors = self.move_bonds(moves)
-        good = self._apart(vectors)
-        base, known = self.source.recompute(
-            self.x, deform(self.structures, moves), self.source.moving
-        )
-        good &= torch.from_numpy(known).to(good.device)
+        good, base = self._apart(vectors).to(self.x.device), self.x
+        if self.source.moving:
+            moved = deform(self.structures, moves)
+            base, known = self.source.recompute(base, moved, self.source.moving)
+            good &= torch.from_numpy(known).to(good.device)
         x = self.put(self.pool(vectors), base)
-        return torch.where(good.to(x.device)[:, None], x, torch.nan)
+        return torch.where(good[:, None], x, torch.nan)
 
     def take(self, row: Tensor) -> FixedCrystals:
         """Return the features of some rows, int64 of shape (m,)."""

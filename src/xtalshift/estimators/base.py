@@ -37,7 +37,7 @@ class Labelled:
     environments: NDArray[Any] | None = None
     """Shape (n,). Label of the environment of each row."""
     origin: CompositionSource | None = None
-    """N rows. Compositions that the features were computed from."""
+    """N rows. Materials that the features were computed from."""
     groups: NDArray[Any] | None = None
     """Shape (n,). Reduced formulas."""
     fresh: NDArray[np.bool_] | None = None
@@ -170,7 +170,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         environments : array_like, shape (n,), optional
             Label of the environment of each row, for CAL with ``environments="given"``.
         origin : CompositionSource of n rows, optional
-            The compositions, for CAL with ``attack="composition"`` or ``environments="families"``.
+            The materials, for CAL with ``attack="composition"``, ``attack="structure"`` or
+            ``environments="families"``.
         blocks : mapping of range, optional
             Columns of each block of features, by its name, for stacks: a member may use some.
         fresh, val_fresh : array_like of bool, shapes (n,) and (m,), optional
@@ -335,7 +336,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
 
     @property
     def needs_origin(self) -> bool:
-        """Whether `fit` with these settings needs `origin`, the compositions."""
+        """Whether `fit` with these settings needs `origin`, the materials."""
         return False
 
     def __sklearn_tags__(self) -> Any:

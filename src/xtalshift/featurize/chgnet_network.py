@@ -35,7 +35,7 @@ WEIGHTS = "818dbd975187b2df03eb56d0c4f28fdd3bd05aa97758b2c530be80b72cfdc335"
 """SHA-256 of all weights of CHGNet."""
 _SEED = 0
 _PASS_ATOMS = {"cpu": 32, "cuda": 2048}  # the arrays of a pass fit into the cache of a core
-_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # all arrays of a pass are kept: about 3 MB per atom
+_GRADIENT_ATOMS = {"cpu": 32, "cuda": 512}  # for a gradient all arrays of a pass are kept
 
 
 @dataclass(eq=False)

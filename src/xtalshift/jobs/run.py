@@ -401,7 +401,7 @@ def _fit_best(
         name: pd.read_parquet(task_folder(out, task.id) / CHOICE_FILE)
         for name, task in judged.items()
     }
-    choice = choose(frames, data.y, data.groups, rows)
+    choice = choose(frames, data.y, data.groups, rows, data.weights)
     rule, failure, unsaved = "smallest error on rows that no test set holds", None, None
     saved = {
         name: frame
@@ -410,7 +410,7 @@ def _fit_best(
     }
     if choice is not None and choice.method not in saved:
         unsaved = choice.method
-        choice = choose(saved, data.y, data.groups, rows) if saved else None
+        choice = choose(saved, data.y, data.groups, rows, data.weights) if saved else None
     if choice is not None:
         try:
             found = refit(

@@ -63,3 +63,19 @@ def test_a_corrected_table_whose_cells_lost_their_unit_says_so(tmp_path, xtalshi
     again = ("check", tmp_path / "fixed.csv", "--unit", "eV", "--fix", tmp_path / "again.csv")
     assert "Nothing odd was found." in xtalshift(*again).out
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "fixed.csv").read_bytes()
+
+
+def test_weights_are_named_in_check_and_used_in_train(xtalshift, tmp_path):
+    path = tmp_path / "gaps.csv"
+    rows = [f"{metal}{anion},{i},{(i % 3)}" for i, (metal, anion) in enumerate(
+        (metal, anion) for metal in ("Li", "Na", "K", "Mg") for anion in ("O", "S", "F", "Cl")
+    )]  # fmt: skip
+    path.write_text("\n".join(["formula,gap,w", *rows, ""]))
+    found = xtalshift("check", path, "--target", "gap", "--weight-col", "w")
+    assert "Weights:  column 'w', 0 to 2" in found.out
+    assert "weight: zero (6 rows). Such rows are left out" in found.out
+    model = tmp_path / "model"
+    how = ("--weight-col", "w", "--method", "ridge", "-o", model)
+    found = xtalshift("train", path, "--target", "gap", *how)
+    assert "weights in column 'w'" in found.out + found.err
+    assert "dropped 6: weight: zero (row 1)" in found.out + found.err

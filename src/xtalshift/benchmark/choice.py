@@ -64,6 +64,7 @@ def choose(
     y: FloatArray,
     groups: NDArray[np.object_],
     rows: ChoiceRows,
+    weights: FloatArray | None = None,
 ) -> Choice | None:
     """Return the method with the smallest error, with a paired comparison to each other one.
 
@@ -80,29 +81,31 @@ def choose(
         Reduced formulas.
     rows : ChoiceRows
         The rows that were predicted.
+    weights : ndarray of float64, shape (n,), optional
+        How much the error of each row counts, as in the losses of the methods.
 
     Returns
     -------
     Choice or None
         None if no method has finite predictions.
     """
+    share = np.ones(len(y)) if weights is None else weights
     judged = {name: _Judged.of(frame, y) for name, frame in predictions.items()}
     judged = {name: one for name, one in judged.items() if len(one.rows)}
     if not judged:
         return None
     most = max(len(one.rows) for one in judged.values())
-    full = {name: float(one.mean[one.rows].mean()) for name, one in judged.items()
-            if len(one.rows) == most}  # fmt: skip
+    full = {name: one.mae(share) for name, one in judged.items() if len(one.rows) == most}
     anchor = judged[min(full, key=lambda name: full[name])]
     errors = {}
     for name, one in judged.items():
         both = np.intersect1d(one.rows, anchor.rows)
         if len(both):
             gap = one.mean[both] - anchor.mean[both]
-            errors[name] = float(anchor.mean[anchor.rows].mean() + gap.mean())
+            errors[name] = anchor.mae(share) + float(np.average(gap, weights=share[both]))
     best = min(errors, key=lambda name: errors[name])
     others = sorted((name for name in errors if name != best), key=lambda name: errors[name])
-    raw = np.array([_p_value(judged[best], judged[name], groups, rows) for name in others])
+    raw = np.array([_p_value(judged[best], judged[name], groups, rows, share) for name in others])
     rivals = []
     for name, p in zip(others, correct_holm(raw), strict=True):
         known = float(p) if np.isfinite(p) else None
@@ -137,16 +140,27 @@ class _Judged:
         """Mean error of each row over the repeats, shape (n,)."""
         return np.asarray(self.errors.mean(axis=0))
 
+    def mae(self, share: FloatArray) -> float:
+        """Return the mean over the rows that were predicted; `share` are weights of all rows."""
+        rows = self.rows
+        return float(np.average(self.mean[rows], weights=share[rows]))
+
     @property
     def rows(self) -> NDArray[np.int64]:
         """Rows that were predicted in each repeat."""
         return np.flatnonzero(np.isfinite(self.mean))
 
 
-def _p_value(one: _Judged, other: _Judged, groups: NDArray[np.object_], rows: ChoiceRows) -> float:
+def _p_value(
+    one: _Judged,
+    other: _Judged,
+    groups: NDArray[np.object_],
+    rows: ChoiceRows,
+    share: FloatArray,
+) -> float:
     both = np.intersect1d(one.rows, other.rows)
     if not rows.repeats:
-        gap = one.mean[both] - other.mean[both]
+        gap = (one.mean[both] - other.mean[both]) * share[both] / share[both].mean()
         return grouped_t_test(gap, groups[both].astype(str))
     finer = max(one, other, key=lambda each: len(each.errors))
     differences: list[Any] = []
@@ -154,5 +168,7 @@ def _p_value(one: _Judged, other: _Judged, groups: NDArray[np.object_], rows: Ch
         # the folds of a stack are its own, and not repeated
         ours, theirs = (each.errors[repeat % len(each.errors)] for each in (one, other))
         gap = (ours - theirs)[both]
-        differences += [gap[folds[both] == fold].mean() for fold in np.unique(folds[both])]
+        for fold in np.unique(folds[both]):
+            there = folds[both] == fold
+            differences.append(np.average(gap[there], weights=share[both][there]))
     return corrected_t_test(differences, 1 / (rows.n_folds - 1))

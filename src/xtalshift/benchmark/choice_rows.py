@@ -89,7 +89,8 @@ def predict_unseen(
     if own is not None:
         rows = np.concatenate([fold.train, fold.val])[own.rows]
         z = model.scale.forward(data.y[rows], data.row_numbers[rows])
-        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows]))
+        share = None if data.weights is None else data.weights[rows]
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], share))
         judged = np.isin(rows, choice.rows)
         return _frame(rows[judged], 0, own.folds[judged], found[judged])
     encoder = encoder_of(task.features)

@@ -101,5 +101,11 @@ def _error(
             train, rows = labels[:kept], labels[kept:]
     model = fit_task(task, params, problem, fold, context, labels=train)
     found = model.predict_features(problem.X[task.features][rows])
-    error = float(np.mean(np.abs(found - problem.data.y[rows])))
+    weights = problem.data.weights
+    error = float(
+        np.average(
+            np.abs(found - problem.data.y[rows]),
+            weights=None if weights is None else weights[rows],
+        )
+    )
     return error if np.isfinite(error) else float("inf")

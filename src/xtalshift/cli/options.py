@@ -47,6 +47,23 @@ Target = Annotated[
 IdCol = Annotated[
     str | None, typer.Option(help="Column of ids.", rich_help_panel=_DATA, metavar="COL")
 ]
+WeightCol = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of weights: how much each row counts in the fit.",
+        rich_help_panel=_DATA,
+        metavar="COL",
+    ),
+]
+UncertaintyCol = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of the standard deviation of each measured target, in its unit; replicates: "
+        "the scatter of rows of one material.",
+        rich_help_panel=_DATA,
+        metavar="COL",
+    ),
+]
 Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
 FeatureCols = Annotated[
     list[str] | None,
@@ -162,6 +179,8 @@ _READING_OPTIONS = {
 _LABEL_OPTIONS = {
     "target": Target,
     "id_col": IdCol,
+    "weight_col": WeightCol,
+    "uncertainty_col": UncertaintyCol,
     "unit": Unit,
     "duplicates": Duplicates,
     "strict": Strict,

@@ -23,11 +23,12 @@ from xtalshift.data.merging import UNITS_WITHIN, merge_findings
 from xtalshift.data.number_findings import REMEDIES, UNIT_MIX, find_sentinels, value_findings
 from xtalshift.data.number_style import refuse_ambiguous
 from xtalshift.data.numbers import cause_of, parse_numbers
+from xtalshift.data.replicates import Measured, merge_rows, replicate_noise
+from xtalshift.data.row_weights import row_problems
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
 DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"]
-_AGGREGATES = {"mean": "mean", "median": "median", "lowest": "min", "highest": "max"}
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
@@ -40,6 +41,7 @@ def clean_table(
     duplicates: DuplicateRule = "mean",
     strict: bool = False,
     feature_cols: Sequence[str] = (),
+    noise_from_replicates: bool = False,
 ) -> Dataset:
     """Drop unusable rows and merge rows of the same material.
 
@@ -50,12 +52,17 @@ def clean_table(
     duplicates : str
         Rule for rows with equal reduced formula, equal feature columns and equal structure:
         ``"keep"`` all, or merge them into one row with the ``"mean"``, ``"median"``, ``"lowest"``
-        or ``"highest"`` target and the id, formula and extra columns of the first.
+        or ``"highest"`` target and the id, formula and extra columns of the first. Mean and median
+        are weighted if rows have weights or uncertainties, see
+        `xtalshift.data.replicates.merge_rows`.
     strict : bool
         Whether to raise at the first unusable row instead of dropping it.
     feature_cols : sequence of str
         Extra columns to use as features (temperature, doping): a row without them is unusable, and
         rows that differ in them are not duplicates.
+    noise_from_replicates : bool
+        Whether the pooled standard deviation of rows of one material is the uncertainty of every
+        row, see `xtalshift.data.replicates.replicate_noise`.
 
     Returns
     -------
@@ -97,11 +104,17 @@ def clean_table(
     codes, first = found.groups
     targets = table.targets[good]
     scatter = _scatter(codes, targets)
-    if duplicates == "keep":
-        kept, kept_targets = good, targets
-    else:
-        merged = pd.Series(targets).groupby(codes).agg(_AGGREGATES[duplicates])
-        kept, kept_targets = good[first], merged.to_numpy()
+    noise = None if table.noise is None else table.noise[good]
+    if noise_from_replicates:
+        noise = np.full(len(good), replicate_noise(codes, targets))
+    measured = Measured(targets, None if table.weights is None else table.weights[good], noise)
+    kept = good
+    if duplicates != "keep":
+        kept, measured = (
+            good[first],
+            merge_rows(codes, measured, duplicates, enlarge=not noise_from_replicates),
+        )
+    kept_targets = measured.targets
     names = tuple(feature_cols) or table.materials.extra_names
     materials = replace(table.materials.take(kept), extra=features[kept], extra_names=names)
     intake = CleaningReport(
@@ -121,7 +134,10 @@ def clean_table(
         table.take(kept),
         materials=materials,
         targets=kept_targets,
+        weights=measured.weights,
+        noise=measured.noise,
         problems=None,
+        row_problems=None,
         bounds=None,
         intake=intake,
     )
@@ -218,7 +234,7 @@ def inspect_table(
 def find_faults(
     table: Dataset, feature_cols: Sequence[str]
 ) -> tuple[FloatArray, list[tuple[str, str, str]]]:
-    """Find the first fault of each row, in the order formula, target, features.
+    """Find the first fault of each row, in the order formula, target, features, weight.
 
     Parameters
     ----------
@@ -255,6 +271,11 @@ def find_faults(
     columns.reverse()
     if table.targets is not None:
         columns.append(("target", _target_problems(table, table.targets)))
+    for row, text in enumerate(row_problems(table)):
+        if text:
+            label, _, rest = text.partition(": ")
+            kind, _, reason = rest.partition(": ")
+            faults[row] = (f"{label}: {kind}", reason.partition(" (")[0].strip("'"), reason)
     # the last one wins, so that a wrong formula is named before a wrong target
     for label, problems in columns:
         for row in np.flatnonzero(problems != "").tolist():

@@ -28,6 +28,10 @@ ObjectArray: TypeAlias = npt.NDArray[np.object_]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
+_BY_ROW = ("problems", "weights", "noise", "row_problems", "bounds")
+"""Optional arrays with one entry per row."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetDescription:
     """Values that identify a data set; `materials` is its number of reduced formulas."""
@@ -59,6 +63,14 @@ class Dataset:
     problems : ndarray of str, shape (n,), or None
         Why a target is unusable, in the words of `xtalshift.data.numbers.parse_numbers`; None if
         every target is a number or the data were not read from a file.
+    weights : ndarray of float64, shape (n,), or None
+        How much each row counts in the loss of a fit, at least 0; None if all count the same.
+        Errors, coverage and other metrics count each row once.
+    noise : ndarray of float64, shape (n,), or None
+        Standard deviation of the measurement of each target, in `unit`; None if it is not known.
+    row_problems : ndarray of str, shape (n,), or None
+        Why a row cannot be used besides its formula and target, such as ``"weight: negative: -1"``;
+        None if the data were not read from a file.
     bounds : ndarray of float64, shape (n, 2), or None
         What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
         `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file.
@@ -86,6 +98,9 @@ class Dataset:
     source: str = ""
     conditions: str = ""
     problems: ObjectArray | None = None
+    weights: FloatArray | None = None
+    noise: FloatArray | None = None
+    row_problems: ObjectArray | None = None
     bounds: FloatArray | None = None
     intake: CleaningReport | None = None
     style: NumberStyle = POINT
@@ -95,6 +110,9 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.targets is not None:
             object.__setattr__(self, "targets", np.array(self.targets, dtype=np.float64))
+        for name in ("weights", "noise"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.array(given, dtype=np.float64))
         n = len(self.materials)
         columns = self.columns.reset_index(drop=True)
         if not len(columns.columns):
@@ -102,7 +120,7 @@ class Dataset:
         object.__setattr__(self, "columns", columns)
         if not len(self.row_numbers):
             object.__setattr__(self, "row_numbers", np.arange(1, n + 1))
-        for name in ("targets", "columns", "problems", "bounds", "row_numbers"):
+        for name in ("targets", "columns", *_BY_ROW, "row_numbers"):
             values = getattr(self, name)
             if values is not None and len(values) != n:
                 raise DataError(f"{name} has {len(values)} rows, but there are {n} formulas")
@@ -185,8 +203,11 @@ class Dataset:
             self,
             materials=self.materials.take(chosen),
             targets=None if self.targets is None else self.targets[chosen],
-            problems=None if self.problems is None else self.problems[chosen],
-            bounds=None if self.bounds is None else self.bounds[chosen],
+            **{
+                name: values[chosen]
+                for name in _BY_ROW
+                if (values := getattr(self, name)) is not None
+            },
             columns=self.columns.iloc[chosen],
             row_numbers=self.row_numbers[chosen],
         )
@@ -284,6 +305,8 @@ class Dataset:
             columns.append(self.materials.structures.keys)
         if self.targets is not None:
             columns.append(self.targets.astype(object))
+        known = (values for values in (self.weights, self.noise) if values is not None)
+        columns.extend(values.astype(object) for values in known)
         columns.extend(self.columns[name].to_numpy(dtype=object) for name in self.columns.columns)
         header = repr((self.target_name, [str(name) for name in self.columns.columns]))
         rows = zip(*(column.tolist() for column in columns), strict=True)

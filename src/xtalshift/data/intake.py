@@ -82,6 +82,10 @@ class Reading:
     """Column of the target, with its unit."""
     ids: str = ""
     """Column of ids."""
+    weights: str = ""
+    """Column of the weights of the rows, with their range."""
+    noise: str = ""
+    """Column of the uncertainties of the targets, with their range."""
     options: dict[str, str] = field(default_factory=dict)
     """The options with which it is read in the same way again."""
     findings: tuple[Finding, ...] = ()
@@ -91,6 +95,8 @@ class Reading:
         """Return what was read as what in one line."""
         parts = [self.layout, self.numbers, f"formulas in {self.formulas}"]
         parts += [f"target {self.target}"] if self.target else []
+        parts += [f"weights in {self.weights}"] if self.weights else []
+        parts += [f"uncertainties in {self.noise}"] if self.noise else []
         return "; ".join(filter(None, parts))
 
     def lines(self) -> tuple[tuple[str, str], ...]:
@@ -98,6 +104,7 @@ class Reading:
         labels = {
             "layout": "Format", "formulas": "Formulas", "notation": "Notation",
             "numbers": "Numbers", "target": "Target", "ids": "Ids",
+            "weights": "Weights", "noise": "Errors",
         }  # fmt: skip
         pairs = ((label, getattr(self, name)) for name, label in labels.items())
         return tuple((label, text) for label, text in pairs if text)

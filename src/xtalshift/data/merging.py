@@ -111,7 +111,10 @@ def merge_findings(
     if within > _SHARE * overall:
         differ = np.argsort(low - high, kind="stable")[: int(np.sum(high > low))]
         text = f"{merged}; they differ by {within:.3g} on average, all targets by {overall:.3g}"
-        remedy = "Check the values and their conditions; no model can be better than this scatter"
+        remedy = (
+            "Check the values and their conditions; no model can be better than this scatter, "
+            "which --uncertainty-col replicates takes as the uncertainty of the values"
+        )
         found.append(finding("targets differ within a formula", differ, targets, text, remedy))
     low, high = ends(np.abs(targets))
     ratios = high / np.where(low > 0, low, np.inf)

@@ -30,6 +30,8 @@ REMEDIES = {
     "another decimal mark": "Write all numbers with one decimal mark, or give --decimal",
     "another unit": "Convert the values to one unit, or give each unit a column",
     "not a number": "Correct the cells",
+    "negative": "Correct the cells; a weight or an uncertainty is never below 0",
+    "zero": "Such rows are left out; give them a positive weight to use them",
     "a sentinel": "Leave the cells empty; this number stands for a missing value",
     "a unit": "Check that it is the unit of the column; values are not converted",
     "no unit": "Check that these values have the unit of the others",

@@ -12,11 +12,15 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, naming_table
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.row_weights import noise_of_rows, weigh_rows
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.data.units import unit_of_header
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
+
+REPLICATES = "replicates"
+"""The uncertainty column that stands for the scatter of rows of one material."""
 
 
 def read_table(
@@ -25,6 +29,8 @@ def read_table(
     target: str | None = None,
     formula_col: str | None = None,
     id_col: str | None = None,
+    weight_col: str | None = None,
+    uncertainty_col: str | None = None,
     structure_col: str | None = None,
     structures: str | Path | None = None,
     unit: str = "",
@@ -44,6 +50,10 @@ def read_table(
         Column to predict; by default that of the data set, or the only numeric column of a file.
     formula_col, id_col : str, optional
         Columns of a file; by default those with a usual name.
+    weight_col : str, optional
+        Column of the weights of the rows in a fit, see `xtalshift.Dataset`.
+    uncertainty_col : str, optional
+        Column of the standard deviations of the measured targets.
     structure_col : str, optional
     structures : str or Path, optional
         `structure_col`, `structures`: column of crystal structures, and folder or archive of their
@@ -89,6 +99,8 @@ def read_table(
                 "dataset": str(path_or_name),
                 "target": target,
                 "id_col": id_col,
+                "weight_col": weight_col,
+                "uncertainty_col": uncertainty_col,
                 "unit": unit,
                 **{name: base[name] for name in ReadingOptions.model_fields if name in base},
                 **{name: value for name, value in given.items() if value is not None},
@@ -114,7 +126,7 @@ def read_configured(
                 if column
                 else f"{name} has no crystal structures"
             )
-        return load_dataset(
+        found = load_dataset(
             name,
             target=target,
             unit=data.unit,
@@ -122,6 +134,7 @@ def read_configured(
             structures=data.structure_col is not None,
             progress=progress,
         )
+        return _with_row_columns(found, data)
     if not path.exists():
         hint = near_miss(name, list_datasets())
         raise DataError(
@@ -140,6 +153,7 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
     raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
     with naming_table(path):
         known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
+        known |= {data.weight_col, data.uncertainty_col}
         if target is None:
             others = raw.frame.drop(columns=list(known & set(raw.frame.columns)))
             if need_target or len(target_candidates(others)) == 1:
@@ -154,4 +168,18 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
             unit=data.unit or units.get(target or "") or unit_of_header(target or ""),
             source=path.name,
         )
-    return raw, table
+    return raw, _with_row_columns(table, data)
+
+
+def _with_row_columns(table: Dataset, data: DataConfig) -> Dataset:
+    """Return the rows with what columns say of each: how much it counts, and how exact it is."""
+    if data.weight_col is not None:
+        table = weigh_rows(table, data.weight_col)
+    if data.uncertainty_col is not None and not takes_replicates(table, data):
+        table = noise_of_rows(table, data.uncertainty_col)
+    return table
+
+
+def takes_replicates(table: Dataset, data: DataConfig) -> bool:
+    """Return whether the scatter of rows of one material is to be their uncertainty."""
+    return data.uncertainty_col == REPLICATES and REPLICATES not in table.columns.columns

@@ -108,6 +108,11 @@ class DataConfig(ReadingOptions):
     target: str | None = None
     id_col: str | None = None
     """`target`, `id_col`: names of columns; a data set of the catalogue has a default target."""
+    weight_col: str | None = None
+    """Column of row weights: how much each row counts in the loss of a fit."""
+    uncertainty_col: str | None = None
+    """Column of the standard deviation of each measured target, in its unit; ``replicates`` (if no
+    column has this name) takes the scatter of rows of one material for all rows."""
     unit: str = ""
     """Unit of the target of a file."""
     feature_cols: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 class _Scale:
     forward: Callable[[FloatArray], FloatArray]
     inverse: Callable[[FloatArray], FloatArray]
+    slope: Callable[[FloatArray], FloatArray]
     lowest: float
     lowest_allowed: bool
     remedy: str
@@ -32,12 +33,23 @@ def _not_negative(values: FloatArray) -> FloatArray:
     return np.maximum(values, 0.0)
 
 
+def _slope_of_log1p(values: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + values))
+
+
+def _slope_of_asinh(values: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / np.hypot(1.0, values))
+
+
+_NO_LOG = "use log1p, asinh or none, or drop the rows"
+_NO_LOG1P = "use asinh or none"
+_NO_CLIP = "use none: the target is not non-negative"
 _SCALES = {
-    "none": _Scale(_same, _same, -np.inf, False, ""),
-    "log": _Scale(np.log, np.exp, 0.0, False, "use log1p, asinh or none, or drop the rows"),
-    "log1p": _Scale(np.log1p, np.expm1, -1.0, False, "use asinh or none"),
-    "asinh": _Scale(np.arcsinh, np.sinh, -np.inf, False, ""),
-    "clip": _Scale(_same, _not_negative, 0.0, True, "use none: the target is not non-negative"),
+    "none": _Scale(_same, _same, np.ones_like, -np.inf, False, ""),
+    "log": _Scale(np.log, np.exp, np.reciprocal, 0.0, False, _NO_LOG),
+    "log1p": _Scale(np.log1p, np.expm1, _slope_of_log1p, -1.0, False, _NO_LOG1P),
+    "asinh": _Scale(np.arcsinh, np.sinh, _slope_of_asinh, -np.inf, False, ""),
+    "clip": _Scale(_same, _not_negative, np.ones_like, 0.0, True, _NO_CLIP),
 }
 
 TRANSFORMS = tuple(_SCALES)
@@ -125,6 +137,21 @@ class TargetTransform:
         """
         with np.errstate(over="ignore"):
             return _SCALES[self.name].inverse(np.asarray(z, dtype=np.float64))
+
+    def slope(self, y: npt.ArrayLike) -> FloatArray:
+        """Return the derivative of `forward`: an error of y times it is one on the other scale.
+
+        Parameters
+        ----------
+        y : array of shape (n,)
+            Values that the transform takes, in the unit of the target.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,)
+            Per unit of the target.
+        """
+        return _SCALES[self.name].slope(np.asarray(y, dtype=np.float64))
 
     @property
     def floor(self) -> float:

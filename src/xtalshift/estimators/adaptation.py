@@ -74,6 +74,8 @@ class TargetedCALRegressor(IRNetBase):
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
+        source_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         source_groups: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
@@ -92,6 +94,8 @@ class TargetedCALRegressor(IRNetBase):
             Target labels, for methods that use them.
         X, y : array_like of float, shapes (n, d) and (n,), optional
             Labelled source rows to replay. Without them, only target labels are used.
+        sample_weight, source_weight : array_like of float, shapes (k,) and (n,), optional
+            Weight of each target label, and of each source row, in the loss.
         groups : array_like of str, shape (k,), optional
             Reduced formulas of the target labels: no formula is in both training and validation.
         source_groups : array_like of str, shape (n,), optional
@@ -131,8 +135,8 @@ class TargetedCALRegressor(IRNetBase):
         start = model.states_[model.weights]
         self.states_ = {self.weights: {name: start[name] for name in own}}
         self.history_ = []
-        source = None if X is None else self._check_rows(X, y, source_groups)
-        target = self._check_rows(X_target, y_target, groups)
+        source = None if X is None else self._check_rows(X, y, source_groups, source_weight)
+        target = self._check_rows(X_target, y_target, groups, sample_weight)
         self._adapt(source, target, as_generator(self.random_state), progress)
         return self
 

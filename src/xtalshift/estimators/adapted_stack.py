@@ -124,7 +124,6 @@ def cross_fit(correction: Correction, problem: Problem, folds: IntArray) -> Cros
         labels,
         X=see(correction.inputs, labels.X, start),
         y=z - start if errors else z,
-        weights=None,
     )
     if correction.replays:
         rows = _with_source(rows, _other_source(problem), scale, correction.share)
@@ -163,12 +162,19 @@ def _other_source(problem: Problem) -> Labelled:
 
 def _with_source(labels: Labelled, source: Labelled, scale: MemberScale, share: float) -> Labelled:
     """Return the labels and then the source rows, with weights of mean 1."""
-    n, m = len(labels.y), len(source.y)
-    ours, theirs = (n + m) * share / n, (n + m) * (1 - share) / m
-    return join_rows(
-        replace(labels, weights=np.full(n, ours)),
-        replace(source, y=scale.forward(source.y), weights=np.full(m, theirs)),
+    total = len(labels.y) + len(source.y)
+    ours, theirs = (
+        total * part * own / own.sum()
+        for part, own in ((share, _weights(labels)), (1 - share, _weights(source)))
     )
+    return join_rows(
+        replace(labels, weights=ours),
+        replace(source, y=scale.forward(source.y), weights=theirs),
+    )
+
+
+def _weights(rows: Labelled) -> FloatArray:
+    return np.ones(len(rows.y)) if rows.weights is None else rows.weights
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -238,6 +244,8 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
+        source_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         source_groups: ArrayLike | None = None,
         fresh: ArrayLike | None = None,
@@ -253,6 +261,9 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
             Labels of the new region.
         X, y : array_like of float, shapes (m, d) and (m,), optional
             Labelled source rows, for corrections that replay them.
+        sample_weight, source_weight : array_like of float, shapes (n,) and (m,), optional
+            Weight of each label, and of each source row, in the losses and in the choice of the
+            corrections.
         groups, source_groups : array_like of str, shapes (n,) and (m,), optional
             Reduced formulas: none is in two folds, and source rows with the formula of a label are
             left out.
@@ -268,8 +279,8 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
             If shapes do not fit.
         """
         self.n_features_in_ = model.n_features_in_
-        labels = self._check_rows(X_target, y_target, groups)
-        source = None if X is None else self._check_rows(X, y, source_groups)
+        labels = self._check_rows(X_target, y_target, groups, sample_weight)
+        source = None if X is None else self._check_rows(X, y, source_groups, source_weight)
         told = None if fresh is None else np.asarray(fresh, dtype=bool)
         self._adapt(model, labels, source, told, as_generator(self.random_state), progress)
         return self
@@ -304,14 +315,14 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         span = self.margin * float(np.ptp(everything))
         self.bounds_ = np.array([everything.min() - span, everything.max() + span])
         told = folds >= 0
-        y, folds_told = labels.y[told], folds[told]
+        y, folds_told, share = labels.y[told], folds[told], _weights(labels)[told]
         fits, predictions = self._try_all(problem, folds)
-        weights = adaptation_weights(predictions, y)
+        weights = adaptation_weights(predictions, y, share)
         center, std = np.empty(len(y)), np.empty(len(y))
         constant = np.empty(len(y))
         for fold in np.unique(folds_told):
             out = folds_told == fold
-            others = adaptation_weights(predictions[:, ~out], y[~out])
+            others = adaptation_weights(predictions[:, ~out], y[~out], share[~out])
             center[out] = mix(predictions[:, out], others)
             std[out] = mix_spread(predictions[:, out], others)
             constant[out] = labels.y[folds != fold].mean()
@@ -320,7 +331,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
             float(np.abs(found - y).mean()) for found in (first[told], center, constant)
         )
         gain = np.abs(first[told] - y) - np.abs(center - y)
-        if not pays(gain):
+        if not pays(gain * share / share.mean()):
             return
         self.least_std_ = LEAST_STD * self.mae_
         kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)
@@ -404,7 +415,9 @@ def pays(gain: FloatArray) -> bool:
     return bool(gain.mean() > least * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def adaptation_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:
+def adaptation_weights(
+    predictions: FloatArray, y: FloatArray, sample_weight: FloatArray | None = None
+) -> FloatArray:
     """Return convex weights of members from their predictions of held-out labels, shape (K,).
 
     The weights of the smallest mean absolute error, see `stack_weights`, are drawn toward weights
@@ -417,14 +430,17 @@ def adaptation_weights(predictions: FloatArray, y: FloatArray) -> FloatArray:
         Predictions of each member.
     y : ndarray of float64, shape (n,)
         Labels.
+    sample_weight : ndarray of float64, shape (n,), optional
+        Weight of each label.
     """
-    errors = np.abs(predictions - y).mean(axis=1)
+    errors = np.average(np.abs(predictions - y), axis=1, weights=sample_weight)
     if errors.min() == 0:
         alone = (errors == 0).astype(float)
     else:
         alone = (errors.min() / errors) ** SHARPNESS
     share = len(y) / (len(y) + FEW_LABELS)
-    return np.asarray(share * stack_weights(predictions, y) + (1 - share) * alone / alone.sum())
+    together = stack_weights(predictions, y, sample_weight)
+    return np.asarray(share * together + (1 - share) * alone / alone.sum())
 
 
 def _fold_labels(

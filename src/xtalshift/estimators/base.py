@@ -134,6 +134,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         y_target: ArrayLike | None = None,
         *,
         val_weight: ArrayLike | None = None,
+        target_weight: ArrayLike | None = None,
         val_groups: ArrayLike | None = None,
         environments: ArrayLike | None = None,
         origin: CompositionSource | None = None,
@@ -165,6 +166,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         val_weight : array_like of float, shape (m,), optional
             Weight of each validation row in the error that selects the model. Rows held out from
             `X` keep their `sample_weight`.
+        target_weight : array_like of float, shape (k,), optional
+            Weight of each row of the target domain, for methods that use its labels.
         val_groups : array_like of str, shape (m,), optional
             Reduced formulas of the validation rows.
         environments : array_like, shape (n,), optional
@@ -191,7 +194,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         ------
         ValueError
             If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing,
-            `val_weight` is given without them, or an argument is not used by this regressor.
+            `val_weight` is given without them or `target_weight` without `y_target`, or an argument
+            is not used by this regressor.
         """
         self._refuse_unused(
             X_target=X_target,
@@ -203,6 +207,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         )
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
+        if y_target is None and target_weight is not None:
+            raise ValueError("target_weight needs y_target")
         if (X_val is None) != (y_val is None):
             raise ValueError("give both X_val and y_val, or neither")
         if val_weight is not None and X_val is None:
@@ -231,16 +237,16 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         _check_lengths(rows)
         rng = as_generator(self.random_state)
         if X_val is not None:
-            held_out = self._check_rows(X_val, y_val, val_groups)
-            if val_weight is not None:
-                held_out = replace(held_out, weights=_check_weights(val_weight, held_out.X))
+            held_out = self._check_rows(X_val, y_val, val_groups, val_weight)
             if val_fresh is not None:
                 held_out = replace(held_out, fresh=np.asarray(val_fresh, dtype=bool))
             _check_lengths(held_out)
         else:
             rows, held_out = self._hold_out(rows, groups, rng)
         rows, held_out = _drop_weightless(rows), _drop_weightless(held_out)
-        target = None if X_target is None else self._check_rows(X_target, y_target)
+        target = None
+        if X_target is not None:
+            target = self._check_rows(X_target, y_target, weights=target_weight)
         self._fit(FitData(rows, held_out, target, rng, progress, checkpoint, blocks or {}))
         return self
 
@@ -316,7 +322,11 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         return rows.take(~mask), rows.take(mask)
 
     def _check_rows(
-        self, X: ArrayLike, y: ArrayLike | None, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        groups: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
     ) -> Labelled:
         """Return further rows, checked against those of `fit`; without `y` the targets are NaN."""
         labels = None if groups is None else np.asarray(groups)
@@ -325,7 +335,12 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             features = np.asarray(validate_data(self, X, **options))
             return Labelled(features, np.full(len(features), np.nan), groups=labels)
         features, targets = validate_data(self, X, y, **options)
-        return Labelled(np.asarray(features), np.asarray(targets, dtype=np.float64), groups=labels)
+        return Labelled(
+            np.asarray(features),
+            np.asarray(targets, dtype=np.float64),
+            None if weights is None else _check_weights(weights, features),
+            groups=labels,
+        )
 
     def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return features as checked by scikit-learn, which also knows their names."""
@@ -363,7 +378,7 @@ def fit_clone(
     """
     labels: dict[str, Any] = {}
     if target is not None:
-        labels = {"X_target": target.X, "y_target": target.y}
+        labels = {"X_target": target.X, "y_target": target.y, "target_weight": target.weights}
     fitted: Regressor = clone(regressor).set_params(random_state=data.rng)
     if "blocks" in fitted.uses:
         labels |= {"blocks": data.blocks, "fresh": train.fresh, "val_fresh": validation.fresh}

@@ -227,7 +227,10 @@ class JointRegressor(WrappedRegressor):
 
     def _join(self, source: Labelled, target: Labelled) -> Labelled:
         """Return the rows of both with weights of mean 1."""
-        weights = np.ones(len(source.y)) if source.weights is None else source.weights
+        weights, own = (
+            np.ones(len(rows.y)) if rows.weights is None else rows.weights
+            for rows in (source, target)
+        )
         n, share = len(source.y) + len(target.y), self.target_share
         return Labelled(
             np.concatenate([source.X, target.X]),
@@ -235,7 +238,7 @@ class JointRegressor(WrappedRegressor):
             np.concatenate(
                 [
                     n * (1 - share) * weights / weights.sum(),
-                    np.full(len(target.y), n * share / len(target.y)),
+                    n * share * own / own.sum(),
                 ]
             ),
         )
@@ -299,12 +302,14 @@ class ResidualGPRegressor(WrappedRegressor):
 
     def _fit_errors(self, labels: Labelled, rng: np.random.Generator) -> None:
         errors = labels.y - self.estimator_.predict(labels.X)
-        self.shift_, self.n_residuals_ = float(errors.mean()), len(errors)
+        self.shift_ = float(np.average(errors, weights=labels.weights))
+        self.n_residuals_ = len(errors)
         points = self._embed(labels.X)
         if len(errors) < MIN_GP_LABELS or np.allclose(points, points[0]):
             return
         process = GPRegressor(max_rows=self.max_labels, random_state=rng)
-        self.gp_ = process.fit(points, errors, X_val=points, y_val=errors)  # it selects nothing
+        # it selects nothing
+        self.gp_ = process.fit(points, errors, labels.weights, X_val=points, y_val=errors)
 
     def _embed(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the representation, shape (n, width); for an ensemble, those of all members."""

@@ -12,6 +12,7 @@ from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import first_reason
 from xtalshift.data.formula_texts import name_structures, options_for, prefer_column
+from xtalshift.data.readers import REPLICATES
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.data.units import known_unit
@@ -141,8 +142,8 @@ def _warn_of_a_choice(model: FittedModel, labels: Dataset, progress: Progress) -
 def source_like(labels: DataConfig, source: str, target: str | None = None) -> DataConfig:
     """Return the settings of a file (or data set) of source rows, read as the labels are.
 
-    What concerns the labels alone (sheet, ids, unit) is left to be found, as is a column of
-    formulas that the file does not have.
+    What concerns the labels alone (sheet, ids, unit) is left to be found, as are columns of
+    formulas, of weights or of uncertainties that the file does not have.
 
     Parameters
     ----------
@@ -155,6 +156,10 @@ def source_like(labels: DataConfig, source: str, target: str | None = None) -> D
     """
     own = {"dataset": source, "target": target, "id_col": None, "unit": ""}
     found = labels.model_copy(update=own)
+    for name in ("weight_col", "uncertainty_col"):
+        column = getattr(labels, name)
+        if column is not None and column != REPLICATES and not _has_column(found, column):
+            found = found.model_copy(update={name: None})
     if Path(source).is_file():
         return options_for(Path(source), found)
     return found.model_copy(update={"formula_col": None})  # the columns of data sets are known

@@ -43,6 +43,7 @@ from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.data.readers import read_configured
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
+from xtalshift.featurize.blocks import needs_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
@@ -110,7 +111,8 @@ def run(
         status ``failed``.
     """
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
-    config = config.model_copy(update={"data": settle_structures(config.data, named)})
+    needed = filter(needs_structures, named)
+    config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
     config = _with_family(config, progress)
     spec = spec_of(config)
     wanted = None if config.candidates is None else read_candidates(config, progress)
@@ -404,7 +406,7 @@ def _fit_best(
         name: pd.read_parquet(task_folder(out, task.id) / CHOICE_FILE)
         for name, task in judged.items()
     }
-    choice = choose(frames, data.y, data.groups, rows)
+    choice = choose(frames, data.y, data.groups, rows, data.weights)
     rule, failure, unsaved = "smallest error on rows that no test set holds", None, None
     saved = {
         name: frame
@@ -413,7 +415,7 @@ def _fit_best(
     }
     if choice is not None and choice.method not in saved:
         unsaved = choice.method
-        choice = choose(saved, data.y, data.groups, rows) if saved else None
+        choice = choose(saved, data.y, data.groups, rows, data.weights) if saved else None
     if choice is not None:
         try:
             found = refit(

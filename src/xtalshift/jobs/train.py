@@ -10,6 +10,7 @@ import numpy as np
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
 from xtalshift.errors import ModelFormatError, SplitError
+from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, build_method, features_of
@@ -112,7 +113,8 @@ def train(
     SplitError
         If there are too few rows.
     """
-    data = settle_structures(config.data, [features_of(method, config.data.features)])
+    usual = features_of(method, config.data.features)
+    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
     features = features_of(method, data.features)
     inputs = read_inputs(data.model_copy(update={"features": features}), progress)
     y = inputs.data.y

@@ -11,6 +11,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.errors import LeakageError
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import calibrate_regressor
+from xtalshift.model.loss_weights import scaled_noise
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
 
@@ -66,6 +67,7 @@ def calibrate(
         kind=kind,
         origin=origin,
         families=labels.materials.families,
+        noise=scaled_noise(labels, model.scale),
     )
     provenance = {**model.card.provenance, "calibrated_on": asdict(labels.description)}
     return replace(model, calibration=calibration, card=replace(model.card, provenance=provenance))

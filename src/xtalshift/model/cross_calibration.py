@@ -29,11 +29,13 @@ def cross_calibrate(
     y: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     n_folds: int = 5,
     random_state: int | None = None,
     compositions: CompositionSource | None = None,
     blocks: Mapping[str, range] | None = None,
     families: NDArray[np.int64] | None = None,
+    noise: FloatArray | None = None,
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> Calibration:
@@ -54,11 +56,13 @@ def cross_calibrate(
         Targets, on the scale of the regressor.
     groups : array_like of str, shape (n,), optional
         Reduced formulas: none is in two folds.
+    sample_weight : array_like of float, shape (n,), optional
+        Weight of each row in the loss; the score of each row counts once.
     n_folds : int, default 5
         Number of folds, at least 2; reduced to the number of formulas if that is smaller.
     random_state : int, optional
         Draws the folds.
-    families
+    families, noise
         As in `calibrate_regressor`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
@@ -79,6 +83,7 @@ def cross_calibrate(
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_number(len(targets))
     names = None if groups is None else np.asarray(groups)
+    share = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     n_folds = fold_number(n_folds, len(targets) if names is None else len(np.unique(names)))
     split = KFoldSplit(n_folds, random_state=random_state)
     parts: list[tuple[NDArray[np.int64], Scored]] = []
@@ -86,7 +91,17 @@ def cross_calibrate(
         _score_fold,
         list(split.split(features, targets, names)),
         workers=workers,
-        setup=partial(_Rows, clone(regressor), features, targets, names, compositions, blocks),
+        setup=partial(
+            _Rows,
+            clone(regressor),
+            features,
+            targets,
+            names,
+            share,
+            compositions,
+            blocks,
+            noise is not None,
+        ),
         preload=(type(regressor).__module__,),
     )
     with progress.task("calibration", n_folds) as task, closing(outcomes):
@@ -94,7 +109,9 @@ def cross_calibrate(
             _, out = outcome.item
             parts.append((out, outcome.value))
             task.advance()
-    return join_scores(parts, features, targets, origin="out-of-fold", families=families)
+    return join_scores(
+        parts, features, targets, origin="out-of-fold", families=families, noise=noise
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +122,10 @@ class _Rows:
     X: FloatArray
     y: FloatArray
     groups: NDArray[Any] | None
+    weights: FloatArray | None
     compositions: CompositionSource | None
     blocks: Mapping[str, range] | None
+    noisy: bool
 
 
 def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
@@ -116,8 +135,9 @@ def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) 
     model.fit(
         rows.X[train],
         rows.y[train],
+        sample_weight=None if rows.weights is None else rows.weights[train],
         groups=None if rows.groups is None else rows.groups[train],
         origin=None if rows.compositions is None else rows.compositions.take(train),
         blocks=rows.blocks,
     )
-    return score_rows(model, rows.X[out])
+    return score_rows(model, rows.X[out], noisy=rows.noisy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,14 @@ from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.model.card import ModelCard
-from xtalshift.model.intervals import predictive, score_rows
+from xtalshift.model.intervals import Scored, predictive, score_rows
 from xtalshift.model.predictions import Predictions
 from xtalshift.notebook import html_table
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
+    from xtalshift.uncertainty.predictive import PredictiveDistribution
     from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
 
 FloatArray = NDArray[np.float64]
@@ -189,6 +190,7 @@ class FittedModel:
         by_family: bool = False,
         shift: ShiftWeights | None = None,
         explain: bool = False,
+        noise: ArrayLike | None = None,
     ) -> Predictions:
         """Predict materials; a row that cannot be predicted gets a reason and raises no error.
 
@@ -206,6 +208,10 @@ class FittedModel:
             Weights for a target domain that differs from the calibration rows, see `weigh_shift`.
         explain : bool
             Whether to explain for each row which features are out of range and what is nearest.
+        noise : array_like of float, shape () or (n,), optional
+            Standard deviation of a new measurement of each row, in the unit of the target, for
+            `Predictions.measured_lower` and `Predictions.measured_upper`. By default the root mean
+            square of those of the calibration rows.
 
         Returns
         -------
@@ -215,12 +221,19 @@ class FittedModel:
         Raises
         ------
         DataError
-            If the number of extra columns is not that of the model.
+            If the number of extra columns is not that of the model, or `noise` is given for a model
+            of targets without uncertainties.
         """
+        noisy = self.calibration is not None and self.calibration.noise is not None
+        if noise is not None and not noisy:
+            raise DataError(
+                "the model was calibrated on targets without uncertainties, so that its intervals "
+                "are those of such measurements; train it with --uncertainty-col"
+            )
         materials = self.read(X, extra)
         features = self.featurize(materials)
         reasons = features.reasons
-        found = Predictions.empty(materials.formulas, reasons, explain=explain)
+        found = Predictions.empty(materials.formulas, reasons, explain=explain, measured=noisy)
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
@@ -237,34 +250,86 @@ class FittedModel:
         if calibration is not None:
             families = known.families if by_family else None
             weights = None if shift is None else (shift.known, shift(rows))
-            distribution = predictive(
-                forecast, calibration, self.scale, families=families, level=level, weights=weights
-            )
-            found.lower[good], found.upper[good] = distribution.interval(level)
-            found.std[good] = distribution.std()
+            distribution = self._fill_intervals(
+                found, forecast, calibration, good,
+                families=families, weights=weights, level=level, noise=noise,
+            )  # fmt: skip
         if self.domain is not None:
-            scores = self.domain.assess(rows)
-            unseen = self.domain.unseen_elements(known.compositions)
-            found.ood_score[good] = scores.ood_score
-            found.in_domain[good] = scores.in_domain & (unseen == "")
-            found.unseen_elements[good] = unseen
-            found.nearest_formula[good] = [
-                readable_key(name) for name in self.domain.formulas_[scores.nearest]
-            ]
-            found.nearest_distance[good] = scores.nearest_distance
-            found.nearest_target[good] = self.domain.targets_[scores.nearest]
-            if found.explanation is not None:
-                found.explanation[good] = self.domain.explain(rows)
+            self._fill_domain(found, self.domain, good, rows, known)
         lost = good[~np.isfinite(found.prediction[good])]
         reasons[lost] = "the prediction overflows: the material is far outside the training data"
         found.in_domain[lost] = False
-        for values in (found.prediction, found.lower, found.upper, found.std):
-            values[lost] = np.nan
+        parts = (found.prediction, found.lower, found.upper, found.std)
+        for values in (*parts, found.measured_lower, found.measured_upper):
+            if values is not None:
+                values[lost] = np.nan
         if distribution is None:
             return found
         kept = np.isfinite(found.prediction[good])
         spread = distribution.take(kept).among(good[kept], len(reasons))
         return replace(found, distribution=spread)
+
+    def _fill_intervals(
+        self,
+        found: Predictions,
+        forecast: Scored,
+        calibration: Calibration,
+        good: NDArray[np.intp],
+        *,
+        level: float,
+        noise: ArrayLike | None,
+        **how: Any,
+    ) -> PredictiveDistribution:
+        """Fill in the intervals of the good rows, and return their distributions."""
+        spread_by = partial(predictive, forecast, scale=self.scale, level=level, **how)
+        distribution = spread_by(calibration=calibration.without_noise())
+        found.lower[good], found.upper[good] = distribution.interval(level)
+        found.std[good] = distribution.std()
+        if calibration.noise is None:
+            return distribution
+        of_rows = self._noise_on_scale(noise, found.prediction, good)
+        again = spread_by(calibration=calibration, noise=of_rows).interval(level)
+        assert found.measured_lower is not None
+        assert found.measured_upper is not None
+        found.measured_lower[good], found.measured_upper[good] = again
+        return distribution
+
+    @staticmethod
+    def _fill_domain(
+        found: Predictions,
+        domain: ApplicabilityDomain,
+        good: NDArray[np.intp],
+        rows: FloatArray,
+        known: Materials,
+    ) -> None:
+        """Fill in what the domain says of the good rows."""
+        scores = domain.assess(rows)
+        unseen = domain.unseen_elements(known.compositions)
+        found.ood_score[good] = scores.ood_score
+        found.in_domain[good] = scores.in_domain & (unseen == "")
+        found.unseen_elements[good] = unseen
+        found.nearest_formula[good] = [
+            readable_key(name) for name in domain.formulas_[scores.nearest]
+        ]
+        found.nearest_distance[good] = scores.nearest_distance
+        found.nearest_target[good] = domain.targets_[scores.nearest]
+        if found.explanation is not None:
+            found.explanation[good] = domain.explain(rows)
+
+    def _noise_on_scale(
+        self, noise: ArrayLike | None, predictions: FloatArray, rows: NDArray[np.intp]
+    ) -> FloatArray:
+        """Return the uncertainties of new measurements of some rows on the scale of the model."""
+        assert self.calibration is not None
+        if noise is None:
+            return np.full(len(rows), self.calibration.typical_noise)
+        given = np.broadcast_to(np.asarray(noise, dtype=np.float64), predictions.shape)[rows]
+        bad = np.flatnonzero(~(np.isfinite(given) & (given >= 0)))
+        if bad.size:
+            raise DataError(
+                f"row {rows[bad[0]] + 1}: the uncertainty {given[bad[0]]:g} is no number from 0 on"
+            )
+        return np.asarray(given * self.scale.slope(predictions[rows]))
 
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.

@@ -38,6 +38,7 @@ from xtalshift.model.intervals import (
     calibrate_regressor,
     join_scores,
 )
+from xtalshift.model.loss_weights import loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -189,18 +190,21 @@ def fit(
     z = np.full(len(data), np.nan)
     known = np.concatenate([rows.train, rows.validation])
     z[known] = scale.forward(data.y[known], data.row_numbers[known])
+    weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
     regressor.fit(
         X[rows.train],
         z[rows.train],
+        sample_weight=_part(weights, rows.train),
         groups=data.groups[rows.train],
         X_val=X[rows.validation],
         y_val=z[rows.validation],
+        val_weight=_part(weights, rows.validation),
         val_groups=data.groups[rows.validation],
         origin=_origin(regressor, data, featurizer, rows.train),
         **_learned_features(regressor, data, featurizer, rows),
         progress=progress,
         checkpoint=checkpoint,
-        **_target_access(method, data, X, rows, scale),
+        **_target_access(method, data, X, rows, scale, weights),
     )
     names = (*featurizer.names, *data.materials.extra_names)
     if domain is True:
@@ -212,7 +216,9 @@ def fit(
         scale,
         regressor,
         _card(data, method, regressor, featurizer, minutes),
-        _calibrate(regressor, data, featurizer, X, rows, scale, intervals, seed, workers, progress),
+        _calibrate(
+            regressor, data, featurizer, X, rows, scale, weights, intervals, seed, workers, progress
+        ),
         domain or None,
     )
 
@@ -298,6 +304,10 @@ def draw_rows(
     return FitRows(rest[~held_out], rest[held_out], calibration)
 
 
+def _part(values: FloatArray | None, rows: Rows) -> FloatArray | None:
+    return None if values is None else values[rows]
+
+
 def target_scale(regressor: Regressor, name: str) -> TargetTransform:
     """Return the scale that a regressor trains on; constants always use the unit of the target."""
     return TargetTransform("none" if isinstance(regressor, ConstantRegressor) else name)
@@ -344,7 +354,12 @@ def _origin(
 
 
 def _target_access(
-    method: str | Estimator, data: Dataset, X: FloatArray, rows: FitRows, scale: TargetTransform
+    method: str | Estimator,
+    data: Dataset,
+    X: FloatArray,
+    rows: FitRows,
+    scale: TargetTransform,
+    weights: FloatArray | None,
 ) -> dict[str, Any]:
     """Return what a method may see of the target domain: nothing, features, or labels too."""
     sees = METHODS[method].target_access if isinstance(method, str) else "source"
@@ -355,8 +370,9 @@ def _target_access(
             f"method {method!r} needs {sees} of the target domain; give rows of it, or choose a "
             "method that needs none"
         )
-    given = {"X_target": X[rows.target]}
+    given: dict[str, Any] = {"X_target": X[rows.target]}
     if sees == "labels":
+        given["target_weight"] = _part(weights, rows.target)
         given["y_target"] = scale.forward(data.y[rows.target], data.row_numbers[rows.target])
     return given
 
@@ -368,6 +384,7 @@ def _calibrate(
     X: FloatArray,
     rows: FitRows,
     scale: TargetTransform,
+    weights: FloatArray | None,
     intervals: IntervalConfig,
     seed: int,
     workers: int,
@@ -389,14 +406,14 @@ def _calibrate(
             f"No intervals: {len(used)} rows for calibration, at least {MIN_CALIBRATION} are needed"
         )
         return None
-    groups = data.groups[used]
+    groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
     if how == "held-out":
-        return calibrate_regressor(regressor, X[used], z, families=families)
+        return calibrate_regressor(regressor, X[used], z, families=families, noise=noise)
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
         parts = [(np.arange(len(used)), scored)]
-        return join_scores(parts, X[used], z, origin="out-of-fold", families=families)
+        return join_scores(parts, X[used], z, origin="out-of-fold", families=families, noise=noise)
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
         progress.say("No intervals: all rows have the same formula")
         return None
@@ -405,11 +422,13 @@ def _calibrate(
         X[used],
         z,
         groups=groups,
+        sample_weight=_part(weights, used),
         n_folds=intervals.folds,
         random_state=derive_seed(seed, "folds"),
         blocks=featurizer.columns if "blocks" in regressor.uses else None,
         compositions=_origin(regressor, data, featurizer, used),
         families=families,
+        noise=noise,
         workers=workers,
         progress=progress,
     )

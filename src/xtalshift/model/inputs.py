@@ -15,7 +15,7 @@ from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
 from xtalshift.data.catalog import get_entry
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
-from xtalshift.data.readers import read_configured
+from xtalshift.data.readers import read_configured, takes_replicates
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
@@ -49,7 +49,8 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     settings : DataConfig
         Where the rows come from.
     features : iterable of str
-        Further features that will be computed.
+        Further features that will be computed; a data set of the catalogue that has formulas and
+        structures then brings the structures only if one of them needs these.
 
     Raises
     ------
@@ -137,6 +138,7 @@ def read_inputs(
         duplicates=settings.duplicates,
         strict=settings.strict,
         feature_cols=settings.feature_cols,
+        noise_from_replicates=takes_replicates(table, settings),
     )
     if np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"

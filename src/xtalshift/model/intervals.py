@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,7 @@ def calibrate_regressor(
     kind: ScoreKind | None = None,
     origin: ScoreOrigin = "held-out",
     families: NDArray[np.int64] | None = None,
+    noise: FloatArray | None = None,
 ) -> Calibration:
     """Return the conformity scores of rows that `regressor` was not trained on.
 
@@ -54,6 +55,9 @@ def calibrate_regressor(
         Where the rows come from; saved with the scores.
     families : ndarray of int64, shape (n,), optional
         Chemical family of each row, see `xtalshift.chem.families.family_codes`.
+    noise : ndarray of float64, shape (n,), optional
+        Standard deviation of the measurement of each target, on the scale of the regressor. The
+        scores are then not of the kind ``quantile``: predicted quantiles contain the noise.
 
     Raises
     ------
@@ -65,8 +69,10 @@ def calibrate_regressor(
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_number(len(targets))
     everything = np.arange(len(targets))
-    parts = [(everything, score_rows(regressor, features, kind))]
-    return join_scores(parts, features, targets, origin=origin, families=families)
+    scored = score_rows(regressor, features, kind, noisy=noise is not None)
+    return join_scores(
+        [(everything, scored)], features, targets, origin=origin, families=families, noise=noise
+    )
 
 
 def join_scores(
@@ -76,6 +82,7 @@ def join_scores(
     *,
     origin: ScoreOrigin,
     families: NDArray[np.int64] | None = None,
+    noise: FloatArray | None = None,
 ) -> Calibration:
     """Return the calibration of rows that were predicted in parts, each by another model.
 
@@ -85,26 +92,37 @@ def join_scores(
         Row numbers, together 0 to n - 1, and the forecast of the model of each part.
     X, y : ndarrays of float64, shapes (n, d) and (n,)
         All rows.
-    origin, families
+    origin, families, noise
         As in `calibrate_regressor`.
     """
     floor = float(np.median([forecast.floor() for _, forecast in parts]))
-    scores, centers = np.empty(len(y)), np.empty(len(y))
+    scores, centers, widths = (np.empty(len(y)) for _ in range(3))
     for rows, forecast in parts:
         scores[rows] = forecast.scores(y[rows], floor)
         centers[rows] = forecast.center
+        widths[rows] = 1.0 if forecast.spread is None else np.maximum(forecast.spread, floor)
     kind = parts[0][1].kind
     largest = np.finfo(np.float32).max  # infinity would be no feature
     features = np.clip(X, -largest, largest).astype(np.float32)
     # every scale of a target is increasing, so that ranks are those in its unit
     ranking = rank_evidence(y, centers)
-    return Calibration(scores, kind, origin, floor, features, families, ranking)
+    found = Calibration(scores, kind, origin, floor, features, families, ranking)
+    if noise is None or kind == "quantile":
+        return found
+    return replace(
+        found, noise=noise / widths, typical_noise=float(np.sqrt(np.mean(np.square(noise))))
+    )
 
 
-def score_rows(regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None) -> Scored:
-    """Return the forecast of a fitted regressor for rows of features, shape (n, d)."""
+def score_rows(
+    regressor: Predictor, X: FloatArray, kind: ScoreKind | None = None, *, noisy: bool = False
+) -> Scored:
+    """Return the forecast of a fitted regressor for rows of features, shape (n, d).
+
+    `noisy`: without quantiles, because the noise of the targets is known.
+    """
     if kind is None:
-        if regressor.predict_quantiles(X[:1]) is not None:
+        if not noisy and regressor.predict_quantiles(X[:1]) is not None:
             kind = "quantile"
         else:
             kind = "absolute" if regressor.predict_std(X[:1]) is None else "normalised"
@@ -136,8 +154,12 @@ def predictive(
     families: NDArray[np.int64] | None = None,
     level: float = LEVEL,
     weights: tuple[FloatArray, FloatArray] | None = None,
+    noise: FloatArray | None = None,
 ) -> PredictiveDistribution:
     """Return the predictive distributions of rows.
+
+    They are those of values that are measured as the calibration rows were; with a calibration
+    `Calibration.without_noise` those of true values.
 
     Parameters
     ----------
@@ -153,6 +175,9 @@ def predictive(
         Level at which each family has a finite bound, see `Calibration.laws_by_family`.
     weights : pair of ndarray of float64, shapes (n,) and (m,), optional
         Density ratio of the calibration and of the new rows.
+    noise : ndarray of float64, shape () or (m,), optional
+        Standard deviation of new measurements on the scale of the regressor, if the uncertainties
+        of the calibration rows are known: the distributions are those of such measurements.
 
     Raises
     ------
@@ -160,6 +185,9 @@ def predictive(
         If both families and weights are given, or the families of the calibration rows are unknown.
     """
     m = len(forecast.center)
+    error = 1.0
+    if noise is not None:
+        error, calibration = calibration.model_error, calibration.without_noise()
     laws: tuple[ScoreLaw, ...] = (calibration.law,)
     places, own = np.zeros(m, dtype=np.int64), np.ones(m)
     if families is not None and weights is not None:
@@ -172,6 +200,8 @@ def predictive(
     width = np.ones(m)
     if forecast.spread is not None:
         width = np.maximum(forecast.spread, calibration.floor)
+    if noise is not None:
+        width = np.hypot(width, noise / error)
     middle = np.clip(forecast.center, low, high)
     return PredictiveDistribution(
         scale, middle, low, high, width, laws, places, own, calibration.start

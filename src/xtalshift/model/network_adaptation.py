@@ -24,6 +24,7 @@ from xtalshift.model.intervals import (
     score_rows,
 )
 from xtalshift.model.label_judges import find_judges, judge
+from xtalshift.model.loss_weights import loss_weights, scaled_noise
 from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.predictors import Predictor
 
 FloatArray = NDArray[np.float64]
-Replay = dict[str, NDArray[Any]]
+Replay = dict[str, NDArray[Any] | None]
 LABELS_PER_FOLD = 4
 """Smallest number of labels per fold for intervals."""
 
@@ -117,33 +118,50 @@ def adapt_by_network(
         replay = {
             "X": model.features_of(source.materials),
             "y": model.scale.forward(source.y, source.row_numbers),
+            "source_weight": loss_weights(
+                source, model.features_of(source.materials), scale=model.scale, seed=seed
+            ),
             "source_groups": source.groups,
         }
     elif source is not None:
         progress.say(f"note: {method} trains on the labels only; no source rows are replayed")
-    calibration, found = None, None
+    calibration, found, share, noise = None, None, None, None
+    if z is not None:
+        share = loss_weights(labels, X, scale=model.scale, seed=seed, progress=progress)
+        noise = scaled_noise(labels, model.scale)
     if folds and z is not None and how.uses_labels:
         told = np.flatnonzero(find_judges(model, labels, X, progress))
-        rows = _Rows(regressor, start, X, z, labels.groups, replay, told)
+        rows = _Rows(regressor, start, X, z, share, labels.groups, replay, told)
         scored = _cross_fit(rows, folds, seed, workers, progress)
         center = np.empty(len(told))
         for places, score in scored:
             center[places] = score.center
         before = model.regressor.predict(X[told])
-        kept = not pays(np.abs(before - z[told]) - np.abs(center - z[told]))
+        gain = np.abs(before - z[told]) - np.abs(center - z[told])
+        kept = not pays(gain if share is None else gain * share[told] / share[told].mean())
         found = judge(model, labels, X, told, center, kept=kept)
         if kept:
-            scored = [(np.arange(len(told)), score_rows(model.regressor, X[told], None))]
+            kept_scores = score_rows(model.regressor, X[told], noisy=noise is not None)
+            scored = [(np.arange(len(told)), kept_scores)]
         if _enough(labels, told, folds, progress):
             families = labels.materials.families[told]
-            calibration = join_scores(scored, X[told], z[told], origin="target", families=families)
+            calibration = join_scores(
+                scored,
+                X[told],
+                z[told],
+                origin="target",
+                families=families,
+                noise=None if noise is None else noise[told],
+            )
     said = {
         "cross_fit": None if found is None else asdict(found),
         "n_source": 0 if source is None or not how.replays else len(source),
     }
     if found is not None and found.kept:
         return model.regressor, calibration, said
-    regressor.adapt(start, X, z, groups=labels.groups, progress=progress, **replay)
+    regressor.adapt(
+        start, X, z, sample_weight=share, groups=labels.groups, progress=progress, **replay
+    )
     return regressor, calibration, said
 
 
@@ -189,6 +207,7 @@ class _Rows:
     start: IRNetBase
     X: FloatArray
     y: FloatArray
+    weights: FloatArray | None
     groups: NDArray[Any]
     replay: Replay
     told: NDArray[np.int64]
@@ -221,7 +240,14 @@ def _score_fold(rows: _Rows, out: NDArray[np.int64]) -> Scored:
     kept = np.setdiff1d(np.arange(len(rows.y)), out)
     regressor = clone(rows.template)
     apart = _without(rows.replay, rows.groups[out])
-    regressor.adapt(rows.start, rows.X[kept], rows.y[kept], groups=rows.groups[kept], **apart)
+    regressor.adapt(
+        rows.start,
+        rows.X[kept],
+        rows.y[kept],
+        sample_weight=None if rows.weights is None else rows.weights[kept],
+        groups=rows.groups[kept],
+        **apart,
+    )
     return score_rows(regressor, rows.X[np.intersect1d(rows.told, out)])
 
 
@@ -229,5 +255,7 @@ def _without(replay: Replay, groups: NDArray[Any]) -> Replay:
     """Return source rows without some formulas: a fold must not replay its held-out rows."""
     if not replay:
         return replay
-    kept = ~np.isin(replay["source_groups"], groups)
-    return {name: values[kept] for name, values in replay.items()}
+    names = replay["source_groups"]
+    assert names is not None
+    kept = ~np.isin(names, groups)
+    return {name: None if values is None else values[kept] for name, values in replay.items()}

@@ -35,6 +35,9 @@ PREDICTED_COLUMNS = (
     "reason",
 )
 
+MEASURED_COLUMNS = ("measured_lower", "measured_upper")
+"""Columns of a model of targets with known uncertainties."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
@@ -51,6 +54,10 @@ class Predictions:
         for a bound, NaN for a model without calibration.
     std : ndarray of float64, shape (n,)
         Half the width of the 68.27 % interval, in the unit of the target.
+    measured_lower, measured_upper : ndarray of float64, shape (n,), or None
+        Interval of a new measurement, in the unit of the target, for a model of targets with known
+        uncertainties; `lower`, `upper` and `std` are then those of the true value. None for other
+        models, whose one interval is that of values like the ones they were calibrated on.
     ood_score : ndarray of float64, shape (n,)
         1 - conformal p-value: the share of held-out source rows that are less novel; NaN for a
         model without a domain.
@@ -93,6 +100,8 @@ class Predictions:
     n_imputed: NDArray[np.int64]
     reason: TextArray
     explanation: TextArray | None = None
+    measured_lower: FloatArray | None = None
+    measured_upper: FloatArray | None = None
     distribution: PredictiveDistribution | None = None
 
     def __repr__(self) -> str:
@@ -111,7 +120,9 @@ class Predictions:
         return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
 
     @classmethod
-    def empty(cls, formulas: TextArray, reasons: TextArray, *, explain: bool) -> Predictions:
+    def empty(
+        cls, formulas: TextArray, reasons: TextArray, *, explain: bool, measured: bool = False
+    ) -> Predictions:
         """Return predictions with nothing filled in yet."""
         n = len(formulas)
 
@@ -137,6 +148,8 @@ class Predictions:
             n_imputed=np.zeros(n, dtype=np.int64),
             reason=reasons,
             explanation=texts() if explain else None,
+            measured_lower=numbers() if measured else None,
+            measured_upper=numbers() if measured else None,
         )
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
@@ -183,11 +196,17 @@ class Predictions:
         return self.distribution
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns of the output table: `PREDICTED_COLUMNS`, then ``explanation``."""
+        """Return the columns of the output table.
+
+        `PREDICTED_COLUMNS`, then `MEASURED_COLUMNS` and ``explanation`` where there are such.
+        """
         status = np.where(self.reason == "", "ok", "error").astype(object)
         columns = {
             name: status if name == "status" else getattr(self, name) for name in PREDICTED_COLUMNS
         }
+        for name in MEASURED_COLUMNS:
+            if (values := getattr(self, name)) is not None:
+                columns[name] = values
         if self.explanation is not None:
             columns["explanation"] = self.explanation
         return columns

@@ -15,6 +15,7 @@ from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
 from xtalshift.model.label_judges import find_judges, judge
+from xtalshift.model.loss_weights import loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -71,6 +72,7 @@ def adapt_by_stack(
         If all labels belong to training materials.
     """
     z = model.scale.forward(labels.y, labels.row_numbers)
+    noise = scaled_noise(labels, model.scale)
     fresh = find_judges(model, labels, X, progress)
     if source is None:
         source = remembered(model)
@@ -79,12 +81,22 @@ def adapt_by_stack(
         replay = {
             "X": model.features_of(source.materials),
             "y": model.scale.forward(source.y, source.row_numbers),
+            "source_weight": loss_weights(
+                source, model.features_of(source.materials), scale=model.scale, seed=seed
+            ),
             "source_groups": source.groups,
         }
     # many short fits: threads would wait for each other
     stack = adapted_stack(settings or MethodSettings(threads=1), seed)
     stack.adapt(
-        model.regressor, X, z, groups=labels.groups, fresh=fresh, progress=progress, **replay
+        model.regressor,
+        X,
+        z,
+        sample_weight=loss_weights(labels, X, scale=model.scale, seed=seed, progress=progress),
+        groups=labels.groups,
+        fresh=fresh,
+        progress=progress,
+        **replay,
     )
     told, own = np.flatnonzero(fresh), stack.out_of_fold_
     center = model.regressor.predict(X[told]) if own is None else own.center
@@ -97,7 +109,7 @@ def adapt_by_stack(
     if len(told) < MIN_CALIBRATION:
         return predictor, model.calibration if own is None else None, said
     if own is None:
-        scored = score_rows(model.regressor, X[told], None)
+        scored = score_rows(model.regressor, X[told], noisy=noise is not None)
     else:
         scored = Scored("normalised", own.center, spread=own.std)
     calibration = join_scores(
@@ -106,6 +118,7 @@ def adapt_by_stack(
         z[told],
         origin="target",
         families=labels.materials.families[told],
+        noise=None if noise is None else noise[told],
     )
     return predictor, calibration, said
 

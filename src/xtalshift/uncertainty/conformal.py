@@ -12,7 +12,7 @@ density ratio w(x) of target to source       ``weights``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -24,6 +24,7 @@ from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.metrics.checks import as_vector, check_level
 from xtalshift.metrics.ranking import RankEvidence
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
+from xtalshift.uncertainty.noise import model_error
 
 FloatArray = NDArray[np.float64]
 ScoreKind = Literal["absolute", "normalised", "quantile"]
@@ -49,6 +50,8 @@ _OPTIONAL: Schema = {
     "calibration.X": SavedArray(np.float32, ("n", "d"), missing=True),
     "calibration.families": SavedArray(np.int64, ("n",), low=0, high=len(FAMILIES) - 1),
     "calibration.start": SavedArray(np.float64, (1,), high=0.0),
+    "calibration.noise": SavedArray(np.float64, ("n",), low=0.0),
+    "calibration.typical_noise": SavedArray(np.float64, (1,), low=0.0),
 }
 
 
@@ -270,6 +273,11 @@ class Calibration:
     ranking: RankEvidence | None = None
     """How well predictions rank these rows; None if the model was calibrated by an earlier version,
     or ranks mean nothing."""
+    noise: NDArray[np.float64] | None = None
+    """Shape (n,). Standard deviation of the measurement of each row, in the unit of its score; None
+    if it is not known. Not for scores of the kind ``quantile``."""
+    typical_noise: float = 0.0
+    """Root mean square of the uncertainties, on the scale of the regressor."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -283,6 +291,25 @@ class Calibration:
     def law(self) -> ScoreLaw:
         """The law of all scores."""
         return ScoreLaw.of(self.scores)
+
+    @cached_property
+    def model_error(self) -> float:
+        """Standard deviation of the error of the model in the unit of the scores, without noise."""
+        assert self.noise is not None
+        return model_error(self.scores, self.noise)
+
+    def without_noise(self) -> Self:
+        """Return the calibration for true values, if `noise` is known.
+
+        A score is the error of the model plus that of the measurement. Divided by the standard
+        deviation of both it has, for all rows alike, the law of which quantiles are taken; times
+        `model_error` it is the score that the true value would have. This is exact where both
+        errors are normal, and leaves the order of equally certain rows as it is.
+        """
+        if self.noise is None:
+            return self
+        share = self.model_error / np.hypot(self.model_error, self.noise)
+        return replace(self, scores=self.scores * share, noise=None)
 
     def laws_by_family(
         self, families: NDArray[np.int64], level: float
@@ -333,6 +360,9 @@ class Calibration:
             state["calibration.X"] = self.X
         if self.families is not None:
             state["calibration.families"] = self.families
+        if self.noise is not None:
+            state["calibration.noise"] = self.noise
+            state["calibration.typical_noise"] = np.array([self.typical_noise])
         return state
 
     @staticmethod
@@ -375,4 +405,6 @@ class Calibration:
             state.get("calibration.X"),
             state.get("calibration.families"),
             ranking,
+            state.get("calibration.noise"),
+            float(state.get("calibration.typical_noise", np.zeros(1))[0]),
         )

@@ -1,0 +1,142 @@
+"""Rows that do not count the same, from a data set to a fitted model."""
+
+import numpy as np
+import pytest
+
+from estimator_toys import Spy
+from xtalshift.data import Dataset, clean_table
+from xtalshift.data.transform import TargetTransform
+from xtalshift.errors import DataError
+from xtalshift.estimators import ConstantRegressor, RidgeRegressor
+from xtalshift.model import FitRows, adapt, fit, load_model, save_model
+from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.uncertainty.settings import IntervalConfig
+
+METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Fe", "Ti")
+FORMULAS = [metal + anion for metal in METALS for anion in ("O", "S", "F", "Cl", "N")]
+N = len(FORMULAS)
+GAPS = np.linspace(1.0, 3.0, N) ** 2
+NONE = IntervalConfig(method="none")
+
+
+class TestWeights:
+    weights = np.linspace(1.0, 5.0, N)
+
+    def test_training_and_validation_rows_have_them(self):
+        data = clean_table(Dataset.of(FORMULAS, GAPS, weights=self.weights))
+        rows = FitRows(np.arange(30), np.arange(30, N))
+        fit(data, Spy(), rows=rows, intervals=NONE)
+        # only ratios matter: the mean of all rows that are learned from is 1
+        expected = self.weights / self.weights.mean()
+        assert Spy.seen.train.weights == pytest.approx(expected[:30])
+        assert Spy.seen.validation.weights == pytest.approx(expected[30:])
+
+    def test_without_them_there_are_none(self):
+        fit(Dataset.of(FORMULAS, GAPS), Spy(), intervals=NONE)
+        assert Spy.seen.train.weights is None
+
+    def test_a_factor_of_all_weights_changes_nothing(self):
+        one, other = (
+            fit(Dataset.of(FORMULAS, GAPS, weights=factor * self.weights), "ridge", intervals=NONE)
+            for factor in (1.0, 64.0)
+        )
+        np.testing.assert_array_equal(
+            one.predict(FORMULAS).prediction, other.predict(FORMULAS).prediction
+        )
+
+    def test_weight_0_is_the_table_without_the_row(self):
+        weights = np.where(np.arange(N) % 5 == 0, 0.0, 2.0)
+        weighted = fit(Dataset.of(FORMULAS, GAPS, weights=weights), "lightgbm")
+        there = np.flatnonzero(weights)
+        without = fit(Dataset.of([FORMULAS[i] for i in there], GAPS[there]), "lightgbm")
+        for one in ("prediction", "lower", "upper", "ood_score"):
+            np.testing.assert_array_equal(
+                getattr(weighted.predict(FORMULAS), one), getattr(without.predict(FORMULAS), one)
+            )
+
+    def test_the_fits_of_the_intervals_have_them_and_scores_count_once(self):
+        heavy = np.where(np.arange(N) < 20, 1.0, 1e-9)
+        regressor = ConstantRegressor()
+        how = IntervalConfig(method="cross")
+        model = fit(Dataset.of(FORMULAS, GAPS, weights=heavy), regressor, intervals=how)
+        assert model.predict(["RbBr"]).prediction == pytest.approx([GAPS[:20].mean()], abs=0.2)
+        # rows of no weight are judged all the same
+        assert len(model.calibration) == N
+        assert model.calibration.scores.max() == pytest.approx(GAPS[-1] - GAPS[:20].mean(), rel=0.2)
+
+    def test_adaptation_follows_the_labels_that_count(self):
+        model = fit(Dataset.of(FORMULAS, GAPS), RidgeRegressor(random_state=0), intervals=NONE)
+        names = [f"{metal}2{anion}3" for metal in METALS for anion in ("Se", "Te", "As")]
+        values = np.where(np.arange(24) % 2 == 0, 20.0, -20.0)
+        found = []
+        for even in (1.0, 1e-6):
+            weights = np.where(np.arange(24) % 2 == 0, even, 1e-6 if even == 1 else 1.0)
+            labels = Dataset.of(names, values, weights=weights)
+            found.append(adapt(model, labels).predict(names).prediction.mean())
+        assert found[0] > 5
+        assert found[1] < -5
+
+
+def test_loss_weights_of_some_rows_have_the_mean_1():
+    data = Dataset.of(FORMULAS, GAPS, weights=np.arange(1.0, N + 1))
+    X, scale = np.zeros((N, 1)), TargetTransform()
+    found = loss_weights(data, X, np.array([0, 1, 2]), scale=scale)
+    assert found[:4] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert loss_weights(Dataset.of(FORMULAS, GAPS), X, scale=scale) is None
+
+
+def noisy_data():
+    """Return 600 materials, a linear truth, and noise that differs by a factor of 10."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 600)
+    noise = np.where(np.arange(600) % 2 == 0, 0.05, 0.5)
+    numbers = [n for n in range(11, 99) if n % 10][:30]
+    names = [f"Li{numbers[i // 30]}Na{numbers[i % 30]}S97" for i in range(600)]
+    return Dataset.of(names, 2 * x + noise * rng.normal(size=600), extra=x[:, None], noise=noise)
+
+
+class TestUncertainties:
+    def test_rows_weigh_by_noise_and_model_error(self):
+        data = clean_table(noisy_data(), duplicates="keep")
+        weights = loss_weights(data, data.materials.extra, scale=TargetTransform())
+        ratio = weights[0] / weights[1]
+        # trees of 480 rows with much noise are off by 0.1 to 0.25
+        assert 0.5**2 / 0.25**2 < ratio < 0.5**2 / 0.05**2
+        assert weights.mean() == pytest.approx(1.0)
+
+    def test_the_scale_carries_the_noise_over(self):
+        data = Dataset.of(["GaN", "AlN"], [2.0, 4.0], noise=[0.2, 0.2])
+        assert scaled_noise(data, TargetTransform("log")) == pytest.approx([0.1, 0.05])
+        assert scaled_noise(data, TargetTransform("clip")) == pytest.approx([0.2, 0.2])
+        assert scaled_noise(Dataset.of(["GaN"], [1.0]), TargetTransform()) is None
+
+    def test_intervals_of_the_true_value_are_narrower_and_saved(self, tmp_path):
+        data = clean_table(noisy_data(), duplicates="keep")
+        model = fit(data, "ridge", features="fractions", intervals=IntervalConfig(method="cross"))
+        names = data.formulas[:5].tolist()
+        found = model.predict(names, data.materials.extra[:5])
+        width, measured = found.upper - found.lower, found.measured_upper - found.measured_lower
+        assert (measured > 2 * width).all()
+        exact = model.predict(names, data.materials.extra[:5], noise=0.0)
+        assert exact.measured_upper == pytest.approx(found.upper)
+        less = model.predict(names, data.materials.extra[:5], noise=[0, 0.05, 0.1, 0.5, 5])
+        assert (np.diff(less.measured_upper - less.measured_lower) > 0).all()
+        assert {"measured_lower", "measured_upper"} <= set(found.frame)
+        again = load_model(save_model(model, tmp_path / "model"))
+        np.testing.assert_array_equal(
+            again.predict(names, data.materials.extra[:5]).measured_upper, found.measured_upper
+        )
+
+    def test_other_models_have_one_interval(self):
+        model = fit(Dataset.of(FORMULAS, GAPS), "ridge")
+        found = model.predict(["RbBr"])
+        assert found.measured_lower is None
+        assert "measured_lower" not in found.frame
+        with pytest.raises(DataError, match="calibrated on targets without uncertainties"):
+            model.predict(["RbBr"], noise=0.1)
+
+    def test_a_bad_uncertainty_of_a_new_row_is_named(self):
+        data = clean_table(noisy_data(), duplicates="keep")
+        model = fit(data, "ridge", features="fractions", intervals=IntervalConfig(method="cross"))
+        with pytest.raises(DataError, match="row 2: the uncertainty -1"):
+            model.predict(["LiNaO", "LiNa2O"], [[0.0], [0.0]], noise=[0.1, -1])

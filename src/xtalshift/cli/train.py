@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,11 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.methods import MethodSettings, saved_methods
+from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
+
+if TYPE_CHECKING:
+    from xtalshift.methods import MethodSettings
 
 
 @options.reads_table

@@ -24,7 +24,7 @@ from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
 from xtalshift.model import load_model
-from xtalshift.model.predictions import PREDICTED_COLUMNS
+from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -58,7 +58,8 @@ def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Want
     if needs_structures(config.data.blocks):
         reading = name_structures(source, reading)
     raw = read_raw(source, reading)
-    check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
+    predicted = (*PREDICTED_COLUMNS, *CRYSTAL_COLUMNS, "explanation")
+    check_new_columns((*predicted, *ADDED), raw.frame.columns, str(source))
     if config.data.target in raw.frame.columns:
         progress.say(f"  note: column {config.data.target!r} of {source} is not used")
     materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
@@ -133,6 +134,8 @@ def judge_table(
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
+    if "id" not in frame and predictions.nearest_id is not None:  # polymorphs have one formula
+        frame.insert(0, "id", candidates.ids)
     measured = measured_values(data, candidates)
     ranked = rank_candidates(answer, frame, measured)
     for name in (CANDIDATES_FILE, CANDIDATES_TEXT):

@@ -21,7 +21,7 @@ from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import predictive, score_rows
-from xtalshift.model.predictions import Predictions
+from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS, Predictions
 from xtalshift.notebook import html_table
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
@@ -99,6 +99,12 @@ class FittedModel:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
         return (*self.featurizer.names, *self.card.feature_cols)
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """Columns that its predictions add to a table, without explanations."""
+        crystals = self.domain is not None and self.domain.crystals_ is not None
+        return (*PREDICTED_COLUMNS, *(CRYSTAL_COLUMNS if crystals else ()))
 
     @property
     def one_width(self) -> bool:
@@ -219,7 +225,10 @@ class FittedModel:
         materials = self.read(X, extra)
         features = self.featurize(materials)
         reasons = features.reasons
-        found = Predictions.empty(materials.formulas, reasons, explain=explain)
+        crystals = None if self.domain is None else self.domain.crystals_
+        found = Predictions.empty(
+            materials.formulas, reasons, explain=explain, crystals=crystals is not None
+        )
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
@@ -252,6 +261,10 @@ class FittedModel:
             ]
             found.nearest_distance[good] = scores.nearest_distance
             found.nearest_target[good] = self.domain.targets_[scores.nearest]
+            if found.nearest_id is not None and found.nearest_space_group is not None:
+                assert crystals is not None
+                found.nearest_id[good] = crystals.ids[scores.nearest]
+                found.nearest_space_group[good] = crystals.space_groups[scores.nearest]
             if found.explanation is not None:
                 found.explanation[good] = self.domain.explain(rows)
         lost = good[~np.isfinite(found.prediction[good])]

@@ -34,6 +34,8 @@ PREDICTED_COLUMNS = (
     "status",
     "reason",
 )
+CRYSTAL_COLUMNS = ("nearest_id", "nearest_space_group")
+"""Further columns of a model of crystals."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +73,9 @@ class Predictions:
         elements.
     reason : ndarray of str, shape (n,)
         Empty for good rows.
+    nearest_id, nearest_space_group : ndarray of str and of int64, shape (n,), or None
+        Which crystal the nearest training material is: its id and the number of its space group (0
+        if none is found); None for a model of formulas.
     explanation : ndarray of str, shape (n,), or None
         Why a material is in or out of the domain, if requested.
     distribution : PredictiveDistribution of n rows, or None
@@ -92,6 +97,8 @@ class Predictions:
     n_clipped: NDArray[np.int64]
     n_imputed: NDArray[np.int64]
     reason: TextArray
+    nearest_id: TextArray | None = None
+    nearest_space_group: NDArray[np.int64] | None = None
     explanation: TextArray | None = None
     distribution: PredictiveDistribution | None = None
 
@@ -111,7 +118,9 @@ class Predictions:
         return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
 
     @classmethod
-    def empty(cls, formulas: TextArray, reasons: TextArray, *, explain: bool) -> Predictions:
+    def empty(
+        cls, formulas: TextArray, reasons: TextArray, *, explain: bool, crystals: bool = False
+    ) -> Predictions:
         """Return predictions with nothing filled in yet."""
         n = len(formulas)
 
@@ -136,6 +145,8 @@ class Predictions:
             n_clipped=np.zeros(n, dtype=np.int64),
             n_imputed=np.zeros(n, dtype=np.int64),
             reason=reasons,
+            nearest_id=texts() if crystals else None,
+            nearest_space_group=np.zeros(n, dtype=np.int64) if crystals else None,
             explanation=texts() if explain else None,
         )
 
@@ -183,13 +194,18 @@ class Predictions:
         return self.distribution
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns of the output table: `PREDICTED_COLUMNS`, then ``explanation``."""
+        """Return the columns of the output table.
+
+        They are `PREDICTED_COLUMNS`, then `CRYSTAL_COLUMNS` and ``explanation`` if there are any.
+        """
         status = np.where(self.reason == "", "ok", "error").astype(object)
         columns = {
             name: status if name == "status" else getattr(self, name) for name in PREDICTED_COLUMNS
         }
-        if self.explanation is not None:
-            columns["explanation"] = self.explanation
+        for name in (*CRYSTAL_COLUMNS, "explanation"):
+            values = getattr(self, name)
+            if values is not None:
+                columns[name] = values
         return columns
 
     def rows(self) -> list[dict[str, object]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,8 +11,6 @@ from xtalshift.benchmark.problem import FoldRows, Problem
 from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.domain.nearest_rows import nearest_rows
-from xtalshift.domain.reasons import NearMaterial
 
 N_NEAREST = 3
 
@@ -75,13 +71,16 @@ def describe_worst(
         if domain is None
         else domain.unseen_elements(problem.data.materials.compositions.take(at))
     )
-    structures = pack_rows(problem.data.materials.structures, at)
+    known = {str(problem.data.ids[row]): int(row) for row in fold.train}
+    structures = problem.data.materials.structures
+    own = pack_rows(structures, at)
     found = []
-    for (_, row), reasons, elements, place, structure in zip(
-        rows.iterrows(), near, unseen, at.tolist(), structures, strict=True
+    for (_, row), reasons, elements, structure in zip(
+        rows.iterrows(), near, unseen, own, strict=True
     ):
         materials = getattr(reasons, "nearest", ())
-        drawn = _structures(materials, problem, X, place, fold, domain)
+        beside = np.array([known.get(one.id, -1) for one in materials], dtype=np.int64)
+        drawn = pack_rows(structures, beside)
         found.append(
             WorstRow(
                 split=str(row["split"]),
@@ -102,26 +101,6 @@ def describe_worst(
             )
         )
     return found
-
-
-def _structures(
-    materials: Sequence[NearMaterial],
-    problem: Problem,
-    X: NDArray[np.float64],
-    row: int,
-    fold: FoldRows,
-    domain: ApplicabilityDomain | None,
-) -> list[str]:
-    """Return the structures of the training materials that are nearest to a row."""
-    structures = problem.data.materials.structures
-    if domain is None or structures is None:
-        return [""] * len(materials)
-    groups = np.array([one.formula for one in materials], dtype=object)
-    known = problem.data.groups
-    same = fold.train[np.isin(known[fold.train], groups)]
-    points = np.broadcast_to(X[row], (len(groups), X.shape[1]))
-    places = nearest_rows(domain, points, groups, X[same], known[same])
-    return pack_rows(structures, np.where(places >= 0, np.append(same, -1)[places], -1))
 
 
 def _finite(value: float) -> float | None:

@@ -60,7 +60,7 @@ def _print_ends(highest: Sequence[PredictedRow], lowest: Sequence[PredictedRow],
         known = "" if row.measured is None else f"; measured {format_number(row.measured)}"
         table.add_row(
             f"{row.rank:,}",
-            escape(row.formula),
+            escape(row.name),
             format_number(row.prediction),
             f"{format_number(row.lower)} to {format_number(row.upper)}{known}",
         )

@@ -32,6 +32,7 @@ _PRINTED = (
     "probability",
     "in_domain",
     "nearest_formula",
+    "nearest_id",
     "nearest_target",
     "plausibility",
     "energy_above_known_hull",

@@ -230,11 +230,16 @@ def _on_terminal() -> bool:
 def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     card = predictor.model.card
-    formulas = predictor.read(chosen, str(source)).formulas
-    table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    crystals = predictor.model.featurizer.needs_structures  # the rows have no structures any more
+    formulas = chosen["formula"] if crystals else predictor.read(chosen, str(source)).formulas
+    # polymorphs have one formula
+    named = crystals and "id" in chosen.columns
+    heads = ("", "id", "formula") if named else ("", "formula")
+    table = Table(*heads, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     level = f"{100 * predictor.level:g} %"
     for name in (name_with_unit(card.target_name, card.unit), level, "score"):
         table.add_column(name, justify="right")
@@ -243,14 +248,15 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
     for formula, row in zip(formulas, chosen.to_dict("records"), strict=True):
         # empty for a model without intervals
         bounds = "" if row["lower"] != row["lower"] else f"{row['lower']:.3g} to {row['upper']:.3g}"
-        near = row["nearest_formula"]
+        near = f"{row['nearest_formula']} {row.get('nearest_id', '')}".strip()
         table.add_row(
             str(row["rank"]),
+            *([escape(str(row["id"]))] if named else []),
             formula,
             f"{row['prediction']:.4g}",
             bounds,
             f"{row['score']:.3g}",
-            f"{near}: {row['nearest_target']:.3g}" if near else "",
+            escape(f"{near}: {row['nearest_target']:.3g}") if near else "",
             "in" if row["in_domain"] else f"out {row['unseen_elements']}".rstrip(),
         )
     Console(highlight=False).print(table)

@@ -15,6 +15,7 @@ from xtalshift.chem.families import family_codes
 from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
 from xtalshift.structure import Structures
+from xtalshift.structure.space_groups import find_space_groups
 
 _NONE: Mapping[int, str] = {}
 
@@ -147,6 +148,13 @@ class Materials:
         return family_codes(self.compositions)
 
     @cached_property
+    def space_groups(self) -> NDArray[np.int64]:
+        """Number of the space group of each structure, shape (n,); 0 where none is found."""
+        if self.structures is None:
+            return np.zeros(len(self), dtype=np.int64)
+        return find_space_groups(self.structures).numbers
+
+    @cached_property
     def keys(self) -> NDArray[np.object_]:
         """A text per row, shape (n,), equal if formula, structure and `extra` are equal.
 
@@ -174,7 +182,7 @@ class Materials:
             self.notation,
             None if self.structures is None else self.structures.take(rows),
         )
-        for name in ("groups", "families"):  # not computed again for a part
+        for name in ("groups", "families", "space_groups"):  # not computed again for a part
             if name in self.__dict__:
                 taken.__dict__[name] = self.__dict__[name][rows]
         return taken

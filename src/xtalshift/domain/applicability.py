@@ -12,6 +12,7 @@ from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.chem.formulas import Notation
 from xtalshift.chem.writing import readable_key
+from xtalshift.domain.known_crystals import CRYSTALS, KnownCrystals
 from xtalshift.domain.ood_score import REFERENCE, Novelty, Reference
 from xtalshift.domain.reasons import (
     RANGE,
@@ -24,7 +25,7 @@ from xtalshift.domain.reasons import (
 from xtalshift.domain.threshold import THRESHOLD, DomainThreshold, choose_threshold
 from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.featurize.blocks import COORDINATES
-from xtalshift.saved_arrays import TEXT, SavedArray, Schema, check_arrays
+from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays
 from xtalshift.seeding import derive_seed
 
 FloatArray = NDArray[np.float64]
@@ -39,8 +40,6 @@ _OWN: Schema = {
     "targets": SavedArray(np.float64, ("n",)),
     "elements": SavedArray(np.bool_, (len(SYMBOLS) - 1,)),
 }
-DOMAIN: Schema = {f"{_PREFIX}{name}": saved for name, saved in _OWN.items()}
-"""Arrays of `ApplicabilityDomain.get_state`."""
 
 SAME = 1e-4
 """Distance, in standard deviations, below which features differ by rounding only."""
@@ -94,6 +93,8 @@ class ApplicabilityDomain:
     """Shape (n,). Their mean targets."""
     elements_: NDArray[np.bool_]
     """Shape (118,). Elements of the training materials; column Z - 1."""
+    crystals_: KnownCrystals | None = None
+    """Which crystals they are; None for a domain of formulas."""
     range_: FeatureRange
     """Names of the features and their training range."""
     novelty_: Novelty
@@ -112,6 +113,7 @@ class ApplicabilityDomain:
         feature_names: Sequence[str],
         compositions: Compositions | None = None,
         elements: ArrayLike | None = None,
+        crystals: KnownCrystals | None = None,
         random_state: int = 0,
     ) -> Self:
         """Learn the region that the training rows cover.
@@ -133,6 +135,8 @@ class ApplicabilityDomain:
             The parsed formulas; without them the formulas are parsed.
         elements : array_like of bool, shape (118,), optional
             Elements of the training rows; by default those of the formulas.
+        crystals : KnownCrystals of n rows, optional
+            Which crystals the rows are.
         random_state : int
             Seed of k-means and of the groups held out for the threshold.
 
@@ -149,6 +153,7 @@ class ApplicabilityDomain:
         X = X[kept]
         domain = cls()
         domain.formulas_ = formulas[kept]
+        domain.crystals_ = None if crystals is None else crystals.take(kept)
         domain.targets_ = np.bincount(merged, weights=y) / np.bincount(merged)
         domain.range_ = FeatureRange.of(X, tuple(str(name) for name in feature_names))
         parsed = _parse(formulas[kept]) if compositions is None else compositions.take(kept)
@@ -214,8 +219,10 @@ class ApplicabilityDomain:
                 self.range_.worst(features[row], beyond[row]),
                 self.range_.rare(features[row], shares[row]),
                 tuple(
-                    NearMaterial(readable_key(self.formulas_[i]), float(d), float(self.targets_[i]))
-                    for i, d in zip(rows[row].tolist(), distances[row].tolist(), strict=True)
+                    self._near(place, distance)
+                    for place, distance in zip(
+                        rows[row].tolist(), distances[row].tolist(), strict=True
+                    )
                 ),
             )
             for row in range(len(features))
@@ -235,6 +242,7 @@ class ApplicabilityDomain:
         formulas: Sequence[str],
         *,
         compositions: Compositions | None = None,
+        crystals: KnownCrystals | None = None,
     ) -> Self:
         """Return a copy with target labels as further training materials.
 
@@ -251,19 +259,25 @@ class ApplicabilityDomain:
             Formulas.
         compositions : Compositions of m rows, optional
             The parsed formulas; without them the formulas are parsed.
+        crystals : KnownCrystals of m rows, optional
+            Which crystals they are; needed if the training materials are crystals.
 
         Raises
         ------
         DataError
-            If shapes differ or there is another number of features.
+            If shapes differ or there is another number of features, or only one side has crystals.
         """
         features, targets, names = _check_rows(X, y, formulas)
         features = self._check_features(features)
+        if (crystals is None) != (self.crystals_ is None):
+            raise DataError("either all materials of a domain are crystals, or none is")
         added = type(self)().set_state(self.get_state())
         distances, nearest = self.novelty_.reference.neighbours(features, 1)
         known = distances[:, 0] == 0
         added.targets_[nearest[known, 0]] = targets[known]
         added.formulas_[nearest[known, 0]] = names[known]
+        if added.crystals_ is not None and crystals is not None:
+            added.crystals_ = added.crystals_.replaced(nearest[known, 0], crystals.take(known))
         parsed = _parse(names) if compositions is None else compositions
         added.elements_ = self.elements_ | parsed.contained_elements().any(axis=0)
         added.range_ = self.range_.extended(features)
@@ -274,6 +288,8 @@ class ApplicabilityDomain:
             added.novelty_ = Novelty(reference, self.novelty_.held_out)
             added.formulas_ = np.concatenate([added.formulas_, names[new]])
             added.targets_ = np.concatenate([added.targets_, targets[new]])
+            if added.crystals_ is not None and crystals is not None:
+                added.crystals_ = added.crystals_.joined(crystals.take(new))
         return added
 
     def get_state(self) -> dict[str, NDArray[Any]]:
@@ -286,8 +302,15 @@ class ApplicabilityDomain:
             "formulas": encode_texts(self.formulas_),
             "targets": self.targets_,
             "elements": self.elements_,
+            **({} if self.crystals_ is None else self.crystals_.get_state()),
         }
         return {f"{_PREFIX}{name}": value for name, value in state.items()}
+
+    @staticmethod
+    def saved(found: Layout) -> Schema:
+        """Return what the arrays of `get_state` must be; `found` need not have been read."""
+        own = {**_OWN, **CRYSTALS} if f"{_PREFIX}ids" in found else _OWN
+        return {f"{_PREFIX}{name}": saved for name, saved in own.items()}
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> Self:
         """Restore what `get_state` returned, after a check.
@@ -297,7 +320,7 @@ class ApplicabilityDomain:
         ModelFormatError
             If the arrays are not what `get_state` can return.
         """
-        found = check_arrays(state, DOMAIN)
+        found = check_arrays(state, self.saved(state))
         own = {name.removeprefix(_PREFIX): value for name, value in state.items()}
         ranks = own["held_out"]
         if not found["n"] or not found["held out"]:
@@ -312,7 +335,16 @@ class ApplicabilityDomain:
         self.targets_ = own["targets"].copy()
         self.elements_ = own["elements"]
         self.range_ = FeatureRange.from_state(own)
+        self.crystals_ = KnownCrystals.from_state(own) if "ids" in own else None
         return self
+
+    def _near(self, place: int, distance: float) -> NearMaterial:
+        """Return the training material at a place."""
+        formula, target = readable_key(self.formulas_[place]), float(self.targets_[place])
+        if self.crystals_ is None:
+            return NearMaterial(formula, float(distance), target)
+        group = int(self.crystals_.space_groups[place])
+        return NearMaterial(formula, float(distance), target, self.crystals_.ids[place], group)
 
     def _check_features(self, X: ArrayLike) -> FloatArray:
         features = np.asarray(X, dtype=np.float64)

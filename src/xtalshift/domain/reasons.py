@@ -61,15 +61,22 @@ class RareValue(NamedTuple):
 
 
 class NearMaterial(NamedTuple):
-    """A training material, its distance in standard deviations, and its target in its unit."""
+    """A training material, its distance in standard deviations, and its target in its unit.
+
+    Crystals have an id and the number of their space group (0: none is found).
+    """
 
     formula: str
     distance: float
     target: float
+    id: str = ""
+    space_group: int = 0
 
     def __str__(self) -> str:
         """Return one phrase."""
-        return f"{self.formula} (distance {self.distance:.3g}, value {self.target:.4g})"
+        group = f"space group {self.space_group}, " if self.space_group else ""
+        name = f"{self.formula} {self.id}".rstrip()
+        return f"{name} ({group}distance {self.distance:.3g}, value {self.target:.4g})"
 
 
 class DomainReasons(NamedTuple):

@@ -19,15 +19,14 @@ from xtalshift.data.formula_texts import name_structures, options_for
 from xtalshift.data.materials import Materials
 from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.writers import write_frame
-from xtalshift.domain.nearest_rows import nearest_rows
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.imitate import imitate
 from xtalshift.jobs.judge import ADDED, answer_of, measured_values, rank_candidates, usable
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
-from xtalshift.model import FittedModel, load_model
-from xtalshift.model.predictions import PREDICTED_COLUMNS, Predictions
+from xtalshift.model import load_model
+from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS, Predictions
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -63,7 +62,8 @@ def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Want
     if needs_structures(config.data.blocks):
         reading = name_structures(source, reading)
     raw = read_raw(source, reading)
-    check_new_columns((*PREDICTED_COLUMNS, "explanation", *ADDED), raw.frame.columns, str(source))
+    predicted = (*PREDICTED_COLUMNS, *CRYSTAL_COLUMNS, "explanation")
+    check_new_columns((*predicted, *ADDED), raw.frame.columns, str(source))
     if config.data.target in raw.frame.columns:
         progress.say(f"  note: column {config.data.target!r} of {source} is not used")
     materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
@@ -138,37 +138,27 @@ def judge_table(
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
+    if "id" not in frame and predictions.nearest_id is not None:  # polymorphs have one formula
+        frame.insert(0, "id", candidates.ids)
     measured = measured_values(data, candidates)
     ranked = rank_candidates(answer, frame, measured)
     for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
         write_frame(ranked, out / name)
-    answer = replace(answer, crystals=_crystals(ranked, predictions, model, data, candidates))
+    answer = replace(answer, crystals=_crystals(ranked, predictions, data, candidates))
     return fitted.describe(config.seed, rule=RULE), answer
 
 
 def _crystals(
-    ranked: pd.DataFrame,
-    predictions: Predictions,
-    model: FittedModel,
-    data: Dataset,
-    candidates: Materials,
+    ranked: pd.DataFrame, predictions: Predictions, data: Dataset, candidates: Materials
 ) -> tuple[CandidateCrystal, ...]:
     """Return the structures of the candidates at both ends of the order, and of their nearest."""
     structures = data.materials.structures
-    if structures is None or candidates.structures is None or model.domain is None:
+    if structures is None or candidates.structures is None or predictions.nearest_id is None:
         return ()
     order = ranked["rank"].reset_index(drop=True).dropna().sort_values().index.to_numpy()
     rows = order if len(order) <= 2 * N_DRAWN else np.append(order[:N_DRAWN], order[-N_DRAWN:])
-    groups = predictions.nearest_formula[rows]
-    same = np.flatnonzero(np.isin(data.groups, groups))
-    places = nearest_rows(
-        model.domain,
-        model.features_of(candidates.take(rows)),
-        groups,
-        model.features_of(data.materials.take(same)) if same.size else np.empty((0, 0)),
-        data.groups[same],
-    )
-    near = np.where(places >= 0, np.append(same, -1)[places], -1)
+    places = {str(name): row for row, name in enumerate(data.ids)}
+    near = np.array([places.get(name, -1) for name in predictions.nearest_id[rows]], dtype=np.int64)
     texts = pack_rows(candidates.structures, rows), pack_rows(structures, near)
     ranks = ranked["rank"].to_numpy()[rows]
     return tuple(

@@ -14,6 +14,7 @@ from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.fitting import known_crystals
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -125,6 +126,8 @@ def _renewed(
             labels.targets,
             labels.groups.tolist(),
             compositions=labels.materials.compositions,
+            # a model of an earlier version does not know which crystals its materials are
+            crystals=None if domain.crystals_ is None else known_crystals(labels.materials),
         )
     provenance = {
         "method": method,

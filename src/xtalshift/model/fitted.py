@@ -22,7 +22,12 @@ from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import Scored, predictive, score_rows
-from xtalshift.model.predictions import Predictions
+from xtalshift.model.predictions import (
+    CRYSTAL_COLUMNS,
+    MEASURED_COLUMNS,
+    PREDICTED_COLUMNS,
+    Predictions,
+)
 from xtalshift.notebook import html_table
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
@@ -101,6 +106,17 @@ class FittedModel:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order, length d."""
         return (*self.featurizer.names, *self.card.feature_cols)
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """Columns that its predictions add to a table, without explanations."""
+        crystals = self.domain is not None and self.domain.crystals_ is not None
+        noisy = self.calibration is not None and self.calibration.noise is not None
+        return (
+            *PREDICTED_COLUMNS,
+            *(CRYSTAL_COLUMNS if crystals else ()),
+            *(MEASURED_COLUMNS if noisy else ()),
+        )
 
     @property
     def one_width(self) -> bool:
@@ -233,7 +249,13 @@ class FittedModel:
         materials = self.read(X, extra)
         features = self.featurize(materials)
         reasons = features.reasons
-        found = Predictions.empty(materials.formulas, reasons, explain=explain, measured=noisy)
+        found = Predictions.empty(
+            materials.formulas,
+            reasons,
+            explain=explain,
+            crystals=self.domain is not None and self.domain.crystals_ is not None,
+            measured=noisy,
+        )
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
@@ -313,6 +335,12 @@ class FittedModel:
         ]
         found.nearest_distance[good] = scores.nearest_distance
         found.nearest_target[good] = domain.targets_[scores.nearest]
+        crystals = domain.crystals_
+        if crystals is not None:
+            assert found.nearest_id is not None
+            assert found.nearest_space_group is not None
+            found.nearest_id[good] = crystals.ids[scores.nearest]
+            found.nearest_space_group[good] = crystals.space_groups[scores.nearest]
         if found.explanation is not None:
             found.explanation[good] = domain.explain(rows)
 

@@ -20,8 +20,10 @@ from sklearn.base import clone
 from xtalshift._version import __version__
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.data.materials import Materials
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.domain.known_crystals import KnownCrystals
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor
@@ -317,6 +319,7 @@ def find_domain(
     data: Dataset, X: FloatArray, rows: FitRows, feature_names: tuple[str, ...], seed: int
 ) -> ApplicabilityDomain:
     """Return the domain of the training rows; validation and calibration rows define its scores."""
+    known = known_crystals(data.materials)
     aside = np.setdiff1d(np.concatenate([rows.validation, rows.calibration]), rows.train)
     return ApplicabilityDomain.fit(
         X[rows.train],
@@ -325,8 +328,16 @@ def find_domain(
         X[aside] if len(aside) else None,
         feature_names=feature_names,
         compositions=data.materials.compositions.take(rows.train),
+        crystals=None if known is None else known.take(rows.train),
         random_state=derive_seed(seed, "domain"),
     )
+
+
+def known_crystals(materials: Materials) -> KnownCrystals | None:
+    """Return which crystals materials are, None for formulas."""
+    if materials.structures is None:
+        return None
+    return KnownCrystals(materials.ids, materials.space_groups)
 
 
 def _learned_features(

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from xtalshift.data.transform import TargetTransform
-from xtalshift.domain.applicability import DOMAIN, ApplicabilityDomain
+from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.predictors import PREDICTORS, Arrays
 from xtalshift.estimators.saved import SavedRegressor
@@ -34,10 +34,11 @@ from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version 4: the name of the file of arrays contains its checksum. Version 5: a model contains the
-encoder of its features; before, it named the folder."""
-READABLE_VERSIONS = (3, 4, 5)
+encoder of its features; before, it named the folder. Version 6: the domain of a model of crystals
+has their ids and space groups."""
+READABLE_VERSIONS = (3, 4, 5, 6)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
 _TYPES = {
@@ -358,7 +359,7 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
         parts.append((weights, ENCODER))
     if description.has_domain:
         materials = _take(found, "domain.")
-        parts.append((materials, DOMAIN))
+        parts.append((materials, ApplicabilityDomain.saved(materials)))
     if description.calibration is not None:
         scores = _take(found, "calibration.")
         parts.append((scores, Calibration.saved(scores)))

@@ -34,6 +34,8 @@ PREDICTED_COLUMNS = (
     "status",
     "reason",
 )
+CRYSTAL_COLUMNS = ("nearest_id", "nearest_space_group")
+"""Further columns of a model of crystals."""
 
 MEASURED_COLUMNS = ("measured_lower", "measured_upper")
 """Columns of a model of targets with known uncertainties."""
@@ -78,6 +80,9 @@ class Predictions:
         elements.
     reason : ndarray of str, shape (n,)
         Empty for good rows.
+    nearest_id, nearest_space_group : ndarray of str and of int64, shape (n,), or None
+        Which crystal the nearest training material is: its id and the number of its space group (0
+        if none is found); None for a model of formulas.
     explanation : ndarray of str, shape (n,), or None
         Why a material is in or out of the domain, if requested.
     distribution : PredictiveDistribution of n rows, or None
@@ -99,6 +104,8 @@ class Predictions:
     n_clipped: NDArray[np.int64]
     n_imputed: NDArray[np.int64]
     reason: TextArray
+    nearest_id: TextArray | None = None
+    nearest_space_group: NDArray[np.int64] | None = None
     explanation: TextArray | None = None
     measured_lower: FloatArray | None = None
     measured_upper: FloatArray | None = None
@@ -121,7 +128,13 @@ class Predictions:
 
     @classmethod
     def empty(
-        cls, formulas: TextArray, reasons: TextArray, *, explain: bool, measured: bool = False
+        cls,
+        formulas: TextArray,
+        reasons: TextArray,
+        *,
+        explain: bool,
+        crystals: bool = False,
+        measured: bool = False,
     ) -> Predictions:
         """Return predictions with nothing filled in yet."""
         n = len(formulas)
@@ -147,6 +160,8 @@ class Predictions:
             n_clipped=np.zeros(n, dtype=np.int64),
             n_imputed=np.zeros(n, dtype=np.int64),
             reason=reasons,
+            nearest_id=texts() if crystals else None,
+            nearest_space_group=np.zeros(n, dtype=np.int64) if crystals else None,
             explanation=texts() if explain else None,
             measured_lower=numbers() if measured else None,
             measured_upper=numbers() if measured else None,
@@ -198,17 +213,17 @@ class Predictions:
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns of the output table.
 
-        `PREDICTED_COLUMNS`, then `MEASURED_COLUMNS` and ``explanation`` where there are such.
+        They are `PREDICTED_COLUMNS`, then `CRYSTAL_COLUMNS`, `MEASURED_COLUMNS` and ``explanation``
+        where there are such.
         """
         status = np.where(self.reason == "", "ok", "error").astype(object)
         columns = {
             name: status if name == "status" else getattr(self, name) for name in PREDICTED_COLUMNS
         }
-        for name in MEASURED_COLUMNS:
-            if (values := getattr(self, name)) is not None:
+        for name in (*CRYSTAL_COLUMNS, *MEASURED_COLUMNS, "explanation"):
+            values = getattr(self, name)
+            if values is not None:
                 columns[name] = values
-        if self.explanation is not None:
-            columns["explanation"] = self.explanation
         return columns
 
     def rows(self) -> list[dict[str, object]]:

@@ -21,7 +21,7 @@ from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.predictions import MEASURED_COLUMNS, PREDICTED_COLUMNS, Predictions
+from xtalshift.model.predictions import MEASURED_COLUMNS, Predictions
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -111,10 +111,7 @@ class TablePredictor:
 
         materials = self.read(rows, source)
         frame = _without_split_status(RawTable.of(rows).shown(materials))
-        wanted = [*PREDICTED_COLUMNS, *(["explanation"] if self.explain else [])]
-        calibration = self.model.calibration
-        if calibration is not None and calibration.noise is not None:
-            wanted += MEASURED_COLUMNS
+        wanted = [*self.model.predicted_columns, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)
         return frame.assign(**found.columns()), found

@@ -41,7 +41,7 @@ PLAUSIBILITY = "plausibility"
 PLAUSIBILITY_KINDS = {PLAUSIBILITY: float, "why": object}
 """Columns of `Plausibility`, as `enumerate` writes them."""
 _DUPLICATE = "an earlier row has the same reduced formula"
-_TEXT = ("status", "reason", "unseen_elements", "nearest_formula")
+_TEXT = ("status", "reason", "unseen_elements", "nearest_formula", "nearest_id")
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,6 @@ class Screener:
     @cached_property
     def info(self) -> ModelInfo:
         """Properties of the model."""
-        from xtalshift.model.predictions import PREDICTED_COLUMNS
-
         model = self.predictor.model
         said = () if model.domain is None else (NEAREST,)
         if self._stability is not None:
@@ -210,7 +208,7 @@ class Screener:
         return ModelInfo(
             self.predictor.notation,
             model.card.feature_cols,
-            PREDICTED_COLUMNS,
+            model.predicted_columns,
             model.calibration is not None,
             model.domain is not None,
             model.one_width,

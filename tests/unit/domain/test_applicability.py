@@ -130,7 +130,7 @@ def test_reasons_name_features_out_of_range_in_their_unit_and_the_nearest_materi
     domain = ApplicabilityDomain.fit(X, 10 * X[:, 0], formulas, feature_names=["a", "b", "c"])
     inside, outside = domain.reasons([[3.0, 7.0, 9.0], [12.0, 8.0, -5.0]])
     assert inside.out_of_range == ()
-    assert inside.nearest[0] == ("Na4Cl", 0.0, 30.0)
+    assert inside.nearest[0][:3] == ("Na4Cl", 0.0, 30.0)
     sd = X[:, [0, 2]].std(axis=0)
     assert [(f.name, f.value, f.low, f.high) for f in outside.out_of_range] == [
         ("b", 8.0, 7.0, 7.0),

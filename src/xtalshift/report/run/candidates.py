@@ -40,6 +40,8 @@ _SHOWN = (
     "rank", "formula", "prediction", "lower", "upper", "in_domain", "unseen_elements",
     "nearest_formula", "nearest_target", "measured",
 )  # fmt: skip
+_CRYSTALS = ("id", "nearest_id", "nearest_space_group")
+"""Further columns of candidates with structures."""
 _BAND = "rgba(0, 114, 178, 0.16)"
 
 
@@ -64,6 +66,24 @@ class PredictedRow:
     nearest_crystal: Markup | None = None
     """`crystal`, `nearest_crystal`: drawings of it and of the nearest material; None without
     structures."""
+    id: str = ""
+    nearest_id: str = ""
+    nearest_space_group: int = 0
+    """`id`, `nearest_id`, `nearest_space_group`: which crystals they are, if structures were read;
+    a space group of 0 is unknown."""
+
+    @property
+    def name(self) -> str:
+        """The formula, with the id of a crystal."""
+        return f"{self.formula} ({self.id})" if self.id else self.formula
+
+    @property
+    def nearest_name(self) -> str:
+        """The formula of the nearest material, with id and space group of a crystal."""
+        if not self.nearest_id:
+            return self.nearest
+        group = f", space group {self.nearest_space_group}" if self.nearest_space_group else ""
+        return f"{self.nearest} ({self.nearest_id}{group})"
 
 
 @dataclass(frozen=True)
@@ -125,14 +145,18 @@ def _rows(
     """Return the candidates with a prediction, the largest first."""
     good = table[table["rank"].notna()].sort_values("rank")
     columns = [good[name] for name in _SHOWN]
+    crystals: Sequence[tuple[object, ...]] = [()] * len(good)
+    if set(_CRYSTALS) <= set(good):
+        crystals = list(zip(*(good[name] for name in _CRYSTALS), strict=True))
     return [
         PredictedRow(
             int(rank), str(formula), float(value), float(low), float(high), bool(inside), str(new),
             str(nearest), float(known), None if np.isnan(measured) else float(measured),
             *drawn.get(int(rank), (None, None)),
+            *(kind(cell) for kind, cell in zip((str, str, int), crystal, strict=False)),
         )
-        for rank, formula, value, low, high, inside, new, nearest, known, measured
-        in zip(*columns, strict=True)
+        for (rank, formula, value, low, high, inside, new, nearest, known, measured), crystal
+        in zip(zip(*columns, strict=True), crystals, strict=True)
     ]  # fmt: skip
 
 

@@ -40,6 +40,16 @@ def test_both_ends_of_the_order_are_shown():
     )  # fmt: skip
 
 
+def test_crystals_have_names():
+    formulas = report_candidates(toy_answer(), predicted(2), "eV").highest[0]
+    assert (formulas.name, formulas.nearest_name) == ("A0", "ZnSe")
+    table = predicted(2).assign(id="mp-1", nearest_id="mp-2", nearest_space_group=[0, 216, 0])
+    first, second = report_candidates(toy_answer(), table, "eV").highest
+    names = {first.nearest_name, second.nearest_name}
+    assert first.name == "A0 (mp-1)"
+    assert names == {"ZnSe (mp-2, space group 216)", "ZnSe (mp-2)"}
+
+
 def test_a_few_candidates_stand_in_one_table():
     found = report_candidates(toy_answer(), predicted(4), "eV")
     assert [row.formula for row in found.highest] == ["A0", "A1", "A2", "A3"]

@@ -107,7 +107,9 @@ def bounds_findings(data: Dataset, usable: IntArray) -> tuple[Finding, ...]:
 def _between(bounds: FloatArray) -> FloatArray:
     """Return the finite bound, or the middle of two, shape (n,)."""
     low, high = bounds.T
-    return np.where(np.isinf(low), high, np.where(np.isinf(high), low, low / 2 + high / 2))
+    return np.asarray(
+        np.where(np.isinf(low), high, np.where(np.isinf(high), low, low / 2 + high / 2))
+    )
 
 
 def _text(bounds: FloatArray) -> str:

@@ -107,7 +107,8 @@ def join_scores(
     if exact is not None:
         check_number(int(exact.sum()))
         X, y, scores, centers, widths = (one[exact] for one in (X, y, scores, centers, widths))
-        families, noise = (None if one is None else one[exact] for one in (families, noise))
+        families = None if families is None else families[exact]
+        noise = None if noise is None else noise[exact]
     kind = parts[0][1].kind
     largest = np.finfo(np.float32).max  # infinity would be no feature
     features = np.clip(X, -largest, largest).astype(np.float32)

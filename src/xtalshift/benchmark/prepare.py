@@ -16,7 +16,7 @@ from xtalshift.benchmark.records import JOINT, Role
 from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
 from xtalshift.data import Dataset
-from xtalshift.errors import SplitError
+from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.model.inputs import (
@@ -123,6 +123,11 @@ def prepare_table(
         settings = require_structures(settings)
     inputs = read_inputs(settings, progress, flag=settings.flag)
     data, space = inputs.data, inputs.X
+    if data.bounded.any():
+        raise ConfigError(
+            f"{settings.dataset}: bounds = 'use' is for train only, because a bound has no error "
+            "to compare methods by; leave it at 'drop'"
+        )
     if settings.sample is not None and settings.sample < len(data):
         draw = np.random.default_rng(derive_seed(0, "sample"))
         rows = np.sort(draw.choice(len(data), settings.sample, replace=False))

@@ -94,6 +94,13 @@ Duplicates = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Bounds = Annotated[
+    str | None,
+    typer.Option(
+        help="Targets such as <4.2 and 19-21: drop (default) such rows | use what they say.",
+        rich_help_panel=_DATA,
+    ),
+]
 Strict = Annotated[
     bool | None,
     typer.Option("--strict", help="Fail at an unusable row.", rich_help_panel=_DATA),

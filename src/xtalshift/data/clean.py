@@ -25,6 +25,7 @@ from xtalshift.data.number_style import refuse_ambiguous
 from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.data.replicates import Measured, merge_rows, replicate_noise
 from xtalshift.data.row_weights import row_problems
+from xtalshift.data.target_bounds import bounds_findings, join_bounds, use_bounds
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 
@@ -42,6 +43,7 @@ def clean_table(
     strict: bool = False,
     feature_cols: Sequence[str] = (),
     noise_from_replicates: bool = False,
+    bounds: Literal["drop", "use"] = "drop",
 ) -> Dataset:
     """Drop unusable rows and merge rows of the same material.
 
@@ -63,6 +65,9 @@ def clean_table(
     noise_from_replicates : bool
         Whether the pooled standard deviation of rows of one material is the uncertainty of every
         row, see `xtalshift.data.replicates.replicate_noise`.
+    bounds : {"drop", "use"}
+        Whether rows whose target is a bound or a range (``<4.2``, ``19-21``) are unusable, or keep
+        what is known of it in `bounds`.
 
     Returns
     -------
@@ -78,31 +83,23 @@ def clean_table(
     ConfigError
         If the duplicate rule is unknown.
     """
-    rules = get_args(DuplicateRule)
-    if duplicates not in rules:
-        raise ConfigError(
-            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules)}. "
-            f"Known: {', '.join(rules)}"
-        )
-    if table.targets is None:
-        raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
-    if table.problems is not None:
-        refuse_ambiguous(table.problems, table.target_name)
+    table = _checked(table, duplicates)
+    if bounds == "use":
+        table = use_bounds(table)
+    assert table.targets is not None
     found = inspect_table(table, feature_cols, merge=duplicates != "keep")
     if strict and found.bad.size:
-        row = int(found.bad[0])
-        kind, value, reason = found.faults[row]
-        why = ": ".join(filter(None, (kind, reason)))
-        shown = "" if value in reason else f" (value {value!r})"
-        raise DataError(
-            f"row {table.row_numbers[row]} (id {table.ids[row]}): {why}{shown}"
-            "; correct the row, or run without strict to drop such rows"
-        )
+        raise DataError(_first_fault(table, found))
     good, features = found.good, found.features
     if not good.size:
         raise DataError(_nothing_left(table, found.dropped))
     codes, first = found.groups
-    targets = table.targets[good]
+    targets, known, findings = table.targets[good], None, found.findings
+    if bounds == "use" and table.bounds is not None:
+        told = join_bounds(codes, targets, table.bounds[good], merge=duplicates != "keep")
+        good, codes, targets, known = good[told.kept], codes[told.kept], told.targets, told.bounds
+        first = np.unique(codes, return_index=True)[1]
+        findings = (*bounds_findings(table, found.good), *findings)
     scatter = _scatter(codes, targets)
     noise = None if table.noise is None else table.noise[good]
     if noise_from_replicates:
@@ -114,6 +111,7 @@ def clean_table(
             good[first],
             merge_rows(codes, measured, duplicates, enlarge=not noise_from_replicates),
         )
+        known = None if known is None else known[first]
     kept_targets = measured.targets
     names = tuple(feature_cols) or table.materials.extra_names
     materials = replace(table.materials.take(kept), extra=features[kept], extra_names=names)
@@ -123,10 +121,10 @@ def clean_table(
         dropped=found.dropped,
         notes=found.notes,
         duplicates=duplicates,
-        rows_merged=good.size - len(kept),
+        rows_merged=found.good.size - len(kept),
         zero_share=float(np.mean(kept_targets == 0)),
         unit=table.unit,
-        findings=found.findings,
+        findings=findings,
         reading=table.reading,
         **scatter,
     )
@@ -138,9 +136,40 @@ def clean_table(
         noise=measured.noise,
         problems=None,
         row_problems=None,
-        bounds=None,
+        bounds=_if_open(known),
         intake=intake,
     )
+
+
+def _checked(table: Dataset, duplicates: str) -> Dataset:
+    """Return a table that can be cleaned."""
+    rules = get_args(DuplicateRule)
+    if duplicates not in rules:
+        raise ConfigError(
+            f"unknown rule for duplicates {duplicates!r}{near_miss(duplicates, rules)}. "
+            f"Known: {', '.join(rules)}"
+        )
+    if table.targets is None:
+        raise DataError(f"{table.source or 'the table'} has no target column to clean or train on")
+    if table.problems is not None:
+        refuse_ambiguous(table.problems, table.target_name)
+    return table
+
+
+def _first_fault(table: Dataset, found: Inspection) -> str:
+    row = int(found.bad[0])
+    kind, value, reason = found.faults[row]
+    why = ": ".join(filter(None, (kind, reason)))
+    shown = "" if value in reason else f" (value {value!r})"
+    return (
+        f"row {table.row_numbers[row]} (id {table.ids[row]}): {why}{shown}"
+        "; correct the row, or run without strict to drop such rows"
+    )
+
+
+def _if_open(bounds: FloatArray | None) -> FloatArray | None:
+    """Return bounds of which some are more than a value."""
+    return bounds if bounds is not None and (bounds[:, 0] < bounds[:, 1]).any() else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,8 @@ class Dataset:
         None if the data were not read from a file.
     bounds : ndarray of float64, shape (n, 2), or None
         What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
-        `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file.
+        `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file, and after
+        cleaning if no bound is used.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
     style : NumberStyle
@@ -196,6 +197,16 @@ class Dataset:
             raise DataError(f"{self.source or 'the table'} has no target column")
         return self.targets
 
+    @property
+    def bounded(self) -> npt.NDArray[np.bool_]:
+        """Of which rows of a clean data set only bounds of the target are known, shape (n,).
+
+        Their `targets` are the bound, or the middle of two.
+        """
+        if self.bounds is None or self.intake is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        return np.asarray(self.bounds[:, 0] < self.bounds[:, 1])
+
     def take(self, rows: Any) -> Self:
         """Return the rows that an index or mask selects, in that order (rows may repeat)."""
         chosen = np.arange(len(self))[rows]
@@ -305,7 +316,10 @@ class Dataset:
             columns.append(self.materials.structures.keys)
         if self.targets is not None:
             columns.append(self.targets.astype(object))
-        known = (values for values in (self.weights, self.noise) if values is not None)
+        known = [values for values in (self.weights, self.noise) if values is not None]
+        if self.bounded.any():
+            assert self.bounds is not None
+            known += list(self.bounds.T)
         columns.extend(values.astype(object) for values in known)
         columns.extend(self.columns[name].to_numpy(dtype=object) for name in self.columns.columns)
         header = repr((self.target_name, [str(name) for name in self.columns.columns]))

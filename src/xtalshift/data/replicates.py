@@ -75,8 +75,7 @@ def merge_rows(
         if noise is not None:
             # of several rows with that target the most certain
             there = np.where(y == merged[codes], noise, np.inf)
-            least = pd.Series(there).groupby(codes).min()
-            noise = np.asarray(least, dtype=np.float64)
+            noise = np.asarray(pd.Series(there).groupby(codes).min(), dtype=np.float64)
         return Measured(merged, merged_weights, noise)
     if weights is None and noise is None:
         merged = pd.Series(y).groupby(codes).agg(_AGGREGATES[rule]).to_numpy()

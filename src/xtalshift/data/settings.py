@@ -127,6 +127,8 @@ class DataConfig(ReadingOptions):
     duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
     """``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
     ``highest`` target."""
+    bounds: Literal["drop", "use"] = "drop"
+    """Cells such as ``<4.2`` and ``19-21``: ``drop`` such rows, or ``use`` what they say."""
     strict: bool = False
     """Whether an unusable row is an error."""
 

@@ -124,6 +124,7 @@ def judge(
     settings = settings.model_copy(update={"threads": executor.threads})
     if data.intake is None:
         data = clean_table(data)
+    data = data.take(~data.bounded)  # errors of bounds are not known
     if features is None and data.materials.structures is not None:
         features = "+structure"
     if not isinstance(candidates, Materials):

@@ -143,7 +143,7 @@ def train(
             progress=progress,
             checkpoint=checkpoint,
         )
-        errors, held_out = held_out_errors(model, y, inputs.X, rows)
+        errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
         return Trained(
             model=model,
             n_train=len(rows.train),

@@ -146,5 +146,7 @@ def _renewed(
 
 
 def _cleaned(data: Dataset) -> Dataset:
-    """Return the data set, cleaned if it has targets and has not been cleaned."""
-    return clean_table(data) if data.intake is None and data.targets is not None else data
+    """Return the data set, cleaned if it has targets and has not been cleaned, without bounds."""
+    if data.intake is None and data.targets is not None:
+        data = clean_table(data)
+    return data.take(~data.bounded) if data.bounded.any() else data

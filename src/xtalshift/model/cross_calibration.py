@@ -36,6 +36,7 @@ def cross_calibrate(
     blocks: Mapping[str, range] | None = None,
     families: NDArray[np.int64] | None = None,
     noise: FloatArray | None = None,
+    exact: NDArray[np.bool_] | None = None,
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
 ) -> Calibration:
@@ -62,8 +63,8 @@ def cross_calibrate(
         Number of folds, at least 2; reduced to the number of formulas if that is smaller.
     random_state : int, optional
         Draws the folds.
-    families, noise
-        As in `calibrate_regressor`.
+    families, noise, exact
+        As in `xtalshift.model.intervals.join_scores`.
     compositions : CompositionSource of n rows, optional
         For regressors whose `fit` needs it.
     blocks : mapping, optional
@@ -110,7 +111,7 @@ def cross_calibrate(
             parts.append((out, outcome.value))
             task.advance()
     return join_scores(
-        parts, features, targets, origin="out-of-fold", families=families, noise=noise
+        parts, features, targets, origin="out-of-fold", families=families, noise=noise, exact=exact
     )
 
 

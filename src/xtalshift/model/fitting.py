@@ -26,11 +26,12 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.domain.known_crystals import KnownCrystals
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
-from xtalshift.estimators.baselines import ConstantRegressor
+from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor
 from xtalshift.estimators.scikit import Estimator, as_regressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
+from xtalshift.model.bounded_targets import settle_targets
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fitted import FittedModel
@@ -189,10 +190,18 @@ def fit(
             data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
         )
     scale = target_scale(regressor, transform)
-    z = np.full(len(data), np.nan)
+    z: FloatArray = np.full(len(data), np.nan)
     known = np.concatenate([rows.train, rows.validation])
     z[known] = scale.forward(data.y[known], data.row_numbers[known])
     weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
+    access = _target_access(method, data, X, rows, scale, weights)
+    # a stack would take its time in every round, and rows of a target domain have no folds
+    stand_in = LightGBMRegressor() if regressor.cross_fits or access else regressor
+    compositions = _origin(stand_in, data, featurizer, known)
+    z = settle_targets(
+        stand_in, data, X, known, z, scale,
+        weights=weights, origin=compositions, seed=seed, progress=progress,
+    )  # fmt: skip
     regressor.fit(
         X[rows.train],
         z[rows.train],
@@ -206,7 +215,7 @@ def fit(
         **_learned_features(regressor, data, featurizer, rows),
         progress=progress,
         checkpoint=checkpoint,
-        **_target_access(method, data, X, rows, scale, weights),
+        **access,
     )
     names = (*featurizer.names, *data.materials.extra_names)
     if domain is True:
@@ -219,7 +228,18 @@ def fit(
         regressor,
         _card(data, method, regressor, featurizer, minutes),
         _calibrate(
-            regressor, data, featurizer, X, rows, scale, weights, intervals, seed, workers, progress
+            regressor,
+            data,
+            featurizer,
+            X,
+            rows,
+            scale,
+            z,
+            weights,
+            intervals,
+            seed,
+            workers,
+            progress,
         ),
         domain or None,
     )
@@ -231,7 +251,11 @@ def keeps_budget(regressor: Regressor) -> bool:
 
 
 def held_out_errors(
-    model: FittedModel, y: FloatArray, X: FloatArray, rows: FitRows
+    model: FittedModel,
+    y: FloatArray,
+    X: FloatArray,
+    rows: FitRows,
+    bounded: NDArray[np.bool_] | None = None,
 ) -> tuple[FloatArray, Rows]:
     """Return absolute errors of rows that did not fit the parameters, and the row numbers.
 
@@ -243,6 +267,8 @@ def held_out_errors(
         Targets, in their unit, and features of all rows.
     rows : FitRows
         Those of the fit.
+    bounded : ndarray of bool, shape (n,), optional
+        Rows of which only bounds are known, which have no error.
 
     Returns
     -------
@@ -254,9 +280,11 @@ def held_out_errors(
     own = getattr(model.regressor, "out_of_fold_", None)
     if own is None:
         used = rows.validation
+        used = used if bounded is None else used[~bounded[used]]
         return np.abs(model.predict_features(X[used]) - y[used]), used
     used = np.concatenate([rows.train, rows.validation])[own.rows]
-    return np.abs(model.scale.inverse(own.center) - y[used]), used
+    exact = np.ones(len(used), dtype=np.bool_) if bounded is None else ~bounded[used]
+    return np.abs(model.scale.inverse(own.center) - y[used])[exact], used[exact]
 
 
 def draw_rows(
@@ -395,6 +423,7 @@ def _calibrate(
     X: FloatArray,
     rows: FitRows,
     scale: TargetTransform,
+    settled: FloatArray,
     weights: FloatArray | None,
     intervals: IntervalConfig,
     seed: int,
@@ -412,19 +441,26 @@ def _calibrate(
         used = np.concatenate([rows.train, rows.validation])[own.rows]
     elif how == "cross":
         used = np.union1d(rows.train, rows.validation)
-    if len(used) < MIN_CALIBRATION:
+    exact = ~data.bounded[used]
+    if how == "held-out":
+        used, exact = used[exact], exact[exact]
+    if exact.sum() < MIN_CALIBRATION:
         progress.say(
-            f"No intervals: {len(used)} rows for calibration, at least {MIN_CALIBRATION} are needed"
+            f"No intervals: {exact.sum()} rows for calibration, at least {MIN_CALIBRATION} are "
+            "needed"
         )
         return None
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
+    z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
     if how == "held-out":
         return calibrate_regressor(regressor, X[used], z, families=families, noise=noise)
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
         parts = [(np.arange(len(used)), scored)]
-        return join_scores(parts, X[used], z, origin="out-of-fold", families=families, noise=noise)
+        return join_scores(
+            parts, X[used], z, origin="out-of-fold", families=families, noise=noise, exact=exact
+        )
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
         progress.say("No intervals: all rows have the same formula")
         return None
@@ -440,6 +476,7 @@ def _calibrate(
         compositions=_origin(regressor, data, featurizer, used),
         families=families,
         noise=noise,
+        exact=exact,
         workers=workers,
         progress=progress,
     )

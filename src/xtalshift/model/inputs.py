@@ -139,6 +139,7 @@ def read_inputs(
         strict=settings.strict,
         feature_cols=settings.feature_cols,
         noise_from_replicates=takes_replicates(table, settings),
+        bounds=settings.bounds,
     )
     if np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"

@@ -83,6 +83,7 @@ def join_scores(
     origin: ScoreOrigin,
     families: NDArray[np.int64] | None = None,
     noise: FloatArray | None = None,
+    exact: NDArray[np.bool_] | None = None,
 ) -> Calibration:
     """Return the calibration of rows that were predicted in parts, each by another model.
 
@@ -94,6 +95,8 @@ def join_scores(
         All rows.
     origin, families, noise
         As in `calibrate_regressor`.
+    exact : ndarray of bool, shape (n,), optional
+        Rows whose target is known; those of which only bounds are known have no score.
     """
     floor = float(np.median([forecast.floor() for _, forecast in parts]))
     scores, centers, widths = (np.empty(len(y)) for _ in range(3))
@@ -101,6 +104,11 @@ def join_scores(
         scores[rows] = forecast.scores(y[rows], floor)
         centers[rows] = forecast.center
         widths[rows] = 1.0 if forecast.spread is None else np.maximum(forecast.spread, floor)
+    if exact is not None:
+        check_number(int(exact.sum()))
+        X, y, scores, centers, widths = (one[exact] for one in (X, y, scores, centers, widths))
+        families = None if families is None else families[exact]
+        noise = None if noise is None else noise[exact]
     kind = parts[0][1].kind
     largest = np.finfo(np.float32).max  # infinity would be no feature
     features = np.clip(X, -largest, largest).astype(np.float32)

@@ -1,5 +1,7 @@
 """Rows that do not count the same, from a data set to a fitted model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ from estimator_toys import Spy
 from xtalshift.data import Dataset, clean_table
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import DataError
-from xtalshift.estimators import ConstantRegressor, RidgeRegressor
-from xtalshift.model import FitRows, adapt, fit, load_model, save_model
+from xtalshift.estimators import ConstantRegressor, RidgeRegressor, StackRegressor
+from xtalshift.estimators.stack import Member
+from xtalshift.model import FitRows, adapt, calibrate, fit, load_model, save_model
+from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.loss_weights import loss_weights, scaled_noise
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -140,3 +144,67 @@ class TestUncertainties:
         model = fit(data, "ridge", features="fractions", intervals=IntervalConfig(method="cross"))
         with pytest.raises(DataError, match="row 2: the uncertainty -1"):
             model.predict(["LiNaO", "LiNa2O"], [[0.0], [0.0]], noise=[0.1, -1])
+
+
+class TestBounds:
+    def data(self, below):
+        """Return a linear truth of one feature, 30 % of it (at the low end) below a limit."""
+        rows = noisy_data()
+        x = rows.materials.extra[:, 0]
+        y = 2 * x + np.random.default_rng(1).normal(0, 0.5, 600)
+        limit = np.quantile(y, 0.3)
+        cut = y < limit
+        data = clean_table(replace(rows, targets=y, noise=None), duplicates="keep")
+        if below == "known":
+            return data, y
+        if below == "dropped":
+            return data.take(~cut), y
+        bounds = np.column_stack([np.where(cut, -np.inf, y), np.maximum(y, limit)])
+        return replace(data, targets=np.maximum(y, limit), bounds=bounds), y
+
+    @pytest.mark.parametrize("method", ["ridge", "lightgbm"])
+    def test_values_below_a_limit_are_worth_much_of_their_values(self, method):
+        errors = {}
+        for below in ("known", "dropped", "used"):
+            data, _ = self.data(below)
+            model = fit(data, method, features="fractions", intervals=NONE, domain=False)
+            everything = self.data("known")[0]
+            found = model.predict(everything.materials).prediction
+            low = everything.materials.extra[:, 0] < -0.4
+            errors[below] = abs((found - 2 * everything.materials.extra[:, 0])[low].mean())
+        assert errors["used"] < 0.5 * errors["dropped"]
+        assert errors["used"] < errors["known"] + 0.1
+
+    def test_rows_of_bounds_have_no_score_and_no_error(self):
+        data, _ = self.data("used")
+        model = fit(data, "ridge", features="fractions", intervals=IntervalConfig(method="cross"))
+        assert len(model.calibration) == 420
+        assert model.calibration.X.shape[0] == len(model.calibration.families) == 420
+        rows = FitRows(np.arange(400), np.arange(400, 600))
+        X = np.hstack([model.featurizer.featurize(data.materials).values, data.materials.extra])
+        errors, used = held_out_errors(model, data.y, X, rows, data.bounded)
+        assert len(errors) == len(used) == int((~data.bounded[400:]).sum())
+
+    def test_a_stack_has_scores_of_values_only(self):
+        data, _ = self.data("used")
+        stack = StackRegressor([Member("ridge", RidgeRegressor())], random_state=0)
+        model = fit(data, stack, features="fractions")
+        assert len(model.calibration) == 420
+
+    def test_a_logarithmic_scale_takes_bounds(self):
+        bounds = np.column_stack([np.where(np.arange(N) < 8, -np.inf, GAPS), np.maximum(GAPS, 1.5)])
+        bounds[np.arange(N) >= 8, 1] = GAPS[np.arange(N) >= 8]
+        data = clean_table(Dataset.of(FORMULAS, np.where(np.arange(N) < 8, 1.5, GAPS)))
+        model = fit(replace(data, bounds=bounds), "ridge", transform="log", intervals=NONE)
+        assert (model.predict(FORMULAS).prediction > 0).all()
+
+    def test_adaptation_and_calibration_leave_bounds_out(self):
+        data, _ = self.data("used")
+        whole = data.take(~data.bounded)
+        model = fit(whole.take(np.arange(200)), "ridge", features="fractions", domain=False)
+        rest, values = data.take(np.arange(300, 600)), whole.take(whole.row_numbers > 300)
+        one, other = calibrate(model, rest), calibrate(model, values)
+        assert one.calibration.scores.tolist() == other.calibration.scores.tolist()
+        one, other = adapt(model, rest), adapt(model, values)
+        names = FORMULAS[:3], np.zeros((3, 1))
+        assert one.predict(*names).prediction.tolist() == other.predict(*names).prediction.tolist()

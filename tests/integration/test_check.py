@@ -79,3 +79,22 @@ def test_weights_are_named_in_check_and_used_in_train(xtalshift, tmp_path):
     found = xtalshift("train", path, "--target", "gap", *how)
     assert "weights in column 'w'" in found.out + found.err
     assert "dropped 6: weight: zero (row 1)" in found.out + found.err
+
+
+def test_uncertainties_and_bounds_from_train_to_predict(xtalshift, tmp_path):
+    path, model, out = tmp_path / "gaps.csv", tmp_path / "model", tmp_path / "out.csv"
+    names = [metal + anion for metal in ("Li", "Na", "K", "Mg") for anion in ("O", "S", "F", "Cl")]
+    rows = [f"{name},{'<3' if i < 3 else i},{0.1 + i / 20}" for i, name in enumerate(names)]
+    path.write_text("\n".join(["formula,gap,s", *rows, ""]))
+    how = ("--uncertainty-col", "s", "--bounds", "use", "--method", "ridge", "-o", model)
+    found = xtalshift("train", path, "--target", "gap", *how)
+    assert found.code == 0
+    assert "gap: only bounds are known, and used (3 rows)" in found.out + found.err
+    assert "uncertainties in column 's', 0.1 to 0.85" in found.out + found.err
+    assert xtalshift("predict", model, path, "-o", out).code == 0
+    table = pd.read_csv(out)
+    inner, outer = (
+        table["upper"] - table["lower"],
+        table["measured_upper"] - table["measured_lower"],
+    )
+    assert (outer > inner).all()

@@ -19,6 +19,7 @@ from xtalshift.chem.elements import SYMBOLS
 from xtalshift.data import catalog
 from xtalshift.data.materials import Materials
 from xtalshift.data.structure_texts import read_cells
+from xtalshift.errors import DataError
 from xtalshift.registry import Registry
 
 NAMES, BATCH, VALUES = crystals()
@@ -103,6 +104,35 @@ def test_the_same_model_from_python(trained):
         VALUES[NAMES.index("NaCl-rocksalt")], rel=0.2
     )
     assert "crystal structure" in model.predict(["NaCl"]).reason[0]
+
+
+def test_python_predicts_a_folder_that_was_read(trained):
+    folder, loaded = trained / "cifs", xs.load_model(trained / "model")
+    read = xs.read_table(folder, need_target=False)
+    found, same = loaded.predict(read), loaded.predict(read.materials)
+    np.testing.assert_array_equal(found.prediction, same.prediction)
+    for path in (str(folder), folder):
+        with pytest.raises(
+            DataError, match=r"structures read_table\(path, need_target=F"
+        ):
+            loaded.predict(path)
+
+
+def test_ids_name_the_files_and_faults_are_counted(xtalshift, tables, tmp_path):
+    folder, by_id, _ = tables
+    frame = pd.read_csv(by_id).rename(columns={"id": "entry"})
+    frame.loc[0, "entry"] = "absent"
+    (folder / f"{frame.entry[1]}.cif").write_text("<html></html>")
+    table = tmp_path / "entries.csv"
+    frame.to_csv(table, index=False)
+    for option in ("--id-col", "--structure-col"):
+        done = xtalshift("check", table, "--target", "y", "--structures", folder, option, "entry")
+        assert done.code == 0, done.err
+        assert "structure: no file of its name" in done.out
+        assert "structure: it cannot be used" in done.out
+        assert frame.entry[1] in done.out  # the file, not the number of the row
+    none = xtalshift("check", table, "--target", "y", "--structures", folder)
+    assert "Name it: --id-col" in none.err
 
 
 def test_screening_a_folder(xtalshift, trained, tmp_path):

@@ -25,6 +25,7 @@ from xtalshift.data.number_style import refuse_ambiguous
 from xtalshift.data.numbers import cause_of, parse_numbers
 from xtalshift.data.replicates import Measured, merge_rows, replicate_noise
 from xtalshift.data.row_weights import row_problems
+from xtalshift.data.structure_texts import NO_FILE
 from xtalshift.data.target_bounds import bounds_findings, join_bounds, use_bounds
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
@@ -34,6 +35,15 @@ DuplicateRule: TypeAlias = Literal["keep", "mean", "median", "lowest", "highest"
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
 IntArray: TypeAlias = npt.NDArray[np.intp]
+
+
+NO_STRUCTURE_FILE = "structure: no file of its name"
+UNUSABLE_STRUCTURE = "structure: it cannot be used"
+STRUCTURE_REMEDIES = {
+    NO_STRUCTURE_FILE: "Write the names of files of the folder",
+    UNUSABLE_STRUCTURE: "Correct each as its reason says; check --fix OUT writes all reasons",
+}
+"""Kinds of rows without a usable crystal structure, and what to do."""
 
 
 def clean_table(
@@ -312,7 +322,11 @@ def find_faults(
             faults[row] = (f"{label}: {kind}", reason.partition(" (")[0].strip("'"), reason)
     for row in np.flatnonzero(table.materials.reasons != "").tolist():
         reason = table.materials.reasons[row]
-        faults[row] = (f"formula: {cause_of_formula(reason)}", table.formulas[row], reason)
+        if table.materials.structures is None:
+            faults[row] = (f"formula: {cause_of_formula(reason)}", table.formulas[row], reason)
+        else:
+            kind = NO_STRUCTURE_FILE if reason.startswith(NO_FILE) else UNUSABLE_STRUCTURE
+            faults[row] = (kind, str(table.ids[row]), reason)
     return features, faults
 
 
@@ -367,6 +381,8 @@ def _findings(table: Dataset, rows: Iterable[tuple[int, str, str, str]]) -> tupl
 def _remedy(kind: str) -> str:
     if kind.startswith("formula: "):
         return formula_remedy(kind.removeprefix("formula: "))
+    if kind in STRUCTURE_REMEDIES:
+        return STRUCTURE_REMEDIES[kind]
     return next((text for cause, text in REMEDIES.items() if kind.endswith(f" {cause}")), "")
 
 

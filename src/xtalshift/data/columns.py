@@ -101,12 +101,15 @@ def table_from_frame(
     raw = RawTable.of(rows)
     frame = raw.frame
     names = [str(column) for column in frame.columns]
-    formulas = find_formulas(names, reading).names
+    found = find_formulas(names, reading)
+    formulas = found.names
     if id_col is not None and id_col not in names:
         raise DataError(no_column("id column", id_col, names))
     findings = id_findings(frame[id_col], id_col, used=True) if id_col is not None else ()
     if id_col is None:
         id_col = next((name for name in names if _is_id(name, frame[name])), None)
+        if id_col is None and found.folder is not None:  # the names of the files
+            id_col = formulas[0]
         named = next((name for name in names if name.casefold() in ID_NAMES), None)
         if id_col is None and named is not None and not _is_nested(frame[named]):
             findings = id_findings(frame[named], named, used=False)

@@ -198,12 +198,16 @@ def _named_structures(names: list[str], options: ReadingOptions) -> str:
         if name not in names:
             raise DataError(no_column("column of structures", name, names))
         return name
+    own = getattr(options, "id_col", None)
+    if own in names:
+        return str(own)
     folded = {one.casefold(): one for one in reversed(names)}
     found = next((folded[one] for one in ID_NAMES if one in folded), None)
     if found is None:
+        option = "--id-col" if hasattr(options, "id_col") else "--structure-col"
         raise DataError(
             f"no column of ids ({', '.join(ID_NAMES)}) that names the files in "
-            f"{options.structures}. Name it: --structure-col. Columns: {list_names(names)}"
+            f"{options.structures}. Name it: {option}. Columns: {list_names(names)}"
         )
     return found
 

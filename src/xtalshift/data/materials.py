@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,9 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.errors import DataError
 from xtalshift.structure import Structures
 from xtalshift.structure.space_groups import find_space_groups
+
+if TYPE_CHECKING:
+    from xtalshift.data.dataset import Dataset
 
 _NONE: Mapping[int, str] = {}
 
@@ -210,3 +214,33 @@ def as_text(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.object_]:
     array = np.empty(len(values), dtype=object)
     array[:] = [value if type(value) is str else str(value) for value in values]
     return array
+
+
+def as_materials(
+    given: Dataset | Materials | Sequence[Any], notation: Notation, extra: ArrayLike | None = None
+) -> Materials:
+    """Return what a user gives as materials: a table that was read, materials, or formulas.
+
+    Parameters
+    ----------
+    given : Dataset, Materials or sequence of str, length n
+        The materials of a data set, and materials, are returned as they are.
+    notation : Notation
+        How formulas are read.
+    extra : array_like of float, shape (n, k), optional
+        Extra feature columns of formulas.
+
+    Raises
+    ------
+    DataError
+        If it is none of these, such as the path of a file.
+    """
+    materials: Any = getattr(given, "materials", given)  # without loading pandas for `Dataset`
+    if isinstance(materials, Materials):
+        return materials
+    if isinstance(given, str | PathLike) or not hasattr(given, "__len__"):
+        raise DataError(
+            f"{str(given)[:60]!r} is no list of formulas; for one formula write [formula], for a "
+            "file or a folder of structures read_table(path, need_target=False)"
+        )
+    return Materials.parse(materials, notation=notation, extra=extra)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,6 +126,8 @@ def _unpack(text: str) -> ReadStructures:
     )
 
 
+NO_FILE = "no structure file"
+"""Begins the reason for which a cell that names a file gives no structure."""
 _DAMAGED = "the text of the structure is damaged; take it from its source again"
 
 
@@ -152,6 +154,10 @@ def _content(cell: object) -> object:
         path = Path(cell.strip())
         if path.is_file():
             return dict(open_source(path).contents({path.name}))[path.name]
+        return RefusedError(
+            f"{NO_FILE} {cell.strip()!r} is there; paths begin in the working folder, names of "
+            "files need --structures DIR"
+        )
     return cell
 
 
@@ -160,9 +166,15 @@ def _contents(cells: Sequence[object], folder: Path) -> list[object]:
     files = find_files(folder)
     wanted = [files.get(str(cell).strip()) for cell in cells]
     contents = dict(open_source(folder).contents({one for one in wanted if one is not None}))
+    folded = {name.casefold(): name for name in files}
     return [
-        RefusedError(f"no one structure file in {folder} has the name {str(cell).strip()!r}")
-        if name is None
-        else contents[name]
+        _not_there(str(cell).strip(), folder, folded) if name is None else contents[name]
         for cell, name in zip(cells, wanted, strict=True)
     ]
+
+
+def _not_there(name: str, folder: Path, folded: Mapping[str, str]) -> RefusedError:
+    """Return that no single file has a name; `folded` has the names there are by lower case."""
+    similar = folded.get(name.casefold())
+    hint = f"; there is {similar!r}" if similar else ""
+    return RefusedError(f"{NO_FILE} in {folder} is called {name!r}, or several are{hint}")

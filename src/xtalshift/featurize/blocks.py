@@ -161,6 +161,23 @@ def combine(given: Blocks | None, usual: Blocks) -> Blocks:
     return "+".join([*(name for name in split_blocks(usual) if kind_of(name) not in new), *added])
 
 
+def with_structures(given: Blocks | None) -> Blocks:
+    """Return the features that a user names for a table with crystal structures.
+
+    The block ``structure`` is one of the usual features then.
+
+    Examples
+    --------
+    >>> with_structures(None), with_structures("+chgnet"), with_structures("magpie")
+    ('+structure', '+structure+chgnet', 'magpie')
+    """
+    if given is None:
+        return "+structure"
+    if not given.startswith("+") or "structure" in given[1:].split("+"):
+        return given
+    return f"+structure{given}"
+
+
 def find_block(name: str) -> AnyBlock:
     """Return a block by its name, with ``:`` and the folder of its files, or its settings."""
     kind, _, text = name.partition(":")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from xtalshift.benchmark.answer import Answer, ProxyResult
 from xtalshift.benchmark.verdict import decide, grounds_of
 from xtalshift.data import Dataset, clean_table
-from xtalshift.data.materials import Materials
+from xtalshift.data.materials import Materials, as_materials
 from xtalshift.errors import DataError
 from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.featurize.blocks import Blocks
+from xtalshift.featurize.blocks import Blocks, with_structures
 from xtalshift.jobs.imitate import (
     CANDIDATES,
     MOST_CANDIDATES,
@@ -71,7 +71,7 @@ class Judgement:
 
 def judge(
     data: Dataset,
-    candidates: Materials | Sequence[str],
+    candidates: Dataset | Materials | Sequence[str],
     config: JudgeConfig | None = None,
     *,
     features: Blocks | None = None,
@@ -92,7 +92,7 @@ def judge(
     ----------
     data : Dataset
         Labelled materials, at least about 40.
-    candidates : Materials or sequence of str
+    candidates : Dataset, Materials or sequence of str
         Materials without a value; unreadable ones get a reason instead of a prediction.
     config : JudgeConfig, optional
         Methods to compare, and proxies.
@@ -125,10 +125,9 @@ def judge(
     if data.intake is None:
         data = clean_table(data)
     data = data.take(~data.bounded)  # errors of bounds are not known
-    if features is None and data.materials.structures is not None:
-        features = "+structure"
-    if not isinstance(candidates, Materials):
-        candidates = Materials.parse(candidates, notation=data.materials.notation)
+    if data.materials.structures is not None:
+        features = with_structures(features)
+    candidates = as_materials(candidates, data.materials.notation)
     if candidates.extra.shape[1] != data.materials.extra.shape[1]:
         names = ", ".join(data.materials.extra_names) or "no extra columns"
         raise DataError(f"the table has the feature columns {names}; give the candidates the same")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.chem.writing import readable_key
-from xtalshift.data.materials import Materials
+from xtalshift.data.materials import Materials, as_materials
 from xtalshift.data.ranges import in_range
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
@@ -33,13 +33,14 @@ from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
+    from xtalshift.data.dataset import Dataset
     from xtalshift.uncertainty.predictive import PredictiveDistribution
     from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
 
 FloatArray = NDArray[np.float64]
 _UNSCALED = ("none", "clip")
 
-Inputs = Materials | Sequence[Any]
+Inputs: TypeAlias = "Dataset | Materials | Sequence[Any]"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,14 +130,12 @@ class FittedModel:
 
         Parameters
         ----------
-        X : Materials or sequence of str, length n
-            Materials are returned as they are.
+        X : Dataset, Materials or sequence of str, length n
+            Materials are returned as they are, also those of a table that was read.
         extra : array_like of float, shape (n, k), optional
             The extra feature columns of the model, in the order of its card.
         """
-        if isinstance(X, Materials):
-            return X
-        return Materials.parse(X, notation=self.featurizer.notation, extra=extra)
+        return as_materials(X, self.featurizer.notation, extra)
 
     def featurize(self, materials: Materials) -> Features:
         """Return the features of materials, followed by the extra columns.
@@ -212,8 +211,9 @@ class FittedModel:
 
         Parameters
         ----------
-        X : Materials or sequence of str, length n
-            Materials or formulas; a missing or unreadable formula is a bad row.
+        X : Dataset, Materials or sequence of str, length n
+            A table that was read, materials or formulas; one that is missing or unreadable is a bad
+            row.
         extra : array_like of float, shape (n, k), optional
             The extra feature columns of the model; rows with NaN are bad rows.
         level : float

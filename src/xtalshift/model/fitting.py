@@ -29,6 +29,7 @@ from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor
 from xtalshift.estimators.scikit import Estimator, as_regressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
+from xtalshift.featurize.blocks import with_structures
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
 from xtalshift.model.bounded_targets import settle_targets
@@ -158,8 +159,8 @@ def fit(
         data = clean_table(data)
     if not isinstance(features, CompositionFeatures):
         notation = data.materials.notation
-        if features is None and data.materials.structures is not None:
-            features = "+structure"
+        if data.materials.structures is not None:
+            features = with_structures(features)
         features = CompositionFeatures(
             features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
         )

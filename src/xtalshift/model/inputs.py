@@ -20,7 +20,7 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
-from xtalshift.featurize.blocks import Blocks, needs_structures
+from xtalshift.featurize.blocks import Blocks, needs_structures, with_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -61,7 +61,9 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     """
     path = Path(settings.dataset)
     if any(map(needs_structures, [settings.blocks, *features])):
-        return require_structures(settings)
+        found = require_structures(settings)
+        named = None if found.features is None else with_structures(found.features)
+        return found.model_copy(update={"features": named})
     if not path.exists():
         if settings.dataset not in list_datasets():
             return settings
@@ -70,9 +72,9 @@ def settle_structures(settings: Config, features: Iterable[Blocks] = ()) -> Conf
     with suppress(DataError):  # a table without formulas is told when it is read
         columns = open_source(path, settings).layout.columns
         given = given or find_formulas(columns, settings).structures
-    if not given or settings.features is not None:
+    if not given:
         return settings
-    return settings.model_copy(update={"features": "+structure"})
+    return settings.model_copy(update={"features": with_structures(settings.features)})
 
 
 def require_structures(settings: Config) -> Config:
@@ -94,7 +96,7 @@ def _settle_catalogue(settings: Config, *, free: bool) -> Config:
     usual = free and settings.features is None and entry.formula == entry.structure_col
     if not (usual or settings.structure_col):
         return settings
-    features = settings.features or ("+structure" if free else None)
+    features = with_structures(settings.features) if free else settings.features
     column = settings.structure_col or entry.structure_col
     return settings.model_copy(update={"structure_col": column, "features": features})
 

@@ -53,11 +53,16 @@ def test_cells_are_texts_or_names(tmp_path, monkeypatch):
     assert same(by_path.structures, direct.structures)
     (folder / "secret.txt").write_text("data_x\n")
     assert read_cells(["secret.txt"]).reasons[0].startswith("unknown format")  # it is not opened
+    assert (
+        read_cells(["gone/b.cif"]).reasons[0].startswith("no structure file 'gone/b.cif' is there")
+    )
+    other = read_cells([NAMES[0].upper()], str(folder)).reasons[0]
+    assert other.endswith(f"is called {NAMES[0].upper()!r}, or several are; there is {NAMES[0]!r}")
     absent = read_cells([NAMES[0], "LiF-typo", None], str(folder))
     assert absent.reasons.tolist() == [
         "",
-        f"no one structure file in {folder} has the name 'LiF-typo'",
-        f"no one structure file in {folder} has the name 'None'",
+        f"no structure file in {folder} is called 'LiF-typo', or several are",
+        f"no structure file in {folder} is called 'None', or several are",
     ]
     with pytest.raises(DataError, match="does not exist"):
         read_cells(["x"], str(tmp_path / "nothing"))

@@ -63,7 +63,7 @@ def test_features_that_need_structures_say_so(table, dataset):
     [
         ({}, (), "+structure", "structure"),  # its formulas are those of its structures
         ({"features": "magpie"}, (), "magpie", None),
-        ({"features": "+symmetry"}, (), "+symmetry", "structure"),
+        ({"features": "+symmetry"}, (), "+structure+symmetry", "structure"),
         ({"structure_col": "structure"}, (), "+structure", "structure"),
         ({}, ("magpie",), None, None),  # a benchmark says itself what it computes
         ({}, ("magpie", "magpie+structure"), None, "structure"),

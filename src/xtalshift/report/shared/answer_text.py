@@ -155,22 +155,22 @@ def measure_sentence(answer: Answer) -> str:
     share = format_percent(left)
     if left >= _HARDLY:
         return (
-            f"{text} This will hardly improve the other predictions: on the hold-outs, `xtalshift "
-            f"adapt` with {count} measured materials left {share} of the error of the others. So "
+            f"{text} This will hardly improve the other predictions: on the hold-outs, xtalshift "
+            f"adapt with {count} measured materials left {share} of the error of the others. So "
             "measure those that you would use."
         )
     if left > HELPS:
         return (
-            f"{text} On the hold-outs, `xtalshift adapt` with {count} measured materials reduced "
+            f"{text} On the hold-outs, xtalshift adapt with {count} measured materials reduced "
             f"the error of the others little (to {share})."
         )
     return (
-        f"{text} On the hold-outs, `xtalshift adapt` with {count} measured materials left {share} "
+        f"{text} On the hold-outs, xtalshift adapt with {count} measured materials left {share} "
         "of the error of the others."
     )
 
 
 NEXT_STEP = (
     "After measuring: add the values to your table and run the same command again (with another "
-    "--out), or `xtalshift adapt` the model, which says whether the values improve it."
+    "--out), or xtalshift adapt the model, which says whether the values improve it."
 )

@@ -112,9 +112,7 @@ def test_python_predicts_a_folder_that_was_read(trained):
     found, same = loaded.predict(read), loaded.predict(read.materials)
     np.testing.assert_array_equal(found.prediction, same.prediction)
     for path in (str(folder), folder):
-        with pytest.raises(
-            DataError, match=r"structures read_table\(path, need_target=F"
-        ):
+        with pytest.raises(DataError, match=r"structures read_table\(path, need_target=F"):
             loaded.predict(path)
 
 

@@ -213,5 +213,6 @@ def test_every_class_is_found_by_name():
         assert issubclass(found, Predictor)
     own = {"OwnWeights": "ImportanceWeightedRegressor", "OwnTarget": "TargetOnlyRegressor"}
     shown = {type(one).__name__ for one in REGRESSORS.values()}
-    without = set(PREDICTORS) - {own.get(name, name) for name in shown}
+    of_crystals = {"FineTunedCHGNetRegressor"}  # test_finetuned.py: not every row is a crystal
+    without = set(PREDICTORS) - of_crystals - {own.get(name, name) for name in shown}
     assert not without, f"give REGRESSORS of tests/estimator_toys.py an example of {without}"

@@ -189,6 +189,8 @@ class _Painter:
         name = self._name
         pieces = sorted([*self._edges(), *self._sticks(), *self._images()], key=lambda one: one[0])
         legend, height = self._legend()
+        axes, lowest = self._axes()
+        height = max(height, lowest)
         stick = _round(min(7.0, max(1.6, _STICK * self._frame.scale)))
         middle = _write(WIDTH / 2, HEIGHT / 2, note, middle=True) if note else ""
         return (
@@ -197,7 +199,7 @@ class _Painter:
             f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(title)}</title>'
             f'<desc id="{name}-d">{escape(about)}</desc><defs>{self._define()}</defs>'
             f'<g fill="none" stroke="{INK}" stroke-width="{stick}" stroke-linecap="round">'
-            f"{''.join(piece.svg for piece in pieces)}</g>{self._axes()}{middle}{legend}</svg>"
+            f"{''.join(piece.svg for piece in pieces)}</g>{axes}{middle}{legend}</svg>"
         )
 
     def _define(self) -> str:
@@ -283,19 +285,21 @@ class _Painter:
         (x, y), (u, v) = self._frame.place(start), self._frame.place(end)
         return f"M{_round(x)} {_round(y)}L{_round(u)} {_round(v)}"
 
-    def _axes(self) -> str:
-        """Return the directions of the lattice vectors, beside the legend."""
+    def _axes(self) -> tuple[str, float]:
+        """Return the directions of the lattice vectors, beside the legend, and where they end."""
         x, y = _COMPASS
         ways = self._corners[[4, 2, 1]] - self._corners[0]
         ways = ways / np.linalg.norm(ways, axis=1, keepdims=True)
-        parts = []
+        parts, lowest = [], y
         for name, (right, up, _) in zip("abc", ways.tolist(), strict=True):
             end = f"{_round(_ARROW * right)} {_round(-_ARROW * up)}"
             flat = max(math.hypot(right, up), 0.3)
             far = _ARROW + 7.0 / flat
             parts.append(f'<path stroke="{INK}" d="M{x:g} {y:g}l{end}"/>')
-            parts.append(_write(x + far * right, y - far * up + 4, name, size=10, middle=True))
-        return "".join(parts)
+            below = y - far * up + 4
+            parts.append(_write(x + far * right, below, name, size=10, middle=True))
+            lowest = max(lowest, below + 3)
+        return "".join(parts), math.ceil(lowest)
 
     def _legend(self) -> tuple[str, float]:
         """Return the elements with their colours, and the height of the whole drawing."""

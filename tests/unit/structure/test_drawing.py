@@ -84,6 +84,19 @@ def test_the_conventional_cell_with_its_whole_boundary(name, title, atoms, balls
     assert len(found[2]) == balls
 
 
+def test_every_text_lies_inside():
+    rng = np.random.default_rng(0)
+    for _ in range(40):  # skew cells, whose axes point in all directions
+        lattice = np.diag(rng.uniform(3, 9, 3)) + rng.uniform(-2, 2, (3, 3))
+        root = ET.fromstring(
+            draw_crystal(Structures.of(lattice, [11, 17], rng.uniform(size=(2, 3))))
+        )
+        height = float(root.get("height"))
+        places = [(float(one.get("x")), float(one.get("y"))) for one in root.iter(f"{SVG}text")]
+        assert max(y for _, y in places) + 2 < height
+        assert min(x for x, _ in places) > 3
+
+
 def test_the_description_has_the_cell():
     title, about, balls = parts(MOS2)
     assert title == "MoS2, P6₃/mmc (no. 194)"

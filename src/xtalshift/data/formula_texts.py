@@ -29,7 +29,7 @@ from xtalshift.data.files import (
     no_column,
 )
 from xtalshift.data.materials import Materials
-from xtalshift.data.settings import ReadingOptions
+from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.data.sources import Source, open_source
 from xtalshift.data.structure_texts import read_cells
 from xtalshift.errors import ConfigError, DataError
@@ -198,13 +198,13 @@ def _named_structures(names: list[str], options: ReadingOptions) -> str:
         if name not in names:
             raise DataError(no_column("column of structures", name, names))
         return name
-    own = getattr(options, "id_col", None)
-    if own in names:
-        return str(own)
+    own = options.id_col if isinstance(options, DataConfig) else None
+    if own is not None and own in names:
+        return own
     folded = {one.casefold(): one for one in reversed(names)}
     found = next((folded[one] for one in ID_NAMES if one in folded), None)
     if found is None:
-        option = "--id-col" if hasattr(options, "id_col") else "--structure-col"
+        option = "--id-col" if isinstance(options, DataConfig) else "--structure-col"
         raise DataError(
             f"no column of ids ({', '.join(ID_NAMES)}) that names the files in "
             f"{options.structures}. Name it: {option}. Columns: {list_names(names)}"

@@ -166,7 +166,7 @@ def _contents(cells: Sequence[object], folder: Path) -> list[object]:
     files = find_files(folder)
     wanted = [files.get(str(cell).strip()) for cell in cells]
     contents = dict(open_source(folder).contents({one for one in wanted if one is not None}))
-    folded = {name.casefold(): name for name in files}
+    folded = {name.casefold(): name for name in files} if None in wanted else {}
     return [
         _not_there(str(cell).strip(), folder, folded) if name is None else contents[name]
         for cell, name in zip(cells, wanted, strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ MOST_BYTES = {torch.float32: 4 * 2**30, torch.float64: 2**30}
 """Largest memory of the crystals that are kept: about 12,000 of 17 atoms for training, in float32,
 and 1,500 for prediction, in float64. Beyond, the oldest are forgotten and computed again."""
 _CPU = torch.device("cpu")
-_REPORTED = 16  # crystals between two messages of progress
 
 
 class _Kept:
@@ -93,15 +91,9 @@ def prepare(rows: NDArray[np.float64], progress: Progress) -> None:
         Reports the work.
     """
     with progress.task("lower layers of CHGNet", len(rows)) as task:
-        for part in _parts(rows):
-            for row in part:
-                _kept[torch.float32].find(row)
-            task.advance(len(part))
-
-
-def _parts(rows: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    for start in range(0, len(rows), _REPORTED):
-        yield rows[start : start + _REPORTED]
+        for row in rows:
+            _kept[torch.float32].find(row)
+            task.advance()
 
 
 def _compute(structure: Structures, dtype: torch.dtype) -> FrozenCrystals:

@@ -111,13 +111,21 @@ class FittedModel:
     @property
     def predicted_columns(self) -> tuple[str, ...]:
         """Columns that its predictions add to a table, without explanations."""
-        crystals = self.domain is not None and self.domain.crystals_ is not None
-        noisy = self.calibration is not None and self.calibration.noise is not None
         return (
             *PREDICTED_COLUMNS,
-            *(CRYSTAL_COLUMNS if crystals else ()),
-            *(MEASURED_COLUMNS if noisy else ()),
+            *(CRYSTAL_COLUMNS if self._knows_crystals else ()),
+            *(MEASURED_COLUMNS if self._knows_noise else ()),
         )
+
+    @property
+    def _knows_crystals(self) -> bool:
+        """Whether it knows which crystal each training material is."""
+        return self.domain is not None and self.domain.crystals_ is not None
+
+    @property
+    def _knows_noise(self) -> bool:
+        """Whether its intervals are calibrated for true values and for measurements."""
+        return self.calibration is not None and self.calibration.noise is not None
 
     @property
     def one_width(self) -> bool:
@@ -240,8 +248,7 @@ class FittedModel:
             If the number of extra columns is not that of the model, or `noise` is given for a model
             of targets without uncertainties.
         """
-        noisy = self.calibration is not None and self.calibration.noise is not None
-        if noise is not None and not noisy:
+        if noise is not None and not self._knows_noise:
             raise DataError(
                 "the model was calibrated on targets without uncertainties, so that its intervals "
                 "are those of such measurements; train it with --uncertainty-col"
@@ -253,8 +260,8 @@ class FittedModel:
             materials.formulas,
             reasons,
             explain=explain,
-            crystals=self.domain is not None and self.domain.crystals_ is not None,
-            measured=noisy,
+            crystals=self._knows_crystals,
+            measured=self._knows_noise,
         )
         good = np.flatnonzero(reasons == "")
         if not good.size:

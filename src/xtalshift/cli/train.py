@@ -265,8 +265,8 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
         typer.echo(
             f"{method}: {high!r} from {fitted.n_high:,} rows of it and {fitted.n_low:,} of "
             f"{low!r}: MAE {found.after:.4g}{unit} of {found.n:,} rows, each predicted by fits to "
-            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, {found.constant:.4g} "
-            "by the mean)"
+            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
+            f"{found.constant:.4g} by the mean)"
         )
         if found.kept:
             typer.echo(

@@ -100,6 +100,7 @@ def _error(
         if len(labels) >= MIN_LABELS:
             train, rows = labels[:kept], labels[kept:]
     model = fit_task(task, params, problem, fold, context, labels=train)
+    rows = rows[~problem.data.bounded[rows]]
     found = model.predict_features(problem.X[task.features][rows])
     weights = problem.data.weights
     error = float(

@@ -156,14 +156,16 @@ def train(
             progress=progress,
             checkpoint=checkpoint,
         )
-        errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
+        bounded = inputs.data.bounded
+        errors, held_out = held_out_errors(model, y, inputs.X, rows, bounded)
+        values = rows.train[~bounded[rows.train]]
         return Trained(
             model=model,
             n_train=len(rows.train),
             n_validation=len(held_out),
             val_mae=float(np.mean(errors)),
             val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
-            adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
+            adversarial=adversarial_table(model, inputs, values) if attack else None,
         )
 
 

@@ -9,7 +9,7 @@ model from every command and from Python.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,7 @@ def fit(
     if domain is True:
         # what cross-fits trains on its validation rows too
         seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
+        domain = find_domain(_with_expected(data, scale, z), X, seen, names, seed)
     return FittedModel(
         featurizer,
         scale,
@@ -244,6 +244,16 @@ def fit(
         ),
         domain or None,
     )
+
+
+def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
+    """Return the data with the expected value of each row that was learned from by its bounds."""
+    rows = np.flatnonzero(data.bounded & np.isfinite(z))
+    if not rows.size:
+        return data
+    targets = data.y.copy()
+    targets[rows] = scale.inverse(z[rows])
+    return replace(data, targets=targets)
 
 
 def keeps_budget(regressor: Regressor) -> bool:

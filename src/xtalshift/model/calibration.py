@@ -11,7 +11,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.errors import LeakageError
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import calibrate_regressor
-from xtalshift.model.loss_weights import scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, scaled_noise
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
 
@@ -71,4 +71,5 @@ def calibrate(
         noise=scaled_noise(labels, model.scale),
     )
     provenance = {**model.card.provenance, "calibrated_on": asdict(labels.description)}
+    calibration = for_one_measurement(calibration, labels)
     return replace(model, calibration=calibration, card=replace(model.card, provenance=provenance))

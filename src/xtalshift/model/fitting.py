@@ -42,7 +42,7 @@ from xtalshift.model.intervals import (
     calibrate_regressor,
     join_scores,
 )
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -228,19 +228,22 @@ def fit(
         scale,
         regressor,
         _card(data, method, regressor, featurizer, minutes),
-        _calibrate(
-            regressor,
+        for_one_measurement(
+            _calibrate(
+                regressor,
+                data,
+                featurizer,
+                X,
+                rows,
+                scale,
+                z,
+                weights,
+                intervals,
+                seed,
+                workers,
+                progress,
+            ),
             data,
-            featurizer,
-            X,
-            rows,
-            scale,
-            z,
-            weights,
-            intervals,
-            seed,
-            workers,
-            progress,
         ),
         domain or None,
     )

@@ -64,7 +64,22 @@ UncertaintyCol = Annotated[
         metavar="COL",
     ),
 ]
-Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="Unit of the target; of several: GPa,GPa,eV, or of some: gap=eV.",
+        rich_help_panel=_DATA,
+    ),
+]
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        help="Column to predict, or several: bulk,shear,gap (rows may lack some). Put double "
+        "quotes around a name with a comma.",
+        rich_help_panel=_DATA,
+        metavar="COL[,COL]",
+    ),
+]
 FeatureCols = Annotated[
     list[str] | None,
     typer.Option(

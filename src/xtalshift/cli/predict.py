@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,8 @@ from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.predict import PredictionCounts
+    from xtalshift.jobs.predict import AnyPredictor, PredictionCounts
+    from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
 ENOUGH = 0.8
@@ -71,20 +73,16 @@ def predict_command(
 ) -> None:
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
     from xtalshift.data.settings import ReadingOptions
-    from xtalshift.model import load_model
 
     how = ReadingOptions.from_dict({**reading})
     if out is not None:
         check_output(out, model, *inputs)
-        refuse_loss(out, ("prediction",), ("utility",), overwrite=overwrite)
-    loaded = load_model(model, device=device)
+        refuse_loss(out, _known_by(model), ("utility",), overwrite=overwrite)
+    predictor = _load(model, device, (level, intervals, explain, how))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
-    from xtalshift.model.table_predictor import TablePredictor
-
-    predictor = TablePredictor(loaded, level, intervals, explain, how)  # type: ignore[arg-type]
     if inputs[0].startswith(DATABASES):
         _predict_database(predictor, inputs, out, limit, strict=strict)
         return
@@ -107,7 +105,28 @@ def predict_command(
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _is_file(text: str, predictor: TablePredictor) -> bool:
+def _load(model: Path, device: str | None, settings: Any) -> AnyPredictor:
+    """Return a saved model, or those of several targets, with settings of predictions."""
+    from xtalshift.model import load_model, load_models
+    from xtalshift.model.several_folder import holds_several
+    from xtalshift.model.several_tables import SeveralPredictor
+    from xtalshift.model.table_predictor import TablePredictor
+
+    if holds_several(model):
+        return SeveralPredictor.of(load_models(model, device=device), *settings)
+    return TablePredictor(load_model(model, device=device), *settings)
+
+
+def _known_by(model: Path) -> tuple[str, ...]:
+    """Return the columns by which the predictions of a model are known."""
+    from xtalshift.model.several_folder import holds_several, saved_targets
+
+    if not holds_several(model):
+        return ("prediction",)
+    return tuple(f"prediction_{name}" for name in saved_targets(model))
+
+
+def _is_file(text: str, predictor: AnyPredictor) -> bool:
     """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
@@ -119,7 +138,7 @@ def _is_file(text: str, predictor: TablePredictor) -> bool:
 
 
 def _predict_formulas(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     formulas: list[str],
     given: list[str],
     out: Path | None,
@@ -127,7 +146,10 @@ def _predict_formulas(
     strict: bool,
 ) -> None:
     from xtalshift.data.materials import Materials
+    from xtalshift.model.several import SeveralPredictions
+    from xtalshift.model.table_predictor import TablePredictor
 
+    one = predictor if isinstance(predictor, TablePredictor) else predictor.one
     if predictor.intervals == "weighted":
         raise DataError(
             f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
@@ -136,7 +158,7 @@ def _predict_formulas(
     for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
         option = f"--{name.replace('_', '-')}"
         raise DataError(f"{option} is for a file; at the prompt there are formulas only")
-    card = predictor.model.card
+    card = one.model.card
     conditions = _read_conditions(given, card.feature_cols)
     materials = Materials.parse(
         formulas,
@@ -152,10 +174,12 @@ def _predict_formulas(
     if out is not None:
         write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
-    elif _on_terminal():
-        _print_table(rows, predictor)
-    else:
+    elif not _on_terminal():
         typer.echo(_as_csv(rows), nl=False)
+    elif isinstance(found, SeveralPredictions):
+        _print_targets(found, predictor)
+    else:
+        _print_table(rows, one)
     if len(bad) == len(formulas):
         raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad[0]['reason']}")
 
@@ -199,6 +223,16 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
+def _print_targets(found: SeveralPredictions, predictor: AnyPredictor) -> None:
+    """Print a table of the predictions of each target."""
+    from xtalshift.model.several_tables import SeveralPredictor
+
+    assert isinstance(predictor, SeveralPredictor)
+    for name, model in predictor.models.models.items():
+        rows = found[name].rows()
+        _print_table(rows, replace(predictor.one, model=model))
+
+
 def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
     card, level, domain = predictor.model.card, predictor.level, predictor.model.domain
     limit = float("nan") if domain is None else domain.threshold_.threshold
@@ -235,7 +269,7 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
     return text
 
 
-def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict: bool) -> None:
+def _predict_file(predictor: AnyPredictor, source: Path, out: Path, *, strict: bool) -> None:
     from xtalshift.jobs.predict import predict_file
 
     counts = predict_file(
@@ -247,7 +281,7 @@ def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict:
 
 
 def _predict_database(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     inputs: list[str],
     out: Path | None,
     limit: int | None,

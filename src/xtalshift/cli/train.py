@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +16,12 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.jobs.train import Trained
     from xtalshift.methods import MethodSettings
 
 
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
-    target: options.Target = None,
+    target: options.Targets = None,
     method: Annotated[
         str,
         typer.Option(
@@ -86,7 +91,7 @@ def train_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Train a model on a table and save it.
+    """Train a model on a table and save it; several targets (A,B) give one model for each.
 
     auto, the default, combines methods and holds out no rows: its folds choose the weights and
     calibrate the intervals. Other methods hold out a tenth of the rows to select the parameters,
@@ -117,19 +122,25 @@ def train_command(
             "data.strict": strict,
         },
     )
+    from xtalshift.data.several import settings_of_targets
     from xtalshift.jobs.train import method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
+    targets = settings_of_targets(settings.data)
+    if len(targets) > 1:
+        if save_adversarial is not None:
+            raise ConfigError("--save-adversarial is for one target; name it alone")
+        _train_several(settings, method, targets, out, split, fold, minutes, overwrite=overwrite)
+        return
+    settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     check_model_folder(out, overwrite=overwrite)
     crystals = None
     if save_adversarial is not None:
         check_output(save_adversarial, source, split, config)
         crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
     method = method_to_save(method, settings)
-    # a hidden file next to the model: after a kill, the same command continues
-    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
-    checkpoint = place.with_name(f".{place.name}.checkpoint")
+    checkpoint = _checkpoint(out)
     # opened first, so that a bad place is found before the training
     with (
         open_writer(save_adversarial) if save_adversarial else nullcontext() as writer,
@@ -151,6 +162,73 @@ def train_command(
             writer.write(trained.adversarial.frame)
             if crystals is not None:
                 trained.adversarial.write_structures(crystals)
+    _say_trained(trained, method)
+    typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        shown = ""
+        if trained.adversarial is not None:
+            frame = trained.adversarial.frame
+            moved = int((frame["displacement_rms"] > 0).sum())
+            shown = f" ({moved:,} of {len(frame):,} moved)"
+            if crystals is not None:
+                shown += f"; as CIF files: {crystals}/"
+        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _checkpoint(out: Path) -> Path:
+    """Return a hidden file next to the model: after a kill, the same command continues."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
+    return place.with_name(f".{place.name}.checkpoint")
+
+
+def _train_several(
+    settings: RunConfig,
+    method: str,
+    targets: Mapping[str, DataConfig],
+    out: Path,
+    split: Path | None,
+    fold: int,
+    minutes: float | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Train and save a model of several targets, and say how good it is for each."""
+    from xtalshift.jobs.train import method_to_save
+    from xtalshift.jobs.train_several import kept_of, train_several
+    from xtalshift.model.several_folder import check_models_folder, save_models
+
+    check_models_folder(out, overwrite=overwrite)
+    method = method_to_save(method, settings)
+    checkpoint = _checkpoint(out)
+    with resumable(lambda: "".join(map(_describe_kept, kept_of(checkpoint)))):
+        trained = train_several(
+            settings,
+            method,
+            targets,
+            split=split,
+            fold=fold,
+            minutes=minutes,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+        )
+        save_models(trained.models, out)
+        for kept in kept_of(checkpoint):
+            kept.unlink()
+    for name, part in trained.parts.items():
+        typer.echo(f"Target {name}")
+        _say_trained(part, method)
+    levels = trained.models.joint_levels()
+    if trained.models.joint is not None:
+        shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+        typer.echo(
+            f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
+            f"{len(trained.models.joint):,} rows that have all targets; level of each: {shown}"
+        )
+    typer.echo(f"Models: {out}")
+
+
+def _say_trained(trained: Trained, method: str) -> None:
+    """Say how good a model is, and how its intervals were calibrated."""
     unit = trained.model.card.unit
     members = trained.model.card.provenance.get("members")
     errors = (
@@ -172,16 +250,6 @@ def train_command(
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(trained.model))
-    typer.echo(f"Model: {out}")
-    if save_adversarial is not None:
-        shown = ""
-        if trained.adversarial is not None:
-            frame = trained.adversarial.frame
-            moved = int((frame["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(frame):,} moved)"
-            if crystals is not None:
-                shown += f"; as CIF files: {crystals}/"
-        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
 
 
 def _check_adversarial(

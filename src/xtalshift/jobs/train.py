@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
@@ -38,6 +39,9 @@ class Trained:
     """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
     the training mean. These rows selected the parameters, or the weights of a stack, so the first
     is slightly optimistic; both are valid only for materials like the training data."""
+    inputs: Inputs
+    rows: FitRows
+    """`inputs`, `rows`: what the model was fitted to."""
     adversarial: AdversarialTable | None = None
     """The training rows after the attack, if requested."""
 
@@ -113,10 +117,40 @@ def train(
     SplitError
         If there are too few rows.
     """
-    usual = features_of(method, config.data.features)
-    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
-    features = features_of(method, data.features)
-    inputs = read_inputs(data.model_copy(update={"features": features}), progress)
+    data = settle_data(config.data, method)
+    return train_inputs(
+        config,
+        method,
+        read_inputs(data, progress),
+        split=split,
+        fold=fold,
+        minutes=minutes,
+        progress=progress,
+        checkpoint=checkpoint,
+        attack=attack,
+    )
+
+
+def settle_data(data: DataConfig, method: str) -> DataConfig:
+    """Return the settings of a table with the features that a method gets."""
+    usual = features_of(method, data.features)
+    data = settle_structures(data, [usual] if needs_structures(usual) else [])
+    return data.model_copy(update={"features": features_of(method, data.features)})
+
+
+def train_inputs(
+    config: RunConfig,
+    method: str,
+    inputs: Inputs,
+    *,
+    split: Path | None = None,
+    fold: int = 0,
+    minutes: float | None = None,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+    attack: bool = False,
+) -> Trained:
+    """Train a method on a table that was read; arguments and errors as in `train`."""
     y = inputs.data.y
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
@@ -150,6 +184,8 @@ def train(
             n_validation=len(held_out),
             val_mae=float(np.mean(errors)),
             val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
+            inputs=inputs,
+            rows=rows,
             adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
         )
 

@@ -118,6 +118,14 @@ class FittedModel:
         )
 
     @property
+    def column_units(self) -> dict[str, str]:
+        """Unit of each column of its predictions that has one."""
+        if not self.card.unit:
+            return {}
+        columns = ("prediction", "lower", "upper", "std", *MEASURED_COLUMNS, "nearest_target")
+        return dict.fromkeys(columns, self.card.unit)
+
+    @property
     def _knows_crystals(self) -> bool:
         """Whether it knows which crystal each training material is."""
         return self.domain is not None and self.domain.crystals_ is not None
@@ -254,8 +262,32 @@ class FittedModel:
                 "are those of such measurements; train it with --uncertainty-col"
             )
         materials = self.read(X, extra)
-        features = self.featurize(materials)
-        reasons = features.reasons
+        return self.predict_featurized(
+            materials,
+            self.featurize(materials),
+            level=level,
+            by_family=by_family,
+            shift=shift,
+            explain=explain,
+            noise=noise,
+        )
+
+    def predict_featurized(
+        self,
+        materials: Materials,
+        features: Features,
+        *,
+        level: float = LEVEL,
+        by_family: bool = False,
+        shift: ShiftWeights | None = None,
+        explain: bool = False,
+        noise: ArrayLike | None = None,
+    ) -> Predictions:
+        """Predict materials whose features are known, as `featurize` returns them; see `predict`.
+
+        The features do not change.
+        """
+        reasons = features.reasons.copy()
         found = Predictions.empty(
             materials.formulas,
             reasons,

@@ -417,6 +417,24 @@ def _target_access(
     return given
 
 
+def calibration_rows(
+    regressor: Regressor, data: Dataset, rows: FitRows, intervals: IntervalConfig
+) -> tuple[str, Rows, NDArray[np.bool_]]:
+    """Return how `fit` calibrates, with which rows, and which of these have a score, in order."""
+    how = intervals.how(len(data), cross_fits=regressor.cross_fits)
+    if len(rows.calibration):
+        how = "held-out"
+    used, own = rows.calibration, getattr(regressor, "out_of_fold_", None)
+    if how == "cross" and own is not None:
+        used = np.concatenate([rows.train, rows.validation])[own.rows]
+    elif how == "cross":
+        used = np.union1d(rows.train, rows.validation)
+    exact = ~data.bounded[used]
+    if how == "held-out":
+        used, exact = used[exact], exact[exact]
+    return how, used, exact
+
+
 def _calibrate(
     regressor: Regressor,
     data: Dataset,
@@ -432,19 +450,10 @@ def _calibrate(
     progress: Progress,
 ) -> Calibration | None:
     """Return conformity scores of rows that were not fitted, or None if there are too few."""
-    how = intervals.how(len(data), cross_fits=regressor.cross_fits)
-    if len(rows.calibration):
-        how = "held-out"
+    how, used, exact = calibration_rows(regressor, data, rows, intervals)
+    own = getattr(regressor, "out_of_fold_", None)
     if how == "none":
         return None
-    used, own = rows.calibration, getattr(regressor, "out_of_fold_", None)
-    if how == "cross" and own is not None:
-        used = np.concatenate([rows.train, rows.validation])[own.rows]
-    elif how == "cross":
-        used = np.union1d(rows.train, rows.validation)
-    exact = ~data.bounded[used]
-    if how == "held-out":
-        used, exact = used[exact], exact[exact]
     if exact.sum() < MIN_CALIBRATION:
         progress.say(
             f"No intervals: {exact.sum()} rows for calibration, at least {MIN_CALIBRATION} are "

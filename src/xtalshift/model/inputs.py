@@ -19,7 +19,7 @@ from xtalshift.data.readers import read_configured, takes_replicates
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
-from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
 from xtalshift.featurize.blocks import Blocks, needs_structures, with_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
@@ -130,7 +130,13 @@ def read_inputs(
         If a cell of `flag` is not a flag.
     """
     progress.say(f"Reading {settings.dataset}")
-    table = read_configured(settings, progress=progress)
+    data = clean_inputs(read_configured(settings, progress=progress), settings, flag=flag)
+    featurizer = featurizer or featurizer_of(settings)
+    return join_inputs(data, featurizer.featurize(data.materials), featurizer, settings, progress)
+
+
+def clean_inputs(table: Dataset, settings: DataConfig, *, flag: str | None = None) -> Dataset:
+    """Return a table as it was read without unusable and repeated rows, see `read_inputs`."""
     # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
     if flag is not None:
@@ -151,13 +157,28 @@ def read_inputs(
             f"{what}; there is nothing to learn. Check the table: cleaning kept {len(data)} of "
             f"{len(table)} rows"
         )
-    featurizer = featurizer or CompositionFeaturizer(
+    return data
+
+
+def featurizer_of(settings: DataConfig) -> CompositionFeaturizer:
+    """Return what computes the features that settings name."""
+    return CompositionFeaturizer(
         settings.blocks,
         settings.impute_nan,
         settings.notation.hydrates,
         settings.notation.amounts,
     )
-    data, X = _featurize(data, featurizer, strict=settings.strict)
+
+
+def join_inputs(
+    data: Dataset,
+    features: Features,
+    featurizer: CompositionFeatures,
+    settings: DataConfig,
+    progress: Progress,
+) -> Inputs:
+    """Return a clean table with the features of its rows, and report what became of the table."""
+    data, X = _with_features(data, features, strict=settings.strict)
     _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
@@ -178,11 +199,10 @@ def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress:
         progress.say(f"  note: {finding}")
 
 
-def _featurize(
-    data: Dataset, featurizer: CompositionFeatures, *, strict: bool
+def _with_features(
+    data: Dataset, features: Features, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
-    """Compute the features; a row without features is rare, and dropped like any other bad row."""
-    features = featurizer.featurize(data.materials)
+    """Return rows and features; a row without them is rare, and dropped like any other bad row."""
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:

@@ -418,7 +418,10 @@ def _read_description(folder: Path) -> Plain:
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no {MODEL_FILE}. "
             + (
-                f"It is the folder of a run; its model is {folder / 'model'}"
+                "It holds models of several targets: read them with load_models, or name the "
+                "folder of one in it"
+                if (folder / "models.json").exists()
+                else f"It is the folder of a run; its model is {folder / 'model'}"
                 if (folder / "model" / MODEL_FILE).exists()
                 else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
             )

@@ -21,7 +21,7 @@ from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.predictions import MEASURED_COLUMNS, Predictions
+from xtalshift.model.predictions import Predictions
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -107,10 +107,8 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
-
         materials = self.read(rows, source)
-        frame = _without_split_status(RawTable.of(rows).shown(materials))
+        frame = shown_table(rows, materials)
         wanted = [*self.model.predicted_columns, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)
@@ -140,11 +138,7 @@ class TablePredictor:
 
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""
-        unit = self.model.card.unit
-        if not unit:
-            return {}
-        columns = ("prediction", "lower", "upper", "std", *MEASURED_COLUMNS, "nearest_target")
-        return dict.fromkeys(columns, unit)
+        return self.model.column_units
 
 
 def read_materials(
@@ -188,8 +182,14 @@ def read_materials(
     )
 
 
-def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the status of ``xtalshift split``; predictions have their own."""
+def shown_table(rows: RawTable | pd.DataFrame, materials: Materials) -> pd.DataFrame:
+    """Return the columns of a table to which those of predictions are added.
+
+    The status of ``xtalshift split`` is left out: predictions have their own.
+    """
+    from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
+
+    frame = RawTable.of(rows).shown(materials)
     if {"fold", "part", "status", "reason"} <= set(frame.columns):
         return frame.drop(columns=["status", "reason"])
     return frame

@@ -101,3 +101,23 @@ def test_a_model_of_several_targets_is_not_replaced_unasked(xtalshift, elastic, 
     done = xtalshift("train", elastic, "--target", "bulk,debye", "-o", out, *how, "--overwrite")
     assert done.code == 0
     assert load_models(out).targets == ("bulk", "debye")
+
+
+def test_one_network_of_all_targets(xtalshift, elastic, tmp_path):
+    out = tmp_path / "m"
+    done = xtalshift(
+        "train", elastic, "--target", "bulk,shear,debye", "--method", "multi-task", "-o", out,
+        *QUICK,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.out.count("multi-task: validation MAE") == 3
+    assert "calibrated on 48 rows" in done.out
+    assert xtalshift("predict", out, "CaO").code == 0
+    split = tmp_path / "split.csv"
+    split.write_text("id,fold,part\n")
+    refused = xtalshift(
+        "train", elastic, "--target", "bulk,shear", "--method", "multi-task", "-o", out,
+        "--split", split, "--overwrite",
+    )  # fmt: skip
+    assert refused.code == 1
+    assert "fitted to all together" in refused.err

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
     from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
+    from xtalshift.estimators.multitask import MultiTaskRegressor as MultiTaskRegressor
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.scikit import ScikitRegressor as ScikitRegressor
@@ -57,6 +58,7 @@ HOMES = {
     "KernelRidgeRegressor": "xtalshift.estimators.kernels",
     "LightGBMRegressor": "xtalshift.estimators.baselines",
     "MCDropoutRegressor": "xtalshift.estimators.irnet",
+    "MultiTaskRegressor": "xtalshift.estimators.multitask",
     "NeighborsRegressor": "xtalshift.estimators.classical",
     "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",

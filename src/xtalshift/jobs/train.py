@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
 from xtalshift.data.settings import DataConfig
@@ -152,8 +153,7 @@ def train_inputs(
 ) -> Trained:
     """Train a method on a table that was read; arguments and errors as in `train`."""
     y = inputs.data.y
-    if len(y) < MIN_ROWS:
-        raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
+    check_rows(len(y))
     cross_fits = build_method(method, config, seed=None).cross_fits
     rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
@@ -177,17 +177,38 @@ def train_inputs(
             progress=progress,
             checkpoint=checkpoint,
         )
-        errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
-        return Trained(
-            model=model,
-            n_train=len(rows.train),
-            n_validation=len(held_out),
-            val_mae=float(np.mean(errors)),
-            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
-            inputs=inputs,
-            rows=rows,
-            adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
+        trained = judged(model, inputs, rows)
+        if not attack:
+            return trained
+        return replace(trained, adversarial=adversarial_table(model, inputs, rows.train))
+
+
+def check_rows(number: int, where: str = "") -> None:
+    """Raise `SplitError` if a table has too few usable rows for training."""
+    if number < MIN_ROWS:
+        raise SplitError(
+            f"{where}{number} usable rows; at least {MIN_ROWS} are needed for training"
         )
+
+
+def judged(model: FittedModel, inputs: Inputs, rows: FitRows) -> Trained:
+    """Return a model with its error on rows that it was not fitted to."""
+    y = inputs.data.y
+    errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
+    return Trained(
+        model=model,
+        n_train=len(rows.train),
+        n_validation=len(held_out),
+        val_mae=_mean(errors),
+        val_mae_dummy=_mean(np.abs(y[rows.train].mean() - y[held_out])),
+        inputs=inputs,
+        rows=rows,
+    )
+
+
+def _mean(errors: NDArray[np.float64]) -> float:
+    """Return the mean error, NaN if no row was held out that has the target."""
+    return float(np.mean(errors)) if len(errors) else float("nan")
 
 
 def _rows_of(

@@ -227,7 +227,7 @@ def fit(
         featurizer,
         scale,
         regressor,
-        _card(data, method, regressor, featurizer, minutes),
+        model_card(data, method, regressor, featurizer, minutes),
         _calibrate(
             regressor,
             data,
@@ -492,13 +492,14 @@ def _calibrate(
     )
 
 
-def _card(
+def model_card(
     data: Dataset,
     method: str | Estimator,
     regressor: Regressor,
-    featurizer: CompositionFeaturizer,
+    featurizer: CompositionFeatures,
     minutes: float | None,
 ) -> ModelCard:
+    """Return the card of a model of clean data."""
     overlap = count_overlap(featurizer, data.groups)
     return ModelCard(
         target_name=data.target_name or "target",

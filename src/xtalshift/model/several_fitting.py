@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,15 @@ from numpy.typing import NDArray
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.several import check_same_table
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, FormulaError
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.scikit import Estimator
-from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
 from xtalshift.featurize.blocks import with_structures
 from xtalshift.methods import MethodSettings, build_method, features_of
-from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, calibration_rows, draw_rows, fit
+from xtalshift.model.fitting import calibration_rows, draw_rows, fit
+from xtalshift.model.inputs import Inputs
+from xtalshift.model.joint_fitting import TargetFit, fit_jointly, fits_jointly, row_keys
 from xtalshift.model.several import FittedModels
 from xtalshift.model.several_inputs import features_once
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -28,16 +28,6 @@ from xtalshift.uncertainty.settings import IntervalConfig
 IntArray = NDArray[np.int64]
 MIN_JOINT = 20
 """Smallest number of rows on which all targets are known for intervals of all of them."""
-
-
-@dataclass(frozen=True, eq=False)
-class TargetFit:
-    """The model of a target, and what it was fitted to."""
-
-    model: FittedModel
-    data: Dataset
-    """Clean."""
-    rows: FitRows
 
 
 def fit_several(
@@ -56,8 +46,8 @@ def fit_several(
 ) -> FittedModels:
     """Fit a method to materials with several targets, of which each may have some only.
 
-    Each target gets the model that `fit` gives for its data set alone, to the bit. Features are
-    computed once.
+    Each target gets the model that `fit` gives for its data set alone, to the bit. A method that
+    learns targets together (``multi-task``) is fitted once. Features are computed once.
 
     Parameters
     ----------
@@ -101,6 +91,20 @@ def fit_several(
         )
     known = features_once(clean, features)
     intervals = intervals or IntervalConfig()
+    X = {name: _matrix(known[name], table) for name, table in clean.items()}
+    if fits_jointly(method):
+        assert isinstance(method, str)
+        fits = fit_jointly(
+            {name: Inputs(table, X[name], features) for name, table in clean.items()},
+            method,
+            transforms={name: _transform_of(transform, name) for name in clean},
+            settings=settings,
+            params=params,
+            intervals=intervals,
+            seed=seed,
+            progress=progress,
+        )
+        return join_models(fits, intervals, progress)
     cross_fits = (
         isinstance(method, str)
         and build_method(method, settings or MethodSettings(), seed=None, params=params).cross_fits
@@ -113,12 +117,12 @@ def fit_several(
             table,
             method,
             features=features,
-            transform=transform if isinstance(transform, str) else transform.get(name, "none"),
+            transform=_transform_of(transform, name),
             settings=settings,
             params=params,
             intervals=intervals,
             rows=rows,
-            X=_matrix(known[name].values, known[name].reasons, table),
+            X=X[name],
             seed=seed,
             workers=workers,
             minutes=minutes,
@@ -128,18 +132,20 @@ def fit_several(
     return join_models(fits, intervals, progress)
 
 
-def _matrix(
-    values: NDArray[np.float64], reasons: NDArray[np.object_], table: Dataset
-) -> NDArray[np.float64]:
-    from xtalshift.errors import FormulaError
+def _transform_of(given: str | Mapping[str, str], target: str) -> str:
+    return given if isinstance(given, str) else given.get(target, "none")
 
-    bad = np.flatnonzero(reasons != "")
+
+def _matrix(features: Features, table: Dataset) -> NDArray[np.float64]:
+    """Return features and extra columns, shape (n, d)."""
+    bad = np.flatnonzero(features.reasons != "")
     if bad.size:
+        row = int(bad[0])
         raise FormulaError(
-            f"row {table.row_numbers[bad[0]]}: no features for {table.formulas[bad[0]]}: "
-            f"{reasons[bad[0]]}; leave it out"
+            f"row {table.row_numbers[row]}: no features for {table.formulas[row]}: "
+            f"{features.reasons[row]}; leave it out"
         )
-    return np.hstack([values, table.materials.extra])
+    return np.hstack([features.values, table.materials.extra])
 
 
 def join_models(
@@ -175,18 +181,13 @@ def join_models(
 def _places(one: TargetFit, intervals: IntervalConfig) -> dict[object, int] | None:
     """Return where each calibration row of a model is in its calibration; None without one.
 
-    Rows are told apart by their material, or where these repeat, by their number in the table.
     Uncertain targets have no joint intervals: their intervals are not those of the scores.
     """
-    calibration, data = one.model.calibration, one.data
+    calibration, regressor = one.model.calibration, one.model.regressor
     if calibration is None or calibration.noise is not None:
         return None
-    regressor = one.model.regressor
     assert isinstance(regressor, Regressor)
-    _, used, exact = calibration_rows(regressor, data, one.rows, intervals)
+    _, used, exact = calibration_rows(regressor, one.data, one.rows, intervals)
     used = used[exact]
     assert len(used) == len(calibration)
-    assert data.intake is not None
-    merged = data.intake.duplicates != "keep"
-    keys = data.materials.keys if merged else data.row_numbers
-    return {key: place for place, key in enumerate(keys[used].tolist())}
+    return {key: place for place, key in enumerate(row_keys(one.data)[used].tolist())}

@@ -87,7 +87,8 @@ class Training(ABC):
         self.members: int | None = getattr(model, "members", None)
         self.ema = copy_parameters(model)
         self.step_scale = 1.0
-        dummy = mean_loss(weighted_mean(rows.y, rows.weights).expand_as(rows.y), rows.y)
+        mean = weighted_mean(rows.y, rows.weights).unsqueeze(-1)
+        dummy = mean_loss(mean.expand_as(rows.y), rows.y)
         self.loss_limit = EXPLOSION * max(float(dummy), 1.0)
 
     @abstractmethod
@@ -99,6 +100,13 @@ class Training(ABC):
         TrainingError
             If a loss is not finite or explodes, see `LossLog`.
         """
+
+    def selection_error(self, validation: Rows, epoch: int, limit: float) -> Tensor:
+        """Return the error that selects the parameters, shape () or (members,).
+
+        Arguments and errors as in `validation_error`.
+        """
+        return validation_error(self.model, validation, epoch, limit)
 
     def extras(self) -> Parameters:
         """Return what was learned besides the parameters, by name."""
@@ -305,7 +313,7 @@ def run_training(
             good = copy_state(state())
             try:
                 record = training.run_epoch(epoch)
-                error = validation_error(training.model, validation, epoch, training.loss_limit)
+                error = training.selection_error(validation, epoch, training.loss_limit)
             except TrainingError as reason:
                 if training.step_scale < 1.0:
                     raise TrainingError(
@@ -346,7 +354,7 @@ def _check_saved(
     try:
         check_state(saved, dict.fromkeys(("training", "selection", "history")), shallow=True)
         training.check_state(saved["training"])
-        error = validation_error(training.model, validation, 0, math.inf)
+        error = training.selection_error(validation, 0, math.inf)
         Selection(0).check_state(saved["selection"], error, training.model)
         _check_history(saved["history"], epochs)
     except DataError as why:

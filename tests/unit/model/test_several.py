@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from integration.tables import make_rows
 from xtalshift.data import Dataset, clean_table, read_targets
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
+from xtalshift.estimators import IRNetRegressor
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.methods import MethodSettings, build_method
 from xtalshift.model import FittedModels, fit, fit_several, load_model, load_models
 from xtalshift.model.several import SeveralPredictions
 from xtalshift.model.several_folder import MODELS_FILE
 from xtalshift.model.several_inputs import features_once
+from xtalshift.seeding import derive_seed
+from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.settings import IntervalConfig
 
 NEW = ["CaO", "Fe2O3", "GaAs", "no formula"]
@@ -205,3 +211,63 @@ def test_models_of_other_columns_or_tables_are_refused(models, tables):
     other = Dataset.of(["KCl"] * 20, np.arange(20.0))
     with pytest.raises(DataError, match="not of one table"):
         fit_several({"gap": tables["gap"], "other": other}, "ridge")
+
+
+QUICK = {
+    "device": "cpu", "threads": 1, "network": {"architecture": [8], "dropout": 0.0},
+    "erm": {"epochs": 3},
+}  # fmt: skip
+
+
+def test_a_joint_method_is_fitted_once_and_saved_as_one_model_each(tables, tmp_path):
+    settings = MethodSettings.from_dict(QUICK)
+    models = fit_several(tables, "multi-task", settings=settings, seed=1)
+    bulk, gap = models["bulk"].regressor, models["gap"].regressor
+    assert type(bulk) is type(gap) is IRNetRegressor
+    for name, value in bulk.states_["best"].items():
+        same = torch.equal(value, gap.states_["best"][name])
+        assert same != name.startswith("head.")
+    assert bulk.scaler_ is gap.scaler_
+    # all rows of each target calibrate, and those with both calibrate both
+    assert [len(one.calibration) for one in models.models.values()] == [90, 60]
+    assert len(models.joint) == 60
+    assert models["bulk"].card.provenance["method"] == "multi-task"
+    found, again = (one.predict(NEW).frame for one in (models, load_models(models.save(tmp_path))))
+    assert found.equals(again)
+
+
+def test_scores_of_a_joint_method_are_those_of_fits_without_the_row(tables):
+    """The folds by hand: every row is predicted by a network that saw neither of its targets."""
+    settings = MethodSettings.from_dict(QUICK)
+    models = fit_several(tables, "multi-task", settings=settings, seed=1)
+    clean = {name: clean_table(table) for name, table in tables.items()}
+    gap, bulk = clean["gap"], clean["bulk"]
+    X = CompositionFeaturizer().transform(gap.materials)
+    place = {key: row for row, key in enumerate(gap.groups.tolist())}
+    Y = np.column_stack([gap.y, np.full(90, np.nan)])
+    rows = [place[key] for key in bulk.groups.tolist()]
+    Y[rows, 1] = bulk.y
+    expected = np.full((90, 2), np.nan)
+    split = KFoldSplit(5, random_state=derive_seed(1, "folds"))
+    for train, out in split.split(X, Y[:, 0], gap.groups):
+        network = build_method("multi-task", settings, seed=derive_seed(1, "method"))
+        network.fit(X[train], Y[train], groups=gap.groups[train])
+        expected[out] = np.abs(network.predict(X[out]) - Y[out])
+    np.testing.assert_allclose(models["gap"].calibration.scores, expected[:, 0], rtol=1e-9)
+    np.testing.assert_allclose(models["bulk"].calibration.scores, expected[rows, 1], rtol=1e-9)
+
+
+def test_a_joint_method_holds_the_same_materials_out_for_all_targets(tables):
+    settings = MethodSettings.from_dict(QUICK)
+    own = IntervalConfig(method="held-out", share=0.4)
+    models = fit_several(tables, "multi-task", settings=settings, intervals=own)
+    numbers = [len(one.calibration) for one in models.models.values()]
+    assert numbers[0] == 36
+    # as many as have the second target
+    assert len(models.joint) == numbers[1] > 15
+
+
+def test_a_joint_method_refuses_weights(tables):
+    weighted = {name: replace(table, weights=np.ones(len(table))) for name, table in tables.items()}
+    with pytest.raises(ConfigError, match="counts all known values the same"):
+        fit_several(weighted, "multi-task", settings=MethodSettings.from_dict(QUICK))

@@ -121,3 +121,24 @@ def test_one_network_of_all_targets(xtalshift, elastic, tmp_path):
     )  # fmt: skip
     assert refused.code == 1
     assert "fitted to all together" in refused.err
+
+
+def test_suggest_asks_for_goals_and_writes_a_table(xtalshift, saved, tmp_path):
+    table = tmp_path / "new.csv"
+    table.write_text("name,formula\na,CaO2\nb,oops\nc,Fe2O3\nd,Al2S3\n")
+    asked = xtalshift("suggest", saved, table)
+    assert asked.code == 1
+    assert "models of bulk, shear, debye: say which values are good" in asked.err
+    out = tmp_path / "next.csv"
+    done = xtalshift("suggest", saved, table, "--goal", "max,-,min", "-n", 2, "-o", out)
+    assert done.code == 0, done.err
+    assert "known materials are beaten by none" in done.out
+    frame = pd.read_csv(out)
+    assert frame["rank"].tolist() == [1, 2]
+    assert {"name", "prediction_bulk", "prediction_shear", "score", "utility"} <= set(frame)
+    wrong = xtalshift("suggest", saved, table, "--goal", "max,min,-", "--toward", "high")
+    assert "--toward is for one" in wrong.err
+    one = xtalshift("suggest", saved / "1-bulk", table, "--goal", "max,min")
+    assert "is a model of one target" in one.err
+    bad = xtalshift("suggest", saved, table, "--goal", "max,min,-", "--reference", "a,b")
+    assert bad.code == 2

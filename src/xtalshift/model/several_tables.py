@@ -96,17 +96,36 @@ class SeveralPredictor:
     def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
         """Return the rows of a table, in order, with the columns of predictions added.
 
+        See `predict_table`.
+        """
+        return self.predict_table(rows, source)[0]
+
+    def predict_table(
+        self, rows: RawTable | pd.DataFrame, source: str, materials: Materials | None = None
+    ) -> tuple[pd.DataFrame, SeveralPredictions]:
+        """Return the rows of a table with the columns of predictions added, and these.
+
+        Parameters
+        ----------
+        rows : RawTable or pandas.DataFrame, n rows
+            Table with formulas and the feature columns of the models.
+        source : str
+            Name of the table in messages.
+        materials : Materials, optional
+            What `read` returned for the rows.
+
         Raises
         ------
         DataError
             If a column is missing, or one has the name of a column to add.
         """
-        materials = self.read(rows, source)
+        materials = materials or self.read(rows, source)
         frame = shown_table(rows, materials)
         explained = (suffixed("explanation", name) for name in self.models.targets)
         wanted = [*self.models.predicted_columns, *(explained if self.one.explain else ())]
         check_new_columns(wanted, frame.columns, source)
-        return frame.assign(**self.predict_materials(materials).columns())
+        found = self.predict_materials(materials)
+        return frame.assign(**found.columns()), found
 
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""

@@ -20,7 +20,7 @@ class Reliability(NamedTuple):
 
     Attributes
     ----------
-    count : ndarray of int64, shape (b,)
+    n : ndarray of int64, shape (b,)
         Rows in each bin.
     confidence : ndarray of float64, shape (b,)
         Mean probability of the predicted class.
@@ -28,14 +28,14 @@ class Reliability(NamedTuple):
         Share of the rows whose predicted class is right.
     """
 
-    count: IntArray
+    n: IntArray
     confidence: FloatArray
     accuracy: FloatArray
 
     @property
     def ece(self) -> float:
         """The expected calibration error: mean distance of the two over all rows."""
-        weights = self.count / self.count.sum()
+        weights = self.n / self.n.sum()
         return float(np.sum(weights * np.abs(self.accuracy - self.confidence)))
 
 

@@ -108,12 +108,12 @@ def test_the_abstention_curve_answers_the_most_certain_first(case):
 def test_bins_have_equal_mass_and_equal_probabilities_share_one():
     p = np.column_stack([np.linspace(0.5, 0.99, 60), 1 - np.linspace(0.5, 0.99, 60)])
     found = reliability(np.zeros(60), p)
-    assert found.count.tolist() == [4] * 15
+    assert found.n.tolist() == [4] * 15
     np.testing.assert_allclose(found.confidence, p[:, 0].reshape(15, 4).mean(1))
     assert (found.accuracy == 1).all()
     assert found.ece == pytest.approx(1 - p[:, 0].mean())
     same = reliability([0, 1, 1, 1], [[0.75, 0.25]] * 4)
-    assert same.count.tolist() == [4]
+    assert same.n.tolist() == [4]
     assert same.ece == pytest.approx(0.5)
     with pytest.raises(ConfigError, match="n_bins=0"):
         reliability([0], [[1.0, 0.0]], n_bins=0)

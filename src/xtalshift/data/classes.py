@@ -180,9 +180,7 @@ def _why_classes(cells: pd.Series, numbers: NumberColumn) -> str:
     return f"it has {distinct} words" if few else ""
 
 
-def _labels(
-    cells: pd.Series, numbers: NumberColumn
-) -> tuple[ObjectArray, npt.NDArray[np.bool_]]:
+def _labels(cells: pd.Series, numbers: NumberColumn) -> tuple[ObjectArray, npt.NDArray[np.bool_]]:
     """Return the text of each cell, and which cells are blank; 1.0 is the class 1."""
     texts = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
     found = texts.to_numpy(dtype=object, copy=True)

@@ -397,5 +397,9 @@ def _of_words(words: npt.NDArray[Any], ordered: bool) -> dict[str, Any]:  # noqa
     task: Any = "classification"
     column = read_classes(cells, read_numbers(cells), "targets", task)
     assert column is not None
-    return {"targets": column.codes, "classes": column.classes, "ordered": ordered,
-            "problems": column.problems}
+    return {
+        "targets": column.codes,
+        "classes": column.classes,
+        "ordered": ordered,
+        "problems": column.problems,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -126,6 +126,9 @@ class Description(BaseModel):
     encoder: dict[str, JsonValue] | None = None
     """Card of the encoder of the block ``pretrained``, whose arrays are those of the model."""
     feature_names: list[str]
+    task: Literal["regression", "classification", "ordinal"] = "regression"
+    classes: list[str] | None = Field(default=None, min_length=2, max_length=1000)
+    """`task`, `classes`: models of version 6 and before predict numbers."""
     regressor: SavedRegressor
     card: SavedCard
     calibration: SavedCalibration | None

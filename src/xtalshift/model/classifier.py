@@ -1,0 +1,144 @@
+"""The fitted model of classes: from materials to probabilities and a domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.estimators.class_predictors import ClassPredictor
+from xtalshift.featurize import CompositionFeatures
+from xtalshift.model.card import ModelCard
+from xtalshift.model.class_predictions import ClassPredictions, predicted_class_columns
+from xtalshift.model.material_model import Inputs, MaterialModel
+from xtalshift.model.predictions import CRYSTAL_COLUMNS
+from xtalshift.notebook import html_table
+
+FloatArray = NDArray[np.float64]
+MIXED = "several"
+"""Class of training materials that differ in nothing but their class."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedClassifier(MaterialModel):
+    """A fitted model of classes. It never changes.
+
+    Attributes
+    ----------
+    featurizer : CompositionFeatures
+        Computes features from materials; a `CompositionFeaturizer` unless the model was loaded.
+    classes : tuple of str, length k
+        Names of the classes, in the order of the probabilities.
+    ordered : bool
+        Whether that order means something.
+    classifier : ClassPredictor
+        Predicts probabilities from features: a fitted `Classifier` of the numbers of the classes,
+        or the part of it that a saved model has.
+    card : ModelCard
+        Meaning of the classes.
+    domain : ApplicabilityDomain or None
+        Domain of the training materials.
+
+    Examples
+    --------
+    >>> import xtalshift as xs
+    >>> formulas = ["NaCl", "KCl", "NaBr", "KBr", "LiF", "Fe", "Cu", "Al", "Ni", "FeNi3"]
+    >>> kinds = ["salt"] * 5 + ["metal"] * 5
+    >>> model = xs.fit(xs.Dataset.of(formulas, kinds), "ridge")
+    >>> model.classes, model.predict(["RbBr", "FeNi"]).prediction.tolist()
+    (('metal', 'salt'), ['salt', 'metal'])
+    """
+
+    featurizer: CompositionFeatures
+    classes: tuple[str, ...]
+    ordered: bool
+    classifier: ClassPredictor
+    card: ModelCard
+    domain: ApplicabilityDomain | None = None
+
+    def __repr__(self) -> str:
+        """Return what it is in one line: method, classes and domain."""
+        method = self.card.provenance.get("method", self.classifier.regressor_name)
+        joined = (" < " if self.ordered else ", ").join(self.classes)
+        parts = [f"{method} for {self.card.target_name or 'the target'} ({joined})"]
+        if self.domain is not None:
+            parts.append(f"domain of {len(self.domain.formulas_):,} materials")
+        return f"<FittedClassifier: {', '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what it is as a small table for a notebook."""
+        rows = [
+            ("features", self.featurizer.blocks),
+            ("extra columns", ", ".join(self.card.feature_cols) or "none"),
+            ("trained on", self.card.source or "unknown"),
+        ]
+        return html_table(repr(self)[1:-1], ("", ""), rows)
+
+    @property
+    def task(self) -> str:
+        """What it is: ``"classification"`` or ``"ordinal"``."""
+        return "ordinal" if self.ordered else "classification"
+
+    @property
+    def predicted_columns(self) -> tuple[str, ...]:
+        """Columns that its predictions add to a table, without explanations."""
+        crystals = CRYSTAL_COLUMNS if self._knows_crystals else ()
+        return (*predicted_class_columns(self.classes), *crystals)
+
+    def predict_features(self, X: FloatArray) -> FloatArray:
+        """Return the probabilities of rows of features, shape (n, k)."""
+        return self.classifier.predict_proba(X)
+
+    def predict(
+        self, X: Inputs, extra: ArrayLike | None = None, *, explain: bool = False
+    ) -> ClassPredictions:
+        """Predict materials; a row that cannot be predicted gets a reason and raises no error.
+
+        Parameters
+        ----------
+        X : Dataset, Materials or sequence of str, length n
+            A table that was read, materials or formulas; one that is missing or unreadable is a bad
+            row.
+        extra : array_like of float, shape (n, k), optional
+            The extra feature columns of the model; rows with NaN are bad rows.
+        explain : bool
+            Whether to explain for each row which features are out of range and what is nearest.
+
+        Returns
+        -------
+        ClassPredictions
+            One entry per row, in order.
+
+        Raises
+        ------
+        DataError
+            If the number of extra columns is not that of the model.
+        """
+        materials = self.read(X, extra)
+        features = self.featurize(materials)
+        found = ClassPredictions.empty(
+            materials.formulas,
+            self.classes,
+            features.reasons,
+            explain=explain,
+            crystals=self._knows_crystals,
+        )
+        good = np.flatnonzero(features.reasons == "")
+        if not good.size:
+            return found
+        rows, known = features.values[good], materials.take(good)
+        found.n_clipped[good] = self.classifier.n_clipped(rows)
+        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
+        found.probabilities[good] = self.predict_features(rows)
+        names = np.array(self.classes, dtype=object)
+        found.prediction[good] = names[np.argmax(found.probabilities[good], axis=1)]
+        if self.domain is not None:
+            self._fill_domain(found, self.domain, good, rows, known)
+        return found
+
+    def _name_targets(self, targets: FloatArray) -> NDArray[np.object_]:
+        names = np.array((*self.classes, MIXED), dtype=object)
+        codes = np.where(targets % 1 == 0, targets, len(self.classes)).astype(np.intp)
+        return names[codes]

@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ConfigError, ModelFormatError
-from xtalshift.jsonio import Plain
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 from xtalshift.uncertainty.conformal import ScoreOrigin
 from xtalshift.uncertainty.prediction_sets import SetCalibration, SetKind
@@ -19,7 +17,8 @@ from xtalshift.uncertainty.probabilities import (
     fit_probabilities,
 )
 
-_FEATURES = "calibration.X"
+_PREFIX = "calibration."
+_FEATURES = f"{_PREFIX}X"
 _SAVED: Schema = {_FEATURES: SavedArray(np.float32, ("n", "d"), missing=True)}
 
 
@@ -85,25 +84,19 @@ class ClassCalibration:
         return len(self.sets)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that `from_state` takes."""
+        """Return the arrays that `from_state` takes, by names that begin with ``calibration.``."""
         features = {} if self.X is None else {_FEATURES: self.X}
-        return {**self.probabilities.get_state(), **self.sets.get_state(), **features}
-
-    @property
-    def names(self) -> Plain:
-        """What `from_state` takes besides the arrays, as plain values for JSON."""
-        return {
-            "probabilities": self.probabilities.kind,
-            "sets": self.sets.kind,
-            "origin": self.origin,
-        }
+        parts = {**self.probabilities.get_state(), **self.sets.get_state()}
+        return {**{f"{_PREFIX}{name}": array for name, array in parts.items()}, **features}
 
     @staticmethod
     def saved(found: Layout) -> Schema:
         """Return what the arrays of `get_state` must be; `found` need not have been read."""
         features = _SAVED if _FEATURES in found else {}
-        own = {name: one for name, one in found.items() if name.startswith("probabilities.")}
-        return {**ProbabilityCalibration.saved(own), **SetCalibration.saved(found), **features}
+        inner = {name.removeprefix(_PREFIX): one for name, one in found.items()}
+        own = {name: one for name, one in inner.items() if name.startswith("probabilities.")}
+        schema = {**ProbabilityCalibration.saved(own), **SetCalibration.saved(inner)}
+        return {**{f"{_PREFIX}{name}": one for name, one in schema.items()}, **features}
 
     @classmethod
     def from_state(
@@ -115,28 +108,18 @@ class ClassCalibration:
         sets: SetKind,
         origin: ScoreOrigin,
     ) -> Self:
-        """Return a calibration from the arrays of `get_state`, after a check, and `names`.
+        """Return a calibration from the arrays of `get_state`, after a check, and its names.
 
         Raises
         ------
         ModelFormatError
             If the arrays are not what `get_state` can return.
         """
-        parts: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, array in state.items():
-            parts.setdefault(name.partition(".")[0], {})[name] = array
-        try:
-            made = SetCalibration.from_state(parts.pop("sets", {}), kind=sets, n_classes=n_classes)
-        except ConfigError as error:
-            raise ModelFormatError(str(error)) from error
-        learned = ProbabilityCalibration.from_state(
-            parts.pop("probabilities", {}), kind=probabilities, n_classes=n_classes
-        )
-        features = parts.pop("calibration", {})
-        if features:
-            check_arrays(features, _SAVED, n=len(made))
-        if parts:
-            raise ModelFormatError(
-                f"the array {next(iter(next(iter(parts.values()))))!r} is unknown"
-            )
-        return cls(learned, made, origin, features.get(_FEATURES))
+        inner = {name.removeprefix(_PREFIX): array for name, array in state.items()}
+        features = inner.pop("X", None)
+        own = {name: inner.pop(name) for name in list(inner) if name.startswith("probabilities.")}
+        made = SetCalibration.from_state(inner, kind=sets, n_classes=n_classes)
+        learned = ProbabilityCalibration.from_state(own, kind=probabilities, n_classes=n_classes)
+        if features is not None:
+            check_arrays({_FEATURES: features}, _SAVED, n=len(made))
+        return cls(learned, made, origin, features)

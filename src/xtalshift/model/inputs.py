@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
 from xtalshift.data.catalog import get_entry
+from xtalshift.data.classes import check_classes
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured, takes_replicates
@@ -26,6 +27,8 @@ from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
 Config = TypeVar("Config", bound=DataConfig)
+_SHOWN = 8
+"""Classes that are named with their numbers of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,7 @@ def read_inputs(
     """
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
+    refuse_transform(table, settings.transform)
     # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
     if flag is not None:
@@ -143,7 +147,9 @@ def read_inputs(
         noise_from_replicates=takes_replicates(table, settings),
         bounds=settings.bounds,
     )
-    if np.ptp(data.y) == 0:
+    if data.classes is not None:
+        check_classes(data)
+    elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
         if len(data) == 1:
             what = f"all rows are one material, {data.formulas[0]}"
@@ -161,6 +167,15 @@ def read_inputs(
     _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
+
+
+def refuse_transform(data: Dataset, name: str) -> None:
+    """Raise `ConfigError` if classes are to be transformed."""
+    if data.classes is not None and name != "none":
+        raise ConfigError(
+            f"transform = {name!r} changes the scale of numbers, and the target is a class; leave "
+            "it out, or give --task regression"
+        )
 
 
 def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress: Progress) -> None:
@@ -219,6 +234,11 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
         what = "1 material" if count == 1 else f"{count:,} materials"
         progress.say(f"  note: remarks on {what} ({kinds})")
+    if data.classes is not None:
+        counts = np.bincount(data.y.astype(np.intp), minlength=len(data.classes))
+        shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)]
+        progress.say(f"  {data.task}: {', '.join(shown[:_SHOWN])}{' ...' * (len(shown) > _SHOWN)}")
+        return
     advice = [intake.remedy, advise_on_range(data.y) if transform == "none" else ""]
     for text in filter(None, advice):
         progress.say(f"  note: {text}")

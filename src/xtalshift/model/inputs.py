@@ -132,13 +132,36 @@ def read_inputs(
     SplitError
         If a cell of `flag` is not a flag.
     """
+    table = read_rows(settings, progress)
+    if flag is not None:
+        table = _spread_flag(table, flag)
+    return clean_rows(table, settings, progress, featurizer=featurizer)
+
+
+def read_rows(settings: DataConfig, progress: Progress = NO_PROGRESS) -> Dataset:
+    """Read a table whose targets have a scale; arguments and errors as in `read_inputs`."""
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
     refuse_transform(table, settings.transform)
     # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
-    if flag is not None:
-        table = _spread_flag(table, flag)
+    return table
+
+
+def clean_rows(
+    table: Dataset,
+    settings: DataConfig,
+    progress: Progress = NO_PROGRESS,
+    *,
+    featurizer: CompositionFeatures | None = None,
+) -> Inputs:
+    """Clean the rows of a table and compute their features; arguments as in `read_inputs`.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used.
+    """
     data = clean_table(
         table,
         duplicates=settings.duplicates,

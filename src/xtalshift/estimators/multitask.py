@@ -65,6 +65,7 @@ class MultiTaskRegressor(IRNetRegressor):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if np.asarray(y).ndim != 2:  # noqa: PLR2004 - one target
             return super()._validate(X, y, **options)
+        options.pop("y_numeric", None)
         features = np.asarray(
             validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", **options)
         )

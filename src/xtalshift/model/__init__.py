@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from xtalshift.model.adaptation import adapt
     from xtalshift.model.calibration import calibrate
     from xtalshift.model.card import ModelCard
+    from xtalshift.model.class_predictions import ClassPredictions
+    from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.fitted import FittedModel
     from xtalshift.model.fitting import FitRows, draw_rows, fit
     from xtalshift.model.formula_regressor import FormulaRegressor
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from xtalshift.model.several_folder import load_models
 
 __all__ = [
+    "ClassPredictions",
     "FitRows",
+    "FittedClassifier",
     "FittedModel",
     "FittedModels",
     "FormulaRegressor",
@@ -37,7 +41,9 @@ __all__ = [
 
 # name -> module; loaded at first use, because what predicts needs nothing of what fits
 _HOMES = {
+    "ClassPredictions": "xtalshift.model.class_predictions",
     "FitRows": "xtalshift.model.fitting",
+    "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
     "FittedModels": "xtalshift.model.several",
     "FormulaRegressor": "xtalshift.model.formula_regressor",

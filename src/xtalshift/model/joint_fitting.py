@@ -16,7 +16,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, draw_rows, find_domain, model_card, target_scale
+from xtalshift.model.fitting import FitRows, draw_rows, find_domain, make_card, target_scale
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.intervals import (
     MIN_CALIBRATION,
@@ -150,7 +150,7 @@ def fit_jointly(
             one.featurizer,
             scales[name],
             part,
-            model_card(one.data, method, part, one.featurizer, None),
+            make_card(one.data, method, part, one.featurizer, None),
             calibrations[number],
             find_domain(one.data, one.X, own, names, seed),
         )

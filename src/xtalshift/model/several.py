@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
-from xtalshift.model.fitted import FittedModel, Inputs
+from xtalshift.model.fitted import FittedModel
+from xtalshift.model.material_model import Inputs
 from xtalshift.model.predictions import Predictions
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.joint import JointScores

@@ -21,7 +21,7 @@ from xtalshift.model.fitting import calibration_rows, draw_rows, fit
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.joint_fitting import TargetFit, fit_jointly, fits_jointly, row_keys
 from xtalshift.model.several import FittedModels
-from xtalshift.model.several_inputs import features_once
+from xtalshift.model.several_inputs import features_once, refuse_classes
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -80,6 +80,8 @@ def fit_several(
         name: table if table.intake is not None else clean_table(table)
         for name, table in data.items()
     }
+    for name, table in clean.items():
+        refuse_classes(name, table)
     check_same_table(clean)
     first = next(iter(clean.values()))
     if not isinstance(features, CompositionFeatures):

@@ -9,8 +9,15 @@ import numpy as np
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.several import read_settings
+from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures, Features
-from xtalshift.model.inputs import Inputs, clean_inputs, featurizer_of, join_inputs
+from xtalshift.model.inputs import (
+    Inputs,
+    check_scale,
+    featurizer_of,
+    join_inputs,
+    only_clean,
+)
 from xtalshift.progress import NO_PROGRESS, Progress
 
 
@@ -36,7 +43,10 @@ def read_several(
     tables, holes = read_settings(settings, progress)
     for hole in holes:
         progress.say(f"  {hole.describe()}")
-    cleaned = {name: clean_inputs(tables[name], one) for name, one in settings.items()}
+    for name, one in settings.items():
+        refuse_classes(name, tables[name])
+        check_scale(tables[name], one.transform)
+    cleaned = {name: only_clean(tables[name], one) for name, one in settings.items()}
     featurizer = featurizer_of(first)
     features = features_once(cleaned, featurizer)
     found = {}
@@ -44,6 +54,15 @@ def read_several(
         progress.say(f"Target {name}")
         found[name] = join_inputs(data, features[name], featurizer, settings[name], progress)
     return found
+
+
+def refuse_classes(name: str, table: Dataset) -> None:
+    """Raise `ConfigError` if a target is a class: models of several are of numbers."""
+    if table.classes is not None:
+        raise ConfigError(
+            f"target {name!r} is a class ({', '.join(table.classes[:5])}), and several targets "
+            "must be numbers: train it by a command of its own, or give --task regression"
+        )
 
 
 def features_once(

@@ -229,6 +229,23 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         raise ModelFormatError(_unusable(folder, error)) from error
 
 
+def saved_card(folder: Path) -> ModelCard:
+    """Return the card of a saved model, whose arrays are not read.
+
+    Raises
+    ------
+    ModelFormatError
+        As in `load_model`.
+    """
+    return _card_of(Description(**_read_description(folder)))
+
+
+def _card_of(description: Description) -> ModelCard:
+    return ModelCard(
+        **{**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
+    )
+
+
 def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
@@ -241,7 +258,6 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
     )
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
-    card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
     domain = None
     if description.has_domain:
         domain = ApplicabilityDomain().set_state(_take(state, "domain."))
@@ -254,7 +270,7 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
         features,
         TargetTransform(made.transform),
         regressor,
-        ModelCard(**card),
+        _card_of(description),
         calibration,
         domain,
     )

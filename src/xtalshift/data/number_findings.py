@@ -30,6 +30,8 @@ REMEDIES = {
     "another decimal mark": "Write all numbers with one decimal mark, or give --decimal",
     "another unit": "Convert the values to one unit, or give each unit a column",
     "not a number": "Correct the cells",
+    "a word among 0 and 1": "Write 0 or 1, or make it a class of its own: --task classification",
+    "not in the class order": "Correct the cells, or name all classes in --class-order",
     "negative": "Correct the cells; a weight or an uncertainty is never below 0",
     "zero": "Such rows are left out; give them a positive weight to use them",
     "a sentinel": "Leave the cells empty; this number stands for a missing value",
@@ -38,7 +40,8 @@ REMEDIES = {
     "an uncertainty": "The value is used and its uncertainty is not",
     "approximate": "The value is used as if it were exact",
 }
-"""What to do about each cause of a problem or note of `xtalshift.data.numbers.read_numbers`."""
+"""What to do about each cause of a problem or note of `xtalshift.data.numbers.read_numbers` and
+`xtalshift.data.classes.read_classes`."""
 
 UNIT_FACTORS = {
     1000.0: "a prefix, such as meV beside eV or MPa beside GPa",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +12,10 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.database_names import DATABASES
-from xtalshift.data.spreadsheet import mark
+from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -145,28 +142,14 @@ def _predict_formulas(
     *,
     strict: bool,
 ) -> None:
-    from xtalshift.data.materials import Materials
     from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
-    one = predictor if isinstance(predictor, TablePredictor) else predictor.one
-    if predictor.intervals == "weighted":
-        raise DataError(
-            f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
-            "50 rows of the new region. Use plain intervals"
-        )
     for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
         option = f"--{name.replace('_', '-')}"
         raise DataError(f"{option} is for a file; at the prompt there are formulas only")
-    card = one.model.card
-    conditions = _read_conditions(given, card.feature_cols)
-    materials = Materials.parse(
-        formulas,
-        notation=predictor.notation,
-        extra=[conditions] * len(formulas),
-        extra_names=card.feature_cols,
-    )
-    found = predictor.predict_materials(materials)
+    values = dict(text.partition("=")[::2] for text in given)
+    found = predictor.predict_formulas(formulas, values)
     rows = found.rows()
     bad = [row for row in rows if row["status"] != "ok"]
     if strict and bad:
@@ -175,52 +158,18 @@ def _predict_formulas(
         write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
     elif not _on_terminal():
-        typer.echo(_as_csv(rows), nl=False)
+        typer.echo(rows_as_csv(rows), nl=False)
     elif isinstance(found, SeveralPredictions):
         _print_targets(found, predictor)
     else:
+        one = predictor if isinstance(predictor, TablePredictor) else predictor.one
         _print_table(rows, one)
     if len(bad) == len(formulas):
         raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad[0]['reason']}")
 
 
-def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
-    """Return the values of the feature columns that ``--with`` names, in order."""
-    values = dict(text.partition("=")[::2] for text in given)
-    for name in values:
-        if name not in columns:
-            raise DataError(
-                f"--with {name!r}: the model has no such feature column"
-                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
-            )
-    missing = [name for name in columns if name not in values]
-    if missing:
-        raise DataError(
-            f"the model needs {', '.join(missing)} besides the formula: give --with "
-            f"{missing[0]}=VALUE"
-        )
-    numbers = []
-    for name in columns:
-        try:
-            numbers.append(float(values[name]))
-        except ValueError:
-            raise DataError(f"--with {name}={values[name]}: expected a number") from None
-    return numbers
-
-
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    """Return the text that pandas, which takes half a second to load, would write."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
-        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
-    return text.getvalue()
 
 
 def _print_targets(found: SeveralPredictions, predictor: AnyPredictor) -> None:

@@ -85,6 +85,8 @@ class PredictionCounts:
     """Rows with an element that lacks a property."""
     first: str = ""
     """The first bad row and its reason."""
+    first_row: int | None = None
+    """Its number; 1 is the first."""
     effective_sample_size: float = float("nan")
     calibration_rows: int = 0
     """`effective_sample_size`, `calibration_rows`: values for weighted intervals; NaN and 0 for
@@ -98,8 +100,9 @@ class PredictionCounts:
         bad = (frame["status"] != "ok").to_numpy()
         if bad.any() and not self.first:
             row = int(bad.argmax())
+            self.first_row = self.rows + row + 1
             named = f" (id {frame['id'].iloc[row]})" if "id" in frame else ""  # such as a file's
-            self.first = f"row {self.rows + row + 1}{named}: {frame['reason'].iloc[row]}"
+            self.first = f"row {self.first_row}{named}: {frame['reason'].iloc[row]}"
         self.rows += len(frame)
         self.bad += int(bad.sum())
 
@@ -118,6 +121,12 @@ class PredictionCounts:
 def _count(masks: Iterable[ArrayLike]) -> int:
     """Return the number of rows of which any mask is true."""
     return int(np.any([np.asarray(mask) for mask in masks], axis=0).sum())
+
+    def error(self, message: str) -> FormulaError:
+        """Return the error that the first bad row is, with a message."""
+        error = FormulaError(message)
+        error.row = self.first_row
+        return error
 
 
 def predict_file(
@@ -174,11 +183,11 @@ def predict_file(
             result = predictor.predict(raw, str(source))
             counts.add(result, targets)
             if strict and counts.first:
-                raise FormulaError(counts.first)
+                raise counts.error(counts.first)
             writer.write(result)
             task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
-        raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
+        raise counts.error(f"no row of {source} could be predicted; {counts.first}")
     return counts
 
 

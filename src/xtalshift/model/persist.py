@@ -239,6 +239,23 @@ def load_model(folder: Path | str, *, device: str | None = None) -> Any:
         raise ModelFormatError(_unusable(folder, error)) from error
 
 
+def saved_card(folder: Path) -> ModelCard:
+    """Return the card of a saved model, whose arrays are not read.
+
+    Raises
+    ------
+    ModelFormatError
+        As in `load_model`.
+    """
+    return _card_of(Description(**_read_description(folder)))
+
+
+def _card_of(description: Description) -> ModelCard:
+    return ModelCard(
+        **{**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
+    )
+
+
 def _restore(
     description: Description, state: Arrays, device: str | None
 ) -> FittedModel | FittedClassifier:
@@ -253,7 +270,6 @@ def _restore(
     )
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
-    card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
     domain = None
     if description.has_domain:
         domain = ApplicabilityDomain().set_state(_take(state, "domain."))
@@ -273,7 +289,7 @@ def _restore(
             features,
             TargetTransform(made.transform),
             learned,
-            ModelCard(**card),
+            _card_of(description),
             calibration,
             domain,
         )
@@ -286,7 +302,7 @@ def _restore(
             )
         ordered = description.task == "ordinal"
         model = FittedClassifier(
-            features, classes, ordered, learned, ModelCard(**card), of_classes, domain
+            features, classes, ordered, learned, _card_of(description), of_classes, domain
         )
     _check_features(model)
     return model

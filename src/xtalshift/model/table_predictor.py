@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, get_args
@@ -22,6 +22,7 @@ from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.predictions import Predictions
+from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -114,6 +115,43 @@ class TablePredictor:
         found = self.predict_materials(materials)
         return frame.assign(**found.columns()), found
 
+    def predict_formulas(
+        self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
+    ) -> Predictions:
+        """Return the predictions of formulas, see `parse_formulas`."""
+        return self.predict_materials(self.parse_formulas(formulas, given))
+
+    def parse_formulas(
+        self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
+    ) -> Materials:
+        """Return formulas as materials.
+
+        Parameters
+        ----------
+        formulas : sequence of str, length n
+            Formulas; bad ones have a reason.
+        given : mapping, optional
+            Value of each feature column of the model, the same for all formulas.
+
+        Raises
+        ------
+        DataError
+            If a feature column is missing, unknown or no number, or the intervals are weighted.
+        """
+        if self.intervals == "weighted":
+            raise DataError(
+                f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at "
+                "least 50 rows of the new region. Use plain intervals"
+            )
+        columns = self.model.card.feature_cols
+        conditions = _read_conditions(given or {}, columns)
+        return Materials.parse(
+            list(formulas),
+            notation=self.notation,
+            extra=[conditions] * len(formulas),
+            extra_names=columns,
+        )
+
     def predict_materials(self, materials: Materials) -> Predictions:
         """Return the predictions of materials that `read` returned."""
         return self.model.predict(
@@ -139,6 +177,29 @@ class TablePredictor:
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""
         return self.model.column_units
+
+
+def _read_conditions(given: Mapping[str, str | float], columns: tuple[str, ...]) -> list[float]:
+    """Return the values of the feature columns, in order."""
+    for name in given:
+        if name not in columns:
+            raise DataError(
+                f"--with {name!r}: the model has no such feature column"
+                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
+            )
+    missing = [name for name in columns if name not in given]
+    if missing:
+        raise DataError(
+            f"the model needs {', '.join(missing)} besides the formula: give --with "
+            f"{missing[0]}=VALUE"
+        )
+    numbers = []
+    for name in columns:
+        try:
+            numbers.append(float(given[name]))
+        except ValueError:
+            raise DataError(f"--with {name}={given[name]}: expected a number") from None
+    return numbers
 
 
 def read_materials(

@@ -17,7 +17,7 @@ from xtalshift.parallel import check_count, count_cores
 if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.jobs.run_settings import RunConfig
-    from xtalshift.model import FittedModel
+    from xtalshift.model import FittedClassifier, FittedModel
 
 _DATA = "Data"
 _READING = "How the table is read"

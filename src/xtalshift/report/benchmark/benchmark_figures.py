@@ -178,9 +178,9 @@ def _draw_gap(board: Board, column: int, places: Sequence[Place]) -> Panel | Non
     """Draw OOD against ID errors of one split, without the methods far beyond all others."""
     place = places[board.columns[column]]
     marks = [
-        Mark(row.label, row.kind, cell.id_mae, cell.mae)
+        Mark(row.label, row.kind, cell.id_error, cell.error)
         for row in board.usual
-        if (cell := row.cells[column]).id_mae is not None and cell.mae is not None
+        if (cell := row.cells[column]).id_error is not None and cell.error is not None
     ]
     if place.role != "ood" or not marks:
         return None

@@ -79,7 +79,7 @@ def _draw_bars(report: RunReport, colours: dict[str, str]) -> list[Panel | None]
         (cell, ratio)
         for place in range(len(report.columns))
         for row in rows
-        if (cell := row.cells[place]) and (ratio := cell.mae_over_dummy) is not None
+        if (cell := row.cells[place]) and (ratio := cell.error_over_dummy) is not None
     ]
     # one method that explodes must not flatten the others: its number stands at the right
     limit = min(max([1.0, *(ratio for _, ratio in ratios)]), _MOST_OVER_DUMMY) * 1.08
@@ -102,7 +102,7 @@ def _draw_column(
     colours: dict[str, str],
 ) -> Panel:
     names, ratios = [cell.method for cell, _ in shown], [ratio for _, ratio in shown]
-    whiskers = {"type": "data", "array": [cell.mae_over_dummy_sd for cell, _ in shown]}
+    whiskers = {"type": "data", "array": [cell.error_over_dummy_sd for cell, _ in shown]}
     data: list[Figure] = [
         {
             "type": "bar",
@@ -123,7 +123,7 @@ def _draw_column(
                 "type": "scatter",
                 "mode": "markers",
                 "y": names,
-                "x": [cell and cell.mae_over_dummy for cell in cells],
+                "x": [cell and cell.error_over_dummy for cell in cells],
                 "marker": marker | {"line": {"color": INK, "width": 1.4}},
                 "hovertemplate": "%{y}, in distribution: %{x:.3f}<extra></extra>",
             }

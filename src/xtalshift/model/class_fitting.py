@@ -21,6 +21,7 @@ from xtalshift.estimators.base import Classifier
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import MethodSettings, build_classifier, classifying_methods
+from xtalshift.model.class_intervals import calibrate_classifier, cross_calibrate_classifier
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitting import (
     FitRows,
@@ -32,8 +33,10 @@ from xtalshift.model.fitting import (
     set_budget,
     target_access,
 )
+from xtalshift.model.intervals import MIN_CALIBRATION
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.settings import IntervalConfig
 
 FloatArray = NDArray[np.float64]
@@ -52,6 +55,7 @@ def fit_classes(
     rows: FitRows | None,
     domain: ApplicabilityDomain | bool,
     seed: int,
+    workers: int,
     minutes: float | None,
     progress: Progress,
     checkpoint: Path | None,
@@ -62,8 +66,8 @@ def fit_classes(
     ----------
     data, featurizer, X
         As `xtalshift.model.fitting.prepare` returns them.
-    method, transform, settings, params, intervals, rows, domain, seed, minutes, progress,
-    checkpoint
+    method, transform, settings, params, intervals, rows, domain, seed, workers, minutes,
+    progress, checkpoint
         As in `xtalshift.fit`. A split of a benchmark may leave a class without training rows; its
         probability is then 0.
 
@@ -80,12 +84,13 @@ def fit_classes(
             f"transform = {transform!r} changes the scale of numbers, and the target is a class"
         )
     check_classes(data)
+    intervals = intervals or IntervalConfig()
     learner = _build(method, settings or MethodSettings(), seed, params, ordered=data.ordered)
     set_budget(learner, method, minutes)
     if rows is None:
         rows = draw_rows(
             data.groups,
-            intervals=intervals or IntervalConfig(),
+            intervals=intervals,
             cross_fits=learner.cross_fits,
             seed=seed,
             labels=data.y,
@@ -124,7 +129,56 @@ def fit_classes(
         data.ordered,
         learner,
         make_card(data, method, learner, featurizer, minutes),
+        _calibrate(learner, data, featurizer, X, rows, weights, intervals, seed, workers, progress),
         domain or None,
+    )
+
+
+def _calibrate(
+    learner: Classifier,
+    data: Dataset,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    rows: FitRows,
+    weights: FloatArray | None,
+    intervals: IntervalConfig,
+    seed: int,
+    workers: int,
+    progress: Progress,
+) -> ClassCalibration | None:
+    """Return the calibration on held-out rows or by cross-fits, None if there is none.
+
+    As for numbers, but a stack makes further fits too: its folds have no calibrated rows of their
+    own.
+    """
+    assert data.classes is not None
+    if rows.calibration.size:
+        if rows.calibration.size < MIN_CALIBRATION:
+            return None
+        return calibrate_classifier(
+            learner,
+            X[rows.calibration],
+            data.y[rows.calibration],
+            groups=data.groups[rows.calibration],
+        )
+    used = np.concatenate([rows.train, rows.validation])
+    if intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
+        return None
+    if len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2:  # noqa: PLR2004
+        return None
+    return cross_calibrate_classifier(
+        learner,
+        X[used],
+        data.y[used],
+        len(data.classes),
+        groups=data.groups[used],
+        sample_weight=None if weights is None else weights[used],
+        n_folds=intervals.folds,
+        random_state=derive_seed(seed, "folds"),
+        blocks=featurizer.columns if "blocks" in learner.uses else None,
+        compositions=origin_of(learner, data, featurizer, used),
+        workers=workers,
+        progress=progress,
     )
 
 

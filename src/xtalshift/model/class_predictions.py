@@ -29,6 +29,9 @@ _AFTER = (
     "status",
     "reason",
 )
+SET_COLUMN = "prediction_set"
+SEPARATOR = "|"
+"""Between the names of a prediction set."""
 _OPTIONAL = ("nearest_id", "nearest_space_group", "explanation")
 
 
@@ -39,7 +42,7 @@ def probability_column(name: str) -> str:
 
 def predicted_class_columns(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that predictions of these classes add to a table."""
-    return ("prediction", *map(probability_column, classes), *_AFTER)
+    return ("prediction", *map(probability_column, classes), SET_COLUMN, *_AFTER)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +59,8 @@ class ClassPredictions(PredictedRows):
         The most probable class; an empty text for bad rows.
     probabilities : ndarray of float64, shape (n, k)
         Of each class, in the order of `classes`; each row sums to 1.
+    in_set : ndarray of bool, shape (n, k)
+        Which classes are in the prediction set; none without a calibration.
     ood_score, in_domain, unseen_elements, nearest_formula, nearest_distance, n_clipped, n_imputed,
     reason, nearest_id, nearest_space_group, explanation
         As in `xtalshift.model.predictions.Predictions`.
@@ -67,6 +72,7 @@ class ClassPredictions(PredictedRows):
     classes: tuple[str, ...]
     prediction: TextArray
     probabilities: FloatArray
+    in_set: NDArray[np.bool_]
     ood_score: FloatArray
     in_domain: NDArray[np.bool_]
     unseen_elements: TextArray
@@ -118,6 +124,7 @@ class ClassPredictions(PredictedRows):
             classes=classes,
             prediction=texts(),
             probabilities=np.full((n, len(classes)), np.nan),
+            in_set=np.zeros((n, len(classes)), dtype=bool),
             ood_score=np.full(n, np.nan),
             in_domain=np.zeros(n, dtype=bool),
             unseen_elements=texts(),
@@ -142,6 +149,17 @@ class ClassPredictions(PredictedRows):
         """
         return self.probabilities[:, place_of(name, self.classes)]
 
+    @property
+    def prediction_set(self) -> TextArray:
+        """Names of the classes in the prediction set, joined by ``|``, shape (n,).
+
+        An empty text is an empty set, as for bad rows and models without a calibration.
+        """
+        names = np.array(self.classes, dtype=object)
+        found = np.empty(len(self.in_set), dtype=object)
+        found[:] = [SEPARATOR.join(names[row]) for row in self.in_set]
+        return found
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns of the output table, see `predicted_class_columns`."""
         of_classes = {
@@ -149,7 +167,11 @@ class ClassPredictions(PredictedRows):
             for place, name in enumerate(self.classes)
         }
         status = np.where(self.reason == "", "ok", "error").astype(object)
-        columns = {"prediction": self.prediction, **of_classes}
+        columns = {
+            "prediction": self.prediction,
+            **of_classes,
+            SET_COLUMN: self.prediction_set,
+        }
         columns |= {name: status if name == "status" else getattr(self, name) for name in _AFTER}
         for name in _OPTIONAL:
             if (values := getattr(self, name)) is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import NotConformalizedError
 from xtalshift.estimators.class_predictors import ClassPredictor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.model.card import ModelCard
@@ -15,6 +17,11 @@ from xtalshift.model.class_predictions import ClassPredictions, predicted_class_
 from xtalshift.model.material_model import Inputs, MaterialModel
 from xtalshift.model.predictions import CRYSTAL_COLUMNS
 from xtalshift.notebook import html_table
+from xtalshift.uncertainty.class_calibration import ClassCalibration
+from xtalshift.uncertainty.settings import LEVEL
+
+if TYPE_CHECKING:
+    from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
 
 FloatArray = NDArray[np.float64]
 MIXED = "several"
@@ -38,6 +45,8 @@ class FittedClassifier(MaterialModel):
         or the part of it that a saved model has.
     card : ModelCard
         Meaning of the classes.
+    calibration : ClassCalibration or None
+        Rows that it was not trained on, for probabilities and prediction sets.
     domain : ApplicabilityDomain or None
         Domain of the training materials.
 
@@ -56,6 +65,7 @@ class FittedClassifier(MaterialModel):
     ordered: bool
     classifier: ClassPredictor
     card: ModelCard
+    calibration: ClassCalibration | None = None
     domain: ApplicabilityDomain | None = None
 
     def __repr__(self) -> str:
@@ -63,6 +73,11 @@ class FittedClassifier(MaterialModel):
         method = self.card.provenance.get("method", self.classifier.regressor_name)
         joined = (" < " if self.ordered else ", ").join(self.classes)
         parts = [f"{method} for {self.card.target_name or 'the target'} ({joined})"]
+        if self.calibration is not None:
+            parts.append(
+                f"probabilities and sets from {len(self.calibration):,} {self.calibration.origin} "
+                "rows"
+            )
         if self.domain is not None:
             parts.append(f"domain of {len(self.domain.formulas_):,} materials")
         return f"<FittedClassifier: {', '.join(parts)}>"
@@ -88,11 +103,21 @@ class FittedClassifier(MaterialModel):
         return (*predicted_class_columns(self.classes), *crystals)
 
     def predict_features(self, X: FloatArray) -> FloatArray:
-        """Return the probabilities of rows of features, shape (n, k)."""
-        return self.classifier.predict_proba(X)
+        """Return the probabilities of rows of features, calibrated if they can be, shape (n, k)."""
+        return self._calibrated(self.classifier.predict_proba(X))
+
+    def _calibrated(self, raw: FloatArray) -> FloatArray:
+        return raw if self.calibration is None else self.calibration.probabilities.apply(raw)
 
     def predict(
-        self, X: Inputs, extra: ArrayLike | None = None, *, explain: bool = False
+        self,
+        X: Inputs,
+        extra: ArrayLike | None = None,
+        *,
+        level: float = LEVEL,
+        shift: ShiftWeights | None = None,
+        class_ratios: ArrayLike | None = None,
+        explain: bool = False,
     ) -> ClassPredictions:
         """Predict materials; a row that cannot be predicted gets a reason and raises no error.
 
@@ -103,6 +128,14 @@ class FittedClassifier(MaterialModel):
             row.
         extra : array_like of float, shape (n, k), optional
             The extra feature columns of the model; rows with NaN are bad rows.
+        level : float
+            Probability with which a prediction set holds the true class, in (0, 1).
+        shift : ShiftWeights, optional
+            Weights for a target domain whose features differ, see `weigh_shift`.
+        class_ratios : array_like of float, shape (k,), optional
+            Share of each class in the target domain over that in the calibration rows, if the
+            classes only became more or less frequent; see
+            `xtalshift.splits.audit.label_shift.estimate_shares`. Probabilities follow it too.
         explain : bool
             Whether to explain for each row which features are out of range and what is nearest.
 
@@ -131,12 +164,51 @@ class FittedClassifier(MaterialModel):
         rows, known = features.values[good], materials.take(good)
         found.n_clipped[good] = self.classifier.n_clipped(rows)
         found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
-        found.probabilities[good] = self.predict_features(rows)
+        raw = self.classifier.predict_proba(rows)
+        found.probabilities[good] = self._calibrated(raw)
+        if class_ratios is not None:
+            joint = found.probabilities[good] * np.asarray(class_ratios, dtype=np.float64)
+            found.probabilities[good] = joint / joint.sum(axis=1, keepdims=True)
+        if self.calibration is not None:
+            weights = None if shift is None else (shift.known, shift(rows))
+            sets = self.calibration.sets.sets(
+                raw, level, weights=weights, class_ratios=class_ratios
+            )
+            found.in_set[good] = sets
         names = np.array(self.classes, dtype=object)
         found.prediction[good] = names[np.argmax(found.probabilities[good], axis=1)]
         if self.domain is not None:
             self._fill_domain(found, self.domain, good, rows, known)
         return found
+
+    def weigh_shift(
+        self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
+    ) -> ShiftWeights:
+        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, d)
+            Features of the target domain, at least 50 rows.
+        method : {"classifier", "ulsif"}
+            See `xtalshift.uncertainty.weighted.shift_weights`.
+        seed : int, optional
+            Draws folds and samples.
+
+        Raises
+        ------
+        NotConformalizedError
+            If the model has no calibration.
+        DataError
+            If there are too few rows.
+        """
+        from xtalshift.uncertainty.weighted import shift_weights
+
+        if self.calibration is None:
+            raise NotConformalizedError(
+                "the model has no prediction sets: calibrate it on rows that it was not trained on"
+            )
+        return shift_weights(self.calibration, X, method=method, random_state=seed)
 
     def _name_targets(self, targets: FloatArray) -> NDArray[np.object_]:
         names = np.array((*self.classes, MIXED), dtype=object)

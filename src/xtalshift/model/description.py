@@ -15,7 +15,10 @@ from xtalshift.errors import DataError
 from xtalshift.estimators.saved import STRICT, SavedRegressor
 from xtalshift.jsonio import read_json
 from xtalshift.metrics.ranking import RankEvidence, TopScores
+from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
+from xtalshift.uncertainty.prediction_sets import SetKind
+from xtalshift.uncertainty.probabilities import ProbabilityKind
 
 
 class Pipeline(BaseModel):
@@ -103,6 +106,29 @@ class SavedCalibration(BaseModel):
         return Calibration.from_state(arrays, kind=self.kind, origin=self.origin, ranking=ranking)
 
 
+class SavedClassCalibration(BaseModel):
+    """What a `ClassCalibration` has beside its arrays."""
+
+    model_config = STRICT
+
+    probabilities: ProbabilityKind
+    sets: SetKind
+    origin: ScoreOrigin
+
+    @classmethod
+    def of(cls, calibration: ClassCalibration) -> Self:
+        """Return what is saved."""
+        return cls(
+            probabilities=calibration.probabilities.kind,
+            sets=calibration.sets.kind,
+            origin=calibration.origin,
+        )
+
+    def make(self, arrays: dict[str, NDArray[Any]], n_classes: int) -> ClassCalibration:
+        """Return the calibration with its arrays, after a check."""
+        return ClassCalibration.from_state(arrays, n_classes=n_classes, **dict(self))
+
+
 def saved_ranking(folder: Path) -> RankEvidence | None:
     """Return how well a saved model ranks rows that it was not trained on, without loading it.
 
@@ -132,4 +158,6 @@ class Description(BaseModel):
     regressor: SavedRegressor
     card: SavedCard
     calibration: SavedCalibration | None
+    class_calibration: SavedClassCalibration | None = None
+    """`calibration`, `class_calibration`: of a model of numbers, or of classes."""
     has_domain: bool

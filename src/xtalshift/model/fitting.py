@@ -161,8 +161,8 @@ def fit(
 
         return fit_classes(
             data, method, featurizer, X, transform=transform, settings=settings, params=params,
-            intervals=intervals, rows=rows, domain=domain, seed=seed, minutes=minutes,
-            progress=progress, checkpoint=checkpoint,
+            intervals=intervals, rows=rows, domain=domain, seed=seed, workers=workers,
+            minutes=minutes, progress=progress, checkpoint=checkpoint,
         )  # fmt: skip
     intervals = intervals or IntervalConfig()
     regressor = (

@@ -29,10 +29,11 @@ from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, finite, parse
 from xtalshift.model.card import ModelCard
 from xtalshift.model.classifier import FittedClassifier
-from xtalshift.model.description import Description, SavedCalibration
+from xtalshift.model.description import Description, SavedCalibration, SavedClassCalibration
 from xtalshift.model.fitted import FittedModel
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
+from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
@@ -93,7 +94,7 @@ def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
     if learned.unsaved:
         raise ModelFormatError(learned.unsaved)
     state = {name: value.copy() for name, value in learned._get_state().items()}  # noqa: SLF001
-    calibration, domain = None if of_classes else model.calibration, model.domain
+    calibration, domain = model.calibration, model.domain
     if calibration is not None:
         state |= calibration.get_state()
     if domain is not None:
@@ -119,9 +120,12 @@ def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
         "classes": list(model.classes) if of_classes else None,
         "regressor": SavedRegressor.of(learned).model_dump(by_alias=True),
         "card": asdict(model.card),
-        "calibration": None
-        if calibration is None
-        else SavedCalibration.of(calibration).model_dump(),
+        "calibration": SavedCalibration.of(calibration).model_dump()
+        if isinstance(calibration, Calibration)
+        else None,
+        "class_calibration": SavedClassCalibration.of(calibration).model_dump()
+        if isinstance(calibration, ClassCalibration)
+        else None,
         "has_domain": domain is not None,
     }
     return _write_model(folder, description, arrays)
@@ -256,6 +260,10 @@ def _restore(
     calibration = None
     if description.calibration is not None:
         calibration = description.calibration.make(_take(state, "calibration."))
+    of_classes = None
+    if description.class_calibration is not None:
+        n_classes = len(description.classes or ())
+        of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
     learned = description.regressor.make(device)
     learned._set_state(state)
     model: FittedModel | FittedClassifier
@@ -277,7 +285,9 @@ def _restore(
                 f"it names {len(classes)} classes, and its classifier has {len(learned.classes_)}"
             )
         ordered = description.task == "ordinal"
-        model = FittedClassifier(features, classes, ordered, learned, ModelCard(**card), domain)
+        model = FittedClassifier(
+            features, classes, ordered, learned, ModelCard(**card), of_classes, domain
+        )
     _check_features(model)
     return model
 
@@ -289,8 +299,9 @@ def _demand_kind(learned: Learned, kind: type[Learned], description: Description
         raise ModelFormatError(
             f"{description.regressor.class_name} is not for the task {description.task!r}"
         )
-    if of_classes and description.calibration is not None:
-        raise ModelFormatError("classes have no intervals")
+    other = description.calibration if of_classes else description.class_calibration
+    if other is not None:
+        raise ModelFormatError(f"its calibration is not for the task {description.task!r}")
 
 
 def _own_encoder(description: Description, arrays: Arrays) -> Encoder | None:
@@ -338,8 +349,8 @@ def _check_features(model: FittedModel | FittedClassifier) -> None:
         takes = {"the classifier": model.classifier.n_features_in_}
     else:
         takes = {"the regressor": model.regressor.n_features_in_}
-        if model.calibration is not None and model.calibration.X is not None:
-            takes["the calibration"] = model.calibration.X.shape[1]
+    if model.calibration is not None and model.calibration.X is not None:
+        takes["the calibration"] = model.calibration.X.shape[1]
     names = model.featurizer.names  # those of extra columns may be given by another card
     if model.domain is not None:
         known = model.domain.range_.names
@@ -397,6 +408,9 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
     if description.calibration is not None:
         scores = _take(found, "calibration.")
         parts.append((scores, Calibration.saved(scores)))
+    if description.class_calibration is not None:
+        scores = _take(found, "calibration.")
+        parts.append((scores, ClassCalibration.saved(scores)))
     parts.append((found, regressor._saved(found)))  # noqa: SLF001
     for arrays, schema in parts:
         lengths = check_layout(arrays, schema, d=d)

@@ -174,6 +174,11 @@ class RunResults:
         return self.provenance.data.classes
 
     @property
+    def error_name(self) -> str:
+        """The error that ranks methods."""
+        return "mean absolute error" if self.classes is None else "log loss"
+
+    @property
     def transform(self) -> str:
         """Transform of the target in training, see `xtalshift.data.transform.TargetTransform`."""
         data = self.config.get("data")

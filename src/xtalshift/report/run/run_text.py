@@ -22,12 +22,12 @@ _MANY_DROPPED = 0.05
 _CLOSE = 0.05
 
 
-def write_verdict(columns: Sequence[Column], unit: str) -> str:
+def write_verdict(columns: Sequence[Column], unit: str, error: str = "mean absolute error") -> str:
     """Say where which method has the smallest error, how it grows OOD, and where none is useful."""
     done = [column for column in columns if column.best]
     if not done:
         return "No run finished, so there is nothing to compare."
-    parts = [_describe_inside(column, unit) for column in done if column.role == "id"][:1]
+    parts = [_describe_inside(column, unit, error) for column in done if column.role == "id"][:1]
     shifted = [column for column in done if column.role == "ood"]
     useful = [column for column in shifted if column.winner != DUMMY]
     if useful:
@@ -38,7 +38,7 @@ def write_verdict(columns: Sequence[Column], unit: str) -> str:
     return " ".join(parts)
 
 
-def _describe_inside(column: Column, unit: str) -> str:
+def _describe_inside(column: Column, unit: str, error: str) -> str:
     best = column.best
     if best is None:
         return ""
@@ -46,7 +46,7 @@ def _describe_inside(column: Column, unit: str) -> str:
     if best.factor is not None:
         size += f" (typically a factor of {format_ratio(best.factor)})"
     seeds = " on every seed" if column.every_seed else ""
-    text = f"In distribution, {best.method} has the smallest mean absolute error{seeds}: {size}"
+    text = f"In distribution, {best.method} has the smallest {error}{seeds}: {size}"
     if best.error_over_dummy is None:
         return f"{text}."
     if best.worse_than_dummy:

@@ -18,7 +18,13 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
 from xtalshift.files import replace_file
-from xtalshift.model import FittedModel, Predictions, load_model
+from xtalshift.model import (
+    ClassPredictions,
+    FittedClassifier,
+    FittedModel,
+    Predictions,
+    load_model,
+)
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import LEVEL
@@ -31,17 +37,17 @@ _TABLE = "structures.parquet"
 
 
 def predict(
-    model: FittedModel | Path | str,
+    model: FittedModel | FittedClassifier | Path | str,
     materials: Materials | Sequence[str],
     extra: ArrayLike | None = None,
     *,
     level: float = LEVEL,
-) -> Predictions:
+) -> Predictions | ClassPredictions:
     """Predict materials with a model.
 
     Parameters
     ----------
-    model : FittedModel, Path or str
+    model : FittedModel, FittedClassifier, Path or str
         A model, or the folder of a saved one.
     materials : Materials or sequence of str, length n
         Formulas.
@@ -52,7 +58,7 @@ def predict(
 
     Returns
     -------
-    Predictions
+    Predictions or ClassPredictions
         One entry per row; a row that cannot be predicted has a reason.
 
     Raises
@@ -60,8 +66,9 @@ def predict(
     ModelFormatError
         If the folder does not hold a model.
     """
-    loaded = model if isinstance(model, FittedModel) else load_model(model)
-    return loaded.predict(materials, extra, level=level)
+    loaded = load_model(model) if isinstance(model, Path | str) else model
+    found: Predictions | ClassPredictions = loaded.predict(materials, extra, level=level)
+    return found
 
 
 @dataclass
@@ -100,7 +107,8 @@ class PredictionCounts:
         self.judged += int(frame["ood_score"].notna().sum())
         self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
         self.new_elements += int((frame["unseen_elements"] != "").sum())
-        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
+        if "upper" in frame:  # of numbers
+            self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
 
 
 def predict_file(

@@ -9,12 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
-from xtalshift.errors import ModelFormatError, SplitError
+from xtalshift.errors import ConfigError, ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.methods import MethodSettings, build_method, features_of
-from xtalshift.model import FitRows, FittedModel, draw_rows, fit
+from xtalshift.methods import (
+    METHODS,
+    MethodSettings,
+    build_classifier,
+    build_method,
+    features_of,
+)
+from xtalshift.metrics.classification import ClassificationScores, classification_scores
+from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, fit
+from xtalshift.model.class_fitting import held_out_classes
 from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.inputs import Inputs, read_inputs, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
@@ -22,6 +30,19 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
 
 MIN_ROWS = 10
+
+
+@dataclass(frozen=True)
+class TrainedClasses:
+    """A model of classes and its scores on rows that it was not fitted to, as `Trained`."""
+
+    model: FittedClassifier
+    """The trained model."""
+    n_train: int
+    n_validation: int
+    """`n_train`, `n_validation`: numbers of rows. A stack also trains on the validation rows."""
+    scores: ClassificationScores
+    """Scores on the validation rows, beside those of the shares of the training classes."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,9 @@ def method_to_save(name: str, settings: MethodSettings) -> str:
     """
     use_plugins(own_files([name]), Path(), [name])
     method = registered_name(name)
-    unsaved = build_method(method, settings, seed=None).unsaved
+    facts, unsaved = METHODS[method], build_method(method, settings, seed=None).unsaved
+    if facts.classify is not None and unsaved:
+        unsaved = facts.classify(settings, None).unsaved
     if unsaved:
         raise ModelFormatError(f"{name}: {unsaved}")
     return method
@@ -79,7 +102,7 @@ def train(
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
     attack: bool = False,
-) -> Trained:
+) -> Trained | TrainedClasses:
     """Train a method on the rows of a table.
 
     A single training has all threads of `config`; the trainings of a cross-calibration have one
@@ -116,11 +139,15 @@ def train(
     usual = features_of(method, config.data.features)
     data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
     features = features_of(method, data.features)
-    inputs = read_inputs(data.model_copy(update={"features": features}), progress)
+    inputs = read_inputs(data.model_copy(update={"features": features}), progress, classes=True)
     y = inputs.data.y
     if len(y) < MIN_ROWS:
         raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
-    cross_fits = build_method(method, config, seed=None).cross_fits
+    of_classes = inputs.data.classes is not None
+    if of_classes:
+        cross_fits = build_classifier(method, config, seed=None).cross_fits
+    else:
+        cross_fits = build_method(method, config, seed=None).cross_fits
     rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
     how = config.intervals.how(len(y), cross_fits=cross_fits)
@@ -143,6 +170,10 @@ def train(
             progress=progress,
             checkpoint=checkpoint,
         )
+        if isinstance(model, FittedClassifier):
+            if attack:
+                raise ConfigError("--save-adversarial is for numbers; leave it out for classes")
+            return _judged(model, inputs, rows)
         errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
         return Trained(
             model=model,
@@ -152,6 +183,15 @@ def train(
             val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
             adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
         )
+
+
+def _judged(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
+    """Return a model of classes with its scores on rows that did not fit its parameters."""
+    shares, held_out = held_out_classes(model, inputs.data, inputs.X, rows)
+    codes = inputs.data.y.astype(np.int64)
+    counts = np.bincount(codes[rows.train], minlength=len(model.classes))
+    scores = classification_scores(codes[held_out], shares, train_shares=counts / counts.sum())
+    return TrainedClasses(model, len(rows.train), len(held_out), scores)
 
 
 def _rows_of(
@@ -164,6 +204,7 @@ def _rows_of(
         cross_fits=cross_fits,
         validation_share=config.split.validation_share,
         seed=config.seed,
+        labels=None if inputs.data.classes is None else inputs.data.y,
     )
     if split is None:
         return draw(intervals=config.intervals)

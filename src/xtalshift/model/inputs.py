@@ -110,6 +110,7 @@ def read_inputs(
     *,
     flag: str | None = None,
     featurizer: CompositionFeatures | None = None,
+    classes: bool = False,
 ) -> Inputs:
     """Read and clean a table and compute its features.
 
@@ -124,16 +125,26 @@ def read_inputs(
 
     featurizer : CompositionFeatures, optional
         That of a model, in place of the one of the settings.
+    classes : bool
+        Whether the target may be a class.
 
     Raises
     ------
     DataError
         If the data cannot be used.
+    ConfigError
+        If the target is a class and may be none.
     SplitError
         If a cell of `flag` is not a flag.
     """
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
+    if table.classes is not None and not classes:
+        raise ConfigError(
+            f"{settings.target or table.target_name or 'the target'} was read as classes "
+            f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
+            "give --task regression (or --set data.task=regression) if they are numbers"
+        )
     refuse_transform(table, settings.transform)
     # before any merging, so that the error names the row of the file
     TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
@@ -148,7 +159,8 @@ def read_inputs(
         bounds=settings.bounds,
     )
     if data.classes is not None:
-        check_classes(data)
+        if featurizer is None:  # labels for a model may have fewer classes
+            check_classes(data)
     elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
         if len(data) == 1:

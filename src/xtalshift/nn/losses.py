@@ -12,7 +12,7 @@ from torch import Tensor
 from xtalshift.nn.rows import Rows, row_losses, weighted_mean
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]
-"""Takes the outputs of a model and the targets, shape (..., n); returns a loss per row, (..., n)."""
+"""Takes the outputs of a model and the targets, shape (..., n); returns the loss of each row."""
 
 
 @dataclass(frozen=True)

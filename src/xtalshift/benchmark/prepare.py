@@ -122,7 +122,7 @@ def prepare_table(
     settings = settle_structures(settings.resolve(), [*features, *filter(None, spaces)])
     if any("structures" in scheme_needs(split.scheme, split.params) for split in splits):
         settings = require_structures(settings)
-    inputs = read_inputs(settings, progress, flag=settings.flag)
+    inputs = read_inputs(settings, progress, flag=settings.flag, classes=True)
     data, space = inputs.data, inputs.X
     if data.bounded.any():
         raise ConfigError(

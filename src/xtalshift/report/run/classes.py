@@ -143,7 +143,7 @@ def _describe(method: str, parts: Sequence[ClassRows]) -> list[str]:
             text += f" (mean over classes {format_percent(cell.balanced_accuracy)})"
         if part.few < 1 - cell.accuracy:
             right = format_percent(1 - part.few)
-            text += f"; of the most certain {_ANSWERED:.0%} it names {right} right"
+            text += f"; of the most certain {format_percent(_ANSWERED)} it names {right} right"
         found.append(f"{text}.")
     off = [
         f"{format_percent(cell.set_coverage_90)} on {part.column.label}"
@@ -213,7 +213,7 @@ def draw_abstention(report: ClassReport) -> list[Panel | None]:
             _HEIGHT,
             "share of the rows that are answered",
             "share of wrong answers",
-            xaxis={"range": [0, 1.01], "tickformat": ".0%"},
+            xaxis={"range": [0, 1.01], "tickformat": ".0%", "dtick": 0.25},
             yaxis={"rangemode": "tozero", "tickformat": ".0%"},
         )
         note = f"all answered: {format_percent(float(curve.error[-1]))} wrong"

@@ -16,6 +16,7 @@ from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
+from xtalshift.model.class_predictions import probability_column
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -191,16 +192,25 @@ def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
             continue
-        notes = _notes(row, level, limit)
-        typer.echo(f"{row['formula']:<{width}}  {row['prediction']:.6g}{notes}")
+        typer.echo(f"{row['formula']:<{width}}  {_shown(row)}{_notes(row, level, limit)}")
         if row.get("explanation"):
             typer.echo(f"{'':<{width}}    {row['explanation']}")
 
 
+def _shown(row: dict[Any, Any]) -> str:
+    """Return a number, or a class with its probability."""
+    prediction = row["prediction"]
+    if not isinstance(prediction, str):
+        return f"{prediction:.6g}"
+    return f"{prediction} ({row[probability_column(prediction)]:.1%})"
+
+
 def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
-    """Return what to show after a prediction: interval, domain, nearest material."""
+    """Return what to show after a prediction: interval or set, domain, nearest material."""
     text = ""
-    if row["lower"] == row["lower"]:  # not NaN
+    if row.get("prediction_set"):
+        text += f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"
+    elif "lower" in row and row["lower"] == row["lower"]:  # not NaN
         text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
     if row["unseen_elements"]:
         text += (
@@ -210,7 +220,9 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
         place = "in domain" if row["in_domain"] else "out of domain"
         text += f"  {place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
     if row["nearest_formula"]:
-        text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
+        nearest = row["nearest_target"]
+        shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
+        text += f"  nearest {row['nearest_formula']}: {shown}"
     if row["n_clipped"]:
         text += f"  ({row['n_clipped']} features far outside the training range)"
     if row["n_imputed"]:

@@ -21,7 +21,7 @@ from xtalshift.uncertainty.settings import LEVEL
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.run_settings import RunConfig
-    from xtalshift.jobs.train import Trained, TrainedOnFidelities
+    from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
 
 
@@ -94,6 +94,8 @@ def train_command(
     weight_col: options.WeightCol = None,
     uncertainty_col: options.UncertaintyCol = None,
     unit: options.Unit = None,
+    task: options.Task = None,
+    class_order: options.ClassOrder = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
@@ -129,6 +131,8 @@ def train_command(
             "data.weight_col": weight_col,
             "data.uncertainty_col": uncertainty_col,
             "data.unit": unit,
+            "data.task": task,
+            "data.class_order": class_order,
             "data.feature_cols": options.join_lists(feature_cols),
             "data.features": features,
             "data.transform": transform,
@@ -139,7 +143,7 @@ def train_command(
         },
     )
     from xtalshift.data.several import settings_of_targets
-    from xtalshift.jobs.train import method_to_save, train
+    from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
@@ -182,10 +186,15 @@ def train_command(
         )
         save_model(trained.model, out)
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
-        if writer is not None and trained.adversarial is not None:
-            writer.write(trained.adversarial.frame)
+        adversarial = None if isinstance(trained, TrainedClasses) else trained.adversarial
+        if writer is not None and adversarial is not None:
+            writer.write(adversarial.frame)
             if crystals is not None:
-                trained.adversarial.write_structures(crystals)
+                adversarial.write_structures(crystals)
+    if isinstance(trained, TrainedClasses):
+        _print_classes(trained, method)
+        typer.echo(f"Model: {out}")
+        return
     _say_errors(trained, method)
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
@@ -346,6 +355,29 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(fitted.model))
+
+
+def _print_classes(trained: TrainedClasses, method: str) -> None:
+    """Print what a training of classes has found."""
+    scores, model = trained.scores, trained.model
+    members = model.card.provenance.get("members")
+    where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+    if members:
+        where = f"{trained.n_validation:,} rows, each predicted by fits to others"
+    typer.echo(f"Classes: {(' < ' if model.ordered else ', ').join(model.classes)}")
+    typer.echo(
+        f"{method}: {'cross-fit' if members else 'validation'} {options.describe_scores(scores)}; "
+        f"{where} (materials like the training data)"
+    )
+    if scores.log_loss_over_dummy >= 1 and method != "dummy":
+        typer.echo(
+            "warning: this is no better than predicting the shares of the classes: the rows are "
+            "too few, or their composition does not tell the class",
+            err=True,
+        )
+    if members:
+        typer.echo(options.describe_members(members))
+    typer.echo(options.describe_sets(model))
 
 
 def _check_adversarial(

@@ -19,7 +19,13 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
 from xtalshift.files import replace_file
-from xtalshift.model import FittedModel, Predictions, load_model
+from xtalshift.model import (
+    ClassPredictions,
+    FittedClassifier,
+    FittedModel,
+    Predictions,
+    load_model,
+)
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -34,17 +40,17 @@ _TABLE = "structures.parquet"
 
 
 def predict(
-    model: FittedModel | Path | str,
+    model: FittedModel | FittedClassifier | Path | str,
     materials: Materials | Sequence[str],
     extra: ArrayLike | None = None,
     *,
     level: float = LEVEL,
-) -> Predictions:
+) -> Predictions | ClassPredictions:
     """Predict materials with a model.
 
     Parameters
     ----------
-    model : FittedModel, Path or str
+    model : FittedModel, FittedClassifier, Path or str
         A model, or the folder of a saved one.
     materials : Materials or sequence of str, length n
         Formulas.
@@ -55,7 +61,7 @@ def predict(
 
     Returns
     -------
-    Predictions
+    Predictions or ClassPredictions
         One entry per row; a row that cannot be predicted has a reason.
 
     Raises
@@ -63,8 +69,9 @@ def predict(
     ModelFormatError
         If the folder does not hold a model.
     """
-    loaded = model if isinstance(model, FittedModel) else load_model(model)
-    return loaded.predict(materials, extra, level=level)
+    loaded = load_model(model) if isinstance(model, Path | str) else model
+    found: Predictions | ClassPredictions = loaded.predict(materials, extra, level=level)
+    return found
 
 
 @dataclass
@@ -114,19 +121,21 @@ class PredictionCounts:
         self.judged += _count(values.notna() for values in columns("ood_score"))
         self.outside += _count(~bad & ~values for values in columns("in_domain"))
         self.new_elements += _count(values != "" for values in columns("unseen_elements"))
+        if "prediction_set" in frame:  # classes have no intervals
+            return
         bounds = zip(columns("upper"), columns("lower"), strict=True)
         self.unbounded += _count((high - low).eq(float("inf")) for high, low in bounds)
-
-
-def _count(masks: Iterable[ArrayLike]) -> int:
-    """Return the number of rows of which any mask is true."""
-    return int(np.any([np.asarray(mask) for mask in masks], axis=0).sum())
 
     def error(self, message: str) -> FormulaError:
         """Return the error that the first bad row is, with a message."""
         error = FormulaError(message)
         error.row = self.first_row
         return error
+
+
+def _count(masks: Iterable[ArrayLike]) -> int:
+    """Return the number of rows of which any mask is true."""
+    return int(np.any([np.asarray(mask) for mask in masks], axis=0).sum())
 
 
 def predict_file(

@@ -281,7 +281,7 @@ def _restore(
         n_classes = len(description.classes or ())
         of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
     learned = description.regressor.make(device)
-    learned._set_state(state)
+    learned._set_state(state)  # noqa: SLF001
     model: FittedModel | FittedClassifier
     if description.task == "regression":
         _demand_kind(learned, Predictor, description)

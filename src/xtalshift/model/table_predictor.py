@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.predictions import Predictions
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -40,7 +40,7 @@ SHIFT_ROWS = 5000
 class TablePredictor:
     """A model and settings for its predictions; adds the columns of predictions to a table."""
 
-    model: FittedModel
+    model: FittedModel | FittedClassifier
     """Model that predicts."""
     level: float = LEVEL
     """Level of the intervals, in (0, 1)."""
@@ -89,9 +89,7 @@ class TablePredictor:
         """
         return self.predict_table(rows, source)[0]
 
-    def predict_table(
-        self, rows: RawTable | pd.DataFrame, source: str
-    ) -> tuple[pd.DataFrame, Predictions]:
+    def predict_table(self, rows: RawTable | pd.DataFrame, source: str) -> tuple[pd.DataFrame, Any]:
         """Return the rows of a table, in order, with the columns of predictions added, and these.
 
         Parameters
@@ -117,7 +115,7 @@ class TablePredictor:
 
     def predict_formulas(
         self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
-    ) -> Predictions:
+    ) -> Any:
         """Return the predictions of formulas, see `parse_formulas`."""
         return self.predict_materials(self.parse_formulas(formulas, given))
 
@@ -152,8 +150,14 @@ class TablePredictor:
             extra_names=columns,
         )
 
-    def predict_materials(self, materials: Materials) -> Predictions:
-        """Return the predictions of materials that `read` returned."""
+    def predict_materials(self, materials: Materials) -> Any:
+        """Return the predictions of materials that `read` returned, of numbers or of classes."""
+        if isinstance(self.model, FittedClassifier):
+            if self.intervals == "family":
+                raise ConfigError("intervals = 'family' is for numbers; use plain or weighted")
+            return self.model.predict(
+                materials, level=self.level, shift=self.shift, explain=self.explain
+            )
         return self.model.predict(
             materials,
             level=self.level,

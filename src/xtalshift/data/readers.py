@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
+from xtalshift.data.classes import TaskChoice
 from xtalshift.data.columns import guess_target, table_from_frame, target_candidates
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, naming_table
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.materials import Materials
 from xtalshift.data.row_weights import noise_of_rows, weigh_rows
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.data.units import unit_of_header
@@ -34,6 +37,8 @@ def read_table(
     structure_col: str | None = None,
     structures: str | Path | None = None,
     unit: str = "",
+    task: TaskChoice = "auto",
+    class_order: Sequence[str] = (),
     hydrates: Hydrates | None = None,
     amounts: Amounts | None = None,
     options: ReadingOptions | None = None,
@@ -60,6 +65,10 @@ def read_table(
         files, see `xtalshift.data.settings.ReadingOptions`.
     unit : str
         Unit of the target, if neither the catalogue nor the file says it.
+    task : {"auto", "regression", "classification", "ordinal"}
+    class_order : sequence of str
+        `task`, `class_order`: whether the target is a number or a class, see
+        `xtalshift.data.classes.read_classes`.
     hydrates : {"refuse", "expand"}, optional
     amounts : {"at", "wt", "mol"}, optional
         `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
@@ -102,6 +111,8 @@ def read_table(
                 "weight_col": weight_col,
                 "uncertainty_col": uncertainty_col,
                 "unit": unit,
+                "task": task,
+                "class_order": tuple(class_order),
                 **{name: base[name] for name in ReadingOptions.model_fields if name in base},
                 **{name: value for name, value in given.items() if value is not None},
             }
@@ -132,6 +143,8 @@ def read_configured(
             unit=data.unit,
             notation=data.notation,
             structures=data.structure_col is not None,
+            task=data.task,
+            class_order=data.class_order,
             progress=progress,
         )
         return _with_row_columns(found, data)
@@ -149,8 +162,22 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
 
     Without `need_target` a target that is not named is guessed only if there is one candidate.
     """
+    raw = read_raw(data.dataset, data, text_columns=[data.id_col] if data.id_col else [])
+    return raw, table_of(raw, data, need_target=need_target)
+
+
+def table_of(
+    raw: RawTable,
+    data: DataConfig,
+    *,
+    need_target: bool = True,
+    materials: Materials | None = None,
+) -> Dataset:
+    """Return a file that was read as the data set that settings describe, see `read_file`.
+
+    `materials` are those of its rows, if they were read for another target.
+    """
     path, target = Path(data.dataset), data.target
-    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
     with naming_table(path):
         known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
         known |= {data.weight_col, data.uncertainty_col}
@@ -167,8 +194,11 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
             id_col=data.id_col,
             unit=data.unit or units.get(target or "") or unit_of_header(target or ""),
             source=path.name,
+            task=data.task,
+            class_order=data.class_order,
+            materials=materials,
         )
-    return raw, _with_row_columns(table, data)
+    return _with_row_columns(table, data)
 
 
 def _with_row_columns(table: Dataset, data: DataConfig) -> Dataset:

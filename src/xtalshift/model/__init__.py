@@ -8,38 +8,55 @@ if TYPE_CHECKING:
     from xtalshift.model.adaptation import adapt
     from xtalshift.model.calibration import calibrate
     from xtalshift.model.card import ModelCard
+    from xtalshift.model.class_predictions import ClassPredictions
+    from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.fitted import FittedModel
     from xtalshift.model.fitting import FitRows, draw_rows, fit
     from xtalshift.model.formula_regressor import FormulaRegressor
     from xtalshift.model.persist import load_model, save_model
     from xtalshift.model.predictions import Predictions
+    from xtalshift.model.several import FittedModels, SeveralPredictions
+    from xtalshift.model.several_fitting import fit_several
+    from xtalshift.model.several_folder import load_models
 
 __all__ = [
+    "ClassPredictions",
     "FitRows",
+    "FittedClassifier",
     "FittedModel",
+    "FittedModels",
     "FormulaRegressor",
     "ModelCard",
     "Predictions",
+    "SeveralPredictions",
     "adapt",
     "calibrate",
     "draw_rows",
     "fit",
+    "fit_several",
     "load_model",
+    "load_models",
     "save_model",
 ]
 
 # name -> module; loaded at first use, because what predicts needs nothing of what fits
 _HOMES = {
+    "ClassPredictions": "xtalshift.model.class_predictions",
     "FitRows": "xtalshift.model.fitting",
+    "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
+    "FittedModels": "xtalshift.model.several",
     "FormulaRegressor": "xtalshift.model.formula_regressor",
     "ModelCard": "xtalshift.model.card",
     "Predictions": "xtalshift.model.predictions",
+    "SeveralPredictions": "xtalshift.model.several",
     "adapt": "xtalshift.model.adaptation",
     "calibrate": "xtalshift.model.calibration",
     "draw_rows": "xtalshift.model.fitting",
     "fit": "xtalshift.model.fitting",
+    "fit_several": "xtalshift.model.several_fitting",
     "load_model": "xtalshift.model.persist",
+    "load_models": "xtalshift.model.several_folder",
     "save_model": "xtalshift.model.persist",
 }
 

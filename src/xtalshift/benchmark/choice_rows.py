@@ -14,6 +14,7 @@ from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.problem import ChoiceRows, FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
+from xtalshift.data import Dataset
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.model import FittedClassifier, FittedModel, draw_rows
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -91,12 +92,14 @@ def predict_unseen(
     if own is not None:
         rows = np.concatenate([fold.train, fold.val])[own.rows]
         z = model.scale.forward(data.y[rows], data.row_numbers[rows])
-        share = None if data.weights is None else data.weights[rows]
-        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], share))
-        judged = np.isin(rows, choice.rows)
+        counts = _counted(data, rows)
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], counts))
+        judged = np.isin(rows, choice.rows) & ~data.bounded[rows]
         return _frame(rows[judged], 0, own.folds[judged], found[judged])
     encoder = encoder_of(task.features)
-    fresh = np.ones(len(data), dtype=np.bool_) if encoder is None else ~encoder.knows(data.groups)
+    fresh = ~data.bounded  # a bound has no error
+    if encoder is not None:
+        fresh &= ~encoder.knows(data.groups)
     X = problem.X[task.features]
     parts = [_frame(*[np.zeros(0)] * 4)]
     if getattr(model.learned, "cross_fits", False):  # too few rows for folds: all were fitted
@@ -136,6 +139,14 @@ def _predicted(
         frame = _frame(rows, repeat, fold, np.nan)
         return frame.assign(error=model.row_errors(X[rows], y[rows]))
     return _frame(rows, repeat, fold, model.predict_features(X[rows]))
+
+
+def _counted(data: Dataset, rows: Rows) -> NDArray[np.float64] | None:
+    """Return how much the error of each row counts: of a bound, which has none, nothing."""
+    if data.weights is None and not data.bounded.any():
+        return None
+    share = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    return np.where(data.bounded[rows], 0.0, share)
 
 
 def _frame(rows: Any, repeat: Any, fold: Any, prediction: Any) -> pd.DataFrame:

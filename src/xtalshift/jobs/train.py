@@ -215,7 +215,8 @@ def train_inputs(
         trained = judged(model, inputs, rows)
         if not attack:
             return trained
-        return replace(trained, adversarial=adversarial_table(model, inputs, rows.train))
+        values = rows.train[~inputs.data.bounded[rows.train]]
+        return replace(trained, adversarial=adversarial_table(model, inputs, values))
 
 
 def check_rows(number: int, where: str = "") -> None:

@@ -9,7 +9,7 @@ model from every command and from Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from xtalshift.model.intervals import (
     calibrate_regressor,
     join_scores,
 )
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -209,25 +209,28 @@ def fit(
     if domain is True:
         # what cross-fits trains on its validation rows too
         seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
+        domain = find_domain(_with_expected(data, scale, z), X, seen, names, seed)
     return FittedModel(
         featurizer,
         scale,
         regressor,
         make_card(data, method, regressor, featurizer, minutes),
-        _calibrate(
-            regressor,
+        for_one_measurement(
+            _calibrate(
+                regressor,
+                data,
+                featurizer,
+                X,
+                rows,
+                scale,
+                z,
+                weights,
+                intervals,
+                seed,
+                workers,
+                progress,
+            ),
             data,
-            featurizer,
-            X,
-            rows,
-            scale,
-            z,
-            weights,
-            intervals,
-            seed,
-            workers,
-            progress,
         ),
         domain or None,
     )
@@ -272,6 +275,16 @@ def set_budget(learner: Learner, method: str | Estimator, minutes: float | None)
         named = method if isinstance(method, str) else learner.regressor_name
         raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
     learner.set_params(minutes=minutes)
+
+
+def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
+    """Return the data with the expected value of each row that was learned from by its bounds."""
+    rows = np.flatnonzero(data.bounded & np.isfinite(z))
+    if not rows.size:
+        return data
+    targets = data.y.copy()
+    targets[rows] = scale.inverse(z[rows])
+    return replace(data, targets=targets)
 
 
 def keeps_budget(regressor: Learner) -> bool:

@@ -13,7 +13,7 @@ IntArray = NDArray[np.int64]
 
 
 class TreeWalk:
-    """Where the nodes of trees lead: at least 0 to a node, -1 - k to leaf k, counted over all trees.
+    """Where the nodes of trees lead: from 0 on to a node, -1 - k to leaf k, counted over all trees.
 
     Parameters
     ----------

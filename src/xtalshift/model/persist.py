@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,16 +29,19 @@ from xtalshift.jsonio import Plain, decode_json, finite, parse
 from xtalshift.model.card import ModelCard
 from xtalshift.model.description import Description, SavedCalibration
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.from_formulas import leave_out, put_back, with_left_out
+from xtalshift.model.ready.names import model_folder
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Version 4: the name of the file of arrays contains its checksum. Version 5: a model contains the
 encoder of its features; before, it named the folder. Version 6: the domain of a model of crystals
-has their ids and space groups."""
-READABLE_VERSIONS = (3, 4, 5, 6)
+has their ids and space groups. Version 7: trees are packed, and features that formulas give again
+are left out."""
+READABLE_VERSIONS = (3, 4, 5, 6, 7)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
 _TYPES = {
@@ -60,8 +63,11 @@ _LARGEST_TEXT = 2**24
 """Bytes of the description. Its feature names and settings take some thousands."""
 _ENCODER = "encoder."
 """Begins the names of the arrays of an encoder."""
-_OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
-"""Files of a model folder, also those of earlier versions and of writers that were killed."""
+_OURS = re.compile(
+    r"model\.json|evaluation\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part"
+)
+"""Files of a model folder, also those of earlier versions and of writers that were killed; the
+evaluation of a ready model is of that very model."""
 
 
 def save_model(model: FittedModel, folder: Path) -> Path:
@@ -95,6 +101,7 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         state |= calibration.get_state()
     if domain is not None:
         state |= domain.get_state()
+    leave_out(model, state)
     encoder = encoder_of(model.featurizer)
     if encoder is not None:
         state |= {f"{_ENCODER}{name}": values for name, values in encoder.arrays.items()}
@@ -207,7 +214,8 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
     Parameters
     ----------
     folder : Path or str
-        Folder of the model.
+        Folder of the model, or name of a ready model (``xtalshift models list``) where no folder
+        has this name.
     device : str, optional
         Device on which a network predicts; by default ``auto``.
 
@@ -221,7 +229,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         If the folder is missing, truncated, altered, or written by a newer version; the message
         says which.
     """
-    folder = Path(folder)
+    folder = model_folder(folder)
     description, arrays = _read_files(folder)
     try:
         return _restore(Description(**description), load(arrays), device)
@@ -243,11 +251,14 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
         raise ModelFormatError("it was made with features that this version does not compute")
     card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
     domain = None
+    formulas = put_back(features, state)
     if description.has_domain:
         domain = ApplicabilityDomain().set_state(_take(state, "domain."))
     calibration = None
     if description.calibration is not None:
-        calibration = description.calibration.make(_take(state, "calibration."))
+        calibration = replace(
+            description.calibration.make(_take(state, "calibration.")), formulas=formulas
+        )
     regressor = description.regressor.make(device)
     regressor._set_state(state)  # noqa: SLF001
     model = FittedModel(
@@ -354,6 +365,7 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
     d = len(description.feature_names) + len(description.card.feature_cols)
     regressor = PREDICTORS[description.regressor.class_name]
     parts: list[tuple[Layout, Schema]] = []
+    found = with_left_out(found)
     if description.encoder is not None:
         weights = _take_encoder(found)
         parts.append((weights, ENCODER))

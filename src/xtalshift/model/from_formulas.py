@@ -8,6 +8,8 @@ when it is saved.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,6 @@ from xtalshift.domain.reasons import decode_texts, encode_texts
 from xtalshift.errors import ModelFormatError
 from xtalshift.saved_arrays import (
     TEXT,
-    Layout,
     SavedArray,
     Schema,
     Unread,
@@ -77,7 +78,7 @@ def leave_out(model: FittedModel, state: Arrays) -> None:
             state[_ROW_FORMULAS] = encode_texts(formulas.tolist())
 
 
-def with_left_out(found: Layout) -> dict[str, Any]:
+def with_left_out(found: Mapping[str, Unread]) -> dict[str, Unread]:
     """Return the arrays of a file, not yet read, as they are with what was left out.
 
     Raises
@@ -95,6 +96,12 @@ def with_left_out(found: Layout) -> dict[str, Any]:
             n = layout[counted].shape[:1] if counted in layout else ()
             layout[rows] = Unread(np.dtype(np.float32), (*n, width))
     return layout
+
+
+def bytes_left_out(found: Mapping[str, Unread]) -> int:
+    """Return the bytes of what was left out of a file, with the double precision on the way."""
+    added = [part for name, part in with_left_out(found).items() if name not in found]
+    return sum(3 * part.dtype.itemsize * math.prod(part.shape) for part in added)
 
 
 def put_back(features: CompositionFeatures, state: Arrays) -> NDArray[np.object_] | None:
@@ -118,7 +125,7 @@ def put_back(features: CompositionFeatures, state: Arrays) -> NDArray[np.object_
         If formulas cannot be read, or give other features.
     """
     if _POINT_MEANS in state:
-        means = _take(state, _OF_POINTS)[_POINT_MEANS]
+        means = _take_arrays(state, _OF_POINTS)[_POINT_MEANS]
         schema = {**ApplicabilityDomain.saved(state)}
         del schema[_POINTS]
         check_arrays(
@@ -130,7 +137,7 @@ def put_back(features: CompositionFeatures, state: Arrays) -> NDArray[np.object_
         state[_POINTS] = points
     if _ROW_MEANS not in state:
         return None
-    saved = _take(state, _OF_ROWS)
+    saved = _take_arrays(state, _OF_ROWS)
     texts = decode_texts(_ROW_FORMULAS, saved[_ROW_FORMULAS])
     rows = _known_features(features, texts).astype(np.float32)
     _compare("the calibration rows", rows, saved[_ROW_MEANS])
@@ -145,11 +152,18 @@ def _own(state: Arrays) -> Arrays:
     }
 
 
-def _take(arrays: dict[str, Any], schema: Schema) -> dict[str, Any]:
-    """Remove and return arrays, read or not, of which types and shapes are checked."""
-    found = {name: arrays.pop(name) for name in schema if name in arrays}
-    check_layout(found, schema)
-    return found
+def _take(found: dict[str, Unread], schema: Schema) -> dict[str, Unread]:
+    """Remove and return arrays that are not yet read, after a check of types and shapes."""
+    own = {name: found.pop(name) for name in schema if name in found}
+    check_layout(own, schema)
+    return own
+
+
+def _take_arrays(state: Arrays, schema: Schema) -> Arrays:
+    """Remove and return arrays, after a check of their values too."""
+    own = {name: state.pop(name) for name in schema if name in state}
+    check_arrays(own, schema)
+    return own
 
 
 def _features(features: CompositionFeatures, formulas: NDArray[np.object_]) -> FloatArray | None:

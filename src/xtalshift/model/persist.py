@@ -29,7 +29,7 @@ from xtalshift.jsonio import Plain, decode_json, finite, parse
 from xtalshift.model.card import ModelCard
 from xtalshift.model.description import Description, SavedCalibration
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.from_formulas import leave_out, put_back, with_left_out
+from xtalshift.model.from_formulas import bytes_left_out, leave_out, put_back, with_left_out
 from xtalshift.model.ready.names import model_folder
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
@@ -347,7 +347,7 @@ def _read_arrays(path: Path, description: Plain) -> bytes:
         with safe_open(path, "numpy") as file:  # is as long as its header says
             found = {name: _unread(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
             _check_header(found, Description(**description))
-            _check_memory(path)
+            _check_memory(path, bytes_left_out(found))
             return path.read_bytes()
     except SafetensorError as error:
         raise ModelFormatError(_altered(path)) from error
@@ -383,9 +383,9 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
             raise ModelFormatError(f"{kept} of {d} features are kept and {left_out} left out")
 
 
-def _check_memory(path: Path) -> None:
+def _check_memory(path: Path, left_out: int) -> None:
     """Raise `ModelFormatError` if a file and the arrays made of it exceed the memory."""
-    size, memory = path.stat().st_size, _memory()
+    size, memory = path.stat().st_size + left_out, _memory()
     if 2 * size > memory:
         raise ModelFormatError(
             f"it takes twice {size / 2**30:.3g} GiB, more than the memory of this machine "

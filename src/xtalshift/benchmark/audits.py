@@ -65,6 +65,7 @@ def audit_splits(
         audit = audit_split(
             [_as_fold(fold) for fold in folds],
             table.rows,
+            classes=problem.data.classes,
             settings=settings,
             progress=progress,
             name=name,

@@ -13,13 +13,15 @@ from xtalshift.report.shared.text import format_number
 if TYPE_CHECKING:
     from xtalshift.splits.audit.findings import FoldAudit, SplitAudit
 
+_OF_NUMBERS, _OF_CLASSES = "W1/sd", "classes"
+"""Shift of the targets: Wasserstein distance, or total variation of the shares of classes."""
 _COLUMNS = (
     "fold",
     "train",
     "test",
     "AUC (95 %)",
     "distance",
-    "W1/sd",
+    _OF_NUMBERS,
     "ESS",
     "dummy/random",
     "labels",
@@ -29,9 +31,13 @@ _WIDTH = 130
 
 def print_audit(audit: SplitAudit) -> None:
     """Print every fold of an audit with its labels, and the reasons of a single fold."""
+    of_classes = any(fold.class_distance is not None for fold in audit.folds)
     table = Table(
         Column(_COLUMNS[0], no_wrap=True, max_width=28, overflow="ellipsis"),
-        *[Column(name, justify="right") for name in _COLUMNS[1:-1]],
+        *[
+            Column(_OF_CLASSES if of_classes and name == _OF_NUMBERS else name, justify="right")
+            for name in _COLUMNS[1:-1]
+        ],
         Column(_COLUMNS[-1], overflow="fold"),
         box=SIMPLE_HEAD,  # borders would take space from the digits on a narrow terminal
         padding=(0, 1, 0, 0),
@@ -84,7 +90,7 @@ def _cells(fold: FoldAudit) -> list[str]:
         f"{fold.n_test:,}",
         auc,
         format_number(fold.distance_ratio),
-        format_number(fold.wasserstein),
+        format_number(fold.wasserstein if fold.class_distance is None else fold.class_distance),
         format_number(fold.ess),
         format_number(fold.dummy_over_random),
         ", ".join(fold.labels),

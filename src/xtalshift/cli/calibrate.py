@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
+
+if TYPE_CHECKING:
+    from xtalshift.jobs.adapt import CalibratedClasses
 
 
 @options.reads_labels
@@ -30,11 +33,13 @@ def calibrate_command(
 ) -> None:
     """Calibrate the intervals of a model on labels of a new region; predictions do not change.
 
+    Of a model of classes, its probabilities and prediction sets.
+
     Give at least 10 labels that are a random sample of the region. For networks, `adapt` improves
     the predictions too.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.adapt import calibrate
+    from xtalshift.jobs.adapt import CalibratedClasses, calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
 
@@ -44,6 +49,10 @@ def calibrate_command(
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
+    if isinstance(found, CalibratedClasses):
+        _print_classes(found)
+        typer.echo(f"Model: {out}")
+        return
     name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(
         f"MAE on {found.n:,} labels: {found.mae:.4g}{name} (the mean of the labels: "
@@ -59,3 +68,19 @@ def calibrate_command(
         typer.echo(f"Median width of the 90 % intervals: {after:.4g}{name}")
     typer.echo(options.describe_intervals(found.model))
     typer.echo(f"Model: {out}")
+
+
+def _print_classes(found: CalibratedClasses) -> None:
+    typer.echo(
+        f"Accuracy on {found.n:,} labels: {100 * found.accuracy:.0f} %; log loss "
+        f"{found.log_loss:.4g} (the shares of their classes: {found.constant:.4g})"
+    )
+    before, after = found.sizes
+    if found.before is not None:
+        typer.echo(
+            f"The former 90 % sets contained the class of {100 * found.before:.0f} % of the "
+            f"labels; they had {before:.3g} classes on average and now have {after:.3g}"
+        )
+    else:
+        typer.echo(f"Classes in the 90 % sets on average: {after:.3g}")
+    typer.echo(options.describe_sets(found.model))

@@ -342,23 +342,37 @@ def split_names(text: str | None) -> list[str] | None:
     return None if text is None else config.split_names(text)
 
 
+_CALIBRATED_ON = {
+    "held-out": "rows held out from training",
+    "out-of-fold": "rows, each predicted by a model trained without it",
+    "target": "labels of the new region, each predicted by a model trained without it",
+    "proxies": "rows of hold-outs that imitate the candidates",
+}
+
+
 def describe_intervals(model: FittedModel) -> str:
     """Return in one line how the intervals of a model were calibrated."""
     calibration = model.calibration
     if calibration is None:
         return "Intervals: none"
-    rows = {
-        "held-out": "rows held out from training",
-        "out-of-fold": "rows, each predicted by a model trained without it",
-        "target": "labels of the new region, each predicted by a model trained without it",
-        "proxies": "rows of hold-outs that imitate the candidates",
-    }[calibration.origin]
+    rows = _CALIBRATED_ON[calibration.origin]
     error = ""
     if calibration.kind == "absolute" and model.scale.name == "none":
         unit = f" {model.card.unit}" if model.card.unit else ""
         error = f", mean {calibration.scores.mean():.4g}{unit}"
     return (
         f"Intervals: calibrated on {len(calibration):,} {rows} ({calibration.kind} errors{error})"
+    )
+
+
+def describe_sets(model: FittedClassifier) -> str:
+    """Return in one line how probabilities and sets of a model of classes were calibrated."""
+    calibration = model.calibration
+    if calibration is None:
+        return "Probabilities: as the classifier gives them; prediction sets: none"
+    return (
+        f"Probabilities and prediction sets: calibrated on {len(calibration):,} "
+        f"{_CALIBRATED_ON[calibration.origin]} (probabilities: {calibration.probabilities.kind})"
     )
 
 

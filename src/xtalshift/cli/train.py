@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,8 @@ from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.train import Trained
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.jobs.train import Trained, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
 
 
@@ -62,6 +63,22 @@ def train_command(
         ),
     ] = None,
     fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
+    fidelity_col: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that says how each value was found (measured, computed): learn from both "
+            "kinds to predict one.",
+            metavar="COL",
+        ),
+    ] = None,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(
+            help="Value of --fidelity-col to predict, and the one to learn from beside it: "
+            "measured,computed. Default: a word for measured values, or the rarest.",
+            metavar="VALUE[,OTHER]",
+        ),
+    ] = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -160,6 +177,9 @@ def train_command(
 
     check_output(out, source, split, config, replaces_model=True)
     check_model_folder(out, overwrite=overwrite)
+    _check_fidelity(
+        fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
+    )
     crystals = None
     if save_adversarial is not None:
         check_output(save_adversarial, source, split, config)
@@ -168,6 +188,10 @@ def train_command(
     # a hidden file next to the model: after a kill, the same command continues
     place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
     checkpoint = place.with_name(f".{place.name}.checkpoint")
+    if fidelity_col is not None:
+        named = options.split_names(fidelity) or ()
+        _train_on_fidelities(settings, method, fidelity_col, named, out, checkpoint, minutes)
+        return
     # opened first, so that a bad place is found before the training
     with (
         open_writer(save_adversarial) if save_adversarial else nullcontext() as writer,
@@ -189,6 +213,22 @@ def train_command(
             writer.write(trained.adversarial.frame)
             if crystals is not None:
                 trained.adversarial.write_structures(crystals)
+    _say_errors(trained, method)
+    typer.echo(options.describe_intervals(trained.model))
+    typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        shown = ""
+        if trained.adversarial is not None:
+            frame = trained.adversarial.frame
+            moved = int((frame["displacement_rms"] > 0).sum())
+            shown = f" ({moved:,} of {len(frame):,} moved)"
+            if crystals is not None:
+                shown += f"; as CIF files: {crystals}/"
+        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _say_errors(trained: Trained, method: str) -> None:
+    """Print the error of rows that the model was not fitted to, and its members."""
     unit = trained.model.card.unit
     members = trained.model.card.provenance.get("members")
     errors = (
@@ -209,21 +249,71 @@ def train_command(
         )
     if members:
         typer.echo(options.describe_members(members))
-    typer.echo(options.describe_intervals(trained.model))
+
+
+def _check_fidelity(column: str | None, value: str | None, others: dict[str, Path | None]) -> None:
+    """Refuse options that do not go together."""
+    if value is not None and column is None:
+        raise ConfigError("--fidelity is a value of the column that --fidelity-col names; give it")
+    given = next((name for name, path in others.items() if path is not None), None)
+    if column is not None and given is not None:
+        raise ConfigError(f"--fidelity-col and {given} do not go together; leave one out")
+
+
+def _train_on_fidelities(
+    settings: RunConfig,
+    method: str,
+    column: str,
+    named: Sequence[str],
+    out: Path,
+    checkpoint: Path,
+    minutes: float | None,
+) -> None:
+    """Train on values of two fidelities, save the model and print its errors."""
+    from xtalshift.jobs.train import train_on_fidelities
+    from xtalshift.model.persist import save_model
+
+    with resumable(lambda: _describe_kept(checkpoint)):
+        both = train_on_fidelities(
+            settings,
+            method,
+            column,
+            named,
+            minutes=minutes,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+        )
+    save_model(both.fitted.model, out)
+    checkpoint.unlink(missing_ok=True)
+    _say_fidelities(both, method)
     typer.echo(f"Model: {out}")
-    if save_adversarial is not None:
-        _say_adversarial(trained, save_adversarial, crystals)
 
 
-def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
-    shown = ""
-    if trained.adversarial is not None:
-        frame = trained.adversarial.frame
-        moved = int((frame["displacement_rms"] > 0).sum())
-        shown = f" ({moved:,} of {len(frame):,} moved)"
-        if crystals is not None:
-            shown += f"; as CIF files: {crystals}/"
-    typer.echo(f"Adversarial rows: {file}{shown}")
+def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
+    """Print what the rows of both fidelities are worth."""
+    fitted, (high, low) = both.fitted, both.names
+    card, found = fitted.model.card, fitted.found
+    unit = f" {card.unit}" if card.unit else ""
+    if found is None:
+        typer.echo(f"{method}: trained on the {fitted.n_high:,} rows of {high!r} alone")
+    else:
+        alone = "" if fitted.alone is None else f"{fitted.alone:.4g} from {high!r} alone, "
+        typer.echo(
+            f"{method}: {high!r} from {fitted.n_high:,} rows of it and {fitted.n_low:,} of "
+            f"{low!r}: MAE {found.after:.4g}{unit} of {found.n:,} rows, each predicted by fits to "
+            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
+            f"{found.constant:.4g} by the mean)"
+        )
+        if found.kept:
+            typer.echo(
+                f"warning: the predictions are those of {low!r}: nothing lowered their error on "
+                f"{high!r}",
+                err=True,
+            )
+    members = card.provenance.get("members")
+    if members:
+        typer.echo(options.describe_members(members))
+    typer.echo(options.describe_intervals(fitted.model))
 
 
 def _train_from(

@@ -14,9 +14,12 @@ from xtalshift.provenance import hash_file
 from xtalshift.registry import Registry
 
 if TYPE_CHECKING:  # pandas and httpx are needed only to load a table
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from xtalshift.chem.formulas import Notation
+    from xtalshift.data.classes import TaskChoice
     from xtalshift.data.dataset import Dataset
 
 _FOLDER = Path(__file__).parent
@@ -109,6 +112,8 @@ def load_dataset(
     unit: str = "",
     notation: Notation | None = None,
     structures: bool = False,
+    task: TaskChoice = "auto",
+    class_order: Sequence[str] = (),
     progress: Progress = NO_PROGRESS,
 ) -> Dataset:
     """Return a data set by name.
@@ -125,6 +130,8 @@ def load_dataset(
         How formulas are read that can be read in two ways; by default they are refused.
     structures : bool
         Whether to read the crystal structures, and not only the formulas.
+    task, class_order
+        Whether the target is a number or a class, see `xtalshift.data.classes.read_classes`.
     progress : Progress
         Receives the progress of the download.
 
@@ -173,6 +180,8 @@ def load_dataset(
         unit=entry.units.get(target, unit),
         source=name,
         conditions=entry.conditions,
+        task=task,
+        class_order=class_order,
     )
 
 

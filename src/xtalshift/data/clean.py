@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from xtalshift.data.classes import class_findings, tie_finding, vote, without_empty
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.formula_findings import (
     cause_of_formula,
@@ -66,7 +67,9 @@ def clean_table(
         ``"keep"`` all, or merge them into one row with the ``"mean"``, ``"median"``, ``"lowest"``
         or ``"highest"`` target and the id, formula and extra columns of the first. Mean and median
         are weighted if rows have weights or uncertainties, see
-        `xtalshift.data.replicates.merge_rows`.
+        `xtalshift.data.replicates.merge_rows`. Rows of classes vote, by their weights, and those of
+        a material without a majority are dropped; ``"lowest"`` and ``"highest"`` are for ordered
+        classes.
     strict : bool
         Whether to raise at the first unusable row instead of dropping it.
     feature_cols : sequence of str
@@ -91,9 +94,11 @@ def clean_table(
         If there is no target, targets can be read in two ways, no row is usable, a feature column
         does not exist, or (`strict`) a row is unusable; the message names row, value and reason.
     ConfigError
-        If the duplicate rule is unknown.
+        If the duplicate rule is unknown, or is not for classes.
     """
     table = _checked(table, duplicates)
+    if table.classes is not None:
+        return _clean_classes(table, duplicates, strict=strict, feature_cols=feature_cols)
     if bounds == "use":
         table = use_bounds(table)
     assert table.targets is not None
@@ -148,6 +153,79 @@ def clean_table(
         row_problems=None,
         bounds=_if_open(known),
         intake=intake,
+    )
+
+
+def _clean_classes(
+    table: Dataset, duplicates: DuplicateRule, *, strict: bool, feature_cols: Sequence[str]
+) -> Dataset:
+    """Drop unusable rows of a table of classes, and let rows of one material vote."""
+    assert table.targets is not None
+    assert table.classes is not None
+    if table.noise is not None:
+        raise ConfigError("classes have no uncertainties; leave --uncertainty-col out")
+    if duplicates in ("lowest", "highest") and not table.ordered:
+        raise ConfigError(
+            f"duplicates = {duplicates!r} needs ordered classes (--task ordinal); rows of one "
+            "material vote by default"
+        )
+    merge = duplicates != "keep"
+    found = inspect_table(table, feature_cols, merge=merge)
+    if strict and found.bad.size:
+        raise DataError(_first_fault(table, found))
+    good, dropped = found.good, found.dropped
+    if not good.size:
+        raise DataError(_nothing_left(table, dropped))
+    codes, first = found.groups
+    weights = None if table.weights is None else table.weights[good]
+    voted = vote(codes, table.targets[good], weights, len(table.classes))
+    kept, targets = good, table.targets[good]
+    if merge:
+        kept, targets = good[first], voted.codes
+        if duplicates in ("lowest", "highest"):
+            targets = merge_rows(codes, Measured(table.targets[good]), duplicates).targets
+        elif not voted.kept.all():
+            tied = tie_finding(table, good[~voted.kept])
+            if strict:
+                raise DataError(f"{tied.first()}: {tied.kind}; {tied.remedy}")
+            dropped = (*dropped, tied)
+        if weights is not None:
+            weights = np.bincount(codes, weights)
+    there = np.isfinite(targets)
+    if not there.any():
+        raise DataError(_nothing_left(table, dropped))
+    sizes = np.bincount(codes)
+    names = tuple(feature_cols) or table.materials.extra_names
+    materials = replace(
+        table.materials.take(kept[there]), extra=found.features[kept[there]], extra_names=names
+    )
+    gone = sum(one.count for one in dropped)
+    intake = CleaningReport(
+        rows_read=len(table),
+        rows_kept=int(there.sum()),
+        dropped=dropped,
+        notes=found.notes,
+        duplicates=duplicates,
+        duplicate_groups=int(np.sum(sizes > 1)),
+        duplicate_rows=int(np.sum(sizes[codes] > 1)),
+        rows_merged=len(table) - gone - int(there.sum()),
+        duplicate_scatter=None,
+        error_floor=voted.error_floor,
+        zero_share=0.0,
+        findings=found.findings,
+        reading=table.reading,
+    )
+    return without_empty(
+        replace(
+            table.take(kept[there]),
+            materials=materials,
+            targets=targets[there],
+            weights=None if weights is None else weights[there],
+            problems=None,
+            row_problems=None,
+            bounds=None,
+            intake=intake,
+        )
     )
 
 
@@ -238,7 +316,9 @@ def inspect_table(
         materials.compositions,
         alloys=any("a mixture" in text for text in words),
     )
-    if table.targets is not None:
+    if table.classes is not None:
+        findings += class_findings(table, good)
+    elif table.targets is not None:
         of_target = _target_findings(table, table.targets, good)
         of_materials = merge_findings(
             groups[0],
@@ -332,7 +412,7 @@ def find_faults(
 
 def _target_problems(table: Dataset, targets: FloatArray) -> ObjectArray:
     problems = table.problems if table.problems is not None else parse_numbers(targets)[1]
-    return _with_sentinels(targets, problems)
+    return problems if table.classes is not None else _with_sentinels(targets, problems)
 
 
 def _with_sentinels(values: FloatArray, problems: ObjectArray) -> ObjectArray:

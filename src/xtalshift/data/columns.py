@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from xtalshift.chem.formulas import Notation
+from xtalshift.data.classes import TaskChoice, number_finding, read_classes
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import ID_NAMES, list_names, no_column
 from xtalshift.data.formula_texts import FormulaColumns, find_formulas
@@ -23,6 +25,8 @@ from xtalshift.errors import DataError
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _OPTIONS = frozenset(ReadingOptions.model_fields)
 _TARGET_NAMES = ("target", "y")
+_CLASS_NAMES = (*_TARGET_NAMES, "class", "label", "category")
+"""Names of a column that may have words."""
 
 
 def numeric_columns(frame: pd.DataFrame) -> list[str]:
@@ -38,11 +42,13 @@ def numeric_columns(frame: pd.DataFrame) -> list[str]:
 def target_candidates(frame: pd.DataFrame) -> list[str]:
     """Return the columns that may be the target if none is named."""
     numeric = numeric_columns(frame)
-    return [name for name in numeric if name.casefold() in _TARGET_NAMES] or numeric
+    named = [name for name in numeric if name.casefold() in _TARGET_NAMES]
+    words = [str(name) for name in frame.columns if str(name).casefold() in _CLASS_NAMES]
+    return named or numeric or words
 
 
 def guess_target(frame: pd.DataFrame) -> str:
-    """Return the column named ``target``, or the only numeric column.
+    """Return the column named ``target``, the only numeric one, or one of words named ``class``.
 
     Raises
     ------
@@ -54,7 +60,7 @@ def guess_target(frame: pd.DataFrame) -> str:
         return candidates[0]
     if not candidates:
         raise DataError(
-            f"no column of plain numbers to use as the target; name it (--target). "
+            f"no column of plain numbers to use as the target; name it (--target), also one of words. "
             f"Columns: {list_names(frame.columns)}"
         )
     raise DataError(
@@ -71,6 +77,8 @@ def table_from_frame(
     unit: str = "",
     source: str = "",
     conditions: str = "",
+    task: TaskChoice = "auto",
+    class_order: Sequence[str] = (),
 ) -> Dataset:
     """Sort the columns of a frame into a `Dataset`.
 
@@ -87,6 +95,8 @@ def table_from_frame(
         the ids are row numbers from 1.
     unit, source, conditions : str
         As in `Dataset`. Without a unit, that in the cells of the target is taken.
+    task, class_order
+        Whether the target is a number or a class, see `xtalshift.data.classes.read_classes`.
 
     Returns
     -------
@@ -96,7 +106,7 @@ def table_from_frame(
     Raises
     ------
     DataError
-        If a column does not exist or the target column has no usable number.
+        If a column does not exist, or the target column has no usable number and no class.
     """
     raw = RawTable.of(rows)
     frame = raw.frame
@@ -114,7 +124,7 @@ def table_from_frame(
         if id_col is None and named is not None and not _is_nested(frame[named]):
             findings = id_findings(frame[named], named, used=False)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
-    targets = problems = bounds = None
+    targets = problems = bounds = of_classes = None
     said = ""
     if target is not None:
         if target not in names:
@@ -125,15 +135,23 @@ def table_from_frame(
         if target in formulas:
             raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
         column = read_numbers(frame[target], raw.style, unit=unit)
-        if not unit and column.unit:
+        of_classes = read_classes(frame[target], column, target, task, class_order)
+        if of_classes is not None:
+            findings += of_classes.findings
+        elif task == "auto" and (few := number_finding(column, target)) is not None:
+            findings += (few,)
+        if of_classes is None and not unit and column.unit:
             unit, said = column.unit, ", as its cells say"
         targets, problems = column.values, column.problems
         bounds = np.column_stack([column.lower, column.upper])
-        if len(frame) and (problems != "").all():
+        if of_classes is not None:
+            targets, problems, bounds = of_classes.codes, of_classes.problems, None
+        elif len(frame) and (problems != "").all():
             numeric = list_names(numeric_columns(frame))
             raise DataError(
                 f"target column {target!r} has no usable number (row 1: "
-                f"{problems[0]}); numeric columns: {numeric}"
+                f"{problems[0]}); numeric columns: {numeric}. If its words are classes, use --task "
+                "classification"
             )
     others = [
         name
@@ -151,6 +169,8 @@ def table_from_frame(
         conditions=conditions,
         problems=problems,
         bounds=bounds,
+        classes=None if of_classes is None else of_classes.classes,
+        ordered=of_classes is not None and of_classes.ordered,
         style=raw.style,
         reading=replace(
             reading_of(raw, reading, materials.notation, source),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ class DatasetDescription:
     target: str = ""
     unit: str = ""
     conditions: str = ""
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +76,11 @@ class Dataset:
         What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
         `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file, and after
         cleaning if no bound is used.
+    classes : tuple of str, or None
+        Names of the classes, if the target is one: `targets` are then their numbers, from 0. None
+        for a target that is a number.
+    ordered : bool
+        Whether the order of the classes means something.
     intake : CleaningReport or None
         What cleaning dropped and merged; None before cleaning.
     style : NumberStyle
@@ -103,6 +109,8 @@ class Dataset:
     noise: FloatArray | None = None
     row_problems: ObjectArray | None = None
     bounds: FloatArray | None = None
+    classes: tuple[str, ...] | None = None
+    ordered: bool = False
     intake: CleaningReport | None = None
     style: NumberStyle = POINT
     reading: Reading | None = None
@@ -140,6 +148,9 @@ class Dataset:
     ) -> Self:
         """Return a data set of formulas and values, with the other `fields` by name.
 
+        Words and booleans are classes, in alphabetical order; ``classes=`` names those of numbers
+        0, 1 ...
+
         Examples
         --------
         >>> Dataset.of(["NaCl", "KCl"], [8.5, 8.4], unit="eV").groups.tolist()
@@ -147,7 +158,13 @@ class Dataset:
         """
         notation = Notation(hydrates, amounts)
         materials = Materials.parse(formulas, notation=notation, ids=ids, extra=extra)
-        return cls(materials, None if targets is None else np.asarray(targets), **fields)
+        if targets is None:
+            return cls(materials, **fields)
+        values = np.asarray(targets)
+        if values.dtype.kind in "UTb" and fields.get("classes") is None:
+            fields |= _of_words(values, fields.pop("ordered", False))
+            values = fields.pop("targets")
+        return cls(materials, values, **fields)
 
     def __len__(self) -> int:
         return len(self.materials)
@@ -155,7 +172,10 @@ class Dataset:
     def __repr__(self) -> str:
         """Return what it is in one line: rows, target with unit and range, source, cleaning."""
         parts = [repr(self.materials)[1:-1]]
-        if self.targets is not None:
+        if self.classes is not None:
+            joined = (" < " if self.ordered else ", ").join(self._counted())
+            parts.append(f"{self.target_name or 'target'}: {joined}")
+        elif self.targets is not None:
             y = self.targets[np.isfinite(self.targets)]
             spread = f" from {y.min():.4g} to {y.max():.4g}" if len(y) else ""
             unit = f" {self.unit}" if self.unit else ""
@@ -170,7 +190,7 @@ class Dataset:
         columns: list[ObjectArray | FloatArray] = [self.ids, self.formulas]
         head = ["id", "formula"]
         if self.targets is not None:
-            columns.append(self.targets)
+            columns.append(self.targets if self.classes is None else self.labels)
             head.append(self.target_name or "target")
         cells = [column[:SHOWN_ROWS].tolist() for column in columns]
         return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
@@ -196,6 +216,30 @@ class Dataset:
         if self.targets is None:
             raise DataError(f"{self.source or 'the table'} has no target column")
         return self.targets
+
+    @property
+    def task(self) -> Literal["regression", "classification", "ordinal"]:
+        """What a model of the target is: a regression, or one of classes."""
+        if self.classes is None:
+            return "regression"
+        return "ordinal" if self.ordered else "classification"
+
+    @property
+    def labels(self) -> ObjectArray:
+        """Name of the class of each row, shape (n,); an empty text if it has none."""
+        assert self.classes is not None, "the target is a number"
+        known = np.isfinite(self.y)
+        found = np.full(len(self), "", dtype=object)
+        found[known] = np.array(self.classes, dtype=object)[self.y[known].astype(np.intp)]
+        return found
+
+    def _counted(self) -> list[str]:
+        """Return the first classes with their numbers of rows."""
+        assert self.classes is not None
+        codes = self.y[np.isfinite(self.y)].astype(np.intp)
+        counts = np.bincount(codes, minlength=len(self.classes)).tolist()
+        shown = [f"{name} ({count})" for name, count in zip(self.classes, counts, strict=True)]
+        return shown if len(shown) <= SHOWN_ROWS else [*shown[:SHOWN_ROWS], "..."]
 
     @property
     def bounded(self) -> npt.NDArray[np.bool_]:
@@ -322,7 +366,10 @@ class Dataset:
             known += list(self.bounds.T)
         columns.extend(values.astype(object) for values in known)
         columns.extend(self.columns[name].to_numpy(dtype=object) for name in self.columns.columns)
-        header = repr((self.target_name, [str(name) for name in self.columns.columns]))
+        named = [str(name) for name in self.columns.columns]
+        header = repr((self.target_name, named))
+        if self.classes is not None:
+            header = repr((self.target_name, named, self.classes, self.ordered))
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return hash_text([header, *map(repr, rows)])
 
@@ -337,4 +384,22 @@ class Dataset:
             target=self.target_name,
             unit=self.unit,
             conditions=self.conditions,
+            classes=self.classes,
         )
+
+
+def _of_words(words: npt.NDArray[Any], ordered: bool) -> dict[str, Any]:  # noqa: FBT001
+    """Return the fields of a data set whose targets are words or booleans."""
+    from xtalshift.data.classes import read_classes
+    from xtalshift.data.numbers import read_numbers
+
+    cells = pd.Series(words)
+    task: Any = "classification"
+    column = read_classes(cells, read_numbers(cells), "targets", task)
+    assert column is not None
+    return {
+        "targets": column.codes,
+        "classes": column.classes,
+        "ordered": ordered,
+        "problems": column.problems,
+    }

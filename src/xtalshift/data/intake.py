@@ -133,7 +133,8 @@ class CleaningReport:
     error_floor : float
         Mean absolute deviation from the group *median*, over all usable rows before merging (0 for
         a row without a duplicate). No function of formula and feature columns has a smaller mean
-        absolute error on these rows, since the median minimises it in each group.
+        absolute error on these rows, since the median minimises it in each group. For classes, the
+        share of these rows whose class is not the most frequent one of its group.
     findings : tuple of Finding
         What a user should know of the rows that stay and of those that leave: bias, sentinels, a
         mix of units, outliers, and what merging hides.

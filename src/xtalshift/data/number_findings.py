@@ -30,6 +30,8 @@ REMEDIES = {
     "another decimal mark": "Write all numbers with one decimal mark, or give --decimal",
     "another unit": "Convert the values to one unit, or give each unit a column",
     "not a number": "Correct the cells",
+    "a word among 0 and 1": "Write 0 or 1, or make it a class of its own: --task classification",
+    "not in the class order": "Correct the cells, or name all classes in --class-order",
     "negative": "Correct the cells; a weight or an uncertainty is never below 0",
     "zero": "Such rows are left out; give them a positive weight to use them",
     "a sentinel": "Leave the cells empty; this number stands for a missing value",
@@ -38,7 +40,8 @@ REMEDIES = {
     "an uncertainty": "The value is used and its uncertainty is not",
     "approximate": "The value is used as if it were exact",
 }
-"""What to do about each cause of a problem or note of `xtalshift.data.numbers.read_numbers`."""
+"""What to do about each cause of a problem or note of `xtalshift.data.numbers.read_numbers` and
+`xtalshift.data.classes.read_classes`."""
 
 UNIT_FACTORS = {
     1000.0: "a prefix, such as meV beside eV or MPa beside GPa",
@@ -287,9 +290,11 @@ def find_unit_mix(values: FloatArray) -> UnitMix | None:
     if len(few) < _REPEATED or len(many) < _FEW:
         return None
     inner = max(np.diff(low).max(initial=0.0), np.diff(high).max(initial=0.0))
-    # exp(-n gap) is the chance of such a gap if n small values were spread evenly up to its end
-    unlikely = len(few) * gaps[cut - 1] >= _UNLIKELY or few is high
-    if gaps[cut - 1] < 2 * inner or not unlikely:
+    # exp(-n gap / scale) is the chance of such a gap if n small values were spread evenly up to its
+    # end (scale 1), or if n large ones belonged to the tail of the others, of this mean excess
+    middle = float(np.median(many))
+    scale = 1.0 if few is low else float(np.mean(many[many >= middle] - middle))
+    if gaps[cut - 1] < 2 * inner or len(few) * gaps[cut - 1] < _UNLIKELY * scale:
         return None
     ratio = float(np.median(high) - np.median(low))
     error = float(np.hypot(*(1.25 * np.std(side) / np.sqrt(len(side)) for side in (low, high))))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.data.catalog import get_entry, list_datasets, load_dataset
+from xtalshift.data.classes import TaskChoice
 from xtalshift.data.columns import guess_target, table_from_frame, target_candidates
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, naming_table
@@ -34,6 +36,8 @@ def read_table(
     structure_col: str | None = None,
     structures: str | Path | None = None,
     unit: str = "",
+    task: TaskChoice = "auto",
+    class_order: Sequence[str] = (),
     hydrates: Hydrates | None = None,
     amounts: Amounts | None = None,
     options: ReadingOptions | None = None,
@@ -60,6 +64,10 @@ def read_table(
         files, see `xtalshift.data.settings.ReadingOptions`.
     unit : str
         Unit of the target, if neither the catalogue nor the file says it.
+    task : {"auto", "regression", "classification", "ordinal"}
+    class_order : sequence of str
+        `task`, `class_order`: whether the target is a number or a class, see
+        `xtalshift.data.classes.read_classes`.
     hydrates : {"refuse", "expand"}, optional
     amounts : {"at", "wt", "mol"}, optional
         `hydrates`, `amounts`: see `xtalshift.chem.formulas.parse_formula`.
@@ -102,6 +110,8 @@ def read_table(
                 "weight_col": weight_col,
                 "uncertainty_col": uncertainty_col,
                 "unit": unit,
+                "task": task,
+                "class_order": tuple(class_order),
                 **{name: base[name] for name in ReadingOptions.model_fields if name in base},
                 **{name: value for name, value in given.items() if value is not None},
             }
@@ -132,6 +142,8 @@ def read_configured(
             unit=data.unit,
             notation=data.notation,
             structures=data.structure_col is not None,
+            task=data.task,
+            class_order=data.class_order,
             progress=progress,
         )
         return _with_row_columns(found, data)
@@ -167,6 +179,8 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
             id_col=data.id_col,
             unit=data.unit or units.get(target or "") or unit_of_header(target or ""),
             source=path.name,
+            task=data.task,
+            class_order=data.class_order,
         )
     return raw, _with_row_columns(table, data)
 

@@ -115,6 +115,11 @@ class DataConfig(ReadingOptions):
     column has this name) takes the scatter of rows of one material for all rows."""
     unit: str = ""
     """Unit of the target of a file."""
+    task: Literal["auto", "regression", "classification", "ordinal"] = "auto"
+    """What the target is: a number, a class, or one of classes whose order counts; ``auto``: words,
+    booleans and columns of 0 and 1 are classes."""
+    class_order: tuple[str, ...] = ()
+    """All classes of an ordinal target, the lowest first."""
     feature_cols: tuple[str, ...] = ()
     """Extra numeric columns to use as features (temperature, pressure, doping)."""
     features: str | None = None
@@ -138,7 +143,7 @@ class DataConfig(ReadingOptions):
         given = self.features or "magpie"
         return f"magpie{given}" if given.startswith("+") else given
 
-    @field_validator("feature_cols", mode="before")
+    @field_validator("feature_cols", "class_order", mode="before")
     @classmethod
     def _split_features(cls, value: object) -> object:
         return split_names(value) if isinstance(value, str) else value

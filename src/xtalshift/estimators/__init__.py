@@ -1,4 +1,4 @@
-"""Scikit-learn regressors on features; each is imported at its first use."""
+"""Scikit-learn estimators on features; each is imported at its first use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     )
     from xtalshift.estimators.baselines import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators.cal import CALRegressor as CALRegressor
+    from xtalshift.estimators.base import Classifier as Classifier
+    from xtalshift.estimators.class_predictors import ClassPredictor as ClassPredictor
     from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
     from xtalshift.estimators.classical import GPRegressor as GPRegressor
     from xtalshift.estimators.classical import NeighborsRegressor as NeighborsRegressor
+    from xtalshift.estimators.classifiers import ConstantClassifier as ConstantClassifier
+    from xtalshift.estimators.classifiers import ForestClassifier as ForestClassifier
+    from xtalshift.estimators.classifiers import LightGBMClassifier as LightGBMClassifier
+    from xtalshift.estimators.classifiers import LogisticClassifier as LogisticClassifier
+    from xtalshift.estimators.classifiers import NeighborsClassifier as NeighborsClassifier
     from xtalshift.estimators.finetuned import FineTunedCHGNetRegressor as FineTunedCHGNetRegressor
     from xtalshift.estimators.irnet import AlignedRegressor as AlignedRegressor
     from xtalshift.estimators.irnet import HeteroscedasticRegressor as HeteroscedasticRegressor
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
     from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
+    from xtalshift.estimators.ordinal import OrdinalClassifier as OrdinalClassifier
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.scikit import ScikitRegressor as ScikitRegressor
@@ -46,8 +54,10 @@ HOMES = {
     "AlignedRegressor": "xtalshift.estimators.irnet",
     "AttentionRegressor": "xtalshift.estimators.attention",
     "CALRegressor": "xtalshift.estimators.cal",
+    "ConstantClassifier": "xtalshift.estimators.classifiers",
     "ConstantRegressor": "xtalshift.estimators.baselines",
     "FineTunedCHGNetRegressor": "xtalshift.estimators.finetuned",
+    "ForestClassifier": "xtalshift.estimators.classifiers",
     "ForestRegressor": "xtalshift.estimators.classical",
     "GPRegressor": "xtalshift.estimators.classical",
     "HeteroscedasticRegressor": "xtalshift.estimators.irnet",
@@ -55,9 +65,13 @@ HOMES = {
     "ImportanceWeightedRegressor": "xtalshift.estimators.wrapped",
     "JointRegressor": "xtalshift.estimators.wrapped",
     "KernelRidgeRegressor": "xtalshift.estimators.kernels",
+    "LightGBMClassifier": "xtalshift.estimators.classifiers",
     "LightGBMRegressor": "xtalshift.estimators.baselines",
+    "LogisticClassifier": "xtalshift.estimators.classifiers",
     "MCDropoutRegressor": "xtalshift.estimators.irnet",
+    "NeighborsClassifier": "xtalshift.estimators.classifiers",
     "NeighborsRegressor": "xtalshift.estimators.classical",
+    "OrdinalClassifier": "xtalshift.estimators.ordinal",
     "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",
     "RidgeRegressor": "xtalshift.estimators.baselines",
@@ -71,12 +85,13 @@ HOMES = {
 }
 """Module of each class, so that trees and linear models do not load PyTorch."""
 
-__all__ = ["PREDICTORS", "Predictor", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
+__all__ = ["PREDICTORS", "ClassPredictor", "Classifier", "Predictor", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 __getattr__ = lazy_names(
     __name__,
     HOMES
-    | {"Regressor": "xtalshift.estimators.base"}
+    | dict.fromkeys(("Classifier", "Regressor"), "xtalshift.estimators.base")
+    | {"ClassPredictor": "xtalshift.estimators.class_predictors"}
     | dict.fromkeys(("PREDICTORS", "Predictor"), "xtalshift.estimators.predictors"),
 )

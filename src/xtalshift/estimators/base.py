@@ -1,4 +1,4 @@
-"""The interface of all regressors: that of scikit-learn, plus validation rows and persistence."""
+"""The interface of all estimators: that of scikit-learn, plus validation rows and persistence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.estimators.predictors import Predictor
+from xtalshift.estimators.class_predictors import ClassPredictor
+from xtalshift.estimators.predictors import Learned, Predictor
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import as_generator
@@ -31,7 +33,7 @@ class Labelled:
     X: NDArray[np.float64]
     """Shape (n, d). Features; NaN means missing."""
     y: NDArray[np.float64]
-    """Shape (n,). Targets; NaN for rows without a label."""
+    """Shape (n,). Targets, or numbers of classes; NaN for rows without a label."""
     weights: NDArray[np.float64] | None = None
     """Shape (n,). Sample weights."""
     environments: NDArray[Any] | None = None
@@ -74,6 +76,8 @@ class FitData:
     """File in which a long training keeps its state."""
     blocks: Mapping[str, range] = field(default_factory=dict)
     """Columns of each block of features, by its name."""
+    classes: int = 0
+    """Number of classes, which the targets count from 0; 0 for a regression."""
 
 
 @dataclass(frozen=True)
@@ -90,26 +94,27 @@ class CrossFit:
     """What a cross-fit of n rows gives."""
 
     predictions: NDArray[np.float64]
-    """Shape (n,). Prediction of each row by a model that was not fitted to its fold."""
+    """Shape (n,). Prediction of each row by a model that was not fitted to its fold; for classes
+    their probabilities, shape (n, classes)."""
     choice: Choice
-    """For `Regressor.fit_chosen`."""
-    regressor: Regressor
+    """For `Learner.fit_chosen`."""
+    regressor: Learner
     data: FitData
-    only: Regressor | None = None
+    only: Learner | None = None
     """Where a single fold is held out, the model of the other rows, if it is known."""
 
-    def fit_all(self) -> Regressor:
+    def fit_all(self) -> Any:
         """Fit all rows, with the settings that the folds have chosen."""
         return self.regressor.fit_chosen(self.data, self.choice)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Regressor(RegressorMixin, BaseEstimator, Predictor):
-    """Base of all regressors: checks the input, holds out validation rows, calls its hooks.
+class Learner(BaseEstimator, Learned):
+    """Base of all estimators: checks the input, holds out validation rows, calls its hooks.
 
-    A subclass implements `_fit` and `_predict`, and also `_saved`, `_get_state` and `_set_state` if
-    its models can be saved. Its settings are fields of a dataclass or arguments of its
-    ``__init__``.
+    `Regressor` is the one of numbers, `Classifier` the one of classes. A subclass of these
+    implements `_fit` and what predicts, and also `_saved`, `_get_state` and `_set_state` if its
+    models can be saved. Its settings are fields of a dataclass or arguments of its ``__init__``.
 
     Parameters
     ----------
@@ -141,6 +146,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         blocks: Mapping[str, range] | None = None,
         fresh: ArrayLike | None = None,
         val_fresh: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
     ) -> Self:
@@ -151,7 +157,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         X : array_like of float, shape (n, d)
             Features; NaN means missing.
         y : array_like of float, shape (n,)
-            Targets.
+            Targets; of a classifier the classes, numbers or texts.
         sample_weight : array_like of float, shape (n,), optional
             Weight of each row in the loss.
         groups : array_like of str, shape (n,), optional
@@ -180,6 +186,9 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         fresh, val_fresh : array_like of bool, shapes (n,) and (m,), optional
             For stacks: whether the learned features of a row were made without its material, so
             that its error shows that of a new material. By default all were.
+        classes : array_like, shape (k,), optional
+            For classifiers: all classes there are, sorted, where `y` may lack some; these get the
+            probability 0. By default those of `y`.
         progress : Progress
             Reports the progress of the training.
         checkpoint : Path, optional
@@ -193,7 +202,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         Raises
         ------
         ValueError
-            If shapes do not fit, a target is not finite, one of `X_val` and `y_val` is missing,
+            If shapes do not fit, a target is not finite, classes are too few or unknown, one of `X_val` and `y_val` is missing,
             `val_weight` is given without them or `target_weight` without `y_target`, or an argument
             is not used by this regressor.
         """
@@ -220,14 +229,15 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
             dtype=np.float64,
             ensure_all_finite="allow-nan",
             ensure_min_samples=2,
-            y_numeric=True,
+            y_numeric=not is_classifier(self),
         )
+        codes = self._learn_targets(targets, classes)
         weights = None
         if sample_weight is not None:
             weights = _check_weights(sample_weight, features)
         rows = Labelled(
             np.asarray(features),
-            np.asarray(targets, dtype=np.float64),
+            codes,
             weights,
             None if environments is None else np.asarray(environments),
             origin,
@@ -247,7 +257,8 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         target = None
         if X_target is not None:
             target = self._check_rows(X_target, y_target, weights=target_weight)
-        self._fit(FitData(rows, held_out, target, rng, progress, checkpoint, blocks or {}))
+        data = FitData(rows, held_out, target, rng, progress, checkpoint, blocks or {})
+        self._fit(self._settle(data))
         return self
 
     def cross_fit(self, data: FitData, folds: NDArray[np.int64]) -> CrossFit:
@@ -270,15 +281,15 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         """
         choice = Choice(draw_seed(data.rng))
         train = data.train
-        found = np.full(len(train.y), np.nan)
+        found = no_predictions(data)
         numbers, fitted = np.unique(folds[folds >= 0]), None
         for fold in numbers:
             out = folds == fold
             fitted = self.fit_chosen(replace(data, train=train.take(~out)), choice)
-            found[out] = fitted.predict(train.X[out])
+            found[out] = fitted.forecast(train.X[out])
         return CrossFit(found, choice, self, data, fitted if len(numbers) == 1 else None)
 
-    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+    def fit_chosen(self, data: FitData, choice: Choice) -> Any:
         """Fit all training rows, with what a cross-fit has chosen; `data.rng` is not used.
 
         Raises
@@ -318,7 +329,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         from xtalshift.splits import RandomSplit  # not needed where rows to select by are given
 
         split = RandomSplit(self.validation_fraction, rng)
-        mask = split.held_out(rows.X, rows.y, groups)
+        mask = self._spare(split.held_out(rows.X, rows.y, groups), rows.y)
         return rows.take(~mask), rows.take(mask)
 
     def _check_rows(
@@ -337,7 +348,7 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
         features, targets = validate_data(self, X, y, **options)
         return Labelled(
             np.asarray(features),
-            np.asarray(targets, dtype=np.float64),
+            self._read_targets(targets),
             None if weights is None else _check_weights(weights, features),
             groups=labels,
         )
@@ -363,23 +374,197 @@ class Regressor(RegressorMixin, BaseEstimator, Predictor):
     def _fit(self, data: FitData) -> None:
         """Learn; set attributes that end in ``_``. Randomness comes from ``data.rng`` only."""
 
+    @abstractmethod
+    def forecast(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return what cross-fits keep of rows: predictions (n,), or probabilities (n, classes)."""
+
+    @staticmethod
+    @abstractmethod
+    def row_errors(forecast: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the error of each row, whose (weighted) mean selects settings, shape (n,)."""
+
+    @abstractmethod
+    def _learn_targets(self, y: ArrayLike, classes: ArrayLike | None) -> NDArray[np.float64]:
+        """Return the targets of the training rows as numbers, shape (n,)."""
+
+    @abstractmethod
+    def _read_targets(self, y: ArrayLike) -> NDArray[np.float64]:
+        """Return the targets of other rows as numbers, shape (n,)."""
+
+    def _settle(self, data: FitData) -> FitData:
+        """Return the rows as `_fit` takes them."""
+        return data
+
+    def take_classes(self, data: FitData) -> None:
+        """Take over the classes of a fit, where a model is made without `fit`."""
+
+    def _spare(self, held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:  # noqa: ARG002
+        """Return which rows may be held out, of those that were drawn."""
+        return held_out
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Regressor(RegressorMixin, Learner, Predictor):
+    """Base of all regressors; a subclass implements `_fit` and `_predict`, see `Learner`.
+
+    Parameters
+    ----------
+    validation_fraction, random_state
+        As in `Learner`.
+    """
+
+    metric: ClassVar[str] = "mae"
+    """Name of the mean of `row_errors`."""
+
+    def forecast(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the predictions of rows, shape (n,)."""
+        return self.predict(X)
+
+    @staticmethod
+    def row_errors(forecast: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the absolute error of each row, shape (n,)."""
+        return np.abs(forecast - y)
+
+    def _learn_targets(self, y: ArrayLike, classes: ArrayLike | None) -> NDArray[np.float64]:
+        if classes is not None:
+            raise ValueError(f"{type(self).__name__} does not use classes; leave it out")
+        return self._read_targets(y)
+
+    def _read_targets(self, y: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(y, dtype=np.float64)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Classifier(ClassifierMixin, Learner, ClassPredictor):
+    """Base of all classifiers; a subclass implements `_fit` and `_shares`, see `Learner`.
+
+    In `_fit`, targets are numbers of classes from 0 to ``data.classes - 1``, each of which has
+    training rows.
+
+    Parameters
+    ----------
+    validation_fraction, random_state
+        As in `Learner`.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (k,)
+        All classes, sorted.
+    present_ : ndarray of int64, shape (m,)
+        Numbers of those that it has learned from; the others get the probability 0.
+    """
+
+    metric: ClassVar[str] = "log_loss"
+    """Name of the mean of `row_errors`."""
+
+    def forecast(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the probabilities of rows, shape (n, classes)."""
+        return self.predict_proba(X)
+
+    @staticmethod
+    def row_errors(forecast: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return minus the logarithm of the probability of the class of each row, shape (n,)."""
+        return -np.log(np.maximum(likelihoods(forecast, y), LEAST_PROBABILITY))
+
+    def _learn_targets(self, y: ArrayLike, classes: ArrayLike | None) -> NDArray[np.float64]:
+        check_classification_targets(y)
+        self.classes_ = np.unique(np.asarray(y if classes is None else classes))
+        if len(self.classes_) < 2:  # noqa: PLR2004
+            raise ValueError(
+                f"all rows have one class, {self.classes_[0]!r}; a classifier needs at least 2"
+            )
+        return self._read_targets(y)
+
+    def _read_targets(self, y: ArrayLike) -> NDArray[np.float64]:
+        values = np.asarray(y)
+        places = np.minimum(np.searchsorted(self.classes_, values), len(self.classes_) - 1)
+        new = values[self.classes_[places] != values]
+        if len(new):
+            raise ValueError(f"the class {new[0]!r} is unknown; known are {self.classes_.tolist()}")
+        return places.astype(np.float64)
+
+    def take_classes(self, data: FitData) -> None:
+        """Take over the classes of a fit, where a model is made without `fit`."""
+        self.classes_ = np.arange(data.classes)
+        self.present_ = np.unique(data.train.y).astype(np.int64)
+
+    def _settle(self, data: FitData) -> FitData:
+        """Number the classes that there are, and leave validation rows of others out."""
+        target = data.target
+        told = [data.train.y] if target is None else [data.train.y, target.y[~np.isnan(target.y)]]
+        self.present_ = np.unique(np.concatenate(told)).astype(np.int64)
+        if len(self.present_) < 2:  # noqa: PLR2004
+            only = self.classes_[self.present_[0]]
+            raise DataError(
+                f"all training rows have the class {only!r}; a classifier needs 2, so that other "
+                "rows of it must be found, or classes joined"
+            )
+
+        def number(rows: Labelled) -> Labelled:
+            codes = np.searchsorted(self.present_, rows.y).astype(np.float64)
+            return replace(rows, y=np.where(np.isnan(rows.y), np.nan, codes))
+
+        known = np.isin(data.validation.y, self.present_)
+        validation = data.validation.take(known) if known.any() else few_of(data.train)
+        return replace(
+            data,
+            train=number(data.train),
+            validation=number(validation),
+            target=None if target is None else number(target),
+            classes=len(self.present_),
+        )
+
+    def _spare(self, held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return keep_classes(held_out, y)
+
+
+LEAST_PROBABILITY = 1e-12
+"""Smallest probability in a logarithm: a class that was said to be impossible costs 27.6."""
+
+
+def likelihoods(forecast: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probability of the class of each row, shape (n,), from shape (n, classes)."""
+    return np.asarray(forecast[np.arange(len(y)), y.astype(np.intp)])
+
+
+def keep_classes(held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows may be held out so that every class keeps some.
+
+    Parameters
+    ----------
+    held_out : ndarray of bool, shape (n,)
+        Rows that were drawn.
+    y : ndarray of float64, shape (n,)
+        Number of the class of each row.
+    """
+    gone = np.setdiff1d(y[held_out], y[~held_out])
+    return held_out & ~np.isin(y, gone)
+
+
+def no_predictions(data: FitData) -> NDArray[np.float64]:
+    """Return NaN for what a cross-fit predicts, shape (n,) or (n, classes)."""
+    n = len(data.train.y)
+    return np.full((n, data.classes) if data.classes else n, np.nan)
+
 
 def fit_clone(
-    regressor: Regressor,
+    regressor: Learner,
     data: FitData,
     train: Labelled,
     validation: Labelled,
     target: Labelled | None = None,
-) -> Regressor:
-    """Fit a clone of a regressor with given validation rows, so that it holds out none.
+) -> Any:
+    """Fit a clone of an estimator with given validation rows, so that it holds out none.
 
-    It draws from ``data.rng`` itself: with the same rows, the clone equals the regressor that is
+    It draws from ``data.rng`` itself: with the same rows, the clone equals the estimator that is
     fitted alone.
     """
     labels: dict[str, Any] = {}
     if target is not None:
         labels = {"X_target": target.X, "y_target": target.y, "target_weight": target.weights}
-    fitted: Regressor = clone(regressor).set_params(random_state=data.rng)
+    if data.classes:
+        labels["classes"] = np.arange(data.classes)
+    fitted: Learner = clone(regressor).set_params(random_state=data.rng)
     if "blocks" in fitted.uses:
         labels |= {"blocks": data.blocks, "fresh": train.fresh, "val_fresh": validation.fresh}
     return fitted.fit(
@@ -477,6 +662,26 @@ def join_rows(rows: Labelled, others: Labelled) -> Labelled:
         groups=join(rows.groups, others.groups),
         fresh=join(rows.fresh, others.fresh),
     )
+
+
+def deal_classes(
+    names: NDArray[Any], y: NDArray[np.float64], n_folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return what `deal_folds` returns, with each class spread over as many folds as it can be.
+
+    Parameters
+    ----------
+    names, n_folds, rng
+        As in `deal_folds`.
+    y : ndarray of float64, shape (n,)
+        Number of the class of each row; a name counts for that of its first row.
+    """
+    _, first, numbers = np.unique(names, return_index=True, return_inverse=True)
+    order = rng.permutation(len(first))
+    order = order[np.argsort(y[first[order]], kind="stable")]
+    places = np.empty(len(first), dtype=np.int64)
+    places[order] = np.arange(len(first))
+    return np.asarray(places[numbers] % min(n_folds, max(len(first), 1)))
 
 
 def deal_folds(names: NDArray[Any], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:

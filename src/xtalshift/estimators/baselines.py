@@ -35,6 +35,8 @@ from xtalshift.featurize.scale import FeatureScaler
 if TYPE_CHECKING:
     import lightgbm
 
+    from xtalshift.progress import Task
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 _SMALL = 1e-10
@@ -108,8 +110,101 @@ class RidgeRegressor(RidgePredictor, SearchedRegressor):
             yield Tried(number, model.predict(x_other), learned)
 
 
+class Boosted:
+    """What trainings of LightGBM share: the parameters and the rounds."""
+
+    n_estimators: int
+    learning_rate: float
+    num_leaves: int
+    early_stopping: int
+    threads: int
+
+    def _parameters(self, n: int, seed: int, loss: dict[str, Any]) -> dict[str, Any]:
+        """Return LightGBM's parameters for n rows."""
+        return {
+            **loss,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": min(20, max(1, n // 10)),
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
+
+    def _train(
+        self,
+        parameters: dict[str, Any],
+        data: FitData,
+        unit: float = 1.0,
+        what: str = "LightGBM",
+        metric: str = "val_mae",
+    ) -> lightgbm.Booster:
+        """Return the trees with the smallest validation error, for targets in a unit."""
+        import lightgbm
+
+        train, validation = data.train, data.validation
+        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
+        held_out = lightgbm.Dataset(
+            validation.X, validation.y / unit, weight=validation.weights, reference=rows
+        )
+        with data.progress.task(what, self.n_estimators) as task:
+            return lightgbm.train(
+                parameters,
+                rows,
+                self.n_estimators,
+                valid_sets=[held_out],
+                callbacks=self._callbacks(task, unit, metric),
+            )
+
+    def _cross_train(
+        self,
+        parameters: dict[str, Any],
+        data: FitData,
+        parts: list[tuple[IntArray, IntArray]],
+        unit: float = 1.0,
+        metric: str = "val_mae",
+    ) -> tuple[list[lightgbm.Booster], int]:
+        """Return the trees of each fold, and the number that is best over all folds."""
+        import lightgbm
+
+        train = data.train
+        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights, free_raw_data=False)
+        with data.progress.task("LightGBM", self.n_estimators) as task:
+            cross_fitted: Any = lightgbm.cv(
+                parameters,
+                rows,
+                self.n_estimators,
+                folds=parts,
+                return_cvbooster=True,
+                callbacks=self._callbacks(task, unit, metric),
+            )
+        boosters = cross_fitted["cvbooster"]
+        return boosters.boosters, max(1, boosters.best_iteration)
+
+    def _callbacks(self, task: Task, unit: float, metric: str) -> list[Any]:
+        import lightgbm
+
+        return [
+            lightgbm.early_stopping(self.early_stopping, verbose=False),
+            lambda env: task.advance(**{metric: unit * env.evaluation_result_list[0][2]}),
+        ]
+
+
+def parts_of(folds: IntArray) -> list[tuple[IntArray, IntArray]]:
+    """Return the rows to train on and the rows to predict of each fold."""
+    return [
+        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
+        for fold in np.unique(folds[folds >= 0])
+    ]
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
-class LightGBMRegressor(LightGBMPredictor, Regressor):
+class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
     """Gradient-boosted trees, stopped early on validation rows; the same bits in every run.
 
     Parameters
@@ -144,44 +239,11 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
         width = float(np.std(train.y / _unit(train.y))) or 1.0
         return {"objective": name, "metric": metric} | ({"alpha": width} if name == "huber" else {})
 
-    def _parameters(self, n: int, seed: int, loss: dict[str, Any]) -> dict[str, Any]:
-        """Return LightGBM's parameters for n rows."""
-        return {
-            **loss,
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": min(20, max(1, n // 10)),
-            "feature_fraction": 0.5,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "seed": seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": self.threads,
-            "verbosity": -1,
-        }
-
     def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
         """Return the trees that minimise a loss, in LightGBM's text format."""
-        import lightgbm
-
-        train, validation = data.train, data.validation
-        unit = _unit(train.y)
-        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
-        held_out = lightgbm.Dataset(
-            validation.X, validation.y / unit, weight=validation.weights, reference=rows
-        )
-        with data.progress.task(what, self.n_estimators) as task:
-            booster = lightgbm.train(
-                self._parameters(len(train.y), seed, loss),
-                rows,
-                self.n_estimators,
-                valid_sets=[held_out],
-                callbacks=[
-                    lightgbm.early_stopping(self.early_stopping, verbose=False),
-                    lambda env: task.advance(val_mae=unit * env.evaluation_result_list[0][2]),
-                ],
-            )
+        unit = _unit(data.train.y)
+        parameters = self._parameters(len(data.train.y), seed, loss)
+        booster = self._train(parameters, data, unit, what)
         return _to_text(booster, unit, booster.best_iteration)
 
     def cross_fit(self, data: FitData, folds: IntArray) -> CrossFit:
@@ -189,38 +251,19 @@ class LightGBMRegressor(LightGBMPredictor, Regressor):
 
         Few rows then choose the number together, and all rows are trained on.
         """
-        import lightgbm
-
         train, unit = data.train, _unit(data.train.y)
         seed = draw_seed(data.rng)
         parameters = self._parameters(len(train.y), seed, self._objective(train))
-        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights, free_raw_data=False)
-        parts = [
-            (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
-            for fold in np.unique(folds[folds >= 0])
-        ]
-        with data.progress.task("LightGBM", self.n_estimators) as task:
-            cross_fitted: Any = lightgbm.cv(
-                parameters,
-                rows,
-                self.n_estimators,
-                folds=parts,
-                return_cvbooster=True,
-                callbacks=[
-                    lightgbm.early_stopping(self.early_stopping, verbose=False),
-                    lambda env: task.advance(val_mae=unit * env.evaluation_result_list[0][2]),
-                ],
-            )
-        boosters = cross_fitted["cvbooster"]
-        trees = max(1, boosters.best_iteration)
+        parts = parts_of(folds)
+        boosters, trees = self._cross_train(parameters, data, parts, unit)
         found = np.full(len(train.y), np.nan)
-        for booster, (_, out) in zip(boosters.boosters, parts, strict=True):
+        for booster, (_, out) in zip(boosters, parts, strict=True):
             found[out] = unit * booster.predict(
                 train.X[out], num_iteration=trees, num_threads=self.threads
             )
         only = None
         if len(parts) == 1:
-            only = self._fitted(train, _to_text(boosters.boosters[0], unit, trees))
+            only = self._fitted(train, _to_text(boosters[0], unit, trees))
         return CrossFit(found, Choice(seed, trees), self, data, only)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:

@@ -164,6 +164,40 @@ def check_trees(trees: TreeTable) -> None:
     _demand(np.isfinite(trees.value), "a leaf is not finite")
 
 
+_MANY = re.compile(
+    r"tree\nversion=(v[34])\nnum_class=(\d+)\nnum_tree_per_iteration=(\d+)\nlabel_index=0\n"
+    r"(max_feature_idx=\d+\n)objective=[^\n]*\n(feature_names=[^\n]*\nfeature_infos=[^\n]*\n)"
+    r"tree_sizes=([\d ]+)\n\n",
+    re.ASCII,
+)
+
+
+def split_classes(text: str) -> list[str]:
+    """Return one text per class, whose trees sum to its logit, of what LightGBM trained.
+
+    The trees of a classifier of two classes stay together: their sum is the logit of the second.
+    The objective is ``regression``, so that a sum stays a sum.
+    """
+    header = _MANY.match(text)
+    if header is None:
+        raise ModelFormatError("LightGBM wrote a header that is not known")
+    per_round = int(header[3])
+    starts = list(accumulate(map(int, header[6].split(" ")), initial=header.end()))
+    found = []
+    for number in range(per_round):
+        trees = []
+        for place in range(number, len(starts) - 1, per_round):
+            tree = text[starts[place] : starts[place + 1]]
+            trees.append(f"Tree={len(trees)}\n{tree.partition(chr(10))[2]}")
+        sizes = " ".join(str(len(tree)) for tree in trees)
+        found.append(
+            f"tree\nversion={header[1]}\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
+            f"{header[4]}objective=regression\n{header[5]}tree_sizes={sizes}\n\n"
+            f"{''.join(trees)}{_END}"
+        )
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Tree:
     """A binary tree of m nodes, each before its children; the first one is the root."""

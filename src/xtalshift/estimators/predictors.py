@@ -46,21 +46,24 @@ INSTEAD = (
 """What to do where a model cannot be saved."""
 _LARGE = 10
 """Trees of a forest that rows pass through at once: each has a leaf for every few rows."""
+NEVER_SAVED = frozenset({"ScikitRegressor", "NeighborsClassifier"})
+"""Estimators without a state that could be checked."""
 PREDICT_ROWS = 65_536
 """Rows predicted at once, which bounds the memory of temporaries."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Predictor(ABC):
-    """Predicts with learned values; the base of `Regressor`, which also learns them.
+class Learned(ABC):
+    """What was learned, without the part that learns: settings, checks of features, saved arrays.
 
-    A subclass implements `_predict`, and also `_saved`, `_get_state` and `_set_state` if it can be
-    saved.
+    A subclass implements `_saved`, `_get_state` and `_set_state` if it can be saved. Those of
+    numbers derive from `Predictor`, those of classes from
+    `xtalshift.estimators.class_predictors.ClassPredictor`.
 
     Parameters
     ----------
     validation_fraction, random_state
-        As in `Regressor`, which uses them.
+        As in `xtalshift.estimators.base.Learner`, which uses them.
 
     Attributes
     ----------
@@ -82,7 +85,7 @@ class Predictor(ABC):
     def unsaved(self) -> str:
         """Why its models cannot be saved, and what to do instead; an empty text if they can."""
         name = self.regressor_name
-        stated = type(self)._get_state is not Predictor._get_state  # noqa: SLF001
+        stated = type(self)._get_state is not Learned._get_state  # noqa: SLF001
         if stated and name in PREDICTORS and isinstance(self, PREDICTORS[name]):
             return ""
         return f"{name} cannot be saved: nothing says what it learns and how to check it; {INSTEAD}"
@@ -94,6 +97,63 @@ class Predictor(ABC):
     def _saved_parameters(self) -> dict[str, Any]:
         """Return the settings that a saved model has."""
         return self.get_params(deep=False)
+
+    def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
+        features = np.asarray(X, dtype=np.float64)
+        if features.ndim != 2 or features.shape[1] != self.n_features_in_:  # noqa: PLR2004
+            raise ValueError(f"X has shape {features.shape}; expected (n, {self.n_features_in_})")
+        if np.isinf(features).any():
+            raise ValueError("X contains infinity")
+        return features
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return how many features of each row are so far outside training that they are clipped.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            0 for methods that do not standardise.
+        """
+        return np.zeros(len(np.asarray(X)), dtype=np.int64)
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+        """Return what the arrays of `_get_state` must be.
+
+        Parameters
+        ----------
+        found : mapping of ndarray or Unread
+            The arrays that are there; they need not have been read.
+        """
+        raise ModelFormatError(f"a {cls.__name__} cannot be saved")
+
+    def _get_state(self) -> Arrays:
+        """Return everything learned as named arrays."""
+        raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
+
+    def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
+        """Restore what `_get_state` returned, after a check: the file may be damaged or forged.
+
+        Raises
+        ------
+        ModelFormatError
+            If the arrays are not what `_get_state` can return.
+        """
+        raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Predictor(Learned):
+    """Predicts numbers with learned values; the base of `Regressor`, which also learns them.
+
+    A subclass implements `_predict`, and also `_saved`, `_get_state` and `_set_state` if it can be
+    saved.
+    """
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Predict targets.
@@ -114,14 +174,6 @@ class Predictor(ABC):
         """
         checked = self._check_features(X)
         return in_pieces(self._predict, checked, PREDICT_ROWS)
-
-    def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
-        features = np.asarray(X, dtype=np.float64)
-        if features.ndim != 2 or features.shape[1] != self.n_features_in_:  # noqa: PLR2004
-            raise ValueError(f"X has shape {features.shape}; expected (n, {self.n_features_in_})")
-        if np.isinf(features).any():
-            raise ValueError("X contains infinity")
-        return features
 
     def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """Return the prediction of `predict` under ``""``, and others (such as ``ema``) by name.
@@ -166,21 +218,6 @@ class Predictor(ABC):
         """
         return None
 
-    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return how many features of each row are so far outside training that they are clipped.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-            0 for methods that do not standardise.
-        """
-        return np.zeros(len(np.asarray(X)), dtype=np.int64)
-
     def trees_for(self, n: int) -> TreeSum | None:  # noqa: ARG002
         """Return trees whose sum is the prediction, for a stack to evaluate n rows together.
 
@@ -191,31 +228,6 @@ class Predictor(ABC):
     @abstractmethod
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions of checked rows, shape (n,); use `in_blocks` for matrix products."""
-
-    @classmethod
-    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
-        """Return what the arrays of `_get_state` must be.
-
-        Parameters
-        ----------
-        found : mapping of ndarray or Unread
-            The arrays that are there; they need not have been read.
-        """
-        raise ModelFormatError(f"a {cls.__name__} cannot be saved")
-
-    def _get_state(self) -> Arrays:
-        """Return everything learned as named arrays."""
-        raise ModelFormatError(f"a fitted {type(self).__name__} cannot be saved")
-
-    def _set_state(self, state: Arrays) -> None:  # noqa: ARG002
-        """Restore what `_get_state` returned, after a check: the file may be damaged or forged.
-
-        Raises
-        ------
-        ModelFormatError
-            If the arrays are not what `_get_state` can return.
-        """
-        raise ModelFormatError(f"a saved {type(self).__name__} cannot be read")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -444,13 +456,19 @@ class ForestPredictor(Predictor):
         self.trees_ = trees
 
 
-PREDICTORS: Registry[type[Predictor]] = Registry(
-    "regressor",
+_CLASSES = "xtalshift.estimators.class_predictors"
+PREDICTORS: Registry[type[Learned]] = Registry(
+    "estimator",
     {
-        **{name: home for name, home in HOMES.items() if name != "ScikitRegressor"},
+        **{name: home for name, home in HOMES.items() if name not in NEVER_SAVED},
         "AdaptedStackRegressor": (
             "xtalshift.estimators.adapted_stack_predictor:AdaptedStackPredictor"
         ),
+        "ConstantClassifier": f"{_CLASSES}:ConstantClassPredictor",
+        "ForestClassifier": f"{_CLASSES}:ForestClassPredictor",
+        "LightGBMClassifier": f"{_CLASSES}:LightGBMClassPredictor",
+        "OrdinalClassifier": "xtalshift.estimators.ordinal:OrdinalClassPredictor",
+        "LogisticClassifier": f"{_CLASSES}:LogisticClassPredictor",
         "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
         "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
         "ConstantRegressor": f"{__name__}:ConstantPredictor",

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.estimators.predictors import PREDICTORS, Learned
 from xtalshift.jsonio import Plain
 
 STRICT = ConfigDict(
@@ -33,7 +33,7 @@ class SavedRegressor(BaseModel):
     parameters: dict[str, JsonValue]
 
     @classmethod
-    def of(cls, predictor: Predictor) -> Self:
+    def of(cls, predictor: Learned) -> Self:
         """Return what is saved of a predictor, without what belongs to the machine."""
         parameters = predictor._saved_parameters()  # noqa: SLF001
         if not isinstance(parameters["random_state"], int | np.integer):
@@ -42,7 +42,7 @@ class SavedRegressor(BaseModel):
         plain = json.loads(json.dumps(parameters, default=_plain_value))
         return cls(**{"class": predictor.regressor_name, "parameters": plain})
 
-    def make(self, device: str | None) -> Predictor:
+    def make(self, device: str | None) -> Any:
         """Return what predicts, without what it learned.
 
         Raises

@@ -1,4 +1,4 @@
-"""Regressors that try a few settings and keep the best, on validation rows or over folds."""
+"""Estimators that try a few settings and keep the best, on validation rows or over folds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from xtalshift.estimators.base import (
     CrossFit,
     FitData,
     Labelled,
+    Learner,
     Regressor,
     draw_seed,
     few_of,
     fit_clone,
+    no_predictions,
 )
 
 FloatArray = NDArray[np.float64]
@@ -33,17 +35,17 @@ class Tried:
     number: int
     """Its place in the list of choices."""
     predictions: FloatArray
-    """Predictions of the rows that were asked for."""
+    """What `forecast` returns for the rows that were asked for."""
     learned: dict[str, Any]
     """Attributes that end in ``_``."""
 
 
-class SearchedRegressor(Regressor):
-    """Base of regressors with a short list of settings to choose from.
+class Searched(Learner):
+    """Base of estimators with a short list of settings to choose from.
 
     A subclass implements `_choices` and `_search`. `fit` keeps the choice with the smallest
-    (weighted) mean absolute error on the validation rows; `cross_fit` the one with the smallest
-    over all folds, so that no rows are lost to validation.
+    (weighted) mean error (`row_errors`) on the validation rows; `cross_fit` the one with the
+    smallest over all folds, so that no rows are lost to validation.
     """
 
     @abstractmethod
@@ -58,7 +60,7 @@ class SearchedRegressor(Regressor):
         validation = data.validation
         best_error, best = np.inf, None
         for tried in self._search(data, data.train, validation.X):
-            deviation = np.abs(tried.predictions - validation.y)
+            deviation = self.row_errors(tried.predictions, validation.y)
             error = float(np.average(deviation, weights=validation.weights))
             if error < best_error:
                 best_error, best = error, tried
@@ -79,12 +81,12 @@ class SearchedRegressor(Regressor):
         for fold in numbers:
             out = folds == fold
             for tried in self._search(data, train.take(~out), train.X[out]):
-                new = np.full(len(train.y), np.nan)
-                found.setdefault(tried.number, new)[out] = tried.predictions
+                found.setdefault(tried.number, no_predictions(data))[out] = tried.predictions
                 learned[tried.number] = tried.learned
         best_error, best = np.inf, None
         for number, predictions in found.items():
-            error = float(np.average(np.abs(predictions - train.y)[told], weights=weights))
+            deviation = self.row_errors(predictions[told], train.y[told])
+            error = float(np.average(deviation, weights=weights))
             if error < best_error:  # false for NaN, where a fold had no solution
                 best_error, best = error, number
         if best is None:
@@ -93,11 +95,12 @@ class SearchedRegressor(Regressor):
         if len(numbers) == 1:
             only = clone(self).set_params(**self._choices()[best])
             only.n_features_in_ = train.X.shape[1]
+            only.take_classes(replace(data, train=train.take(folds != numbers[0])))
             for name, value in learned[best].items():
                 setattr(only, name, value)
         return CrossFit(found[best], Choice(seed, best), self, data, only)
 
-    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+    def fit_chosen(self, data: FitData, choice: Choice) -> Any:
         """Fit with the settings that the folds have chosen."""
         choices = self._choices()
         if choice.number not in range(len(choices)):
@@ -111,3 +114,7 @@ class SearchedRegressor(Regressor):
             f"{type(self).__name__} found no solution with any of its settings; allow larger "
             "penalties"
         )
+
+
+class SearchedRegressor(Searched, Regressor):
+    """The same for numbers."""

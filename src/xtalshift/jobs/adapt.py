@@ -17,10 +17,12 @@ from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.data.units import known_unit
 from xtalshift.errors import ConfigError, DataError
-from xtalshift.model import FittedModel
+from xtalshift.metrics.classification import log_loss
+from xtalshift.model import FittedClassifier, FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
 from xtalshift.model.adaptation import AUTO
+from xtalshift.model.calibration import class_numbers
 from xtalshift.model.inputs import read_inputs
 from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
@@ -183,17 +185,37 @@ class Calibrated:
     """Median width of the 90 % intervals before and after, in the unit of the target."""
 
 
+@dataclass(frozen=True)
+class CalibratedClasses:
+    """A model of classes calibrated on labels of a new region, and its evaluation on them."""
+
+    model: FittedClassifier
+    """The same model with another calibration."""
+    n: int
+    """Number of labels for calibration."""
+    log_loss: float
+    constant: float
+    """`log_loss`, `constant`: mean log loss on these labels, of the model as it was and of the
+    shares of their own classes."""
+    accuracy: float
+    """Share of the labels that the model named, as it was."""
+    before: float | None
+    """Coverage of the labels by the previous 90 % sets; None if the model had none."""
+    sizes: tuple[float | None, float]
+    """Mean number of classes in the 90 % sets before and after."""
+
+
 def calibrate(
-    model: FittedModel, target: DataConfig, progress: Progress = NO_PROGRESS
-) -> Calibrated:
+    model: FittedModel | FittedClassifier, target: DataConfig, progress: Progress = NO_PROGRESS
+) -> Calibrated | CalibratedClasses:
     """Calibrate the intervals of a model on labels of a new region; its predictions do not change.
 
-    The intervals then have the stated coverage for the population that the labels are a random
+    Of a model of classes, probabilities and prediction sets. The intervals then have the stated coverage for the population that the labels are a random
     sample of. Labels of training materials do not count.
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
         A fitted model, which does not change.
     target : DataConfig
         Labels; features and targets are made as for the model.
@@ -208,6 +230,8 @@ def calibrate(
     labels = _labels(model, target, progress)
     known = known_labels(model, labels, model.features_of(labels.materials), progress)
     labels = labels.take(np.flatnonzero(~known))
+    if isinstance(model, FittedClassifier):
+        return _calibrate_classes(model, labels)
     calibrated = calibrate_model(model, labels)
     y, X = labels.y, labels.materials
     before, after = model.predict(X), calibrated.predict(X)
@@ -225,16 +249,39 @@ def calibrate(
     )
 
 
-def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset:
+def _calibrate_classes(model: FittedClassifier, labels: Dataset) -> CalibratedClasses:
+    calibrated = calibrate_model(model, labels)
+    y, rows = class_numbers(labels, model.classes), np.arange(len(labels))
+    before, after = model.predict(labels.materials), calibrated.predict(labels.materials)
+    shares = np.bincount(y, minlength=len(model.classes)) / len(y)
+    held, size = None, None
+    if model.calibration is not None:
+        held = float(np.mean(before.in_set[rows, y]))
+        size = float(before.in_set.sum(axis=1).mean())
+    return CalibratedClasses(
+        calibrated,
+        len(labels),
+        log_loss(y, before.probabilities),
+        log_loss(y, np.tile(shares, (len(y), 1))),
+        float(np.mean(np.argmax(before.probabilities, axis=1) == y)),
+        held,
+        (size, float(after.in_set.sum(axis=1).mean())),
+    )
+
+
+def _labels(model: FittedModel | FittedClassifier, data: DataConfig, progress: Progress) -> Dataset:
     """Return clean labelled rows, made as the training rows of the model were."""
     card, featurizer, path = model.card, model.featurizer, Path(data.dataset)
     notation = data.notation_like(featurizer.notation)
     made: dict[str, str | bool | Sequence[str] | None] = {
-        "transform": model.scale.name,
+        "transform": "none" if isinstance(model, FittedClassifier) else model.scale.name,
         "hydrates": notation.hydrates,
         "amounts": notation.amounts,
         "feature_cols": card.feature_cols,
     }
+    if isinstance(model, FittedClassifier):
+        made["task"] = model.task
+        made["class_order"] = model.classes if model.ordered else ()
     if data.target is None and _has_column(data, card.target_name):
         made["target"] = card.target_name
     if path.is_file():
@@ -249,7 +296,7 @@ def _labels(model: FittedModel, data: DataConfig, progress: Progress) -> Dataset
             f"the labels of {data.dataset} are in {labels.unit}, the model predicts {card.unit}; "
             "convert them first"
         )
-    if model.domain is not None:
+    if model.domain is not None and not isinstance(model, FittedClassifier):
         largest = float(np.abs(model.domain.targets_).max())
         found = float(np.abs(labels.y).max(initial=0.0))
         if found > _OTHER_UNIT * largest > 0:

@@ -89,6 +89,7 @@ def audit_file(
             audit_split(
                 [fold.renumber(rows.places) for fold in folds],
                 rows.usable,
+                classes=table.classes,
                 settings=settings,
                 progress=progress,
                 name=name or scheme,

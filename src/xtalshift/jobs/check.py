@@ -61,9 +61,10 @@ class Checked:
     @property
     def advice(self) -> tuple[str, ...]:
         """What the usable targets suggest for their scale."""
-        if self.table.targets is None or not len(self.inspection.good):
+        known = self.table.targets is not None and self.table.classes is None
+        if not known or not len(self.inspection.good):
             return ()
-        y = self.table.targets[self.inspection.good]
+        y = self.table.y[self.inspection.good]
         texts = (advise_on_zeros(float(np.mean(y == 0))), advise_on_range(y))
         return tuple(filter(None, texts))
 
@@ -133,6 +134,8 @@ def fix_table(checked: Checked) -> pd.DataFrame:
         texts = RawTable(frame, raw.faults, raw.notes).formulas(settings)
         table = replace(table, materials=texts.materials(settings.notation, ids=table.ids.tolist()))
     for name in (table.target_name, *checked.feature_cols):
+        if name == table.target_name and table.classes is not None:
+            continue
         if name in frame.columns and not pd.api.types.is_numeric_dtype(frame[name]):
             unit = table.unit if name == table.target_name else ""
             values = read_numbers(frame[name], raw.style, unit=unit).values

@@ -92,7 +92,8 @@ class PredictionCounts:
         bad = (frame["status"] != "ok").to_numpy()
         if bad.any() and not self.first:
             row = int(bad.argmax())
-            self.first = f"row {self.rows + row + 1}: {frame['reason'].iloc[row]}"
+            named = f" (id {frame['id'].iloc[row]})" if "id" in frame else ""  # such as a file's
+            self.first = f"row {self.rows + row + 1}{named}: {frame['reason'].iloc[row]}"
         self.rows += len(frame)
         self.bad += int(bad.sum())
         self.clipped += int((frame["n_clipped"] > 0).sum())

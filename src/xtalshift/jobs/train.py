@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
+from xtalshift.data.fidelities import part_fidelities
 from xtalshift.errors import ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, build_method, features_of
 from xtalshift.model import FitRows, FittedModel, draw_rows, fit
+from xtalshift.model.fidelities import FidelityFit, fit_fidelities
 from xtalshift.model.fitting import held_out_errors
-from xtalshift.model.inputs import Inputs, read_inputs, settle_structures
+from xtalshift.model.inputs import Inputs, clean_rows, read_inputs, read_rows, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
@@ -40,6 +43,16 @@ class Trained:
     is slightly optimistic; both are valid only for materials like the training data."""
     adversarial: AdversarialTable | None = None
     """The training rows after the attack, if requested."""
+
+
+@dataclass(frozen=True)
+class TrainedOnFidelities:
+    """A model of the higher fidelity, and what its labels said of the lower one."""
+
+    fitted: FidelityFit
+    """The trained model and its errors."""
+    names: tuple[str, str]
+    """What the column says of the rows that are predicted, and of the others."""
 
 
 def method_to_save(name: str, settings: MethodSettings) -> str:
@@ -152,6 +165,72 @@ def train(
             val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
             adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
         )
+
+
+def train_on_fidelities(
+    config: RunConfig,
+    method: str,
+    column: str,
+    named: Sequence[str] = (),
+    *,
+    minutes: float | None = None,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+) -> TrainedOnFidelities:
+    """Train on values of two fidelities in one table, to predict those of the higher one.
+
+    Parameters
+    ----------
+    config : RunConfig
+        As in `train`.
+    method : str
+        Name of the method that is fitted to the lower fidelity, see `fit_fidelities`.
+    column, named
+        See `xtalshift.data.fidelities.part_fidelities`.
+    minutes, progress, checkpoint
+        As in `train`.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used.
+    SplitError
+        If there are too few rows to predict.
+    """
+    usual = features_of(method, config.data.features)
+    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
+    data = data.model_copy(update={"features": features_of(method, data.features)})
+    table = read_rows(data, progress)
+    parts = part_fidelities(table, column, named)
+    for remark in parts.remarks:
+        progress.say(remark)
+    found = []
+    for name, rows in zip(parts.names, (parts.high, parts.low), strict=True):
+        progress.say(f"{column} = {name!r}:")
+        found.append(clean_rows(rows, data, progress))
+    high, low = found
+    if len(high.data) < MIN_ROWS:
+        raise SplitError(
+            f"{len(high.data)} usable rows of {column} = {parts.names[0]!r}; at least {MIN_ROWS} "
+            "are needed for training"
+        )
+    cores = config.threads or count_cores()
+    with limited_threads(cores):
+        fitted = fit_fidelities(
+            high.data,
+            low.data,
+            method,
+            features=high.featurizer,
+            transform=data.transform,
+            settings=config.model_copy(update={"threads": cores}),
+            intervals=config.intervals,
+            seed=config.seed,
+            workers=cores,
+            minutes=minutes,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    return TrainedOnFidelities(fitted, parts.names)
 
 
 def _rows_of(

@@ -10,7 +10,7 @@ from xtalshift.methods.registry import register_method
 from xtalshift.methods.tuning import BOOSTING
 
 if TYPE_CHECKING:
-    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.methods.settings import MethodSettings
 
 CLASSICAL: dict[str, Any] = {"family": "classical", "control": "dummy"}
@@ -18,6 +18,10 @@ CLASSICAL: dict[str, Any] = {"family": "classical", "control": "dummy"}
 
 def _constant(statistic: str, settings: MethodSettings, seed: int | None) -> Regressor:  # noqa: ARG001
     return estimators.ConstantRegressor(statistic, random_state=seed)
+
+
+def _shares(settings: MethodSettings, seed: int | None) -> Classifier:  # noqa: ARG001
+    return estimators.ConstantClassifier(random_state=seed)
 
 
 _CONSTANTS = {
@@ -32,18 +36,38 @@ for _name, (_statistic, _what) in _CONSTANTS.items():
         _name,
         family="constant",
         summary=f"predicts {_what}",
+        classify=_shares if _name == "dummy" else None,
         cost=0.0,
         saved=_name == "dummy",
     )(partial(_constant, _statistic))
 
 
-@register_method("nearest", **CLASSICAL, summary="target of the nearest training row", cost=0.2)
+def _nearest_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.NeighborsClassifier(clip=settings.network.clip, random_state=seed)
+
+
+@register_method(
+    "nearest",
+    **CLASSICAL,
+    classify=_nearest_classes,
+    summary="target of the nearest training row",
+    cost=0.2,
+)
 def _nearest(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.NeighborsRegressor(clip=settings.network.clip, random_state=seed)
 
 
+def _logistic(settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.LogisticClassifier(clip=settings.network.clip, random_state=seed)
+
+
 @register_method(
-    "ridge", **CLASSICAL, summary="linear model with an L2 penalty", cost=0.1, saved=True
+    "ridge",
+    **CLASSICAL,
+    classify=_logistic,
+    summary="linear model with an L2 penalty; of classes: logistic regression",
+    cost=0.1,
+    saved=True,
 )
 def _ridge(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.RidgeRegressor(clip=settings.network.clip, random_state=seed)
@@ -78,9 +102,16 @@ def _gp(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.GPRegressor(clip=settings.network.clip, random_state=seed)
 
 
+def _class_trees(settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.ForestClassifier(
+        threads=settings.threads, clip=settings.network.clip, random_state=seed
+    )
+
+
 @register_method(
     "extra-trees",
     **CLASSICAL,
+    classify=_class_trees,
     summary="extremely randomised trees",
     cost=15.0,
     saved=True,
@@ -92,9 +123,16 @@ def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:
     )
 
 
+def class_boosting(settings: MethodSettings, seed: int | None) -> Classifier:
+    """Return boosted trees of classes; their loss is the log loss."""
+    options = {k: v for k, v in settings.lightgbm.model_dump().items() if k != "loss"}
+    return estimators.LightGBMClassifier(**options, threads=settings.threads, random_state=seed)
+
+
 @register_method(
     "lightgbm",
     **CLASSICAL,
+    classify=class_boosting,
     summary="gradient-boosted trees",
     cost=3.5,
     saved=True,

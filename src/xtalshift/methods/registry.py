@@ -13,12 +13,13 @@ from xtalshift.methods.tuning import Range
 from xtalshift.registry import Registry, near_miss
 
 if TYPE_CHECKING:
-    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.estimators.scikit import Estimator
     from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
 
 Factory = Callable[["MethodSettings", "int | None"], "Estimator"]
+ClassFactory = Callable[["MethodSettings", "int | None"], "Classifier"]
 Family = Literal[
     "constant", "classical", "network", "robust", "cal", "alignment", "importance", "target-only",
     "adaptation", "stack",
@@ -35,6 +36,8 @@ class Method:
     build : callable
         Takes `MethodSettings` and a seed (int or None), returns an unfitted `Regressor` or any
         other estimator with `fit` and `predict`.
+    classify : callable, optional
+        The same for classes: returns an unfitted `Classifier`. None for a method of regression.
     family : str
         Group in tables: ``constant``, ``classical``, ``network``, ``robust``, ``cal``,
         ``alignment``, ``importance``, ``target-only``, ``adaptation``, ``stack``.
@@ -71,6 +74,7 @@ class Method:
     """
 
     build: Factory
+    classify: ClassFactory | None = None
     family: Family = "classical"
     target_access: TargetAccess = "source"
     summary: str = ""
@@ -130,6 +134,11 @@ def saved_methods() -> tuple[str, ...]:
     return tuple(name for name in METHODS if METHODS[name].saved)
 
 
+def classifying_methods() -> tuple[str, ...]:
+    """Return the names of the methods that work for classes."""
+    return tuple(name for name in METHODS if METHODS[name].classify is not None)
+
+
 def adapting_methods() -> tuple[str, ...]:
     """Return the names of the methods that `adapt` offers."""
     return tuple(name for name in METHODS if METHODS[name].adapts)
@@ -185,7 +194,46 @@ def build_method(
     return as_regressor(override(built, params or {}), seed=seed, name=f"method {name!r}")
 
 
-def override(regressor: Estimator, params: Mapping[str, Any]) -> Estimator:
+def build_classifier(
+    name: str,
+    settings: MethodSettings,
+    *,
+    seed: int | None,
+    params: Mapping[str, Any] | None = None,
+    ordered: bool = False,
+) -> Classifier:
+    """Return the unfitted classifier of a method.
+
+    Parameters
+    ----------
+    name, settings, seed, params
+        As in `build_method`.
+    ordered : bool
+        Whether the order of the classes means something, see
+        `xtalshift.estimators.ordinal.OrdinalClassifier`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such method.
+    ConfigError
+        If the method is for regression, or an argument is unknown.
+    """
+    build = METHODS[name].classify
+    if build is None:
+        raise ConfigError(
+            f"{name} is for regression; for classes use: {', '.join(classifying_methods())}"
+        )
+    built: Any = override(build(settings, seed), params or {})
+    if ordered:
+        from xtalshift.estimators.ordinal import with_thresholds
+
+        return with_thresholds(built)
+    classifier: Classifier = built
+    return classifier
+
+
+def override(regressor: Estimator, params: Mapping[str, Any]) -> Any:
     """Return a regressor with some arguments set.
 
     Parameters

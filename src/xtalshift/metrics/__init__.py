@@ -1,6 +1,13 @@
 """Scores of predictions beside those of a constant, and statistics that compare methods."""
 
+from xtalshift.metrics.abstention import AbstentionCurve, abstention_curve
 from xtalshift.metrics.checks import Side
+from xtalshift.metrics.classification import (
+    ClassificationScores,
+    class_number_error,
+    classification_scores,
+    confusion_matrix,
+)
 from xtalshift.metrics.interval_evaluation import IntervalScores, interval_scores
 from xtalshift.metrics.label_efficiency import forgetting, label_efficiency
 from xtalshift.metrics.power_law import FEWEST_SIZES, PowerLaw, fit_power_law
@@ -17,6 +24,7 @@ from xtalshift.metrics.ranking import (
     top_scores,
 )
 from xtalshift.metrics.regression import RegressionScores, regression_scores
+from xtalshift.metrics.reliability import Reliability, reliability
 from xtalshift.metrics.stats import (
     Comparison,
     Interval,
@@ -36,6 +44,8 @@ from xtalshift.metrics.stats import (
 
 __all__ = [
     "FEWEST_SIZES",
+    "AbstentionCurve",
+    "ClassificationScores",
     "Comparison",
     "Interval",
     "IntervalScores",
@@ -44,13 +54,18 @@ __all__ = [
     "RankEvidence",
     "RegressionScores",
     "Regret",
+    "Reliability",
     "Side",
     "TailScores",
     "TopScores",
+    "abstention_curve",
     "average_ranks",
     "bootstrap_mean",
+    "class_number_error",
+    "classification_scores",
     "cliques",
     "compare_all",
+    "confusion_matrix",
     "correct_holm",
     "corrected_t_test",
     "critical_difference",
@@ -65,6 +80,7 @@ __all__ = [
     "rank_evidence",
     "regression_scores",
     "regret",
+    "reliability",
     "spearman",
     "tail_scores",
     "top_scores",

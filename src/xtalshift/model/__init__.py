@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from xtalshift.model.adaptation import adapt
     from xtalshift.model.calibration import calibrate
     from xtalshift.model.card import ModelCard
+    from xtalshift.model.class_predictions import ClassPredictions
+    from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.fitted import FittedModel
     from xtalshift.model.fitting import FitRows, draw_rows, fit
     from xtalshift.model.formula_regressor import FormulaRegressor
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from xtalshift.model.predictions import Predictions
 
 __all__ = [
+    "ClassPredictions",
     "FitRows",
+    "FittedClassifier",
     "FittedModel",
     "FormulaRegressor",
     "ModelCard",
@@ -30,7 +34,9 @@ __all__ = [
 
 # name -> module; loaded at first use, because what predicts needs nothing of what fits
 _HOMES = {
+    "ClassPredictions": "xtalshift.model.class_predictions",
     "FitRows": "xtalshift.model.fitting",
+    "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
     "FormulaRegressor": "xtalshift.model.formula_regressor",
     "ModelCard": "xtalshift.model.card",

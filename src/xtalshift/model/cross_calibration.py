@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,13 +14,14 @@ from sklearn.base import clone
 
 from xtalshift.estimators.base import Regressor
 from xtalshift.featurize import CompositionSource
-from xtalshift.model.intervals import Scored, check_number, fold_number, join_scores, score_rows
+from xtalshift.model.intervals import check_number, fold_number, join_scores, score_rows
 from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
 
 FloatArray = NDArray[np.float64]
+T = TypeVar("T")
 
 
 def cross_calibrate(
@@ -83,56 +84,108 @@ def cross_calibrate(
     """
     features, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     check_number(len(targets))
+    parts = forecast_folds(
+        regressor,
+        features,
+        targets,
+        partial(score_rows, noisy=noise is not None),
+        groups=groups,
+        sample_weight=sample_weight,
+        n_folds=n_folds,
+        random_state=random_state,
+        compositions=compositions,
+        blocks=blocks,
+        workers=workers,
+        progress=progress,
+    )
+    return join_scores(
+        parts, features, targets, origin="out-of-fold", families=families, noise=noise, exact=exact
+    )
+
+
+def forecast_folds(
+    learner: Any,
+    X: FloatArray,
+    y: FloatArray,
+    forecast: Callable[[Any, FloatArray], T],
+    *,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_folds: int = 5,
+    random_state: int | None = None,
+    compositions: CompositionSource | None = None,
+    blocks: Mapping[str, range] | None = None,
+    options: Mapping[str, Any] | None = None,
+    workers: int = 1,
+    progress: Progress = NO_PROGRESS,
+) -> list[tuple[NDArray[np.int64], T]]:
+    """Return a forecast of the rows of each fold, from a model of the other folds.
+
+    Parameters
+    ----------
+    learner : Regressor or Classifier
+        Cloned for each fold.
+    X, y : ndarrays of float64, shapes (n, d) and (n,)
+        All training and validation rows.
+    forecast : callable
+        Takes a fitted learner and features; a function of a module, for other processes.
+    options : mapping, optional
+        Further arguments of `fit`.
+    groups, sample_weight, n_folds, random_state, compositions, blocks, workers, progress
+        As in `cross_calibrate`.
+
+    Returns
+    -------
+    list of (ndarray of int64, result)
+        Row numbers of each fold, and its forecast.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As `cross_calibrate`.
+    """
     names = None if groups is None else np.asarray(groups)
     share = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    n_folds = fold_number(n_folds, len(targets) if names is None else len(np.unique(names)))
+    n_folds = fold_number(n_folds, len(y) if names is None else len(np.unique(names)))
     split = KFoldSplit(n_folds, random_state=random_state)
-    parts: list[tuple[NDArray[np.int64], Scored]] = []
-    outcomes = map_here_first(
-        _score_fold,
-        list(split.split(features, targets, names)),
-        workers=workers,
-        setup=partial(
-            _Rows,
-            clone(regressor),
-            features,
-            targets,
-            names,
-            share,
-            compositions,
-            blocks,
-            noise is not None,
-        ),
-        preload=(type(regressor).__module__,),
+    rows = partial(
+        _Rows, clone(learner), X, y, names, share, compositions, blocks, options or {}, forecast
     )
+    outcomes = map_here_first(
+        _forecast_fold,
+        list(split.split(X, y, names)),
+        workers=workers,
+        setup=rows,
+        preload=(type(learner).__module__,),
+    )
+    parts: list[tuple[NDArray[np.int64], T]] = []
     with progress.task("calibration", n_folds) as task, closing(outcomes):
         for outcome in outcomes:
             _, out = outcome.item
             parts.append((out, outcome.value))
             task.advance()
-    return join_scores(
-        parts, features, targets, origin="out-of-fold", families=families, noise=noise, exact=exact
-    )
+    return parts
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """Data that all folds of a cross-calibration share."""
 
-    regressor: Regressor
+    learner: Any
     X: FloatArray
     y: FloatArray
     groups: NDArray[Any] | None
     weights: FloatArray | None
     compositions: CompositionSource | None
     blocks: Mapping[str, range] | None
-    noisy: bool
+    options: Mapping[str, Any]
+    forecast: Callable[[Any, FloatArray], Any]
 
 
-def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Scored:
+def _forecast_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Any:
     """Return the forecast of a model of the training rows of a fold for the other rows."""
     train, out = fold
-    model = clone(rows.regressor)
+    model = clone(rows.learner)
     model.fit(
         rows.X[train],
         rows.y[train],
@@ -140,5 +193,6 @@ def _score_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]]) 
         groups=None if rows.groups is None else rows.groups[train],
         origin=None if rows.compositions is None else rows.compositions.take(train),
         blocks=rows.blocks,
+        **rows.options,
     )
-    return score_rows(model, rows.X[out], noisy=rows.noisy)
+    return rows.forecast(model, rows.X[out])

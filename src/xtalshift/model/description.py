@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -15,7 +15,10 @@ from xtalshift.errors import DataError
 from xtalshift.estimators.saved import STRICT, SavedRegressor
 from xtalshift.jsonio import read_json
 from xtalshift.metrics.ranking import RankEvidence, TopScores
+from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
+from xtalshift.uncertainty.prediction_sets import SetKind
+from xtalshift.uncertainty.probabilities import ProbabilityKind
 
 
 class Pipeline(BaseModel):
@@ -103,6 +106,29 @@ class SavedCalibration(BaseModel):
         return Calibration.from_state(arrays, kind=self.kind, origin=self.origin, ranking=ranking)
 
 
+class SavedClassCalibration(BaseModel):
+    """What a `ClassCalibration` has beside its arrays."""
+
+    model_config = STRICT
+
+    probabilities: ProbabilityKind
+    sets: SetKind
+    origin: ScoreOrigin
+
+    @classmethod
+    def of(cls, calibration: ClassCalibration) -> Self:
+        """Return what is saved."""
+        return cls(
+            probabilities=calibration.probabilities.kind,
+            sets=calibration.sets.kind,
+            origin=calibration.origin,
+        )
+
+    def make(self, arrays: dict[str, NDArray[Any]], n_classes: int) -> ClassCalibration:
+        """Return the calibration with its arrays, after a check."""
+        return ClassCalibration.from_state(arrays, n_classes=n_classes, **dict(self))
+
+
 def saved_ranking(folder: Path) -> RankEvidence | None:
     """Return how well a saved model ranks rows that it was not trained on, without loading it.
 
@@ -126,7 +152,12 @@ class Description(BaseModel):
     encoder: dict[str, JsonValue] | None = None
     """Card of the encoder of the block ``pretrained``, whose arrays are those of the model."""
     feature_names: list[str]
+    task: Literal["regression", "classification", "ordinal"] = "regression"
+    classes: list[str] | None = Field(default=None, min_length=2, max_length=1000)
+    """`task`, `classes`: models of version 6 and before predict numbers."""
     regressor: SavedRegressor
     card: SavedCard
     calibration: SavedCalibration | None
+    class_calibration: SavedClassCalibration | None = None
+    """`calibration`, `class_calibration`: of a model of numbers, or of classes."""
     has_domain: bool

@@ -8,7 +8,7 @@ model from every command and from Python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.domain.known_crystals import KnownCrystals
 from xtalshift.errors import ConfigError, SplitError
-from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Regressor
+from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Learner, Regressor, keep_classes
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor
 from xtalshift.estimators.scikit import Estimator, as_regressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
@@ -94,8 +94,10 @@ def fit(
     minutes: float | None = None,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
-) -> FittedModel:
+) -> Any:
     """Fit a method to labelled materials.
+
+    The result is a `FittedModel`, or a `FittedClassifier` if the targets are classes.
 
     Parameters
     ----------
@@ -141,19 +143,105 @@ def fit(
 
     Returns
     -------
-    FittedModel
+    FittedModel or FittedClassifier
 
     Raises
     ------
     DataError
-        If there are no targets or no usable rows, or a target is outside the domain of the
+        If there are no targets or no usable rows, there is one class only, or a target is outside the domain of the
         transform.
     FormulaError
         If a formula has no features.
     ConfigError
-        If the method needs rows of the target domain and there are none, `minutes` are given for
-        one that keeps no budget, or it is an object that is no unfitted regressor.
+        If the method needs rows of the target domain and there are none, is one of regression and
+        the targets are classes, `minutes` are given for one that keeps no budget, or it is an object that is no unfitted regressor.
     """
+    data, featurizer, X = prepare(data, method, features, rows, X)
+    if data.classes is not None:
+        from xtalshift.model.class_fitting import fit_classes
+
+        return fit_classes(
+            data, method, featurizer, X, transform=transform, settings=settings, params=params,
+            intervals=intervals, rows=rows, domain=domain, seed=seed, workers=workers,
+            minutes=minutes, progress=progress, checkpoint=checkpoint,
+        )  # fmt: skip
+    intervals = intervals or IntervalConfig()
+    regressor = (
+        build_method(
+            method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
+        )
+        if isinstance(method, str)
+        else as_regressor(clone(method, safe=False), seed=derive_seed(seed, "method"))
+    )
+    set_budget(regressor, method, minutes)
+    if rows is None:
+        rows = draw_rows(
+            data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
+        )
+    scale = target_scale(regressor, transform)
+    z: FloatArray = np.full(len(data), np.nan)
+    known = np.concatenate([rows.train, rows.validation])
+    z[known] = scale.forward(data.y[known], data.row_numbers[known])
+    weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
+    access = target_access(method, data, X, rows, scale.forward, weights)
+    # a stack would take its time in every round, and rows of a target domain have no folds
+    stand_in = LightGBMRegressor() if regressor.cross_fits or access else regressor
+    compositions = origin_of(stand_in, data, featurizer, known)
+    z = settle_targets(
+        stand_in, data, X, known, z, scale,
+        weights=weights, origin=compositions, seed=seed, progress=progress,
+    )  # fmt: skip
+    regressor.fit(
+        X[rows.train],
+        z[rows.train],
+        sample_weight=_part(weights, rows.train),
+        groups=data.groups[rows.train],
+        X_val=X[rows.validation],
+        y_val=z[rows.validation],
+        val_weight=_part(weights, rows.validation),
+        val_groups=data.groups[rows.validation],
+        origin=origin_of(regressor, data, featurizer, rows.train),
+        **learned_features(regressor, data, featurizer, rows),
+        progress=progress,
+        checkpoint=checkpoint,
+        **access,
+    )
+    names = (*featurizer.names, *data.materials.extra_names)
+    if domain is True:
+        # what cross-fits trains on its validation rows too
+        seen = FitRows(known, known) if regressor.cross_fits else rows
+        domain = find_domain(data, X, seen, names, seed)
+    return FittedModel(
+        featurizer,
+        scale,
+        regressor,
+        make_card(data, method, regressor, featurizer, minutes),
+        _calibrate(
+            regressor,
+            data,
+            featurizer,
+            X,
+            rows,
+            scale,
+            z,
+            weights,
+            intervals,
+            seed,
+            workers,
+            progress,
+        ),
+        domain or None,
+    )
+
+
+def prepare(
+    data: Dataset,
+    method: str | Estimator,
+    features: str | CompositionFeatures | None,
+    rows: FitRows | None,
+    X: FloatArray | None,
+) -> tuple[Dataset, CompositionFeaturizer, FloatArray]:
+    """Return a clean data set, the featurizer of a method and the features; arguments as `fit`."""
     if data.intake is None:
         if rows is not None or X is not None:
             raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
@@ -174,80 +262,20 @@ def fit(
     )
     if X is None:
         X = np.hstack([featurizer.transform(data.materials), data.materials.extra])
-    intervals = intervals or IntervalConfig()
-    regressor = (
-        build_method(
-            method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
-        )
-        if isinstance(method, str)
-        else as_regressor(clone(method, safe=False), seed=derive_seed(seed, "method"))
-    )
-    if minutes is not None:
-        if not keeps_budget(regressor):
-            named = method if isinstance(method, str) else regressor.regressor_name
-            raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
-        regressor.set_params(minutes=minutes)
-    if rows is None:
-        rows = draw_rows(
-            data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
-        )
-    scale = target_scale(regressor, transform)
-    z: FloatArray = np.full(len(data), np.nan)
-    known = np.concatenate([rows.train, rows.validation])
-    z[known] = scale.forward(data.y[known], data.row_numbers[known])
-    weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
-    access = _target_access(method, data, X, rows, scale, weights)
-    # a stack would take its time in every round, and rows of a target domain have no folds
-    stand_in = LightGBMRegressor() if regressor.cross_fits or access else regressor
-    compositions = _origin(stand_in, data, featurizer, known)
-    z = settle_targets(
-        stand_in, data, X, known, z, scale,
-        weights=weights, origin=compositions, seed=seed, progress=progress,
-    )  # fmt: skip
-    regressor.fit(
-        X[rows.train],
-        z[rows.train],
-        sample_weight=_part(weights, rows.train),
-        groups=data.groups[rows.train],
-        X_val=X[rows.validation],
-        y_val=z[rows.validation],
-        val_weight=_part(weights, rows.validation),
-        val_groups=data.groups[rows.validation],
-        origin=_origin(regressor, data, featurizer, rows.train),
-        **_learned_features(regressor, data, featurizer, rows),
-        progress=progress,
-        checkpoint=checkpoint,
-        **access,
-    )
-    names = (*featurizer.names, *data.materials.extra_names)
-    if domain is True:
-        # what cross-fits trains on its validation rows too
-        seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
-    return FittedModel(
-        featurizer,
-        scale,
-        regressor,
-        _card(data, method, regressor, featurizer, minutes),
-        _calibrate(
-            regressor,
-            data,
-            featurizer,
-            X,
-            rows,
-            scale,
-            z,
-            weights,
-            intervals,
-            seed,
-            workers,
-            progress,
-        ),
-        domain or None,
-    )
+    return data, featurizer, X
 
 
-def keeps_budget(regressor: Regressor) -> bool:
+def set_budget(learner: Learner, method: str | Estimator, minutes: float | None) -> None:
+    """Give a stack the minutes that it may take; raise `ConfigError` for what keeps no budget."""
+    if minutes is None:
+        return
+    if not keeps_budget(learner):
+        named = method if isinstance(method, str) else learner.regressor_name
+        raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
+    learner.set_params(minutes=minutes)
+
+
+def keeps_budget(regressor: Learner) -> bool:
     """Return whether `fit` may be given `minutes` for a regressor."""
     return "minutes" in regressor.get_params(deep=False)
 
@@ -297,6 +325,7 @@ def draw_rows(
     validation_share: float = 0.1,
     seed: int = 0,
     within: Rows | None = None,
+    labels: FloatArray | None = None,
 ) -> FitRows:
     """Draw validation rows, and calibration rows if intervals need held-out rows.
 
@@ -314,6 +343,8 @@ def draw_rows(
         Seed of the draws.
     within : ndarray of int64, optional
         Rows to draw from; by default all.
+    labels : ndarray of float64, shape (n,), optional
+        Numbers of classes: each keeps training rows.
 
     Raises
     ------
@@ -329,11 +360,16 @@ def draw_rows(
     how = "none" if intervals is None else intervals.how(len(rest), cross_fits=cross_fits)
     if intervals is not None and how == "held-out":
         split = RandomSplit(intervals.share, derive_seed(seed, "calibration"))
-        held_out = split.held_out(rest, None, groups[rest])
+        held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels)
         calibration, rest = rest[held_out], rest[~held_out]
     split = RandomSplit(validation_share, derive_seed(seed, "validation"))
-    held_out = split.held_out(rest, None, groups[rest])
+    held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels)
     return FitRows(rest[~held_out], rest[held_out], calibration)
+
+
+def _spare(held_out: NDArray[np.bool_], rows: Rows, labels: FloatArray | None) -> NDArray[np.bool_]:
+    """Return which rows may be held out, of those that were drawn."""
+    return held_out if labels is None else keep_classes(held_out, labels[rows])
 
 
 def _part(values: FloatArray | None, rows: Rows) -> FloatArray | None:
@@ -370,8 +406,8 @@ def known_crystals(materials: Materials) -> KnownCrystals | None:
     return KnownCrystals(materials.ids, materials.space_groups)
 
 
-def _learned_features(
-    regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: FitRows
+def learned_features(
+    regressor: Learner, data: Dataset, featurizer: CompositionFeaturizer, rows: FitRows
 ) -> dict[str, Any]:
     """Return for a stack where its blocks are, and which rows their encoder has never seen."""
     if "blocks" not in regressor.uses:
@@ -384,8 +420,8 @@ def _learned_features(
     return given
 
 
-def _origin(
-    regressor: Regressor, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
+def origin_of(
+    regressor: Learner, data: Dataset, featurizer: CompositionFeaturizer, rows: Rows
 ) -> CompositionSource | None:
     """Return the compositions and structures of some rows for regressors that need them."""
     if not regressor.needs_origin:
@@ -394,12 +430,12 @@ def _origin(
     return CompositionSource(materials.compositions, featurizer, materials.structures).take(rows)
 
 
-def _target_access(
+def target_access(
     method: str | Estimator,
     data: Dataset,
     X: FloatArray,
     rows: FitRows,
-    scale: TargetTransform,
+    targets: Callable[[FloatArray, Rows], FloatArray],
     weights: FloatArray | None,
 ) -> dict[str, Any]:
     """Return what a method may see of the target domain: nothing, features, or labels too."""
@@ -414,7 +450,7 @@ def _target_access(
     given: dict[str, Any] = {"X_target": X[rows.target]}
     if sees == "labels":
         given["target_weight"] = _part(weights, rows.target)
-        given["y_target"] = scale.forward(data.y[rows.target], data.row_numbers[rows.target])
+        given["y_target"] = targets(data.y[rows.target], data.row_numbers[rows.target])
     return given
 
 
@@ -477,7 +513,7 @@ def _calibrate(
         n_folds=intervals.folds,
         random_state=derive_seed(seed, "folds"),
         blocks=featurizer.columns if "blocks" in regressor.uses else None,
-        compositions=_origin(regressor, data, featurizer, used),
+        compositions=origin_of(regressor, data, featurizer, used),
         families=families,
         noise=noise,
         exact=exact,
@@ -487,10 +523,10 @@ def _calibrate(
     return named(found)
 
 
-def _card(
+def make_card(
     data: Dataset,
     method: str | Estimator,
-    regressor: Regressor,
+    regressor: Any,
     featurizer: CompositionFeaturizer,
     minutes: float | None,
 ) -> ModelCard:

@@ -28,9 +28,11 @@ from xtalshift.saved_arrays import (
     check_arrays,
     check_layout,
 )
+from xtalshift.uncertainty.conformal import Calibration
 
 if TYPE_CHECKING:
     from xtalshift.featurize import CompositionFeatures
+    from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.fitted import FittedModel
 
 Arrays = dict[str, NDArray[Any]]
@@ -49,12 +51,12 @@ _CLOSE = 1e-4
 another machine may round otherwise, and another table of properties differs by more."""
 
 
-def leave_out(model: FittedModel, state: Arrays) -> None:
+def leave_out(model: FittedModel | FittedClassifier, state: Arrays) -> None:
     """Replace in the arrays of a model what formulas give again by the means of its columns.
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
         The model that is saved.
     state : dict of ndarray
         Its arrays, which are changed.
@@ -69,7 +71,8 @@ def leave_out(model: FittedModel, state: Arrays) -> None:
         if known is not None and _same(standardised(_own(state), known), points):
             del state[_POINTS]
             state[_POINT_MEANS] = points.mean(axis=0, dtype=np.float64)
-    formulas = None if model.calibration is None else model.calibration.formulas
+    calibration = model.calibration
+    formulas = calibration.formulas if isinstance(calibration, Calibration) else None
     if _ROWS in state and formulas is not None:
         known, rows = _features(features, formulas), state[_ROWS]
         if known is not None and _same(known.astype(np.float32), rows):

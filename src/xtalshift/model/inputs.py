@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
 from xtalshift.data.catalog import get_entry
+from xtalshift.data.classes import check_classes
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured, takes_replicates
@@ -26,6 +27,8 @@ from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
 Config = TypeVar("Config", bound=DataConfig)
+_SHOWN = 8
+"""Classes that are named with their numbers of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +132,36 @@ def read_inputs(
     SplitError
         If a cell of `flag` is not a flag.
     """
-    progress.say(f"Reading {settings.dataset}")
-    table = read_configured(settings, progress=progress)
-    # before any merging, so that the error names the row of the file
-    TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
+    table = read_rows(settings, progress)
     if flag is not None:
         table = _spread_flag(table, flag)
+    return clean_rows(table, settings, progress, featurizer=featurizer)
+
+
+def read_rows(settings: DataConfig, progress: Progress = NO_PROGRESS) -> Dataset:
+    """Read a table whose targets have a scale; arguments and errors as in `read_inputs`."""
+    progress.say(f"Reading {settings.dataset}")
+    table = read_configured(settings, progress=progress)
+    refuse_transform(table, settings.transform)
+    # before any merging, so that the error names the row of the file
+    TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
+    return table
+
+
+def clean_rows(
+    table: Dataset,
+    settings: DataConfig,
+    progress: Progress = NO_PROGRESS,
+    *,
+    featurizer: CompositionFeatures | None = None,
+) -> Inputs:
+    """Clean the rows of a table and compute their features; arguments as in `read_inputs`.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used.
+    """
     data = clean_table(
         table,
         duplicates=settings.duplicates,
@@ -143,7 +170,9 @@ def read_inputs(
         noise_from_replicates=takes_replicates(table, settings),
         bounds=settings.bounds,
     )
-    if np.ptp(data.y) == 0:
+    if data.classes is not None:
+        check_classes(data)
+    elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
         if len(data) == 1:
             what = f"all rows are one material, {data.formulas[0]}"
@@ -161,6 +190,15 @@ def read_inputs(
     _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
+
+
+def refuse_transform(data: Dataset, name: str) -> None:
+    """Raise `ConfigError` if classes are to be transformed."""
+    if data.classes is not None and name != "none":
+        raise ConfigError(
+            f"transform = {name!r} changes the scale of numbers, and the target is a class; leave "
+            "it out, or give --task regression"
+        )
 
 
 def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress: Progress) -> None:
@@ -219,6 +257,11 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
         what = "1 material" if count == 1 else f"{count:,} materials"
         progress.say(f"  note: remarks on {what} ({kinds})")
+    if data.classes is not None:
+        counts = np.bincount(data.y.astype(np.intp), minlength=len(data.classes))
+        shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)]
+        progress.say(f"  {data.task}: {', '.join(shown[:_SHOWN])}{' ...' * (len(shown) > _SHOWN)}")
+        return
     advice = [intake.remedy, advise_on_range(data.y) if transform == "none" else ""]
     for text in filter(None, advice):
         progress.say(f"  note: {text}")

@@ -18,7 +18,8 @@ from safetensors.numpy import load, save
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
-from xtalshift.estimators.predictors import PREDICTORS, Arrays
+from xtalshift.estimators.class_predictors import ClassPredictor
+from xtalshift.estimators.predictors import PREDICTORS, Arrays, Learned, Predictor
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.featurize.blocks import PRETRAINED, Blocks, kind_of, split_blocks
@@ -27,21 +28,23 @@ from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, finite, parse
 from xtalshift.model.card import ModelCard
-from xtalshift.model.description import Description, SavedCalibration
+from xtalshift.model.classifier import FittedClassifier
+from xtalshift.model.description import Description, SavedCalibration, SavedClassCalibration
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.from_formulas import bytes_left_out, leave_out, put_back, with_left_out
 from xtalshift.model.ready.names import model_folder
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
+from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Version 4: the name of the file of arrays contains its checksum. Version 5: a model contains the
 encoder of its features; before, it named the folder. Version 6: the domain of a model of crystals
-has their ids and space groups. Version 7: trees are packed, and features that formulas give again
-are left out."""
-READABLE_VERSIONS = (3, 4, 5, 6, 7)
+has their ids and space groups. Version 7: a model says its task, and may predict classes. Version
+8: trees are packed, and features that formulas give again are left out."""
+READABLE_VERSIONS = (3, 4, 5, 6, 7, 8)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
 _TYPES = {
@@ -70,12 +73,12 @@ _OURS = re.compile(
 evaluation of a ready model is of that very model."""
 
 
-def save_model(model: FittedModel, folder: Path) -> Path:
+def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
     """Write a fitted model to `folder`, replacing a model that is already there.
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
     folder : Path
         Made if it does not exist. At any time it holds either the earlier model or the new one.
 
@@ -92,10 +95,11 @@ def save_model(model: FittedModel, folder: Path) -> Path:
     DataError
         If writing fails, for instance because the disk is full; an earlier model is kept.
     """
-    regressor = model.regressor
-    if regressor.unsaved:
-        raise ModelFormatError(regressor.unsaved)
-    state = {name: value.copy() for name, value in regressor._get_state().items()}  # noqa: SLF001
+    of_classes = isinstance(model, FittedClassifier)
+    learned: Learned = model.classifier if of_classes else model.regressor
+    if learned.unsaved:
+        raise ModelFormatError(learned.unsaved)
+    state = {name: value.copy() for name, value in learned._get_state().items()}  # noqa: SLF001
     calibration, domain = model.calibration, model.domain
     if calibration is not None:
         state |= calibration.get_state()
@@ -112,18 +116,23 @@ def save_model(model: FittedModel, folder: Path) -> Path:
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
             "features": _own_names(model.featurizer.blocks),
-            "transform": model.scale.name,
+            "transform": "none" if of_classes else model.scale.name,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
             "amounts": model.featurizer.amounts,
         },
         "encoder": None if encoder is None else finite(asdict(encoder.card)),
         "feature_names": list(model.featurizer.names),
-        "regressor": SavedRegressor.of(regressor).model_dump(by_alias=True),
+        "task": model.task if of_classes else "regression",
+        "classes": list(model.classes) if of_classes else None,
+        "regressor": SavedRegressor.of(learned).model_dump(by_alias=True),
         "card": asdict(model.card),
-        "calibration": None
-        if calibration is None
-        else SavedCalibration.of(calibration).model_dump(),
+        "calibration": SavedCalibration.of(calibration).model_dump()
+        if isinstance(calibration, Calibration)
+        else None,
+        "class_calibration": SavedClassCalibration.of(calibration).model_dump()
+        if isinstance(calibration, ClassCalibration)
+        else None,
         "has_domain": domain is not None,
     }
     return _write_model(folder, description, arrays)
@@ -208,7 +217,7 @@ def _brief(folder: Path) -> str:
     return f" ({card['provenance'].get('method', 'unknown')} for {card['target_name']})"
 
 
-def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
+def load_model(folder: Path | str, *, device: str | None = None) -> Any:
     """Read a model that `save_model` wrote.
 
     Parameters
@@ -221,7 +230,8 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
 
     Returns
     -------
-    FittedModel
+    FittedModel or FittedClassifier
+        Which one it is was decided by the targets of its training.
 
     Raises
     ------
@@ -237,7 +247,9 @@ def load_model(folder: Path | str, *, device: str | None = None) -> FittedModel:
         raise ModelFormatError(_unusable(folder, error)) from error
 
 
-def _restore(description: Description, state: Arrays, device: str | None) -> FittedModel:
+def _restore(
+    description: Description, state: Arrays, device: str | None
+) -> FittedModel | FittedClassifier:
     """Return the model of a description and of arrays, each part after its own check."""
     made = description.pipeline
     features = CompositionFeatures(
@@ -259,18 +271,48 @@ def _restore(description: Description, state: Arrays, device: str | None) -> Fit
         calibration = replace(
             description.calibration.make(_take(state, "calibration.")), formulas=formulas
         )
-    regressor = description.regressor.make(device)
-    regressor._set_state(state)  # noqa: SLF001
-    model = FittedModel(
-        features,
-        TargetTransform(made.transform),
-        regressor,
-        ModelCard(**card),
-        calibration,
-        domain,
-    )
+    of_classes = None
+    if description.class_calibration is not None:
+        n_classes = len(description.classes or ())
+        of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
+    learned = description.regressor.make(device)
+    learned._set_state(state)
+    model: FittedModel | FittedClassifier
+    if description.task == "regression":
+        _demand_kind(learned, Predictor, description)
+        model = FittedModel(
+            features,
+            TargetTransform(made.transform),
+            learned,
+            ModelCard(**card),
+            calibration,
+            domain,
+        )
+    else:
+        _demand_kind(learned, ClassPredictor, description)
+        classes = tuple(description.classes or ())
+        if len(set(classes)) < len(classes) or len(classes) != len(learned.classes_):
+            raise ModelFormatError(
+                f"it names {len(classes)} classes, and its classifier has {len(learned.classes_)}"
+            )
+        ordered = description.task == "ordinal"
+        model = FittedClassifier(
+            features, classes, ordered, learned, ModelCard(**card), of_classes, domain
+        )
     _check_features(model)
     return model
+
+
+def _demand_kind(learned: Learned, kind: type[Learned], description: Description) -> None:
+    """Raise `ModelFormatError` unless a model predicts what its description says."""
+    of_classes = kind is ClassPredictor
+    if not isinstance(learned, kind) or of_classes != (description.classes is not None):
+        raise ModelFormatError(
+            f"{description.regressor.class_name} is not for the task {description.task!r}"
+        )
+    other = description.calibration if of_classes else description.class_calibration
+    if other is not None:
+        raise ModelFormatError(f"its calibration is not for the task {description.task!r}")
 
 
 def _own_encoder(description: Description, arrays: Arrays) -> Encoder | None:
@@ -311,10 +353,13 @@ def _take_encoder(state: dict[str, T]) -> dict[str, T]:
     return {name.removeprefix(_ENCODER): part for name, part in _take(state, _ENCODER).items()}
 
 
-def _check_features(model: FittedModel) -> None:
+def _check_features(model: FittedModel | FittedClassifier) -> None:
     """Raise `ModelFormatError` unless all parts of a model take its features."""
     d = len(model.feature_names)
-    takes = {"the regressor": model.regressor.n_features_in_}
+    if isinstance(model, FittedClassifier):
+        takes = {"the classifier": model.classifier.n_features_in_}
+    else:
+        takes = {"the regressor": model.regressor.n_features_in_}
     if model.calibration is not None and model.calibration.X is not None:
         takes["the calibration"] = model.calibration.X.shape[1]
     names = model.featurizer.names  # those of extra columns may be given by another card
@@ -375,6 +420,9 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
     if description.calibration is not None:
         scores = _take(found, "calibration.")
         parts.append((scores, Calibration.saved(scores)))
+    if description.class_calibration is not None:
+        scores = _take(found, "calibration.")
+        parts.append((scores, ClassCalibration.saved(scores)))
     parts.append((found, regressor._saved(found)))  # noqa: SLF001
     for arrays, schema in parts:
         lengths = check_layout(arrays, schema, d=d)

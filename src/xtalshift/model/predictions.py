@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import NotConformalizedError
+from xtalshift.model.predicted_rows import PredictedRows
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.predictive import PredictiveDistribution
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 TextArray = NDArray[np.object_]
@@ -42,7 +40,7 @@ MEASURED_COLUMNS = ("measured_lower", "measured_upper")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Predictions:
+class Predictions(PredictedRows):
     """One entry per material; bad rows have NaN predictions and a reason.
 
     Attributes
@@ -225,16 +223,3 @@ class Predictions:
             if values is not None:
                 columns[name] = values
         return columns
-
-    def rows(self) -> list[dict[str, object]]:
-        """Return the formula and all columns of each material as plain values."""
-        columns = {"formula": self.formula, **self.columns()}
-        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in cells]
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The formulas and all columns as a table, as ``xtalshift predict`` writes it."""
-        import pandas as pd  # a few predictions are printed without it
-
-        return pd.DataFrame({"formula": self.formula, **self.columns()})

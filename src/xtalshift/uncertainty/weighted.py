@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from xtalshift.importance.density_ratio import (
 )
 from xtalshift.rowwise import in_blocks
 from xtalshift.seeding import Seed, as_generator
-from xtalshift.uncertainty.conformal import Calibration
 
 RatioMethod = Literal["classifier", "ulsif"]
 
@@ -59,8 +58,16 @@ class ShiftWeights:
         )
 
 
+class WithFeatures(Protocol):
+    """The calibration rows of numbers or of classes."""
+
+    @property
+    def X(self) -> NDArray[np.float32] | None:  # noqa: N802 - the name of features
+        """Features, shape (n, d)."""
+
+
 def shift_weights(
-    calibration: Calibration,
+    calibration: WithFeatures,
     X_target: NDArray[np.float64],
     *,
     method: RatioMethod = "classifier",
@@ -70,7 +77,7 @@ def shift_weights(
 
     Parameters
     ----------
-    calibration : Calibration
+    calibration : Calibration or ClassCalibration
         With features.
     X_target : ndarray of float64, shape (m, d)
         Features of the target domain; at least 50 rows, of which at most 5,000 are used.

@@ -16,11 +16,20 @@ _SHIFTS = ("covariate", "prior", "relation")
 """Labels of a fold out of distribution."""
 _SHIFTED = (*_SHIFTS, "several")
 """Kinds of such a fold."""
-_MEANS = ("auc", "distance_ratio", "wasserstein", "ks", "ess_share", "dummy_over_random")
+_MEANS = (
+    "auc",
+    "distance_ratio",
+    "wasserstein",
+    "ks",
+    "class_distance",
+    "ess_share",
+    "dummy_over_random",
+)
 _MEASURES = {
     "auc": "AUC, ESS",
     "distance_ratio": "distance ratio",
     "wasserstein": "W1, KS",
+    "class_distance": "shares of classes",
     "dummy_mae": "error of a constant",
     "dummy_over_random": "the same over random folds",
     "unseen_elements": "unseen elements",
@@ -212,7 +221,11 @@ def _list_cautions(folds: Sequence[ShownFold]) -> list[str]:
     """Return what a reader should know before relying on the labels, one sentence each."""
     found = []
     plain = [fold for fold in folds if fold.kind == "interpolation"]
-    blind = [fold for fold in plain if fold.auc is None or fold.wasserstein is None]
+    blind = [
+        fold
+        for fold in plain
+        if fold.auc is None or fold.wasserstein is fold.class_distance is None
+    ]
     if blind:
         found.append(
             f"In {len(blind)} of the {len(plain)} folds labelled interpolation, some measures are "

@@ -33,6 +33,8 @@ class AuditSettings(Settings):
     rare element."""
     wasserstein: float = 0.5
     """Prior shift from this distance on, in standard deviations of the training targets."""
+    class_distance: float = Field(default=0.2, ge=0, le=1)
+    """Of a target that is a class: prior shift from this total variation of the shares on."""
     relation_shift: float = 0.5
     relation_p: float = Field(default=0.01, ge=0, le=1)
     """`relation_shift`, `relation_p`: relation shift from this absolute shift on, if the p-value is
@@ -99,6 +101,20 @@ class FoldAudit:
     wasserstein: float | None = None
     ks: float | None = None
     """`wasserstein`, `ks`: see `target_shift`."""
+    class_distance: float | None = None
+    """Total variation of the shares of the classes, see `class_shares`; None for numbers."""
+    shares_train: dict[str, float] | None = None
+    shares_test: dict[str, float] | None = None
+    """`shares_train`, `shares_test`: share of each class."""
+    shares_estimated: dict[str, float] | None = None
+    shares_low: dict[str, float] | None = None
+    shares_high: dict[str, float] | None = None
+    """`shares_estimated`, `shares_low`, `shares_high`: what test rows without labels tell of
+    `shares_test`, with a 95 % interval, see `unlabelled_shares`."""
+    unseen_classes: tuple[str, ...] = ()
+    """Classes of test rows that no training row has."""
+    n_unseen_classes: int = 0
+    """Test rows of such classes."""
     dummy_mae: float | None = None
     """Mean absolute error of the mean of the training targets, in the unit of the target."""
     dummy_over_random: float | None = None
@@ -195,7 +211,12 @@ def find(fold: FoldAudit, limits: AuditSettings) -> list[Finding]:
 
     A fold without findings other than leaks is ``interpolation``.
     """
-    found = [*_find_degenerate(fold, limits), *_find_leaks(fold), *_find_shifts(fold, limits)]
+    found = [
+        *_find_degenerate(fold, limits),
+        *_find_impossible(fold),
+        *_find_leaks(fold),
+        *_find_shifts(fold, limits),
+    ]
     if all(finding.label == "leak" for finding in found):
         left_out = f" (not measured: {', '.join(fold.missing)})" if fold.missing else ""
         reason = f"no measure crosses its threshold{left_out}"
@@ -211,6 +232,17 @@ def _find_degenerate(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding
         share = f"{fold.train_share:.1%} of the rows train"
         reason = f"{share}, less than {limits.min_train_share:.0%}"
         yield Finding("degenerate", "min_train_share", reason)
+
+
+def _find_impossible(fold: FoldAudit) -> Iterator[Finding]:
+    if fold.unseen_classes:
+        names = ", ".join(fold.unseen_classes[:_N_EXAMPLES])
+        rows = f"{fold.n_unseen_classes:,} of {fold.n_test:,} test rows"
+        reason = (
+            f"{rows} are of classes that no training row has ({names}): no classifier can name "
+            "them, so this is no test out of distribution"
+        )
+        yield Finding("degenerate", "", reason)
 
 
 def _find_leaks(fold: FoldAudit) -> Iterator[Finding]:
@@ -243,6 +275,9 @@ def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
     if said := reach(fold.wasserstein, "wasserstein"):
         what = "the Wasserstein distance of the targets over their standard deviation"
         yield Finding("prior", "wasserstein", f"{what} is {said}")
+    if said := reach(fold.class_distance, "class_distance"):
+        reason = f"the total variation of the shares of the classes is {said}"
+        yield Finding("prior", "class_distance", reason + _told_by_features(fold))
     shift, p_value = fold.relation_shift or 0.0, fold.relation_p
     if p_value is not None and p_value < limits.relation_p and abs(shift) >= limits.relation_shift:
         what = f"residuals near training rows are shifted by {shift:+.2f} sd"
@@ -252,13 +287,34 @@ def _find_shifts(fold: FoldAudit, limits: AuditSettings) -> Iterator[Finding]:
         yield Finding("relation", "relation_shift", reason)
 
 
+def _told_by_features(fold: FoldAudit) -> str:
+    """Say whether unlabelled test rows tell the shares: then nothing but them has changed."""
+    if not (fold.shares_test and fold.shares_low and fold.shares_high):
+        return ""
+    missed = [
+        name
+        for name, share in fold.shares_test.items()
+        if not fold.shares_low[name] <= share <= fold.shares_high[name]
+    ]
+    if not missed:
+        return "; test rows without labels tell the same shares, so that only these have shifted"
+    names = ", ".join(missed[:_N_EXAMPLES])
+    return (
+        f"; test rows without labels tell other shares ({names}), so that the classes look "
+        "different there too"
+    )
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _flat(
-    value: dict[str, str] | tuple[str, ...] | str | float | None,
+    value: dict[str, str] | dict[str, float] | tuple[str, ...] | str | float | None,
 ) -> str | int | float | None:
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {item}" for key, item in value.items())
+        shown = {
+            key: item if isinstance(item, str) else f"{item:.4g}" for key, item in value.items()
+        }
+        return "; ".join(f"{key}: {item}" for key, item in shown.items())
     return ", ".join(value) if isinstance(value, tuple) else value

@@ -15,6 +15,7 @@ from xtalshift.errors import SplitError
 from xtalshift.metrics import correct_holm
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.splits.audit.class_shift import class_shares, unlabelled_shares
 from xtalshift.splits.audit.findings import AuditSettings, FoldAudit, SplitAudit, label
 from xtalshift.splits.audit.shift_measures import (
     ResidualTest,
@@ -52,9 +53,11 @@ class AuditTable:
     """The reason."""
     random_mae: float | None
     """As in `SplitAudit`."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes, if the targets are their numbers."""
 
     @classmethod
-    def of(cls, rows: Rows, *, seed: int = 0) -> Self:
+    def of(cls, rows: Rows, *, classes: tuple[str, ...] | None = None, seed: int = 0) -> Self:
         """Prepare a table; raise `SplitError` if there is no feature or one is infinite."""
         n_formulas = len(rows.names)
         compositions, reasons = rows.parsed_names
@@ -70,7 +73,10 @@ class AuditTable:
             rows.numbers,
             None if len(bad) else compositions.contained_elements(),
             unreadable,
-            None if rows.y is None else _random_mae(rows.y, rows.numbers, n_formulas, seed),
+            None
+            if rows.y is None or classes is not None
+            else _random_mae(rows.y, rows.numbers, n_formulas, seed),
+            classes,
         )
 
     def first_rows(self, rows: IntArray) -> IntArray:
@@ -88,6 +94,7 @@ def audit_split(
     y: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     *,
+    classes: tuple[str, ...] | None = None,
     settings: AuditSettings | None = None,
     progress: Progress = NO_PROGRESS,
     name: str = "",
@@ -100,6 +107,8 @@ def audit_split(
         Row numbers of the table.
     X, y, groups
         As in `Splitter.folds`; NaN is allowed, and targets that are not finite are unknown.
+    classes : tuple of str, optional
+        Names of the classes, if the targets are their numbers: their shares are compared then.
     settings : AuditSettings, optional
         Thresholds and sizes of samples.
     progress : Progress
@@ -119,7 +128,7 @@ def audit_split(
     """
     settings = settings or AuditSettings()
     rows = Rows.of(X, y, groups)
-    table = AuditTable.of(rows, seed=derive_seed(settings.seed, "random folds"))
+    table = AuditTable.of(rows, classes=classes, seed=derive_seed(settings.seed, "random folds"))
     audits = []
     with progress.task(
         f"audit {name}".strip(), len(folds) if isinstance(folds, Sized) else None
@@ -164,6 +173,8 @@ def audit_fold(
     audit = _add_leaks(audit, fold, table)
     audit = _add_elements(audit, fold, table)
     audit = _add_features(audit, fold, table, settings, seed)
+    if table.classes is not None:
+        return label(_add_classes(audit, fold, table, table.classes, settings, seed), settings)
     audit = _add_targets(audit, fold, table)
     return label(_add_relation(audit, fold, table, settings, seed), settings)
 
@@ -259,6 +270,52 @@ def _add_targets(audit: FoldAudit, fold: Fold, table: AuditTable) -> FoldAudit:
         reason = f"the error of random folds is {table.random_mae}"
         return _miss(audit, "dummy_over_random", reason=reason)
     return replace(audit, dummy_over_random=error / table.random_mae)
+
+
+def _add_classes(
+    audit: FoldAudit,
+    fold: Fold,
+    table: AuditTable,
+    classes: tuple[str, ...],
+    settings: AuditSettings,
+    seed: int,
+) -> FoldAudit:
+    train, test = (table.with_target(rows) for rows in (fold.train, fold.test))
+    if table.y is None or not len(train) or not len(test):
+        reason = f"{len(train)} training and {len(test)} test rows with a class; one of each is "
+        return _miss(audit, "class_distance", reason=reason + "needed")
+    found = class_shares(table.y[train], table.y[test], len(classes))
+
+    def named(shares: FloatArray) -> dict[str, float]:
+        return dict(zip(classes, shares.tolist(), strict=True))
+
+    audit = replace(
+        audit,
+        class_distance=found.distance,
+        shares_train=named(found.train),
+        shares_test=named(found.test),
+        unseen_classes=tuple(classes[number] for number in found.unseen),
+        n_unseen_classes=found.n_unseen,
+    )
+    if not settings.relation:
+        return audit
+    known, asked = table.first_rows(train), table.first_rows(test)
+    told = unlabelled_shares(
+        table.X[known],
+        table.y[known],
+        table.X[asked],
+        len(classes),
+        n_max=settings.n_relation,
+        seed=seed,
+    )
+    if told is None:
+        return audit
+    return replace(
+        audit,
+        shares_estimated=named(told.shares),
+        shares_low=named(told.low),
+        shares_high=named(told.high),
+    )
 
 
 def _add_relation(

@@ -1,0 +1,203 @@
+"""Fit a method to materials with classes; `xtalshift.model.fitting.fit` calls it.
+
+Rows, seeds and the domain are those of `xtalshift.model.fitting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from xtalshift.data.classes import check_classes
+from xtalshift.data.dataset import Dataset
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import ConfigError
+from xtalshift.estimators.base import Classifier
+from xtalshift.estimators.scikit import Estimator
+from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.methods import MethodSettings, build_classifier, classifying_methods
+from xtalshift.model.class_intervals import calibrate_classifier, cross_calibrate_classifier
+from xtalshift.model.classifier import FittedClassifier
+from xtalshift.model.fitting import (
+    FitRows,
+    draw_rows,
+    find_domain,
+    learned_features,
+    make_card,
+    origin_of,
+    set_budget,
+    target_access,
+)
+from xtalshift.model.intervals import MIN_CALIBRATION
+from xtalshift.progress import Progress
+from xtalshift.seeding import derive_seed
+from xtalshift.uncertainty.class_calibration import ClassCalibration
+from xtalshift.uncertainty.settings import IntervalConfig
+
+FloatArray = NDArray[np.float64]
+
+
+def fit_classes(
+    data: Dataset,
+    method: str | Estimator,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    *,
+    transform: str,
+    settings: MethodSettings | None,
+    params: Mapping[str, Any] | None,
+    intervals: IntervalConfig | None,
+    rows: FitRows | None,
+    domain: ApplicabilityDomain | bool,
+    seed: int,
+    workers: int,
+    minutes: float | None,
+    progress: Progress,
+    checkpoint: Path | None,
+) -> FittedClassifier:
+    """Fit a method to a clean data set of classes.
+
+    Parameters
+    ----------
+    data, featurizer, X
+        As `xtalshift.model.fitting.prepare` returns them.
+    method, transform, settings, params, intervals, rows, domain, seed, workers, minutes,
+    progress, checkpoint
+        As in `xtalshift.fit`. A split of a benchmark may leave a class without training rows; its
+        probability is then 0.
+
+    Raises
+    ------
+    DataError
+        If there is one class only, or one of a single material.
+    ConfigError
+        If the method is one of regression, or a transform is given.
+    """
+    assert data.classes is not None
+    if transform != "none":
+        raise ConfigError(
+            f"transform = {transform!r} changes the scale of numbers, and the target is a class"
+        )
+    check_classes(data)
+    intervals = intervals or IntervalConfig()
+    learner = _build(method, settings or MethodSettings(), seed, params, ordered=data.ordered)
+    set_budget(learner, method, minutes)
+    if rows is None:
+        rows = draw_rows(
+            data.groups,
+            intervals=intervals,
+            cross_fits=learner.cross_fits,
+            seed=seed,
+            labels=data.y,
+        )
+    weights = data.weights
+    y = data.y
+
+    def part(chosen: NDArray[np.int64]) -> FloatArray | None:
+        return None if weights is None else weights[chosen]
+
+    access = target_access(method, data, X, rows, lambda codes, _: codes, weights)
+    learner.fit(
+        X[rows.train],
+        y[rows.train],
+        sample_weight=part(rows.train),
+        groups=data.groups[rows.train],
+        X_val=X[rows.validation],
+        y_val=y[rows.validation],
+        val_weight=part(rows.validation),
+        val_groups=data.groups[rows.validation],
+        origin=origin_of(learner, data, featurizer, rows.train),
+        classes=np.arange(len(data.classes)),
+        **learned_features(learner, data, featurizer, rows),
+        progress=progress,
+        checkpoint=checkpoint,
+        **access,
+    )
+    names = (*featurizer.names, *data.materials.extra_names)
+    if domain is True:
+        known = np.concatenate([rows.train, rows.validation])
+        seen = FitRows(known, known) if learner.cross_fits else rows
+        domain = find_domain(data, X, seen, names, seed)
+    return FittedClassifier(
+        featurizer,
+        data.classes,
+        data.ordered,
+        learner,
+        make_card(data, method, learner, featurizer, minutes),
+        _calibrate(learner, data, featurizer, X, rows, weights, intervals, seed, workers, progress),
+        domain or None,
+    )
+
+
+def _calibrate(
+    learner: Classifier,
+    data: Dataset,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    rows: FitRows,
+    weights: FloatArray | None,
+    intervals: IntervalConfig,
+    seed: int,
+    workers: int,
+    progress: Progress,
+) -> ClassCalibration | None:
+    """Return the calibration on held-out rows or by cross-fits, None if there is none.
+
+    As for numbers, but a stack makes further fits too: its folds have no calibrated rows of their
+    own.
+    """
+    assert data.classes is not None
+    if rows.calibration.size:
+        if rows.calibration.size < MIN_CALIBRATION:
+            return None
+        return calibrate_classifier(
+            learner,
+            X[rows.calibration],
+            data.y[rows.calibration],
+            groups=data.groups[rows.calibration],
+        )
+    used = np.concatenate([rows.train, rows.validation])
+    if intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
+        return None
+    if len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2:  # noqa: PLR2004
+        return None
+    return cross_calibrate_classifier(
+        learner,
+        X[used],
+        data.y[used],
+        len(data.classes),
+        groups=data.groups[used],
+        sample_weight=None if weights is None else weights[used],
+        n_folds=intervals.folds,
+        random_state=derive_seed(seed, "folds"),
+        blocks=featurizer.columns if "blocks" in learner.uses else None,
+        compositions=origin_of(learner, data, featurizer, used),
+        workers=workers,
+        progress=progress,
+    )
+
+
+def _build(
+    method: str | Estimator,
+    settings: MethodSettings,
+    seed: int,
+    params: Mapping[str, Any] | None,
+    *,
+    ordered: bool,
+) -> Classifier:
+    """Return the unfitted classifier of a method, or a copy of the one that was given."""
+    own = derive_seed(seed, "method")
+    if isinstance(method, str):
+        return build_classifier(method, settings, seed=own, params=params, ordered=ordered)
+    if not isinstance(method, Classifier):
+        raise ConfigError(
+            f"{type(method).__name__} is no classifier of xtalshift.estimators; for classes use "
+            f"one of them, or a method: {', '.join(classifying_methods())}"
+        )
+    found: Classifier = clone(method)
+    return found

@@ -1,0 +1,160 @@
+"""What models of numbers and of classes share: from materials to features, and the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xtalshift.chem.writing import readable_key
+from xtalshift.data.materials import Materials, as_materials
+from xtalshift.data.ranges import in_range
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import DataError, FormulaError
+from xtalshift.featurize import CompositionFeatures, Features
+from xtalshift.model.card import ModelCard
+
+if TYPE_CHECKING:
+    from xtalshift.data.dataset import Dataset
+    from xtalshift.model.class_predictions import ClassPredictions
+    from xtalshift.model.predictions import Predictions
+
+FloatArray = NDArray[np.float64]
+Inputs: TypeAlias = "Dataset | Materials | Sequence[Any]"
+
+
+class MaterialModel:
+    """Reads materials, computes their features, and knows the domain of the training ones."""
+
+    featurizer: CompositionFeatures
+    card: ModelCard
+    domain: ApplicabilityDomain | None
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in order, length d."""
+        return (*self.featurizer.names, *self.card.feature_cols)
+
+    @property
+    def _knows_crystals(self) -> bool:
+        """Whether it knows which crystal each training material is."""
+        return self.domain is not None and self.domain.crystals_ is not None
+
+    def read(self, X: Inputs, extra: ArrayLike | None = None) -> Materials:
+        """Return formulas as materials, read in the same way as the training formulas.
+
+        Parameters
+        ----------
+        X : Dataset, Materials or sequence of str, length n
+            Materials are returned as they are, also those of a table that was read.
+        extra : array_like of float, shape (n, k), optional
+            The extra feature columns of the model, in the order of its card.
+        """
+        return as_materials(X, self.featurizer.notation, extra)
+
+    def featurize(self, materials: Materials) -> Features:
+        """Return the features of materials, followed by the extra columns.
+
+        Parameters
+        ----------
+        materials : Materials
+            n rows.
+
+        Returns
+        -------
+        Features
+            Values of shape (n, d), and a reason for each bad row.
+
+        Raises
+        ------
+        DataError
+            If the number of extra columns is not that of the model.
+        """
+        names, extra = self.card.feature_cols, materials.extra
+        if extra.shape[1] != len(names):
+            raise DataError(
+                f"the model needs {len(names)} extra feature columns ({', '.join(names) or 'none'})"
+                f", got {extra.shape[1]}"
+            )
+        found = self.featurizer.featurize(materials)
+        reasons = np.where(materials.reasons == "", found.reasons, materials.reasons)
+        usable = in_range(extra)
+        for row in np.flatnonzero((reasons == "") & ~usable.all(axis=1)):
+            place = int(np.argmin(usable[row]))
+            fault = "out of range" if np.isfinite(extra[row, place]) else "missing or not a number"
+            reasons[row] = f"column {names[place]!r} is {fault}"
+        values = np.hstack([found.values, extra]) if names else found.values
+        return Features(values, self.feature_names, reasons)
+
+    def features_of(self, X: Inputs, extra: ArrayLike | None = None) -> FloatArray:
+        """Return the features of readable materials, shape (n, d).
+
+        Raises
+        ------
+        FormulaError
+            If a row is bad; the message names the first one.
+        """
+        materials = self.read(X, extra)
+        features = self.featurize(materials)
+        bad = np.flatnonzero(features.reasons != "")
+        if bad.size:
+            row = int(bad[0])
+            # the rows of materials may be a part of those of a table: their ids are known
+            where = f"id {materials.ids[row]}" if materials is X else f"row {row + 1}"
+            raise FormulaError(
+                f"{where}, {materials.formulas[row]}: {features.reasons[row]}"
+                + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
+            )
+        return features.values
+
+    def _fill_domain(
+        self,
+        found: Predictions | ClassPredictions,
+        domain: ApplicabilityDomain,
+        good: NDArray[np.intp],
+        rows: FloatArray,
+        known: Materials,
+    ) -> None:
+        """Fill in what the domain says of the good rows."""
+        scores = domain.assess(rows)
+        unseen = domain.unseen_elements(known.compositions)
+        found.ood_score[good] = scores.ood_score
+        found.in_domain[good] = scores.in_domain & (unseen == "")
+        found.unseen_elements[good] = unseen
+        found.nearest_formula[good] = [
+            readable_key(name) for name in domain.formulas_[scores.nearest]
+        ]
+        found.nearest_distance[good] = scores.nearest_distance
+        found.nearest_target[good] = self._name_targets(domain.targets_[scores.nearest])
+        crystals = domain.crystals_
+        if crystals is not None:
+            assert found.nearest_id is not None
+            assert found.nearest_space_group is not None
+            found.nearest_id[good] = crystals.ids[scores.nearest]
+            found.nearest_space_group[good] = crystals.space_groups[scores.nearest]
+        if found.explanation is not None:
+            found.explanation[good] = domain.explain(rows)
+
+    def _name_targets(self, targets: FloatArray) -> NDArray[Any]:
+        """Return targets of training materials as they are shown, shape (n,)."""
+        return targets
+
+    def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Return which rows of features, shape (n, d), are training materials.
+
+        A model without a domain does not know, and returns False for all.
+        """
+        if self.domain is None:
+            return np.zeros(len(X), dtype=np.bool_)
+        return self.domain.holds(X)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the model to a folder, see `xtalshift.model.persist.save_model`."""
+        from xtalshift.model.persist import save_model
+
+        model: Any = self
+        return save_model(model, Path(folder))

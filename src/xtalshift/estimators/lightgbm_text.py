@@ -185,7 +185,7 @@ def split_classes(text: str) -> list[str]:
     starts = list(accumulate(map(int, header[6].split(" ")), initial=header.end()))
     found = []
     for number in range(per_round):
-        trees = []
+        trees: list[str] = []
         for place in range(number, len(starts) - 1, per_round):
             tree = text[starts[place] : starts[place + 1]]
             trees.append(f"Tree={len(trees)}\n{tree.partition(chr(10))[2]}")

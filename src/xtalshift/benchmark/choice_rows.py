@@ -127,14 +127,6 @@ def predict_unseen(
     return pd.concat(parts, ignore_index=True)
 
 
-def _counted(data: Dataset, rows: Rows) -> NDArray[np.float64] | None:
-    """Return how much the error of each row counts: of a bound, which has none, nothing."""
-    if data.weights is None and not data.bounded.any():
-        return None
-    share = np.ones(len(rows)) if data.weights is None else data.weights[rows]
-    return np.where(data.bounded[rows], 0.0, share)
-
-
 def _predicted(
     model: FittedModel | FittedClassifier,
     X: FloatArray,
@@ -147,6 +139,14 @@ def _predicted(
         frame = _frame(rows, repeat, fold, np.nan)
         return frame.assign(error=model.row_errors(X[rows], y[rows]))
     return _frame(rows, repeat, fold, model.predict_features(X[rows]))
+
+
+def _counted(data: Dataset, rows: Rows) -> NDArray[np.float64] | None:
+    """Return how much the error of each row counts: of a bound, which has none, nothing."""
+    if data.weights is None and not data.bounded.any():
+        return None
+    share = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    return np.where(data.bounded[rows], 0.0, share)
 
 
 def _frame(rows: Any, repeat: Any, fold: Any, prediction: Any) -> pd.DataFrame:

@@ -25,6 +25,7 @@ _READING = "How the table is read"
 _TRAINING = "Training"
 RUN = "How it runs"
 FEATURES = f"{' | '.join(BLOCKS)}; several are joined by +."
+MODEL = "Folder of a saved model, or name of a ready one ('xtalshift models list')."
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")

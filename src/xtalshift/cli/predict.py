@@ -30,7 +30,7 @@ ENOUGH = 0.8
 
 @options.reads_table
 def predict_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -192,7 +192,11 @@ def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
             continue
-        typer.echo(f"{row['formula']:<{width}}  {_shown(row)}{_notes(row, level, limit)}")
+        place, notes = _place(row, limit), _notes(row, level)
+        outside = bool(row["nearest_formula"]) and not row["in_domain"]
+        # what to doubt is read before the number
+        first, last = (f"{place}:  ", "") if outside else ("", f"  {place}" if place else "")
+        typer.echo(f"{row['formula']:<{width}}  {first}{_shown(row)}{notes[0]}{last}{notes[1]}")
         if row.get("explanation"):
             typer.echo(f"{'':<{width}}    {row['explanation']}")
 
@@ -205,20 +209,24 @@ def _shown(row: dict[Any, Any]) -> str:
     return f"{prediction} ({row[probability_column(prediction)]:.1%})"
 
 
-def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
-    """Return what to show after a prediction: interval or set, domain, nearest material."""
-    text = ""
-    if row.get("prediction_set"):
-        text += f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"
-    elif "lower" in row and row["lower"] == row["lower"]:  # not NaN
-        text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
+def _place(row: dict[Any, Any], limit: float) -> str:
+    """Return whether a row is in the domain and why, an empty text if that is not known."""
     if row["unseen_elements"]:
-        text += (
-            f"  out of domain: no training material has {row['unseen_elements'].replace(' ', ', ')}"
-        )
-    elif row["nearest_formula"]:
-        place = "in domain" if row["in_domain"] else "out of domain"
-        text += f"  {place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
+        unseen = row["unseen_elements"].replace(" ", ", ")
+        return f"out of domain (no training material has {unseen})"
+    if not row["nearest_formula"]:
+        return ""
+    place = "in domain" if row["in_domain"] else "out of domain"
+    return f"{place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
+
+
+def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
+    """Return what to show after a prediction: its interval or set, and what else is known of the row."""
+    interval = text = ""
+    if row.get("prediction_set"):
+        interval = f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"
+    elif "lower" in row and row["lower"] == row["lower"]:  # not NaN
+        interval = f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
     if row["nearest_formula"]:
         nearest = row["nearest_target"]
         shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
@@ -227,7 +235,7 @@ def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
         text += f"  ({row['n_clipped']} features far outside the training range)"
     if row["n_imputed"]:
         text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
-    return text
+    return interval, text
 
 
 def _predict_file(predictor: AnyPredictor, source: Path, out: Path, *, strict: bool) -> None:

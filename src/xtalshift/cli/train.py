@@ -38,6 +38,16 @@ def train_command(
             metavar="NAME",
         ),
     ] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Start from a ready model ('xtalshift models list') or a saved one: corrections "
+            "of its predictions are fitted to the rows of IN, and kept if they lower the error on "
+            "rows held out in turn, as 'xtalshift adapt MODEL IN' does.",
+            metavar="MODEL",
+        ),
+    ] = None,
     intervals: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +126,32 @@ def train_command(
     and another tenth to calibrate the intervals. A model at -o is replaced only with --overwrite.
     The same command continues an interrupted training.
     """
+    if start is not None:
+        fixed = {
+            "--method": method,
+            "--intervals": intervals,
+            "--split": split,
+            "--save-adversarial": save_adversarial,
+            "--minutes": minutes,
+            "--config": config,
+            "--set": assign,
+            "--feature-cols": feature_cols,
+            "--features": features,
+            "--transform": transform,
+            "--bounds": bounds,
+        }
+        labels = {
+            "target": target,
+            "id_col": id_col,
+            "weight_col": weight_col,
+            "uncertainty_col": uncertainty_col,
+            "unit": unit,
+            "duplicates": duplicates,
+            "strict": strict,
+            **reading,
+        }
+        _train_from(start, source, out, fixed, labels, seed, device, threads, overwrite=overwrite)
+        return
     settings = options.build_config(
         config,
         assign,
@@ -378,6 +414,51 @@ def _print_classes(trained: TrainedClasses, method: str) -> None:
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_sets(model))
+
+
+def _train_from(
+    start: str,
+    source: str,
+    out: Path,
+    fixed: Mapping[str, object],
+    labels: Mapping[str, object],
+    seed: int | None,
+    device: str | None,
+    threads: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Adapt a saved model to a table; `fixed` are options that the saved model decides."""
+    from xtalshift.cli.adapt import adapt_to_file
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.model import load_model
+    from xtalshift.model.persist import check_model_folder
+
+    for name, value in fixed.items():
+        if value and (name, value) != ("--method", "auto"):
+            raise ConfigError(
+                f"{name} is not for --from: {start} keeps its features, its scale and its method. "
+                "Leave it out, or train without --from"
+            )
+    check_output(out, start, source, replaces_model=True)
+    check_model_folder(out, overwrite=overwrite)
+    rows = {name: value for name, value in labels.items() if value is not None}
+    model = load_model(start, device=device)
+    card, column = model.card, rows.get("target")
+    unit = f" in {card.unit}" if card.unit else ""
+    typer.echo(
+        f"From {start}: {card.target_name}{unit}, {card.conditions or 'conditions not stated'}. "
+        f"Corrections of its predictions are fitted to the rows of {source}; the model itself is "
+        "not trained again"
+    )
+    if column not in {None, card.target_name}:
+        typer.echo(
+            f"{source}: the column {column!r} is taken for the same property"
+            + ("" if rows.get("unit") or not card.unit else f",{unit} (--unit states another)")
+            + ". If it is another one, train without --from"
+        )
+    data = DataConfig.from_dict({"dataset": source, **rows})
+    adapt_to_file(model, data, out, seed=seed or 0, threads=threads)
 
 
 def _check_adversarial(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,16 +237,6 @@ def fit(
     )
 
 
-def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
-    """Return the data with the expected value of each row that was learned from by its bounds."""
-    rows = np.flatnonzero(data.bounded & np.isfinite(z))
-    if not rows.size:
-        return data
-    targets = data.y.copy()
-    targets[rows] = scale.inverse(z[rows])
-    return replace(data, targets=targets)
-
-
 def prepare(
     data: Dataset,
     method: str | Estimator,
@@ -285,6 +276,16 @@ def set_budget(learner: Learner, method: str | Estimator, minutes: float | None)
         named = method if isinstance(method, str) else learner.regressor_name
         raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
     learner.set_params(minutes=minutes)
+
+
+def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
+    """Return the data with the expected value of each row that was learned from by its bounds."""
+    rows = np.flatnonzero(data.bounded & np.isfinite(z))
+    if not rows.size:
+        return data
+    targets = data.y.copy()
+    targets[rows] = scale.inverse(z[rows])
+    return replace(data, targets=targets)
 
 
 def keeps_budget(regressor: Learner) -> bool:
@@ -512,18 +513,20 @@ def _calibrate(
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
     z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
+    named = partial(replace, formulas=groups[exact])
     if how == "held-out":
-        return calibrate_regressor(regressor, X[used], z, families=families, noise=noise)
+        return named(calibrate_regressor(regressor, X[used], z, families=families, noise=noise))
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
         parts = [(np.arange(len(used)), scored)]
-        return join_scores(
+        found = join_scores(
             parts, X[used], z, origin="out-of-fold", families=families, noise=noise, exact=exact
         )
+        return named(found)
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
         progress.say("No intervals: all rows have the same formula")
         return None
-    return cross_calibrate(
+    found = cross_calibrate(
         clone(regressor),
         X[used],
         z,
@@ -539,6 +542,7 @@ def _calibrate(
         workers=workers,
         progress=progress,
     )
+    return named(found)
 
 
 def make_card(

@@ -75,7 +75,7 @@ def fit_task(
     budgeted = context.minutes is not None and keeps_budget(
         build_method(task.method, context.settings, seed=None)
     )
-    return fit(
+    found: FittedModel = fit(
         problem.data,
         task.method,
         features=problem.featurizer(task.features),
@@ -91,6 +91,7 @@ def fit_task(
         progress=progress,
         checkpoint=checkpoint,
     )
+    return found
 
 
 def find_domains(

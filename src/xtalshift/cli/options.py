@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.metrics.classification import ClassificationScores
-    from xtalshift.model import FittedModel
+    from xtalshift.model import FittedClassifier, FittedModel
 
 _DATA = "Data"
 _READING = "How the table is read"

@@ -210,8 +210,9 @@ def calibrate(
 ) -> Calibrated | CalibratedClasses:
     """Calibrate the intervals of a model on labels of a new region; its predictions do not change.
 
-    Of a model of classes, probabilities and prediction sets. The intervals then have the stated coverage for the population that the labels are a random
-    sample of. Labels of training materials do not count.
+    Of a model of classes, probabilities and prediction sets. The intervals then have the stated
+    coverage for the population that the labels are a random sample of. Labels of training materials
+    do not count.
 
     Parameters
     ----------

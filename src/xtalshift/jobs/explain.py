@@ -166,7 +166,8 @@ class _Part:
     fold: FoldRows
 
     def model(self, out: Path) -> FittedModel:
-        return load_model(task_folder(out, self.record.id) / MODEL_FOLDER)
+        model: FittedModel = load_model(task_folder(out, self.record.id) / MODEL_FOLDER)
+        return model
 
 
 def _worst(

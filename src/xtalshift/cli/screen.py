@@ -95,6 +95,15 @@ def screen_command(
             metavar="Y",
         ),
     ] = None,
+    of_class: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            help="Of a model of classes: rank by the probability of this one.",
+            rich_help_panel=_TOP,
+            metavar="NAME",
+        ),
+    ] = None,
     in_domain: Annotated[
         bool,
         typer.Option("--in-domain", help="Only rows in the domain.", rich_help_panel=_TOP),
@@ -191,9 +200,10 @@ def screen_command(
 
     best = {
         "k": top,
-        "by": by or ("probability" if threshold is not None else None),
+        "by": by or (None if threshold is None and of_class is None else "probability"),
         "lowest": lowest or None,
         "threshold": threshold,
+        "of_class": of_class,
         "in_domain": in_domain or None,
         "max_ood": max_ood,
         "diverse": diverse,
@@ -201,7 +211,8 @@ def screen_command(
         "min_plausibility": min_plausibility,
         "max_above_hull": max_above_hull,
     }
-    given = [f"--{name.replace('_', '-')}" for name, value in best.items() if value is not None]
+    named = (name.removeprefix("of_") for name, value in best.items() if value is not None)
+    given = [f"--{name.replace('_', '-')}" for name in named]
     if top is None and given:
         raise ConfigError(f"{', '.join(given)} need --top K, the table of the best")
     flags: dict[str, object] = {

@@ -17,7 +17,7 @@ from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.train import TrainedClasses
+    from xtalshift.jobs.train import Trained, TrainedClasses
     from xtalshift.methods import MethodSettings
 
 
@@ -161,6 +161,21 @@ def train_command(
         _print_classes(trained, method)
         typer.echo(f"Model: {out}")
         return
+    _print_numbers(trained, method)
+    typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        shown = ""
+        if trained.adversarial is not None:
+            frame = trained.adversarial.frame
+            moved = int((frame["displacement_rms"] > 0).sum())
+            shown = f" ({moved:,} of {len(frame):,} moved)"
+            if crystals is not None:
+                shown += f"; as CIF files: {crystals}/"
+        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _print_numbers(trained: Trained, method: str) -> None:
+    """Print what a training of numbers has found."""
     unit = trained.model.card.unit
     members = trained.model.card.provenance.get("members")
     errors = (
@@ -182,16 +197,6 @@ def train_command(
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(trained.model))
-    typer.echo(f"Model: {out}")
-    if save_adversarial is not None:
-        shown = ""
-        if trained.adversarial is not None:
-            frame = trained.adversarial.frame
-            moved = int((frame["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(frame):,} moved)"
-            if crystals is not None:
-                shown += f"; as CIF files: {crystals}/"
-        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
 
 
 def _print_classes(trained: TrainedClasses, method: str) -> None:

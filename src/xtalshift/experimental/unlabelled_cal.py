@@ -13,6 +13,7 @@ from xtalshift.cal.loop import CALTraining
 from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack
 from xtalshift.cal.weights import CALState
+from xtalshift.nn.losses import Loss, RowLoss
 from xtalshift.nn.rows import Rows, TrainingData
 
 MAX_TOWARD = 512
@@ -25,6 +26,7 @@ def _build(
     target: Rows,
     config: AdaptConfig,
     generator: torch.Generator,
+    criterion: Loss,
 ) -> CALTraining:
     """Return the training; `config.steps` counts its ERM steps, and as many CAL steps follow."""
     assert source is not None

@@ -59,6 +59,8 @@ class ModelInfo:
     """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
     """Whether its plain intervals all have the same width."""
+    classes: tuple[str, ...] | None
+    """Names of the classes of a model of classes."""
     said: tuple[str, ...]
     """Columns that only the best rows have: the nearest, and of the model of energies."""
 
@@ -199,6 +201,8 @@ class Screener:
     @cached_property
     def info(self) -> ModelInfo:
         """Properties of the model."""
+        from xtalshift.model import FittedModel
+
         model = self.predictor.model
         said = () if model.domain is None else (NEAREST,)
         if self._stability is not None:
@@ -211,7 +215,8 @@ class Screener:
             model.predicted_columns,
             model.calibration is not None,
             model.domain is not None,
-            model.one_width,
+            isinstance(model, FittedModel) and model.one_width,
+            None if isinstance(model, FittedModel) else model.classes,
             said,
         )
 

@@ -26,6 +26,7 @@ from xtalshift.errors import (
 )
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.model.card import saved_features, saved_formula_col
+from xtalshift.model.class_predictions import place_of
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
 from xtalshift.screening.distinct import SeenHashes, hash_rows
@@ -336,7 +337,18 @@ def _check_stability(sources: Sources, top: TopSettings | None) -> None:
 
 
 def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> None:
-    if top.by != "prediction" and not info.has_intervals:
+    if info.classes is not None:
+        if top.of_class is None:
+            raise ConfigError(
+                "the model predicts classes; rank by the probability of one: --class "
+                f"{' | '.join(info.classes)}"
+            )
+        place_of(top.of_class, info.classes)
+    elif top.of_class is not None:
+        raise ConfigError(
+            "--class is for models of classes, and this one predicts numbers; use --threshold"
+        )
+    elif top.by != "prediction" and not info.has_intervals:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
         )

@@ -16,6 +16,7 @@ from xtalshift.benchmark.records import JOINT, Role
 from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
 from xtalshift.data import Dataset
+from xtalshift.data.cut_classes import cut_classes
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
@@ -121,13 +122,15 @@ def prepare_table(
     settings = settle_structures(settings.resolve(), [*features, *filter(None, spaces)])
     if any("structures" in scheme_needs(split.scheme, split.params) for split in splits):
         settings = require_structures(settings)
-    inputs = read_inputs(settings, progress, flag=settings.flag)
+    inputs = read_inputs(settings, progress, flag=settings.flag, classes=True)
     data, space = inputs.data, inputs.X
     if data.bounded.any():
         raise ConfigError(
             f"{settings.dataset}: bounds = 'use' is for train only, because a bound has no error "
             "to compare methods by; leave it at 'drop'"
         )
+    if settings.cuts:
+        data = cut_classes(data, settings.cuts, settings.cut_names, ordered=settings.ordered)
     if settings.sample is not None and settings.sample < len(data):
         draw = np.random.default_rng(derive_seed(0, "sample"))
         rows = np.sort(draw.choice(len(data), settings.sample, replace=False))

@@ -16,8 +16,10 @@ from xtalshift.benchmark.summary_records import RowCounts, TableInfo
 from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.estimators.base import Classifier, Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import PRETRAINED, Blocks, split_blocks
+from xtalshift.methods import MethodSettings, build_classifier, build_method
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -57,6 +59,21 @@ class Problem:
         notation = self.settings.notation
         return CompositionFeaturizer(
             self.blocks(features), self.settings.impute_nan, notation.hydrates, notation.amounts
+        )
+
+    def build(
+        self,
+        method: str,
+        settings: MethodSettings,
+        *,
+        seed: int | None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Regressor | Classifier:
+        """Return the unfitted estimator of a method for the targets of this table."""
+        if self.data.classes is None:
+            return build_method(method, settings, seed=seed, params=params)
+        return build_classifier(
+            method, settings, seed=seed, params=params, ordered=self.data.ordered
         )
 
     def describe(self) -> TableInfo:

@@ -46,7 +46,7 @@ def known_labels(
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
         Any model.
     labels : Dataset
         n labels.

@@ -17,7 +17,6 @@ from xtalshift.data.spreadsheet import mark
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.model.class_predictions import probability_column
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -219,6 +218,8 @@ def _shown(row: dict[Any, Any]) -> str:
     prediction = row["prediction"]
     if not isinstance(prediction, str):
         return f"{prediction:.6g}"
+    from xtalshift.model.class_predictions import probability_column
+
     return f"{prediction} ({row[probability_column(prediction)]:.1%})"
 
 

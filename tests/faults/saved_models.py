@@ -120,6 +120,7 @@ def adapted_stack() -> FittedModel:
         Correction("line", ridge, "start", "errors"),
         Correction("kernel-ridge", KernelRidgeRegressor("rbf", gammas=(0.3,)), scale="asinh"),
         Correction("joint", LightGBMRegressor(n_estimators=4), "features", "targets", replays=True),
+        Correction("marked", ridge, "marked", "targets", replays=True),
     ]
     equal = np.full(1 + len(members), 1 / (1 + len(members)))
     stack = AdaptedStackRegressor(members=members, random_state=0)

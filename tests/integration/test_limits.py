@@ -238,7 +238,7 @@ def test_a_feature_out_of_range_is_a_row_without_prediction(
     outcome = xtalshift("predict", warm_model, source, "-o", tmp_path / "p.csv")
     assert outcome.code == 0
     assert "59 of 60 rows predicted" in outcome.out
-    assert "row 6: column 'temperature' is out of range" in outcome.out
+    assert "row 6 (id 0005): column 'temperature' is out of range" in outcome.out
     outcome = xtalshift("predict", warm_model, "GaN", "--with", "temperature=1e300")
     assert outcome.code == 1
     assert "GaN: column 'temperature' is out of range" in outcome.err

@@ -46,7 +46,7 @@ def test_csv_keeps_every_cell_and_row(cells, tmp_path, model, xtalshift):
     out = tmp_path / "out.csv"
     outcome = xtalshift("predict", model, cells, "-o", out)
     assert outcome.code == 0, outcome.err
-    assert "3 of 5 rows predicted; 2 with an error. row 2: " in outcome.out
+    assert "3 of 5 rows predicted; 2 with an error. row 2 (id 008): " in outcome.out
     lines = read_cells(out)
     assert lines[0] == [*HEADER, *PREDICTED_COLUMNS]
     assert [tuple(line[:4]) for line in lines[1:]] == ROWS
@@ -191,7 +191,7 @@ def test_strict_names_the_row_and_leaves_an_earlier_output(model, cells, tmp_pat
     out.write_text("prediction\nearlier\n")
     outcome = xtalshift("predict", model, cells, "-o", out, "--strict")
     assert outcome.code == 1
-    assert "row 2: " in outcome.err
+    assert "row 2 (id 008): " in outcome.err
     assert out.read_text() == "prediction\nearlier\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "o.csv"]
 

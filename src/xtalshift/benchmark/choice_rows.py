@@ -94,17 +94,19 @@ def predict_unseen(
     own = getattr(model.learned, "out_of_fold_", None)
     if own is not None:
         rows = np.concatenate([fold.train, fold.val])[own.rows]
-        share = None if data.weights is None else data.weights[rows]
-        judged = np.isin(rows, choice.rows)
+        counts = _counted(data, rows)
+        judged = np.isin(rows, choice.rows) & ~data.bounded[rows]
         if isinstance(model, FittedClassifier):
-            losses = _own_losses(model, own, data, rows, share, calibrated=not choice.repeats)
+            losses = _own_losses(model, own, data, rows, counts, calibrated=not choice.repeats)
             frame = _frame(rows[judged], 0, own.folds[judged], np.nan)
             return frame.assign(error=losses[judged])
         z = model.scale.forward(data.y[rows], data.row_numbers[rows])
-        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], share))
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], counts))
         return _frame(rows[judged], 0, own.folds[judged], found[judged])
     encoder = encoder_of(task.features)
-    fresh = np.ones(len(data), dtype=np.bool_) if encoder is None else ~encoder.knows(data.groups)
+    fresh = ~data.bounded  # a bound has no error
+    if encoder is not None:
+        fresh &= ~encoder.knows(data.groups)
     X = problem.X[task.features]
     parts = [_frame(*[np.zeros(0)] * 4)]
     if getattr(model.learned, "cross_fits", False):  # too few rows for folds: all were fitted
@@ -163,6 +165,14 @@ def _predicted(
         frame = _frame(rows, repeat, fold, np.nan)
         return frame.assign(error=model.row_errors(X[rows], y[rows]))
     return _frame(rows, repeat, fold, model.predict_features(X[rows]))
+
+
+def _counted(data: Dataset, rows: Rows) -> NDArray[np.float64] | None:
+    """Return how much the error of each row counts: of a bound, which has none, nothing."""
+    if data.weights is None and not data.bounded.any():
+        return None
+    share = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    return np.where(data.bounded[rows], 0.0, share)
 
 
 def _frame(rows: Any, repeat: Any, fold: Any, prediction: Any) -> pd.DataFrame:

@@ -106,6 +106,8 @@ class TestRows:
     role: Role
     rows: Rows
     description: str = ""
+    n_bounded: int = 0
+    """Further rows that were held out, of which only bounds of the target are known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,9 @@ class Split:
     n_train: int | None = None
     n_val: int | None = None
     n_test: int | None = None
+    n_bounded: int = 0
+    """Further rows that were held out, of which only bounds of the target are known (``<4.2``), so
+    that they have no error."""
     n_seen: int | None = None
     """Test rows whose formula a pretrained encoder has seen, with other properties or this one.
     None if no method uses one."""

@@ -100,6 +100,7 @@ def _error(
         if len(labels) >= MIN_LABELS:
             train, rows = labels[:kept], labels[kept:]
     model = fit_task(task, params, problem, fold, context, labels=train)
+    rows = rows[~problem.data.bounded[rows]]
     errors = model.row_errors(problem.X[task.features][rows], problem.data.y[rows])
     weights = problem.data.weights
     error = float(np.average(errors, weights=None if weights is None else weights[rows]))

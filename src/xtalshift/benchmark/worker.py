@@ -231,7 +231,8 @@ def _judge(
     }
     intervals = evaluate_intervals(model, problem.data, X, fold)
     predict_seconds = time.perf_counter() - started
-    errors, held_out = held_out_errors(model, y, X, FitRows(fold.train, fold.val))
+    bounded = problem.data.bounded
+    errors, held_out = held_out_errors(model, y, X, FitRows(fold.train, fold.val), bounded)
     usual = np.isin(held_out, fold.val)  # as for other methods, if a stack held such rows out
     results = evaluate(problem, fold, variants, intervals)
     failed = {(score.split, score.role) for score in results if not score.ok}

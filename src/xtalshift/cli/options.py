@@ -25,6 +25,7 @@ _READING = "How the table is read"
 _TRAINING = "Training"
 RUN = "How it runs"
 FEATURES = f"{' | '.join(BLOCKS)}; several are joined by +."
+MODEL = "Folder of a saved model, or name of a ready one ('xtalshift models list')."
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings.", metavar="FILE")
@@ -65,7 +66,22 @@ UncertaintyCol = Annotated[
         metavar="COL",
     ),
 ]
-Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="Unit of the target; of several: GPa,GPa,eV, or of some: gap=eV.",
+        rich_help_panel=_DATA,
+    ),
+]
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        help="Column to predict, or several: bulk,shear,gap (rows may lack some). Put double "
+        "quotes around a name with a comma.",
+        rich_help_panel=_DATA,
+        metavar="COL[,COL]",
+    ),
+]
 FeatureCols = Annotated[
     list[str] | None,
     typer.Option(

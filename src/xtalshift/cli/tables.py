@@ -97,19 +97,25 @@ def print_cautions(report: RunReport) -> None:
 
 
 def print_leaderboard(summary: BenchmarkSummary) -> None:
-    """Print the methods by average rank for each number of target labels, and the failures."""
+    """Print the methods by average rank for each number of target labels, and the failures.
+
+    The error on ID rows stands beside the OOD errors as its mean over the splits, relative to
+    predicting the mean: as a column of its own for each split it would double the table.
+    """
     splits = [split for split in summary.splits if split.role == "ood"] or list(summary.splits)
     several = len({split.data for split in splits}) > 1
     heads = [
         (f"{one.data}\n" if several else "") + f"{one.split}\n{one.role.upper()}" for one in splits
     ]
     cells = {(one.data, one.split, one.role, one.label): one for one in summary.cells}
+    inside = _mean_id_errors(summary) if splits != list(summary.splits) else {}
     error = summary.measure
     shown = error[0].upper() + error[1:]
     constant = "the dummy" if "log loss" in error else "predicting the mean"
     for scenario in summary.scenarios:
         labels = f"with {scenario.budget}" if scenario.budget else "without"
-        console, table = open_table(["method", "rank"], heads)
+        first = ["method", "rank", *(["ID over\nthe mean"] if inside else [])]
+        console, table = open_table(first, heads)
         say(
             console,
             f"{shown} {labels} target labels (in brackets: relative to {constant}); average "
@@ -123,6 +129,7 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
             table.add_row(
                 f"[bold]{label}[/bold]" if row.bold else label,
                 "" if row.rank is None else f"{row.rank:.1f}",
+                *([inside.get(row.label, "")] if inside else []),
                 *(cell.describe() if cell else "" for cell in found),
                 _format_seconds(sum(seconds) / len(seconds) if seconds else None),
             )
@@ -149,6 +156,15 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
         )
     if len(summary.failures) > _N_FAILURES:
         say(console, f"  and {len(summary.failures) - _N_FAILURES} more, see records.jsonl")
+
+
+def _mean_id_errors(summary: BenchmarkSummary) -> dict[str, str]:
+    """Return the error on ID rows, relative to predicting the mean, of each method as text."""
+    found: dict[str, list[float]] = {}
+    for cell in summary.cells:
+        if cell.role == "id" and cell.mae_over_dummy is not None:
+            found.setdefault(cell.label, []).append(cell.mae_over_dummy)
+    return {label: f"{sum(ratios) / len(ratios):.2f}" for label, ratios in found.items()}
 
 
 def _say_published(summary: BenchmarkSummary, console: Console) -> None:

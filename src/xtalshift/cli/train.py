@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +16,12 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.train import Trained, TrainedClasses
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
 
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
-    target: options.Target = None,
+    target: options.Targets = None,
     method: Annotated[
         str,
         typer.Option(
@@ -34,6 +38,16 @@ def train_command(
             metavar="NAME",
         ),
     ] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Start from a ready model ('xtalshift models list') or a saved one: corrections "
+            "of its predictions are fitted to the rows of IN, and kept if they lower the error on "
+            "rows held out in turn, as 'xtalshift adapt MODEL IN' does.",
+            metavar="MODEL",
+        ),
+    ] = None,
     intervals: Annotated[
         str | None,
         typer.Option(
@@ -51,6 +65,22 @@ def train_command(
         ),
     ] = None,
     fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
+    fidelity_col: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that says how each value was found (measured, computed): learn from both "
+            "kinds to predict one.",
+            metavar="COL",
+        ),
+    ] = None,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(
+            help="Value of --fidelity-col to predict, and the one to learn from beside it: "
+            "measured,computed. Default: a word for measured values, or the rarest.",
+            metavar="VALUE[,OTHER]",
+        ),
+    ] = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -89,13 +119,39 @@ def train_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Train a model on a table and save it.
+    """Train a model on a table and save it; several targets (A,B) give one model for each.
 
     auto, the default, combines methods and holds out no rows: its folds choose the weights and
     calibrate the intervals. Other methods hold out a tenth of the rows to select the parameters,
     and another tenth to calibrate the intervals. A model at -o is replaced only with --overwrite.
     The same command continues an interrupted training.
     """
+    if start is not None:
+        fixed = {
+            "--method": method,
+            "--intervals": intervals,
+            "--split": split,
+            "--save-adversarial": save_adversarial,
+            "--minutes": minutes,
+            "--config": config,
+            "--set": assign,
+            "--feature-cols": feature_cols,
+            "--features": features,
+            "--transform": transform,
+            "--bounds": bounds,
+        }
+        labels = {
+            "target": target,
+            "id_col": id_col,
+            "weight_col": weight_col,
+            "uncertainty_col": uncertainty_col,
+            "unit": unit,
+            "duplicates": duplicates,
+            "strict": strict,
+            **reading,
+        }
+        _train_from(start, source, out, fixed, labels, seed, device, threads, overwrite=overwrite)
+        return
     settings = options.build_config(
         config,
         assign,
@@ -122,19 +178,33 @@ def train_command(
             "data.strict": strict,
         },
     )
+    from xtalshift.data.several import settings_of_targets
     from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
+    targets = settings_of_targets(settings.data)
+    if len(targets) > 1:
+        _refuse_for_several(
+            {"--save-adversarial": save_adversarial, "--fidelity-col": fidelity_col}
+        )
+        _train_several(settings, method, targets, out, split, fold, minutes, overwrite=overwrite)
+        return
+    settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     check_model_folder(out, overwrite=overwrite)
+    _check_fidelity(
+        fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
+    )
     crystals = None
     if save_adversarial is not None:
         check_output(save_adversarial, source, split, config)
         crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
     method = method_to_save(method, settings)
-    # a hidden file next to the model: after a kill, the same command continues
-    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
-    checkpoint = place.with_name(f".{place.name}.checkpoint")
+    checkpoint = _checkpoint(out)
+    if fidelity_col is not None:
+        named = options.split_names(fidelity) or ()
+        _train_on_fidelities(settings, method, fidelity_col, named, out, checkpoint, minutes)
+        return
     # opened first, so that a bad place is found before the training
     with (
         open_writer(save_adversarial) if save_adversarial else nullcontext() as writer,
@@ -161,21 +231,85 @@ def train_command(
         _print_classes(trained, method)
         typer.echo(f"Model: {out}")
         return
-    _print_numbers(trained, method)
+    _say_errors(trained, method)
+    typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
-        shown = ""
-        if trained.adversarial is not None:
-            frame = trained.adversarial.frame
-            moved = int((frame["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(frame):,} moved)"
-            if crystals is not None:
-                shown += f"; as CIF files: {crystals}/"
-        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+        _say_adversarial(trained, save_adversarial, crystals)
 
 
-def _print_numbers(trained: Trained, method: str) -> None:
-    """Print what a training of numbers has found."""
+def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
+    shown = ""
+    if trained.adversarial is not None:
+        frame = trained.adversarial.frame
+        moved = int((frame["displacement_rms"] > 0).sum())
+        shown = f" ({moved:,} of {len(frame):,} moved)"
+        if crystals is not None:
+            shown += f"; as CIF files: {crystals}/"
+    typer.echo(f"Adversarial rows: {file}{shown}")
+
+
+def _checkpoint(out: Path) -> Path:
+    """Return a hidden file next to the model: after a kill, the same command continues."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
+    return place.with_name(f".{place.name}.checkpoint")
+
+
+def _refuse_for_several(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} is for one target; name it alone")
+
+
+def _train_several(
+    settings: RunConfig,
+    method: str,
+    targets: Mapping[str, DataConfig],
+    out: Path,
+    split: Path | None,
+    fold: int,
+    minutes: float | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Train and save a model of several targets, and say how good it is for each."""
+    from xtalshift.jobs.train import method_to_save
+    from xtalshift.jobs.train_several import kept_of, train_several
+    from xtalshift.model.several_folder import check_models_folder, save_models
+
+    check_models_folder(out, overwrite=overwrite)
+    method = method_to_save(method, settings)
+    checkpoint = _checkpoint(out)
+    with resumable(lambda: "".join(map(_describe_kept, kept_of(checkpoint)))):
+        trained = train_several(
+            settings,
+            method,
+            targets,
+            split=split,
+            fold=fold,
+            minutes=minutes,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+        )
+        save_models(trained.models, out)
+        for kept in kept_of(checkpoint):
+            kept.unlink()
+    for name, part in trained.parts.items():
+        typer.echo(f"Target {name}")
+        _say_errors(part, method)
+        typer.echo(options.describe_intervals(part.model))
+    levels = trained.models.joint_levels()
+    if trained.models.joint is not None:
+        shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+        typer.echo(
+            f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
+            f"{len(trained.models.joint):,} rows that have all targets; level of each: {shown}"
+        )
+    typer.echo(f"Models: {out}")
+
+
+def _say_errors(trained: Trained, method: str) -> None:
+    """Print the error of rows that the model was not fitted to, and its members."""
     unit = trained.model.card.unit
     members = trained.model.card.provenance.get("members")
     errors = (
@@ -196,7 +330,71 @@ def _print_numbers(trained: Trained, method: str) -> None:
         )
     if members:
         typer.echo(options.describe_members(members))
-    typer.echo(options.describe_intervals(trained.model))
+
+
+def _check_fidelity(column: str | None, value: str | None, others: dict[str, Path | None]) -> None:
+    """Refuse options that do not go together."""
+    if value is not None and column is None:
+        raise ConfigError("--fidelity is a value of the column that --fidelity-col names; give it")
+    given = next((name for name, path in others.items() if path is not None), None)
+    if column is not None and given is not None:
+        raise ConfigError(f"--fidelity-col and {given} do not go together; leave one out")
+
+
+def _train_on_fidelities(
+    settings: RunConfig,
+    method: str,
+    column: str,
+    named: Sequence[str],
+    out: Path,
+    checkpoint: Path,
+    minutes: float | None,
+) -> None:
+    """Train on values of two fidelities, save the model and print its errors."""
+    from xtalshift.jobs.train import train_on_fidelities
+    from xtalshift.model.persist import save_model
+
+    with resumable(lambda: _describe_kept(checkpoint)):
+        both = train_on_fidelities(
+            settings,
+            method,
+            column,
+            named,
+            minutes=minutes,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+        )
+    save_model(both.fitted.model, out)
+    checkpoint.unlink(missing_ok=True)
+    _say_fidelities(both, method)
+    typer.echo(f"Model: {out}")
+
+
+def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
+    """Print what the rows of both fidelities are worth."""
+    fitted, (high, low) = both.fitted, both.names
+    card, found = fitted.model.card, fitted.found
+    unit = f" {card.unit}" if card.unit else ""
+    if found is None:
+        typer.echo(f"{method}: trained on the {fitted.n_high:,} rows of {high!r} alone")
+    else:
+        alone = "" if fitted.alone is None else f"{fitted.alone:.4g} from {high!r} alone, "
+        typer.echo(
+            f"{method}: {high!r} from {fitted.n_high:,} rows of it and {fitted.n_low:,} of "
+            f"{low!r}: MAE {found.after:.4g}{unit} of {found.n:,} rows, each predicted by fits to "
+            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
+            f"{found.constant:.4g} by the mean)"
+        )
+        if found.kept:
+            typer.echo(
+                f"warning: the predictions are those of {low!r}: nothing lowered their error on "
+                f"{high!r}",
+                err=True,
+            )
+    members = card.provenance.get("members")
+    if members:
+        typer.echo(options.describe_members(members))
+    typer.echo(options.describe_intervals(fitted.model))
 
 
 def _print_classes(trained: TrainedClasses, method: str) -> None:
@@ -220,6 +418,51 @@ def _print_classes(trained: TrainedClasses, method: str) -> None:
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_sets(model))
+
+
+def _train_from(
+    start: str,
+    source: str,
+    out: Path,
+    fixed: Mapping[str, object],
+    labels: Mapping[str, object],
+    seed: int | None,
+    device: str | None,
+    threads: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Adapt a saved model to a table; `fixed` are options that the saved model decides."""
+    from xtalshift.cli.adapt import adapt_to_file
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.model import load_model
+    from xtalshift.model.persist import check_model_folder
+
+    for name, value in fixed.items():
+        if value and (name, value) != ("--method", "auto"):
+            raise ConfigError(
+                f"{name} is not for --from: {start} keeps its features, its scale and its method. "
+                "Leave it out, or train without --from"
+            )
+    check_output(out, start, source, replaces_model=True)
+    check_model_folder(out, overwrite=overwrite)
+    rows = {name: value for name, value in labels.items() if value is not None}
+    model = load_model(start, device=device)
+    card, column = model.card, rows.get("target")
+    unit = f" in {card.unit}" if card.unit else ""
+    typer.echo(
+        f"From {start}: {card.target_name}{unit}, {card.conditions or 'conditions not stated'}. "
+        f"Corrections of its predictions are fitted to the rows of {source}; the model itself is "
+        "not trained again"
+    )
+    if column not in {None, card.target_name}:
+        typer.echo(
+            f"{source}: the column {column!r} is taken for the same property"
+            + ("" if rows.get("unit") or not card.unit else f",{unit} (--unit states another)")
+            + ". If it is another one, train without --from"
+        )
+    data = DataConfig.from_dict({"dataset": source, **rows})
+    adapt_to_file(model, data, out, seed=seed or 0, threads=threads)
 
 
 def _check_adversarial(

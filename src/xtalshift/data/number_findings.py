@@ -290,9 +290,11 @@ def find_unit_mix(values: FloatArray) -> UnitMix | None:
     if len(few) < _REPEATED or len(many) < _FEW:
         return None
     inner = max(np.diff(low).max(initial=0.0), np.diff(high).max(initial=0.0))
-    # exp(-n gap) is the chance of such a gap if n small values were spread evenly up to its end
-    unlikely = len(few) * gaps[cut - 1] >= _UNLIKELY or few is high
-    if gaps[cut - 1] < 2 * inner or not unlikely:
+    # exp(-n gap / scale) is the chance of such a gap if n small values were spread evenly up to its
+    # end (scale 1), or if n large ones belonged to the tail of the others, of this mean excess
+    middle = float(np.median(many))
+    scale = 1.0 if few is low else float(np.mean(many[many >= middle] - middle))
+    if gaps[cut - 1] < 2 * inner or len(few) * gaps[cut - 1] < _UNLIKELY * scale:
         return None
     ratio = float(np.median(high) - np.median(low))
     error = float(np.hypot(*(1.25 * np.std(side) / np.sqrt(len(side)) for side in (low, high))))

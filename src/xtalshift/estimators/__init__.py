@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
     from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
+    from xtalshift.estimators.multitask import MultiTaskRegressor as MultiTaskRegressor
     from xtalshift.estimators.network_classifiers import AlignedClassifier as AlignedClassifier
     from xtalshift.estimators.network_classifiers import CALClassifier as CALClassifier
     from xtalshift.estimators.network_classifiers import IRNetClassifier as IRNetClassifier
@@ -74,6 +75,7 @@ HOMES = {
     "LightGBMRegressor": "xtalshift.estimators.baselines",
     "LogisticClassifier": "xtalshift.estimators.classifiers",
     "MCDropoutRegressor": "xtalshift.estimators.irnet",
+    "MultiTaskRegressor": "xtalshift.estimators.multitask",
     "NeighborsClassifier": "xtalshift.estimators.classifiers",
     "NeighborsRegressor": "xtalshift.estimators.classical",
     "OrdinalClassifier": "xtalshift.estimators.ordinal",

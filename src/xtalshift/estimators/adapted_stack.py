@@ -15,6 +15,7 @@ from xtalshift.estimators.adapted_stack_predictor import (
     FittedCorrection,
     Inputs,
     Learns,
+    mark,
     see,
 )
 from xtalshift.estimators.base import (
@@ -68,9 +69,14 @@ class Correction:
     """Scale of targets and predictions, see `MemberScale`."""
     replays: bool = False
     """Whether source rows are training rows too. The model predicts them too well to be asked, so
-    that `inputs` must be ``features`` and `learns` ``targets``."""
+    that `inputs` must be ``features`` or ``marked`` and `learns` ``targets``."""
     share: float = 0.5
     """Share of the labels in the total weight, if it replays."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it learns from the labels alone, without model and source rows."""
+        return self.inputs == "features" and self.learns == "targets" and not self.replays
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +132,7 @@ def cross_fit(correction: Correction, problem: Problem, folds: IntArray) -> Cros
         y=z - start if errors else z,
     )
     if correction.replays:
-        rows = _with_source(rows, _other_source(problem), scale, correction.share)
+        rows = _with_source(rows, _other_source(problem), scale, correction)
         folds = np.concatenate([folds, np.full(len(rows.y) - n, -1)])
     data = FitData(rows, rows, None, problem.rng, problem.progress)
     found = correction.regressor.cross_fit(data, folds)
@@ -160,16 +166,19 @@ def _other_source(problem: Problem) -> Labelled:
     return draw_rows(source, MOST_SOURCE_ROWS, problem.rng)
 
 
-def _with_source(labels: Labelled, source: Labelled, scale: MemberScale, share: float) -> Labelled:
+def _with_source(
+    labels: Labelled, source: Labelled, scale: MemberScale, correction: Correction
+) -> Labelled:
     """Return the labels and then the source rows, with weights of mean 1."""
-    total = len(labels.y) + len(source.y)
+    total, share = len(labels.y) + len(source.y), correction.share
     ours, theirs = (
         total * part * own / own.sum()
         for part, own in ((share, _weights(labels)), (1 - share, _weights(source)))
     )
+    X = mark(source.X, 0.0) if correction.inputs == "marked" else source.X
     return join_rows(
         replace(labels, weights=ours),
-        replace(source, y=scale.forward(source.y), weights=theirs),
+        replace(source, X=X, y=scale.forward(source.y), weights=theirs),
     )
 
 
@@ -197,6 +206,9 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
     margin : float, default 0.5
         The predictions of each correction are cut at this share of the range of all targets below
         the smallest and above the largest one.
+    cautious : bool, default True
+        Whether the model stays as it is unless the error falls by more than chance, see `pays`;
+        else any smaller error of held-out labels is enough.
     validation_fraction, random_state
         As in `Regressor`, for the source rows in `fit`.
 
@@ -205,6 +217,9 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
     start_mae_, mae_, constant_mae_ : float
         Mean absolute error of the labels that were held out in turn: of the model before the
         adaptation and after it, and of the mean of the other labels.
+    alone_ : ndarray of float64, shape (m,), or None
+        Predictions of these labels, each held out in turn, by the corrections that learn from the
+        labels alone; None if there are none.
     n_held_out_ : int
         Number of these labels.
     errors_ : dict of float
@@ -220,6 +235,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
     members: Sequence[Any] = ()
     n_folds: int = 10
     margin: float = 0.5
+    cautious: bool = True
 
     uses = frozenset({"X_target", "y_target", "blocks", "fresh"})
 
@@ -292,6 +308,7 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         self.errors_: dict[str, float] = {}
         self.failures_: dict[str, str] = {}
         self.start_mae_ = self.mae_ = self.constant_mae_ = np.nan
+        self.alone_: FloatArray | None = None
         self.n_held_out_ = 0
         self.out_of_fold_: OutOfFold | None = None
 
@@ -318,20 +335,27 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
         y, folds_told, share = labels.y[told], folds[told], _weights(labels)[told]
         fits, predictions = self._try_all(problem, folds)
         weights = adaptation_weights(predictions, y, share)
+        by_labels = np.array([False, *(one.alone for one in self.members if self._works(one))])
         center, std = np.empty(len(y)), np.empty(len(y))
-        constant = np.empty(len(y))
+        constant, alone = np.empty(len(y)), np.full(len(y), np.nan)
         for fold in np.unique(folds_told):
             out = folds_told == fold
             others = adaptation_weights(predictions[:, ~out], y[~out], share[~out])
             center[out] = mix(predictions[:, out], others)
             std[out] = mix_spread(predictions[:, out], others)
+            if by_labels.any():
+                own = predictions[by_labels]
+                alone[out] = mix(
+                    own[:, out], adaptation_weights(own[:, ~out], y[~out], share[~out])
+                )
             constant[out] = labels.y[folds != fold].mean()
         self.n_held_out_ = len(y)
+        self.alone_ = alone if by_labels.any() else None
         self.start_mae_, self.mae_, self.constant_mae_ = (
             float(np.abs(found - y).mean()) for found in (first[told], center, constant)
         )
-        gain = np.abs(first[told] - y) - np.abs(center - y)
-        if not pays(gain * share / share.mean()):
+        gain = (np.abs(first[told] - y) - np.abs(center - y)) * share / share.mean()
+        if not (pays(gain) if self.cautious else gain.mean() > 0):
             return
         self.least_std_ = LEAST_STD * self.mae_
         kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)
@@ -372,6 +396,9 @@ class AdaptedStackRegressor(AdaptedStackPredictor, Regressor):
                     rows.append(row)
                 task.advance(val_mae=float(np.abs(rows - y).mean(axis=1).min()))
         return fits, np.stack(rows)
+
+    def _works(self, one: Correction) -> bool:
+        return one.name not in self.failures_
 
     def _check(self) -> None:
         names = [member.name for member in self.members]

@@ -20,8 +20,9 @@ from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_a
 
 FloatArray = NDArray[np.float64]
 
-Inputs = Literal["features", "start", "both"]
-"""What a correction sees: the features, the prediction of the first model, or both."""
+Inputs = Literal["features", "start", "both", "marked"]
+"""What a correction sees: the features, the prediction of the first model, or both; ``marked``: the
+features, and a column that is 1 for labels of the new region and 0 for source rows."""
 Learns = Literal["errors", "targets"]
 """What a correction predicts: the error of the first model, or the target."""
 
@@ -81,8 +82,15 @@ def see(inputs: Inputs, X: FloatArray, first: FloatArray) -> FloatArray:
     """Return what a correction sees of rows of features and predictions of the first model."""
     if inputs == "features":
         return X
+    if inputs == "marked":
+        return mark(X, 1.0)
     column = np.clip(first, -LARGEST, LARGEST)[:, None]  # a model may overflow far away
     return column if inputs == "start" else np.hstack([X, column])
+
+
+def mark(X: FloatArray, value: float) -> FloatArray:
+    """Return rows of features with a last column of one value."""
+    return np.hstack([X, np.full((len(X), 1), value)])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -181,7 +189,7 @@ class AdaptedStackPredictor(MixturePredictor):
         members = []
         for number, saved in enumerate(self.members):
             predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
-            width = {"features": 0, "start": 1 - self.n_features_in_, "both": 1}[saved.inputs]
+            width = {"features": 0, "start": 1 - self.n_features_in_}.get(saved.inputs, 1)
             _check_width(f"member {saved.name!r}", predictor, self.n_features_in_ + width)
             scale = MemberScale(saved.scale, float(own["sizes"][number]))
             weight = float(weights[1 + number])

@@ -153,7 +153,7 @@ def refit(
     except Exception as error:
         raise RefitError(f"{type(error).__name__}: {error}") from error
     if imitation is not None:
-        model = calibrate_by_proxies(model, imitation, data)
+        model = calibrate_by_proxies(model, imitation, data.take(~data.bounded))
     save_model(model, folder)
     both = learner.cross_fits  # a stack is fitted to its validation rows too
     found = Refit(

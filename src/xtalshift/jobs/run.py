@@ -495,6 +495,7 @@ def _splits(fold: FoldRows, done: BenchmarkRun) -> list[Split]:
             n_train=len(fold.train),
             n_val=len(fold.val),
             n_test=len(test.rows),
+            n_bounded=test.n_bounded,
             n_seen=None if encoder is None else int(encoder.knows(groups[test.rows]).sum()),
         )
         for test in fold.tests

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
+from xtalshift.data.fidelities import part_fidelities
+from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.methods import (
-    METHODS,
-    MethodSettings,
-    build_classifier,
-    build_method,
-    features_of,
-)
+from xtalshift.methods import METHODS, MethodSettings, build_classifier, build_method, features_of
 from xtalshift.metrics.classification import ClassificationScores, classification_scores
 from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, fit
 from xtalshift.model.class_fitting import held_out_classes
+from xtalshift.model.fidelities import FidelityFit, fit_fidelities
 from xtalshift.model.fitting import held_out_errors
-from xtalshift.model.inputs import Inputs, read_inputs, settle_structures
+from xtalshift.model.inputs import Inputs, clean_rows, read_inputs, read_rows, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
@@ -59,8 +58,21 @@ class Trained:
     """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
     the training mean. These rows selected the parameters, or the weights of a stack, so the first
     is slightly optimistic; both are valid only for materials like the training data."""
+    inputs: Inputs
+    rows: FitRows
+    """`inputs`, `rows`: what the model was fitted to."""
     adversarial: AdversarialTable | None = None
     """The training rows after the attack, if requested."""
+
+
+@dataclass(frozen=True)
+class TrainedOnFidelities:
+    """A model of the higher fidelity, and what its labels said of the lower one."""
+
+    fitted: FidelityFit
+    """The trained model and its errors."""
+    names: tuple[str, str]
+    """What the column says of the rows that are predicted, and of the others."""
 
 
 def method_to_save(name: str, settings: MethodSettings) -> str:
@@ -136,18 +148,44 @@ def train(
     SplitError
         If there are too few rows.
     """
-    usual = features_of(method, config.data.features)
-    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
-    features = features_of(method, data.features)
-    inputs = read_inputs(data.model_copy(update={"features": features}), progress, classes=True)
+    data = settle_data(config.data, method)
+    return train_inputs(
+        config,
+        method,
+        read_inputs(data, progress, classes=True),
+        split=split,
+        fold=fold,
+        minutes=minutes,
+        progress=progress,
+        checkpoint=checkpoint,
+        attack=attack,
+    )
+
+
+def settle_data(data: DataConfig, method: str) -> DataConfig:
+    """Return the settings of a table with the features that a method gets."""
+    usual = features_of(method, data.features)
+    data = settle_structures(data, [usual] if needs_structures(usual) else [])
+    return data.model_copy(update={"features": features_of(method, data.features)})
+
+
+def train_inputs(
+    config: RunConfig,
+    method: str,
+    inputs: Inputs,
+    *,
+    split: Path | None = None,
+    fold: int = 0,
+    minutes: float | None = None,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+    attack: bool = False,
+) -> Trained | TrainedClasses:
+    """Train a method on a table that was read; arguments and errors as in `train`."""
     y = inputs.data.y
-    if len(y) < MIN_ROWS:
-        raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
-    of_classes = inputs.data.classes is not None
-    if of_classes:
-        cross_fits = build_classifier(method, config, seed=None).cross_fits
-    else:
-        cross_fits = build_method(method, config, seed=None).cross_fits
+    check_rows(len(y))
+    build = build_method if inputs.data.classes is None else build_classifier
+    cross_fits = build(method, config, seed=None).cross_fits
     rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
     how = config.intervals.how(len(y), cross_fits=cross_fits)
@@ -173,19 +211,109 @@ def train(
         if isinstance(model, FittedClassifier):
             if attack:
                 raise ConfigError("--save-adversarial is for numbers; leave it out for classes")
-            return _judged(model, inputs, rows)
-        errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
-        return Trained(
-            model=model,
-            n_train=len(rows.train),
-            n_validation=len(held_out),
-            val_mae=float(np.mean(errors)),
-            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
-            adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
+            return _judged_classes(model, inputs, rows)
+        trained = judged(model, inputs, rows)
+        if not attack:
+            return trained
+        values = rows.train[~inputs.data.bounded[rows.train]]
+        return replace(trained, adversarial=adversarial_table(model, inputs, values))
+
+
+def check_rows(number: int, where: str = "") -> None:
+    """Raise `SplitError` if a table has too few usable rows for training."""
+    if number < MIN_ROWS:
+        raise SplitError(
+            f"{where}{number} usable rows; at least {MIN_ROWS} are needed for training"
         )
 
 
-def _judged(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
+def judged(model: FittedModel, inputs: Inputs, rows: FitRows) -> Trained:
+    """Return a model with its error on rows that it was not fitted to."""
+    y = inputs.data.y
+    errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
+    return Trained(
+        model=model,
+        n_train=len(rows.train),
+        n_validation=len(held_out),
+        val_mae=_mean(errors),
+        val_mae_dummy=_mean(np.abs(y[rows.train].mean() - y[held_out])),
+        inputs=inputs,
+        rows=rows,
+    )
+
+
+def _mean(errors: NDArray[np.float64]) -> float:
+    """Return the mean error, NaN if no row was held out that has the target."""
+    return float(np.mean(errors)) if len(errors) else float("nan")
+
+
+def train_on_fidelities(
+    config: RunConfig,
+    method: str,
+    column: str,
+    named: Sequence[str] = (),
+    *,
+    minutes: float | None = None,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+) -> TrainedOnFidelities:
+    """Train on values of two fidelities in one table, to predict those of the higher one.
+
+    Parameters
+    ----------
+    config : RunConfig
+        As in `train`.
+    method : str
+        Name of the method that is fitted to the lower fidelity, see `fit_fidelities`.
+    column, named
+        See `xtalshift.data.fidelities.part_fidelities`.
+    minutes, progress, checkpoint
+        As in `train`.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used.
+    SplitError
+        If there are too few rows to predict.
+    """
+    usual = features_of(method, config.data.features)
+    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
+    data = data.model_copy(update={"features": features_of(method, data.features)})
+    table = read_rows(data, progress)
+    parts = part_fidelities(table, column, named)
+    for remark in parts.remarks:
+        progress.say(remark)
+    found = []
+    for name, rows in zip(parts.names, (parts.high, parts.low), strict=True):
+        progress.say(f"{column} = {name!r}:")
+        found.append(clean_rows(rows, data, progress))
+    high, low = found
+    if len(high.data) < MIN_ROWS:
+        raise SplitError(
+            f"{len(high.data)} usable rows of {column} = {parts.names[0]!r}; at least {MIN_ROWS} "
+            "are needed for training"
+        )
+    cores = config.threads or count_cores()
+    with limited_threads(cores):
+        fitted = fit_fidelities(
+            high.data,
+            low.data,
+            method,
+            features=high.featurizer,
+            transform=data.transform,
+            settings=config.model_copy(update={"threads": cores}),
+            intervals=config.intervals,
+            seed=config.seed,
+            workers=cores,
+            minutes=minutes,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    return TrainedOnFidelities(fitted, parts.names)
+
+
+def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
     """Return a model of classes with its scores on rows that did not fit its parameters."""
     shares, held_out = held_out_classes(model, inputs.X, rows)
     codes = inputs.data.y.astype(np.int64)

@@ -103,6 +103,20 @@ def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
 
 
 @register_method(
+    "multi-task",
+    family="network",
+    summary="one network with a head for each of several targets (for one target: erm)",
+    control="erm",
+    cost=7.5,
+    saved=True,
+    joint=True,
+    space=RATES,
+)
+def _multi_task(settings: MethodSettings, seed: int | None) -> Regressor:
+    return estimators.MultiTaskRegressor(**_single("multi-task", settings, seed))
+
+
+@register_method(
     "attention",
     family="network",
     summary="attention between the elements of a composition",

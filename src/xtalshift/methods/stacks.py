@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xtalshift import estimators
@@ -220,3 +221,52 @@ def corrections(settings: MethodSettings) -> list[Correction]:
             for name, loss in (("lightgbm", "absolute"), ("lightgbm-squared", "squared"))
         ]
     return found
+
+
+def fidelity_stack(settings: MethodSettings, seed: int | None) -> AdaptedStackRegressor:
+    """Return the stack that ``train --fidelity-col`` fits to a model of the lower fidelity."""
+    return estimators.AdaptedStackRegressor(
+        members=fidelity_corrections(settings),
+        cautious=False,  # that the fidelities differ is known before
+        device=settings.device,
+        random_state=seed,
+    )
+
+
+def fidelity_corrections(settings: MethodSettings) -> list[Correction]:
+    """Return the ways to learn a property of two fidelities that ``train --fidelity-col`` tries.
+
+    Corrections of a model of the lower fidelity (delta-learning), trees on both with the fidelity
+    as a feature, and members of ``auto`` on the higher fidelity alone.
+    """
+    from xtalshift.estimators.adapted_stack import Correction
+
+    clip, threads = settings.network.clip, settings.threads
+    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    alone: dict[str, Regressor] = {
+        "ridge": estimators.RidgeRegressor(clip=clip),
+        "svr": estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=KERNEL_ROWS, clip=clip),
+        "extra-trees": estimators.ForestRegressor(
+            n_estimators=100, max_rows=FOREST_ROWS, threads=threads, clip=clip
+        ),
+        "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
+    }
+    return [
+        *(
+            replace(one, name=one.name.replace("joint-", "both-"), inputs="marked")
+            if one.replays
+            else one
+            for one in corrections(settings)
+        ),
+        *(
+            Correction(
+                f"{name} alone{'' if scale == 'none' else f'@{scale}'}",
+                regressor,
+                "features",
+                "targets",
+                scale,
+            )
+            for name, regressor in alone.items()
+            for scale in SCALES
+        ),
+    ]

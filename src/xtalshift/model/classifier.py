@@ -108,6 +108,11 @@ class FittedClassifier(MaterialModel):
         crystals = CRYSTAL_COLUMNS if self._knows_crystals else ()
         return (*predicted_class_columns(self.classes), *crystals)
 
+    @property
+    def column_units(self) -> dict[str, str]:
+        """Unit of each column of its predictions that has one: none."""
+        return {}
+
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the probabilities of rows of features, calibrated if they can be, shape (n, k)."""
         return self._calibrated(self.classifier.predict_proba(X))

@@ -20,7 +20,7 @@ from xtalshift.data.readers import read_configured, takes_replicates
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
-from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
 from xtalshift.featurize.blocks import Blocks, needs_structures, with_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
@@ -137,6 +137,16 @@ def read_inputs(
     SplitError
         If a cell of `flag` is not a flag.
     """
+    table = read_rows(settings, progress, classes=classes)
+    if flag is not None:
+        table = _spread_flag(table, flag)
+    return clean_rows(table, settings, progress, featurizer=featurizer)
+
+
+def read_rows(
+    settings: DataConfig, progress: Progress = NO_PROGRESS, *, classes: bool = False
+) -> Dataset:
+    """Read a table whose targets have a scale; arguments and errors as in `read_inputs`."""
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
     if table.classes is not None and not classes:
@@ -145,11 +155,40 @@ def read_inputs(
             f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
             "give --task regression (or --set data.task=regression) if they are numbers"
         )
-    refuse_transform(table, settings.transform)
-    # before any merging, so that the error names the row of the file
-    TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
-    if flag is not None:
-        table = _spread_flag(table, flag)
+    check_scale(table, settings.transform)
+    return table
+
+
+def check_scale(table: Dataset, transform: str) -> None:
+    """Raise an error unless targets as they were read can be transformed.
+
+    This is before any merging, so that the error names the row of the file.
+    """
+    refuse_transform(table, transform)
+    TargetTransform(transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
+
+
+def clean_rows(
+    table: Dataset,
+    settings: DataConfig,
+    progress: Progress = NO_PROGRESS,
+    *,
+    featurizer: CompositionFeatures | None = None,
+) -> Inputs:
+    """Clean the rows of a table and compute their features; arguments as in `read_inputs`.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used.
+    """
+    data = only_clean(table, settings, trains=featurizer is None)
+    featurizer = featurizer or featurizer_of(settings)
+    return join_inputs(data, featurizer.featurize(data.materials), featurizer, settings, progress)
+
+
+def only_clean(table: Dataset, settings: DataConfig, *, trains: bool = True) -> Dataset:
+    """Return a table without unusable and repeated rows, of which something can be learned."""
     data = clean_table(
         table,
         duplicates=settings.duplicates,
@@ -159,7 +198,7 @@ def read_inputs(
         bounds=settings.bounds,
     )
     if data.classes is not None:
-        if featurizer is None:  # labels for a model may have fewer classes
+        if trains:  # labels for a model may have fewer classes
             check_classes(data)
     elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
@@ -169,13 +208,28 @@ def read_inputs(
             f"{what}; there is nothing to learn. Check the table: cleaning kept {len(data)} of "
             f"{len(table)} rows"
         )
-    featurizer = featurizer or CompositionFeaturizer(
+    return data
+
+
+def featurizer_of(settings: DataConfig) -> CompositionFeaturizer:
+    """Return what computes the features that settings name."""
+    return CompositionFeaturizer(
         settings.blocks,
         settings.impute_nan,
         settings.notation.hydrates,
         settings.notation.amounts,
     )
-    data, X = _featurize(data, featurizer, strict=settings.strict)
+
+
+def join_inputs(
+    data: Dataset,
+    features: Features,
+    featurizer: CompositionFeatures,
+    settings: DataConfig,
+    progress: Progress,
+) -> Inputs:
+    """Return a clean table with the features of its rows, and report what became of the table."""
+    data, X = _with_features(data, features, strict=settings.strict)
     _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
@@ -205,11 +259,10 @@ def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress:
         progress.say(f"  note: {finding}")
 
 
-def _featurize(
-    data: Dataset, featurizer: CompositionFeatures, *, strict: bool
+def _with_features(
+    data: Dataset, features: Features, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
-    """Compute the features; a row without features is rare, and dropped like any other bad row."""
-    features = featurizer.featurize(data.materials)
+    """Return rows and features; a row without them is rare, and dropped like any other bad row."""
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data.dataset import Dataset
+from xtalshift.estimators.adapted_stack import AdaptedStackRegressor
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
 from xtalshift.model.label_judges import find_judges, judge
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -29,6 +31,7 @@ def adapt_by_stack(
     source: Dataset | None,
     *,
     settings: MethodSettings | None = None,
+    make_stack: Callable[[MethodSettings, int | None], AdaptedStackRegressor] | None = None,
     seed: int | None = 0,
     progress: Progress = NO_PROGRESS,
 ) -> tuple[Predictor, Calibration | None, dict[str, Any]]:
@@ -50,6 +53,8 @@ def adapt_by_stack(
         Cleaned source rows to replay. By default those that the domain of the model remembers.
     settings : MethodSettings, optional
         Settings of the corrections.
+    make_stack : callable, optional
+        Returns the stack of corrections, not fitted; by default that of ``adapt``.
     seed : int, optional
         Seed of the folds and of the corrections.
     progress : Progress
@@ -64,7 +69,8 @@ def adapt_by_stack(
         materials that of the model, or None if its predictions have changed.
     dict
         ``members`` as `AdaptedStackRegressor.describe_members` gives them, ``cross_fit``, a
-        `CrossFit`, and ``n_source``, the number of source rows that were replayed.
+        `CrossFit`, ``n_source``, the number of source rows that were replayed, and ``alone``, the
+        error of corrections that learn from the labels alone, if there are any.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def adapt_by_stack(
             "source_groups": source.groups,
         }
     # many short fits: threads would wait for each other
-    stack = adapted_stack(settings or MethodSettings(threads=1), seed)
+    stack = (make_stack or adapted_stack)(settings or MethodSettings(threads=1), seed)
     stack.adapt(
         model.regressor,
         X,
@@ -104,6 +110,7 @@ def adapt_by_stack(
         "members": stack.describe_members(),
         "cross_fit": asdict(judge(model, labels, X, told, center, kept=own is None)),
         "n_source": 0 if source is None else len(source),
+        **_error_alone(model, labels, told, stack),
     }
     predictor: Predictor = model.regressor if own is None else stack
     if len(told) < MIN_CALIBRATION:
@@ -120,7 +127,17 @@ def adapt_by_stack(
         families=labels.materials.families[told],
         noise=None if noise is None else noise[told],
     )
-    return predictor, calibration, said
+    return predictor, for_one_measurement(calibration, labels), said
+
+
+def _error_alone(
+    model: FittedModel, labels: Dataset, told: NDArray[np.intp], stack: AdaptedStackRegressor
+) -> dict[str, float]:
+    """Return the error of what learns from the labels alone, if there is any."""
+    if stack.alone_ is None:
+        return {}
+    errors = np.abs(model.scale.inverse(stack.alone_) - labels.y[told])
+    return {"alone": float(errors.mean())}
 
 
 def remembered(model: FittedModel) -> Dataset | None:

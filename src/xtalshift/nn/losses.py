@@ -32,7 +32,7 @@ class Loss:
 
 
 def _constant_mean(rows: Rows) -> Tensor:
-    mean = weighted_mean(rows.y, rows.weights).expand_as(rows.y)
+    mean = weighted_mean(rows.y, rows.weights).unsqueeze(-1).expand_as(rows.y)
     return weighted_mean(row_losses(mean, rows.y), None).sum()
 
 

@@ -104,6 +104,13 @@ class Training(ABC):
             If a loss is not finite or explodes, see `LossLog`.
         """
 
+    def selection_error(self, validation: Rows, epoch: int, limit: float) -> Tensor:
+        """Return the error that selects the parameters, shape () or (members,).
+
+        Arguments and errors as in `validation_error`.
+        """
+        return validation_error(self.model, validation, epoch, limit, self.criterion)
+
     def extras(self) -> Parameters:
         """Return what was learned besides the parameters, by name."""
         return {}
@@ -309,9 +316,7 @@ def run_training(
             good = copy_state(state())
             try:
                 record = training.run_epoch(epoch)
-                error = validation_error(
-                    training.model, validation, epoch, training.loss_limit, training.criterion
-                )
+                error = training.selection_error(validation, epoch, training.loss_limit)
             except TrainingError as reason:
                 if training.step_scale < 1.0:
                     raise TrainingError(
@@ -353,7 +358,7 @@ def _check_saved(
     try:
         check_state(saved, dict.fromkeys(("training", "selection", "history")), shallow=True)
         training.check_state(saved["training"])
-        error = validation_error(training.model, validation, 0, math.inf, training.criterion)
+        error = training.selection_error(validation, 0, math.inf)
         Selection(0).check_state(saved["selection"], error, training.model)
         _check_history(saved["history"], epochs, training.criterion.metric)
     except DataError as why:

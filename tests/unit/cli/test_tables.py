@@ -158,8 +158,8 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     assert "MAE without target labels (in brackets: relative to predicting the mean)" in text
     assert "MAE with 16 target labels" in text
     rows = [line.split() for line in text.splitlines() if line.strip()]
-    assert ["ridge", "1.0", "6.533", "(0.50)", "1.0"] in rows
-    assert ["fine-tune", "(16)", "1.0", "3.92", "(0.30)", "0.6"] in rows
+    assert ["ridge", "1.0", "0.50", "6.533", "(0.50)", "1.0"] in rows
+    assert ["fine-tune", "(16)", "1.0", "0.30", "3.92", "(0.30)", "0.6"] in rows
     assert "Bold: the best rank" in text
     assert "80 of 80 tasks done\n" in text
     assert "Published" not in text
@@ -167,7 +167,7 @@ def test_the_leaderboard_has_a_table_per_budget_and_names_failures(tmp_path, cap
     print_leaderboard(read_summary(tmp_path))
     text = capsys.readouterr().out
     rows = [line.split() for line in text.splitlines() if line.strip()]
-    assert ["erm", "7.8", "(0.60)", "1.2"] in rows  # no task has every method: no ranks
+    assert ["erm", "0.60", "7.8", "(0.60)", "1.2"] in rows  # no task has every method: no ranks
     assert "72 of 80 tasks done, 8 failed" in text
     assert "failed: erm on loco fold 0, seed 1: MemoryError: <b>no</b>" in text
     assert "and 3 more, see records.jsonl" in text

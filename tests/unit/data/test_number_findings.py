@@ -91,6 +91,15 @@ def test_a_mix_of_units(factor, larger):
     assert mix.describe().startswith(f"about {mix.factors[0]:g} {what}: ")
 
 
+def test_a_few_outliers_of_a_heavy_tail_are_no_mix_of_units():
+    usual = np.exp(np.linspace(0.3, 2.2, 320) ** 2 / 2)  # up to 11, with a tail to the right
+    few = np.array([36.0, 38.0, 40.0])
+    assert find_unit_mix(np.concatenate([usual, few])) is None
+    mix = find_unit_mix(np.concatenate([usual, np.full(3, 2000.0)]))
+    assert mix is not None
+    assert mix.rows.tolist() == [320, 321, 322]
+
+
 def test_columns_without_a_fault_have_no_findings():
     rng = np.random.default_rng(0)
     alarms = 0

@@ -165,6 +165,48 @@ def test_labels_have_their_share_of_the_weight_and_their_formulas_are_not_replay
     assert whole.predictor.value_ == pytest.approx(100 * (1 - share))
 
 
+def test_a_marked_correction_knows_which_rows_are_labels():
+    X, y = rows(40, 1)
+    source = dict(zip(("X", "y"), rows(80, 0), strict=True))
+    groups = {"groups": [f"L{n}" for n in range(40)], "source_groups": [f"S{n}" for n in range(80)]}
+    members = [
+        Correction("joint", LINE, "features", "targets", replays=True),
+        Correction("marked", LINE, "marked", "targets", replays=True),
+    ]
+    stack = AdaptedStackRegressor(members=members, random_state=0)
+    stack.adapt(start(), X, y + 5, **source, **groups)
+    assert stack.errors_["marked"] < 1e-3
+    assert stack.errors_["joint"] > 1
+    (kept,) = stack.members_
+    assert kept.name == "marked"
+    assert kept.predictor.n_features_in_ == 5
+    X, y = rows(30, 2)
+    np.testing.assert_allclose(stack.predict(X), y + 5, atol=1e-3)
+    np.testing.assert_array_equal(restored(stack, stack._get_state()).predict(X), stack.predict(X))
+
+
+def test_what_the_labels_alone_teach_is_known():
+    X, y = rows(40, 1)
+    stack = AdaptedStackRegressor(members=corrections(), random_state=0).adapt(start(), X, y + 5)
+    assert np.abs(stack.alone_ - (y + 5)).mean() == pytest.approx(stack.errors_["alone"])
+    none = AdaptedStackRegressor(members=corrections()[:2], random_state=0)
+    assert none.adapt(start(), X, y + 5).alone_ is None
+
+
+def test_without_caution_any_smaller_error_is_enough():
+    X = rows(20, 1)[0]
+    labels = start().predict(X) + 0.5 + np.random.default_rng(16).normal(size=20)
+    careful, other = (
+        AdaptedStackRegressor(members=corrections()[:1], cautious=cautious, random_state=0)
+        for cautious in (True, False)
+    )
+    for stack in (careful, other):
+        stack.adapt(start(), X, labels)
+    assert other.mae_ == careful.mae_ < careful.start_mae_  # by less than chance may
+    assert careful.members_ == ()
+    assert len(other.members_) == 1
+
+
 def test_training_materials_train_corrections_but_are_never_held_out():
     X, y = rows(30, 8)
     fresh = np.arange(30) < 20

@@ -64,6 +64,7 @@ def expect_of_run(
     *,
     unit: str,
     tail: str,
+    answered: bool = False,
 ) -> Expectation | None:
     """Say which method to use and what to expect of it; None if no run finished.
 
@@ -77,6 +78,8 @@ def expect_of_run(
         The splits, the scores and the intervals of the run.
     unit, tail : str
         Unit of the target, and the side on which the prior shift takes values.
+    answered : bool
+        Whether the run has an answer about candidates, whose intervals are others.
     """
     if method is None:
         return None
@@ -94,7 +97,7 @@ def expect_of_run(
     sentences = [
         Statement(_describe_choice(method, model)),
         *_describe_errors(rows, unit),
-        *_describe_trust(rows),
+        *_describe_trust(rows, answered=answered),
     ]
     return Expectation(method, sentences, rows)
 
@@ -179,7 +182,7 @@ def _describe_errors(rows: Sequence[ExpectedError], unit: str) -> list[Statement
     return found
 
 
-def _describe_trust(rows: Sequence[ExpectedError]) -> list[Statement]:
+def _describe_trust(rows: Sequence[ExpectedError], *, answered: bool) -> list[Statement]:
     known = [row for row in rows if row.trusted is not None]
     good = [f"{row.kind} ({format_percent(row.coverage)})" for row in known if row.trusted]
     short = [f"{row.kind} ({format_percent(row.coverage)})" for row in known if not row.trusted]
@@ -192,5 +195,10 @@ def _describe_trust(rows: Sequence[ExpectedError]) -> list[Statement]:
             f"Do not trust its 90 % intervals for {join_words(short)}: they contain fewer values "
             "than they should, because these materials differ from the training data."
         )
+        if answered:
+            text += (
+                " The intervals of your candidates are others: they are as wide as the hold-outs "
+                "that imitate them need."
+            )
         found.append(Statement(text, bad=True))
     return found

@@ -224,6 +224,7 @@ def build_run_report(folder: Path) -> RunReport:
             intervals,
             unit=results.unit,
             tail=_tail(results),
+            answered=results.answer is not None,
         ),
         mistakes=mistakes,
         mistake_sentences=describe_mistakes(mistakes, results.unit) if mistakes else [],

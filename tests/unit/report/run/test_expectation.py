@@ -1,9 +1,10 @@
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from report_toys import own_part, read_figures, read_text
+from report_toys import own_part, read_figures, read_text, toy_answer
 from xtalshift.report import build_run_report, write_report
 from xtalshift.report.run.sections import SECTIONS, make_sections
 
@@ -88,6 +89,21 @@ def test_intervals_may_be_trusted_where_they_contain_enough(folder, predictions)
     )
     assert bad.bad
     assert "Do not trust its 90 % intervals for materials of the split tail (50 %)" in bad.text
+    assert "candidates" not in bad.text
+
+
+def test_the_intervals_of_candidates_are_told_from_those_of_the_test_rows(
+    results, rewrite, folder, predictions
+):
+    covered = {"random": 0.9, "tail": 0.5, "oxides": 0.95}
+    with_intervals(predictions, covered).to_parquet(folder / "predictions.parquet")
+    results["answer"] = asdict(toy_answer())
+    rewrite(results)
+    bad = build_run_report(folder).expectation.sentences[-1]
+    assert bad.text.endswith(
+        "The intervals of your candidates are others: they are as wide as the hold-outs that "
+        "imitate them need."
+    )
 
 
 def test_predictions_are_drawn_with_their_intervals(folder, predictions):

@@ -1,0 +1,97 @@
+"""Models of rare values that learn from cheaper ones."""
+
+import numpy as np
+import pytest
+
+from xtalshift.data import Dataset
+from xtalshift.methods import MethodSettings
+from xtalshift.model import load_model, save_model
+from xtalshift.model.fidelities import fit_fidelities
+from xtalshift.progress import NO_PROGRESS
+from xtalshift.uncertainty.settings import IntervalConfig
+
+SMALL = MethodSettings.from_dict({"lightgbm": {"n_estimators": 100}, "threads": 1})
+FEW = {"settings": SMALL, "features": "fractions"}
+
+
+def materials(n, seed, shift=0.0, noise=0.0) -> Dataset:
+    """Return alloys whose property is a curve of their composition."""
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.choice(np.arange(1, 999), n, replace=False))
+    formulas = [f"Li{i}Na{1000 - i}O1000" for i in x]
+    y = np.sin(x / 25) + 3 + shift * x / 1000 + noise * rng.normal(size=n)
+    return Dataset.of(formulas, y, unit="eV")
+
+
+@pytest.fixture(scope="module")
+def both():
+    return fit_fidelities(materials(25, 1, shift=2.0), materials(300, 0), "lightgbm", **FEW)
+
+
+def test_few_values_correct_a_model_of_many_cheap_ones(both):
+    assert both.found.after < 0.75 * both.alone
+    assert both.found.after < 0.3 * both.found.before
+    assert not both.found.kept
+    test = materials(200, 2, shift=2.0)
+    error = np.abs(both.model.predict(test.materials).prediction - test.targets).mean()
+    assert error < 0.85 * both.alone
+    assert error < 2.5 * both.found.after
+
+
+def test_the_model_is_one_of_the_rare_values(both, tmp_path):
+    card = both.model.card.provenance
+    assert card["data"]["rows"] == 25
+    assert card["lower_fidelity"]["rows"] == both.n_low
+    assert both.n_high == len(both.model.domain.formulas_) == 25
+    assert both.model.calibration.origin == "out-of-fold"
+    test = materials(50, 3)
+    loaded = load_model(save_model(both.model, tmp_path / "model"))
+    for name in ("prediction", "lower", "upper", "ood_score"):
+        np.testing.assert_array_equal(
+            getattr(loaded.predict(test.materials), name),
+            getattr(both.model.predict(test.materials), name),
+        )
+
+
+def test_nothing_is_learned_of_the_cheap_value_of_a_material_that_has_both(both):
+    high, low = materials(25, 1, shift=2.0), materials(300, 0)
+    wrong = low.targets.copy()
+    shared = np.isin(low.groups, high.groups)
+    assert 0 < shared.sum() == both.n_shared
+    assert both.n_low == 300 - both.n_shared
+    wrong[shared] = 1e6
+    other = fit_fidelities(
+        high, Dataset.of(low.formulas.tolist(), wrong, unit="eV"), "lightgbm", **FEW
+    )
+    np.testing.assert_array_equal(
+        other.model.predict(high.materials).prediction,
+        both.model.predict(high.materials).prediction,
+    )
+
+
+def test_cheap_values_that_help_nothing_are_not_followed():
+    high = materials(60, 1)
+    low = materials(100, 0)
+    noise = np.random.default_rng(5).normal(size=100)
+    found = fit_fidelities(high, Dataset.of(low.formulas.tolist(), noise), "lightgbm", **FEW)
+    assert found.found.after < 1.2 * found.alone < 0.5 * found.found.before
+
+
+def test_too_few_cheap_materials_leave_the_rare_ones_alone():
+    said = []
+    high = materials(30, 1)
+
+    class Listener(type(NO_PROGRESS)):
+        def say(self, text):
+            said.append(text)
+
+    found = fit_fidelities(high, high, "ridge", progress=Listener(), **FEW)
+    assert (found.found, found.n_low, found.n_shared) == (None, 0, 30)
+    assert "0 of its materials have no value of the higher one" in said[0]
+    assert found.model.card.provenance["method"] == "ridge"
+
+
+def test_without_intervals_there_are_none():
+    none = IntervalConfig(method="none")
+    found = fit_fidelities(materials(20, 1), materials(50, 0), "ridge", intervals=none, **FEW)
+    assert found.model.calibration is None

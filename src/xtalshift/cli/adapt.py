@@ -16,7 +16,9 @@ from xtalshift.parallel import count_cores, limited_threads
 
 if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
+    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import Adapted
+    from xtalshift.model import FittedModel
     from xtalshift.model.label_judges import CrossFit
 
 
@@ -71,43 +73,68 @@ def adapt_command(
 ) -> None:
     """Adapt a model to a new region, and print its error there before and after.
 
+    Of models of several targets, each that the file has a column of.
+
     auto tries corrections of the model, fitted to parts of the labels, and combines them. The other
     methods train a network further; a fifth of the labels that they see selects the parameters. If
     that is no better on labels that neither saw, the predictions stay as they are.
     """
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import adapt, source_like
-    from xtalshift.model import load_model, save_model
+    from xtalshift.jobs.several_labels import use_labels
+    from xtalshift.model import load_model, load_models, save_model
     from xtalshift.model.persist import check_model_folder
+    from xtalshift.model.several_folder import check_models_folder, holds_several, save_models
 
     check_output(out, model, labelled, source, replaces_model=True)
-    check_model_folder(out, overwrite=overwrite)
+    several = holds_several(model)
+    (check_models_folder if several else check_model_folder)(out, overwrite=overwrite)
     config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
-    replay = None
-    if source is not None:
-        replay = source_like(rows, source, source_target)
     cores = threads or count_cores()
-    # the adaptations of the folds share the cores, one each; a single one has them all
-    with limited_threads(1 if calibration_folds and config is not None else cores):
-        adapted = adapt(
-            load_model(model, device=device),
-            rows,
+    progress = make_progress()
+
+    def one(start: FittedModel, own: DataConfig) -> Adapted:
+        replay = None
+        if source is not None:
+            replay = source_like(own, source, own.target if several else source_target)
+        return adapt(
+            start,
+            own,
             config,
             source=replay,
             calibration_folds=calibration_folds,
             seed=seed or 0,
             workers=cores,
-            progress=make_progress(),
+            progress=progress,
         )
-    save_model(adapted.model, out)
+
+    # the adaptations of the folds share the cores, one each; a single one has them all
+    with limited_threads(1 if calibration_folds and config is not None else cores):
+        if several:
+            adapted = use_labels(load_models(model, device=device), rows, one, progress)
+            save_models(adapted.models, out)
+            parts = adapted.parts
+        else:
+            parts = {"": one(load_model(model, device=device), rows)}
+            save_model(parts[""].model, out)
+    for name, part in parts.items():
+        _say_adapted(part, method, name)
+    if several:
+        typer.echo(options.describe_joint(adapted.models))
+    typer.echo(f"Model{'s' if several else ''}: {out}")
+
+
+def _say_adapted(adapted: Adapted, method: str, target: str) -> None:
+    """Print what became of a model."""
+    if target:
+        typer.echo(f"Target {target}")
     typer.echo(
         f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     typer.echo(_describe(adapted, method))
     typer.echo(options.describe_intervals(adapted.model))
-    typer.echo(f"Model: {out}")
 
 
 def _settings(method: str, assign: list[str]) -> AdaptConfig | None:

@@ -16,7 +16,6 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
-from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
@@ -249,13 +248,7 @@ def _train_several(
         typer.echo(f"Target {name}")
         _say_errors(part, method)
         typer.echo(options.describe_intervals(part.model))
-    levels = trained.models.joint_levels()
-    if trained.models.joint is not None:
-        shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
-        typer.echo(
-            f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
-            f"{len(trained.models.joint):,} rows that have all targets; level of each: {shown}"
-        )
+    typer.echo(options.describe_joint(trained.models))
     typer.echo(f"Models: {out}")
 
 

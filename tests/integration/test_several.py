@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 from math import gcd
 
 import numpy as np
@@ -274,3 +275,61 @@ def test_labels_of_some_targets_change_these_only(xtalshift, saved, tmp_path, co
     none = write_labels(tmp_path / "none.csv", ["gap"])
     refused = xtalshift(command, saved, none, "-o", out, "--overwrite")
     assert "a column of none of the targets" in refused.err
+
+
+def test_run_is_a_run_of_each_target_and_one_page_of_all(xtalshift, elastic, tmp_path):
+    out = tmp_path / "run"
+    how = ("--methods", "ridge", "--splits", "random,covariate", *QUICK)
+    command = ("run", elastic, "--target", "bulk,debye", "--unit", "GPa,K", "-o", out, *how)
+    done = xtalshift(*command)
+    assert done.code == 0, done.err
+    assert "All 2 targets: mean of MAE relative to predicting the mean" in done.out
+    results = json.loads((out / "results.json").read_text())
+    assert [one["name"] for one in results["targets"]] == ["bulk", "debye"]
+    assert [one["folder"] for one in results["targets"]] == ["1-bulk", "2-debye"]
+    assert [one["unit"] for one in results["targets"]] == ["GPa", "K"]
+    # the records of each are those of its own run, with its name
+    for one in results["targets"]:
+        own = json.loads((out / one["folder"] / "results.json").read_text())["records"]
+        ours = [row for row in results["records"] if row["target"] == one["name"]]
+        assert [{**row, "target": one["name"]} for row in own] == ours
+    alone = tmp_path / "alone"
+    assert xtalshift("run", elastic, "--target", "debye", "-o", alone, *how).code == 0
+    records = json.loads((alone / "results.json").read_text())["records"]
+    ours = [row for row in results["records"] if row["target"] == "debye"]
+    assert [row["mae"] for row in records] == [row["mae"] for row in ours]
+    (overall,) = [
+        row for row in results["overall"] if (row["method"], row["split"]) == ("ridge", "random")
+    ]  # fmt: skip
+    shares = [
+        row["mae_over_dummy"]
+        for row in results["records"]
+        if (row["method"], row["split"]) == ("ridge", "random")
+    ]
+    assert len(shares) == overall["n_targets"] == 2
+    assert overall["mae_over_dummy"] == pytest.approx(sum(shares) / 2)
+    page = (out / "report.html").read_text()
+    assert f"{overall['mae_over_dummy']:.3f}" in page
+    assert 'href="2-debye/report.html"' in page
+    assert (out / "1-bulk" / "report.html").exists()
+    assert load_models(out / "model").targets == ("bulk", "debye")
+    # the same command finds all done; the page is written again
+    assert xtalshift(*command).code == 0
+    (out / "report.html").unlink()
+    assert xtalshift("report", out).code == 0
+    assert (out / "report.html").read_text() == page
+
+
+def test_run_refuses_what_it_cannot_compare(xtalshift, elastic, tmp_path):
+    joint = xtalshift(
+        "run", elastic, "--target", "bulk,debye", "-o", tmp_path / "a", "--methods", "multi-task"
+    )
+    assert joint.code == 1
+    assert "learns them together" in joint.err
+    held = tmp_path / "b"
+    held.mkdir()
+    (held / "config.toml").write_text("")
+    other = xtalshift(
+        "run", elastic, "--target", "bulk,debye", "-o", held, "--methods", "ridge", *QUICK
+    )
+    assert "holds a run of one target" in other.err

@@ -93,11 +93,17 @@ def _overall(records: list[TargetRecord]) -> list[Overall]:
     rows = []
     for (method, split, role), each in found.items():
         n = len(sizes[split, role])
-        errors = [error for of_target in each.values() for error in of_target]
-        whole = len(each) == n and None not in errors
-        means = [np.mean([e for e in of_target if e is not None]) for of_target in each.values()]
-        rows.append(Overall(method, split, role, float(np.mean(means)) if whole else None, n))
+        means = [_mean(of_target) for of_target in each.values()]
+        known = [mean for mean in means if mean is not None]
+        whole = len(known) == n
+        rows.append(Overall(method, split, role, float(np.mean(known)) if whole else None, n))
     return rows
+
+
+def _mean(errors: list[float | None]) -> float | None:
+    """Return the mean over seeds, None if one has no error."""
+    known = [error for error in errors if error is not None]
+    return float(np.mean(known)) if len(known) == len(errors) else None
 
 
 def is_several(folder: Path) -> bool:

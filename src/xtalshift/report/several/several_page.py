@@ -57,8 +57,11 @@ def target_table(results: SeveralResults, target: str) -> ErrorTable:
 
 
 def _heads(found: Iterable[Head]) -> tuple[Head, ...]:
-    """Return the splits, those like the training data first."""
-    return tuple(sorted(dict.fromkeys(found), key=lambda head: head[1] != "id"))
+    """Return the splits, those like the training data first; ID rows of OOD splits are left out."""
+    heads = dict.fromkeys(found)
+    shifted = {name for name, role in heads if role == "ood"}
+    shown = (head for head in heads if head[1] != "id" or head[0] not in shifted)
+    return tuple(sorted(shown, key=lambda head: head[1] != "id"))
 
 
 def _cell(value: float | None, form: str) -> tuple[str, float | None]:

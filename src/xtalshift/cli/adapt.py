@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @options.reads_labels
 def adapt_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     labelled: Annotated[
         str, typer.Argument(metavar="LABELLED", help="File with values of the new region.")
     ],
@@ -80,55 +80,109 @@ def adapt_command(
     that is no better on labels that neither saw, the predictions stay as they are.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.adapt import adapt, source_like
-    from xtalshift.jobs.several_labels import use_labels
-    from xtalshift.model import load_model, load_models, save_model
+    from xtalshift.jobs.adapt import source_like
+    from xtalshift.model import load_model
     from xtalshift.model.persist import check_model_folder
-    from xtalshift.model.several_folder import check_models_folder, holds_several, save_models
+    from xtalshift.model.several_folder import check_models_folder, holds_several
 
     check_output(out, model, labelled, source, replaces_model=True)
     several = holds_several(model)
     (check_models_folder if several else check_model_folder)(out, overwrite=overwrite)
     config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
+    how: dict[str, Any] = {
+        "calibration_folds": calibration_folds,
+        "seed": seed or 0,
+        "threads": threads,
+    }
+    if several:
+        _adapt_several(Path(model), rows, out, config, source, device, **how)
+        return
+    replay = None
+    if source is not None:
+        replay = source_like(rows, source, source_target)
+    adapt_to_file(load_model(model, device=device), rows, out, config, source=replay, **how)
+
+
+def adapt_to_file(
+    model: FittedModel,
+    rows: DataConfig,
+    out: Path,
+    config: AdaptConfig | None = None,
+    *,
+    source: DataConfig | None = None,
+    calibration_folds: int = 0,
+    seed: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Adapt a model to the rows of a file, save it, and say what became of the error."""
+    from xtalshift.jobs.adapt import adapt
+    from xtalshift.model import save_model
+
     cores = threads or count_cores()
-    progress = make_progress()
+    # the adaptations of the folds share the cores, one each; a single one has them all
+    with limited_threads(1 if calibration_folds and config is not None else cores):
+        adapted = adapt(
+            model,
+            rows,
+            config,
+            source=source,
+            calibration_folds=calibration_folds,
+            seed=seed,
+            workers=cores,
+            progress=make_progress(),
+        )
+    save_model(adapted.model, out)
+    _say_adapted(adapted, config)
+    typer.echo(f"Model: {out}")
+
+
+def _adapt_several(
+    model: Path,
+    rows: DataConfig,
+    out: Path,
+    config: AdaptConfig | None,
+    source: str | None,
+    device: str | None,
+    *,
+    calibration_folds: int,
+    seed: int,
+    threads: int | None,
+) -> None:
+    """Adapt each of several targets that the file has a column of."""
+    from xtalshift.jobs.adapt import adapt, source_like
+    from xtalshift.jobs.several_labels import use_labels
+    from xtalshift.model import load_models
+    from xtalshift.model.several_folder import save_models
+
+    cores, progress = threads or count_cores(), make_progress()
 
     def one(start: FittedModel, own: DataConfig) -> Adapted:
-        replay = None
-        if source is not None:
-            replay = source_like(own, source, own.target if several else source_target)
+        replay = None if source is None else source_like(own, source, own.target)
         return adapt(
             start,
             own,
             config,
             source=replay,
             calibration_folds=calibration_folds,
-            seed=seed or 0,
+            seed=seed,
             workers=cores,
             progress=progress,
         )
 
-    # the adaptations of the folds share the cores, one each; a single one has them all
     with limited_threads(1 if calibration_folds and config is not None else cores):
-        if several:
-            adapted = use_labels(load_models(model, device=device), rows, one, progress)
-            save_models(adapted.models, out)
-            parts = adapted.parts
-        else:
-            parts = {"": one(load_model(model, device=device), rows)}
-            save_model(parts[""].model, out)
-    for name, part in parts.items():
-        _say_adapted(part, method, name)
-    if several:
-        typer.echo(options.describe_joint(adapted.models))
-    typer.echo(f"Model{'s' if several else ''}: {out}")
+        adapted = use_labels(load_models(model, device=device), rows, one, progress)
+    save_models(adapted.models, out)
+    for name, part in adapted.parts.items():
+        typer.echo(f"Target {name}")
+        _say_adapted(part, config)
+    typer.echo(options.describe_joint(adapted.models))
+    typer.echo(f"Models: {out}")
 
 
-def _say_adapted(adapted: Adapted, method: str, target: str) -> None:
+def _say_adapted(adapted: Adapted, config: AdaptConfig | None) -> None:
     """Print what became of a model."""
-    if target:
-        typer.echo(f"Target {target}")
+    method = "auto" if config is None else config.method
     typer.echo(
         f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")

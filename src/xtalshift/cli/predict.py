@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +12,11 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.database_names import DATABASES
-from xtalshift.data.spreadsheet import mark
+from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.registry import near_miss
+from xtalshift.model.class_predictions import probability_column
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ ENOUGH = 0.8
 
 @options.reads_table
 def predict_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -145,28 +143,14 @@ def _predict_formulas(
     *,
     strict: bool,
 ) -> None:
-    from xtalshift.data.materials import Materials
     from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
-    one = predictor if isinstance(predictor, TablePredictor) else predictor.one
-    if predictor.intervals == "weighted":
-        raise DataError(
-            f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
-            "50 rows of the new region. Use plain intervals"
-        )
     for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
         option = f"--{name.replace('_', '-')}"
         raise DataError(f"{option} is for a file; at the prompt there are formulas only")
-    card = one.model.card
-    conditions = _read_conditions(given, card.feature_cols)
-    materials = Materials.parse(
-        formulas,
-        notation=predictor.notation,
-        extra=[conditions] * len(formulas),
-        extra_names=card.feature_cols,
-    )
-    found = predictor.predict_materials(materials)
+    values = dict(text.partition("=")[::2] for text in given)
+    found = predictor.predict_formulas(formulas, values)
     rows = found.rows()
     bad = [row for row in rows if row["status"] != "ok"]
     if strict and bad:
@@ -175,52 +159,18 @@ def _predict_formulas(
         write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
     elif not _on_terminal():
-        typer.echo(_as_csv(rows), nl=False)
+        typer.echo(rows_as_csv(rows), nl=False)
     elif isinstance(found, SeveralPredictions):
         _print_targets(found, predictor)
     else:
+        one = predictor if isinstance(predictor, TablePredictor) else predictor.one
         _print_table(rows, one)
     if len(bad) == len(formulas):
         raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad[0]['reason']}")
 
 
-def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
-    """Return the values of the feature columns that ``--with`` names, in order."""
-    values = dict(text.partition("=")[::2] for text in given)
-    for name in values:
-        if name not in columns:
-            raise DataError(
-                f"--with {name!r}: the model has no such feature column"
-                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
-            )
-    missing = [name for name in columns if name not in values]
-    if missing:
-        raise DataError(
-            f"the model needs {', '.join(missing)} besides the formula: give --with "
-            f"{missing[0]}=VALUE"
-        )
-    numbers = []
-    for name in columns:
-        try:
-            numbers.append(float(values[name]))
-        except ValueError:
-            raise DataError(f"--with {name}={values[name]}: expected a number") from None
-    return numbers
-
-
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    """Return the text that pandas, which takes half a second to load, would write."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
-        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
-    return text.getvalue()
 
 
 def _print_targets(found: SeveralPredictions, predictor: AnyPredictor) -> None:
@@ -242,31 +192,50 @@ def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
         if row["reason"]:
             typer.echo(f"{row['formula']:<{width}}  {row['reason']}")
             continue
-        notes = _notes(row, level, limit)
-        typer.echo(f"{row['formula']:<{width}}  {row['prediction']:.6g}{notes}")
+        place, notes = _place(row, limit), _notes(row, level)
+        outside = bool(row["nearest_formula"]) and not row["in_domain"]
+        # what to doubt is read before the number
+        first, last = (f"{place}:  ", "") if outside else ("", f"  {place}" if place else "")
+        typer.echo(f"{row['formula']:<{width}}  {first}{_shown(row)}{notes[0]}{last}{notes[1]}")
         if row.get("explanation"):
             typer.echo(f"{'':<{width}}    {row['explanation']}")
 
 
-def _notes(row: dict[Any, Any], level: float, limit: float) -> str:
-    """Return what to show after a prediction: interval, domain, nearest material."""
-    text = ""
-    if row["lower"] == row["lower"]:  # not NaN
-        text += f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
+def _shown(row: dict[Any, Any]) -> str:
+    """Return a number, or a class with its probability."""
+    prediction = row["prediction"]
+    if not isinstance(prediction, str):
+        return f"{prediction:.6g}"
+    return f"{prediction} ({row[probability_column(prediction)]:.1%})"
+
+
+def _place(row: dict[Any, Any], limit: float) -> str:
+    """Return whether a row is in the domain and why, an empty text if that is not known."""
     if row["unseen_elements"]:
-        text += (
-            f"  out of domain: no training material has {row['unseen_elements'].replace(' ', ', ')}"
-        )
-    elif row["nearest_formula"]:
-        place = "in domain" if row["in_domain"] else "out of domain"
-        text += f"  {place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
+        unseen = row["unseen_elements"].replace(" ", ", ")
+        return f"out of domain (no training material has {unseen})"
+    if not row["nearest_formula"]:
+        return ""
+    place = "in domain" if row["in_domain"] else "out of domain"
+    return f"{place} (score {row['ood_score']:.2f}, limit {limit:.2f})"
+
+
+def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
+    """Return what to show after a prediction: its interval or set, and what else is known of the row."""
+    interval = text = ""
+    if row.get("prediction_set"):
+        interval = f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"
+    elif "lower" in row and row["lower"] == row["lower"]:  # not NaN
+        interval = f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
     if row["nearest_formula"]:
-        text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
+        nearest = row["nearest_target"]
+        shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
+        text += f"  nearest {row['nearest_formula']}: {shown}"
     if row["n_clipped"]:
         text += f"  ({row['n_clipped']} features far outside the training range)"
     if row["n_imputed"]:
         text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
-    return text
+    return interval, text
 
 
 def _predict_file(predictor: AnyPredictor, source: Path, out: Path, *, strict: bool) -> None:

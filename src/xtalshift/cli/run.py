@@ -72,6 +72,7 @@ def run_command(
     features: options.Features = None,
     transform: options.Transform = None,
     duplicates: options.Duplicates = None,
+    bounds: options.Bounds = None,
     strict: options.Strict = None,
     splits: Annotated[
         str | None,
@@ -176,6 +177,7 @@ def run_command(
             "data.features": features,
             "data.transform": transform,
             "data.duplicates": duplicates,
+            "data.bounds": bounds,
             **options.in_data(reading),
             "data.strict": strict,
             "split.schemes": options.split_names(splits),

@@ -41,7 +41,7 @@ _USES = {
 
 @options.reads_table
 def suggest_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     candidates: Annotated[
         Path, typer.Argument(metavar="CANDIDATES", help="File of formulas that can be measured.")
     ],

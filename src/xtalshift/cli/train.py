@@ -20,7 +20,7 @@ from xtalshift.progress import resumable
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.run_settings import RunConfig
-    from xtalshift.jobs.train import Trained, TrainedOnFidelities
+    from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
 
 
@@ -37,6 +37,16 @@ def train_command(
             metavar="NAME",
         ),
     ] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Start from a ready model ('xtalshift models list') or a saved one: corrections "
+            "of its predictions are fitted to the rows of IN, and kept if they lower the error on "
+            "rows held out in turn, as 'xtalshift adapt MODEL IN' does.",
+            metavar="MODEL",
+        ),
+    ] = None,
     intervals: Annotated[
         str | None,
         typer.Option(
@@ -93,6 +103,8 @@ def train_command(
     weight_col: options.WeightCol = None,
     uncertainty_col: options.UncertaintyCol = None,
     unit: options.Unit = None,
+    task: options.Task = None,
+    class_order: options.ClassOrder = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
@@ -113,6 +125,32 @@ def train_command(
     and another tenth to calibrate the intervals. A model at -o is replaced only with --overwrite.
     The same command continues an interrupted training.
     """
+    if start is not None:
+        fixed = {
+            "--method": method,
+            "--intervals": intervals,
+            "--split": split,
+            "--save-adversarial": save_adversarial,
+            "--minutes": minutes,
+            "--config": config,
+            "--set": assign,
+            "--feature-cols": feature_cols,
+            "--features": features,
+            "--transform": transform,
+            "--bounds": bounds,
+        }
+        labels = {
+            "target": target,
+            "id_col": id_col,
+            "weight_col": weight_col,
+            "uncertainty_col": uncertainty_col,
+            "unit": unit,
+            "duplicates": duplicates,
+            "strict": strict,
+            **reading,
+        }
+        _train_from(start, source, out, fixed, labels, seed, device, threads, overwrite=overwrite)
+        return
     settings = options.build_config(
         config,
         assign,
@@ -128,6 +166,8 @@ def train_command(
             "data.weight_col": weight_col,
             "data.uncertainty_col": uncertainty_col,
             "data.unit": unit,
+            "data.task": task,
+            "data.class_order": class_order,
             "data.feature_cols": options.join_lists(feature_cols),
             "data.features": features,
             "data.transform": transform,
@@ -138,7 +178,7 @@ def train_command(
         },
     )
     from xtalshift.data.several import settings_of_targets
-    from xtalshift.jobs.train import method_to_save, train
+    from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
@@ -154,10 +194,10 @@ def train_command(
     _check_fidelity(
         fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
     )
-    crystals = None
-    if save_adversarial is not None:
-        check_output(save_adversarial, source, split, config)
-        crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
+    read = (source, split, config)
+    crystals = _check_adversarial(
+        save_adversarial, out, method, settings, read, overwrite=overwrite
+    )
     method = method_to_save(method, settings)
     checkpoint = _checkpoint(out)
     if fidelity_col is not None:
@@ -181,10 +221,15 @@ def train_command(
         )
         save_model(trained.model, out)
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
-        if writer is not None and trained.adversarial is not None:
-            writer.write(trained.adversarial.frame)
+        adversarial = None if isinstance(trained, TrainedClasses) else trained.adversarial
+        if writer is not None and adversarial is not None:
+            writer.write(adversarial.frame)
             if crystals is not None:
-                trained.adversarial.write_structures(crystals)
+                adversarial.write_structures(crystals)
+    if isinstance(trained, TrainedClasses):
+        _print_classes(trained, method)
+        typer.echo(f"Model: {out}")
+        return
     _say_errors(trained, method)
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
@@ -341,10 +386,87 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
     typer.echo(options.describe_intervals(fitted.model))
 
 
+def _print_classes(trained: TrainedClasses, method: str) -> None:
+    """Print what a training of classes has found."""
+    scores, model = trained.scores, trained.model
+    members = model.card.provenance.get("members")
+    where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+    if members:
+        where = f"{trained.n_validation:,} rows, each predicted by fits to others"
+    typer.echo(f"Classes: {(' < ' if model.ordered else ', ').join(model.classes)}")
+    typer.echo(
+        f"{method}: {'cross-fit' if members else 'validation'} {options.describe_scores(scores)}; "
+        f"{where} (materials like the training data)"
+    )
+    if scores.log_loss_over_dummy >= 1 and method != "dummy":
+        typer.echo(
+            "warning: this is no better than predicting the shares of the classes: the rows are "
+            "too few, or their composition does not tell the class",
+            err=True,
+        )
+    if members:
+        typer.echo(options.describe_members(members))
+    typer.echo(options.describe_sets(model))
+
+
+def _train_from(
+    start: str,
+    source: str,
+    out: Path,
+    fixed: Mapping[str, object],
+    labels: Mapping[str, object],
+    seed: int | None,
+    device: str | None,
+    threads: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Adapt a saved model to a table; `fixed` are options that the saved model decides."""
+    from xtalshift.cli.adapt import adapt_to_file
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.model import load_model
+    from xtalshift.model.persist import check_model_folder
+
+    for name, value in fixed.items():
+        if value and (name, value) != ("--method", "auto"):
+            raise ConfigError(
+                f"{name} is not for --from: {start} keeps its features, its scale and its method. "
+                "Leave it out, or train without --from"
+            )
+    check_output(out, start, source, replaces_model=True)
+    check_model_folder(out, overwrite=overwrite)
+    rows = {name: value for name, value in labels.items() if value is not None}
+    model = load_model(start, device=device)
+    card, column = model.card, rows.get("target")
+    unit = f" in {card.unit}" if card.unit else ""
+    typer.echo(
+        f"From {start}: {card.target_name}{unit}, {card.conditions or 'conditions not stated'}. "
+        f"Corrections of its predictions are fitted to the rows of {source}; the model itself is "
+        "not trained again"
+    )
+    if column not in {None, card.target_name}:
+        typer.echo(
+            f"{source}: the column {column!r} is taken for the same property"
+            + ("" if rows.get("unit") or not card.unit else f",{unit} (--unit states another)")
+            + ". If it is another one, train without --from"
+        )
+    data = DataConfig.from_dict({"dataset": source, **rows})
+    adapt_to_file(model, data, out, seed=seed or 0, threads=threads)
+
+
 def _check_adversarial(
-    file: Path, out: Path, method: str, settings: MethodSettings, *, overwrite: bool
+    file: Path | None,
+    out: Path,
+    method: str,
+    settings: MethodSettings,
+    read: tuple[str | Path | None, ...],
+    *,
+    overwrite: bool,
 ) -> Path | None:
     """Refuse, before the work, what cannot be written; return the folder of crystals, if any."""
+    if file is None:
+        return None
+    check_output(file, *read)
     if file.resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"{file} is in the folder of the model, {out}; choose another place")
     if not method.startswith("cal"):

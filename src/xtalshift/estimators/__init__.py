@@ -37,10 +37,15 @@ if TYPE_CHECKING:
     from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
     from xtalshift.estimators.multitask import MultiTaskRegressor as MultiTaskRegressor
+    from xtalshift.estimators.network_classifiers import AlignedClassifier as AlignedClassifier
+    from xtalshift.estimators.network_classifiers import CALClassifier as CALClassifier
+    from xtalshift.estimators.network_classifiers import IRNetClassifier as IRNetClassifier
+    from xtalshift.estimators.network_classifiers import RobustClassifier as RobustClassifier
     from xtalshift.estimators.ordinal import OrdinalClassifier as OrdinalClassifier
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.scikit import ScikitRegressor as ScikitRegressor
+    from xtalshift.estimators.stack import StackClassifier as StackClassifier
     from xtalshift.estimators.stack import StackRegressor as StackRegressor
     from xtalshift.estimators.trend import TrendLightGBMRegressor as TrendLightGBMRegressor
     from xtalshift.estimators.wrapped import (
@@ -74,12 +79,17 @@ HOMES = {
     "NeighborsClassifier": "xtalshift.estimators.classifiers",
     "NeighborsRegressor": "xtalshift.estimators.classical",
     "OrdinalClassifier": "xtalshift.estimators.ordinal",
+    "CALClassifier": "xtalshift.estimators.network_classifiers",
+    "IRNetClassifier": "xtalshift.estimators.network_classifiers",
+    "RobustClassifier": "xtalshift.estimators.network_classifiers",
+    "AlignedClassifier": "xtalshift.estimators.network_classifiers",
     "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",
     "RidgeRegressor": "xtalshift.estimators.baselines",
     "RobustRegressor": "xtalshift.estimators.irnet",
     "SVRegressor": "xtalshift.estimators.kernels",
     "ScikitRegressor": "xtalshift.estimators.scikit",
+    "StackClassifier": "xtalshift.estimators.stack",
     "StackRegressor": "xtalshift.estimators.stack",
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",

@@ -19,7 +19,13 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
 from xtalshift.files import replace_file
-from xtalshift.model import FittedModel, Predictions, load_model
+from xtalshift.model import (
+    ClassPredictions,
+    FittedClassifier,
+    FittedModel,
+    Predictions,
+    load_model,
+)
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -34,17 +40,17 @@ _TABLE = "structures.parquet"
 
 
 def predict(
-    model: FittedModel | Path | str,
+    model: FittedModel | FittedClassifier | Path | str,
     materials: Materials | Sequence[str],
     extra: ArrayLike | None = None,
     *,
     level: float = LEVEL,
-) -> Predictions:
+) -> Predictions | ClassPredictions:
     """Predict materials with a model.
 
     Parameters
     ----------
-    model : FittedModel, Path or str
+    model : FittedModel, FittedClassifier, Path or str
         A model, or the folder of a saved one.
     materials : Materials or sequence of str, length n
         Formulas.
@@ -55,7 +61,7 @@ def predict(
 
     Returns
     -------
-    Predictions
+    Predictions or ClassPredictions
         One entry per row; a row that cannot be predicted has a reason.
 
     Raises
@@ -63,8 +69,9 @@ def predict(
     ModelFormatError
         If the folder does not hold a model.
     """
-    loaded = model if isinstance(model, FittedModel) else load_model(model)
-    return loaded.predict(materials, extra, level=level)
+    loaded = load_model(model) if isinstance(model, Path | str) else model
+    found: Predictions | ClassPredictions = loaded.predict(materials, extra, level=level)
+    return found
 
 
 @dataclass
@@ -85,6 +92,8 @@ class PredictionCounts:
     """Rows with an element that lacks a property."""
     first: str = ""
     """The first bad row and its reason."""
+    first_row: int | None = None
+    """Its number; 1 is the first."""
     effective_sample_size: float = float("nan")
     calibration_rows: int = 0
     """`effective_sample_size`, `calibration_rows`: values for weighted intervals; NaN and 0 for
@@ -98,8 +107,9 @@ class PredictionCounts:
         bad = (frame["status"] != "ok").to_numpy()
         if bad.any() and not self.first:
             row = int(bad.argmax())
+            self.first_row = self.rows + row + 1
             named = f" (id {frame['id'].iloc[row]})" if "id" in frame else ""  # such as a file's
-            self.first = f"row {self.rows + row + 1}{named}: {frame['reason'].iloc[row]}"
+            self.first = f"row {self.first_row}{named}: {frame['reason'].iloc[row]}"
         self.rows += len(frame)
         self.bad += int(bad.sum())
 
@@ -111,8 +121,16 @@ class PredictionCounts:
         self.judged += _count(values.notna() for values in columns("ood_score"))
         self.outside += _count(~bad & ~values for values in columns("in_domain"))
         self.new_elements += _count(values != "" for values in columns("unseen_elements"))
+        if "prediction_set" in frame:  # classes have no intervals
+            return
         bounds = zip(columns("upper"), columns("lower"), strict=True)
         self.unbounded += _count((high - low).eq(float("inf")) for high, low in bounds)
+
+    def error(self, message: str) -> FormulaError:
+        """Return the error that the first bad row is, with a message."""
+        error = FormulaError(message)
+        error.row = self.first_row
+        return error
 
 
 def _count(masks: Iterable[ArrayLike]) -> int:
@@ -174,11 +192,11 @@ def predict_file(
             result = predictor.predict(raw, str(source))
             counts.add(result, targets)
             if strict and counts.first:
-                raise FormulaError(counts.first)
+                raise counts.error(counts.first)
             writer.write(result)
             task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
-        raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
+        raise counts.error(f"no row of {source} could be predicted; {counts.first}")
     return counts
 
 

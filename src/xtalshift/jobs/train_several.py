@@ -71,7 +71,7 @@ def train_several(
     for name, own in inputs.items():
         progress.say(f"Target {name}: {len(own.data):,} materials")
         try:
-            parts[name] = train_inputs(
+            trained = train_inputs(
                 config.model_copy(update={"data": settled[name]}),
                 method,
                 own,
@@ -83,6 +83,8 @@ def train_several(
             )
         except XtalshiftError as error:
             raise type(error)(f"target {name!r}: {error}") from error
+        assert isinstance(trained, Trained)  # no target is a class
+        parts[name] = trained
     fits = {name: TargetFit(one.model, one.inputs.data, one.rows) for name, one in parts.items()}
     return TrainedSeveral(join_models(fits, config.intervals, progress), parts)
 

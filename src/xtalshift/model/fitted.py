@@ -125,9 +125,18 @@ class FittedModel(MaterialModel):
         found = self.calibration
         return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
+    @property
+    def learned(self) -> Predictor:
+        """The estimator."""
+        return self.regressor
+
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the predicted values of rows of features, in the unit of the target."""
         return self.scale.inverse(self.regressor.predict(X))
+
+    def row_errors(self, X: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the absolute errors of rows of features, in the unit of the target, shape (n,)."""
+        return np.abs(self.predict_features(X) - y)
 
     def predict(
         self,

@@ -9,7 +9,8 @@ model from every command and from Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from xtalshift.model.intervals import (
     calibrate_regressor,
     join_scores,
 )
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -209,25 +210,28 @@ def fit(
     if domain is True:
         # what cross-fits trains on its validation rows too
         seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
+        domain = find_domain(_with_expected(data, scale, z), X, seen, names, seed)
     return FittedModel(
         featurizer,
         scale,
         regressor,
         make_card(data, method, regressor, featurizer, minutes),
-        _calibrate(
-            regressor,
+        for_one_measurement(
+            _calibrate(
+                regressor,
+                data,
+                featurizer,
+                X,
+                rows,
+                scale,
+                z,
+                weights,
+                intervals,
+                seed,
+                workers,
+                progress,
+            ),
             data,
-            featurizer,
-            X,
-            rows,
-            scale,
-            z,
-            weights,
-            intervals,
-            seed,
-            workers,
-            progress,
         ),
         domain or None,
     )
@@ -272,6 +276,16 @@ def set_budget(learner: Learner, method: str | Estimator, minutes: float | None)
         named = method if isinstance(method, str) else learner.regressor_name
         raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
     learner.set_params(minutes=minutes)
+
+
+def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
+    """Return the data with the expected value of each row that was learned from by its bounds."""
+    rows = np.flatnonzero(data.bounded & np.isfinite(z))
+    if not rows.size:
+        return data
+    targets = data.y.copy()
+    targets[rows] = scale.inverse(z[rows])
+    return replace(data, targets=targets)
 
 
 def keeps_budget(regressor: Learner) -> bool:
@@ -499,18 +513,20 @@ def _calibrate(
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
     z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
+    named = partial(replace, formulas=groups[exact])
     if how == "held-out":
-        return calibrate_regressor(regressor, X[used], z, families=families, noise=noise)
+        return named(calibrate_regressor(regressor, X[used], z, families=families, noise=noise))
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
         parts = [(np.arange(len(used)), scored)]
-        return join_scores(
+        found = join_scores(
             parts, X[used], z, origin="out-of-fold", families=families, noise=noise, exact=exact
         )
+        return named(found)
     if len(np.unique(groups)) < 2:  # noqa: PLR2004 - nothing could be held out
         progress.say("No intervals: all rows have the same formula")
         return None
-    return cross_calibrate(
+    found = cross_calibrate(
         clone(regressor),
         X[used],
         z,
@@ -526,6 +542,7 @@ def _calibrate(
         workers=workers,
         progress=progress,
     )
+    return named(found)
 
 
 def make_card(

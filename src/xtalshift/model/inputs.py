@@ -110,6 +110,7 @@ def read_inputs(
     *,
     flag: str | None = None,
     featurizer: CompositionFeatures | None = None,
+    classes: bool = False,
 ) -> Inputs:
     """Read and clean a table and compute its features.
 
@@ -124,24 +125,36 @@ def read_inputs(
 
     featurizer : CompositionFeatures, optional
         That of a model, in place of the one of the settings.
+    classes : bool
+        Whether the target may be a class.
 
     Raises
     ------
     DataError
         If the data cannot be used.
+    ConfigError
+        If the target is a class and may be none.
     SplitError
         If a cell of `flag` is not a flag.
     """
-    table = read_rows(settings, progress)
+    table = read_rows(settings, progress, classes=classes)
     if flag is not None:
         table = _spread_flag(table, flag)
     return clean_rows(table, settings, progress, featurizer=featurizer)
 
 
-def read_rows(settings: DataConfig, progress: Progress = NO_PROGRESS) -> Dataset:
+def read_rows(
+    settings: DataConfig, progress: Progress = NO_PROGRESS, *, classes: bool = False
+) -> Dataset:
     """Read a table whose targets have a scale; arguments and errors as in `read_inputs`."""
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
+    if table.classes is not None and not classes:
+        raise ConfigError(
+            f"{settings.target or table.target_name or 'the target'} was read as classes "
+            f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
+            "give --task regression (or --set data.task=regression) if they are numbers"
+        )
     check_scale(table, settings.transform)
     return table
 
@@ -169,12 +182,12 @@ def clean_rows(
     DataError
         If the rows cannot be used.
     """
+    data = only_clean(table, settings, trains=featurizer is None)
     featurizer = featurizer or featurizer_of(settings)
-    data = only_clean(table, settings)
     return join_inputs(data, featurizer.featurize(data.materials), featurizer, settings, progress)
 
 
-def only_clean(table: Dataset, settings: DataConfig) -> Dataset:
+def only_clean(table: Dataset, settings: DataConfig, *, trains: bool = True) -> Dataset:
     """Return a table without unusable and repeated rows, of which something can be learned."""
     data = clean_table(
         table,
@@ -185,7 +198,8 @@ def only_clean(table: Dataset, settings: DataConfig) -> Dataset:
         bounds=settings.bounds,
     )
     if data.classes is not None:
-        check_classes(data)
+        if trains:  # labels for a model may have fewer classes
+            check_classes(data)
     elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
         if len(data) == 1:

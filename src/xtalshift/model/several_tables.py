@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -85,6 +86,12 @@ class SeveralPredictor:
     def read(self, rows: RawTable | pd.DataFrame, source: str) -> Materials:
         """Return the materials of a table, see `TablePredictor.read`."""
         return self.one.read(rows, source)
+
+    def predict_formulas(
+        self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
+    ) -> SeveralPredictions:
+        """Return the predictions of formulas, see `TablePredictor.parse_formulas`."""
+        return self.predict_materials(self.one.parse_formulas(formulas, given))
 
     def predict_materials(self, materials: Materials) -> SeveralPredictions:
         """Return the predictions of materials that `read` returned."""

@@ -27,6 +27,7 @@ from xtalshift.chem.formulas import Hydrates
 from xtalshift.data.transform import TRANSFORMS
 from xtalshift.errors import XtalshiftError
 from xtalshift.estimators.network import WeightsChoice
+from xtalshift.estimators.packed_trees import unpack_trees
 from xtalshift.estimators.predictors import PREDICTORS
 from xtalshift.model import load_model, persist
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
@@ -175,6 +176,8 @@ MISSING = ("scaler.constant", "range.low", "range.high", "threshold.rates", "cal
 """Arrays in which NaN is a value."""
 OPTIONAL = {"calibration.X", "calibration.families"}
 """Arrays that earlier versions did not write."""
+PACKED = b"packed trees of "
+"""What the array of trees begins with."""
 TEXTS = ("booster", "side0", "side1", "formulas", "range.names", "threshold.groups")
 FREE = ("held_out", "calibration.scores")
 """Arrays of rows of which nothing else needs to be saved: fewer are another model."""
@@ -195,6 +198,8 @@ def array_value(rng: random.Random, name: str, array: np.ndarray) -> np.ndarray:
     elif array.dtype == bool:
         changed.view(np.uint8)[place] = rng.choice([2, 128, 255])
     elif array.dtype == np.uint8:
+        if array[: len(PACKED)].tobytes() == PACKED:  # other bytes behind it may be legal
+            place = (rng.randrange(len(PACKED)),)
         changed[place] = rng.choice([0x80, 0xC3, 0xFF])
     else:  # counts, widths, families, numbers of rows
         limits = np.iinfo(array.dtype)
@@ -317,14 +322,46 @@ def tree_text(rng: random.Random, text: str) -> str:
     return resized(changed) if rng.random() < 0.7 else changed
 
 
+def packed_trees(rng: random.Random, data: bytes) -> bytes:
+    """Return packed trees of another structure."""
+    begin, _, body = data.partition(b"\n")
+    arrays = load(body)
+    name = rng.choice(sorted(arrays))
+    kind = rng.choice(["value", "value", "value", "shorter", "longer", "type", "gone", "more"])
+    array = arrays[name]
+    if kind == "value" and array.size:
+        changed = array.astype(np.float64 if array.dtype.kind == "f" else np.int32)
+        strange = [np.nan, -np.inf] if array.dtype.kind == "f" else [2**31 - 1, -(2**31), 10**6]
+        changed[rng.randrange(len(changed))] = rng.choice(strange)
+        arrays[name] = changed
+    elif kind == "longer":
+        arrays[name] = np.concatenate([array, array[:1]]) if array.size else array[None]
+    elif kind == "type":
+        other = np.int64 if array.dtype.kind == "f" else np.float64
+        arrays[name] = array.astype(other)
+    elif kind == "gone":
+        del arrays[name]
+    elif kind == "more":
+        arrays[f"{name}x"] = array
+    else:
+        arrays[name] = array[1:] if array.size else array[None]
+    return begin + b"\n" + save(arrays)
+
+
 def trees_of(rng: random.Random, files: Files) -> Files:
+    """Change trees, as they are or as the text of earlier versions."""
     arrays = load(files[1])
     names = [name for name in ("booster", "side0", "side1") if name in arrays]
     if not names:
         return arrays_of(rng, files)
     name = rng.choice(names)
-    text = tree_text(rng, arrays[name].tobytes().decode())
-    arrays[name] = np.frombuffer(text.encode(), dtype=np.uint8)
+    data = arrays[name].tobytes()
+    if rng.random() < 0.5:
+        changed = packed_trees(rng, data)
+    else:
+        loss = data[len(PACKED) : data.index(b"\n")].decode()
+        changed = tree_text(rng, unpack_trees(name, arrays[name], loss).text).encode()
+    arrays[name] = np.frombuffer(changed, dtype=np.uint8)
     changed = save(arrays)
     return signed(json.loads(files[0]), changed), changed
 

@@ -16,13 +16,15 @@ from xtalshift.parallel import count_cores, limited_threads
 
 if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
+    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import Adapted
+    from xtalshift.model import FittedModel
     from xtalshift.model.label_judges import CrossFit
 
 
 @options.reads_labels
 def adapt_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     labelled: Annotated[
         str, typer.Argument(metavar="LABELLED", help="File with values of the new region.")
     ],
@@ -76,8 +78,8 @@ def adapt_command(
     that is no better on labels that neither saw, the predictions stay as they are.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.adapt import adapt, source_like
-    from xtalshift.model import load_model, save_model
+    from xtalshift.jobs.adapt import source_like
+    from xtalshift.model import load_model
     from xtalshift.model.persist import check_model_folder
 
     check_output(out, model, labelled, source, replaces_model=True)
@@ -87,16 +89,44 @@ def adapt_command(
     replay = None
     if source is not None:
         replay = source_like(rows, source, source_target)
+    adapt_to_file(
+        load_model(model, device=device),
+        rows,
+        out,
+        config,
+        source=replay,
+        calibration_folds=calibration_folds,
+        seed=seed or 0,
+        threads=threads,
+    )
+
+
+def adapt_to_file(
+    model: FittedModel,
+    rows: DataConfig,
+    out: Path,
+    config: AdaptConfig | None = None,
+    *,
+    source: DataConfig | None = None,
+    calibration_folds: int = 0,
+    seed: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Adapt a model to the rows of a file, save it, and say what became of the error."""
+    from xtalshift.jobs.adapt import adapt
+    from xtalshift.model import save_model
+
+    method = "auto" if config is None else config.method
     cores = threads or count_cores()
     # the adaptations of the folds share the cores, one each; a single one has them all
     with limited_threads(1 if calibration_folds and config is not None else cores):
         adapted = adapt(
-            load_model(model, device=device),
+            model,
             rows,
             config,
-            source=replay,
+            source=source,
             calibration_folds=calibration_folds,
-            seed=seed or 0,
+            seed=seed,
             workers=cores,
             progress=make_progress(),
         )

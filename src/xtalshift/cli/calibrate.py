@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @options.reads_labels
 def calibrate_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     labelled: Annotated[
         str, typer.Argument(metavar="LABELLED", help="File with values of the new region.")
     ],

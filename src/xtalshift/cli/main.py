@@ -28,6 +28,7 @@ _NOTHING_KEPT = "Nothing was finished that could be continued."
 _COMMANDS = (
     *(
         "datasets",
+        "models",
         "check",
         "run",
         "featurize",

@@ -46,7 +46,7 @@ _ENOUGH = 5
 
 @options.reads_table
 def screen_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a saved model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=options.MODEL)],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -132,8 +132,8 @@ def screen_command(
     stability: Annotated[
         Path | None,
         typer.Option(
-            help="Saved model of formation energies per atom: adds them, and the energy above the "
-            "hull of known compounds.",
+            help="Saved model of formation energies per atom, or formation-energy, the ready one: "
+            "adds them, and the energy above the hull of known compounds.",
             rich_help_panel=_TOP,
             metavar="MODEL",
         ),
@@ -333,12 +333,13 @@ def _print_top(path: Path, model: Path, settings: ScreenSettings) -> None:
     from xtalshift.data.formula_texts import find_formulas
     from xtalshift.data.spreadsheet import unmark_frame
     from xtalshift.model.card import saved_formula_col
+    from xtalshift.model.ready import model_folder
 
     frame = unmark_frame(pd.read_csv(path, dtype=str, keep_default_na=False)).head(_SHOWN)
     if frame.empty:
         return
     names = list(frame.columns)
-    own = saved_formula_col(model)
+    own = saved_formula_col(model_folder(model))
     if settings.formula_col is None and own in names:
         settings = settings.model_copy(update={"formula_col": own})
     formulas = find_formulas(names, settings, usual="at").names

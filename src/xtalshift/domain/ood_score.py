@@ -327,6 +327,19 @@ def mid_rank(values: FloatArray, known: FloatArray) -> FloatArray:
     return np.asarray(below / (2 * len(known)))
 
 
+def standardised(state: dict[str, NDArray[Any]], X: ArrayLike) -> NDArray[np.float32]:
+    """Return features of shape (n, d) as points of the index, by the scaler of a saved `Reference`.
+
+    Parameters
+    ----------
+    state : dict of ndarray
+        As `Reference.get_state` returns it, checked by `REFERENCE`; the index is not used.
+    X : array_like of float, shape (n, d)
+        Features; NaN means missing.
+    """
+    return _standardise(FeatureScaler(float(state["scaler.clip"][0])).set_state(state), X)
+
+
 def _standardise(scaler: FeatureScaler, X: ArrayLike) -> NDArray[np.float32]:
     features = np.asarray(X, dtype=np.float64)
     points = np.empty((len(features), len(scaler.mean_)), dtype=np.float32)

@@ -166,6 +166,18 @@ class BitTrees:
             yield code
 
 
+def goes_right(x: FloatArray, threshold: FloatArray, decision: IntArray) -> NDArray[np.bool_]:
+    """Return whether values pass to the right of thresholds, each of shape (n,).
+
+    `decision` is LightGBM's decision type of each threshold.
+    """
+    missing = np.isnan(x)
+    known = np.where(missing | (np.abs(x) <= _ZERO), 0.0, x)
+    sent = ((decision & _MISSING_ZERO) > 0) & (known == 0.0)
+    sent |= ((decision & _MISSING_NAN) > 0) & missing
+    return np.where(sent, (decision & _DEFAULT_LEFT) == 0, known > threshold)
+
+
 def _send_missing(
     right: NDArray[np.bool_], decision: IntArray, column: FloatArray, missing: NDArray[np.bool_]
 ) -> None:

@@ -24,7 +24,7 @@ from xtalshift.estimators.base import (
     draw_rows,
     mean_and_scale,
 )
-from xtalshift.estimators.lightgbm_text import Tree, write_trees
+from xtalshift.estimators.lightgbm_text import Tree, join_trees
 from xtalshift.estimators.predictors import ForestPredictor
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.rowwise import in_pieces
@@ -246,7 +246,7 @@ class ForestRegressor(ForestPredictor, Regressor):
             )
             for tree in (one.tree_ for one in forest.estimators_)
         ]
-        self._set_trees(write_trees(trees, len(self.scaler_.mean_)))
+        self._set_trees(None, join_trees(trees, len(self.scaler_.mean_)))
 
 
 def fit_hyperparameters(X: NDArray[np.float64], y: NDArray[np.float64]) -> Any:

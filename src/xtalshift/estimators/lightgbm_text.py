@@ -7,7 +7,7 @@ in a circle.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,8 @@ class TreeTable:
     """Shape (nodes,). `left`, `right`: number of the child in its tree; -1 - k for leaf k."""
     value: NDArray[np.float64]
     """Shape (leaves,). Prediction of each leaf."""
+    objective: str = "regression"
+    """Loss that the trees were grown for, in LightGBM's words."""
 
 
 def read_trees(text: str, objective: str | None = None) -> TreeTable:
@@ -149,11 +151,17 @@ def read_trees(text: str, objective: str | None = None) -> TreeTable:
         left=_numbers(columns, "left_child"),
         right=_numbers(columns, "right_child"),
         value=_numbers(columns, "leaf_value"),
+        objective=header[2],
     )
-    _check_splits(table)
-    _check_children(table)
-    _demand(np.isfinite(table.value), "a leaf is not finite")
+    check_trees(table)
     return table
+
+
+def check_trees(trees: TreeTable) -> None:
+    """Raise `ModelFormatError` unless trees are what LightGBM may evaluate, see `read_trees`."""
+    _check_splits(trees)
+    _check_children(trees)
+    _demand(np.isfinite(trees.value), "a leaf is not finite")
 
 
 _MANY = re.compile(
@@ -177,7 +185,7 @@ def split_classes(text: str) -> list[str]:
     starts = list(accumulate(map(int, header[6].split(" ")), initial=header.end()))
     found = []
     for number in range(per_round):
-        trees = []
+        trees: list[str] = []
         for place in range(number, len(starts) - 1, per_round):
             tree = text[starts[place] : starts[place + 1]]
             trees.append(f"Tree={len(trees)}\n{tree.partition(chr(10))[2]}")
@@ -206,19 +214,60 @@ class Tree:
     """Shape (m,). Prediction; used for leaves only."""
 
 
-def write_trees(trees: Sequence[Tree], d: int) -> str:
-    """Return trees of d features, whose predictions are summed, as LightGBM would write them.
+def join_trees(trees: Sequence[Tree], d: int) -> TreeTable:
+    """Return trees of d features, whose predictions are summed, as one table."""
+    inner = [tree.left >= 0 for tree in trees]
+    # nodes and leaves are numbered apart, and leaf k is the child -1 - k
+    places = [np.where(one, np.cumsum(one) - 1, 0 - np.cumsum(~one)) for one in inner]
 
-    The objective is ``regression``; counts and gains, which do not matter for predictions, are 0.
+    def of_nodes(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([part[one] for part, one in zip(values, inner, strict=True)])
+
+    def children(values: Sequence[IntArray]) -> IntArray:
+        return np.concatenate(
+            [at[part[one]] for part, at, one in zip(values, places, inner, strict=True)]
+        )
+
+    n_nodes = int(sum(one.sum() for one in inner))
+    return TreeTable(
+        n_features=d,
+        n_leaves=np.array([int((~one).sum()) for one in inner], dtype=np.int64),
+        feature=of_nodes([tree.feature for tree in trees]).astype(np.int64),
+        threshold=of_nodes([tree.threshold for tree in trees]),
+        decision=np.full(n_nodes, _DECISIONS[1], dtype=np.int64),
+        left=children([tree.left for tree in trees]).astype(np.int64),
+        right=children([tree.right for tree in trees]).astype(np.int64),
+        value=np.concatenate([tree.value[~one] for tree, one in zip(trees, inner, strict=True)]),
+    )
+
+
+def write_trees(trees: TreeTable) -> str:
+    """Return trees as LightGBM would write them.
+
+    Counts, weights and gains, which do not matter for predictions, are 0.
     """
-    texts = [_write_tree(number, tree) for number, tree in enumerate(trees)]
+    texts = []
+    node = leaf = 0
+    for number, n_leaves in enumerate(trees.n_leaves.tolist()):
+        nodes, leaves = slice(node, node + n_leaves - 1), slice(leaf, leaf + n_leaves)
+        node, leaf = nodes.stop, leaves.stop
+        columns = {
+            "split_feature": trees.feature[nodes],
+            "threshold": trees.threshold[nodes],
+            "decision_type": trees.decision[nodes],
+            "left_child": trees.left[nodes],
+            "right_child": trees.right[nodes],
+            "leaf_value": trees.value[leaves],
+        }
+        texts.append(_write_tree(number, n_leaves, columns))
+    d = trees.n_features
     header = {
         "version": "v4",
         "num_class": "1",
         "num_tree_per_iteration": "1",
         "label_index": "0",
         "max_feature_idx": str(d - 1),
-        "objective": "regression",
+        "objective": trees.objective,
         "feature_names": " ".join(f"Column_{number}" for number in range(d)),
         "feature_infos": " ".join(["none"] * d),
         "tree_sizes": " ".join(str(len(text)) for text in texts),
@@ -227,23 +276,12 @@ def write_trees(trees: Sequence[Tree], d: int) -> str:
     return f"tree\n{lines}\n{''.join(texts)}{_END}"
 
 
-def _write_tree(number: int, tree: Tree) -> str:
-    inner = tree.left >= 0
-    # nodes and leaves are numbered apart, and leaf k is the child -1 - k
-    places = np.where(inner, np.cumsum(inner) - 1, 0 - np.cumsum(~inner))
-    columns: dict[str, NDArray[Any]] = {
-        "split_feature": tree.feature[inner],
-        "threshold": tree.threshold[inner],
-        "decision_type": np.full(int(inner.sum()), _DECISIONS[1]),
-        "left_child": places[tree.left[inner]],
-        "right_child": places[tree.right[inner]],
-        "leaf_value": tree.value[~inner],
-    }
-    lines = [f"Tree={number}", f"num_leaves={int((~inner).sum())}", "num_cat=0"]
+def _write_tree(number: int, n_leaves: int, columns: Mapping[str, NDArray[Any]]) -> str:
+    lines = [f"Tree={number}", f"num_leaves={n_leaves}", "num_cat=0"]
     for name in _COLUMNS:
-        of_leaves = name in _LEAF_COLUMNS
-        zeros = np.zeros(int((~inner if of_leaves else inner).sum()), dtype=np.int64)
-        lines.append(f"{name}={' '.join(map(repr, columns.get(name, zeros).tolist()))}")
+        missing = ["0"] * (n_leaves if name in _LEAF_COLUMNS else n_leaves - 1)
+        cells = map(repr, columns[name].tolist()) if name in columns else missing
+        lines.append(f"{name}={' '.join(cells)}")
     return "\n".join([*lines, "is_linear=0", "shrinkage=1", "", "", ""])
 
 

@@ -18,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import HOMES
-from xtalshift.estimators.lightgbm_text import TreeTable, read_trees
+from xtalshift.estimators.lightgbm_text import TreeTable
+from xtalshift.estimators.packed_trees import pack_trees, unpack_trees
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
 from xtalshift.rowwise import in_blocks, in_pieces
-from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays, read_text
+from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays
 from xtalshift.seeding import Seed
 
 Arrays = dict[str, NDArray[Any]]
@@ -43,6 +44,8 @@ INSTEAD = (
     "train a method that can be saved, such as extra-trees, svr or lightgbm"
 )
 """What to do where a model cannot be saved."""
+_LARGE = 10
+"""Trees of a forest that rows pass through at once: each has a leaf for every few rows."""
 NEVER_SAVED = frozenset({"ScikitRegressor", "NeighborsClassifier"})
 """Estimators without a state that could be checked."""
 PREDICT_ROWS = 65_536
@@ -300,7 +303,7 @@ class LightGBMPredictor(Predictor):
     loss: Loss = "absolute"
     threads: int = 1
 
-    def _set_trees(self, text: str, trees: TreeTable | None = None) -> None:
+    def _set_trees(self, text: str | None, trees: TreeTable | None = None) -> None:
         self.trees_ = TreeSum(text, trees)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -311,7 +314,7 @@ class LightGBMPredictor(Predictor):
         return self.trees_ if self.trees_.takes_together(n, self.threads) else None
 
     def _get_state(self) -> Arrays:
-        return {"booster": np.frombuffer(self.trees_.text.encode(), dtype=np.uint8)}
+        return {"booster": pack_trees(self.trees_)}
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
@@ -319,10 +322,8 @@ class LightGBMPredictor(Predictor):
 
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, {"booster": TEXT})
-        text = read_text("booster", state["booster"])
-        trees = read_trees(text, OBJECTIVES[self.loss])
-        self.n_features_in_ = trees.n_features
-        self._set_trees(text, trees)
+        self.trees_ = unpack_trees("booster", state["booster"], OBJECTIVES[self.loss])
+        self.n_features_in_ = self.trees_.trees.n_features
 
 
 TREND = "trend."
@@ -395,8 +396,7 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
 
     def _get_state(self) -> Arrays:
         sides: dict[str, NDArray[Any]] = {
-            f"side{number}": np.frombuffer(side.text.encode(), dtype=np.uint8)
-            for number, side in enumerate(self.sides_)
+            f"side{number}": pack_trees(side) for number, side in enumerate(self.sides_)
         }
         return {**super()._get_state(), **sides}
 
@@ -407,11 +407,10 @@ class QuantileLightGBMPredictor(LightGBMPredictor):
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, self._saved(state))
         super()._set_state({"booster": state["booster"]})
-        texts = [read_text(name, state[name]) for name in ("side0", "side1")]
-        sides = [read_trees(text, "quantile") for text in texts]
-        if {trees.n_features for trees in sides} != {self.n_features_in_}:
+        sides = [unpack_trees(name, state[name], "quantile") for name in ("side0", "side1")]
+        if {side.trees.n_features for side in sides} != {self.n_features_in_}:
             raise ModelFormatError("the trees of the quantiles take other features")
-        self.sides_ = [TreeSum(text, trees) for text, trees in zip(texts, sides, strict=True)]
+        self.sides_ = sides
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -432,8 +431,8 @@ class ForestPredictor(Predictor):
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
 
-    def _set_trees(self, text: str, trees: TreeTable | None = None) -> None:
-        self.trees_ = TreeSum(text, trees, at_once=10)
+    def _set_trees(self, text: str | None, trees: TreeTable | None = None) -> None:
+        self.trees_ = TreeSum(text, trees, at_once=_LARGE)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         # in single precision, as the trees were grown, so that all rows take the same ways
@@ -445,18 +444,16 @@ class ForestPredictor(Predictor):
         return {**SCALER, "booster": TEXT}
 
     def _get_state(self) -> Arrays:
-        text = np.frombuffer(self.trees_.text.encode(), dtype=np.uint8)
-        return {**self.scaler_.get_state(), "booster": text}
+        return {**self.scaler_.get_state(), "booster": pack_trees(self.trees_)}
 
     def _set_state(self, state: Arrays) -> None:
         check_arrays(state, self._saved(state))
         self.scaler_ = FeatureScaler(self.clip).set_state(state)
         self.n_features_in_ = self.scaler_.n_features_in_
-        text = read_text("booster", state["booster"])
-        trees = read_trees(text, OBJECTIVES["squared"])
-        if trees.n_features != len(self.scaler_.mean_):
+        trees = unpack_trees("booster", state["booster"], OBJECTIVES["squared"], at_once=_LARGE)
+        if trees.trees.n_features != len(self.scaler_.mean_):
             raise ModelFormatError("the trees take other features than the scaler keeps")
-        self._set_trees(text, trees)
+        self.trees_ = trees
 
 
 _CLASSES = "xtalshift.estimators.class_predictors"
@@ -480,6 +477,7 @@ PREDICTORS: Registry[type[Learned]] = Registry(
         "LightGBMRegressor": f"{__name__}:LightGBMPredictor",
         "QuantileLightGBMRegressor": f"{__name__}:QuantileLightGBMPredictor",
         "RidgeRegressor": f"{__name__}:RidgePredictor",
+        "StackClassifier": "xtalshift.estimators.stack_predictor:StackClassPredictor",
         "StackRegressor": "xtalshift.estimators.stack_predictor:StackPredictor",
         "TrendLightGBMRegressor": f"{__name__}:TrendLightGBMPredictor",
         "SVRegressor": "xtalshift.estimators.kernel_predictors:SVPredictor",

@@ -1,21 +1,32 @@
-"""Sums of trees: few rows walk down them, many are evaluated together."""
+"""Sums of trees: one row or many, always with the bits that LightGBM returns.
+
+A handful of rows walk down all trees at once, without LightGBM, which takes longer to import than
+to predict them. More rows walk down in LightGBM; very many are evaluated together.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.estimators.bit_trees import MOST_LEAVES, BitTrees, Comparisons
-from xtalshift.estimators.lightgbm_text import TreeTable, load_booster, read_trees
+from xtalshift.estimators.few_rows import TreeWalk
+from xtalshift.estimators.lightgbm_text import TreeTable, load_booster, read_trees, write_trees
 from xtalshift.parallel.threads import count_cores
+
+if TYPE_CHECKING:
+    import lightgbm
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+FEW_ROWS = 16
+"""Rows up to which LightGBM is not asked."""
 MANY_ROWS = 4096
 """Rows from which on preparing the trees pays (it takes as long as predicting them once)."""
 MANY_THREADS = 8
@@ -28,27 +39,43 @@ class TreeSum:
 
     Parameters
     ----------
-    text : str
-        As LightGBM writes it.
+    text : str, optional
+        As LightGBM writes it; by default it is written when LightGBM is needed.
     trees : TreeTable, optional
-        The trees of the text; by default they are read when they are needed.
+        The trees of the text; by default they are read when they are needed. One of both is given.
     at_once : int, default 100
         Trees that all rows pass through before the next ones, so that they stay in the cache of the
         processor: about twice as fast with many trees. Fewer if they are large.
     """
 
-    def __init__(self, text: str, trees: TreeTable | None = None, at_once: int = 100) -> None:
-        self.text = text
-        # predictions come from the text that is saved, so that both are the same model
-        self.booster = load_booster(text)
-        self.at_once = at_once
+    def __init__(
+        self, text: str | None, trees: TreeTable | None = None, at_once: int = 100
+    ) -> None:
+        self._text = text
         self._trees = trees
+        self.at_once = at_once
+
+    @cached_property
+    def booster(self) -> lightgbm.Booster:
+        """The trees in LightGBM.
+
+        Predictions come from what is saved, so that both are the same model.
+        """
+        return load_booster(self.text)
+
+    @property
+    def text(self) -> str:
+        """The trees as LightGBM writes them."""
+        if self._text is None:
+            self._text = write_trees(self.trees)
+        return self._text
 
     @property
     def trees(self) -> TreeTable:
         """The trees."""
         if self._trees is None:
-            self._trees = read_trees(self.text)
+            assert self._text is not None
+            self._trees = read_trees(self._text)
         return self._trees
 
     def predict(self, X: FloatArray, threads: int) -> FloatArray:
@@ -61,6 +88,8 @@ class TreeSum:
         threads : int
             0 means all cores.
         """
+        if len(X) <= FEW_ROWS:
+            return self._walk.sum(X, self.at_once)
         if self.takes_together(len(X), threads):
             return np.asarray(self._alone.predict(X)[0])
         return self.walk(X, threads)
@@ -81,6 +110,10 @@ class TreeSum:
                 X, start_iteration=start, num_iteration=self.at_once, num_threads=threads
             )
         return total
+
+    @cached_property
+    def _walk(self) -> TreeWalk:
+        return TreeWalk(self.trees)
 
     @cached_property
     def _alone(self) -> TreeSums:

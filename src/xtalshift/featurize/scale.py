@@ -137,7 +137,8 @@ class FeatureScaler:
 
     def _standardise(self, X: ArrayLike) -> NDArray[np.float64]:
         features = np.asarray(X, dtype=np.float64)[:, self.kept_]
-        scaled = (features - self.mean_) / self.scale_
+        with np.errstate(over="ignore"):  # what overflows is far beyond every clip
+            scaled = (features - self.mean_) / self.scale_
         scaled[np.isnan(scaled)] = 0.0
         return np.asarray(scaled)
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from xtalshift.errors import ConfigError
 from xtalshift.metrics.class_checks import FloatArray, IntArray, as_labelled
@@ -73,6 +72,8 @@ def reliability(
     >>> found.accuracy.tolist(), round(found.ece, 3)
     ([0.0, 1.0], 0.425)
     """
+    from scipy.stats import rankdata  # a model that only predicts does not need it
+
     if n_bins < 1:
         raise ConfigError(f"{n_bins=}; expected at least 1")
     y, p = as_labelled(labels, probabilities)

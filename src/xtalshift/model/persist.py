@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,17 +31,20 @@ from xtalshift.model.card import ModelCard
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.description import Description, SavedCalibration, SavedClassCalibration
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.from_formulas import bytes_left_out, leave_out, put_back, with_left_out
+from xtalshift.model.ready.names import model_folder
 from xtalshift.provenance import hash_text
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration
 
 FORMAT = "xtalshift-model"
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Version 4: the name of the file of arrays contains its checksum. Version 5: a model contains the
 encoder of its features; before, it named the folder. Version 6: the domain of a model of crystals
-has their ids and space groups. Version 7: a model says its task, and may predict classes."""
-READABLE_VERSIONS = (3, 4, 5, 6, 7)
+has their ids and space groups. Version 7: a model says its task, and may predict classes. Version
+8: trees are packed, and features that formulas give again are left out."""
+READABLE_VERSIONS = (3, 4, 5, 6, 7, 8)
 MODEL_FILE = "model.json"
 _REMEDY = "save or copy the model again, or train it again"
 _TYPES = {
@@ -63,8 +66,11 @@ _LARGEST_TEXT = 2**24
 """Bytes of the description. Its feature names and settings take some thousands."""
 _ENCODER = "encoder."
 """Begins the names of the arrays of an encoder."""
-_OURS = re.compile(r"model\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part")
-"""Files of a model folder, also those of earlier versions and of writers that were killed."""
+_OURS = re.compile(
+    r"model\.json|evaluation\.json|arrays(-[0-9a-f]{16})?\.safetensors|\.(model|arrays).*\.part"
+)
+"""Files of a model folder, also those of earlier versions and of writers that were killed; the
+evaluation of a ready model is of that very model."""
 
 
 def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
@@ -99,6 +105,7 @@ def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
         state |= calibration.get_state()
     if domain is not None:
         state |= domain.get_state()
+    leave_out(model, state)
     encoder = encoder_of(model.featurizer)
     if encoder is not None:
         state |= {f"{_ENCODER}{name}": values for name, values in encoder.arrays.items()}
@@ -216,7 +223,8 @@ def load_model(folder: Path | str, *, device: str | None = None) -> Any:
     Parameters
     ----------
     folder : Path or str
-        Folder of the model.
+        Folder of the model, or name of a ready model (``xtalshift models list``) where no folder
+        has this name.
     device : str, optional
         Device on which a network predicts; by default ``auto``.
 
@@ -231,7 +239,7 @@ def load_model(folder: Path | str, *, device: str | None = None) -> Any:
         If the folder is missing, truncated, altered, or written by a newer version; the message
         says which.
     """
-    folder = Path(folder)
+    folder = model_folder(folder)
     description, arrays = _read_files(folder)
     try:
         return _restore(Description(**description), load(arrays), device)
@@ -271,17 +279,20 @@ def _restore(
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
     domain = None
+    formulas = put_back(features, state)
     if description.has_domain:
         domain = ApplicabilityDomain().set_state(_take(state, "domain."))
     calibration = None
     if description.calibration is not None:
-        calibration = description.calibration.make(_take(state, "calibration."))
+        calibration = replace(
+            description.calibration.make(_take(state, "calibration.")), formulas=formulas
+        )
     of_classes = None
     if description.class_calibration is not None:
         n_classes = len(description.classes or ())
         of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
     learned = description.regressor.make(device)
-    learned._set_state(state)
+    learned._set_state(state)  # noqa: SLF001
     model: FittedModel | FittedClassifier
     if description.task == "regression":
         _demand_kind(learned, Predictor, description)
@@ -397,7 +408,7 @@ def _read_arrays(path: Path, description: Plain) -> bytes:
         with safe_open(path, "numpy") as file:  # is as long as its header says
             found = {name: _unread(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
             _check_header(found, Description(**description))
-            _check_memory(path)
+            _check_memory(path, bytes_left_out(found))
             return path.read_bytes()
     except SafetensorError as error:
         raise ModelFormatError(_altered(path)) from error
@@ -415,6 +426,7 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
     d = len(description.feature_names) + len(description.card.feature_cols)
     regressor = PREDICTORS[description.regressor.class_name]
     parts: list[tuple[Layout, Schema]] = []
+    found = with_left_out(found)
     if description.encoder is not None:
         weights = _take_encoder(found)
         parts.append((weights, ENCODER))
@@ -435,9 +447,9 @@ def _check_header(found: dict[str, Unread], description: Description) -> None:
             raise ModelFormatError(f"{kept} of {d} features are kept and {left_out} left out")
 
 
-def _check_memory(path: Path) -> None:
+def _check_memory(path: Path, left_out: int) -> None:
     """Raise `ModelFormatError` if a file and the arrays made of it exceed the memory."""
-    size, memory = path.stat().st_size, _memory()
+    size, memory = path.stat().st_size + left_out, _memory()
     if 2 * size > memory:
         raise ModelFormatError(
             f"it takes twice {size / 2**30:.3g} GiB, more than the memory of this machine "
@@ -482,7 +494,10 @@ def _read_description(folder: Path) -> Plain:
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no {MODEL_FILE}. "
             + (
-                f"It is the folder of a run; its model is {folder / 'model'}"
+                "It holds models of several targets: read them with load_models, or name the "
+                "folder of one in it"
+                if (folder / "models.json").exists()
+                else f"It is the folder of a run; its model is {folder / 'model'}"
                 if (folder / "model" / MODEL_FILE).exists()
                 else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
             )

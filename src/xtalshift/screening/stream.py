@@ -26,6 +26,7 @@ from xtalshift.errors import (
 )
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.model.card import saved_features, saved_formula_col
+from xtalshift.model.ready import model_folder
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
 from xtalshift.screening.distinct import SeenHashes, hash_rows
@@ -60,7 +61,7 @@ def screen(
     Parameters
     ----------
     model : str or Path
-        Folder of a saved model.
+        Folder of a saved model, or name of a ready one.
     inputs : sequence of (str, Path or FormulaSource)
         Table files, or sources of formulas; all with the same columns.
     out : str or Path
@@ -70,7 +71,7 @@ def screen(
     settings : ScreenSettings, optional
         Settings.
     stability : str or Path, optional
-        Folder of a saved model of formation energies per atom: rows of ``top.csv`` get the columns
+        Saved (or ready) model of formation energies per atom: rows of ``top.csv`` get the columns
         of `xtalshift.model.stability.StabilityProxy`.
     stability_table : str or Path, optional
         Table of known formation energies; by default the training materials of `stability`.
@@ -105,7 +106,9 @@ def screen(
     settings = settings or ScreenSettings()
     executor = executor or InProcessExecutor(settings.threads)
     settings = settings.model_copy(update={"threads": executor.threads})
-    out, sources = Path(out), Sources(Path(model), *map(_path, (stability, stability_table)))
+    out, table = Path(out), None if stability_table is None else Path(stability_table)
+    energies = None if stability is None else model_folder(stability)
+    sources = Sources(model_folder(model), energies, table)
     _check_stability(sources, settings.top)
     if isinstance(inputs[0], str | Path):
         settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(sources.model))
@@ -138,10 +141,6 @@ def screen(
             run = _Run(store, rows, settings, info, formulas, progress)
             run.drive(workers)
         return store.finish(run.top_csv())
-
-
-def _path(name: str | Path | None) -> Path | None:
-    return None if name is None else Path(name)
 
 
 def _open(executor: Executor, sources: Sources, settings: ScreenSettings) -> Workers:

@@ -278,6 +278,8 @@ class Calibration:
     if it is not known. Not for scores of the kind ``quantile``."""
     typical_noise: float = 0.0
     """Root mean square of the uncertainties, on the scale of the regressor."""
+    formulas: NDArray[np.object_] | None = None
+    """Shape (n,). Reduced formulas of the rows, if a fit knows them."""
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from xtalshift.errors import DataError
 
@@ -39,6 +38,8 @@ def model_error(residuals: FloatArray, noise: FloatArray) -> float:
     DataError
         If there are no residuals, or all are 0 and exact.
     """
+    from scipy.optimize import brentq  # takes longer than a prediction
+
     n = len(residuals)
     if not n:
         raise DataError("there are no residuals to estimate the error of the model from")

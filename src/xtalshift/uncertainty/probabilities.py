@@ -23,12 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.importance.density_ratio import effective_sample_size
 from xtalshift.metrics.checks import as_vector
 from xtalshift.metrics.class_checks import as_labelled, as_probabilities
 from xtalshift.metrics.classification import log_losses
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
-from xtalshift.splits import KFoldSplit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -218,6 +216,8 @@ def _scaled(weights: ArrayLike, n: int) -> FloatArray:
     w = as_vector(weights, "weights")
     if w.shape != (n,) or (w < 0).any() or not w.any():
         raise DataError(f"{w.shape=}: expected {n} weights from 0 on, not all 0")
+    from xtalshift.importance.density_ratio import effective_sample_size  # needs scikit-learn
+
     return np.asarray(w / w.sum() * effective_sample_size(w))
 
 
@@ -229,6 +229,8 @@ def _choose(
     if n_folds < 2:  # noqa: PLR2004 - nothing can be held out
         return "temperature"
     losses = {kind: np.empty(len(y)) for kind in get_args(ProbabilityKind)}
+    from xtalshift.splits import KFoldSplit  # a model that only predicts does not need it
+
     for train, out in KFoldSplit(n_folds, random_state=0).split(p, y, names):
         for kind, found in losses.items():
             calibration = _fit(kind, p[train], y[train], w[train])

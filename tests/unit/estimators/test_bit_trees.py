@@ -1,6 +1,6 @@
 """Trees that are evaluated for many rows at once give LightGBM's bits."""
 
-import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +8,14 @@ import pytest
 from estimator_toys import data
 from xtalshift.estimators import ForestRegressor, LightGBMRegressor, tree_sum
 from xtalshift.estimators.bit_trees import MOST_LEAVES, Comparisons
-from xtalshift.estimators.lightgbm_text import Tree, load_booster, read_trees, write_trees
-from xtalshift.estimators.tree_sum import TreeSum, TreeSums
+from xtalshift.estimators.lightgbm_text import (
+    Tree,
+    join_trees,
+    load_booster,
+    read_trees,
+    write_trees,
+)
+from xtalshift.estimators.tree_sum import FEW_ROWS, TreeSum, TreeSums
 
 D = 5
 
@@ -33,17 +39,9 @@ def grow(rng, n_leaves, *, chain=False):
 
 def write(rng, sizes, **how):
     """Return trees as text, with every way of LightGBM to treat missing values."""
-    text = write_trees([grow(rng, size, **how) for size in sizes], D)
-
-    def decide(match):
-        kinds = rng.choice([0, 2, 4, 6, 8, 10], size=len(match[1].split()))
-        return f"decision_type={' '.join(map(str, kinds))}\n"
-
-    text = re.sub(r"decision_type=([\d ]*)\n", decide, text)
-    parts = re.split(r"(?=Tree=\d+\n)", text.removesuffix("end of trees\n"))
-    size = " ".join(str(len(part)) for part in parts[1:])
-    head = re.sub(r"tree_sizes=[\d ]*", f"tree_sizes={size}", parts[0])
-    return "".join([head, *parts[1:], "end of trees\n"])
+    table = join_trees([grow(rng, size, **how) for size in sizes], D)
+    kinds = rng.choice([0, 2, 4, 6, 8, 10], size=len(table.decision))
+    return write_trees(replace(table, decision=kinds))
 
 
 def rows_with_everything(rng, n):
@@ -75,6 +73,18 @@ def test_trees_that_are_chains_have_the_bits_of_lightgbm():
     X = rows_with_everything(rng, 300)
     expected = load_booster(text).predict(X)
     np.testing.assert_array_equal(evaluate([text], X), [expected])
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [3, 1, 64, 2], [65, 64, 256], [20] * 250, [1, 1, 17]])
+def test_few_rows_have_the_bits_of_lightgbm(sizes):
+    rng = np.random.default_rng(sizes)
+    text = write(rng, sizes)
+    for n in (1, 5, FEW_ROWS):
+        X = rows_with_everything(rng, n)
+        trees = TreeSum(text)
+        found = trees.predict(X, 1)
+        assert "booster" not in vars(trees)
+        np.testing.assert_array_equal(found, trees.walk(X, 1))
 
 
 def test_long_tables_are_summed_in_pieces(monkeypatch):

@@ -279,6 +279,9 @@ def _check(asked: CheckRequest, inputs: Inputs, folder: Path, progress: Progress
 def _figures(result: Any) -> Plain:
     """Return the numbers of a result."""
     plain = {one.name: getattr(result, one.name) for one in fields(result)}
+    scores = plain.pop("scores", None)  # those of classes
+    if scores is not None:
+        plain |= scores._asdict()
     numbers = {name: value for name, value in plain.items() if isinstance(value, int | float)}
     found: Plain = finite(numbers)
     return found

@@ -13,7 +13,8 @@ First table: mean log loss on test rows, over that of the best of scikit-learn's
 (sigmoid, isotonic, temperature) *on these test rows*, which nobody knows beforehand; in how many
 cells it is no larger, or larger by at most 1 %. Second table: share of test rows whose 90 % set
 holds their class, with the mean number of classes in a set, calibrated on rows like the training
-rows ("naive" under a shift) or on 128 labelled rows of the held-out region.
+rows ("naive" under a shift) or on 128 labelled rows of the held-out region, in cells with at least
+256 test rows.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ def compare(file: Path) -> dict[str, Any]:
         if kind == "auto":
             found["chosen"] = calibration.kind
     labels, rest = np.arange(LABELS), np.arange(LABELS, len(truth))  # in random order
+    if len(rest) < LABELS:
+        return found
     sources = {"naive": (p, y), "128 labels": (new[labels], truth[labels])}
     for origin, rows in sources.items():
         for kind in ("lac", "aps", "class-conditional"):

@@ -18,6 +18,7 @@ from xtalshift.estimators import (
     KernelRidgeRegressor,
     LightGBMRegressor,
     MCDropoutRegressor,
+    MultiTaskRegressor,
     NeighborsRegressor,
     QuantileLightGBMRegressor,
     Regressor,
@@ -106,6 +107,7 @@ MECHANISMS = {
     "neighbors": NeighborsRegressor(n_neighbors=5, random_state=0),
     "gp": GPRegressor(random_state=0),
     "irnet": IRNetRegressor(**{**QUICK, "epochs": 40}),
+    "multi-task": MultiTaskRegressor(**{**QUICK, "epochs": 40}),
     "weighted": OwnWeights(RidgeRegressor(), "classifier", random_state=0),
     "target-only": OwnTarget(RidgeRegressor(), random_state=0),
 }
@@ -114,6 +116,7 @@ NETWORKS = {
     "ensemble": IRNetRegressor(**QUICK, n_members=2, bootstrap=True),
     "heteroscedastic": HeteroscedasticRegressor(**QUICK),
     "mc-dropout": MCDropoutRegressor(dropout=0.1, **QUICK),
+    "multi-task": MultiTaskRegressor(**QUICK),
     "cal": CALRegressor(settings={"epochs": 40, **CAL}, **NETWORK),
     "cal-paper": CALRegressor("paper", {"epochs": 25, "warmup_epochs": 20, **CAL}, **NETWORK),
     "targeted-cal": TargetedCALRegressor(

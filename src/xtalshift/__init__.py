@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xtalshift.data import clean_table as clean_table
     from xtalshift.data import load_dataset as load_dataset
     from xtalshift.data import read_table as read_table
+    from xtalshift.data import read_targets as read_targets
     from xtalshift.errors import XtalshiftError as XtalshiftError
     from xtalshift.featurize import CompositionFeaturizer as CompositionFeaturizer
     from xtalshift.jobs.judge import judge as judge
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from xtalshift.jobs.run import run as run
     from xtalshift.jobs.suggest import suggest as suggest
     from xtalshift.model import FittedModel as FittedModel
+    from xtalshift.model import FittedModels as FittedModels
     from xtalshift.model import FormulaRegressor as FormulaRegressor
     from xtalshift.model import adapt as adapt
     from xtalshift.model import calibrate as calibrate
     from xtalshift.model import fit as fit
+    from xtalshift.model import fit_several as fit_several
     from xtalshift.model import load_model as load_model
+    from xtalshift.model import load_models as load_models
     from xtalshift.model import save_model as save_model
     from xtalshift.screening import screen as screen
     from xtalshift.splits.audit import audit_split as audit_split
@@ -35,6 +39,7 @@ _HOMES = {
     "CompositionFeaturizer": "xtalshift.featurize",
     "Dataset": "xtalshift.data",
     "FittedModel": "xtalshift.model",
+    "FittedModels": "xtalshift.model",
     "FormulaRegressor": "xtalshift.model",
     "XtalshiftError": "xtalshift.errors",
     "adapt": "xtalshift.model",
@@ -42,12 +47,15 @@ _HOMES = {
     "calibrate": "xtalshift.model",
     "clean_table": "xtalshift.data",
     "fit": "xtalshift.model",
+    "fit_several": "xtalshift.model",
     "judge": "xtalshift.jobs.judge",
     "load_dataset": "xtalshift.data",
     "load_model": "xtalshift.model",
+    "load_models": "xtalshift.model",
     "parse_formula": "xtalshift.chem",
     "predict": "xtalshift.jobs.predict",
     "read_table": "xtalshift.data",
+    "read_targets": "xtalshift.data",
     "run": "xtalshift.jobs.run",
     "run_benchmark": "xtalshift.benchmark.engine",
     "save_model": "xtalshift.model",

@@ -2,7 +2,21 @@
 
 
 class XtalshiftError(Exception):
-    """Root of all errors of this package; the command line prints them as one readable line."""
+    """Root of all errors of this package; the command line prints them as one readable line.
+
+    Attributes
+    ----------
+    row : int or None
+        The row at fault (1 is the first below the header), where one is.
+    value : str or None
+        The value at fault.
+    remedy : str or None
+        What to do. These three are for programs; the message says all of it.
+    """
+
+    row: int | None = None
+    value: str | None = None
+    remedy: str | None = None
 
 
 class ConfigError(XtalshiftError, ValueError):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.records import TAIL_MEASURES, Score, TaskRecord
+from xtalshift.benchmark.records import CLASS_MEASURES, TAIL_MEASURES, Score, TaskRecord
 from xtalshift.benchmark.summary_records import FoldError, LabelCurve, SummaryCell
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
@@ -19,7 +19,7 @@ Key = tuple[str, str, str, str, int]
 MEASURES = (
     "mae", "rmse", "r2", "spearman", "worst_family_mae", "coverage_90", "median_width_90",
 )  # fmt: skip
-COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae")
+COSTS = ("seconds", "cpu_seconds", "peak_mib", "val_mae", "val_log_loss")
 """Measures of a task; all others are measures of its scores."""
 MIN_FOLDS = 5
 """Smallest number of folds for an interval over folds; otherwise it is over the test formulas."""
@@ -87,9 +87,10 @@ class Runs:
             tails: dict[str, Any] = {name: _over_seeds(pool, name)[0] for name in TAIL_MEASURES}
             cell = replace(cell, **tails)
         if cell.role == "ood":
-            inside, _ = _over_seeds(self.of(key, "id"), "mae")
-            gap = cell.mae / inside if inside and cell.mae is not None else None
-            return replace(cell, id_mae=inside, gap=gap)
+            inside, _ = _over_seeds(self.of(key, "id"), "error")
+            gap = cell.error / inside if inside and cell.error is not None else None
+            place = "id_mae" if cell.log_loss is None else "id_log_loss"
+            return replace(cell, gap=gap, **{place: inside})
         return replace(cell, forgetting=self._forgetting(key)) if cell.budget else cell
 
     def _forgetting(self, key: Key) -> float | None:
@@ -103,7 +104,9 @@ class Runs:
                 continue
             begun = source[0].task
             if begun.method == start and begun.features == task.features:
-                after, before = (_over_seeds(part, "mae")[0] for part in _in_common([runs, source]))
+                after, before = (
+                    _over_seeds(part, "error")[0] for part in _in_common([runs, source])
+                )
                 if after is not None and before is not None:
                     return forgetting(after, before)
         return None
@@ -121,7 +124,7 @@ class Runs:
         runs = [
             run for run in self.of(key, role) if (*key[:2], run.task.fold, run.task.seed) in tasks
         ]
-        return _over_dummy(runs, "mae")[0]
+        return _over_dummy(runs, "error")[0]
 
     def label_curves(self) -> tuple[LabelCurve, ...]:
         """Return the OOD error against the number of target labels, per split and method."""
@@ -137,7 +140,7 @@ class Runs:
             if not common[0]:
                 continue
             method = common[0][0].task.method
-            means, spreads = zip(*(_over_seeds(runs, "mae") for runs in common), strict=True)
+            means, spreads = zip(*(_over_seeds(runs, "error") for runs in common), strict=True)
             curve = LabelCurve(
                 data=data,
                 split=split,
@@ -167,7 +170,7 @@ class Runs:
                     fold_name=same[0].task.fold_name,
                     label=label_of(key[2], "", key[4]),
                     mae=_fold_mean(same),
-                    mae_over_dummy=_over_dummy(same, "mae")[0],
+                    mae_over_dummy=_over_dummy(same, "error")[0],
                     n_test=same[0].score.n,
                 )
                 rows.append(row)
@@ -183,7 +186,12 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
     means: dict[str, Any] = {measure: _over_seeds(runs, measure)[0] for measure in COSTS}
     for measure in MEASURES:
         means[measure], means[f"{measure}_sd"] = _over_seeds(runs, measure)
-    for measure in ("mae", "rmse"):
+    of_classes = runs[0].score.log_loss is not None
+    for measure in CLASS_MEASURES if of_classes else ():
+        means[measure] = _over_seeds(runs, measure)[0]
+    if of_classes:
+        means["log_loss_sd"] = _over_seeds(runs, "log_loss")[1]
+    for measure in ("log_loss",) if of_classes else ("mae", "rmse"):
         ratio = f"{measure}_over_dummy"
         means[ratio], means[f"{ratio}_sd"] = _over_dummy(runs, measure)
     return SummaryCell(
@@ -195,9 +203,13 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
         budget=budget,
         label=label_of(name, variant, budget),
         **means,
-        mae_low=low,
-        mae_high=high,
-        worst_fold_mae=max(_fold_mean(same) for same in folds.values()),
+        **{"log_loss_low" if of_classes else "mae_low": low},
+        **{"log_loss_high" if of_classes else "mae_high": high},
+        **{
+            "worst_fold_log_loss" if of_classes else "worst_fold_mae": max(
+                _fold_mean(same) for same in folds.values()
+            )
+        },
         worst_family=max(dict.fromkeys(families), key=families.count, default=None),
         n_runs=len(runs),
         n_seeds=len({run.task.seed for run in runs}),
@@ -252,15 +264,15 @@ def _by_fold(runs: Sequence[Run]) -> dict[int, list[Run]]:
 
 
 def _fold_mean(runs: Sequence[Run]) -> float:
-    return float(np.mean([run.error("mae") for run in runs]))
+    return float(np.mean([run.error("error") for run in runs]))
 
 
 def _interval(runs: Sequence[Run]) -> tuple[float | None, float | None]:
     folds = np.array([run.task.fold for run in runs])
     if len(np.unique(folds)) >= MIN_FOLDS:
-        low, high = bootstrap_mean(np.array([run.error("mae") for run in runs]), groups=folds)
+        low, high = bootstrap_mean(np.array([run.error("error") for run in runs]), groups=folds)
         return float(low), float(high)
-    return _over_seeds(runs, "mae_low")[0], _over_seeds(runs, "mae_high")[0]
+    return _over_seeds(runs, "error_low")[0], _over_seeds(runs, "error_high")[0]
 
 
 def _efficiency(curve: LabelCurve, curves: Sequence[LabelCurve]) -> tuple[float | None, ...] | None:

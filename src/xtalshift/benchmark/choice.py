@@ -129,7 +129,10 @@ class _Judged:
         repeats, rows = frame["repeat"].to_numpy(int), frame["row"].to_numpy(int)
         shape = (int(repeats.max()) + 1 if len(frame) else 1, len(y))
         errors, folds = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
-        errors[repeats, rows] = np.abs(frame["prediction"].to_numpy(float) - y[rows])
+        if "error" in frame:  # of classes
+            errors[repeats, rows] = frame["error"]
+        else:
+            errors[repeats, rows] = np.abs(frame["prediction"].to_numpy(float) - y[rows])
         folds[repeats, rows] = frame["fold"]
         if not np.isfinite(errors[repeats, rows]).all():
             errors[:] = np.nan  # a method that overflows is not chosen

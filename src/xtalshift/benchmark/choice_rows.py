@@ -14,8 +14,9 @@ from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.problem import ChoiceRows, FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
+from xtalshift.data import Dataset
 from xtalshift.featurize.pretrained import encoder_of
-from xtalshift.model import FittedModel, draw_rows
+from xtalshift.model import FittedClassifier, FittedModel, draw_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
@@ -24,6 +25,7 @@ _FEWEST = 20
 """Fewest rows outside all test sets; with fewer, the validation rows choose."""
 
 Rows = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 def choice_rows(shared: Shared, seed: int, names: set[str], settings: ChoiceConfig) -> ChoiceRows:
@@ -55,7 +57,7 @@ def choice_rows(shared: Shared, seed: int, names: set[str], settings: ChoiceConf
 
 
 def predict_unseen(
-    model: FittedModel,
+    model: FittedModel | FittedClassifier,
     task: Task,
     params: Mapping[str, Any],
     problem: Problem,
@@ -68,7 +70,7 @@ def predict_unseen(
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
         The model of the task.
     task, params, problem, fold, context
         As in `fit_task`.
@@ -81,27 +83,30 @@ def predict_unseen(
     -------
     DataFrame
         Columns ``row``, ``repeat``, ``fold`` and ``prediction``, the latter in the unit of the
-        target. A stack is judged by its own folds, with weights from the other folds; other methods
-        by the rows that are new to the encoder of their features, if they use one.
+        target; of classes ``error``, the log loss, instead. A stack is judged by its own folds,
+        with weights from the other folds; other methods by the rows that are new to the encoder of
+        their features, if they use one.
     """
     data = problem.data
-    own = getattr(model.regressor, "out_of_fold_", None)
+    own = getattr(model.learned, "out_of_fold_", None)
     if own is not None:
         rows = np.concatenate([fold.train, fold.val])[own.rows]
         z = model.scale.forward(data.y[rows], data.row_numbers[rows])
-        share = None if data.weights is None else data.weights[rows]
-        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], share))
-        judged = np.isin(rows, choice.rows)
+        counts = _counted(data, rows)
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], counts))
+        judged = np.isin(rows, choice.rows) & ~data.bounded[rows]
         return _frame(rows[judged], 0, own.folds[judged], found[judged])
     encoder = encoder_of(task.features)
-    fresh = np.ones(len(data), dtype=np.bool_) if encoder is None else ~encoder.knows(data.groups)
+    fresh = ~data.bounded  # a bound has no error
+    if encoder is not None:
+        fresh &= ~encoder.knows(data.groups)
     X = problem.X[task.features]
     parts = [_frame(*[np.zeros(0)] * 4)]
-    if getattr(model.regressor, "cross_fits", False):  # too few rows for folds: all were fitted
+    if getattr(model.learned, "cross_fits", False):  # too few rows for folds: all were fitted
         return parts[0]
     if not choice.repeats:
         rows = choice.rows[fresh[choice.rows]]
-        return _frame(rows, 0, 0, model.predict_features(X[rows])) if len(rows) else parts[0]
+        return _predicted(model, X, data.y, rows, 0, 0) if len(rows) else parts[0]
     share = len(fold.val) / (len(fold.train) + len(fold.val))
     with progress.task("further trainings", choice.repeats * choice.n_folds) as bar:
         for repeat in range(choice.repeats):
@@ -117,10 +122,31 @@ def predict_unseen(
                 rows = choice.rows[out]
                 rows = rows[fresh[rows]]
                 if len(rows):
-                    values = fitted.predict_features(X[rows])
-                    parts.append(_frame(rows, repeat, np.full(len(rows), number), values))
+                    parts.append(_predicted(fitted, X, data.y, rows, repeat, number))
                 bar.advance()
     return pd.concat(parts, ignore_index=True)
+
+
+def _predicted(
+    model: FittedModel | FittedClassifier,
+    X: FloatArray,
+    y: FloatArray,
+    rows: NDArray[np.int64],
+    repeat: int,
+    fold: int,
+) -> pd.DataFrame:
+    if isinstance(model, FittedClassifier):
+        frame = _frame(rows, repeat, fold, np.nan)
+        return frame.assign(error=model.row_errors(X[rows], y[rows]))
+    return _frame(rows, repeat, fold, model.predict_features(X[rows]))
+
+
+def _counted(data: Dataset, rows: Rows) -> NDArray[np.float64] | None:
+    """Return how much the error of each row counts: of a bound, which has none, nothing."""
+    if data.weights is None and not data.bounded.any():
+        return None
+    share = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    return np.where(data.bounded[rows], 0.0, share)
 
 
 def _frame(rows: Any, repeat: Any, fold: Any, prediction: Any) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def _errors(
     role = _role(runs, keys)
     for key in keys:
         for run in runs.of(key, role):
-            error = run.value("mae_over_dummy")
+            error = run.value("error_over_dummy")
             if error is not None:
                 task = (key[0], key[1], run.task.fold, run.task.seed)
                 values.setdefault(task, {})[key[2], key[4]] = error

@@ -13,8 +13,8 @@ from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.featurize.blocks import Blocks
-from xtalshift.methods import METHODS, build_method
-from xtalshift.model import FitRows, FittedModel, fit
+from xtalshift.methods import METHODS
+from xtalshift.model import FitRows, FittedClassifier, FittedModel, fit
 from xtalshift.model.fitting import find_domain, keeps_budget
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
@@ -36,7 +36,7 @@ def fit_task(
     domain: ApplicabilityDomain | None = None,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
-) -> FittedModel:
+) -> FittedModel | FittedClassifier:
     """Return the fitted model of a task.
 
     Parameters
@@ -73,7 +73,7 @@ def fit_task(
         target = fold.target[: task.budget] if labels is None else labels
     inside = fold.id_rows if calibrate else fold.id_rows[:0]
     budgeted = context.minutes is not None and keeps_budget(
-        build_method(task.method, context.settings, seed=None)
+        problem.build(task.method, context.settings, seed=None)
     )
     return fit(
         problem.data,

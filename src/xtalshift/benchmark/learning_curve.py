@@ -142,7 +142,7 @@ def _errors(
     model = fit_task(task, {}, problem, less, context)
     X, y = problem.X[features], problem.data.y
     for split, role, rows in _tests(fold):
-        error = np.abs(model.predict_features(X[rows]) - y[rows]).mean()
+        error = model.row_errors(X[rows], y[rows]).mean()
         if np.isfinite(error):
             yield CurvePoint(split, role, draw, len(less.train), float(error))
 
@@ -150,8 +150,8 @@ def _errors(
 def _known_errors(record: TaskRecord, fold: FoldRows) -> Iterator[CurvePoint]:
     wanted = {(split, role) for split, role, _ in _tests(fold)}
     for score in record.results:
-        if not score.variant and (score.split, score.role) in wanted and score.mae is not None:
-            yield CurvePoint(score.split, score.role, 0, len(fold.train), score.mae)
+        if not score.variant and (score.split, score.role) in wanted and score.error is not None:
+            yield CurvePoint(score.split, score.role, 0, len(fold.train), score.error)
 
 
 def _tests(fold: FoldRows) -> list[tuple[str, str, NDArray[np.int64]]]:

@@ -16,7 +16,8 @@ from xtalshift.benchmark.records import JOINT, Role
 from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
 from xtalshift.data import Dataset
-from xtalshift.errors import ConfigError, SplitError
+from xtalshift.data.cut_classes import cut_classes
+from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.model.inputs import (
@@ -121,19 +122,16 @@ def prepare_table(
     settings = settle_structures(settings.resolve(), [*features, *filter(None, spaces)])
     if any("structures" in scheme_needs(split.scheme, split.params) for split in splits):
         settings = require_structures(settings)
-    inputs = read_inputs(settings, progress, flag=settings.flag)
+    inputs = read_inputs(settings, progress, flag=settings.flag, classes=True)
     data, space = inputs.data, inputs.X
-    if data.bounded.any():
-        raise ConfigError(
-            f"{settings.dataset}: bounds = 'use' is for train only, because a bound has no error "
-            "to compare methods by; leave it at 'drop'"
-        )
+    if settings.cuts:
+        data = cut_classes(data, settings.cuts, settings.cut_names, ordered=settings.ordered)
     if settings.sample is not None and settings.sample < len(data):
         draw = np.random.default_rng(derive_seed(0, "sample"))
         rows = np.sort(draw.choice(len(data), settings.sample, replace=False))
         data, space = data.take(rows), space[rows]
         progress.say(f"  {settings.sample:,} of them drawn at random, the same for every seed")
-    low, high = np.quantile(data.y, [TAIL_SHARE, 1 - TAIL_SHARE])
+    low, high = np.quantile(data.y[~data.bounded], [TAIL_SHARE, 1 - TAIL_SHARE])
     # tasks do not need the other columns, but the description is that of the whole table
     slim = replace(data, columns=pd.DataFrame())
     slim.__dict__["description"] = data.description
@@ -172,8 +170,52 @@ def make_folds(
     Raises
     ------
     SplitError
-        If a split is impossible for these rows.
+        If a split is impossible for these rows, or no row of a part has a known target.
     """
+    for fold in _folds(spec, name, table, progress):
+        yield with_known_tests(fold, table.data.bounded)
+
+
+def with_known_tests(fold: FoldRows, bounded: NDArray[np.bool_]) -> FoldRows:
+    """Return a fold whose test rows and target labels have targets, of which others have bounds.
+
+    A bound has no error. Training and validation rows with bounds stay.
+
+    Parameters
+    ----------
+    fold : FoldRows
+        Rows of a table.
+    bounded : ndarray of bool, shape (n,)
+        Rows of the table of which only bounds of the target are known.
+
+    Raises
+    ------
+    SplitError
+        If no training, validation or test row, or no row of a set of test rows, has a target.
+    """
+    if not bounded.any():
+        return fold
+    tests = []
+    for test in fold.tests:
+        rows = test.rows[~bounded[test.rows]]
+        n = len(test.rows) - len(rows)
+        said = f"{test.description}; {n:,} further rows have bounds, and so no error"
+        said = said if n and test.description else test.description
+        tests.append(replace(test, rows=rows, description=said, n_bounded=n))
+    target = fold.target[~bounded[fold.target]]
+    parts = {"training": fold.train, "validation": fold.val}
+    parts |= {f"{test.split} ({test.role}) test": test.rows for test in tests}
+    for what, rows in parts.items():
+        if bounded[rows].all():  # also of none
+            raise SplitError(
+                f"{fold.key}: of all {what} rows only bounds of the target are known; give more "
+                "rows with values, or leave the split out"
+            )
+    budgets = tuple(budget for budget in fold.budgets if budget <= len(target))
+    return replace(fold, tests=tuple(tests), target=target, budgets=budgets)
+
+
+def _folds(spec: BenchmarkSpec, name: str, table: Table, progress: Progress) -> Iterator[FoldRows]:
     if spec.joint:
         yield from _joint_folds(spec, name, table, progress)
         return

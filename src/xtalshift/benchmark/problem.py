@@ -16,8 +16,10 @@ from xtalshift.benchmark.summary_records import RowCounts, TableInfo
 from xtalshift.data import Dataset
 from xtalshift.data.settings import DataConfig
 from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.estimators.base import Classifier, Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import PRETRAINED, Blocks, split_blocks
+from xtalshift.methods import MethodSettings, build_classifier, build_method
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -59,6 +61,21 @@ class Problem:
             self.blocks(features), self.settings.impute_nan, notation.hydrates, notation.amounts
         )
 
+    def build(
+        self,
+        method: str,
+        settings: MethodSettings,
+        *,
+        seed: int | None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Regressor | Classifier:
+        """Return the unfitted estimator of a method for the targets of this table."""
+        if self.data.classes is None:
+            return build_method(method, settings, seed=seed, params=params)
+        return build_classifier(
+            method, settings, seed=seed, params=params, ordered=self.data.ordered
+        )
+
     def describe(self) -> TableInfo:
         """Return a description of the table, for the summary."""
         settings, intake = self.settings, self.data.intake
@@ -89,6 +106,8 @@ class TestRows:
     role: Role
     rows: Rows
     description: str = ""
+    n_bounded: int = 0
+    """Further rows that were held out, of which only bounds of the target are known."""
 
 
 @dataclass(frozen=True, eq=False)

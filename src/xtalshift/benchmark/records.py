@@ -28,6 +28,11 @@ TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domai
 """Columns of ``predictions.parquet`` that show how far to trust a prediction."""
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
+CLASS_MEASURES = (
+    "log_loss", "brier", "balanced_accuracy", "accuracy", "roc_auc", "average_precision", "ece",
+    "class_number_error", "set_coverage_90", "mean_set_size_90",
+)  # fmt: skip
+"""Measures of a target that is a class."""
 TAIL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top5_recall", "top5_enrichment", "regret",
     "regret_over_range", "top30_precision", "top30_precision_weighted",
@@ -93,8 +98,57 @@ class Score:
     top30_precision_weighted: float | None = None
     """`top30_precision`, `top30_precision_weighted`: see
     `xtalshift.metrics.extrapolative_precision`."""
+    log_loss: float | None = None
+    brier: float | None = None
+    balanced_accuracy: float | None = None
+    accuracy: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    ece: float | None = None
+    log_loss_over_dummy: float | None = None
+    brier_over_dummy: float | None = None
+    balanced_accuracy_dummy: float | None = None
+    """`log_loss` to `balanced_accuracy_dummy`: of calibrated probabilities, see
+    `xtalshift.metrics.classification_scores`; None for a target that is a number, as the errors
+    above are for one that is a class."""
+    dummy_log_loss: float | None = None
+    """That of the shares of the classes in training."""
+    log_loss_low: float | None = None
+    log_loss_high: float | None = None
+    """`log_loss_low`, `log_loss_high`: bootstrap interval of the log loss over formulas."""
+    class_number_error: float | None = None
+    """See `xtalshift.metrics.class_number_error`; for ordered classes."""
+    set_coverage_90: float | None = None
+    mean_set_size_90: float | None = None
+    """`set_coverage_90`, `mean_set_size_90`: share of the 90 % prediction sets that hold the class,
+    and their mean number of classes."""
     reason: str | None = None
     """Why there are no figures."""
+
+    @property
+    def error(self) -> float | None:
+        """The error that ranks methods: mean absolute error, or log loss of classes."""
+        return self.mae if self.log_loss is None else self.log_loss
+
+    @property
+    def dummy_error(self) -> float | None:
+        """The same of the dummy."""
+        return self.dummy_mae if self.log_loss is None else self.dummy_log_loss
+
+    @property
+    def error_over_dummy(self) -> float | None:
+        """The first over the second."""
+        return self.mae_over_dummy if self.log_loss is None else self.log_loss_over_dummy
+
+    @property
+    def error_low(self) -> float | None:
+        """Lower end of the bootstrap interval of the error."""
+        return self.mae_low if self.log_loss is None else self.log_loss_low
+
+    @property
+    def error_high(self) -> float | None:
+        """Upper end of it."""
+        return self.mae_high if self.log_loss is None else self.log_loss_high
 
     @property
     def ok(self) -> bool:
@@ -107,9 +161,9 @@ class MeanScore:
     """Means over seeds (and folds) for one method on one set of test rows; None if unknown.
 
     `mae`, `mae_sd` (over seeds) and `rmse` have the unit of the target. OOD rows have `id_mae`, the
-    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. The measures of
-    `TAIL_MEASURES` refer to all test rows of the split. `seconds` is the time of one fit, `failed`
-    counts failed runs.
+    error on the ID rows of the same split, and `gap`, the ratio of `mae` to it. Of classes they are
+    None, and `log_loss` stands for `mae`. The measures of `TAIL_MEASURES` refer to all test rows of
+    the split. `seconds` is the time of one fit, `failed` counts failed runs.
     """
 
     mae: float | None = None
@@ -129,15 +183,54 @@ class MeanScore:
     regret_over_range: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
+    log_loss: float | None = None
+    log_loss_sd: float | None = None
+    log_loss_over_dummy: float | None = None
+    log_loss_over_dummy_sd: float | None = None
+    id_log_loss: float | None = None
+    brier: float | None = None
+    balanced_accuracy: float | None = None
+    accuracy: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    ece: float | None = None
+    class_number_error: float | None = None
+    set_coverage_90: float | None = None
+    mean_set_size_90: float | None = None
     seconds: float | None = None
     failed: int = 0
 
+    @property
+    def error(self) -> float | None:
+        """The error that ranks methods: mean absolute error, or log loss of classes."""
+        return self.mae if self.log_loss is None else self.log_loss
+
+    @property
+    def error_sd(self) -> float | None:
+        """Its standard deviation over seeds."""
+        return self.mae_sd if self.log_loss is None else self.log_loss_sd
+
+    @property
+    def error_over_dummy(self) -> float | None:
+        """The error over that of the dummy."""
+        return self.mae_over_dummy if self.log_loss is None else self.log_loss_over_dummy
+
+    @property
+    def error_over_dummy_sd(self) -> float | None:
+        """Its standard deviation over seeds."""
+        return self.mae_over_dummy_sd if self.log_loss is None else self.log_loss_over_dummy_sd
+
+    @property
+    def id_error(self) -> float | None:
+        """The error on the ID rows of the same split."""
+        return self.id_mae if self.log_loss is None else self.id_log_loss
+
     def describe(self) -> str:
-        """Return ``mae (mae_over_dummy)`` for a table of text; an empty text without an error."""
-        if self.mae is None:
+        """Return ``error (error_over_dummy)`` for a table of text; an empty text without one."""
+        if self.error is None:
             return ""
-        ratio = "" if self.mae_over_dummy is None else f" ({self.mae_over_dummy:.2f})"
-        return f"{self.mae:.4g}{ratio}"
+        ratio = "" if self.error_over_dummy is None else f" ({self.error_over_dummy:.2f})"
+        return f"{self.error:.4g}{ratio}"
 
     def describe_search(self) -> str:
         """Return recall of the top and regret, ``31% (0.41)``; an empty text without a top."""
@@ -189,7 +282,9 @@ class TaskRecord:
     attempts: int = 1
     """Number of starts, more than 1 if a process died."""
     val_mae: float | None = None
-    """Mean absolute error on the validation rows."""
+    val_log_loss: float | None = None
+    """`val_mae`, `val_log_loss`: mean absolute error, or log loss of classes, on the validation
+    rows."""
     row_cap: int | None = None
     n_used: int | None = None
     """`row_cap`, `n_used`: largest number of training rows that the method takes, and how many it

@@ -21,6 +21,9 @@ from xtalshift.provenance import Provenance
 class Record:
     """Scores of one method on one set of test rows for one seed; errors in the target's unit.
 
+    Those of a target that is a class begin with `log_loss`, see
+    `xtalshift.benchmark.records.Score`.
+
     The measures of `TAIL_MEASURES` say whether extreme materials are found among all test rows of a
     split, `n_tail` of them; records of the ID rows of an OOD split have none.
     """
@@ -48,6 +51,18 @@ class Record:
     regret_over_range: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    balanced_accuracy: float | None = None
+    accuracy: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    ece: float | None = None
+    log_loss_over_dummy: float | None = None
+    balanced_accuracy_dummy: float | None = None
+    class_number_error: float | None = None
+    set_coverage_90: float | None = None
+    mean_set_size_90: float | None = None
     seconds: float | None = None
     status: str = "ok"
     reason: str | None = None
@@ -65,6 +80,9 @@ class Split:
     n_train: int | None = None
     n_val: int | None = None
     n_test: int | None = None
+    n_bounded: int = 0
+    """Further rows that were held out, of which only bounds of the target are known (``<4.2``), so
+    that they have no error."""
     n_seen: int | None = None
     """Test rows whose formula a pretrained encoder has seen, with other properties or this one.
     None if no method uses one."""
@@ -152,6 +170,16 @@ class RunResults:
     def unit(self) -> str:
         """Unit of the target; may be empty."""
         return self.provenance.data.unit or ""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes, if the target is one."""
+        return self.provenance.data.classes
+
+    @property
+    def error_name(self) -> str:
+        """The error that ranks methods."""
+        return "mean absolute error" if self.classes is None else "log loss"
 
     @property
     def transform(self) -> str:

@@ -88,7 +88,7 @@ def evaluate(
             known = score if test.role == "id" else known
         for test in fold.tests:
             if test.role == "ood" or test.split not in shifted:
-                near = inside if len(inside) else fold.val
+                near = inside if len(inside) else fold.val[~problem.data.bounded[fold.val]]
                 pool = np.concatenate([near, test.rows]) if test.role == "ood" else test.rows
                 measure = partial(_tail, problem, values, fold)
                 found.append(_score(variant, test.split, "pool", pool, measure))

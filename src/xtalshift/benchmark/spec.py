@@ -52,6 +52,11 @@ class BenchmarkData(DataConfig):
     encoder: str | None = None
     """Folder of the encoder of the block ``pretrained`` for this table, such as one that has seen
     none of its formulas, see ``xtalshift pretrain --without``; by default that of the package."""
+    cuts: tuple[float, ...] = ()
+    cut_names: tuple[str, ...] = ()
+    ordered: bool = False
+    """`cuts`, `cut_names`, `ordered`: make classes of a number, see
+    `xtalshift.data.cut_classes.cut_classes`."""
 
     def resolve(self) -> Self:
         """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.

@@ -146,7 +146,7 @@ def rank_so_far(records: Sequence[TaskRecord]) -> str:
     found: dict[str, list[float]] = {}
     for record in records:
         for score in record.results:
-            value = score.mae_over_dummy
+            value = score.error_over_dummy
             if score.variant == "" and score.role == "ood" and value and np.isfinite(value):
                 label = label_of(record.name, "", record.budget)
                 found.setdefault(label, []).append(value)

@@ -92,7 +92,8 @@ class SplitInfo:
 class SummaryCell(MeanScore):
     """Scores of a method (or its `variant` with other parameters) for a number of target labels.
 
-    Every ``_sd`` is over seeds. `mae_low` and `mae_high` are a 95 % interval; `n_runs` of the
+    Every ``_sd`` is over seeds. `mae_low` and `mae_high`, of classes `log_loss_low` and
+    `log_loss_high`, are a 95 % interval; `n_runs` of the
     `runs` tasks have a result, and `n_test` is the median number of their test rows.
     """
 
@@ -111,7 +112,10 @@ class SummaryCell(MeanScore):
     spearman_sd: float | None = None
     mae_low: float | None = None
     mae_high: float | None = None
+    log_loss_low: float | None = None
+    log_loss_high: float | None = None
     worst_fold_mae: float | None = None
+    worst_fold_log_loss: float | None = None
     worst_family: str | None = None
     worst_family_mae: float | None = None
     worst_family_mae_sd: float | None = None
@@ -122,12 +126,28 @@ class SummaryCell(MeanScore):
     cpu_seconds: float | None = None
     peak_mib: float | None = None
     val_mae: float | None = None
+    val_log_loss: float | None = None
     forgetting: float | None = None
     n_runs: int = 0
     n_seeds: int = 0
     n_folds: int = 0
     n_test: int | None = None
     runs: int = 0
+
+    @property
+    def error_low(self) -> float | None:
+        """Lower end of the interval of the error."""
+        return self.mae_low if self.log_loss is None else self.log_loss_low
+
+    @property
+    def error_high(self) -> float | None:
+        """Upper end of it."""
+        return self.mae_high if self.log_loss is None else self.log_loss_high
+
+    @property
+    def worst_fold_error(self) -> float | None:
+        """Largest mean error of a fold."""
+        return self.worst_fold_mae if self.log_loss is None else self.worst_fold_log_loss
 
     @property
     def missing(self) -> int:
@@ -189,7 +209,7 @@ class Scenario:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelCurve:
-    """Error of a method on one split by number of target labels."""
+    """Error of a method on one split by number of target labels; of classes `mae` is log loss."""
 
     data: str
     split: str
@@ -205,7 +225,7 @@ class LabelCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldError:
-    """Error of a method on one fold, mean over seeds."""
+    """Error of a method on one fold, mean over seeds; of classes `mae` is log loss."""
 
     data: str
     split: str
@@ -292,6 +312,12 @@ class BenchmarkSummary:
     def n_seeds(self) -> int:
         """Number of seeds."""
         return self.settings.seeds or 1
+
+    @property
+    def measure(self) -> str:
+        """Name of the error that ranks methods; both if some tables have classes."""
+        kinds = {one.classes is not None for one in self.data}
+        return " or ".join(["MAE"] * (kinds != {True}) + ["log loss"] * (True in kinds))
 
     @property
     def n_left(self) -> int:

@@ -15,14 +15,14 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator
 
 from xtalshift.benchmark.plugins import PLUGIN_PREFIX
-from xtalshift.benchmark.problem import Shared
+from xtalshift.benchmark.problem import Problem, Shared
 from xtalshift.benchmark.spec import BenchmarkSpec, MethodEntry
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.jsonio import Plain
-from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.nn.device import resolve_device
 
@@ -91,10 +91,22 @@ def plan_tasks(spec: BenchmarkSpec, shared: Shared) -> list[Task]:
     hashes = {key: fold.sha256() for key, fold in shared.folds.items()}
     # these are the same on every fold
     content = {
-        entry.name: (_arguments(entry, context), _source(entry.method)) for entry in spec.methods
+        (entry.name, name): (_arguments(entry, problem, context), _source(entry.method))
+        for entry in spec.methods
+        for name, problem in shared.problems.items()
     }
     tasks = [
-        _make(entry, name, features, key, budget, hashes[key], content[entry.name], shared, context)
+        _make(
+            entry,
+            name,
+            features,
+            key,
+            budget,
+            hashes[key],
+            content[entry.name, fold.data],
+            shared,
+            context,
+        )
         for key, fold in shared.folds.items()
         for entry in spec.methods
         for name, features in _features(entry, spec)
@@ -160,10 +172,10 @@ def _refuse_doubles(spec: BenchmarkSpec) -> None:
         raise ConfigError(f"two methods have the name {min(twice)!r}; give them different names")
 
 
-def _arguments(entry: MethodEntry, context: TaskContext) -> Plain:
+def _arguments(entry: MethodEntry, problem: Problem, context: TaskContext) -> Plain:
     """Return the arguments of the regressor of a method, except those that change no number."""
     try:
-        regressor = build_method(entry.method, context.settings, seed=0, params=entry.params)
+        regressor = problem.build(entry.method, context.settings, seed=0, params=entry.params)
         if context.minutes is not None and keeps_budget(regressor):
             regressor.set_params(minutes=context.minutes)
     except ConfigError:

@@ -92,7 +92,7 @@ def _suggest(trial: Any, name: str, choices: tuple[Any, ...]) -> Any:
 def _error(
     task: Task, params: Plain, problem: Problem, fold: FoldRows, context: TaskContext
 ) -> float:
-    """Return the mean absolute error on the selection rows, infinite if it is not finite."""
+    """Return the mean error on the selection rows, infinite if it is not finite."""
     train, rows = None, fold.val
     if METHODS[task.method].target_access == "labels":
         labels = fold.target[: task.budget]
@@ -100,12 +100,8 @@ def _error(
         if len(labels) >= MIN_LABELS:
             train, rows = labels[:kept], labels[kept:]
     model = fit_task(task, params, problem, fold, context, labels=train)
-    found = model.predict_features(problem.X[task.features][rows])
+    rows = rows[~problem.data.bounded[rows]]
+    errors = model.row_errors(problem.X[task.features][rows], problem.data.y[rows])
     weights = problem.data.weights
-    error = float(
-        np.average(
-            np.abs(found - problem.data.y[rows]),
-            weights=None if weights is None else weights[rows],
-        )
-    )
+    error = float(np.average(errors, weights=None if weights is None else weights[rows]))
     return error if np.isfinite(error) else float("inf")

@@ -6,7 +6,7 @@ import platform
 import shutil
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.choice_rows import predict_unseen
+from xtalshift.benchmark.class_scores import class_frame, evaluate_classes, evaluate_rows
 from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.plugins import load_plugins, register_own
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
@@ -23,6 +24,7 @@ from xtalshift.benchmark.records import (
     PREDICTIONS_FILE,
     TRUST_COLUMNS,
     Role,
+    Score,
     TaskRecord,
 )
 from xtalshift.benchmark.row_intervals import RowIntervals, evaluate_intervals
@@ -32,7 +34,8 @@ from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.benchmark.tune import tune
 from xtalshift.data.writers import write_frame
 from xtalshift.jsonio import write_json
-from xtalshift.model import FitRows, save_model
+from xtalshift.metrics.classification import log_loss
+from xtalshift.model import FitRows, FittedClassifier, FittedModel, save_model
 from xtalshift.model.fitting import held_out_errors
 from xtalshift.parallel import EmitProgress, Outcome
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -139,7 +142,7 @@ def _run(
 ) -> TaskRecord:
     fold = shared.folds[task.fold]
     problem = shared.problems[fold.data]
-    X, y = problem.X[task.features], problem.data.y
+    X = problem.X[task.features]
     folder = None if context.keep is None else task_folder(context.keep, task.id)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)  # what a killed task left
@@ -160,6 +163,65 @@ def _run(
         checkpoint=None if folder is None else folder.with_suffix(CHECKPOINT),
     )
     seconds = time.perf_counter() - started
+    if isinstance(model, FittedClassifier):
+        judged = _judge_classes(model, task, problem, X, fold)
+    else:
+        judged = _judge(model, task, problem, X, fold)
+    if folder is not None:
+        if shared.choice is not None and shared.choice.fold == task.fold:
+            unseen = predict_unseen(
+                model, task, params, problem, shared.choice, fold, context, progress
+            )
+            write_frame(unseen, folder / CHOICE_FILE)
+        if not model.learned.unsaved:
+            save_model(model, folder / MODEL_FOLDER)
+        write_frame(judged.frame, folder / PREDICTIONS_FILE)
+        write_json(folder / HISTORY_FILE, getattr(model.learned, "history_", None) or [])
+    return replace(
+        record,
+        seconds=seconds,
+        predict_seconds=judged.predict_seconds,
+        **judged.validation,
+        tuning=tuning,
+        row_cap=getattr(model.learned, "max_rows", None),
+        n_used=getattr(model.learned, "n_rows_used_", None),
+        best_epoch=getattr(model.learned, "best_epoch_", None),
+        results=judged.results,
+        files=None if folder is None else hash_files(folder),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What the test rows say of the model of a task."""
+
+    results: tuple[Score, ...]
+    frame: pd.DataFrame
+    """The test rows with their predictions."""
+    validation: dict[str, float]
+    """Error on the validation rows, by its name in `TaskRecord`."""
+    predict_seconds: float
+
+
+def _judge_classes(
+    model: FittedClassifier, task: Task, problem: Problem, X: NDArray[np.float64], fold: FoldRows
+) -> _Judged:
+    started = time.perf_counter()
+    rows = evaluate_rows(model, problem, X, fold)
+    predict_seconds = time.perf_counter() - started
+    y = problem.data.y[fold.val].astype(np.int64)
+    return _Judged(
+        evaluate_classes(problem, fold, rows),
+        class_frame(task.name, problem, fold, rows),
+        {"val_log_loss": log_loss(y, rows.probabilities[fold.val])},
+        predict_seconds,
+    )
+
+
+def _judge(
+    model: FittedModel, task: Task, problem: Problem, X: NDArray[np.float64], fold: FoldRows
+) -> _Judged:
+    y = problem.data.y
     started = time.perf_counter()
     rows = np.unique(np.concatenate([fold.val, fold.id_rows, fold.test_rows]))
     variants = {
@@ -168,32 +230,16 @@ def _run(
     }
     intervals = evaluate_intervals(model, problem.data, X, fold)
     predict_seconds = time.perf_counter() - started
-    errors, held_out = held_out_errors(model, y, X, FitRows(fold.train, fold.val))
+    bounded = problem.data.bounded
+    errors, held_out = held_out_errors(model, y, X, FitRows(fold.train, fold.val), bounded)
     usual = np.isin(held_out, fold.val)  # as for other methods, if a stack held such rows out
     results = evaluate(problem, fold, variants, intervals)
-    if folder is not None:
-        if shared.choice is not None and shared.choice.fold == task.fold:
-            unseen = predict_unseen(
-                model, task, params, problem, shared.choice, fold, context, progress
-            )
-            write_frame(unseen, folder / CHOICE_FILE)
-        if not model.regressor.unsaved:
-            save_model(model, folder / MODEL_FOLDER)
-        failed = {(score.split, score.role) for score in results if not score.ok}
-        frame = _predictions(task.name, problem, fold, variants, intervals, failed)
-        write_frame(frame, folder / PREDICTIONS_FILE)
-        write_json(folder / HISTORY_FILE, getattr(model.regressor, "history_", None) or [])
-    return replace(
-        record,
-        seconds=seconds,
-        predict_seconds=predict_seconds,
-        val_mae=float(np.mean(errors[usual] if usual.any() else errors)),
-        tuning=tuning,
-        row_cap=getattr(model.regressor, "max_rows", None),
-        n_used=getattr(model.regressor, "n_rows_used_", None),
-        best_epoch=getattr(model.regressor, "best_epoch_", None),
-        results=results,
-        files=None if folder is None else hash_files(folder),
+    failed = {(score.split, score.role) for score in results if not score.ok}
+    return _Judged(
+        results,
+        _predictions(task.name, problem, fold, variants, intervals, failed),
+        {"val_mae": float(np.mean(errors[usual] if usual.any() else errors))},
+        predict_seconds,
     )
 
 

@@ -17,6 +17,7 @@ from xtalshift.config import Settings
 from xtalshift.errors import ConfigError
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.losses import SMOOTH_L1, Loss
 from xtalshift.nn.objectives.joint import JointTraining
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.settings import ERMConfig
@@ -38,9 +39,9 @@ most networks are no ensemble."""
 class Adaptation:
     """A way to adapt a trained network."""
 
-    build: Callable[[nn.Module, Rows | None, Rows, AdaptConfig, torch.Generator], Training]
-    """Takes the model, source rows (or None), target rows, an `AdaptConfig` and a generator;
-    returns a training that has not started."""
+    build: Callable[[nn.Module, Rows | None, Rows, AdaptConfig, torch.Generator, Loss], Training]
+    """Takes the model, source rows (or None), target rows, an `AdaptConfig`, a generator and what
+    to minimise; returns a training that has not started."""
     uses_labels: bool = True
     """Whether it trains on target labels; if not, source rows select the parameters."""
     needs_source: bool = False
@@ -139,6 +140,7 @@ def adapt_network(
     config: AdaptConfig,
     generator: torch.Generator,
     *,
+    criterion: Loss = SMOOTH_L1,
     progress: Progress = NO_PROGRESS,
     checkpoint: Checkpoint | None = None,
 ) -> TrainResult:
@@ -159,6 +161,8 @@ def adapt_network(
         Settings.
     generator : torch.Generator
         On the device of the model.
+    criterion : Loss
+        What is minimised, and by what parameters are selected.
     progress : Progress
         Reports each epoch.
     checkpoint : Checkpoint, optional
@@ -177,7 +181,7 @@ def adapt_network(
     adaptation = ADAPTATIONS[config.method]
     if source is None and adaptation.needs_source:
         raise ValueError(f"method {config.method!r} trains on source rows too; give them")
-    training = adaptation.build(model, source, target, config, generator)
+    training = adaptation.build(model, source, target, config, generator, criterion)
     return run_training(
         training,
         validation,
@@ -200,13 +204,15 @@ def _targeted(
     target: Rows,
     config: AdaptConfig,
     generator: torch.Generator,
+    criterion: Loss,
 ) -> CALTraining:
     batches = steps_per_epoch(target, config)
     if source is None:  # an epoch takes one ERM and one CAL step on each batch of target labels
         cal = config.cal_config(2 * batches).model_copy(update={"replay": 0.0})
     else:
         cal = config.cal_config(max(batches, TARGET_STEPS))
-    return CALTraining(model, TrainingData(source or target, target, target), cal, generator)
+    data = TrainingData(source or target, target, target)
+    return CALTraining(model, data, cal, generator, criterion=criterion)
 
 
 def _joint(
@@ -215,12 +221,16 @@ def _joint(
     target: Rows,
     config: AdaptConfig,
     generator: torch.Generator,
+    criterion: Loss,
 ) -> JointTraining:
     assert source is not None
     steps = max(steps_per_epoch(target, config), TARGET_STEPS)
     erm = config.erm_config(steps)
     share = config.target_share
-    return JointTraining(model, source, target, erm, generator, target_share=share, steps=steps)
+    return JointTraining(
+        model, source, target, erm, generator,
+        target_share=share, steps=steps, criterion=criterion,
+    )  # fmt: skip
 
 
 def _fine_tune(
@@ -229,6 +239,7 @@ def _fine_tune(
     target: Rows,
     config: AdaptConfig,
     generator: torch.Generator,
+    criterion: Loss,
 ) -> ERMTraining:
     return ERMTraining(
         model,
@@ -237,6 +248,7 @@ def _fine_tune(
         generator,
         layers="last" if config.method == "head-only" else "all",
         l2_sp=config.l2_sp if config.method == "l2-sp" else 0.0,
+        criterion=criterion,
     )
 
 

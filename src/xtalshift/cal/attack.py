@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from xtalshift.cal.settings import Ball, CALConfig
 from xtalshift.cal.uncertainty import disagreement_gradient, mean_prediction
 from xtalshift.cal.weights import CALState
-from xtalshift.nn.rows import Rows, mean_loss
+from xtalshift.nn.losses import RowLoss
+from xtalshift.nn.rows import Rows, mean_loss, row_losses
 
 ADAM_EPSILON = 1e-8
 
@@ -35,6 +36,8 @@ def attack(
     state: CALState,
     config: CALConfig,
     pull: Tensor | None = None,
+    *,
+    loss: RowLoss = row_losses,
 ) -> Attacked:
     """Return adversarial rows.
 
@@ -73,6 +76,8 @@ def attack(
     pull : Tensor, shape (..., n, d), optional
         Direction of norm 1 per row that is added to every step's direction of norm 1 (``steepest``
         only): unlabelled target rows draw the adversarial rows toward themselves.
+    loss : callable
+        The loss ``l`` of each row.
 
     Returns
     -------
@@ -80,10 +85,10 @@ def attack(
     """
     if not config.attacks:  # the control: the same recipe, but no row moves
         rows = _label(model, rows, config)
-        return Attacked(rows, torch.zeros_like(rows.x), _loss(model, rows))
+        return Attacked(rows, torch.zeros_like(rows.x), _loss(model, rows, loss))
     if config.objective == "loss":
         x_adv, path, start_loss = _ascend(
-            lambda x: attack_objective_gradient(model, rows, x, state),
+            lambda x: attack_objective_gradient(model, rows, x, state, loss),
             rows.x, state, config, pull,
         )  # fmt: skip
     else:
@@ -97,7 +102,7 @@ def attack(
         x_adv, path, _ = _ascend(objective, rows.x[0], one, config, pull)
         x_adv, path = x_adv.expand_as(rows.x), path.expand_as(rows.x)
     if config.needs_ensemble:
-        start_loss = _loss(model, _label(model, rows, config))
+        start_loss = _loss(model, _label(model, rows, config), loss)
     return Attacked(_label(model, replace(rows, x=x_adv), config), path, start_loss)
 
 
@@ -137,12 +142,12 @@ def _label(model: nn.Module, rows: Rows, config: CALConfig) -> Rows:
 
 
 @torch.no_grad()
-def _loss(model: nn.Module, rows: Rows) -> Tensor:
-    return mean_loss(model(rows.x), rows.y, rows.weights)
+def _loss(model: nn.Module, rows: Rows, loss: RowLoss) -> Tensor:
+    return mean_loss(model(rows.x), rows.y, rows.weights, loss)
 
 
 def attack_objective_gradient(
-    model: nn.Module, rows: Rows, x_adv: Tensor, state: CALState
+    model: nn.Module, rows: Rows, x_adv: Tensor, state: CALState, loss: RowLoss = row_losses
 ) -> tuple[Tensor, Tensor]:
     """Return the mean loss at `x_adv` and the gradient of the attack's objective in `x_adv`.
 
@@ -156,6 +161,8 @@ def attack_objective_gradient(
         Their current position.
     state : CALState
         The transport cost.
+    loss : callable
+        The loss of each row.
 
     Returns
     -------
@@ -165,9 +172,9 @@ def attack_objective_gradient(
         Gradient of the objective, with the transport cost.
     """
     leaf = x_adv.detach().requires_grad_()
-    loss = mean_loss(model(leaf), rows.y, rows.weights)
-    (gradient,) = torch.autograd.grad(loss, leaf)
-    return loss.detach(), _charge(gradient, x_adv - rows.x, state)
+    mean = mean_loss(model(leaf), rows.y, rows.weights, loss)
+    (gradient,) = torch.autograd.grad(mean, leaf)
+    return mean.detach(), _charge(gradient, x_adv - rows.x, state)
 
 
 def _charge(gradient: Tensor, moved: Tensor, state: CALState) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from xtalshift.errors import DataError, TrainingError
 from xtalshift.nn.checkpoint import State
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import Parameters, copy_parameters
+from xtalshift.nn.losses import SMOOTH_L1, Loss, RowLoss
 from xtalshift.nn.rows import (
     Rows,
     TrainingData,
@@ -55,8 +57,10 @@ class CALTraining(Training):
         Draws batches, environments and dropout.
     sample : Tensor of int64, shape (members, n), optional
         Bootstrap sample of each member of an ensemble.
-    attacker : callable
-        The attack.
+    attacker : callable, optional
+        The attack; by default that of the features.
+    criterion : Loss
+        What is minimised, by the attack maximised.
 
     Notes
     -----
@@ -76,13 +80,16 @@ class CALTraining(Training):
         generator: torch.Generator,
         *,
         sample: Tensor | None = None,
-        attacker: Attack = attack,
+        attacker: Attack | None = None,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
         optimizer = make_adamw(model.parameters(), config.learning_rate, config.weight_decay)
-        super().__init__(model, optimizer, data.train, generator, sample=sample)
+        super().__init__(
+            model, optimizer, data.train, generator, sample=sample, criterion=criterion
+        )
         self.config = config
         self.target = data.target
-        self.attacker = attacker
+        self.attacker = attacker or partial(attack, loss=criterion.rows)
         self.cal = init(self.rows.x.shape[-1], config, like=self.rows.x, members=self.members)
         first = torch.arange(config.hard_rows(len(self.rows)), device=self.rows.y.device)
         self.hard = first if self.members is None else first.expand(self.members, -1)
@@ -114,7 +121,8 @@ class CALTraining(Training):
             else:
                 self.set_rate(config.learning_rate)
             if batch is not None:
-                log.add("ERM", erm_step(self.model, batch, self.optimizer, dropout), len(batch))
+                found = erm_step(self.model, batch, self.optimizer, dropout, self.criterion.rows)
+                log.add("ERM", found, len(batch))
             for rows in cal_batches:
                 self.cal, report = step(
                     self.model,
@@ -126,6 +134,7 @@ class CALTraining(Training):
                     optimizer=self.optimizer,
                     attacker=self.attacker,
                     measure=not reports,
+                    loss=self.criterion.rows,
                 )
                 reports.append(report)
                 log.add("CAL", report.loss, len(rows))
@@ -177,7 +186,9 @@ class CALTraining(Training):
         if since >= 0 and since % self.config.resample_every == 0:
             count = self.config.hard_rows(len(self.rows))
             objective = self.config.objective
-            self.hard = select_hardest(self.model, self.rows, count, self.sample, objective)
+            self.hard = select_hardest(
+                self.model, self.rows, count, self.sample, objective, self.criterion.rows
+            )
             if isinstance(self.attacker, KeptStructureAttack):
                 self.attacker.forget()
 
@@ -268,6 +279,7 @@ def select_hardest(
     count: int,
     sample: Tensor | None = None,
     objective: Objective = "loss",
+    loss: RowLoss = row_losses,
 ) -> Tensor:
     """Return the numbers of the `count` rows with the largest loss, hardest first.
 
@@ -284,6 +296,8 @@ def select_hardest(
     objective : {"loss", "uncertainty"}
         What hard means: a large loss, or a large standard deviation of the members of an ensemble,
         which is the same for all of them.
+    loss : callable
+        The loss of each row.
 
     Returns
     -------
@@ -291,7 +305,8 @@ def select_hardest(
     """
     predictions = predict_rows(model, rows.x)
     if objective == "loss":
-        losses = row_losses(predictions, rows.y.expand_as(predictions))
+        members = getattr(model, "members", None)
+        losses = loss(predictions, rows.y if members is None else rows.y.expand(members, -1))
     else:
         losses = predictions.std(dim=0).expand_as(predictions)
     if rows.weights is not None:

@@ -21,7 +21,8 @@ from xtalshift.cal.weights import (
 )
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import copy_parameters
-from xtalshift.nn.rows import Rows, draw_order, mean_loss
+from xtalshift.nn.losses import RowLoss
+from xtalshift.nn.rows import Rows, draw_order, mean_loss, row_losses
 
 Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
 """Moves rows; `xtalshift.cal.attack.attack` moves their features."""
@@ -52,6 +53,7 @@ def step(
     optimizer: torch.optim.Optimizer | None = None,
     attacker: Attack = attack,
     measure: bool = False,
+    loss: RowLoss = row_losses,
 ) -> tuple[CALState, StepReport]:
     """Take one CAL step on a batch: change the model in place and return the new state.
 
@@ -84,6 +86,8 @@ def step(
         The attack.
     measure : bool
         Whether to measure the loss gain even if no update of the weights is due.
+    loss : callable
+        The loss of each row; that of the attack must be the same.
 
     Returns
     -------
@@ -97,18 +101,18 @@ def step(
         optimizer = torch.optim.Adam(model.parameters(), lr=config.theta_learning_rate, fused=True)
     due = state.steps % config.weight_every == 0
     learns = due and config.attacks and config.weight_rule != "fixed"
-    what = (model, rows, state, config, epoch, generator, optimizer, attacker)
+    what = (model, rows, state, config, epoch, generator, optimizer, attacker, loss)
     if learns and config.weight_rule == "published":
-        terms, attacked, loss, gain = _published(*what)
+        terms, attacked, last, gain = _published(*what)
     else:
-        terms, attacked, loss, gain = _unrolled(*what, learns=learns, measure=due or measure)
+        terms, attacked, last, gain = _unrolled(*what, learns=learns, measure=due or measure)
     if learns:
         gradient = weight_gradient(terms, state.gamma, config)
         if config.objective == "uncertainty":  # one transport cost for all members
             gradient = gradient.mean(dim=0).expand_as(gradient)
         state = update_weights(state, gradient, config)
     moved = attacked.rows.x - rows.x
-    report = StepReport(loss, gain, moved.square().mean().sqrt(), moved.abs().max())
+    report = StepReport(last, gain, moved.square().mean().sqrt(), moved.abs().max())
     return replace(state, steps=state.steps + 1), report
 
 
@@ -124,26 +128,27 @@ def _published(
     generator: torch.Generator,
     optimizer: torch.optim.Optimizer,
     attacker: Attack,
+    loss: RowLoss,
 ) -> Walk:
     """Take the theta steps with ``g`` from before; without dropout the same pass gives ``A``."""
     dropout = generator if epoch < config.dropout_epochs else None
-    direction = _outer_gradient(model, rows, config, epoch, generator)
+    direction = _outer_gradient(model, rows, config, epoch, generator, loss)
     total = torch.zeros_like(rows.x)
     for _ in range(config.theta_steps):
         attacked = attacker(model, rows, state, config)
-        mixed, gradient, loss = mixed_derivative(
-            model, attacked.rows, direction, config.outer_layers
+        mixed, gradient, last = mixed_derivative(
+            model, attacked.rows, direction, config.outer_layers, loss=loss
         )
         total += mixed
-        gain = loss - attacked.start_loss
+        gain = last - attacked.start_loss
         if dropout is not None:
-            loss = erm_step(model, attacked.rows, optimizer, dropout)
+            last = erm_step(model, attacked.rows, optimizer, dropout, loss)
             continue
         for parameter, value in zip(model.parameters(), gradient, strict=True):
             parameter.grad = value
         optimizer.step()
     terms = [(total, attacked.rows.x - rows.x)]
-    return terms, attacked, loss, gain
+    return terms, attacked, last, gain
 
 
 def _unrolled(
@@ -155,6 +160,7 @@ def _unrolled(
     generator: torch.Generator,
     optimizer: torch.optim.Optimizer,
     attacker: Attack,
+    loss: RowLoss,
     *,
     learns: bool,
     measure: bool,
@@ -169,21 +175,27 @@ def _unrolled(
         if measure:
             with torch.no_grad():
                 moved = attacked.rows
-                gain = mean_loss(model(moved.x), moved.y, moved.weights) - attacked.start_loss
-        loss = erm_step(model, attacked.rows, optimizer, dropout)
+                after = mean_loss(model(moved.x), moved.y, moved.weights, loss)
+                gain = after - attacked.start_loss
+        last = erm_step(model, attacked.rows, optimizer, dropout, loss)
     terms = []
     if learns:
-        direction = _outer_gradient(model, rows, config, epoch, generator)
+        direction = _outer_gradient(model, rows, config, epoch, generator, loss)
         for theta, attacked in visited:
             mixed = mixed_derivative(
-                model, attacked.rows, direction, config.outer_layers, at=theta
+                model, attacked.rows, direction, config.outer_layers, at=theta, loss=loss
             )[0]
             terms.append((mixed, attacked.path))
-    return terms, attacked, loss, gain if measure else None
+    return terms, attacked, last, gain if measure else None
 
 
 def _outer_gradient(
-    model: nn.Module, rows: Rows, config: CALConfig, epoch: int, generator: torch.Generator
+    model: nn.Module,
+    rows: Rows,
+    config: CALConfig,
+    epoch: int,
+    generator: torch.Generator,
+    loss: RowLoss,
 ) -> list[Tensor]:
     """Return ``g`` at the current theta."""
     if rows.environments is None:
@@ -194,7 +206,7 @@ def _outer_gradient(
         environments = rows.environments
         count = int(environments.max()) + 1
     spread = config.alpha / math.sqrt(epoch + 1)
-    return stability_gradient(model, rows, environments, count, spread, config.outer_layers)
+    return stability_gradient(model, rows, environments, count, spread, config.outer_layers, loss)
 
 
 def random_environments(

@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from xtalshift.cal.settings import CALConfig
 from xtalshift.nn.irnet import Parameters, select_parameters
+from xtalshift.nn.losses import RowLoss
 from xtalshift.nn.rows import Rows, mean_loss, row_losses
 from xtalshift.nn.settings import Layers
 
@@ -92,16 +93,17 @@ def stability_gradient(
     n_environments: int,
     spread: float,
     layers: Layers = "all",
+    loss: RowLoss = row_losses,
 ) -> list[Tensor]:
     """Return ``g = dR / dtheta`` without dropout, one tensor per parameter of `layers`.
 
-    The other arguments are those of `stability_loss`.
+    `loss` is that of each row; the other arguments are those of `stability_loss`.
     """
-    losses = row_losses(model(rows.x), rows.y)
+    losses = loss(model(rows.x), rows.y)
     if rows.weights is not None:
         losses = losses * (rows.weights / rows.weights.mean(dim=-1, keepdim=True))
-    loss = stability_loss(losses, environments, n_environments, spread).sum()
-    return list(torch.autograd.grad(loss, list(select_parameters(model, layers).values())))
+    stability = stability_loss(losses, environments, n_environments, spread).sum()
+    return list(torch.autograd.grad(stability, list(select_parameters(model, layers).values())))
 
 
 def mixed_derivative(
@@ -110,6 +112,7 @@ def mixed_derivative(
     direction: Sequence[Tensor],
     layers: Layers = "all",
     at: Parameters | None = None,
+    loss: RowLoss = row_losses,
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     """Return ``A = d/dx <g, dl(x)/dtheta>`` and, from the same pass, ``dl(x)/dtheta``.
 
@@ -127,6 +130,8 @@ def mixed_derivative(
         Layers that the inner product is over.
     at : dict of Tensor, optional
         An earlier theta to use instead of the current one.
+    loss : callable
+        The loss of each row.
 
     Returns
     -------
@@ -144,13 +149,13 @@ def mixed_derivative(
     else:
         parameters = {name: value.requires_grad_() for name, value in at.items()}
         predictions = functional_call(model, parameters, (leaf,))
-    loss = mean_loss(predictions, adversarial.y, adversarial.weights)
-    gradient = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+    mean = mean_loss(predictions, adversarial.y, adversarial.weights, loss)
+    gradient = torch.autograd.grad(mean, list(parameters.values()), create_graph=True)
     by_name = dict(zip(parameters, gradient, strict=True))
     chosen = [by_name[name] for name in select_parameters(model, layers)]
     parts = [torch.sum(g * h) for g, h in zip(direction, chosen, strict=True)]
     (mixed,) = torch.autograd.grad(torch.stack(parts).sum(), leaf)
-    return mixed, [part.detach() for part in gradient], loss.detach()
+    return mixed, [part.detach() for part in gradient], mean.detach()
 
 
 def weight_gradient(

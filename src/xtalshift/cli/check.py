@@ -34,6 +34,7 @@ def check_command(
     uncertainty_col: options.UncertaintyCol = None,
     unit: options.Unit = None,
     feature_cols: options.FeatureCols = None,
+    bounds: options.Bounds = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a row cannot be used.")] = False,
     overwrite: options.OverwriteTable = False,
     *,
@@ -59,6 +60,7 @@ def check_command(
         "uncertainty_col": uncertainty_col,
         "unit": unit,
         "feature_cols": options.join_lists(feature_cols),
+        "bounds": bounds,
         **reading,
     }
     checked = check_table(

@@ -39,7 +39,7 @@ _COMMANDS = (
         "calibrate",
         "predict",
     ),
-    *("screen", "suggest", "benchmark", "enumerate", "pretrain", "report"),
+    *("screen", "suggest", "benchmark", "enumerate", "pretrain", "report", "serve"),
 )
 """Modules of this folder in the order of the help; each has `app` or the function NAME_command."""
 

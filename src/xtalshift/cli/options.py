@@ -17,7 +17,8 @@ from xtalshift.parallel import check_count, count_cores
 if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.jobs.run_settings import RunConfig
-    from xtalshift.model import FittedModel
+    from xtalshift.metrics.classification import ClassificationScores
+    from xtalshift.model import FittedClassifier, FittedModel
 
 _DATA = "Data"
 _READING = "How the table is read"
@@ -65,7 +66,22 @@ UncertaintyCol = Annotated[
         metavar="COL",
     ),
 ]
-Unit = Annotated[str | None, typer.Option(help="Unit of the target.", rich_help_panel=_DATA)]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="Unit of the target; of several: GPa,GPa,eV, or of some: gap=eV.",
+        rich_help_panel=_DATA,
+    ),
+]
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        help="Column to predict, or several: bulk,shear,gap (rows may lack some). Put double "
+        "quotes around a name with a comma.",
+        rich_help_panel=_DATA,
+        metavar="COL[,COL]",
+    ),
+]
 FeatureCols = Annotated[
     list[str] | None,
     typer.Option(
@@ -100,6 +116,23 @@ Bounds = Annotated[
     typer.Option(
         help="Targets such as <4.2 and 19-21: drop (default) such rows | use what they say.",
         rich_help_panel=_DATA,
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="What the target is: auto (default: words, booleans, 0 and 1 are classes) | "
+        "regression | classification | ordinal.",
+        rich_help_panel=_DATA,
+        metavar="NAME",
+    ),
+]
+ClassOrder = Annotated[
+    str | None,
+    typer.Option(
+        help="All classes of an ordinal target, the lowest first: low,middle,high.",
+        rich_help_panel=_DATA,
+        metavar="A,B,C",
     ),
 ]
 Strict = Annotated[
@@ -376,6 +409,13 @@ def describe_sets(model: FittedClassifier) -> str:
     )
 
 
+def _describe_error(member: dict[str, Any]) -> str:
+    for key, name in (("mae", "MAE"), ("log_loss", "log loss")):
+        if member.get(key) is not None:
+            return f" ({name} {member[key]:.4g})"
+    return ""
+
+
 HALF_PERCENT = 0.005
 """Weight below which 0 % would stand for a member that is there."""
 
@@ -385,7 +425,7 @@ def describe_members(members: list[dict[str, Any]]) -> str:
     used = [one for one in members if one["weight"] > 0]
     shown = [
         f"{one['name']} {'<1%' if one['weight'] < HALF_PERCENT else format(one['weight'], '.0%')}"
-        + ("" if one["mae"] is None else f" (MAE {one['mae']:.4g})")
+        + _describe_error(one)
         for one in used
     ]
     left_out = [one for one in members if one.get("left_out")]
@@ -393,3 +433,12 @@ def describe_members(members: list[dict[str, Any]]) -> str:
     others = f"; {rest} others without weight" if rest else ""
     reasons = [f"\nLeft out: {one['name']} ({one['left_out']})" for one in left_out]
     return f"Members: {', '.join(shown)}{others}{''.join(reasons)}"
+
+
+def describe_scores(scores: ClassificationScores) -> str:
+    """Return accuracy and log loss of a classifier beside those of the shares of the classes."""
+    return (
+        f"log loss {scores.log_loss:.4g} ({scores.log_loss_over_dummy:.0%} of that of the shares "
+        f"of the classes), balanced accuracy {scores.balanced_accuracy:.1%} (the most frequent "
+        f"class: {scores.balanced_accuracy_dummy:.1%})"
+    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,15 +12,16 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.database_names import DATABASES
-from xtalshift.data.spreadsheet import mark
+from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.registry import near_miss
+from xtalshift.model.class_predictions import probability_column
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.predict import PredictionCounts
+    from xtalshift.jobs.predict import AnyPredictor, PredictionCounts
+    from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
 ENOUGH = 0.8
@@ -71,20 +71,16 @@ def predict_command(
 ) -> None:
     """Predict every row of a file (input columns are kept), or formulas at the prompt."""
     from xtalshift.data.settings import ReadingOptions
-    from xtalshift.model import load_model
 
     how = ReadingOptions.from_dict({**reading})
     if out is not None:
         check_output(out, model, *inputs)
-        refuse_loss(out, ("prediction",), ("utility",), overwrite=overwrite)
-    loaded = load_model(model, device=device)
+        refuse_loss(out, _known_by(model), ("utility",), overwrite=overwrite)
+    predictor = _load(model, device, (level, intervals, explain, how))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
         limit_threads(threads)
-    from xtalshift.model.table_predictor import TablePredictor
-
-    predictor = TablePredictor(loaded, level, intervals, explain, how)  # type: ignore[arg-type]
     if inputs[0].startswith(DATABASES):
         _predict_database(predictor, inputs, out, limit, strict=strict)
         return
@@ -107,7 +103,28 @@ def predict_command(
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _is_file(text: str, predictor: TablePredictor) -> bool:
+def _load(model: Path, device: str | None, settings: Any) -> AnyPredictor:
+    """Return a saved model, or those of several targets, with settings of predictions."""
+    from xtalshift.model import load_model, load_models
+    from xtalshift.model.several_folder import holds_several
+    from xtalshift.model.several_tables import SeveralPredictor
+    from xtalshift.model.table_predictor import TablePredictor
+
+    if holds_several(model):
+        return SeveralPredictor.of(load_models(model, device=device), *settings)
+    return TablePredictor(load_model(model, device=device), *settings)
+
+
+def _known_by(model: Path) -> tuple[str, ...]:
+    """Return the columns by which the predictions of a model are known."""
+    from xtalshift.model.several_folder import holds_several, saved_targets
+
+    if not holds_several(model):
+        return ("prediction",)
+    return tuple(f"prediction_{name}" for name in saved_targets(model))
+
+
+def _is_file(text: str, predictor: AnyPredictor) -> bool:
     """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
@@ -119,32 +136,21 @@ def _is_file(text: str, predictor: TablePredictor) -> bool:
 
 
 def _predict_formulas(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     formulas: list[str],
     given: list[str],
     out: Path | None,
     *,
     strict: bool,
 ) -> None:
-    from xtalshift.data.materials import Materials
+    from xtalshift.model.several import SeveralPredictions
+    from xtalshift.model.table_predictor import TablePredictor
 
-    if predictor.intervals == "weighted":
-        raise DataError(
-            f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at least "
-            "50 rows of the new region. Use plain intervals"
-        )
     for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
         option = f"--{name.replace('_', '-')}"
         raise DataError(f"{option} is for a file; at the prompt there are formulas only")
-    card = predictor.model.card
-    conditions = _read_conditions(given, card.feature_cols)
-    materials = Materials.parse(
-        formulas,
-        notation=predictor.notation,
-        extra=[conditions] * len(formulas),
-        extra_names=card.feature_cols,
-    )
-    found = predictor.predict_materials(materials)
+    values = dict(text.partition("=")[::2] for text in given)
+    found = predictor.predict_formulas(formulas, values)
     rows = found.rows()
     bad = [row for row in rows if row["status"] != "ok"]
     if strict and bad:
@@ -152,51 +158,29 @@ def _predict_formulas(
     if out is not None:
         write_frame(found.frame, out, predictor.units())
         typer.echo(f"Predictions: {out}")
-    elif _on_terminal():
-        _print_table(rows, predictor)
+    elif not _on_terminal():
+        typer.echo(rows_as_csv(rows), nl=False)
+    elif isinstance(found, SeveralPredictions):
+        _print_targets(found, predictor)
     else:
-        typer.echo(_as_csv(rows), nl=False)
+        one = predictor if isinstance(predictor, TablePredictor) else predictor.one
+        _print_table(rows, one)
     if len(bad) == len(formulas):
         raise FormulaError(f"no formula could be predicted; {formulas[0]}: {bad[0]['reason']}")
-
-
-def _read_conditions(given: list[str], columns: tuple[str, ...]) -> list[float]:
-    """Return the values of the feature columns that ``--with`` names, in order."""
-    values = dict(text.partition("=")[::2] for text in given)
-    for name in values:
-        if name not in columns:
-            raise DataError(
-                f"--with {name!r}: the model has no such feature column"
-                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
-            )
-    missing = [name for name in columns if name not in values]
-    if missing:
-        raise DataError(
-            f"the model needs {', '.join(missing)} besides the formula: give --with "
-            f"{missing[0]}=VALUE"
-        )
-    numbers = []
-    for name in columns:
-        try:
-            numbers.append(float(values[name]))
-        except ValueError:
-            raise DataError(f"--with {name}={values[name]}: expected a number") from None
-    return numbers
 
 
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    """Return the text that pandas, which takes half a second to load, would write."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
-        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
-    return text.getvalue()
+def _print_targets(found: SeveralPredictions, predictor: AnyPredictor) -> None:
+    """Print a table of the predictions of each target."""
+    from xtalshift.model.several_tables import SeveralPredictor
+
+    assert isinstance(predictor, SeveralPredictor)
+    for name, model in predictor.models.models.items():
+        rows = found[name].rows()
+        _print_table(rows, replace(predictor.one, model=model))
 
 
 def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
@@ -212,11 +196,17 @@ def _print_table(rows: list[dict[str, Any]], predictor: TablePredictor) -> None:
         outside = bool(row["nearest_formula"]) and not row["in_domain"]
         # what to doubt is read before the number
         first, last = (f"{place}:  ", "") if outside else ("", f"  {place}" if place else "")
-        typer.echo(
-            f"{row['formula']:<{width}}  {first}{row['prediction']:.6g}{notes[0]}{last}{notes[1]}"
-        )
+        typer.echo(f"{row['formula']:<{width}}  {first}{_shown(row)}{notes[0]}{last}{notes[1]}")
         if row.get("explanation"):
             typer.echo(f"{'':<{width}}    {row['explanation']}")
+
+
+def _shown(row: dict[Any, Any]) -> str:
+    """Return a number, or a class with its probability."""
+    prediction = row["prediction"]
+    if not isinstance(prediction, str):
+        return f"{prediction:.6g}"
+    return f"{prediction} ({row[probability_column(prediction)]:.1%})"
 
 
 def _place(row: dict[Any, Any], limit: float) -> str:
@@ -231,12 +221,16 @@ def _place(row: dict[Any, Any], limit: float) -> str:
 
 
 def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
-    """Return what to show after a prediction: its interval, and what else is known of the row."""
+    """Return what to show after a prediction: its interval or set, and what else is known of the row."""
     interval = text = ""
-    if row["lower"] == row["lower"]:  # not NaN
+    if row.get("prediction_set"):
+        interval = f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"
+    elif "lower" in row and row["lower"] == row["lower"]:  # not NaN
         interval = f"  [{row['lower']:.4g}, {row['upper']:.4g}] at {100 * level:g} %"
     if row["nearest_formula"]:
-        text += f"  nearest {row['nearest_formula']}: {row['nearest_target']:.4g}"
+        nearest = row["nearest_target"]
+        shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
+        text += f"  nearest {row['nearest_formula']}: {shown}"
     if row["n_clipped"]:
         text += f"  ({row['n_clipped']} features far outside the training range)"
     if row["n_imputed"]:
@@ -244,7 +238,7 @@ def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
     return interval, text
 
 
-def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict: bool) -> None:
+def _predict_file(predictor: AnyPredictor, source: Path, out: Path, *, strict: bool) -> None:
     from xtalshift.jobs.predict import predict_file
 
     counts = predict_file(
@@ -256,7 +250,7 @@ def _predict_file(predictor: TablePredictor, source: Path, out: Path, *, strict:
 
 
 def _predict_database(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     inputs: list[str],
     out: Path | None,
     limit: int | None,

@@ -64,6 +64,7 @@ def run_command(
     features: options.Features = None,
     transform: options.Transform = None,
     duplicates: options.Duplicates = None,
+    bounds: options.Bounds = None,
     strict: options.Strict = None,
     splits: Annotated[
         str | None,
@@ -166,6 +167,7 @@ def run_command(
             "data.features": features,
             "data.transform": transform,
             "data.duplicates": duplicates,
+            "data.bounds": bounds,
             **options.in_data(reading),
             "data.strict": strict,
             "split.schemes": options.split_names(splits),

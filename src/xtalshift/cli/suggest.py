@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xtalshift.acquisition.acquisition_rules import Aim
+    from xtalshift.model.several_tables import SeveralPredictor
     from xtalshift.model.table_predictor import TablePredictor
 
 _AIM = "What is wanted"
@@ -78,6 +80,25 @@ def suggest_command(
             help="Values between A and B are good: 1.1,1.6.", rich_help_panel=_AIM, metavar="A,B"
         ),
     ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="Models of several targets: max | min | - (does not matter) for each, in their "
+            "order: max,min,-. Suggests what should improve all, by expected hypervolume "
+            "improvement.",
+            metavar="GOALS",
+            rich_help_panel=_AIM,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="With --goal: the value of each target that counts that a material must reach: "
+            "50,3.2 (default: a tenth of the range below the best known materials).",
+            metavar="X,Y",
+            rich_help_panel=_AIM,
+        ),
+    ] = None,
     measured: Annotated[
         list[Path] | None,
         typer.Option(
@@ -117,19 +138,29 @@ def suggest_command(
     rules found more extreme values than random choice did, but none was shown to improve the model
     more. To improve a model, give only candidates of the family of interest.
     """
-    rule = rule or _default_rule(toward, value, threshold, between)
     given = {
         "--toward": toward,
         "--value": value,
         "--threshold": threshold,
         "--between": between,
     }
+    if out is not None:
+        check_output(out, model, candidates, *(measured or []))
+    if goal is not None or reference is not None or _holds_several(model):
+        one = {"--rule": rule, "--diversity": diversity, "--cost-col": cost_col, "--budget": budget}
+        _refuse_for_several(model, goal, {**given, **one})
+        assert goal is not None
+        _suggest_several(
+            model, candidates, n, goal, reference, out, measured or [], in_domain=in_domain,
+            level=level, seed=seed or 0, device=device, threads=threads, overwrite=overwrite,
+            reading=reading,
+        )  # fmt: skip
+        return
+    rule = rule or _default_rule(toward, value, threshold, between)
     _check_aim(rule, {name for name, text in given.items() if text is not None})
     aim = _read_aim(toward, value, threshold, between, level)
     if budget is not None and cost_col is None:
         raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
-    if out is not None:
-        check_output(out, model, candidates, *(measured or []))
     from xtalshift.data.settings import ReadingOptions
     from xtalshift.jobs.candidates import Request, read_measured
     from xtalshift.jobs.suggest import suggest
@@ -166,6 +197,124 @@ def suggest_command(
     else:
         _print_table(chosen, predictor.for_file(candidates), candidates)
     typer.echo(_next_step(predictor, model), err=aside)
+
+
+def _holds_several(model: Path) -> bool:
+    from xtalshift.model.several_folder import holds_several
+
+    return holds_several(model)
+
+
+def _refuse_for_several(model: Path, goal: str | None, given: Mapping[str, object]) -> None:
+    """Refuse options that do not fit the number of targets of the models."""
+    if not _holds_several(model):
+        raise ConfigError(
+            f"{model} is a model of one target: leave out --goal and --reference, and give --toward"
+        )
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        raise ConfigError(
+            f"{model} holds models of several targets, and {', '.join(unused)} is for one: name "
+            "the folder of that one in it, or give --goal"
+        )
+    if goal is None:
+        from xtalshift.model.several_folder import saved_targets
+
+        names = ", ".join(saved_targets(model))
+        raise ConfigError(
+            f"{model} holds models of {names}: say which values are good, such as --goal "
+            "max,min, with - for a target that does not matter"
+        )
+
+
+def _suggest_several(
+    model: Path,
+    candidates: Path,
+    n: int,
+    goal: str,
+    reference: str | None,
+    out: Path | None,
+    measured: list[Path],
+    *,
+    in_domain: bool,
+    level: float,
+    seed: int,
+    device: str | None,
+    threads: int | None,
+    overwrite: bool,
+    reading: options.Reading,
+) -> None:
+    """Suggest what should improve several targets."""
+    from xtalshift.data.settings import ReadingOptions
+    from xtalshift.jobs.suggest_several import SeveralRequest, suggest_several
+    from xtalshift.metrics.pareto import read_goals
+    from xtalshift.model import load_models
+    from xtalshift.model.several_tables import SeveralPredictor
+
+    models = load_models(model, device=device)
+    goals = read_goals(goal, models.targets)
+    request = SeveralRequest(n, goals, _read_reference(reference), in_domain, seed)
+    predictor = SeveralPredictor.of(models, level, reading=ReadingOptions.from_dict({**reading}))
+    if threads is not None:  # after loading: only loaded libraries can be limited
+        from xtalshift.nn.device import limit_threads
+
+        limit_threads(threads)
+    if out is not None:
+        refuse_loss(out, ("utility",), overwrite=overwrite)
+    with open_writer(out, predictor.units()) if out else nullcontext() as writer:
+        found = suggest_several(
+            predictor, candidates, request, measured=measured, progress=make_progress()
+        )
+        if writer is not None:
+            writer.write(found.frame)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in found.reference.items())
+    aside = out is None and not _on_terminal()
+    typer.echo(
+        f"{len(found.front):,} of {found.known:,} known materials are beaten by none; improvement "
+        f"counts from {shown}",
+        err=aside,
+    )
+    if out is not None:
+        typer.echo(f"{len(found.frame):,} suggestions: {out}")
+    elif aside:
+        typer.echo(mark_frame(found.frame).to_csv(index=False), nl=False)
+    else:
+        _print_goals(found.frame, predictor, tuple(found.reference))
+    typer.echo(
+        "Next: measure them, add columns with the values, then: xtalshift adapt "
+        f"{model} measured.csv -o MODEL2",
+        err=aside,
+    )
+
+
+def _read_reference(text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--reference {text}: expected numbers such as 50,3.2") from None
+
+
+def _print_goals(chosen: pd.DataFrame, predictor: SeveralPredictor, names: tuple[str, ...]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    models = predictor.models
+    table = Table("", "formula", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in names:
+        table.add_column(name_with_unit(name, models[name].card.unit), justify="right")
+        table.add_column(f"{100 * predictor.level:g} %", justify="right")
+    table.add_column("score", justify="right")
+    formulas = predictor.read(chosen, "the suggestions").formulas
+    for formula, row in zip(formulas, chosen.to_dict("records"), strict=True):
+        cells = []
+        for name in names:
+            low, high = row[f"lower_{name}"], row[f"upper_{name}"]
+            cells += [f"{row[f'prediction_{name}']:.4g}", f"{low:.3g} to {high:.3g}"]
+        table.add_row(str(row["rank"]), formula, *cells, f"{row['utility']:.3g}")
+    Console(highlight=False).print(table)
 
 
 def _default_rule(

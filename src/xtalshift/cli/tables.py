@@ -21,19 +21,22 @@ _N_FAILURES = 5
 
 
 def print_errors(report: RunReport) -> None:
-    """Print the mean absolute error of every method on every set of test rows."""
+    """Print the error of every method on every set of test rows."""
     heads = [f"{column.split}\n{column.role.upper()}" for column in report.columns]
     console, table = open_table(["method"], heads)
     for row in report.rows:
         cells = [
-            "" if cell is None else "failed" if cell.mae is None else _describe(cell)
+            "" if cell is None else "failed" if cell.error is None else _describe(cell)
             for cell in row.cells
         ]
         table.add_row(escape(row.method), *cells, _format_seconds(row.seconds))
     unit = f" in {report.results.unit}" if report.results.unit else ""
+    error, constant = f"MAE{unit}", "predicting the mean"
+    if report.results.classes is not None:
+        error, constant = "Log loss", "predicting the shares of the classes"
     many = f", mean over {report.results.n_seeds} seeds" if report.results.n_seeds > 1 else ""
     more = "; then the factor by which a prediction is typically wrong" * report.logarithmic
-    say(console, f"MAE{unit} (in brackets: relative to predicting the mean{more}){many}")
+    say(console, f"{error} (in brackets: relative to {constant}{more}){many}")
     console.print(table)
     if any(":" in name for name, _ in report.methods):
         say(console, "Last and averaged (EMA) weights of the networks: see the report.")
@@ -106,13 +109,16 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
     ]
     cells = {(one.data, one.split, one.role, one.label): one for one in summary.cells}
     inside = _mean_id_errors(summary) if splits != list(summary.splits) else {}
+    error = summary.measure
+    shown = error[0].upper() + error[1:]
+    constant = "the dummy" if "log loss" in error else "predicting the mean"
     for scenario in summary.scenarios:
         labels = f"with {scenario.budget}" if scenario.budget else "without"
         first = ["method", "rank", *(["ID over\nthe mean"] if inside else [])]
         console, table = open_table(first, heads)
         say(
             console,
-            f"MAE {labels} target labels (in brackets: relative to predicting the mean); average "
+            f"{shown} {labels} target labels (in brackets: relative to {constant}); average "
             f"rank over {scenario.n_complete} tasks ({scenario.unit})",
         )
         for row in scenario.methods:

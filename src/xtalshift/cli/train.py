@@ -16,10 +16,12 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
+    from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.run_settings import RunConfig
-    from xtalshift.jobs.train import Trained, TrainedOnFidelities
+    from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
 
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
-    target: options.Target = None,
+    target: options.Targets = None,
     method: Annotated[
         str,
         typer.Option(
@@ -102,6 +104,8 @@ def train_command(
     weight_col: options.WeightCol = None,
     uncertainty_col: options.UncertaintyCol = None,
     unit: options.Unit = None,
+    task: options.Task = None,
+    class_order: options.ClassOrder = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
@@ -115,7 +119,7 @@ def train_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Train a model on a table and save it.
+    """Train a model on a table and save it; several targets (A,B) give one model for each.
 
     auto, the default, combines methods and holds out no rows: its folds choose the weights and
     calibrate the intervals. Other methods hold out a tenth of the rows to select the parameters,
@@ -163,6 +167,8 @@ def train_command(
             "data.weight_col": weight_col,
             "data.uncertainty_col": uncertainty_col,
             "data.unit": unit,
+            "data.task": task,
+            "data.class_order": class_order,
             "data.feature_cols": options.join_lists(feature_cols),
             "data.features": features,
             "data.transform": transform,
@@ -172,10 +178,19 @@ def train_command(
             "data.strict": strict,
         },
     )
-    from xtalshift.jobs.train import method_to_save, train
+    from xtalshift.data.several import settings_of_targets
+    from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
     check_output(out, source, split, config, replaces_model=True)
+    targets = settings_of_targets(settings.data)
+    if len(targets) > 1:
+        _refuse_for_several(
+            {"--save-adversarial": save_adversarial, "--fidelity-col": fidelity_col}
+        )
+        _train_several(settings, method, targets, out, split, fold, minutes, overwrite=overwrite)
+        return
+    settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     check_model_folder(out, overwrite=overwrite)
     _check_fidelity(
         fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
@@ -185,9 +200,7 @@ def train_command(
         check_output(save_adversarial, source, split, config)
         crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
     method = method_to_save(method, settings)
-    # a hidden file next to the model: after a kill, the same command continues
-    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
-    checkpoint = place.with_name(f".{place.name}.checkpoint")
+    checkpoint = _checkpoint(out)
     if fidelity_col is not None:
         named = options.split_names(fidelity) or ()
         _train_on_fidelities(settings, method, fidelity_col, named, out, checkpoint, minutes)
@@ -209,10 +222,15 @@ def train_command(
         )
         save_model(trained.model, out)
         checkpoint.unlink(missing_ok=True)  # of an earlier training that was stopped
-        if writer is not None and trained.adversarial is not None:
-            writer.write(trained.adversarial.frame)
+        adversarial = None if isinstance(trained, TrainedClasses) else trained.adversarial
+        if writer is not None and adversarial is not None:
+            writer.write(adversarial.frame)
             if crystals is not None:
-                trained.adversarial.write_structures(crystals)
+                adversarial.write_structures(crystals)
+    if isinstance(trained, TrainedClasses):
+        _print_classes(trained, method)
+        typer.echo(f"Model: {out}")
+        return
     _say_errors(trained, method)
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
@@ -225,6 +243,65 @@ def train_command(
             if crystals is not None:
                 shown += f"; as CIF files: {crystals}/"
         typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+
+
+def _checkpoint(out: Path) -> Path:
+    """Return a hidden file next to the model: after a kill, the same command continues."""
+    place = Path(os.path.abspath(out))  # noqa: PTH100 - "missing/../folder" is the folder
+    return place.with_name(f".{place.name}.checkpoint")
+
+
+def _refuse_for_several(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} is for one target; name it alone")
+
+
+def _train_several(
+    settings: RunConfig,
+    method: str,
+    targets: Mapping[str, DataConfig],
+    out: Path,
+    split: Path | None,
+    fold: int,
+    minutes: float | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Train and save a model of several targets, and say how good it is for each."""
+    from xtalshift.jobs.train import method_to_save
+    from xtalshift.jobs.train_several import kept_of, train_several
+    from xtalshift.model.several_folder import check_models_folder, save_models
+
+    check_models_folder(out, overwrite=overwrite)
+    method = method_to_save(method, settings)
+    checkpoint = _checkpoint(out)
+    with resumable(lambda: "".join(map(_describe_kept, kept_of(checkpoint)))):
+        trained = train_several(
+            settings,
+            method,
+            targets,
+            split=split,
+            fold=fold,
+            minutes=minutes,
+            progress=make_progress(),
+            checkpoint=checkpoint,
+        )
+        save_models(trained.models, out)
+        for kept in kept_of(checkpoint):
+            kept.unlink()
+    for name, part in trained.parts.items():
+        typer.echo(f"Target {name}")
+        _say_errors(part, method)
+        typer.echo(options.describe_intervals(part.model))
+    levels = trained.models.joint_levels()
+    if trained.models.joint is not None:
+        shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+        typer.echo(
+            f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
+            f"{len(trained.models.joint):,} rows that have all targets; level of each: {shown}"
+        )
+    typer.echo(f"Models: {out}")
 
 
 def _say_errors(trained: Trained, method: str) -> None:
@@ -314,6 +391,29 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
     if members:
         typer.echo(options.describe_members(members))
     typer.echo(options.describe_intervals(fitted.model))
+
+
+def _print_classes(trained: TrainedClasses, method: str) -> None:
+    """Print what a training of classes has found."""
+    scores, model = trained.scores, trained.model
+    members = model.card.provenance.get("members")
+    where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+    if members:
+        where = f"{trained.n_validation:,} rows, each predicted by fits to others"
+    typer.echo(f"Classes: {(' < ' if model.ordered else ', ').join(model.classes)}")
+    typer.echo(
+        f"{method}: {'cross-fit' if members else 'validation'} {options.describe_scores(scores)}; "
+        f"{where} (materials like the training data)"
+    )
+    if scores.log_loss_over_dummy >= 1 and method != "dummy":
+        typer.echo(
+            "warning: this is no better than predicting the shares of the classes: the rows are "
+            "too few, or their composition does not tell the class",
+            err=True,
+        )
+    if members:
+        typer.echo(options.describe_members(members))
+    typer.echo(options.describe_sets(model))
 
 
 def _train_from(

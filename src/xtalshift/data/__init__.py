@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xtalshift.data.intake import CleaningReport as CleaningReport
     from xtalshift.data.materials import Materials as Materials
     from xtalshift.data.readers import read_table as read_table
+    from xtalshift.data.several import read_targets as read_targets
     from xtalshift.data.transform import TRANSFORMS as TRANSFORMS
     from xtalshift.data.transform import TargetTransform as TargetTransform
 
@@ -39,6 +40,7 @@ _HOMES = {
     "read_frame": "xtalshift.data.frames",
     "read_raw": "xtalshift.data.frames",
     "read_table": "xtalshift.data.readers",
+    "read_targets": "xtalshift.data.several",
     "table_from_frame": "xtalshift.data.columns",
 }
 

@@ -141,6 +141,7 @@ def clean_table(
         unit=table.unit,
         findings=findings,
         reading=table.reading,
+        noise_of_one=_noise_of_one(noise, measured.noise),
         **scatter,
     )
     return replace(
@@ -253,6 +254,13 @@ def _first_fault(table: Dataset, found: Inspection) -> str:
         f"row {table.row_numbers[row]} (id {table.ids[row]}): {why}{shown}"
         "; correct the row, or run without strict to drop such rows"
     )
+
+
+def _noise_of_one(rows: FloatArray | None, merged: FloatArray | None) -> float:
+    """Return by which factor the uncertainties of rows exceed those of merged rows."""
+    if rows is None or merged is None or not merged.any():
+        return 1.0
+    return float(np.sqrt(np.mean(rows**2) / np.mean(merged**2)))
 
 
 def _if_open(bounds: FloatArray | None) -> FloatArray | None:

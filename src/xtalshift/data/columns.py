@@ -15,6 +15,7 @@ from xtalshift.data.files import ID_NAMES, list_names, no_column
 from xtalshift.data.formula_texts import FormulaColumns, find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Reading
+from xtalshift.data.materials import Materials
 from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
 from xtalshift.data.row_findings import id_findings, same_rows
@@ -79,6 +80,7 @@ def table_from_frame(
     conditions: str = "",
     task: TaskChoice = "auto",
     class_order: Sequence[str] = (),
+    materials: Materials | None = None,
 ) -> Dataset:
     """Sort the columns of a frame into a `Dataset`.
 
@@ -97,6 +99,8 @@ def table_from_frame(
         As in `Dataset`. Without a unit, that in the cells of the target is taken.
     task, class_order
         Whether the target is a number or a class, see `xtalshift.data.classes.read_classes`.
+    materials : Materials, optional
+        Those of the rows, if they were read for another target.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def table_from_frame(
         for name in names
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
-    materials = raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
+    materials = materials or raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
     return Dataset(
         materials,
         targets=targets,

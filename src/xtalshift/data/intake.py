@@ -146,6 +146,9 @@ class CleaningReport:
         What else is odd about formulas, targets and merged rows.
     reading : Reading or None
         What was read as what; None for data that come from no table.
+    noise_of_one : float
+        Root mean square of the uncertainties of the usable rows, over that of the rows they were
+        merged into: how much less certain a single measurement is.
     """
 
     rows_read: int
@@ -162,6 +165,7 @@ class CleaningReport:
     unit: str = ""
     findings: tuple[Finding, ...] = ()
     reading: Reading | None = None
+    noise_of_one: float = 1.0
 
     @property
     def rows_dropped(self) -> int:

@@ -14,6 +14,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import READABLE, naming_table
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import RawTable, read_raw
+from xtalshift.data.materials import Materials
 from xtalshift.data.row_weights import noise_of_rows, weigh_rows
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.data.units import unit_of_header
@@ -161,8 +162,22 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
 
     Without `need_target` a target that is not named is guessed only if there is one candidate.
     """
+    raw = read_raw(data.dataset, data, text_columns=[data.id_col] if data.id_col else [])
+    return raw, table_of(raw, data, need_target=need_target)
+
+
+def table_of(
+    raw: RawTable,
+    data: DataConfig,
+    *,
+    need_target: bool = True,
+    materials: Materials | None = None,
+) -> Dataset:
+    """Return a file that was read as the data set that settings describe, see `read_file`.
+
+    `materials` are those of its rows, if they were read for another target.
+    """
     path, target = Path(data.dataset), data.target
-    raw = read_raw(path, data, text_columns=[data.id_col] if data.id_col else [])
     with naming_table(path):
         known = {*find_formulas(raw.frame.columns, data).names, data.id_col}
         known |= {data.weight_col, data.uncertainty_col}
@@ -181,8 +196,9 @@ def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, 
             source=path.name,
             task=data.task,
             class_order=data.class_order,
+            materials=materials,
         )
-    return raw, _with_row_columns(table, data)
+    return _with_row_columns(table, data)
 
 
 def _with_row_columns(table: Dataset, data: DataConfig) -> Dataset:

@@ -7,8 +7,10 @@ written here is read back exactly, whether cells are marked or not.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -43,6 +45,20 @@ def mark_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table with the texts of its cells and header marked."""
     texts = frame.select_dtypes(["object", "string"])
     return _map(frame, texts, mark, _RUN | {"'"})
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows of the same columns as the text that pandas would write, texts marked.
+
+    pandas takes half a second to load.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
+        writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})
+    return text.getvalue()
 
 
 def unmark_frame(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,9 +150,20 @@ def _check(one: Structures) -> None:
         raise ValueError(one)
 
 
+CELLS_NAME_FILES: ContextVar[bool] = ContextVar(
+    "CELLS_NAME_FILES", default=os.environ.get("XTALSHIFT_CELLS_NAME_FILES") != "no"
+)
+"""Whether cells may name structure files of this machine: not those of a stranger's table. The
+variable of the environment says so to all processes of a job."""
+
+
 def _content(cell: object) -> object:
     """Return what a cell holds, or the content of the structure file that it names."""
     if isinstance(cell, str) and "\n" not in cell and is_structure_file(cell.strip()):
+        if not CELLS_NAME_FILES.get():
+            return RefusedError(
+                "this table cannot name files; put the text of the structure file into the cell"
+            )
         path = Path(cell.strip())
         if path.is_file():
             return dict(open_source(path).contents({path.name}))[path.name]

@@ -54,7 +54,9 @@ def check_output(out: Path, *inputs: Path | str | None, replaces_model: bool = F
 
 
 def is_model(folder: Path) -> bool:
-    """Return whether a folder holds a saved model."""
+    """Return whether a folder holds a saved model, or those of several targets."""
+    if (folder / "models.json").is_file():
+        return True
     return (folder / "model.json").is_file() and any(folder.glob("arrays*.safetensors"))
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
     from xtalshift.estimators.adapted_stack import AdaptedStackRegressor as AdaptedStackRegressor
     from xtalshift.estimators.attention import AttentionRegressor as AttentionRegressor
+    from xtalshift.estimators.base import Classifier as Classifier
     from xtalshift.estimators.base import Regressor as Regressor
     from xtalshift.estimators.baselines import ConstantRegressor as ConstantRegressor
     from xtalshift.estimators.baselines import LightGBMRegressor as LightGBMRegressor
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     )
     from xtalshift.estimators.baselines import RidgeRegressor as RidgeRegressor
     from xtalshift.estimators.cal import CALRegressor as CALRegressor
-    from xtalshift.estimators.base import Classifier as Classifier
     from xtalshift.estimators.class_predictors import ClassPredictor as ClassPredictor
     from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
     from xtalshift.estimators.classical import GPRegressor as GPRegressor
@@ -36,10 +36,16 @@ if TYPE_CHECKING:
     from xtalshift.estimators.irnet import RobustRegressor as RobustRegressor
     from xtalshift.estimators.kernels import KernelRidgeRegressor as KernelRidgeRegressor
     from xtalshift.estimators.kernels import SVRegressor as SVRegressor
+    from xtalshift.estimators.multitask import MultiTaskRegressor as MultiTaskRegressor
+    from xtalshift.estimators.network_classifiers import AlignedClassifier as AlignedClassifier
+    from xtalshift.estimators.network_classifiers import CALClassifier as CALClassifier
+    from xtalshift.estimators.network_classifiers import IRNetClassifier as IRNetClassifier
+    from xtalshift.estimators.network_classifiers import RobustClassifier as RobustClassifier
     from xtalshift.estimators.ordinal import OrdinalClassifier as OrdinalClassifier
     from xtalshift.estimators.predictors import PREDICTORS as PREDICTORS
     from xtalshift.estimators.predictors import Predictor as Predictor
     from xtalshift.estimators.scikit import ScikitRegressor as ScikitRegressor
+    from xtalshift.estimators.stack import StackClassifier as StackClassifier
     from xtalshift.estimators.stack import StackRegressor as StackRegressor
     from xtalshift.estimators.trend import TrendLightGBMRegressor as TrendLightGBMRegressor
     from xtalshift.estimators.wrapped import (
@@ -69,15 +75,21 @@ HOMES = {
     "LightGBMRegressor": "xtalshift.estimators.baselines",
     "LogisticClassifier": "xtalshift.estimators.classifiers",
     "MCDropoutRegressor": "xtalshift.estimators.irnet",
+    "MultiTaskRegressor": "xtalshift.estimators.multitask",
     "NeighborsClassifier": "xtalshift.estimators.classifiers",
     "NeighborsRegressor": "xtalshift.estimators.classical",
     "OrdinalClassifier": "xtalshift.estimators.ordinal",
+    "CALClassifier": "xtalshift.estimators.network_classifiers",
+    "IRNetClassifier": "xtalshift.estimators.network_classifiers",
+    "RobustClassifier": "xtalshift.estimators.network_classifiers",
+    "AlignedClassifier": "xtalshift.estimators.network_classifiers",
     "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",
     "RidgeRegressor": "xtalshift.estimators.baselines",
     "RobustRegressor": "xtalshift.estimators.irnet",
     "SVRegressor": "xtalshift.estimators.kernels",
     "ScikitRegressor": "xtalshift.estimators.scikit",
+    "StackClassifier": "xtalshift.estimators.stack",
     "StackRegressor": "xtalshift.estimators.stack",
     "TargetOnlyRegressor": "xtalshift.estimators.wrapped",
     "TargetedCALRegressor": "xtalshift.estimators.adaptation",

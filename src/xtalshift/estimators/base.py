@@ -222,21 +222,15 @@ class Learner(BaseEstimator, Learned):
             raise ValueError("give both X_val and y_val, or neither")
         if val_weight is not None and X_val is None:
             raise ValueError("val_weight needs X_val and y_val")
-        features, targets = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2,
-            y_numeric=not is_classifier(self),
+        features, targets = self._validate(
+            X, y, ensure_min_samples=2, y_numeric=not is_classifier(self)
         )
         codes = self._learn_targets(targets, classes)
         weights = None
         if sample_weight is not None:
             weights = _check_weights(sample_weight, features)
         rows = Labelled(
-            np.asarray(features),
+            features,
             codes,
             weights,
             None if environments is None else np.asarray(environments),
@@ -341,17 +335,24 @@ class Learner(BaseEstimator, Learned):
     ) -> Labelled:
         """Return further rows, checked against those of `fit`; without `y` the targets are NaN."""
         labels = None if groups is None else np.asarray(groups)
-        options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": False}
         if y is None:
+            options = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "reset": False}
             features = np.asarray(validate_data(self, X, **options))
             return Labelled(features, np.full(len(features), np.nan), groups=labels)
-        features, targets = validate_data(self, X, y, **options)
+        features, targets = self._validate(X, y, reset=False)
         return Labelled(
-            np.asarray(features),
+            features,
             self._read_targets(targets),
             None if weights is None else _check_weights(weights, features),
             groups=labels,
         )
+
+    def _validate(self, X: ArrayLike, y: ArrayLike, **options: Any) -> tuple[Any, NDArray[Any]]:
+        """Return features, shape (n, d), and targets, shape (n,), as checked by scikit-learn."""
+        features, targets = validate_data(
+            self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", **options
+        )
+        return np.asarray(features), targets
 
     def _check_features(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return features as checked by scikit-learn, which also knows their names."""

@@ -25,8 +25,8 @@ from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.cal.weights import CALState
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData
-from xtalshift.estimators.irnet import IRNetBase
-from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.estimators.irnet import IRNetBase, IRNetShape
+from xtalshift.estimators.network import Network
 from xtalshift.featurize import CompositionSource
 from xtalshift.nn.crystal_rows import CrystalRows
 from xtalshift.nn.device import resolve_device
@@ -38,20 +38,8 @@ from xtalshift.structure import Structures
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class CALRegressor(IRNetBase):
-    """IRNet trained by Crystal Adversarial Learning (arXiv:2408.09297).
-
-    Parameters
-    ----------
-    preset : str, default "cal"
-        Set of settings, see `xtalshift.cal.PRESETS`.
-    settings : mapping, optional
-        Values of `xtalshift.cal.CALConfig` that override the preset.
-    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
-        As in `IRNetRegressor`.
-    random_state : int, Generator or None
-        Seed of the initial parameters, batches, environments and dropout.
-    """
+class CALShape(IRNetShape):
+    """The training of `CALRegressor`."""
 
     preset: str = field(default="cal", kw_only=False)
     settings: Mapping[str, Any] | None = field(default=None, kw_only=False)
@@ -89,13 +77,30 @@ class CALRegressor(IRNetBase):
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> CALTraining:
         config = self._config()
-        attacker: Attack = attack
+        attacker: Attack | None = None
         if self.featurizer_ is not None and config.attack == "composition":
             attacker = attack_compositions(TorchFeatures(self.featurizer_, self.scaler_))
         elif self.featurizer_ is not None and config.attacks:
             mover = build_structure_attack(self.featurizer_, self.scaler_, config)
             attacker = KeptStructureAttack(mover, data.train)
-        return CALTraining(model, data, config, attacker=attacker, **how)
+        return CALTraining(model, data, config, attacker=attacker, criterion=self.criterion, **how)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class CALRegressor(CALShape, IRNetBase):
+    """IRNet trained by Crystal Adversarial Learning (arXiv:2408.09297).
+
+    Parameters
+    ----------
+    preset : str, default "cal"
+        Set of settings, see `xtalshift.cal.PRESETS`.
+    settings : mapping, optional
+        Values of `xtalshift.cal.CALConfig` that override the preset.
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
+        As in `IRNetRegressor`.
+    random_state : int, Generator or None
+        Seed of the initial parameters, batches, environments and dropout.
+    """
 
     def attack_rows(
         self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None
@@ -180,7 +185,7 @@ class AdversarialRows:
     """N rows. Crystals after the attack, if crystals were attacked."""
 
 
-def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: CALConfig) -> Rows:
+def add_origin(regressor: Network, rows: Rows, data: FitData, config: CALConfig) -> Rows:
     """Return training rows with the environments and materials that the settings need."""
     train = data.train
     origin = train.origin
@@ -199,7 +204,7 @@ def add_origin(regressor: NetworkRegressor, rows: Rows, data: FitData, config: C
 
 
 def with_materials(
-    regressor: NetworkRegressor, rows: Rows, origin: CompositionSource | None, config: CALConfig
+    regressor: Network, rows: Rows, origin: CompositionSource | None, config: CALConfig
 ) -> Rows:
     """Return rows with what the attack of the settings moves, numbered from 0.
 

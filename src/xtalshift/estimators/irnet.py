@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.cal.environments import assign_environments
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import FitData
-from xtalshift.estimators.network import NetworkRegressor
+from xtalshift.estimators.network import Network, NetworkRegressor
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.heteroscedastic import GaussianIRNet, HeteroscedasticTraining
 from xtalshift.nn.irnet import IRNet, thin_network
@@ -29,8 +29,8 @@ _MOST_SAMPLES = 1000
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class IRNetBase(NetworkRegressor):
-    """An `IRNet`; a subclass defines its training.
+class IRNetShape(Network):
+    """An `IRNet`, of numbers or of classes; a subclass defines its training.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class IRNetBase(NetworkRegressor):
     bootstrap : bool, default False
         Whether each member of an ensemble gets its own sample of the rows, with replacement.
     weights, validation_fraction, clip, bf16, device, random_state
-        As in `NetworkRegressor`.
+        As in `Network`.
     """
 
     architecture: str | Sequence[int] = "auto"
@@ -57,7 +57,8 @@ class IRNetBase(NetworkRegressor):
     def _make(self, kind: type[IRNet], generators: Sequence[torch.Generator]) -> IRNet:
         n_features = int(self.scaler_.kept_.sum())
         one_or_many = generators if len(generators) > 1 else generators[0]
-        return kind(n_features, self.widths_, self.dropout_, one_or_many)
+        how = {} if self.outputs is None else {"outputs": self.outputs}
+        return kind(n_features, self.widths_, self.dropout_, one_or_many, **how)
 
     def _resolve_widths(self, device: torch.device) -> tuple[int, ...]:
         return resolve_architecture(self.architecture, device.type)
@@ -73,6 +74,19 @@ class IRNetBase(NetworkRegressor):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
+class IRNetBase(IRNetShape, NetworkRegressor):
+    """An `IRNet` of numbers; a subclass defines its training.
+
+    Parameters
+    ----------
+    architecture, dropout, n_members, bootstrap, weights, validation_fraction, clip, bf16, device
+        As in `IRNetShape`.
+    random_state : int, Generator or None
+        Seed.
+    """
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class ERMArguments:
     """The settings of plain training as arguments, see `xtalshift.nn.settings.ERMConfig`."""
 
@@ -85,7 +99,16 @@ class ERMArguments:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class IRNetRegressor(ERMArguments, IRNetBase):
+class ERMShape(ERMArguments, IRNetShape):
+    """An `IRNet` with plain training."""
+
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
+        config = self._values_of(ERMConfig)
+        return ERMTraining(model, data.train, config, criterion=self.criterion, **how)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class IRNetRegressor(ERMShape, IRNetBase):
     """IRNet trained by empirical risk minimisation, the control of every adversarial method.
 
     Parameters
@@ -99,9 +122,6 @@ class IRNetRegressor(ERMArguments, IRNetBase):
     """
 
     architecture: str | Sequence[int] = field(default="auto", kw_only=False)
-
-    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
-        return ERMTraining(model, data.train, self._values_of(ERMConfig), **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -191,7 +211,37 @@ class MCDropoutRegressor(IRNetRegressor):
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class RobustRegressor(IRNetRegressor):
+class RobustShape(ERMShape):
+    """The training of `RobustRegressor`."""
+
+    architecture: str | Sequence[int] = "auto"
+    objective: Objective = field(default="cvar", kw_only=False)
+    strength: float | None = field(default=None, kw_only=False)
+    n_environments: int = 8
+
+    uses = frozenset({"environments"})
+
+    def _source_rows(self, data: FitData, device: torch.device) -> Rows:
+        rows = super()._source_rows(data, device)
+        if self._values_of(RobustConfig).objective not in GROUPED:
+            return rows
+        given = data.train.environments
+        labels = assign_environments(
+            "clusters" if given is None else "given",
+            rows.x.cpu().numpy(),
+            n_clusters=self.n_environments,
+            given=given,
+            seed=int(data.rng.integers(2**31)),
+        )
+        return replace(rows, environments=torch.as_tensor(labels, device=device))
+
+    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
+        config = self._values_of(RobustConfig)
+        return RobustTraining(model, data.train, config, criterion=self.criterion, **how)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RobustRegressor(RobustShape, IRNetRegressor):
     """IRNet trained with an objective other than the mean loss, at about the same cost.
 
     Parameters
@@ -218,33 +268,27 @@ class RobustRegressor(IRNetRegressor):
         the order of the sorted labels.
     """
 
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AlignedShape(ERMShape):
+    """The training of `AlignedRegressor`."""
+
     architecture: str | Sequence[int] = "auto"
-    objective: Objective = field(default="cvar", kw_only=False)
+    alignment: Alignment = field(default="coral", kw_only=False)
     strength: float | None = field(default=None, kw_only=False)
-    n_environments: int = 8
 
-    uses = frozenset({"environments"})
-
-    def _source_rows(self, data: FitData, device: torch.device) -> Rows:
-        rows = super()._source_rows(data, device)
-        if self._values_of(RobustConfig).objective not in GROUPED:
-            return rows
-        given = data.train.environments
-        labels = assign_environments(
-            "clusters" if given is None else "given",
-            rows.x.cpu().numpy(),
-            n_clusters=self.n_environments,
-            given=given,
-            seed=int(data.rng.integers(2**31)),
-        )
-        return replace(rows, environments=torch.as_tensor(labels, device=device))
+    uses = frozenset({"X_target"})
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
-        return RobustTraining(model, data.train, self._values_of(RobustConfig), **how)
+        config = self._values_of(AlignedConfig)
+        how["criterion"] = self.criterion
+        if data.target is None:
+            return ERMTraining(model, data.train, config, **how)
+        return AlignedTraining(model, data.train, data.target, config, **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class AlignedRegressor(IRNetRegressor):
+class AlignedRegressor(AlignedShape, IRNetRegressor):
     """IRNet trained on labelled source rows and aligned with unlabelled rows of a target domain.
 
     Without ``X_target`` in `fit` the training is that of `IRNetRegressor`, to the bit.
@@ -260,15 +304,3 @@ class AlignedRegressor(IRNetRegressor):
     random_state : int, Generator or None
         Seed of the initial parameters, batches and dropout.
     """
-
-    architecture: str | Sequence[int] = "auto"
-    alignment: Alignment = field(default="coral", kw_only=False)
-    strength: float | None = field(default=None, kw_only=False)
-
-    uses = frozenset({"X_target"})
-
-    def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
-        config = self._values_of(AlignedConfig)
-        if data.target is None:
-            return ERMTraining(model, data.train, config, **how)
-        return AlignedTraining(model, data.train, data.target, config, **how)

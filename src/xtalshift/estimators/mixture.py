@@ -64,7 +64,7 @@ class MixturePredictor(Predictor):
 
 
 def mix(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the weighted mean over members of values of shape (members, n), shape (n,)."""
+    """Return the weighted mean over members of values of shape (members, n, ...), shape (n, ...)."""
     # not a matrix product, whose last bits depend on n
     with np.errstate(invalid="ignore"):  # 0 times infinity, where a member overflows
         parts = [weight * row for weight, row in zip(weights, values, strict=True)]
@@ -72,13 +72,16 @@ def mix(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def mix_spread(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the weighted standard deviation over members, shape (n,)."""
+    """Return the weighted standard deviation over members, shape (n, ...)."""
     with np.errstate(invalid="ignore", over="ignore"):  # as above
         return np.asarray(np.sqrt(mix((values - mix(values, weights)) ** 2, weights)))
 
 
 def describe(
-    weights: Mapping[str, float], errors: Mapping[str, float], reasons: Mapping[str, str]
+    weights: Mapping[str, float],
+    errors: Mapping[str, float],
+    reasons: Mapping[str, str],
+    metric: str = "mae",
 ) -> list[dict[str, Any]]:
     """Return name, weight and cross-fit error of members, the largest weights first.
 
@@ -87,15 +90,17 @@ def describe(
     weights : mapping of float
         Weight by name; 0 for those that are not in it.
     errors : mapping of float
-        Error by name; infinite for a member without one, whose ``mae`` is None.
+        Error by name; infinite for a member without one, whose error is None.
     reasons : mapping of str
         Why members were left out, by name.
+    metric : str
+        Key of the error: ``"mae"`` or ``"log_loss"``.
     """
     return [
         {
             "name": name,
             "weight": weights.get(name, 0.0),
-            "mae": errors[name] if np.isfinite(errors[name]) else None,
+            metric: errors[name] if np.isfinite(errors[name]) else None,
             "left_out": reasons.get(name),
         }
         for name in sorted(errors, key=lambda one: (-weights.get(one, 0.0), errors[one], one))

@@ -1,4 +1,4 @@
-"""What all network regressors share: scaling, devices, parameters and prediction."""
+"""What all networks share: scaling, devices, parameters and prediction; those of numbers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.config import Settings
 from xtalshift.errors import ConfigError, ModelFormatError
-from xtalshift.estimators.base import FitData, Labelled, Regressor, fingerprint, mean_and_scale
+from xtalshift.estimators.base import (
+    FitData,
+    Labelled,
+    Learner,
+    Regressor,
+    fingerprint,
+    mean_and_scale,
+)
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import IRNet, Parameters
+from xtalshift.nn.losses import SMOOTH_L1, Loss
 from xtalshift.nn.rows import Rows, TrainingData
-from xtalshift.nn.training import Training, TrainResult, run_training
+from xtalshift.nn.training import EpochRecord, Training, TrainResult, run_training
 from xtalshift.rowwise import in_blocks, in_pieces
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
@@ -31,17 +39,17 @@ PIECE_ROWS = 16_384
 _WIDEST = 2**20
 _SAVED: Schema = {
     **SCALER,
-    "target": SavedArray(np.float64, (2,)),
     "widths": SavedArray(np.int64, ("blocks",), low=1, high=_WIDEST),
     "dropout": SavedArray(np.float64, (1,), low=0.0, high=1.0),
     "best_epoch": SavedArray(np.int64, (1,), low=0),
 }
+_TARGET: Schema = {"target": SavedArray(np.float64, (2,))}
 T = TypeVar("T", bound=Settings)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class NetworkRegressor(Regressor):
-    """A network on standardised features and targets; a subclass defines it and its training.
+class Network(Learner):
+    """A network on standardised features; a subclass defines it, its training and its targets.
 
     Parameters
     ----------
@@ -63,8 +71,6 @@ class NetworkRegressor(Regressor):
     ----------
     scaler_ : FeatureScaler
         Scaling of the features.
-    target_mean_, target_scale_ : float
-        Mean and standard deviation of the training targets.
     widths_ : tuple of int
         Width of each block.
     dropout_ : float
@@ -75,7 +81,7 @@ class NetworkRegressor(Regressor):
     extras_ : dict of Tensor
         Other things learned: ``"weights"`` and ``"gamma"``, the transport cost of CAL.
     history_ : list of dict
-        One record per epoch; ``val_mae`` is in the unit of the target.
+        One record per epoch, with the validation error.
     best_epoch_ : int
         Epoch with the lowest validation error.
     """
@@ -87,6 +93,11 @@ class NetworkRegressor(Regressor):
 
     n_members = 1
     bootstrap = False
+
+    @property
+    def outputs(self) -> int | None:
+        """Number of outputs of the network per row; None for one without an axis."""
+        return None
 
     @property
     def selects(self) -> bool:
@@ -116,25 +127,39 @@ class NetworkRegressor(Regressor):
     ) -> Training:
         """Return the training of `model`, not yet started; it has a `config` and a `name`."""
 
+    @property
+    @abstractmethod
+    def criterion(self) -> Loss:
+        """What the trainings minimise, and by what they select."""
+
+    @abstractmethod
+    def _fit_targets(self, data: FitData) -> None:
+        """Learn what `_scale_targets` needs."""
+
+    @abstractmethod
+    def _scale_targets(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return targets as the trainings take them, shape (n,)."""
+
+    @abstractmethod
+    def _target_state(self) -> Arrays:
+        """Return what `_fit_targets` has learned, for `_get_state`."""
+
+    @abstractmethod
+    def _set_target_state(self, own: Arrays) -> None:
+        """Restore what `_target_state` returned."""
+
+    @classmethod
+    @abstractmethod
+    def _target_schema(cls, found: Layout) -> Schema:
+        """Return what the arrays of `_target_state` must be."""
+
+    def _record(self, item: EpochRecord) -> EpochRecord:
+        """Return the record of an epoch in the unit of the target."""
+        return item
+
     def _values_of(self, settings: type[T]) -> T:
-        """Return settings with the values of the arguments of this regressor."""
+        """Return settings with the values of the arguments of this estimator."""
         return settings.from_dict({name: getattr(self, name) for name in settings.model_fields})
-
-    def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the prediction of each member; `predict` is their mean.
-
-        Parameters
-        ----------
-        X : array_like of float, shape (n, d)
-            Features; NaN means missing.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_members, n)
-        """
-        return self._in_units(
-            self._evaluate(self.states_[self.weights], self._check_features(X), _members)
-        )
 
     def embed(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the input of the last layer, for the parameters that `predict` uses.
@@ -152,30 +177,6 @@ class NetworkRegressor(Regressor):
         found = self._evaluate(state, checked, lambda net, x: net.embed(x).transpose(-1, -2))
         return np.ascontiguousarray(found.swapaxes(-1, -2))
 
-    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """Return the prediction of `predict` under ``""``, and those of ``last`` and ``ema``.
-
-        The parameters named by `weights` are under ``""`` only.
-        """
-        others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
-        checked = self._check_features(X)
-        return {
-            "": self._predict(checked),
-            **{name: self._mean(name, checked) for name in others},
-        }
-
-    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
-        """Return the standard deviation of the members, shape (n,); None for a single network."""
-        return None if self.n_members == 1 else self.predict_with_std(X)[1]
-
-    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
-        """Return mean and standard deviation of the members, shapes (n,), from one pass."""
-        if self.n_members == 1:
-            return super().predict_with_std(X)
-        state, checked = self.states_[self.weights], self._check_features(X)
-        mean, std = self._evaluate(state, checked, self._mean_and_std)
-        return self._in_units(mean), std * self.target_scale_
-
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
         return self.scaler_.n_clipped(X)
@@ -186,7 +187,7 @@ class NetworkRegressor(Regressor):
         train = data.train
         seeds = data.rng.integers(2**62, size=1 + self.n_members)
         self.scaler_ = self._fit_scaler(train.X)
-        self.target_mean_, self.target_scale_ = mean_and_scale(train)
+        self._fit_targets(data)
         self.widths_ = self._resolve_widths(device)
         self.dropout_ = self._resolve_dropout(device)
         model = self._network([torch.Generator().manual_seed(int(seed)) for seed in seeds[1:]])
@@ -235,8 +236,7 @@ class NetworkRegressor(Regressor):
         }
         self.extras_ = {name: value.cpu() for name, value in result.extras.items()}
         self.best_epoch_ = result.best_epoch
-        scale = self.target_scale_
-        self.history_ = [{**item, "val_mae": item["val_mae"] * scale} for item in result.history]
+        self.history_ = [self._record(item) for item in result.history]
 
     def _fingerprint(self, data: FitData, seed: int) -> str:
         """Return a hash that identifies this training."""
@@ -260,27 +260,9 @@ class NetworkRegressor(Regressor):
 
         return Rows(
             put(self.scaler_.transform(rows.X)),
-            put((rows.y - self.target_mean_) / self.target_scale_),
+            put(self._scale_targets(rows.y)),
             None if rows.weights is None else put(rows.weights),
         )
-
-    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._mean(self.weights, X)
-
-    def _mean(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean of the members, shape (n,)."""
-        found = self._evaluate(
-            self.states_[weights], X, lambda net, x: _members(net, x).mean(dim=0)
-        )
-        return self._in_units(found)
-
-    def _mean_and_std(self, net: IRNet, x: torch.Tensor) -> torch.Tensor:
-        """Return the standardised mean and standard deviation, shape (2, n)."""
-        members = _members(net, x)
-        return torch.stack([members.mean(dim=0), members.std(dim=0)])
-
-    def _in_units(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        return scaled * self.target_scale_ + self.target_mean_
 
     def _evaluate(
         self,
@@ -323,7 +305,7 @@ class NetworkRegressor(Regressor):
     def _get_state(self) -> Arrays:
         state: Arrays = {
             **self.scaler_.get_state(),
-            "target": np.array([self.target_mean_, self.target_scale_]),
+            **self._target_state(),
             "widths": np.array(self.widths_, dtype=np.int64),
             "dropout": np.array([self.dropout_]),
             "best_epoch": np.array([self.best_epoch_], dtype=np.int64),
@@ -340,15 +322,12 @@ class NetworkRegressor(Regressor):
         networks = {name: state[name] for name in state if name.startswith("net.")}
         extras = {name: state[name] for name in state if name.startswith("extra.")}
         own = {name: state[name] for name in state.keys() - networks.keys() - extras.keys()}
-        lengths = check_arrays(own, _SAVED)
+        lengths = check_arrays(own, {**_SAVED, **self._target_schema(own)})
         self.scaler_ = FeatureScaler(self.clip).set_state(own)
         self.n_features_in_ = self.scaler_.n_features_in_
-        self.target_mean_, self.target_scale_ = (float(value) for value in own["target"])
-        if not self.target_scale_ > 0 or not 0 < lengths["blocks"] <= len(networks):
-            raise ModelFormatError(
-                f"the targets have the scale {self.target_scale_:g} and the network "
-                f"{lengths['blocks']} blocks; expected positive numbers"
-            )
+        self._set_target_state(own)
+        if not 0 < lengths["blocks"] <= len(networks):
+            raise ModelFormatError(f"the network has {lengths['blocks']} blocks; expected some")
         self.widths_ = tuple(own["widths"].tolist())
         self.dropout_ = float(own["dropout"][0])
         self.best_epoch_ = int(own["best_epoch"][0])
@@ -385,7 +364,8 @@ class NetworkRegressor(Regressor):
         }
         head = parameters.get("head.bias")
         members = () if head is None else head.shape[:-1]
-        return {**_SAVED, **networks, **_saved_extras(found, members)}
+        own = {**_SAVED, **cls._target_schema(found)}
+        return {**own, **networks, **_saved_extras(found, members)}
 
     @property
     def _lead(self) -> tuple[int, ...]:
@@ -401,6 +381,109 @@ class NetworkRegressor(Regressor):
             for choice in get_args(WeightsChoice)
             for name, value in parameters.items()
         }
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class NetworkRegressor(Network, Regressor):
+    """A network on standardised features and targets; a subclass defines it and its training.
+
+    Parameters
+    ----------
+    weights, validation_fraction, clip, bf16, device, random_state
+        As in `Network`.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : float
+        Mean and standard deviation of the training targets; ``val_mae`` of `history_` is in their
+        unit.
+    """
+
+    @property
+    def criterion(self) -> Loss:
+        """The smooth L1 loss; the mean absolute error selects."""
+        return SMOOTH_L1
+
+    def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the prediction of each member; `predict` is their mean.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features; NaN means missing.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_members, n)
+        """
+        return self._in_units(
+            self._evaluate(self.states_[self.weights], self._check_features(X), _members)
+        )
+
+    def predict_variants(self, X: ArrayLike) -> dict[str, NDArray[np.float64]]:
+        """Return the prediction of `predict` under ``""``, and those of ``last`` and ``ema``.
+
+        The parameters named by `weights` are under ``""`` only.
+        """
+        others: list[WeightsChoice] = [name for name in ("last", "ema") if name != self.weights]
+        checked = self._check_features(X)
+        return {
+            "": self._predict(checked),
+            **{name: self._mean(name, checked) for name in others},
+        }
+
+    def predict_std(self, X: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the standard deviation of the members, shape (n,); None for a single network."""
+        return None if self.n_members == 1 else self.predict_with_std(X)[1]
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[NDArray[np.float64], Any]:
+        """Return mean and standard deviation of the members, shapes (n,), from one pass."""
+        if self.n_members == 1:
+            return super().predict_with_std(X)
+        state, checked = self.states_[self.weights], self._check_features(X)
+        mean, std = self._evaluate(state, checked, self._mean_and_std)
+        return self._in_units(mean), std * self.target_scale_
+
+    def _fit_targets(self, data: FitData) -> None:
+        self.target_mean_, self.target_scale_ = mean_and_scale(data.train)
+
+    def _scale_targets(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (y - self.target_mean_) / self.target_scale_
+
+    def _record(self, item: EpochRecord) -> EpochRecord:
+        return {**item, "val_mae": item["val_mae"] * self.target_scale_}
+
+    def _target_state(self) -> Arrays:
+        return {"target": np.array([self.target_mean_, self.target_scale_])}
+
+    def _set_target_state(self, own: Arrays) -> None:
+        self.target_mean_, self.target_scale_ = (float(value) for value in own["target"])
+        if not self.target_scale_ > 0:
+            raise ModelFormatError(
+                f"the targets have the scale {self.target_scale_:g}; expected a positive number"
+            )
+
+    @classmethod
+    def _target_schema(cls, found: Layout) -> Schema:  # noqa: ARG003
+        return _TARGET
+
+    def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._mean(self.weights, X)
+
+    def _mean(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the members, shape (n,)."""
+        found = self._evaluate(
+            self.states_[weights], X, lambda net, x: _members(net, x).mean(dim=0)
+        )
+        return self._in_units(found)
+
+    def _mean_and_std(self, net: IRNet, x: torch.Tensor) -> torch.Tensor:
+        """Return the standardised mean and standard deviation, shape (2, n)."""
+        members = _members(net, x)
+        return torch.stack([members.mean(dim=0), members.std(dim=0)])
+
+    def _in_units(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scaled * self.target_scale_ + self.target_mean_
 
 
 def _saved_extras(names: Iterable[str], members: tuple[Any, ...]) -> Schema:

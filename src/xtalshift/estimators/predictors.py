@@ -477,6 +477,7 @@ PREDICTORS: Registry[type[Learned]] = Registry(
         "LightGBMRegressor": f"{__name__}:LightGBMPredictor",
         "QuantileLightGBMRegressor": f"{__name__}:QuantileLightGBMPredictor",
         "RidgeRegressor": f"{__name__}:RidgePredictor",
+        "StackClassifier": "xtalshift.estimators.stack_predictor:StackClassPredictor",
         "StackRegressor": "xtalshift.estimators.stack_predictor:StackPredictor",
         "TrendLightGBMRegressor": f"{__name__}:TrendLightGBMPredictor",
         "SVRegressor": "xtalshift.estimators.kernel_predictors:SVPredictor",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.mixture import MixturePredictor
+from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor
+from xtalshift.estimators.mixture import MixturePredictor, mix
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
-from xtalshift.estimators.predictors import Arrays, Predictor
+from xtalshift.estimators.predictors import Arrays, Learned, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
 from xtalshift.estimators.tree_sum import TreeSums
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
@@ -21,14 +22,18 @@ from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_a
 FloatArray = NDArray[np.float64]
 ScaleName = Literal["none", "asinh"]
 
-_OWN: Schema = {
+_SHARED: Schema = {
     "weights": SavedArray(np.float64, ("members",), low=0.0, high=1.0),
+    "columns": SavedArray(np.bool_, ("members", "features")),
+}
+_OWN: Schema = {
+    **_SHARED,
     "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
     "bounds": SavedArray(np.float64, (2,)),
     "least_std": SavedArray(np.float64, (1,), low=0.0),
-    "columns": SavedArray(np.bool_, ("members", "features")),
 }
-STACKS = frozenset({"StackRegressor", "AdaptedStackRegressor"})
+_OWN_OF_CLASSES: Schema = {**_SHARED, **CLASSES}
+STACKS = frozenset({"StackRegressor", "StackClassifier", "AdaptedStackRegressor"})
 """Classes that cannot be members."""
 
 
@@ -80,7 +85,8 @@ class FittedMember:
     scale: MemberScale
     columns: NDArray[np.bool_]
     """Which features of the stack it uses, shape (d,)."""
-    predictor: Predictor
+    predictor: Any
+    """A `Predictor`, or of a stack of classes a `ClassPredictor`."""
 
     def take_columns(self, X: FloatArray) -> FloatArray:
         """Return its features of n rows, shape (n, its number)."""
@@ -96,7 +102,107 @@ class FittedMember:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class StackPredictor(MixturePredictor):
+class StackParts(Learned):
+    """The members of a stack, of numbers or of classes, and how they are saved.
+
+    Attributes
+    ----------
+    members_ : tuple of FittedMember
+        Members with a weight above 0.
+    """
+
+    members: Sequence[SavedMember] = field(default=(), kw_only=False)
+    device: str = "auto"
+
+    members_: tuple[FittedMember, ...] = field(init=False)
+
+    own: ClassVar[Schema]
+    """Arrays of the stack itself."""
+    kind: ClassVar[type[Learned]]
+    """What its members are."""
+
+    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the largest number of features that a member clips, shape (n,)."""
+        checked = self._check_features(X)
+        found = [one.predictor.n_clipped(one.take_columns(checked)) for one in self.members_]
+        return np.asarray(np.max(found, axis=0))
+
+    @property
+    def weights_(self) -> FloatArray:
+        """Weight of each member, shape (members,); they sum to 1."""
+        return np.array([one.weight for one in self.members_])
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        members = [
+            SavedMember(
+                name=one.name, scale=one.scale.name, regressor=SavedRegressor.of(one.predictor)
+            )
+            for one in self.members_
+        ]
+        return {
+            "members": [member.model_dump(by_alias=True) for member in members],
+            "device": self.device,
+            "validation_fraction": self.validation_fraction,
+            "random_state": self.random_state,
+        }
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:
+        return nested_schema(found, cls.own, without=STACKS)
+
+    def _own_state(self) -> Arrays:
+        """Return the arrays of the stack besides weights and columns."""
+        return {}
+
+    def _set_own(self, own: Arrays) -> None:
+        """Restore what `_own_state` returned, checked by the schema."""
+
+    def _check_member(self, predictor: Any) -> None:
+        """Raise `ModelFormatError` if what was restored cannot be a member."""
+        if not isinstance(predictor, self.kind):
+            raise ModelFormatError(f"a {predictor.regressor_name} cannot be a member of this stack")
+
+    def _get_state(self) -> Arrays:
+        return {
+            "weights": self.weights_,
+            "columns": np.stack([one.columns for one in self.members_]),
+            **self._own_state(),
+            **nest({f"member{number}": one.predictor for number, one in enumerate(self.members_)}),
+        }
+
+    def _set_state(self, state: Arrays) -> None:
+        own = {name: state[name] for name in self.own.keys() & state.keys()}
+        check_arrays(own, self.own)
+        weights = own["weights"]
+        if len(weights) != len(self.members) or not np.isclose(weights.sum(), 1.0):
+            raise ModelFormatError(
+                f"the stack has {len(self.members)} members and {len(weights)} weights with the "
+                f"sum {weights.sum():g}"
+            )
+        self._set_own(own)
+        self.n_features_in_ = own["columns"].shape[1]
+        sizes = own.get("sizes", np.ones(len(weights)))
+        rest = {name: state[name] for name in state.keys() - own.keys()}
+        members = []
+        for number, saved in enumerate(self.members):
+            predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
+            self._check_member(predictor)
+            columns = own["columns"][number]
+            if predictor.n_features_in_ != int(columns.sum()):
+                raise ModelFormatError(
+                    f"member {saved.name!r} takes {predictor.n_features_in_} features, the stack "
+                    f"gives it {columns.sum()}"
+                )
+            scale = MemberScale(saved.scale, float(sizes[number]))
+            weight = float(weights[number])
+            members.append(FittedMember(saved.name, weight, scale, columns, predictor))
+        if rest:
+            raise ModelFormatError(f"the array {min(rest)!r} is unknown")
+        self.members_ = tuple(members)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class StackPredictor(StackParts, MixturePredictor):
     """A convex combination of members; settings as in `StackRegressor`.
 
     Attributes
@@ -110,23 +216,12 @@ class StackPredictor(MixturePredictor):
         deviation of the members: they may agree by chance.
     """
 
-    members: Sequence[SavedMember] = field(default=(), kw_only=False)
-    device: str = "auto"
+    own = _OWN
+    kind = Predictor
 
     _together: tuple[tuple[FittedMember, ...], tuple[int, ...], TreeSums] | None = field(
         init=False, default=None
     )
-
-    def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the largest number of features that a member clips, shape (n,)."""
-        checked = self._check_features(X)
-        found = [one.predictor.n_clipped(one.take_columns(checked)) for one in self.members_]
-        return np.asarray(np.max(found, axis=0))
-
-    @property
-    def weights_(self) -> FloatArray:
-        """Weight of each member, shape (members,); they sum to 1."""
-        return np.array([one.weight for one in self.members_])
 
     def _members(self, X: FloatArray) -> FloatArray:
         sums = self._sum_trees(X)
@@ -152,58 +247,52 @@ class StackPredictor(MixturePredictor):
             self._together = (self.members_, tuple(sums), made)
         return dict(zip(sums, self._together[2].predict(X), strict=True))
 
-    def _saved_parameters(self) -> dict[str, Any]:
-        members = [
-            SavedMember(
-                name=one.name, scale=one.scale.name, regressor=SavedRegressor.of(one.predictor)
-            )
-            for one in self.members_
-        ]
+    def _own_state(self) -> Arrays:
         return {
-            "members": [member.model_dump(by_alias=True) for member in members],
-            "device": self.device,
-            "validation_fraction": self.validation_fraction,
-            "random_state": self.random_state,
-        }
-
-    @classmethod
-    def _saved(cls, found: Layout) -> Schema:
-        return nested_schema(found, _OWN, without=STACKS)
-
-    def _get_state(self) -> Arrays:
-        return {
-            "weights": self.weights_,
             "sizes": np.array([one.scale.size for one in self.members_]),
             "bounds": self.bounds_,
             "least_std": np.array([self.least_std_]),
-            "columns": np.stack([one.columns for one in self.members_]),
-            **nest({f"member{number}": one.predictor for number, one in enumerate(self.members_)}),
         }
 
-    def _set_state(self, state: Arrays) -> None:
-        own = {name: state[name] for name in _OWN.keys() & state.keys()}
-        check_arrays(own, _OWN)
-        weights, (low, high) = own["weights"], own["bounds"]
-        if len(weights) != len(self.members) or not np.isclose(weights.sum(), 1.0) or low > high:
-            raise ModelFormatError(
-                f"the stack has {len(self.members)} members and {len(weights)} weights with the "
-                f"sum {weights.sum():g}, and cuts at {low:g} and {high:g}"
-            )
+    def _set_own(self, own: Arrays) -> None:
+        low, high = own["bounds"]
+        if low > high:
+            raise ModelFormatError(f"the stack cuts at {low:g} and {high:g}")
         self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
-        self.n_features_in_ = own["columns"].shape[1]
-        rest = {name: state[name] for name in state.keys() - own.keys()}
-        members = []
-        for number, saved in enumerate(self.members):
-            predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
-            columns = own["columns"][number]
-            if predictor.n_features_in_ != int(columns.sum()):
-                raise ModelFormatError(
-                    f"member {saved.name!r} takes {predictor.n_features_in_} features, the stack "
-                    f"gives it {columns.sum()}"
-                )
-            scale = MemberScale(saved.scale, float(own["sizes"][number]))
-            weight = float(weights[number])
-            members.append(FittedMember(saved.name, weight, scale, columns, predictor))
-        if rest:
-            raise ModelFormatError(f"the array {min(rest)!r} is unknown")
-        self.members_ = tuple(members)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class StackClassPredictor(StackParts, ClassPredictor):
+    """A convex combination of probabilities; settings as in `StackClassifier`."""
+
+    own = _OWN_OF_CLASSES
+    kind = ClassPredictor
+
+    def predict_members(self, X: ArrayLike) -> FloatArray:
+        """Return the probabilities of each member with a weight, shape (members, n, m).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        return self._each(self._check_features(X))
+
+    def _each(self, X: FloatArray) -> FloatArray:
+        return np.stack([one.predictor.predict_proba(one.take_columns(X)) for one in self.members_])
+
+    def _shares(self, X: FloatArray) -> FloatArray:
+        return mix(self._each(X), self.weights_)
+
+    def _own_state(self) -> Arrays:
+        return ClassPredictor._get_state(self)  # noqa: SLF001
+
+    def _set_own(self, own: Arrays) -> None:
+        ClassPredictor._set_state(self, own)  # noqa: SLF001
+
+    def _check_member(self, predictor: Any) -> None:
+        super()._check_member(predictor)
+        if len(predictor.classes_) != len(self.present_):
+            raise ModelFormatError(
+                f"a member has {len(predictor.classes_)} classes, the stack {len(self.present_)}"
+            )

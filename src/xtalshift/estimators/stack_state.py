@@ -29,7 +29,8 @@ class Finished:
     """The cross-fit of a member."""
 
     predictions: FloatArray
-    """Shape (m,). Of the rows of the folds, in the unit of the target and within bounds."""
+    """Shape (m,). Of the rows of the folds, in the unit of the target and within bounds; of classes
+    their probabilities, shape (m, classes)."""
     choice: Choice
     seconds: float
     """Wall time that it took."""
@@ -48,6 +49,8 @@ class StackState:
         By name of each member: class of its regressor, number of its features.
     device : str
         Where networks predict.
+    classes : int
+        Number of classes; 0 for a regression.
 
     Attributes
     ----------
@@ -72,8 +75,10 @@ class StackState:
         n_rows: int,
         members: Mapping[str, tuple[str, int]],
         device: str,
+        classes: int = 0,
     ) -> None:
-        self.checkpoint, self.n_rows, self.members = checkpoint, n_rows, members
+        self.checkpoint, self.members = checkpoint, members
+        self.shape = (n_rows, classes) if classes else (n_rows,)
         self.finished: dict[str, Finished] = {}
         self.failures: dict[str, str] = {}
         self.fitted: dict[str, Predictor] = {}
@@ -135,7 +140,7 @@ class StackState:
         check_state(saved, parts, shallow=True)
         for name, one in saved["finished"].items():
             like = {
-                "predictions": torch.zeros(self.n_rows, dtype=torch.float64),
+                "predictions": torch.zeros(self.shape, dtype=torch.float64),
                 "choice": torch.zeros(2, dtype=torch.int64),
                 "seconds": 0.0,
             }

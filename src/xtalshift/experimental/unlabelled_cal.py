@@ -29,8 +29,10 @@ def _build(
     """Return the training; `config.steps` counts its ERM steps, and as many CAL steps follow."""
     assert source is not None
     cal = config.cal_config(steps_per_epoch(source, config))
-    toward = attack_toward(target.x[:MAX_TOWARD])
-    training = CALTraining(model, TrainingData(source, source), cal, generator, attacker=toward)
+    toward = attack_toward(target.x[:MAX_TOWARD], criterion.rows)
+    training = CALTraining(
+        model, TrainingData(source, source), cal, generator, attacker=toward, criterion=criterion
+    )
     weights = shift_weights(source.x, target.x, cal)
     training.cal = replace(training.cal, weights=weights.expand_as(training.cal.weights))
     return training
@@ -45,19 +47,21 @@ ADAPTATION = Adaptation(
 CONTROL = replace(ADAPTATION, attacks=False)
 
 
-def attack_toward(unlabelled: Tensor) -> Attack:
+def attack_toward(unlabelled: Tensor, loss: RowLoss) -> Attack:
     """Return the feature attack whose steps lead toward the nearest unlabelled target row.
 
     Parameters
     ----------
     unlabelled : Tensor, shape (k, d)
         Standardised features of target rows.
+    loss : callable
+        The loss of each row.
     """
 
     def attacker(model: nn.Module, rows: Rows, state: CALState, config: CALConfig) -> Attacked:
         nearest = torch.cdist(rows.x, unlabelled.expand(*rows.x.shape[:-2], -1, -1)).argmin(dim=-1)
         pull = steepest_direction(unlabelled[nearest] - rows.x, state.weights, "l2")
-        return attack(model, rows, state, config, pull)
+        return attack(model, rows, state, config, pull, loss=loss)
 
     return attacker
 

@@ -210,8 +210,9 @@ def calibrate(
 ) -> Calibrated | CalibratedClasses:
     """Calibrate the intervals of a model on labels of a new region; its predictions do not change.
 
-    Of a model of classes, probabilities and prediction sets. The intervals then have the stated coverage for the population that the labels are a random
-    sample of. Labels of training materials do not count.
+    Of a model of classes, probabilities and prediction sets. The intervals then have the stated
+    coverage for the population that the labels are a random sample of. Labels of training materials
+    do not count.
 
     Parameters
     ----------
@@ -289,7 +290,8 @@ def _labels(model: FittedModel | FittedClassifier, data: DataConfig, progress: P
     read = data.model_copy(update=made)
     if featurizer.needs_structures and path.exists():
         read = name_structures(path, read)
-    labels = read_inputs(read, progress, featurizer=featurizer).data
+    of_classes = isinstance(model, FittedClassifier)
+    labels = read_inputs(read, progress, featurizer=featurizer, classes=of_classes).data
     units = [known_unit(unit) or unit for unit in (card.unit, labels.unit)]
     if all(units) and units[0] != units[1]:
         raise DataError(

@@ -24,6 +24,7 @@ from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_n
 from xtalshift.data.readers import read_file
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.structure_findings import crystal_findings
+from xtalshift.data.target_bounds import bounds_findings, use_bounds
 from xtalshift.errors import FormulaError
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -95,7 +96,12 @@ def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
         if name in numeric or _is_text_of_numbers(table.columns[name], column)
         for finding in number_findings(column, table.columns[name], name)
     ]
+    if data.bounds == "use":
+        table = use_bounds(table)
     inspection = inspect_table(table, data.feature_cols)
+    if data.bounds == "use":
+        told = bounds_findings(table, inspection.good)
+        inspection = replace(inspection, findings=(*told, *inspection.findings))
     crystals = crystal_findings(table, progress=progress)
     return Checked(table, raw, inspection, tuple(numbers), crystals, data.feature_cols)
 

@@ -125,9 +125,10 @@ def _steps(
         return {}
     first = parts[0]
     steps: dict[str, _Step] = {}
-    if settings.worst:
+    of_classes = problem.data.classes is not None  # the other two explain errors of numbers
+    if settings.worst and not of_classes:
         steps["worst"] = lambda found: replace(found, worst=_worst(parts, problem, settings, out))
-    if settings.drivers:
+    if settings.drivers and not of_classes:
         steps["drivers"] = lambda found: replace(
             found,
             drivers=measure_drivers(

@@ -124,7 +124,8 @@ def judge(
     settings = settings.model_copy(update={"threads": executor.threads})
     if data.intake is None:
         data = clean_table(data)
-    data = data.take(~data.bounded)  # errors of bounds are not known
+    whole, data = data, data.take(~data.bounded)  # bounds have no error, but train the model
+    say_bounds(whole, progress)
     if data.materials.structures is not None:
         features = with_structures(features)
     candidates = as_materials(candidates, data.materials.notation)
@@ -139,7 +140,7 @@ def judge(
     method = imitation.method
     progress.say(f"Fitting {method}, which has the smallest error on the proxies, to all rows")
     model = fit(
-        data,
+        whole,
         method,
         features=features,
         transform=transform,
@@ -152,6 +153,16 @@ def judge(
     predictions = model.predict(candidates)
     answer = answer_of(imitation, data, model, candidates, predictions, config)
     return Judgement(answer, model, predictions, measured_values(data, candidates), imitation)
+
+
+def say_bounds(data: Dataset, progress: Progress) -> None:
+    """Say what becomes of the rows of a table of which only bounds of the target are known."""
+    n = int(data.bounded.sum())
+    if n:
+        progress.say(
+            f"{n:,} rows have bounds, and so no error: they train the recommended method, and are "
+            "no part of the proxies"
+        )
 
 
 def _featurizer(data: Dataset, blocks: Blocks) -> CompositionFeaturizer:

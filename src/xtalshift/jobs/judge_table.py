@@ -21,7 +21,14 @@ from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.writers import write_frame
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.imitate import imitate
-from xtalshift.jobs.judge import ADDED, answer_of, measured_values, rank_candidates, usable
+from xtalshift.jobs.judge import (
+    ADDED,
+    answer_of,
+    measured_values,
+    rank_candidates,
+    say_bounds,
+    usable,
+)
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
@@ -114,7 +121,9 @@ def judge_table(
         If the recommended method cannot be fitted to all rows.
     """
     (problem,) = done.shared.problems.values()
-    data, candidates = problem.data, wanted.materials
+    candidates = wanted.materials
+    data = problem.data.take(~problem.data.bounded)  # bounds have no error, but train the model
+    say_bounds(problem.data, progress)
     imitation = imitate(
         data,
         usable(candidates, data),
@@ -144,7 +153,7 @@ def judge_table(
     ranked = rank_candidates(answer, frame, measured)
     for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
         write_frame(ranked, out / name)
-    answer = replace(answer, crystals=_crystals(ranked, predictions, data, candidates))
+    answer = replace(answer, crystals=_crystals(ranked, predictions, problem.data, candidates))
     return fitted.describe(config.seed, rule=RULE), answer
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -18,7 +19,14 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
 from xtalshift.files import replace_file
-from xtalshift.model import FittedModel, Predictions, load_model
+from xtalshift.model import (
+    ClassPredictions,
+    FittedClassifier,
+    FittedModel,
+    Predictions,
+    load_model,
+)
+from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor, learn_shift
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import LEVEL
@@ -26,22 +34,23 @@ from xtalshift.uncertainty.settings import LEVEL
 if TYPE_CHECKING:
     from xtalshift.data.optimade import Fetched
 
+AnyPredictor: TypeAlias = TablePredictor | SeveralPredictor
 CHUNK_ROWS = 20_000
 _TABLE = "structures.parquet"
 
 
 def predict(
-    model: FittedModel | Path | str,
+    model: FittedModel | FittedClassifier | Path | str,
     materials: Materials | Sequence[str],
     extra: ArrayLike | None = None,
     *,
     level: float = LEVEL,
-) -> Predictions:
+) -> Predictions | ClassPredictions:
     """Predict materials with a model.
 
     Parameters
     ----------
-    model : FittedModel, Path or str
+    model : FittedModel, FittedClassifier, Path or str
         A model, or the folder of a saved one.
     materials : Materials or sequence of str, length n
         Formulas.
@@ -52,7 +61,7 @@ def predict(
 
     Returns
     -------
-    Predictions
+    Predictions or ClassPredictions
         One entry per row; a row that cannot be predicted has a reason.
 
     Raises
@@ -60,8 +69,9 @@ def predict(
     ModelFormatError
         If the folder does not hold a model.
     """
-    loaded = model if isinstance(model, FittedModel) else load_model(model)
-    return loaded.predict(materials, extra, level=level)
+    loaded = load_model(model) if isinstance(model, Path | str) else model
+    found: Predictions | ClassPredictions = loaded.predict(materials, extra, level=level)
+    return found
 
 
 @dataclass
@@ -82,30 +92,54 @@ class PredictionCounts:
     """Rows with an element that lacks a property."""
     first: str = ""
     """The first bad row and its reason."""
+    first_row: int | None = None
+    """Its number; 1 is the first."""
     effective_sample_size: float = float("nan")
     calibration_rows: int = 0
     """`effective_sample_size`, `calibration_rows`: values for weighted intervals; NaN and 0 for
     others."""
 
-    def add(self, frame: pd.DataFrame) -> None:
-        """Count the rows of a piece of the output."""
+    def add(self, frame: pd.DataFrame, targets: Sequence[str] = ("",)) -> None:
+        """Count the rows of a piece of the output.
+
+        A row that needs attention for any of several `targets` counts once.
+        """
         bad = (frame["status"] != "ok").to_numpy()
         if bad.any() and not self.first:
             row = int(bad.argmax())
+            self.first_row = self.rows + row + 1
             named = f" (id {frame['id'].iloc[row]})" if "id" in frame else ""  # such as a file's
-            self.first = f"row {self.rows + row + 1}{named}: {frame['reason'].iloc[row]}"
+            self.first = f"row {self.first_row}{named}: {frame['reason'].iloc[row]}"
         self.rows += len(frame)
         self.bad += int(bad.sum())
-        self.clipped += int((frame["n_clipped"] > 0).sum())
-        self.imputed += int((frame["n_imputed"] > 0).sum())
-        self.judged += int(frame["ood_score"].notna().sum())
-        self.outside += int((~bad & ~frame["in_domain"].to_numpy()).sum())
-        self.new_elements += int((frame["unseen_elements"] != "").sum())
-        self.unbounded += int((frame["upper"] - frame["lower"]).eq(float("inf")).sum())
+
+        def columns(name: str) -> list[pd.Series]:
+            return [frame[f"{name}_{target}" if target else name] for target in targets]
+
+        self.clipped += _count(values > 0 for values in columns("n_clipped"))
+        self.imputed += _count(values > 0 for values in columns("n_imputed"))
+        self.judged += _count(values.notna() for values in columns("ood_score"))
+        self.outside += _count(~bad & ~values for values in columns("in_domain"))
+        self.new_elements += _count(values != "" for values in columns("unseen_elements"))
+        if "prediction_set" in frame:  # classes have no intervals
+            return
+        bounds = zip(columns("upper"), columns("lower"), strict=True)
+        self.unbounded += _count((high - low).eq(float("inf")) for high, low in bounds)
+
+    def error(self, message: str) -> FormulaError:
+        """Return the error that the first bad row is, with a message."""
+        error = FormulaError(message)
+        error.row = self.first_row
+        return error
+
+
+def _count(masks: Iterable[ArrayLike]) -> int:
+    """Return the number of rows of which any mask is true."""
+    return int(np.any([np.asarray(mask) for mask in masks], axis=0).sum())
 
 
 def predict_file(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     source: Path,
     out: Path,
     *,
@@ -117,7 +151,7 @@ def predict_file(
 
     Parameters
     ----------
-    predictor : TablePredictor
+    predictor : TablePredictor or SeveralPredictor
         The model and the kind of intervals; weights for intervals are estimated from the file.
     source, out : Path
         Input, and a .csv or .parquet file that appears once it is complete.
@@ -138,12 +172,13 @@ def predict_file(
     check_output(out, source)
     counts = PredictionCounts()
     predictor = predictor.for_file(source)
+    targets = ("",) if isinstance(predictor, TablePredictor) else predictor.models.targets
     progress.say(f"Reading {source}")
 
     def pieces() -> Iterator[RawTable]:
         return iter_raw(source, CHUNK_ROWS, predictor.reading)
 
-    if predictor.intervals == "weighted":
+    if isinstance(predictor, TablePredictor) and predictor.intervals == "weighted":
         shift = learn_shift(predictor, pieces(), source)
         predictor = replace(predictor, shift=shift)
         counts.effective_sample_size = shift.effective_sample_size
@@ -155,18 +190,18 @@ def predict_file(
             if not counts.rows:
                 progress.say(f"  {_brief(predictor, raw, source)}")
             result = predictor.predict(raw, str(source))
-            counts.add(result)
+            counts.add(result, targets)
             if strict and counts.first:
-                raise FormulaError(counts.first)
+                raise counts.error(counts.first)
             writer.write(result)
             task.advance(len(raw))
     if counts.rows and counts.bad == counts.rows:
-        raise FormulaError(f"no row of {source} could be predicted; {counts.first}")
+        raise counts.error(f"no row of {source} could be predicted; {counts.first}")
     return counts
 
 
 def predict_database(
-    predictor: TablePredictor,
+    predictor: AnyPredictor,
     source: str,
     filter: str,  # noqa: A002 - the word of the databases
     out: Path,
@@ -216,10 +251,11 @@ def predict_database(
     return counts
 
 
-def _brief(predictor: TablePredictor, raw: RawTable, source: Path) -> str:
+def _brief(predictor: AnyPredictor, raw: RawTable, source: Path) -> str:
     """Return what of a table was read as what, in one line."""
     with naming_table(source):
         reading = reading_of(raw, predictor.reading, predictor.notation, source.name)
-    usual = predictor.model.card.formula_col
+    one = predictor if isinstance(predictor, TablePredictor) else predictor.one
+    usual = one.model.card.formula_col
     other = usual and reading.options.get("formula_col") != usual
     return reading.brief() + (f" (in training: {usual!r})" if other else "")

@@ -17,7 +17,7 @@ from xtalshift.jobs.imitate import Imitation
 from xtalshift.jobs.judge import calibrate_by_proxies
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, parse, read_json, write_json
-from xtalshift.methods import MethodSettings, build_method
+from xtalshift.methods import MethodSettings
 from xtalshift.model import draw_rows, fit, save_model
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.parallel import count_cores, limited_threads
@@ -121,14 +121,15 @@ def refit(
         intervals = intervals.model_copy(update={"method": "none"})
     elif intervals.method == "auto":
         intervals = intervals.model_copy(update={"method": "cross"})
-    regressor = build_method(method, settings, seed=None)
+    learner = problem.build(method, settings, seed=None)
     data = problem.data
     rows = draw_rows(
         data.groups,
         intervals=intervals,
-        cross_fits=regressor.cross_fits,
+        cross_fits=learner.cross_fits,
         validation_share=config.split.validation_share,
         seed=config.seed,
+        labels=None if data.classes is None else data.y,
     )
     progress.say(f"Fitting {method}, which is chosen, to all {len(data):,} rows")
     checkpoint = out / f".{MODEL_FOLDER}-{key[:16]}.checkpoint"
@@ -145,16 +146,16 @@ def refit(
                 X=problem.X.get(features),
                 seed=config.seed,
                 workers=config.threads or count_cores(),
-                minutes=config.minutes if keeps_budget(regressor) else None,
+                minutes=config.minutes if keeps_budget(learner) else None,
                 progress=progress,
                 checkpoint=checkpoint,
             )
     except Exception as error:
         raise RefitError(f"{type(error).__name__}: {error}") from error
     if imitation is not None:
-        model = calibrate_by_proxies(model, imitation, data)
+        model = calibrate_by_proxies(model, imitation, data.take(~data.bounded))
     save_model(model, folder)
-    both = regressor.cross_fits  # a stack is fitted to its validation rows too
+    both = learner.cross_fits  # a stack is fitted to its validation rows too
     found = Refit(
         key=key,
         files=hash_files(folder),

@@ -52,7 +52,7 @@ from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table, read_candida
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
 from xtalshift.jsonio import Plain, read_json, to_json, write_json
-from xtalshift.methods import METHODS, MethodSettings, features_of
+from xtalshift.methods import METHODS, MethodSettings, classifying_methods, features_of
 from xtalshift.model.inputs import settle_structures
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
@@ -113,7 +113,7 @@ def run(
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
     needed = filter(needs_structures, named)
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
-    config = _with_family(config, progress)
+    config = _for_classes(_with_family(config, progress), progress)
     spec = spec_of(config)
     wanted = None if config.candidates is None else read_candidates(config, progress)
     executor = executor or make_executor()
@@ -184,6 +184,36 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
         f"({counts[family]:,} of {n:,} rows; --family names another)"
     )
     return config.model_copy(update={"split": split.model_copy(update={"family": family})})
+
+
+def _for_classes(config: RunConfig, progress: Progress) -> RunConfig:
+    """Return the settings without what a target that is a class does not have.
+
+    Raises
+    ------
+    ConfigError
+        If candidates are to be judged.
+    """
+    data = read_configured(config.data)
+    if data.classes is None:
+        return config
+    if config.candidates is not None:
+        raise ConfigError(
+            f"{data.target_name or 'the target'} is a class, and candidates are judged by numbers "
+            "only; train a model and predict them, or read it as a number (--task regression)"
+        )
+    changes: dict[str, Any] = {}
+    if "prior" in config.split.active and not data.ordered:
+        progress.say(
+            "Classes have no order, so that none is a tail: the split prior is left out (with "
+            "--task ordinal and --class-order they have)"
+        )
+        schemes = tuple(name for name in config.split.schemes if name != "prior")
+        changes["split"] = config.split.model_copy(update={"schemes": schemes})
+    offered = classifying_methods()
+    if config.methods == RunConfig().methods:
+        changes["methods"] = tuple(name for name in config.methods if name in offered)
+    return config.model_copy(update=changes)
 
 
 def spec_of(config: RunConfig) -> BenchmarkSpec:
@@ -465,6 +495,7 @@ def _splits(fold: FoldRows, done: BenchmarkRun) -> list[Split]:
             n_train=len(fold.train),
             n_val=len(fold.val),
             n_test=len(test.rows),
+            n_bounded=test.n_bounded,
             n_seen=None if encoder is None else int(encoder.knows(groups[test.rows]).sum()),
         )
         for test in fold.tests

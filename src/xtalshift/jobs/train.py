@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
 from xtalshift.data.fidelities import part_fidelities
-from xtalshift.errors import ModelFormatError, SplitError
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import ConfigError, ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.methods import MethodSettings, build_method, features_of
-from xtalshift.model import FitRows, FittedModel, draw_rows, fit
+from xtalshift.methods import METHODS, MethodSettings, build_classifier, build_method, features_of
+from xtalshift.metrics.classification import ClassificationScores, classification_scores
+from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, fit
+from xtalshift.model.class_fitting import held_out_classes
 from xtalshift.model.fidelities import FidelityFit, fit_fidelities
 from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.inputs import Inputs, clean_rows, read_inputs, read_rows, settle_structures
@@ -25,6 +29,19 @@ from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
 
 MIN_ROWS = 10
+
+
+@dataclass(frozen=True)
+class TrainedClasses:
+    """A model of classes and its scores on rows that it was not fitted to, as `Trained`."""
+
+    model: FittedClassifier
+    """The trained model."""
+    n_train: int
+    n_validation: int
+    """`n_train`, `n_validation`: numbers of rows. A stack also trains on the validation rows."""
+    scores: ClassificationScores
+    """Scores on the validation rows, beside those of the shares of the training classes."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,9 @@ class Trained:
     """`val_mae`, `val_mae_dummy`: mean absolute error on the validation rows, of the model and of
     the training mean. These rows selected the parameters, or the weights of a stack, so the first
     is slightly optimistic; both are valid only for materials like the training data."""
+    inputs: Inputs
+    rows: FitRows
+    """`inputs`, `rows`: what the model was fitted to."""
     adversarial: AdversarialTable | None = None
     """The training rows after the attack, if requested."""
 
@@ -76,7 +96,9 @@ def method_to_save(name: str, settings: MethodSettings) -> str:
     """
     use_plugins(own_files([name]), Path(), [name])
     method = registered_name(name)
-    unsaved = build_method(method, settings, seed=None).unsaved
+    facts, unsaved = METHODS[method], build_method(method, settings, seed=None).unsaved
+    if facts.classify is not None and unsaved:
+        unsaved = facts.classify(settings, None).unsaved
     if unsaved:
         raise ModelFormatError(f"{name}: {unsaved}")
     return method
@@ -92,7 +114,7 @@ def train(
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
     attack: bool = False,
-) -> Trained:
+) -> Trained | TrainedClasses:
     """Train a method on the rows of a table.
 
     A single training has all threads of `config`; the trainings of a cross-calibration have one
@@ -126,14 +148,44 @@ def train(
     SplitError
         If there are too few rows.
     """
-    usual = features_of(method, config.data.features)
-    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
-    features = features_of(method, data.features)
-    inputs = read_inputs(data.model_copy(update={"features": features}), progress)
+    data = settle_data(config.data, method)
+    return train_inputs(
+        config,
+        method,
+        read_inputs(data, progress, classes=True),
+        split=split,
+        fold=fold,
+        minutes=minutes,
+        progress=progress,
+        checkpoint=checkpoint,
+        attack=attack,
+    )
+
+
+def settle_data(data: DataConfig, method: str) -> DataConfig:
+    """Return the settings of a table with the features that a method gets."""
+    usual = features_of(method, data.features)
+    data = settle_structures(data, [usual] if needs_structures(usual) else [])
+    return data.model_copy(update={"features": features_of(method, data.features)})
+
+
+def train_inputs(
+    config: RunConfig,
+    method: str,
+    inputs: Inputs,
+    *,
+    split: Path | None = None,
+    fold: int = 0,
+    minutes: float | None = None,
+    progress: Progress = NO_PROGRESS,
+    checkpoint: Path | None = None,
+    attack: bool = False,
+) -> Trained | TrainedClasses:
+    """Train a method on a table that was read; arguments and errors as in `train`."""
     y = inputs.data.y
-    if len(y) < MIN_ROWS:
-        raise SplitError(f"{len(y)} usable rows; at least {MIN_ROWS} are needed for training")
-    cross_fits = build_method(method, config, seed=None).cross_fits
+    check_rows(len(y))
+    build = build_method if inputs.data.classes is None else build_classifier
+    cross_fits = build(method, config, seed=None).cross_fits
     rows = _rows_of(config, inputs, split, fold, cross_fits=cross_fits)
     cores = config.threads or count_cores()
     how = config.intervals.how(len(y), cross_fits=cross_fits)
@@ -156,15 +208,43 @@ def train(
             progress=progress,
             checkpoint=checkpoint,
         )
-        errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
-        return Trained(
-            model=model,
-            n_train=len(rows.train),
-            n_validation=len(held_out),
-            val_mae=float(np.mean(errors)),
-            val_mae_dummy=float(np.mean(np.abs(y[rows.train].mean() - y[held_out]))),
-            adversarial=adversarial_table(model, inputs, rows.train) if attack else None,
+        if isinstance(model, FittedClassifier):
+            if attack:
+                raise ConfigError("--save-adversarial is for numbers; leave it out for classes")
+            return _judged_classes(model, inputs, rows)
+        trained = judged(model, inputs, rows)
+        if not attack:
+            return trained
+        values = rows.train[~inputs.data.bounded[rows.train]]
+        return replace(trained, adversarial=adversarial_table(model, inputs, values))
+
+
+def check_rows(number: int, where: str = "") -> None:
+    """Raise `SplitError` if a table has too few usable rows for training."""
+    if number < MIN_ROWS:
+        raise SplitError(
+            f"{where}{number} usable rows; at least {MIN_ROWS} are needed for training"
         )
+
+
+def judged(model: FittedModel, inputs: Inputs, rows: FitRows) -> Trained:
+    """Return a model with its error on rows that it was not fitted to."""
+    y = inputs.data.y
+    errors, held_out = held_out_errors(model, y, inputs.X, rows, inputs.data.bounded)
+    return Trained(
+        model=model,
+        n_train=len(rows.train),
+        n_validation=len(held_out),
+        val_mae=_mean(errors),
+        val_mae_dummy=_mean(np.abs(y[rows.train].mean() - y[held_out])),
+        inputs=inputs,
+        rows=rows,
+    )
+
+
+def _mean(errors: NDArray[np.float64]) -> float:
+    """Return the mean error, NaN if no row was held out that has the target."""
+    return float(np.mean(errors)) if len(errors) else float("nan")
 
 
 def train_on_fidelities(
@@ -233,6 +313,15 @@ def train_on_fidelities(
     return TrainedOnFidelities(fitted, parts.names)
 
 
+def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
+    """Return a model of classes with its scores on rows that did not fit its parameters."""
+    shares, held_out = held_out_classes(model, inputs.data, inputs.X, rows)
+    codes = inputs.data.y.astype(np.int64)
+    counts = np.bincount(codes[rows.train], minlength=len(model.classes))
+    scores = classification_scores(codes[held_out], shares, train_shares=counts / counts.sum())
+    return TrainedClasses(model, len(rows.train), len(held_out), scores)
+
+
 def _rows_of(
     config: RunConfig, inputs: Inputs, split: Path | None, fold: int, *, cross_fits: bool
 ) -> FitRows:
@@ -243,6 +332,7 @@ def _rows_of(
         cross_fits=cross_fits,
         validation_share=config.split.validation_share,
         seed=config.seed,
+        labels=None if inputs.data.classes is None else inputs.data.y,
     )
     if split is None:
         return draw(intervals=config.intervals)

@@ -13,7 +13,7 @@ from xtalshift.methods.tuning import CAL, CAL_EPS0, RATES, Range
 
 if TYPE_CHECKING:
     from xtalshift.cal.settings import CALConfig
-    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.methods.settings import MethodSettings
 
 ENSEMBLE = 5
@@ -35,6 +35,10 @@ def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, 
     return options
 
 
+def _erm_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.IRNetClassifier(**settings.erm_arguments(seed))
+
+
 @register_method(
     "erm",
     family="network",
@@ -42,10 +46,17 @@ def _single(name: str, settings: MethodSettings, seed: int | None) -> dict[str, 
     control="dummy",
     cost=7.5,
     saved=True,
+    classify=_erm_classes,
     space=RATES,
 )
 def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.IRNetRegressor(**settings.erm_arguments(seed))
+
+
+def _ensemble_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    options = settings.erm_arguments(seed)
+    options["n_members"] = max(ENSEMBLE, settings.network.n_members)
+    return estimators.IRNetClassifier(**options)
 
 
 @register_method(
@@ -55,6 +66,7 @@ def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
     control="erm",
     cost=24.0,
     saved=True,
+    classify=_ensemble_classes,
     space=RATES,
 )
 def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -88,6 +100,20 @@ def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
 )
 def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.MCDropoutRegressor(**_single("mc-dropout", settings, seed))
+
+
+@register_method(
+    "multi-task",
+    family="network",
+    summary="one network with a head for each of several targets (for one target: erm)",
+    control="erm",
+    cost=7.5,
+    saved=True,
+    joint=True,
+    space=RATES,
+)
+def _multi_task(settings: MethodSettings, seed: int | None) -> Regressor:
+    return estimators.MultiTaskRegressor(**_single("multi-task", settings, seed))
 
 
 @register_method(
@@ -154,8 +180,24 @@ def build_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> 
     )
 
 
+def _class_cal(config: CALConfig, settings: MethodSettings, seed: int | None) -> Classifier:
+    options = config.model_dump()
+    return estimators.CALClassifier(
+        options.pop("preset"), options, **settings.network_arguments(seed)
+    )
+
+
+def _cal_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    return _class_cal(settings.cal, settings, seed)
+
+
+def _cal_eps0_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    return _class_cal(settings.cal.without_attack(), settings, seed)
+
+
 @register_method(
     "cal",
+    classify=_cal_classes,
     family="cal",
     summary="the same network, trained by crystal adversarial learning",
     control="cal-eps0",
@@ -169,6 +211,7 @@ def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
 
 @register_method(
     "cal-eps0",
+    classify=_cal_eps0_classes,
     family="cal",
     summary="as cal, but the attack moves nothing (control)",
     control="erm",
@@ -244,6 +287,13 @@ def _robust(objective: str, settings: MethodSettings, seed: int | None) -> Regre
     return estimators.RobustRegressor(objective, **settings.erm_arguments(seed))
 
 
+def _robust_classes(objective: str, settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.RobustClassifier(objective, **settings.erm_arguments(seed))
+
+
+OF_NUMBERS = frozenset({"c-mixup"})
+"""Objectives that mix targets, which classes are not."""
+
 _OBJECTIVES: dict[str, tuple[str, Range]] = {
     "cvar": ("mean loss of the worst half of each batch", ("float", 0.2, 1.0)),
     "group-dro": ("loss of the worst cluster of materials", ("log", 1e-3, 0.3)),
@@ -258,5 +308,6 @@ for _name, (_summary, _strength) in _OBJECTIVES.items():
         summary=_summary,
         control="erm",
         cost=8.0,
+        classify=None if _name in OF_NUMBERS else partial(_robust_classes, _name),
         space={"strength": _strength, **RATES},
     )(partial(_robust, _name))

@@ -58,6 +58,9 @@ class Method:
         Whether `run` and `train` offer it; its fitted model can be saved then.
     adapts : bool
         Whether ``xtalshift adapt`` can apply it to a saved network.
+    joint : bool
+        Whether one fit of it learns several targets of a table together; for one target it is its
+        control.
     experimental : bool
         Whether it belongs to `xtalshift.experimental`: it was behind its control in every
         benchmark.
@@ -83,6 +86,7 @@ class Method:
     cost: float = 1.0
     saved: bool = False
     adapts: bool = False
+    joint: bool = False
     experimental: bool = False
     features: Blocks | None = None
     usual_features: Blocks | None = None

@@ -11,7 +11,7 @@ from xtalshift.methods.registry import METHODS, register_method
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adapted_stack import AdaptedStackRegressor, Correction
-    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.estimators.stack_predictor import ScaleName
     from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
@@ -32,6 +32,7 @@ FEATURES: Blocks = "magpie+fractions+pretrained"
 """Features of a stack. The pretrained ones help most properties and mislead for foreign ones, so
 that some members have no others and some go without them."""
 ENCODER = frozenset({"pretrained"})
+ENSEMBLE_OF_CLASSES = 5
 PLAIN = frozenset({"magpie", "fractions"})
 
 SECONDS = {
@@ -47,8 +48,51 @@ SECONDS = {
 """Processor seconds of a fit to 1,000 rows of 246 features, see docs/science/auto.md."""
 
 
+CLASS_SECONDS = {"ridge": 1.0, "lightgbm": 1.5, "extra-trees": 0.6, "ensemble": 9.0}
+"""The same of classifiers, for two classes."""
+
+
+def _auto_classes(settings: MethodSettings, seed: int | None) -> Classifier:
+    """Return the stack of classes: the members of `_auto` that have a form for classes."""
+    from xtalshift.estimators.stack import Member
+    from xtalshift.methods.classical import class_boosting
+
+    clip = settings.network.clip
+    kinds: dict[str, Classifier] = {
+        "ridge": estimators.LogisticClassifier(clip=clip),
+        "extra-trees": estimators.ForestClassifier(
+            n_estimators=100, max_rows=FOREST_ROWS, threads=settings.threads, clip=clip
+        ),
+        "lightgbm": class_boosting(settings, None),
+    }
+    blocks = {"": list(kinds), " without pretrained": ["ridge", "lightgbm"]}
+    members = [
+        Member(
+            f"{name}{which}",
+            kinds[name],
+            seconds=CLASS_SECONDS[name],
+            without=ENCODER if which else frozenset(),
+            needs=ENCODER if which else frozenset(),
+        )
+        for which, names in blocks.items()
+        for name in names
+    ]
+    # the parameters with the smallest validation loss: the last ones are far too sure
+    network = {**settings.erm_arguments(None), "n_members": ENSEMBLE_OF_CLASSES}
+    members.append(
+        Member(
+            "ensemble",
+            estimators.IRNetClassifier(**network),
+            min_rows=NETWORK_ROWS,
+            seconds=CLASS_SECONDS["ensemble"],
+        )
+    )
+    return estimators.StackClassifier(members, device=settings.device, random_state=seed)
+
+
 @register_method(
     "auto",
+    classify=_auto_classes,
     family="stack",
     summary="cross-fitted stack of linear models, kernel methods, trees and networks",
     control="lightgbm",

@@ -10,12 +10,16 @@ from xtalshift.methods.registry import METHODS, register_method
 from xtalshift.methods.tuning import ADAPTATION, BOOSTING, RATES, Range, inner
 
 if TYPE_CHECKING:
-    from xtalshift.estimators.base import Regressor
+    from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.methods.settings import MethodSettings
 
 
 def _aligned(alignment: str, settings: MethodSettings, seed: int | None) -> Regressor:
     return estimators.AlignedRegressor(alignment, **settings.erm_arguments(seed))
+
+
+def _aligned_classes(alignment: str, settings: MethodSettings, seed: int | None) -> Classifier:
+    return estimators.AlignedClassifier(alignment, **settings.erm_arguments(seed))
 
 
 _ALIGNMENTS: dict[str, tuple[str, float, Range]] = {
@@ -39,6 +43,7 @@ for _name, (_summary, _cost, _strength) in _ALIGNMENTS.items():
         summary=_summary,
         control="erm",
         cost=_cost,
+        classify=partial(_aligned_classes, _name),
         space={"strength": _strength, **RATES},
     )(partial(_aligned, _name))
 

@@ -15,20 +15,27 @@ if TYPE_CHECKING:
     from xtalshift.model.formula_regressor import FormulaRegressor
     from xtalshift.model.persist import load_model, save_model
     from xtalshift.model.predictions import Predictions
+    from xtalshift.model.several import FittedModels, SeveralPredictions
+    from xtalshift.model.several_fitting import fit_several
+    from xtalshift.model.several_folder import load_models
 
 __all__ = [
     "ClassPredictions",
     "FitRows",
     "FittedClassifier",
     "FittedModel",
+    "FittedModels",
     "FormulaRegressor",
     "ModelCard",
     "Predictions",
+    "SeveralPredictions",
     "adapt",
     "calibrate",
     "draw_rows",
     "fit",
+    "fit_several",
     "load_model",
+    "load_models",
     "save_model",
 ]
 
@@ -38,14 +45,18 @@ _HOMES = {
     "FitRows": "xtalshift.model.fitting",
     "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
+    "FittedModels": "xtalshift.model.several",
     "FormulaRegressor": "xtalshift.model.formula_regressor",
     "ModelCard": "xtalshift.model.card",
     "Predictions": "xtalshift.model.predictions",
+    "SeveralPredictions": "xtalshift.model.several",
     "adapt": "xtalshift.model.adaptation",
     "calibrate": "xtalshift.model.calibration",
     "draw_rows": "xtalshift.model.fitting",
     "fit": "xtalshift.model.fitting",
+    "fit_several": "xtalshift.model.several_fitting",
     "load_model": "xtalshift.model.persist",
+    "load_models": "xtalshift.model.several_folder",
     "save_model": "xtalshift.model.persist",
 }
 

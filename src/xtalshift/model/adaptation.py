@@ -77,9 +77,9 @@ def adapt(
     FormulaError
         If a formula cannot be read.
     """
-    labels = _cleaned(labels)
+    labels = _cleaned(labels, "labels", progress)
     if source is not None:
-        source = _cleaned(source)
+        source = _cleaned(source, "source rows", progress)
     X = model.features_of(labels.materials)
     if method == AUTO:
         if settings:
@@ -145,8 +145,12 @@ def _renewed(
     )
 
 
-def _cleaned(data: Dataset) -> Dataset:
+def _cleaned(data: Dataset, what: str, progress: Progress) -> Dataset:
     """Return the data set, cleaned if it has targets and has not been cleaned, without bounds."""
     if data.intake is None and data.targets is not None:
         data = clean_table(data)
-    return data.take(~data.bounded) if data.bounded.any() else data
+    n = int(data.bounded.sum())
+    if not n:
+        return data
+    progress.say(f"{n:,} of the {len(data):,} {what} have bounds, and are left out")
+    return data.take(~data.bounded)

@@ -15,7 +15,7 @@ from xtalshift.model.class_intervals import calibrate_classifier
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import calibrate_regressor
-from xtalshift.model.loss_weights import scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, scaled_noise
 from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration, ScoreKind, ScoreOrigin
 
@@ -86,7 +86,7 @@ def calibrate(
         families=labels.materials.families,
         noise=scaled_noise(labels, model.scale),
     )
-    return _with_calibration(model, calibration, labels)
+    return _with_calibration(model, for_one_measurement(calibration, labels), labels)
 
 
 def _with_calibration(model: M, calibration: Any, labels: Dataset) -> M:

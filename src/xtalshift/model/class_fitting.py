@@ -18,6 +18,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Classifier
+from xtalshift.estimators.class_predictors import spread_out
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import MethodSettings, build_classifier, classifying_methods
@@ -134,6 +135,37 @@ def fit_classes(
     )
 
 
+def held_out_classes(
+    model: FittedClassifier, data: Dataset, X: FloatArray, rows: FitRows
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return probabilities of rows that did not fit the parameters, and the row numbers.
+
+    As `xtalshift.model.fitting.held_out_errors`.
+
+    Parameters
+    ----------
+    model : FittedClassifier
+        As `fit` returned it.
+    data : Dataset
+        n rows.
+    X : ndarray of float64, shape (n, d)
+        Their features.
+    rows : FitRows
+        Those of the fit.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, k)
+        Not calibrated on these rows, if these are the ones of the calibration.
+    ndarray of int64, shape (m,)
+    """
+    own: Any = getattr(model.classifier, "out_of_fold_", None)
+    if own is None:
+        return model.classifier.predict_proba(X[rows.validation]), rows.validation
+    used = np.concatenate([rows.train, rows.validation])[own.rows]
+    return spread_out(own.center, model.classifier.present_, len(model.classes)), used
+
+
 def _calibrate(
     learner: Classifier,
     data: Dataset,
@@ -148,8 +180,7 @@ def _calibrate(
 ) -> ClassCalibration | None:
     """Return the calibration on held-out rows or by cross-fits, None if there is none.
 
-    As for numbers, but a stack makes further fits too: its folds have no calibrated rows of their
-    own.
+    As for numbers: a stack has predicted rows by fits to others already.
     """
     assert data.classes is not None
     if rows.calibration.size:
@@ -164,6 +195,18 @@ def _calibrate(
     used = np.concatenate([rows.train, rows.validation])
     if intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
         return None
+    own = getattr(learner, "out_of_fold_", None)
+    if own is not None:
+        if len(own.rows) < MIN_CALIBRATION:
+            return None
+        told = used[own.rows]
+        return ClassCalibration.of(
+            spread_out(own.center, learner.present_, len(data.classes)),
+            data.y[told],
+            origin="out-of-fold",
+            X=X[told],
+            groups=data.groups[told],
+        )
     if len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2:  # noqa: PLR2004
         return None
     return cross_calibrate_classifier(

@@ -12,6 +12,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import NotConformalizedError
 from xtalshift.estimators.class_predictors import ClassPredictor
 from xtalshift.featurize import CompositionFeatures
+from xtalshift.metrics.classification import log_losses
 from xtalshift.model.card import ModelCard
 from xtalshift.model.class_predictions import ClassPredictions, predicted_class_columns
 from xtalshift.model.material_model import Inputs, MaterialModel
@@ -92,6 +93,11 @@ class FittedClassifier(MaterialModel):
         return html_table(repr(self)[1:-1], ("", ""), rows)
 
     @property
+    def learned(self) -> ClassPredictor:
+        """The estimator."""
+        return self.classifier
+
+    @property
     def task(self) -> str:
         """What it is: ``"classification"`` or ``"ordinal"``."""
         return "ordinal" if self.ordered else "classification"
@@ -102,12 +108,21 @@ class FittedClassifier(MaterialModel):
         crystals = CRYSTAL_COLUMNS if self._knows_crystals else ()
         return (*predicted_class_columns(self.classes), *crystals)
 
+    @property
+    def column_units(self) -> dict[str, str]:
+        """Unit of each column of its predictions that has one: none."""
+        return {}
+
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the probabilities of rows of features, calibrated if they can be, shape (n, k)."""
         return self._calibrated(self.classifier.predict_proba(X))
 
     def _calibrated(self, raw: FloatArray) -> FloatArray:
         return raw if self.calibration is None else self.calibration.probabilities.apply(raw)
+
+    def row_errors(self, X: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the log losses of rows of features with the class numbers y, shape (n,)."""
+        return log_losses(y.astype(np.int64), self.predict_features(X))
 
     def predict(
         self,

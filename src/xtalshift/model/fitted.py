@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.data.materials import Materials
 from xtalshift.data.transform import TargetTransform
 from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
 from xtalshift.errors import DataError, NotConformalizedError
 from xtalshift.estimators.predictors import Predictor
-from xtalshift.featurize import CompositionFeatures
+from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import Scored, predictive, score_rows
@@ -106,6 +107,14 @@ class FittedModel(MaterialModel):
         )
 
     @property
+    def column_units(self) -> dict[str, str]:
+        """Unit of each column of its predictions that has one."""
+        if not self.card.unit:
+            return {}
+        columns = ("prediction", "lower", "upper", "std", *MEASURED_COLUMNS, "nearest_target")
+        return dict.fromkeys(columns, self.card.unit)
+
+    @property
     def _knows_noise(self) -> bool:
         """Whether its intervals are calibrated for true values and for measurements."""
         return self.calibration is not None and self.calibration.noise is not None
@@ -116,9 +125,18 @@ class FittedModel(MaterialModel):
         found = self.calibration
         return found is not None and found.kind == "absolute" and self.scale.name in _UNSCALED
 
+    @property
+    def learned(self) -> Predictor:
+        """The estimator."""
+        return self.regressor
+
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the predicted values of rows of features, in the unit of the target."""
         return self.scale.inverse(self.regressor.predict(X))
+
+    def row_errors(self, X: FloatArray, y: FloatArray) -> FloatArray:
+        """Return the absolute errors of rows of features, in the unit of the target, shape (n,)."""
+        return np.abs(self.predict_features(X) - y)
 
     def predict(
         self,
@@ -170,8 +188,32 @@ class FittedModel(MaterialModel):
                 "are those of such measurements; train it with --uncertainty-col"
             )
         materials = self.read(X, extra)
-        features = self.featurize(materials)
-        reasons = features.reasons
+        return self.predict_featurized(
+            materials,
+            self.featurize(materials),
+            level=level,
+            by_family=by_family,
+            shift=shift,
+            explain=explain,
+            noise=noise,
+        )
+
+    def predict_featurized(
+        self,
+        materials: Materials,
+        features: Features,
+        *,
+        level: float = LEVEL,
+        by_family: bool = False,
+        shift: ShiftWeights | None = None,
+        explain: bool = False,
+        noise: ArrayLike | None = None,
+    ) -> Predictions:
+        """Predict materials whose features are known, as `featurize` returns them; see `predict`.
+
+        The features do not change.
+        """
+        reasons = features.reasons.copy()
         found = Predictions.empty(
             materials.formulas,
             reasons,

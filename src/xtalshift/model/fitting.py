@@ -43,7 +43,7 @@ from xtalshift.model.intervals import (
     calibrate_regressor,
     join_scores,
 )
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
@@ -210,25 +210,28 @@ def fit(
     if domain is True:
         # what cross-fits trains on its validation rows too
         seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
+        domain = find_domain(_with_expected(data, scale, z), X, seen, names, seed)
     return FittedModel(
         featurizer,
         scale,
         regressor,
         make_card(data, method, regressor, featurizer, minutes),
-        _calibrate(
-            regressor,
+        for_one_measurement(
+            _calibrate(
+                regressor,
+                data,
+                featurizer,
+                X,
+                rows,
+                scale,
+                z,
+                weights,
+                intervals,
+                seed,
+                workers,
+                progress,
+            ),
             data,
-            featurizer,
-            X,
-            rows,
-            scale,
-            z,
-            weights,
-            intervals,
-            seed,
-            workers,
-            progress,
         ),
         domain or None,
     )
@@ -273,6 +276,16 @@ def set_budget(learner: Learner, method: str | Estimator, minutes: float | None)
         named = method if isinstance(method, str) else learner.regressor_name
         raise ConfigError(f"{named} keeps no budget of minutes; the method auto does")
     learner.set_params(minutes=minutes)
+
+
+def _with_expected(data: Dataset, scale: TargetTransform, z: FloatArray) -> Dataset:
+    """Return the data with the expected value of each row that was learned from by its bounds."""
+    rows = np.flatnonzero(data.bounded & np.isfinite(z))
+    if not rows.size:
+        return data
+    targets = data.y.copy()
+    targets[rows] = scale.inverse(z[rows])
+    return replace(data, targets=targets)
 
 
 def keeps_budget(regressor: Learner) -> bool:
@@ -454,6 +467,24 @@ def target_access(
     return given
 
 
+def calibration_rows(
+    regressor: Regressor, data: Dataset, rows: FitRows, intervals: IntervalConfig
+) -> tuple[str, Rows, NDArray[np.bool_]]:
+    """Return how `fit` calibrates, with which rows, and which of these have a score, in order."""
+    how = intervals.how(len(data), cross_fits=regressor.cross_fits)
+    if len(rows.calibration):
+        how = "held-out"
+    used, own = rows.calibration, getattr(regressor, "out_of_fold_", None)
+    if how == "cross" and own is not None:
+        used = np.concatenate([rows.train, rows.validation])[own.rows]
+    elif how == "cross":
+        used = np.union1d(rows.train, rows.validation)
+    exact = ~data.bounded[used]
+    if how == "held-out":
+        used, exact = used[exact], exact[exact]
+    return how, used, exact
+
+
 def _calibrate(
     regressor: Regressor,
     data: Dataset,
@@ -469,19 +500,10 @@ def _calibrate(
     progress: Progress,
 ) -> Calibration | None:
     """Return conformity scores of rows that were not fitted, or None if there are too few."""
-    how = intervals.how(len(data), cross_fits=regressor.cross_fits)
-    if len(rows.calibration):
-        how = "held-out"
+    how, used, exact = calibration_rows(regressor, data, rows, intervals)
+    own = getattr(regressor, "out_of_fold_", None)
     if how == "none":
         return None
-    used, own = rows.calibration, getattr(regressor, "out_of_fold_", None)
-    if how == "cross" and own is not None:
-        used = np.concatenate([rows.train, rows.validation])[own.rows]
-    elif how == "cross":
-        used = np.union1d(rows.train, rows.validation)
-    exact = ~data.bounded[used]
-    if how == "held-out":
-        used, exact = used[exact], exact[exact]
     if exact.sum() < MIN_CALIBRATION:
         progress.say(
             f"No intervals: {exact.sum()} rows for calibration, at least {MIN_CALIBRATION} are "
@@ -527,9 +549,10 @@ def make_card(
     data: Dataset,
     method: str | Estimator,
     regressor: Any,
-    featurizer: CompositionFeaturizer,
+    featurizer: CompositionFeatures,
     minutes: float | None,
 ) -> ModelCard:
+    """Return the card of a model of clean data."""
     overlap = count_overlap(featurizer, data.groups)
     return ModelCard(
         target_name=data.target_name or "target",

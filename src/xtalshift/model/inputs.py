@@ -20,7 +20,7 @@ from xtalshift.data.readers import read_configured, takes_replicates
 from xtalshift.data.settings import DataConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
-from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer
+from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
 from xtalshift.featurize.blocks import Blocks, needs_structures, with_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
@@ -110,6 +110,7 @@ def read_inputs(
     *,
     flag: str | None = None,
     featurizer: CompositionFeatures | None = None,
+    classes: bool = False,
 ) -> Inputs:
     """Read and clean a table and compute its features.
 
@@ -124,28 +125,47 @@ def read_inputs(
 
     featurizer : CompositionFeatures, optional
         That of a model, in place of the one of the settings.
+    classes : bool
+        Whether the target may be a class.
 
     Raises
     ------
     DataError
         If the data cannot be used.
+    ConfigError
+        If the target is a class and may be none.
     SplitError
         If a cell of `flag` is not a flag.
     """
-    table = read_rows(settings, progress)
+    table = read_rows(settings, progress, classes=classes)
     if flag is not None:
         table = _spread_flag(table, flag)
     return clean_rows(table, settings, progress, featurizer=featurizer)
 
 
-def read_rows(settings: DataConfig, progress: Progress = NO_PROGRESS) -> Dataset:
+def read_rows(
+    settings: DataConfig, progress: Progress = NO_PROGRESS, *, classes: bool = False
+) -> Dataset:
     """Read a table whose targets have a scale; arguments and errors as in `read_inputs`."""
     progress.say(f"Reading {settings.dataset}")
     table = read_configured(settings, progress=progress)
-    refuse_transform(table, settings.transform)
-    # before any merging, so that the error names the row of the file
-    TargetTransform(settings.transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
+    if table.classes is not None and not classes:
+        raise ConfigError(
+            f"{settings.target or table.target_name or 'the target'} was read as classes "
+            f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
+            "give --task regression (or --set data.task=regression) if they are numbers"
+        )
+    check_scale(table, settings.transform)
     return table
+
+
+def check_scale(table: Dataset, transform: str) -> None:
+    """Raise an error unless targets as they were read can be transformed.
+
+    This is before any merging, so that the error names the row of the file.
+    """
+    refuse_transform(table, transform)
+    TargetTransform(transform).forward(np.where(np.isfinite(table.y), table.y, 1.0))
 
 
 def clean_rows(
@@ -162,6 +182,13 @@ def clean_rows(
     DataError
         If the rows cannot be used.
     """
+    data = only_clean(table, settings, trains=featurizer is None)
+    featurizer = featurizer or featurizer_of(settings)
+    return join_inputs(data, featurizer.featurize(data.materials), featurizer, settings, progress)
+
+
+def only_clean(table: Dataset, settings: DataConfig, *, trains: bool = True) -> Dataset:
+    """Return a table without unusable and repeated rows, of which something can be learned."""
     data = clean_table(
         table,
         duplicates=settings.duplicates,
@@ -171,7 +198,8 @@ def clean_rows(
         bounds=settings.bounds,
     )
     if data.classes is not None:
-        check_classes(data)
+        if trains:  # labels for a model may have fewer classes
+            check_classes(data)
     elif np.ptp(data.y) == 0:
         what = f"all {len(data)} targets are {data.y[0]:g}"
         if len(data) == 1:
@@ -180,13 +208,28 @@ def clean_rows(
             f"{what}; there is nothing to learn. Check the table: cleaning kept {len(data)} of "
             f"{len(table)} rows"
         )
-    featurizer = featurizer or CompositionFeaturizer(
+    return data
+
+
+def featurizer_of(settings: DataConfig) -> CompositionFeaturizer:
+    """Return what computes the features that settings name."""
+    return CompositionFeaturizer(
         settings.blocks,
         settings.impute_nan,
         settings.notation.hydrates,
         settings.notation.amounts,
     )
-    data, X = _featurize(data, featurizer, strict=settings.strict)
+
+
+def join_inputs(
+    data: Dataset,
+    features: Features,
+    featurizer: CompositionFeatures,
+    settings: DataConfig,
+    progress: Progress,
+) -> Inputs:
+    """Return a clean table with the features of its rows, and report what became of the table."""
+    data, X = _with_features(data, features, strict=settings.strict)
     _say_intake(data, X.shape[1], settings.transform, progress)
     say_overlap(featurizer, data, progress)
     return Inputs(data, X, featurizer)
@@ -216,11 +259,10 @@ def say_overlap(features: Blocks | CompositionFeatures, data: Dataset, progress:
         progress.say(f"  note: {finding}")
 
 
-def _featurize(
-    data: Dataset, featurizer: CompositionFeatures, *, strict: bool
+def _with_features(
+    data: Dataset, features: Features, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
-    """Compute the features; a row without features is rare, and dropped like any other bad row."""
-    features = featurizer.featurize(data.materials)
+    """Return rows and features; a row without them is rare, and dropped like any other bad row."""
     X, reasons = features.values, features.reasons
     bad = np.flatnonzero(reasons != "")
     if bad.size:

@@ -9,6 +9,8 @@ and a second fit of a slow method would double its time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, FitData, Labelled, deal
 from xtalshift.estimators.baselines import LightGBMRegressor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.noise import model_error
 
 FloatArray = NDArray[np.float64]
@@ -102,6 +105,22 @@ def scaled_noise(
     found = np.full(len(data), np.nan)
     found[known] = data.noise[known] * scale.slope(data.y[known])
     return found
+
+
+def for_one_measurement(calibration: Calibration | None, data: Dataset) -> Calibration | None:
+    """Return a calibration whose usual new measurement is a single one, not a mean of replicates.
+
+    Parameters
+    ----------
+    calibration : Calibration or None
+        Of rows of `data`, each merged from replicates.
+    data : Dataset
+        As `xtalshift.clean_table` returned it.
+    """
+    if calibration is None or calibration.noise is None or data.intake is None:
+        return calibration
+    typical = data.intake.noise_of_one * calibration.typical_noise
+    return replace(calibration, typical_noise=typical)
 
 
 def _error_of_trees(

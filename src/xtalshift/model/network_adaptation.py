@@ -24,7 +24,7 @@ from xtalshift.model.intervals import (
     score_rows,
 )
 from xtalshift.model.label_judges import find_judges, judge
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
@@ -153,6 +153,7 @@ def adapt_by_network(
                 families=families,
                 noise=None if noise is None else noise[told],
             )
+            calibration = for_one_measurement(calibration, labels)
     said = {
         "cross_fit": None if found is None else asdict(found),
         "n_source": 0 if source is None or not how.replays else len(source),

@@ -247,6 +247,23 @@ def load_model(folder: Path | str, *, device: str | None = None) -> Any:
         raise ModelFormatError(_unusable(folder, error)) from error
 
 
+def saved_card(folder: Path) -> ModelCard:
+    """Return the card of a saved model, whose arrays are not read.
+
+    Raises
+    ------
+    ModelFormatError
+        As in `load_model`.
+    """
+    return _card_of(Description(**_read_description(folder)))
+
+
+def _card_of(description: Description) -> ModelCard:
+    return ModelCard(
+        **{**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
+    )
+
+
 def _restore(
     description: Description, state: Arrays, device: str | None
 ) -> FittedModel | FittedClassifier:
@@ -261,7 +278,6 @@ def _restore(
     )
     if list(features.names) != description.feature_names:
         raise ModelFormatError("it was made with features that this version does not compute")
-    card = {**dict(description.card), "feature_cols": tuple(description.card.feature_cols)}
     domain = None
     formulas = put_back(features, state)
     if description.has_domain:
@@ -276,7 +292,7 @@ def _restore(
         n_classes = len(description.classes or ())
         of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
     learned = description.regressor.make(device)
-    learned._set_state(state)
+    learned._set_state(state)  # noqa: SLF001
     model: FittedModel | FittedClassifier
     if description.task == "regression":
         _demand_kind(learned, Predictor, description)
@@ -284,7 +300,7 @@ def _restore(
             features,
             TargetTransform(made.transform),
             learned,
-            ModelCard(**card),
+            _card_of(description),
             calibration,
             domain,
         )
@@ -297,7 +313,7 @@ def _restore(
             )
         ordered = description.task == "ordinal"
         model = FittedClassifier(
-            features, classes, ordered, learned, ModelCard(**card), of_classes, domain
+            features, classes, ordered, learned, _card_of(description), of_classes, domain
         )
     _check_features(model)
     return model
@@ -478,7 +494,10 @@ def _read_description(folder: Path) -> Plain:
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no {MODEL_FILE}. "
             + (
-                f"It is the folder of a run; its model is {folder / 'model'}"
+                "It holds models of several targets: read them with load_models, or name the "
+                "folder of one in it"
+                if (folder / "models.json").exists()
+                else f"It is the folder of a run; its model is {folder / 'model'}"
                 if (folder / "model" / MODEL_FILE).exists()
                 else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
             )

@@ -17,7 +17,7 @@ from xtalshift.methods.stacks import adapted_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
 from xtalshift.model.label_judges import find_judges, judge
-from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.model.loss_weights import for_one_measurement, loss_weights, scaled_noise
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import Calibration
 
@@ -127,7 +127,7 @@ def adapt_by_stack(
         families=labels.materials.families[told],
         noise=None if noise is None else noise[told],
     )
-    return predictor, calibration, said
+    return predictor, for_one_measurement(calibration, labels), said
 
 
 def _error_alone(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.predictions import MEASURED_COLUMNS, Predictions
+from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ SHIFT_ROWS = 5000
 class TablePredictor:
     """A model and settings for its predictions; adds the columns of predictions to a table."""
 
-    model: FittedModel
+    model: FittedModel | FittedClassifier
     """Model that predicts."""
     level: float = LEVEL
     """Level of the intervals, in (0, 1)."""
@@ -88,9 +89,7 @@ class TablePredictor:
         """
         return self.predict_table(rows, source)[0]
 
-    def predict_table(
-        self, rows: RawTable | pd.DataFrame, source: str
-    ) -> tuple[pd.DataFrame, Predictions]:
+    def predict_table(self, rows: RawTable | pd.DataFrame, source: str) -> tuple[pd.DataFrame, Any]:
         """Return the rows of a table, in order, with the columns of predictions added, and these.
 
         Parameters
@@ -107,17 +106,58 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
-
         materials = self.read(rows, source)
-        frame = _without_split_status(RawTable.of(rows).shown(materials))
+        frame = shown_table(rows, materials)
         wanted = [*self.model.predicted_columns, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)
         return frame.assign(**found.columns()), found
 
-    def predict_materials(self, materials: Materials) -> Predictions:
-        """Return the predictions of materials that `read` returned."""
+    def predict_formulas(
+        self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
+    ) -> Any:
+        """Return the predictions of formulas, see `parse_formulas`."""
+        return self.predict_materials(self.parse_formulas(formulas, given))
+
+    def parse_formulas(
+        self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None
+    ) -> Materials:
+        """Return formulas as materials.
+
+        Parameters
+        ----------
+        formulas : sequence of str, length n
+            Formulas; bad ones have a reason.
+        given : mapping, optional
+            Value of each feature column of the model, the same for all formulas.
+
+        Raises
+        ------
+        DataError
+            If a feature column is missing, unknown or no number, or the intervals are weighted.
+        """
+        if self.intervals == "weighted":
+            raise DataError(
+                f"{len(formulas)} formulas at the prompt: weighted intervals need a file of at "
+                "least 50 rows of the new region. Use plain intervals"
+            )
+        columns = self.model.card.feature_cols
+        conditions = _read_conditions(given or {}, columns)
+        return Materials.parse(
+            list(formulas),
+            notation=self.notation,
+            extra=[conditions] * len(formulas),
+            extra_names=columns,
+        )
+
+    def predict_materials(self, materials: Materials) -> Any:
+        """Return the predictions of materials that `read` returned, of numbers or of classes."""
+        if isinstance(self.model, FittedClassifier):
+            if self.intervals == "family":
+                raise ConfigError("intervals = 'family' is for numbers; use plain or weighted")
+            return self.model.predict(
+                materials, level=self.level, shift=self.shift, explain=self.explain
+            )
         return self.model.predict(
             materials,
             level=self.level,
@@ -140,11 +180,30 @@ class TablePredictor:
 
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""
-        unit = self.model.card.unit
-        if not unit:
-            return {}
-        columns = ("prediction", "lower", "upper", "std", *MEASURED_COLUMNS, "nearest_target")
-        return dict.fromkeys(columns, unit)
+        return self.model.column_units
+
+
+def _read_conditions(given: Mapping[str, str | float], columns: tuple[str, ...]) -> list[float]:
+    """Return the values of the feature columns, in order."""
+    for name in given:
+        if name not in columns:
+            raise DataError(
+                f"--with {name!r}: the model has no such feature column"
+                f"{near_miss(name, columns)}. Columns: {', '.join(columns) or 'none'}"
+            )
+    missing = [name for name in columns if name not in given]
+    if missing:
+        raise DataError(
+            f"the model needs {', '.join(missing)} besides the formula: give --with "
+            f"{missing[0]}=VALUE"
+        )
+    numbers = []
+    for name in columns:
+        try:
+            numbers.append(float(given[name]))
+        except ValueError:
+            raise DataError(f"--with {name}={given[name]}: expected a number") from None
+    return numbers
 
 
 def read_materials(
@@ -188,8 +247,14 @@ def read_materials(
     )
 
 
-def _without_split_status(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without the status of ``xtalshift split``; predictions have their own."""
+def shown_table(rows: RawTable | pd.DataFrame, materials: Materials) -> pd.DataFrame:
+    """Return the columns of a table to which those of predictions are added.
+
+    The status of ``xtalshift split`` is left out: predictions have their own.
+    """
+    from xtalshift.data.frames import RawTable  # pandas, which a table has loaded
+
+    frame = RawTable.of(rows).shown(materials)
     if {"fold", "part", "status", "reason"} <= set(frame.columns):
         return frame.drop(columns=["status", "reason"])
     return frame

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from xtalshift.nn.irnet import copy_parameters, select_parameters
-from xtalshift.nn.rows import Rows, iterate_batches, mean_loss
+from xtalshift.nn.losses import SMOOTH_L1, Loss, RowLoss
+from xtalshift.nn.rows import Rows, iterate_batches, mean_loss, row_losses
 from xtalshift.nn.settings import ERMConfig, Layers
 from xtalshift.nn.training import (
     EpochRecord,
@@ -41,6 +42,8 @@ class ERMTraining(Training):
     l2_sp : float, default 0
         Factor of ``sum (theta - theta_0)^2 / 2``, the pull toward the initial parameters (Li,
         Grandvalet and Davoine, arXiv:1802.01483, without their term for new layers).
+    criterion : Loss
+        What is minimised.
     """
 
     name = "ERM"
@@ -56,10 +59,11 @@ class ERMTraining(Training):
         sample: Tensor | None = None,
         layers: Layers = "all",
         l2_sp: float = 0.0,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
         parameters = select_parameters(model, layers).values()
         optimizer = make_adamw(parameters, config.learning_rate, config.weight_decay)
-        super().__init__(model, optimizer, rows, generator, sample=sample)
+        super().__init__(model, optimizer, rows, generator, sample=sample, criterion=criterion)
         self.config = config
         self.anchor = copy_parameters(model) if l2_sp else {}
         self.l2_sp = l2_sp
@@ -81,7 +85,9 @@ class ERMTraining(Training):
     def loss(self, indices: Tensor, epoch: int) -> Tensor:  # noqa: ARG002
         """Return the loss of some rows, shape ()."""
         batch = self.rows.take(indices)
-        return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
+        return mean_loss(
+            self.model(batch.x, self.generator), batch.y, batch.weights, self.criterion.rows
+        )
 
     @torch.no_grad()
     def _pull(self) -> None:
@@ -97,6 +103,8 @@ def erm_step(
     batch: Rows,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator | None,
+    loss: RowLoss = row_losses,
 ) -> Tensor:
     """Take one optimiser step on the mean loss of `batch`; return that loss, detached."""
-    return descend(mean_loss(model(batch.x, generator), batch.y, batch.weights), optimizer)
+    found = mean_loss(model(batch.x, generator), batch.y, batch.weights, loss)
+    return descend(found, optimizer)

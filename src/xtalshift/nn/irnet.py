@@ -39,6 +39,8 @@ class IRNet(nn.Module):
         Draws the initial parameters: uniform in +-1/sqrt(fan in), on the CPU, so that they are
         the same on every device. A sequence makes an ensemble with one member per generator: every
         parameter has a leading axis, and member m starts as a single network of generator m would.
+    outputs : int, optional
+        Number of outputs per row, on a last axis; by default one without such an axis.
     """
 
     bf16 = False
@@ -51,14 +53,16 @@ class IRNet(nn.Module):
         widths: Sequence[int],
         dropout: float,
         generator: torch.Generator | Sequence[torch.Generator],
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         self.dropout = dropout
+        self.outputs = outputs
         fan_ins = [n_features, *widths[:-1]]
         self.blocks = nn.ModuleList(
             _Block(a, b, generator) for a, b in zip(fan_ins, widths, strict=True)
         )
-        self.head = Affine(widths[-1], 1, generator)
+        self.head = Affine(widths[-1], outputs or 1, generator)
 
     @property
     def members(self) -> int | None:
@@ -78,7 +82,7 @@ class IRNet(nn.Module):
 
         Returns
         -------
-        Tensor, shape (n,) or (members, n)
+        Tensor, shape (n,) or (members, n); with `outputs` (n, outputs) or (members, n, outputs)
         """
         if self.bf16:
             with torch.autocast(x.device.type, dtype=torch.bfloat16):
@@ -86,7 +90,12 @@ class IRNet(nn.Module):
         return self._forward(x, generator)
 
     def _forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self.head(self.embed(x, generator)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.read_out(self.embed(x, generator))
+
+    def read_out(self, embedded: Tensor) -> Tensor:
+        """Return predictions from what `embed` returns."""
+        found: Tensor = self.head(embedded)
+        return found.squeeze(-1) if self.outputs is None else found
 
     def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the input of the head, shape (..., n, width of the last block).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -176,8 +176,13 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     return (values * weights).sum(dim=-1) / weights.sum(dim=-1).clamp_min(1e-12)
 
 
-def mean_loss(predictions: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the (weighted) mean of `row_losses`, a scalar tensor.
+def mean_loss(
+    predictions: Tensor,
+    targets: Tensor,
+    weights: Tensor | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = row_losses,
+) -> Tensor:
+    """Return the (weighted) mean of the losses of rows, a scalar tensor.
 
     For an ensemble it is the sum of the members' means, so that the parameters of each member get
     the gradient of its own mean.
@@ -185,8 +190,10 @@ def mean_loss(predictions: Tensor, targets: Tensor, weights: Tensor | None = Non
     Parameters
     ----------
     predictions, targets : Tensor, shape (n,) or (members, n)
-        As in `row_losses`.
+        As in `row_losses`, or as `loss` takes them.
     weights : Tensor, same shape, optional
         Non-negative sample weights.
+    loss : callable
+        The loss of each row, see `xtalshift.nn.losses.RowLoss`.
     """
-    return weighted_mean(row_losses(predictions, targets), weights).sum()
+    return weighted_mean(loss(predictions, targets), weights).sum()

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from xtalshift.errors import DataError, TrainingError
 from xtalshift.nn.checkpoint import Checkpoint, State, check_state, copy_state
 from xtalshift.nn.irnet import Parameters, copy_parameters
-from xtalshift.nn.rows import Rows, draw_order, mean_loss, weighted_mean
+from xtalshift.nn.losses import SMOOTH_L1, Loss
+from xtalshift.nn.rows import Rows, draw_order, weighted_mean
 from xtalshift.progress import NO_PROGRESS, Progress
 
 PREDICT_ROWS = 16_384
@@ -63,6 +64,8 @@ class Training(ABC):
         The only source of randomness, on the device of the model.
     sample : Tensor of int64, shape (members, n), optional
         Bootstrap sample of each member of an ensemble.
+    criterion : Loss
+        What is minimised, and by what parameters are selected.
     """
 
     name: str
@@ -78,8 +81,10 @@ class Training(ABC):
         generator: torch.Generator,
         *,
         sample: Tensor | None = None,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
         self.model = model
+        self.criterion = criterion
         self.optimizer = optimizer
         self.rows = rows
         self.generator = generator
@@ -87,8 +92,7 @@ class Training(ABC):
         self.members: int | None = getattr(model, "members", None)
         self.ema = copy_parameters(model)
         self.step_scale = 1.0
-        dummy = mean_loss(weighted_mean(rows.y, rows.weights).expand_as(rows.y), rows.y)
-        self.loss_limit = EXPLOSION * max(float(dummy), 1.0)
+        self.loss_limit = EXPLOSION * max(float(criterion.constant(rows)), 1.0)
 
     @abstractmethod
     def run_epoch(self, epoch: int) -> EpochRecord:
@@ -99,6 +103,13 @@ class Training(ABC):
         TrainingError
             If a loss is not finite or explodes, see `LossLog`.
         """
+
+    def selection_error(self, validation: Rows, epoch: int, limit: float) -> Tensor:
+        """Return the error that selects the parameters, shape () or (members,).
+
+        Arguments and errors as in `validation_error`.
+        """
+        return validation_error(self.model, validation, epoch, limit, self.criterion)
 
     def extras(self) -> Parameters:
         """Return what was learned besides the parameters, by name."""
@@ -305,7 +316,7 @@ def run_training(
             good = copy_state(state())
             try:
                 record = training.run_epoch(epoch)
-                error = validation_error(training.model, validation, epoch, training.loss_limit)
+                error = training.selection_error(validation, epoch, training.loss_limit)
             except TrainingError as reason:
                 if training.step_scale < 1.0:
                     raise TrainingError(
@@ -321,8 +332,9 @@ def run_training(
             if training.may_select(epoch):
                 selection.update(epoch, error, training.model)
             mean = float(error.mean())
-            history.append({"epoch": epoch, **record, "val_mae": mean})
-            task.advance(train_loss=record["train_loss"], val_mae_in_sd=mean)
+            criterion = training.criterion
+            history.append({"epoch": epoch, **record, criterion.metric: mean})
+            task.advance(train_loss=record["train_loss"], **{criterion.shown: mean})
             if checkpoint and not unwritable:
                 try:
                     checkpoint.save(state())
@@ -346,14 +358,14 @@ def _check_saved(
     try:
         check_state(saved, dict.fromkeys(("training", "selection", "history")), shallow=True)
         training.check_state(saved["training"])
-        error = validation_error(training.model, validation, 0, math.inf)
+        error = training.selection_error(validation, 0, math.inf)
         Selection(0).check_state(saved["selection"], error, training.model)
-        _check_history(saved["history"], epochs)
+        _check_history(saved["history"], epochs, training.criterion.metric)
     except DataError as why:
         raise checkpoint.damaged(why) from why
 
 
-def _check_history(history: Any, epochs: int) -> None:
+def _check_history(history: Any, epochs: int, metric: str) -> None:
     """Raise `DataError` unless these are records of the first epochs."""
     if not isinstance(history, list) or not 0 < len(history) <= epochs:
         raise DataError(f"it does not hold the records of 1 to {epochs} epochs")
@@ -361,7 +373,7 @@ def _check_history(history: Any, epochs: int) -> None:
         plain = isinstance(record, dict) and all(
             isinstance(one, float | int | str | None) for one in record.values()
         )
-        known = plain and all(type(record.get(name)) is float for name in ("train_loss", "val_mae"))
+        known = plain and all(type(record.get(name)) is float for name in ("train_loss", metric))
         if not known or record.get("epoch") != epoch:
             raise DataError(f"the record of epoch {epoch} is not one")
 
@@ -371,8 +383,12 @@ def cosine_rate(base: float, step: int, total: int) -> float:
     return base * 0.5 * (1.0 + math.cos(math.pi * step / max(total, 1)))
 
 
-def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> Tensor:
-    """Return the (weighted) mean absolute error in standard deviations, shape () or (members,).
+def validation_error(
+    model: nn.Module, rows: Rows, epoch: int, limit: float, criterion: Loss = SMOOTH_L1
+) -> Tensor:
+    """Return the (weighted) mean error of the criterion, shape () or (members,).
+
+    That of numbers is the absolute error in standard deviations, that of classes the log loss.
 
     Raises
     ------
@@ -381,10 +397,13 @@ def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> 
         by the last step of an epoch would show only in the next epoch, too late to be undone.
     """
     predictions = predict_rows(model, rows.x)
-    error = weighted_mean((predictions - rows.y).abs(), rows.weights)
-    size = weighted_mean(
-        predictions.abs(), rows.weights
-    )  # not of the errors: a target may be far out
+    members = getattr(model, "members", None)
+    targets = rows.y if members is None else rows.y.expand(members, -1)
+    error = weighted_mean(criterion.errors(predictions, targets), rows.weights)
+    outputs = predictions.abs()
+    if outputs.ndim > targets.ndim:  # several per row
+        outputs = outputs.amax(dim=-1)
+    size = weighted_mean(outputs, rows.weights)  # not of the errors: a target may be far out
     if not bool((torch.isfinite(error) & (size <= limit)).all()):
         worst = float(error.max())
         raise TrainingError(f"the validation error became {worst:.3g} in epoch {epoch}")
@@ -393,8 +412,12 @@ def validation_error(model: nn.Module, rows: Rows, epoch: int, limit: float) -> 
 
 @torch.no_grad()
 def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
-    """Return predictions without dropout, shape (..., n), computed in pieces to bound memory."""
-    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=-1)
+    """Return predictions without dropout, shape (..., n), computed in pieces to bound memory.
+
+    A model with several outputs per row has them on a further axis.
+    """
+    rows = -1 if getattr(model, "outputs", None) is None else -2
+    return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=rows)
 
 
 def make_adamw(

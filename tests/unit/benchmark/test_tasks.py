@@ -51,11 +51,12 @@ import json, sys
 from types import SimpleNamespace
 from xtalshift.benchmark.spec import MethodEntry
 from xtalshift.benchmark.tasks import _arguments
-from xtalshift.methods import MethodSettings
+from xtalshift.methods import MethodSettings, build_method
 
+problem = SimpleNamespace(build=build_method)
 context = SimpleNamespace(settings=MethodSettings(threads=int(sys.argv[1])), minutes=None)
 entries = [MethodEntry(name=one, method=one) for one in ("auto", "adapt-auto")]
-found = [_arguments(one, context) for one in entries]
+found = [_arguments(one, problem, context) for one in entries]
 print(json.dumps(found, sort_keys=True, default=repr))
 """
     texts = {

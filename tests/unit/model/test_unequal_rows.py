@@ -208,3 +208,31 @@ class TestBounds:
         one, other = adapt(model, rest), adapt(model, values)
         names = FORMULAS[:3], np.zeros((3, 1))
         assert one.predict(*names).prediction.tolist() == other.predict(*names).prediction.tolist()
+
+
+class TestReplicates:
+    def data(self, uncertainties):
+        """Return 200 materials on a line, each measured 1 to 4 times with an error of 0.3."""
+        rng = np.random.default_rng(0)
+        x = np.sort(rng.choice(np.arange(1, 999), 200, replace=False))
+        x = np.repeat(x, rng.integers(1, 5, 200))
+        y = 3 + x / 500 + rng.normal(0, 0.3, len(x))
+        noise = np.full(len(x), 0.3) if uncertainties == "stated" else None
+        data = Dataset.of([f"Li{i}Na{1000 - i}O1000" for i in x], y, noise=noise)
+        return clean_table(data, noise_from_replicates=noise is None)
+
+    @pytest.mark.parametrize("uncertainties", ["stated", "scatter"])
+    def test_the_usual_new_measurement_is_one_and_no_mean(self, uncertainties):
+        data = self.data(uncertainties)
+        model = fit(data, "ridge", features="fractions", intervals=IntervalConfig(method="cross"))
+        assert model.calibration.typical_noise == pytest.approx(0.3, abs=0.03)
+        x = np.setdiff1d(
+            np.arange(1, 999), [int(one[2 : one.index("Na")]) for one in data.formulas]
+        )
+        found = model.predict([f"Li{i}Na{1000 - i}O1000" for i in x])
+        truth = 3 + x / 500
+        measured = truth + np.random.default_rng(1).normal(0, 0.3, len(x))
+        inside = (found.measured_lower <= measured) & (measured <= found.measured_upper)
+        # Birge's ratio finds stated uncertainties too small by chance, and never too large
+        assert inside.mean() == pytest.approx(0.9, abs=0.07 if uncertainties == "stated" else 0.04)
+        assert ((found.lower <= truth) & (truth <= found.upper)).mean() > 0.86

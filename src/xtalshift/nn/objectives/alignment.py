@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xtalshift.nn.erm import ERMTraining
+from xtalshift.nn.losses import SMOOTH_L1, Loss
 from xtalshift.nn.rows import Rows, draw_batches, iterate_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import EpochRecord, LossLog, cosine_rate, descend, update_ema
@@ -117,7 +118,7 @@ class AlignedTraining(ERMTraining):
     ----------
     model : torch.nn.Module
         Trained in place; its ``embed`` returns the input of its ``head``.
-    rows, generator, sample
+    rows, generator, sample, criterion
         As in `ERMTraining`.
     target : Rows
         Rows of the target domain; only their features are used.
@@ -136,8 +137,9 @@ class AlignedTraining(ERMTraining):
         generator: torch.Generator,
         *,
         sample: Tensor | None = None,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
-        super().__init__(model, rows, config, generator, sample=sample)
+        super().__init__(model, rows, config, generator, sample=sample, criterion=criterion)
         self.name = config.alignment
         self.target = target
         self.bf16 = bool(getattr(model, "bf16", False))
@@ -166,7 +168,8 @@ class AlignedTraining(ERMTraining):
         n = len(source)
         with torch.autocast(source.x.device.type, torch.bfloat16, enabled=self.bf16):
             seen = model.embed(torch.cat([source.x, target.x], dim=-2), self.generator)
-            predictions = model.head(seen[..., :n, :]).squeeze(-1)
+            predictions = model.read_out(seen[..., :n, :])
         seen = seen.to(source.x.dtype)
-        loss = mean_loss(predictions.to(source.y.dtype), source.y, source.weights)
+        found = predictions.to(source.y.dtype)
+        loss = mean_loss(found, source.y, source.weights, self.criterion.rows)
         return loss, _LOSSES[self.config.alignment](seen[..., :n, :], seen[..., n:, :]).sum()

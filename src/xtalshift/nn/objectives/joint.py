@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from xtalshift.nn.losses import SMOOTH_L1, Loss
 from xtalshift.nn.rows import Rows, draw_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import (
@@ -38,6 +39,8 @@ class JointTraining(Training):
         Weight of the target loss; the source loss has the rest.
     steps : int
         Steps per epoch.
+    criterion : Loss
+        What is minimised.
     """
 
     name = "joint"
@@ -53,9 +56,10 @@ class JointTraining(Training):
         *,
         target_share: float,
         steps: int,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
         optimizer = make_adamw(model.parameters(), config.learning_rate, config.weight_decay)
-        super().__init__(model, optimizer, source, generator)
+        super().__init__(model, optimizer, source, generator, criterion=criterion)
         self.target = target
         self.config = config
         self.target_share = target_share
@@ -73,7 +77,9 @@ class JointTraining(Training):
             step = epoch * self.steps + number
             self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * self.steps))
             losses = [
-                mean_loss(self.model(rows.x, self.generator), rows.y, rows.weights)
+                mean_loss(
+                    self.model(rows.x, self.generator), rows.y, rows.weights, self.criterion.rows
+                )
                 for rows in (source, target)
             ]
             loss = (1.0 - self.target_share) * losses[0] + self.target_share * losses[1]

@@ -13,6 +13,7 @@ from xtalshift.errors import ConfigError
 from xtalshift.nn.checkpoint import State
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import Parameters
+from xtalshift.nn.losses import SMOOTH_L1, Loss
 from xtalshift.nn.objectives.environments import (
     GroupWeights,
     draw_balanced,
@@ -20,7 +21,7 @@ from xtalshift.nn.objectives.environments import (
     vrex_loss,
 )
 from xtalshift.nn.objectives.mixup import draw_beta, draw_partners, mix_rows
-from xtalshift.nn.rows import Rows, mean_loss, row_losses
+from xtalshift.nn.rows import Rows, mean_loss
 from xtalshift.nn.settings import ERMConfig
 
 Objective = Literal["cvar", "group-dro", "v-rex", "c-mixup"]
@@ -79,8 +80,8 @@ class RobustTraining(ERMTraining):
 
     Parameters
     ----------
-    model, generator, sample
-        As in `ERMTraining`.
+    model, generator, sample, criterion
+        As in `ERMTraining`; mixtures of rows are for numbers.
     rows : Rows
         Training rows, with environments if the objective needs them. Batches then have, on average,
         the same number of rows of each environment.
@@ -103,8 +104,9 @@ class RobustTraining(ERMTraining):
         generator: torch.Generator,
         *,
         sample: Tensor | None = None,
+        criterion: Loss = SMOOTH_L1,
     ) -> None:
-        super().__init__(model, rows, config, generator, sample=sample)
+        super().__init__(model, rows, config, generator, sample=sample, criterion=criterion)
         self.name = name = config.objective
         if name in GROUPED and rows.environments is None:
             raise ConfigError(f"objective = {name!r} needs the environment of each row")
@@ -131,7 +133,7 @@ class RobustTraining(ERMTraining):
         if config.objective == "c-mixup":
             batch = self._mix(batch, indices)
             return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
-        losses = row_losses(self.model(batch.x, self.generator), batch.y)
+        losses = self.criterion.rows(self.model(batch.x, self.generator), batch.y)
         if self.environments is None:
             return (cvar_weights(losses, config.number, batch.weights) * losses).sum()
         risks, present = environment_risks(

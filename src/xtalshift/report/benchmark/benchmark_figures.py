@@ -160,7 +160,7 @@ def _draw_cost(board: Board) -> Panel | None:
     layout = make_layout(
         400,
         "seconds per fit",
-        "MAE / that of the constant",
+        "error / that of the constant",
         xaxis={
             "type": "log",
             "range": list(x_span),
@@ -178,9 +178,9 @@ def _draw_gap(board: Board, column: int, places: Sequence[Place]) -> Panel | Non
     """Draw OOD against ID errors of one split, without the methods far beyond all others."""
     place = places[board.columns[column]]
     marks = [
-        Mark(row.label, row.kind, cell.id_mae, cell.mae)
+        Mark(row.label, row.kind, cell.id_error, cell.error)
         for row in board.usual
-        if (cell := row.cells[column]).id_mae is not None and cell.mae is not None
+        if (cell := row.cells[column]).id_error is not None and cell.error is not None
     ]
     if place.role != "ood" or not marks:
         return None
@@ -201,8 +201,8 @@ def _draw_gap(board: Board, column: int, places: Sequence[Place]) -> Panel | Non
     unit = f" ({place.unit})" if place.unit else ""
     layout = make_layout(
         380,
-        f"ID MAE{unit}",
-        f"OOD MAE{unit}",
+        f"ID error{unit}",
+        f"OOD error{unit}",
         xaxis={"range": list(x_span)},
         yaxis={"range": list(y_span)},
         shapes=[draw_diagonal(low, high)] if along else [],
@@ -296,7 +296,7 @@ def _draw_curve(curve: CurvePanel, place: Place, styles: dict[str, tuple[str, st
     layout = make_layout(
         300,
         "target labels",
-        f"{place.role.upper()} MAE{unit}",
+        f"{place.role.upper()} error{unit}",
         xaxis={
             "type": "log",
             "tickvals": curve.budgets,

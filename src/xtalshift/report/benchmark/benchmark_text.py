@@ -226,8 +226,8 @@ def _count_ahead(
     """Return the columns where a cheap method has a smaller error than every network, and any."""
     every, some = [], []
     for column in columns:
-        own = [e for row in cheap if (e := row.cells[column].mae) is not None]
-        theirs = [e for row in networks if (e := row.cells[column].mae) is not None]
+        own = [e for row in cheap if (e := row.cells[column].error) is not None]
+        theirs = [e for row in networks if (e := row.cells[column].error) is not None]
         if own and theirs:
             every += [column] if min(own) < min(theirs) else []
             some += [column] if min(own) < max(theirs) else []

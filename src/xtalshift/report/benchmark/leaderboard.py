@@ -129,8 +129,9 @@ class Cells:
         cell = self._cells.get(key) or SummaryCell(
             data=place.data, split=place.split, role=role, name=name, variant=variant, budget=budget
         )
-        if cell.mae and cell.mae_sd and cell.mae_sd < _NOISE * cell.mae:
-            cell = replace(cell, mae_sd=0.0)
+        if cell.error and cell.error_sd and cell.error_sd < _NOISE * cell.error:
+            of_numbers = cell.log_loss is None
+            cell = replace(cell, mae_sd=0.0) if of_numbers else replace(cell, log_loss_sd=0.0)
         failed = sum(
             self._failed[place.data, split, name, budget]
             for split in {place.split, JOINT}  # a training that serves all splits fails on each
@@ -206,7 +207,7 @@ def _make_row(
     budget = ranked.budget
     found = [cells.find(place, method.name, variant, budget) for place in places]
     counted = [cell for cell in found if cell.role == "ood"] or found
-    known = [cell.mae_over_dummy for cell in counted if cell.mae_over_dummy is not None]
+    known = [cell.error_over_dummy for cell in counted if cell.error_over_dummy is not None]
     other = f"{method.name}:{variant}" + (f" ({budget})" if budget else "")
     return Row(
         label=other if variant else ranked.label,
@@ -342,7 +343,7 @@ def _best_source(summary: BenchmarkSummary, place: Place, cells: Cells) -> tuple
         (method.name, error)
         for method in summary.methods
         if method.sees == "source"
-        and (error := cells.find(place, method.name, "", 0).mae) is not None
+        and (error := cells.find(place, method.name, "", 0).error) is not None
     ]
     return min(found, key=lambda one: one[1], default=None)
 
@@ -404,9 +405,9 @@ def list_published(
         if not rows:
             continue
         for method in summary.methods:
-            mae = cells.find(place, method.name, "", 0).mae
-            if mae is not None:
-                rows.append((method.name, mae, None))
+            error = cells.find(place, method.name, "", 0).error
+            if error is not None:
+                rows.append((method.name, error, None))
         found.append(PublishedPanel(number, sorted(rows, key=lambda row: row[1])))
     return found
 

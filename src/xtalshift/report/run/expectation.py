@@ -125,17 +125,17 @@ def _expect(
 ) -> ExpectedError | None:
     key = (column.split, column.role)
     cell, dummy, part = summary.cell(method, *key), summary.cell(DUMMY, *key), parts.get(key)
-    if cell is None or cell.mae is None:
+    if cell is None or cell.error is None:
         return None
     return ExpectedError(
         column=column,
         kind=describe_kind(column, tail),
-        mae=cell.mae,
-        mae_sd=cell.mae_sd,
+        mae=cell.error,
+        mae_sd=cell.error_sd,
         factor=cell.factor,
-        dummy_mae=dummy.mae if dummy else None,
+        dummy_mae=dummy.error if dummy else None,
         dummy_factor=dummy.factor if dummy else None,
-        over_dummy=cell.mae_over_dummy,
+        over_dummy=cell.error_over_dummy,
         coverage=part.coverage if part else None,
         width=part.median_width if part else None,
         trusted=None if part is None else not part.short,

@@ -119,7 +119,9 @@ def _describe(
     return f"{text}."
 
 
-def draw_learning(found: Learning, unit: str) -> list[Panel | None]:
+def draw_learning(
+    found: Learning, unit: str, error: str = "mean absolute error"
+) -> list[Panel | None]:
     """Draw errors against training rows on two logarithmic axes, with the line continued."""
     panels: list[Panel | None] = []
     for part in found.parts:
@@ -150,7 +152,7 @@ def draw_learning(found: Learning, unit: str) -> list[Panel | None]:
         layout = make_layout(
             _HEIGHT,
             "training rows",
-            f"mean absolute error{f' ({unit})' if unit else ''}",
+            f"{error}{f' ({unit})' if unit else ''}",
             xaxis=axis,
             yaxis=axis,
             shapes=[draw_level(found.n_train, "x")],

@@ -79,8 +79,9 @@ def _draw_bars(report: RunReport, colours: dict[str, str]) -> list[Panel | None]
         (cell, ratio)
         for place in range(len(report.columns))
         for row in rows
-        if (cell := row.cells[place]) and (ratio := cell.mae_over_dummy) is not None
+        if (cell := row.cells[place]) and (ratio := cell.error_over_dummy) is not None
     ]
+    error = "MAE" if report.results.classes is None else report.results.error_name
     # one method that explodes must not flatten the others: its number stands at the right
     limit = min(max([1.0, *(ratio for _, ratio in ratios)]), _MOST_OVER_DUMMY) * 1.08
     panels = []
@@ -90,7 +91,7 @@ def _draw_bars(report: RunReport, colours: dict[str, str]) -> list[Panel | None]
             for cell, ratio in reversed(ratios)
             if (cell.split, cell.role) == (column.split, column.role)
         ]
-        panels.append(_draw_column(column, shown, inside, limit, colours) if shown else None)
+        panels.append(_draw_column(column, shown, inside, limit, colours, error) if shown else None)
     return panels
 
 
@@ -100,9 +101,10 @@ def _draw_column(
     inside: dict[tuple[str, str], Cell],
     limit: float,
     colours: dict[str, str],
+    error: str,
 ) -> Panel:
     names, ratios = [cell.method for cell, _ in shown], [ratio for _, ratio in shown]
-    whiskers = {"type": "data", "array": [cell.mae_over_dummy_sd for cell, _ in shown]}
+    whiskers = {"type": "data", "array": [cell.error_over_dummy_sd for cell, _ in shown]}
     data: list[Figure] = [
         {
             "type": "bar",
@@ -123,7 +125,7 @@ def _draw_column(
                 "type": "scatter",
                 "mode": "markers",
                 "y": names,
-                "x": [cell and cell.mae_over_dummy for cell in cells],
+                "x": [cell and cell.error_over_dummy for cell in cells],
                 "marker": marker | {"line": {"color": INK, "width": 1.4}},
                 "hovertemplate": "%{y}, in distribution: %{x:.3f}<extra></extra>",
             }
@@ -136,7 +138,7 @@ def _draw_column(
     ]
     layout = make_layout(
         74 + 27 * len(names),
-        "MAE / MAE of the constant",
+        f"{error} / that of the constant",
         "",
         xaxis={"range": [0, limit]},
         yaxis={"showgrid": False, "ticks": ""},
@@ -227,6 +229,7 @@ def _draw_curves(
     kinds = (
         ("train_loss", "Training loss", "loss"),
         ("val_mae", "Validation error", f"MAE {unit}"),
+        ("val_log_loss", "Validation error", "log loss"),
     )
     panels = []
     for split in dict.fromkeys(curve.split for curve in curves):

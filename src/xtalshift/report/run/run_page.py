@@ -13,6 +13,7 @@ from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.records import CANDIDATES_FILE, PREDICTIONS_FILE, TRUST_COLUMNS
 from xtalshift.benchmark.run_results import Record, RunResults, read_results
 from xtalshift.errors import DataError
+from xtalshift.model.class_predictions import probability_column
 from xtalshift.report.run.attacks import (
     AttackSize,
     Curve,
@@ -28,6 +29,7 @@ from xtalshift.report.run.candidates import (
     CandidatesReport,
     report_candidates,
 )
+from xtalshift.report.run.classes import ClassReport, report_classes
 from xtalshift.report.run.drivers import describe_drivers
 from xtalshift.report.run.expectation import Expectation, expect_of_run
 from xtalshift.report.run.learning import Learning, build_learning
@@ -71,6 +73,7 @@ from xtalshift.report.shared.text import Caution, as_sentence, list_facts
 _CONTROL = "cal-eps0"
 _PREDICTION_TEXTS = ("method", "split", "role", "id", "formula")
 _PREDICTION_NUMBERS = ("seed", "target", "prediction")
+_CLASS_TEXTS = (*_PREDICTION_TEXTS, "target", "prediction")
 _MAP_TEXTS = ("id", "formula")
 _MAP_NUMBERS = ("target", "pc1", "pc2")
 
@@ -102,7 +105,8 @@ class RunReport:
     about the chosen method: what to expect of it, where it goes wrong, its worst compounds, its
     predictions with intervals, its errors with fewer training rows, and the features that it needs.
     `columns`, `rows`, `gains` and `cells` are the errors: splits, methods, comparisons of cal, and
-    all scores with variants and ID rows. `parity`, `maps` and `histograms` are samples of rows,
+    all scores with variants and ID rows. `classes` is about the chosen method, if the target is a
+    class. `parity`, `maps` and `histograms` are samples of rows,
     empty without the tables they need. `model` are sentences about the saved model. The gravest
     caution comes first.
     """
@@ -122,6 +126,7 @@ class RunReport:
     rows: list[MethodRow]
     gains: list[Gain]
     cells: list[Cell]
+    classes: ClassReport | None
     failures: list[list[Record]]
     verdict: str
     cautions: list[Caution]
@@ -167,7 +172,12 @@ def build_run_report(folder: Path) -> RunReport:
         If a file cannot be read, see `read_results`.
     """
     results = read_results(folder)
-    predictions = _read_table(folder / PREDICTIONS_FILE, _PREDICTION_TEXTS, _PREDICTION_NUMBERS)
+    predictions, named = None, None
+    if results.classes is None:
+        predictions = _read_table(folder / PREDICTIONS_FILE, _PREDICTION_TEXTS, _PREDICTION_NUMBERS)
+    else:  # panels that compare numbers are left out
+        shares = [probability_column(name) for name in results.classes]
+        named = _read_table(folder / PREDICTIONS_FILE, _CLASS_TEXTS, ("seed", *shares))
     table = _read_table(folder / "map.parquet", _MAP_TEXTS, _MAP_NUMBERS)
     predicted = _read_table(folder / CANDIDATES_FILE, CANDIDATE_TEXTS, CANDIDATE_NUMBERS)
     logarithmic = results.transform == "log"
@@ -194,6 +204,7 @@ def build_run_report(folder: Path) -> RunReport:
     shifted = [column.split for column in columns if column.role == "ood"]
     explained = results.explanation
     every = summary.methods(variants=True)
+    cells = _all_cells(summary, columns)
     mistakes = (
         None
         if predictions is None or chosen is None
@@ -203,7 +214,9 @@ def build_run_report(folder: Path) -> RunReport:
         results=results,
         source=results.provenance.data.source or folder.name,
         candidates=report_candidates(results.answer, predicted, results.unit),
-        expectation=expect_of_run(
+        expectation=None
+        if results.classes is not None
+        else expect_of_run(
             chosen,
             results.model,
             columns,
@@ -245,9 +258,12 @@ def build_run_report(folder: Path) -> RunReport:
             for method in summary.methods()
         ],
         gains=_gains(summary, columns, describe_gap(results.config)),
-        cells=_all_cells(summary, columns),
+        cells=cells,
+        classes=None
+        if results.classes is None
+        else report_classes(named, results.classes, chosen, columns, cells),
         failures=failures,
-        verdict=write_verdict(columns, results.unit),
+        verdict=write_verdict(columns, results.unit, results.error_name),
         cautions=sorted(cautions, key=lambda caution: caution.level != "stop"),
         intervals=intervals,
         parity=[]

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.records import TAIL_MEASURES, MeanScore
+from xtalshift.benchmark.records import CLASS_MEASURES, TAIL_MEASURES, MeanScore
 from xtalshift.benchmark.run_results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
 from xtalshift.report.shared.methods import DUMMY
 
 _MEASURES = ["mae", "rmse", "r2", "mae_over_dummy", "seconds", *TAIL_MEASURES]
+_OF_CLASSES = [*CLASS_MEASURES, "log_loss_over_dummy"]
 _ENOUGH_SEEDS = 3
 _NOTABLY = 0.9  # an error of the constant below this part of the other is notably smaller
 _LABELS = {
@@ -30,8 +31,8 @@ class Cell(MeanScore):
     """Score of one method on one set of test rows; `seeds` finished runs are in the means.
 
     `factor` is by which factor a prediction is typically wrong, `typical_factors`; None unless the
-    model was trained on logarithms. `id_over_dummy` is `mae_over_dummy` of the same training on its
-    ID rows, for OOD rows.
+    model was trained on logarithms. `id_over_dummy` is `error_over_dummy` of the same training on
+    its ID rows, for OOD rows.
     """
 
     method: str
@@ -44,7 +45,7 @@ class Cell(MeanScore):
     @property
     def worse_than_dummy(self) -> bool:
         """Whether the dummy has no larger error."""
-        ratio = self.mae_over_dummy
+        ratio = self.error_over_dummy
         return self.method != DUMMY and ratio is not None and ratio >= 1.0
 
 
@@ -71,9 +72,9 @@ class Column:
     on. `best` is the smallest mean error of the methods except the dummy (None if no run
     finished), `winner` its method, or the dummy where that is no worse. `runner_up` compares the
     best method with the second; `every_seed` tells whether it leads on each of at least 3 seeds.
-    `dummy_mae` is the error of the constant, `id_dummy_mae` that on the ID rows of an OOD split.
-    `distance` is how far the mean of the test rows is from the constant, in standard deviations of
-    the test rows.
+    `dummy_error` is the error of the constant, `id_dummy_error` that on the ID rows of an OOD
+    split. `distance` is how far the mean of the test rows is from the constant, in standard
+    deviations of the test rows.
     """
 
     split: str
@@ -87,8 +88,8 @@ class Column:
     n_rows: int | None
     best: Cell | None
     winner: str
-    dummy_mae: float | None
-    id_dummy_mae: float | None
+    dummy_error: float | None
+    id_dummy_error: float | None
     distance: float | None
     runner_up: Pair | None
     every_seed: bool
@@ -108,12 +109,12 @@ class Column:
 
         None if the error is not smaller, or the constant's error is hardly smaller too.
         """
-        best, inside, outside = self.best, self.id_dummy_mae, self.dummy_mae
+        best, inside, outside = self.best, self.id_dummy_error, self.dummy_error
         if best is None or best.gap is None or inside is None or outside is None:
             return None
-        if best.mae_over_dummy is None or best.id_over_dummy is None or best.gap >= 1.0:
+        if best.error_over_dummy is None or best.id_over_dummy is None or best.gap >= 1.0:
             return None
-        if best.mae_over_dummy >= best.id_over_dummy:
+        if best.error_over_dummy >= best.id_over_dummy:
             return True
         return False if outside < _NOTABLY * inside else None
 
@@ -131,7 +132,11 @@ class RunSummary:
     ) -> None:
         self._factors = factors or {}
         frame = pd.DataFrame([asdict(record) for record in records])
-        frame[_MEASURES] = frame[_MEASURES].astype(float)
+        measures = [*_MEASURES, *_OF_CLASSES]
+        frame[measures] = frame[measures].astype(float)
+        of_classes = frame["log_loss"].notna().any()
+        self._error = "log_loss" if of_classes else "mae"
+        self._measures = [*_MEASURES, *(_OF_CLASSES if of_classes else [])]
         self._frame = frame
         self._done = frame[frame["status"] == "ok"]
 
@@ -144,9 +149,9 @@ class RunSummary:
         return sorted(names, key=lambda name: name != DUMMY)
 
     def errors(self, split: str, role: str) -> pd.DataFrame:
-        """Return mean absolute errors, one row per seed and one column per method."""
+        """Return the errors that rank, one row per seed and one column per method."""
         rows = _select(self._done, split=split, role=role)
-        table = rows.pivot_table("mae", index="seed", columns="method")
+        table = rows.pivot_table(self._error, index="seed", columns="method")
         return table.reindex(columns=self.methods(variants=True)).astype(float)
 
     def cell(self, method: str, split: str, role: str) -> Cell | None:
@@ -155,27 +160,29 @@ class RunSummary:
         if runs.empty:
             return None
         done = runs[runs["status"] == "ok"]
-        means = {name: _known(done[name].mean()) for name in _MEASURES}
-        mae = means["mae"]
-        id_mae = _known(self.errors(split, "id")[method].mean()) if role == "ood" else None
+        means = {name: _known(done[name].mean()) for name in self._measures}
+        error, name = means[self._error], self._error
+        inside = _known(self.errors(split, "id")[method].mean()) if role == "ood" else None
         return Cell(
             method=method,
             split=split,
             role=role,
             **means,
-            mae_sd=_known(done["mae"].std()),
-            mae_over_dummy_sd=_known(done["mae_over_dummy"].std()),
-            id_mae=id_mae,
-            gap=mae / id_mae if mae is not None and id_mae else None,
+            **{
+                f"{name}_sd": _known(done[name].std()),
+                f"{name}_over_dummy_sd": _known(done[f"{name}_over_dummy"].std()),
+                f"id_{name}": inside,
+            },
+            gap=error / inside if error is not None and inside else None,
             factor=self._factors.get((method, split, role)),
             id_over_dummy=self._id_over_dummy(method, split) if role == "ood" else None,
-            seeds=int(done["mae"].count()),
+            seeds=int(done[name].count()),
             failed=len(runs) - len(done),
         )
 
     def _id_over_dummy(self, method: str, split: str) -> float | None:
         rows = _select(self._done, method=method, split=split, role="id")
-        return _known(rows["mae_over_dummy"].mean())
+        return _known(rows[f"{self._error}_over_dummy"].mean())
 
     def cost(self, method: str, columns: Sequence[Column]) -> float | None:
         """Return the mean seconds of one fit over the splits and seeds of the columns."""
@@ -250,8 +257,8 @@ class RunSummary:
             n_rows=self.tested_rows(*key),
             best=best,
             winner=DUMMY if best is None or best.worse_than_dummy else ranking[0],
-            dummy_mae=dummy.mae if dummy else None,
-            id_dummy_mae=inside.mae if inside else None,
+            dummy_error=dummy.error if dummy else None,
+            id_dummy_error=inside.error if inside else None,
             # a constant at distance d (in sd) of the mean of the test rows has R² = -d²
             distance=math.sqrt(max(0.0, -below)) if below is not None else None,
             runner_up=pair,

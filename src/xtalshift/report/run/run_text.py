@@ -22,12 +22,12 @@ _MANY_DROPPED = 0.05
 _CLOSE = 0.05
 
 
-def write_verdict(columns: Sequence[Column], unit: str) -> str:
+def write_verdict(columns: Sequence[Column], unit: str, error: str = "mean absolute error") -> str:
     """Say where which method has the smallest error, how it grows OOD, and where none is useful."""
     done = [column for column in columns if column.best]
     if not done:
         return "No run finished, so there is nothing to compare."
-    parts = [_describe_inside(column, unit) for column in done if column.role == "id"][:1]
+    parts = [_describe_inside(column, unit, error) for column in done if column.role == "id"][:1]
     shifted = [column for column in done if column.role == "ood"]
     useful = [column for column in shifted if column.winner != DUMMY]
     if useful:
@@ -38,20 +38,20 @@ def write_verdict(columns: Sequence[Column], unit: str) -> str:
     return " ".join(parts)
 
 
-def _describe_inside(column: Column, unit: str) -> str:
+def _describe_inside(column: Column, unit: str, error: str) -> str:
     best = column.best
     if best is None:
         return ""
-    size = f"{format_number(best.mae)} {unit}".strip()
+    size = f"{format_number(best.error)} {unit}".strip()
     if best.factor is not None:
         size += f" (typically a factor of {format_ratio(best.factor)})"
     seeds = " on every seed" if column.every_seed else ""
-    text = f"In distribution, {best.method} has the smallest mean absolute error{seeds}: {size}"
-    if best.mae_over_dummy is None:
+    text = f"In distribution, {best.method} has the smallest {error}{seeds}: {size}"
+    if best.error_over_dummy is None:
         return f"{text}."
     if best.worse_than_dummy:
         return f"{text}, no better than a constant."
-    return f"{text}, {format_percent(1.0 - best.mae_over_dummy)} below a constant."
+    return f"{text}, {format_percent(1.0 - best.error_over_dummy)} below a constant."
 
 
 def _describe_outside(shifted: list[Column], *, everywhere: bool) -> str:
@@ -78,7 +78,7 @@ def _relative(shifted: list[Column]) -> tuple[str, str]:
     """Return errors over the constant's error, in distribution and on the shifts, as ranges."""
     best = [column.best for column in shifted if column.best]
     texts = []
-    for ratios in ([one.id_over_dummy for one in best], [one.mae_over_dummy for one in best]):
+    for ratios in ([one.id_over_dummy for one in best], [one.error_over_dummy for one in best]):
         known = [ratio for ratio in ratios if ratio is not None]
         low, high = f"{min(known, default=math.nan):.2f}", f"{max(known, default=math.nan):.2f}"
         texts.append(low if low == high else f"{low} to {high}")
@@ -128,11 +128,12 @@ def _column_cautions(column: Column) -> Iterator[Caution]:
     elif best.worse_than_dummy:
         text = f"On {label}, no method beats the constant: do not use these predictions."
         yield Caution("stop", text)
-    elif column.r2_says_nothing and best.mae_over_dummy is not None:
+    elif column.r2_says_nothing and best.error_over_dummy is not None:
         text = (
             f"On {label}, the mean of the test rows is {format_ratio(column.distance)} of their "
             "standard deviations from the training mean, so R² says nothing about a model: "
-            f"compare with the constant (error {format_number(best.mae_over_dummy)} times its own)."
+            f"compare with the constant (error {format_number(best.error_over_dummy)} times its "
+            "own)."
         )
         yield Caution("care", text)
     elif best.r2 is not None and best.r2 < 0:
@@ -157,8 +158,9 @@ def _describe_smaller(column: Column) -> str:
     return (
         f"On {column.label}, the error is smaller than in distribution {'' if whole else 'partly '}"
         "because the values are smaller or vary less: the constant's error is "
-        f"{format_number(column.dummy_mae)}, in distribution {format_number(column.id_dummy_mae)}. "
-        f"Relative to the constant the error is {format_number(best.mae_over_dummy)}, in "
+        f"{format_number(column.dummy_error)}, in distribution "
+        f"{format_number(column.id_dummy_error)}. "
+        f"Relative to the constant the error is {format_number(best.error_over_dummy)}, in "
         f"distribution {format_number(best.id_over_dummy)}"
         + (": this shift is not easier." if whole else ".")
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xtalshift.report.run.candidates import draw_proxies
+from xtalshift.report.run.classes import draw_abstention, draw_confusion, draw_reliability
 from xtalshift.report.run.drivers import draw_drivers
 from xtalshift.report.run.learning import draw_learning
 from xtalshift.report.run.mistake_figures import (
@@ -41,9 +42,24 @@ def show_candidates(report: RunReport) -> Section | None:
     return Section("run/candidates.html.j2", figures)
 
 
-def show_expectation(_: RunReport) -> Section:
+def show_expectation(report: RunReport) -> Section | None:
     """Say which method to use, what error to expect, and whether intervals may be trusted."""
-    return Section("run/expectation.html.j2")
+    return Section("run/expectation.html.j2") if report.results.classes is None else None
+
+
+def show_classes(report: RunReport) -> Section | None:
+    """Say the same of a target that is a class: reliability, abstention, confusion, sets."""
+    if report.results.classes is None:
+        return None
+    found = report.classes
+    if found is None:
+        return Section("run/classes.html.j2")
+    figures = {
+        "reliability": draw_reliability(found),
+        "abstention": draw_abstention(found),
+        "confusion": draw_confusion(found),
+    }
+    return Section("run/classes.html.j2", figures)
 
 
 def show_mistakes(report: RunReport) -> Section | None:
@@ -80,7 +96,8 @@ def show_learning(report: RunReport) -> Section | None:
     """Show the error against the number of training rows."""
     if report.learning is None or not report.learning.parts:
         return None
-    panels = draw_learning(report.learning, report.results.unit)
+    results = report.results
+    panels = draw_learning(report.learning, results.unit, results.error_name)
     return Section("run/learning.html.j2", {"learning": panels})
 
 
@@ -105,6 +122,7 @@ def show_glossary(_: RunReport) -> Section:
 SECTIONS: tuple[Callable[[RunReport], Section | None], ...] = (
     show_candidates,
     show_expectation,
+    show_classes,
     show_mistakes,
     show_worst,
     show_interval_parity,

@@ -1,0 +1,176 @@
+"""Which requests are refused before any work: strangers, pages of other sites, too large bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xtalshift.web.problems import RequestError, answer_of
+from xtalshift.web.settings import ServeConfig
+
+HEALTH = "/healthz"
+"""The only path without a token: it tells nothing but that the server runs."""
+
+_JSON = "application/json"
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, config: ServeConfig) -> None:
+        self._app = app
+        self._config = config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request, then pass it on with a body that is no longer than allowed."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            await send(message)
+
+        try:
+            check_host(headers, self._config)
+            check_site(headers, scope["scheme"])
+            if scope["path"] != HEALTH:
+                check_token(headers, self._config)
+            limit = self._limit(headers)
+            check_length(headers, limit)
+        except RequestError as error:
+            await answer_of(error)(scope, receive, send_guarded)
+            return
+        await self._app(scope, self._limited(receive, limit), send_guarded)
+
+    def _limit(self, headers: Headers) -> int:
+        """Return the number of bytes that a body may have."""
+        kind = headers.get("content-type", _JSON).partition(";")[0].strip().lower()
+        mb = self._config.max_json_mb if kind == _JSON else self._config.max_body_mb
+        return int(mb * 1e6)
+
+    def _limited(self, receive: Receive, limit: int) -> Receive:
+        loop = asyncio.get_running_loop()
+        seconds, received, complete = self._config.max_seconds, 0, False
+        end = loop.time() + seconds
+
+        async def receive_some() -> Message:
+            nonlocal received, complete
+            if complete:  # what follows is the end of the connection, however late
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError as error:
+                raise RequestError(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"the body was not complete after {seconds:g} s; send it faster or in parts",
+                ) from error
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > limit:
+                raise _too_large(limit)
+            return message
+
+        return receive_some
+
+
+def check_host(headers: Headers, config: ServeConfig) -> None:
+    """Refuse a host name that is not known: a page may have made it a name of this machine.
+
+    An address cannot be such a name.
+
+    Raises
+    ------
+    RequestError
+        With status 421.
+    """
+    host = headers.get("host", "")
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    name = name.removesuffix(".").lower()
+    if name in {"localhost", config.host.lower(), *(one.lower() for one in config.names)}:
+        return
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise RequestError(
+            HTTPStatus.MISDIRECTED_REQUEST,
+            f"this server does not answer to the name {name[:100]!r}; use its address, or start it "
+            f"with --set 'names=[\"NAME\"]'",
+        ) from None
+
+
+def check_site(headers: Headers, scheme: str) -> None:
+    """Refuse requests that a page of another site makes through the browser of a user.
+
+    Raises
+    ------
+    RequestError
+        With status 403.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    own = f"{scheme}://{headers.get('host', '')}"
+    if site not in {None, "same-origin", "none"} or origin not in {None, own}:
+        raise RequestError(
+            HTTPStatus.FORBIDDEN,
+            f"the request comes from a page of another site ({(origin or site or '')[:100]}); only "
+            "pages of this server and programs may use it",
+        )
+
+
+def check_token(headers: Headers, config: ServeConfig) -> None:
+    """Refuse a request without the token of the server, if it has one.
+
+    Raises
+    ------
+    RequestError
+        With status 401.
+    """
+    if config.token is None:
+        return
+    given = headers.get("authorization", "")
+    if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {config.token}".encode()):
+        raise RequestError(
+            HTTPStatus.UNAUTHORIZED,
+            "this server needs its token: send the header 'Authorization: Bearer TOKEN'",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
+
+def check_length(headers: Headers, limit: int) -> None:
+    """Refuse a body that says it is too long, before it is sent.
+
+    Raises
+    ------
+    RequestError
+        With status 413, or 400 if the length is no number.
+    """
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdecimal()):
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Length is {length[:50]!r}, no number")
+    if int(length) > limit:
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {limit / 1e6:g} MB; send it in parts (formulas as a CSV or "
+        "Parquet body may be more than as JSON)",
+        {"Connection": "close"},
+    )

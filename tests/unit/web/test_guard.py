@@ -1,0 +1,113 @@
+"""Who may ask, from where, and how much."""
+
+from __future__ import annotations
+
+import pytest
+
+from unit.web.conftest import open_client
+from xtalshift.errors import UsageError
+from xtalshift.web.settings import ServeConfig
+
+TOKEN = "a-token-of-this-test"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", ""]
+)
+def test_another_name_of_this_machine_is_refused(client, host):
+    found = client.get("/healthz", headers={"Host": host})
+    assert (found.status_code, found.json()["title"]) == (421, "RequestError")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8000", "LOCALHOST", "127.0.0.1", "[::1]:8000", "10.0.0.5"]
+)
+def test_addresses_cannot_be_rebound(client, host):
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_a_name_can_be_allowed(models, tmp_path):
+    with open_client(models, tmp_path, names=("lab.example",)) as client:
+        assert client.get("/healthz", headers={"Host": "lab.example:80"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "https://127.0.0.1:8000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8000"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+    ],
+)
+def test_pages_of_other_sites_are_refused(client, headers, status):
+    assert client.get("/api/v1/models", headers=headers).status_code == status
+    asked = {"formulas": ["GaN"]}
+    found = client.post("/api/v1/models/gaps/predict", json=asked, headers=headers)
+    assert found.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [(None, 401), (TOKEN, 401), (f"Bearer {TOKEN}x", 401), ("Bearer \xe9", 401),
+     (f"Bearer {TOKEN}", 200)],
+)  # fmt: skip
+def test_a_token_is_needed_where_one_is_set(models, tmp_path, given, status):
+    headers = {} if given is None else {"Authorization": given.encode("latin-1")}
+    with open_client(models, tmp_path, token=TOKEN) as client:
+        for path in ("/api/v1/models", "/api/v1/openapi.json"):
+            found = client.get(path, headers=headers)
+            assert found.status_code == status
+            assert ("www-authenticate" in found.headers) == (status == 401)
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "lab.example"])
+def test_another_host_needs_a_token(host):
+    with pytest.raises(UsageError, match="can be reached by other machines, so a token is needed"):
+        ServeConfig.from_dict({"host": host})
+    assert ServeConfig.from_dict({"host": host, "token": TOKEN}).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "::1", "localhost"])
+def test_this_machine_needs_none(host):
+    assert ServeConfig.from_dict({"host": host}).token is None
+
+
+def test_a_short_token_is_refused_and_none_is_shown():
+    with pytest.raises(UsageError, match="at least 16 ASCII characters"):
+        ServeConfig.from_dict({"token": "short"})
+    assert TOKEN not in repr(ServeConfig(token=TOKEN))
+
+
+def test_a_json_body_has_a_limit(models, tmp_path):
+    with open_client(models, tmp_path, max_json_mb=0.001) as client:
+        name = "/api/v1/models/gaps/predict"
+        asked = {"formulas": ["GaN"] * 300}
+        assert client.post(name, json=asked).status_code == 413
+        sent = {"Content-Type": "application/json"}
+        pieces = iter([b'{"formulas": [', *[b'"GaN",'] * 300, b'"GaN"]}'])
+        found = client.post(name, content=pieces, headers=sent)
+        assert (found.status_code, found.json()["title"]) == (413, "RequestError")
+
+
+def test_errors_of_the_framework_are_problems_too(client):
+    for found, status in (
+        (client.get("/nothing"), 404),
+        (client.delete("/api/v1/models"), 405),
+    ):
+        assert (found.status_code, found.json()["status"]) == (status, status)
+        assert found.headers["content-type"] == "application/problem+json"
+
+
+def test_an_unexpected_error_tells_nothing(client, monkeypatch, caplog):
+    monkeypatch.setattr("xtalshift.web.model_routes._summary", lambda *_: 1 / 0)
+    found = client.get("/api/v1/models")
+    assert found.status_code == 500
+    assert found.json()["detail"] == (
+        "unexpected ZeroDivisionError. This is a bug in xtalshift; its log shows where"
+    )
+    assert "GET /api/v1/models" in caplog.text

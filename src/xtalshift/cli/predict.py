@@ -221,7 +221,7 @@ def _place(row: dict[Any, Any], limit: float) -> str:
 
 
 def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
-    """Return what to show after a prediction: its interval or set, and what else is known of the row."""
+    """Return what to show after a prediction: its interval or set, and what else is known."""
     interval = text = ""
     if row.get("prediction_set"):
         interval = f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"

@@ -138,6 +138,9 @@ def train_command(
             "--features": features,
             "--transform": transform,
             "--bounds": bounds,
+            "--task": task,
+            "--class-order": class_order,
+            "--fidelity-col": fidelity_col,
         }
         labels = {
             "target": target,

@@ -16,7 +16,6 @@ from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.model.class_predictions import probability_column
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -206,6 +205,8 @@ def _shown(row: dict[Any, Any]) -> str:
     prediction = row["prediction"]
     if not isinstance(prediction, str):
         return f"{prediction:.6g}"
+    from xtalshift.model.class_predictions import probability_column
+
     return f"{prediction} ({row[probability_column(prediction)]:.1%})"
 
 

@@ -10,6 +10,7 @@ from xtalshift.lazy import lazy_names
 if TYPE_CHECKING:
     from xtalshift.benchmark.engine import run_benchmark as run_benchmark
     from xtalshift.chem import parse_formula as parse_formula
+    from xtalshift.client import Client as Client
     from xtalshift.data import Dataset as Dataset
     from xtalshift.data import clean_table as clean_table
     from xtalshift.data import load_dataset as load_dataset
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 # loaded at first use, so that the import costs nothing
 _HOMES = {
+    "Client": "xtalshift.client",
     "CompositionFeaturizer": "xtalshift.featurize",
     "Dataset": "xtalshift.data",
     "FittedClassifier": "xtalshift.model",

@@ -185,8 +185,9 @@ def fit(
     z[known] = scale.forward(data.y[known], data.row_numbers[known])
     weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
     access = target_access(method, data, X, rows, scale.forward, weights)
-    # a stack would take its time in every round, and rows of a target domain have no folds
-    stand_in = LightGBMRegressor() if regressor.cross_fits or access else regressor
+    # a network would take its time in every round, and rows of a target domain have no folds
+    slow = "device" in regressor.get_params(deep=False)  # networks, and stacks with some
+    stand_in = LightGBMRegressor() if slow or access else regressor
     compositions = origin_of(stand_in, data, featurizer, known)
     z = settle_targets(
         stand_in, data, X, known, z, scale,

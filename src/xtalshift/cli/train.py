@@ -136,8 +136,8 @@ def train_command(
             "--features": features,
             "--transform": transform,
             "--bounds": bounds,
-            "--task": task,
-            "--class-order": class_order,
+            "--task": reading.get("task"),
+            "--class-order": reading.get("class_order"),
             "--fidelity-col": fidelity_col,
         }
         labels = {

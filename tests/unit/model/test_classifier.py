@@ -59,8 +59,8 @@ def test_predictions_have_a_class_probabilities_and_a_domain():
     assert frame["status"].tolist() == ["ok", "error", "ok"]
     assert set(model.predicted_columns) <= set(frame.columns)
     np.testing.assert_array_equal(found.probability("third"), found.probabilities[:, 2])
-    with pytest.raises(ConfigError, match=r"no class 'thrid' \(did you mean 'third'\?\)"):
-        found.probability("thrid")
+    with pytest.raises(ConfigError, match=r"no class 'thirdd' \(did you mean 'third'\?\)"):
+        found.probability("thirdd")
     assert "3 rows of 3 classes" in repr(found)
 
 

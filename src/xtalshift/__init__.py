@@ -10,6 +10,7 @@ from xtalshift.lazy import lazy_names
 if TYPE_CHECKING:
     from xtalshift.benchmark.engine import run_benchmark as run_benchmark
     from xtalshift.chem import parse_formula as parse_formula
+    from xtalshift.client import Client as Client
     from xtalshift.data import Dataset as Dataset
     from xtalshift.data import clean_table as clean_table
     from xtalshift.data import load_dataset as load_dataset
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from xtalshift.jobs.predict import predict as predict
     from xtalshift.jobs.run import run as run
     from xtalshift.jobs.suggest import suggest as suggest
+    from xtalshift.model import FittedClassifier as FittedClassifier
     from xtalshift.model import FittedModel as FittedModel
     from xtalshift.model import FittedModels as FittedModels
+    from xtalshift.model import FormulaClassifier as FormulaClassifier
     from xtalshift.model import FormulaRegressor as FormulaRegressor
     from xtalshift.model import adapt as adapt
     from xtalshift.model import calibrate as calibrate
@@ -36,10 +39,13 @@ if TYPE_CHECKING:
 
 # loaded at first use, so that the import costs nothing
 _HOMES = {
+    "Client": "xtalshift.client",
     "CompositionFeaturizer": "xtalshift.featurize",
     "Dataset": "xtalshift.data",
+    "FittedClassifier": "xtalshift.model",
     "FittedModel": "xtalshift.model",
     "FittedModels": "xtalshift.model",
+    "FormulaClassifier": "xtalshift.model",
     "FormulaRegressor": "xtalshift.model",
     "XtalshiftError": "xtalshift.errors",
     "adapt": "xtalshift.model",

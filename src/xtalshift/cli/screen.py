@@ -105,6 +105,15 @@ def screen_command(
             metavar="Y",
         ),
     ] = None,
+    of_class: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            help="Of a model of classes: rank by the probability of this one.",
+            rich_help_panel=_TOP,
+            metavar="NAME",
+        ),
+    ] = None,
     in_domain: Annotated[
         bool,
         typer.Option("--in-domain", help="Only rows in the domain.", rich_help_panel=_TOP),
@@ -202,9 +211,10 @@ def screen_command(
     best = {
         "k": top,
         "goals": None if goal is None else _read_goals(goal, model),
-        "by": by or ("probability" if threshold is not None else None),
+        "by": by or (None if threshold is None and of_class is None else "probability"),
         "lowest": lowest or None,
         "threshold": threshold,
+        "of_class": of_class,
         "in_domain": in_domain or None,
         "max_ood": max_ood,
         "diverse": diverse,
@@ -212,8 +222,8 @@ def screen_command(
         "min_plausibility": min_plausibility,
         "max_above_hull": max_above_hull,
     }
-    named = {**best, "goal": best["goals"]}
-    del named["goals"]
+    named = {**best, "goal": best["goals"], "class": best["of_class"]}
+    del named["goals"], named["of_class"]
     given = [f"--{name.replace('_', '-')}" for name, value in named.items() if value is not None]
     if top is None and given:
         raise ConfigError(f"{', '.join(given)} need --top K, the table of the best")

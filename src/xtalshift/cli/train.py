@@ -138,6 +138,9 @@ def train_command(
             "--features": features,
             "--transform": transform,
             "--bounds": bounds,
+            "--task": task,
+            "--class-order": class_order,
+            "--fidelity-col": fidelity_col,
         }
         labels = {
             "target": target,
@@ -234,14 +237,18 @@ def train_command(
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
-        shown = ""
-        if trained.adversarial is not None:
-            frame = trained.adversarial.frame
-            moved = int((frame["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(frame):,} moved)"
-            if crystals is not None:
-                shown += f"; as CIF files: {crystals}/"
-        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+        _say_adversarial(trained, save_adversarial, crystals)
+
+
+def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
+    shown = ""
+    if trained.adversarial is not None:
+        frame = trained.adversarial.frame
+        moved = int((frame["displacement_rms"] > 0).sum())
+        shown = f" ({moved:,} of {len(frame):,} moved)"
+        if crystals is not None:
+            shown += f"; as CIF files: {crystals}/"
+    typer.echo(f"Adversarial rows: {file}{shown}")
 
 
 def _checkpoint(out: Path) -> Path:

@@ -74,6 +74,8 @@ class ModelInfo:
     """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
     """Whether its plain intervals all have the same width."""
+    classes: tuple[str, ...] | None
+    """Names of the classes of a model of classes."""
     said: tuple[str, ...]
     """Columns that only the best rows have: the nearest, and of the model of energies."""
     targets: tuple[str, ...] = ()
@@ -227,6 +229,8 @@ class Screener:
     @cached_property
     def info(self) -> ModelInfo:
         """Properties of the model."""
+        from xtalshift.model import FittedModel
+
         models = list(self._models.values())
         model = models[0]
         said = (NEAREST,) if model.domain is not None and len(models) == 1 else ()
@@ -240,7 +244,8 @@ class Screener:
             self._added,
             all(one.calibration is not None for one in models),
             all(one.domain is not None for one in models),
-            model.one_width,
+            isinstance(model, FittedModel) and model.one_width,
+            None if isinstance(model, FittedModel) else model.classes,
             said,
             tuple(filter(None, self._models)),
         )

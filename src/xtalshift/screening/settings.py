@@ -33,6 +33,8 @@ class TopSettings(Settings):
     """Rank the lowest first. For probabilities: that the target lies below the threshold."""
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     """In the unit of the target; for probabilities only."""
+    of_class: str | None = None
+    """Class whose probability ranks, for models of classes."""
     in_domain: bool = False
     """Only rows in the domain of the model."""
     max_ood: float | None = Field(default=None, ge=0, le=1)
@@ -51,8 +53,12 @@ class TopSettings(Settings):
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
-        if (self.by == "probability") != (self.threshold is not None):
-            raise ValueError("by = 'probability' and threshold go together: give both or neither")
+        aims = [self.threshold, self.of_class]
+        if aims.count(None) == 0 or (self.by == "probability") != (aims.count(None) == 1):
+            raise ValueError(
+                "by = 'probability' needs a threshold (--threshold) or, for classes, a class "
+                "(--class), and nothing else does"
+            )
         if self.goals is not None and (self.by != "prediction" or self.lowest or self.diverse):
             raise ValueError("goals rank rows by themselves: leave out by, lowest and diverse")
         if self.diverse is None and self.per_group != 1:

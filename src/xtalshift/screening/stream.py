@@ -26,6 +26,7 @@ from xtalshift.errors import (
 )
 from xtalshift.featurize.blocks import needs_structures
 from xtalshift.model.card import first_model, saved_features, saved_formula_col
+from xtalshift.model.class_predictions import place_of
 from xtalshift.model.ready import model_folder
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
@@ -347,7 +348,18 @@ def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> N
         )
     if top.goals is not None and len(top.goals) != len(info.targets):
         raise ConfigError(f"{len(top.goals)} goals for {len(info.targets)} targets")
-    if top.by != "prediction" and not info.has_intervals:
+    if info.classes is not None:
+        if top.of_class is None:
+            raise ConfigError(
+                "the model predicts classes; rank by the probability of one: --class "
+                f"{' | '.join(info.classes)}"
+            )
+        place_of(top.of_class, info.classes)
+    elif top.of_class is not None:
+        raise ConfigError(
+            "--class is for models of classes, and this one predicts numbers; use --threshold"
+        )
+    elif top.by != "prediction" and not info.has_intervals:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
         )

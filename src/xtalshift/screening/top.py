@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +17,6 @@ from xtalshift.metrics.pareto import (
     upward,
 )
 from xtalshift.screening.settings import TopSettings
-
-if TYPE_CHECKING:
-    from xtalshift.model import Predictions
 
 _KEY, _TIE = "xtalshift:key", "xtalshift:tie"
 
@@ -150,14 +147,21 @@ def choose(
         left = left[~np.isin(left, refused, assume_unique=True)]
 
 
-def chances(found: Predictions, top: TopSettings) -> dict[str, FloatArray]:
+def chances(found: Any, top: TopSettings) -> dict[str, FloatArray]:
     """Return what rows are ranked by besides their columns, if they are ranked by probability.
 
+    `found` are `Predictions`, or the `ClassPredictions` of a model of classes.
+
     The probability to lie beyond the threshold, and how many widths the median is beyond it: this
-    tells rows apart that are all as sure, or as unlikely, as the calibration can tell.
+    tells rows apart that are all as sure, or as unlikely, as the calibration can tell. Of a class
+    its probability alone.
     """
     if top.by != "probability":
         return {}
+    if top.of_class is not None:
+        likely = found.probability(top.of_class)
+        likely = 1.0 - likely if top.lowest else likely
+        return {"probability": likely, "margin": np.zeros(len(likely))}
     assert top.threshold is not None
     if found.distribution is None:  # no good row
         unknown = np.full(len(found.prediction), np.nan)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from xtalshift._version import __version__
 from xtalshift.web.guard import HEALTH, Guard
+from xtalshift.web.job_kinds import RESUMED
+from xtalshift.web.job_results import result_routes
+from xtalshift.web.job_routes import JobDesk, job_routes
+from xtalshift.web.job_runner import JobRunner
+from xtalshift.web.job_store import JobStore
 from xtalshift.web.model_routes import model_routes
 from xtalshift.web.models import Shelf
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.table_routes import table_routes
+from xtalshift.web.tables import TableStore
 
 API = "/api/v1"
 
@@ -33,7 +43,17 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     store = store.resolve()
     models = None if models is None else models.resolve()
     disk = Disk(store, config)
-    shelf = Shelf(models)
+    jobs = JobStore(store, resumes=RESUMED)
+    tables, shelf = TableStore(store), Shelf(models, jobs.models)
+    runner = JobRunner(jobs, store, config)
+
+    @asynccontextmanager
+    async def run_jobs(_: FastAPI) -> AsyncIterator[None]:
+        runner.start()
+        yield
+        await run_in_threadpool(runner.stop)
+        jobs.close()
+
     app = FastAPI(
         title="xtalshift",
         version=__version__,
@@ -42,10 +62,18 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # their pages load scripts from other sites
         redoc_url=None,
+        lifespan=run_jobs,
         middleware=[Middleware(Guard, config=config)],
     )
     add_problems(app, [store] if models is None else [store, models])
-    app.include_router(model_routes(shelf, disk, config), prefix=API)
+    desk = JobDesk(jobs, tables, shelf, disk, config)
+    for routes in (
+        model_routes(shelf, disk, config),
+        table_routes(tables, disk),
+        job_routes(desk, jobs, runner),
+        result_routes(jobs),
+    ):
+        app.include_router(routes, prefix=API)
 
     @app.get(HEALTH, summary="Whether the server runs")
     async def healthz() -> dict[str, str]:

@@ -97,7 +97,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
     def models() -> list[Plain]:
         return [_summary(name, folder) for name, folder in shelf.folders().items()]
 
-    @router.get("/models/{name}", summary="The card of a model", responses=_problems(404, 409))
+    @router.get("/models/{name}", summary="The card of a model", responses=problems(404, 409))
     def model(name: str) -> Plain:
         folder = shelf.folder(name)
         card: Plain = finite(asdict(saved_card(folder)))
@@ -111,7 +111,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
         "is JSON, CSV or Parquet by `Accept`, by default of the type of the body. In JSON, null "
         "stands for no value and for an infinite bound.",
         openapi_extra=_PREDICT,
-        responses={200: _PREDICTED, **_problems(404, 406, 408, 409, 413, 415, 422, 429, 507)},
+        responses={200: _PREDICTED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 507)},
         response_class=Response,
     )
     async def predict(name: str, request: Request) -> Response:
@@ -240,7 +240,7 @@ def _example(value: Any) -> dict[str, Any]:
     return {"content": {JSON: {"example": value}}}
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of answers that are problem details."""
     shape = {
         "type": "object",

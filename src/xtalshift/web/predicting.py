@@ -93,7 +93,7 @@ def predict_formulas(model: FittedModel, asked: PredictRequest) -> Predictions:
     """
     predictor = TablePredictor(model, asked.level, asked.intervals, asked.explain)
     with cells_are_content():
-        found = predictor.predict_formulas(asked.formulas, asked.given)
+        found: Predictions = predictor.predict_formulas(asked.formulas, asked.given)
     bad = np.flatnonzero(found.reason != "")
     if asked.strict and bad.size:
         row = int(bad[0])

@@ -68,7 +68,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of two ridge models: `gaps`, and `warm`, which needs a temperature."""
+    """Return a folder of ridge models: `gaps`; `warm`, which needs a temperature; `kinds`."""
     folder = tmp_path_factory.mktemp("models")
     data = read_table(table, target="gap", unit="eV")
     save_model(fit(data, "ridge"), folder / "gaps")
@@ -78,6 +78,8 @@ def models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         extra_names=("temperature",),
     )
     save_model(fit(replace(data, materials=warm), "ridge"), folder / "warm")
+    kinds = replace(data, targets=(data.targets > 5).astype(float), classes=("low", "high"))
+    save_model(fit(kinds, "ridge"), folder / "kinds")
     return folder
 
 

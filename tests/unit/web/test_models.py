@@ -12,10 +12,10 @@ from xtalshift.web.models import Shelf
 
 def test_the_list_has_every_model_with_what_it_predicts(client):
     found = client.get("/api/v1/models").json()
-    assert [one["name"] for one in found] == ["gaps", "warm"]
+    assert [one["name"] for one in found] == ["gaps", "kinds", "warm"]
     assert found[0] == {"name": "gaps", "target": "gap", "unit": "eV", "method": "ridge",
                         "source": "gaps.csv", "feature_cols": []}  # fmt: skip
-    assert found[1]["feature_cols"] == ["temperature"]
+    assert found[2]["feature_cols"] == ["temperature"]
 
 
 def test_a_card(client):
@@ -36,7 +36,7 @@ def test_a_name_is_no_path(client, name):
     found = client.get(f"/api/v1/models/{name}")
     assert found.status_code == 404
     if name == "gap":
-        assert "(did you mean 'gaps'?). Models: gaps, warm" in found.json()["detail"]
+        assert "(did you mean 'gaps'?). Models: gaps, kinds, warm" in found.json()["detail"]
 
 
 def test_a_damaged_model_does_not_hide_the_others(models, tmp_path):
@@ -44,10 +44,10 @@ def test_a_damaged_model_does_not_hide_the_others(models, tmp_path):
     text = (folder / "gaps" / "model.json").read_text().replace("eV", "mV")
     (folder / "gaps" / "model.json").write_text(text)
     with open_client(folder, tmp_path / "store") as client:
-        damaged, good = client.get("/api/v1/models").json()
+        damaged, good, _ = client.get("/api/v1/models").json()
         problem = "gaps/model.json was altered: its content does not match its checksum. "
         assert damaged == {"name": "gaps", "problem": problem + "Save or copy the model again"}
-        assert good["name"] == "warm"
+        assert good["name"] == "kinds"
         found = client.post("/api/v1/models/gaps/predict", json={"formulas": ["GaN"]})
         assert (found.status_code, found.json()["title"]) == (409, "ModelFormatError")
 

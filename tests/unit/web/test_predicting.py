@@ -52,6 +52,18 @@ def test_formulas_as_csv_and_parquet(client, models):
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(packed.content)), expected(models))
 
 
+def test_classes_have_the_columns_of_the_command(client, models):
+    own = load_model(models / "kinds").predict(FORMULAS).frame
+    path = "/api/v1/models/kinds/predict"
+    found = client.post(path, json={"formulas": FORMULAS}, headers={"Accept": PARQUET})
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(found.content)), own)
+    assert {"probability_low", "probability_high"} <= set(own)
+    sent = client.post(path, content="formula\nGaN\n", headers={"Content-Type": "text/csv"})
+    assert sent.text.splitlines()[1].startswith(f"GaN,{own['prediction'][0]},")
+    wrong = client.post(path, json={"formulas": ["GaN"], "intervals": "family"})
+    assert (wrong.status_code, "is for numbers" in wrong.text) == (422, True)
+
+
 def test_further_columns_have_one_value(client, models):
     name = "/api/v1/models/warm/predict"
     found = client.post(name, json={"formulas": ["GaN"], "with": {"temperature": 300}})

@@ -1,0 +1,248 @@
+"""REST: jobs, their progress and their results."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse, Response
+
+from xtalshift.data.catalog import list_datasets
+from xtalshift.errors import NotFoundError, UsageError
+from xtalshift.jsonio import Plain
+from xtalshift.registry import near_miss
+from xtalshift.web.bodies import JSON, content_type, no_room, parse_settings, read_settings
+from xtalshift.web.job_kinds import KINDS, Inputs, TableRequest
+from xtalshift.web.job_results import shown
+from xtalshift.web.job_runner import JobRunner
+from xtalshift.web.job_store import Job, JobStore
+from xtalshift.web.model_routes import problems
+from xtalshift.web.models import Shelf
+from xtalshift.web.problems import RequestError
+from xtalshift.web.scratch import Disk
+from xtalshift.web.settings import ServeConfig
+from xtalshift.web.tables import TableStore, suffix_of
+
+_FORM = "multipart/form-data"
+_FILES = ("table", "candidates", "source")
+
+
+class JobDesk:
+    """Takes requests for jobs."""
+
+    def __init__(
+        self, jobs: JobStore, tables: TableStore, shelf: Shelf, disk: Disk, config: ServeConfig
+    ) -> None:
+        self._jobs = jobs
+        self._tables = tables
+        self._shelf = shelf
+        self._disk = disk
+        self._config = config
+
+    async def submit(self, kind: str, request: Request) -> Job:
+        """Take the request for a job, with the tables that it brings.
+
+        Raises
+        ------
+        XtalshiftError
+            If it is wrong, or there is no room for it.
+        """
+        what = KINDS[kind].request
+        sent: dict[str, UploadFile] = {}
+        given = content_type(request)
+        if given == _FORM:
+            async with request.form(max_files=len(_FILES), max_fields=1) as form:
+                asked, sent = _read_form(dict(form), what)
+                return await run_in_threadpool(self._add, kind, asked, sent)
+        if given != JSON:
+            raise RequestError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"Content-Type {given[:100]!r}: send {JSON}, or {_FORM} with the table",
+            )
+        asked = await read_settings(request, what)
+        return await run_in_threadpool(self._add, kind, asked, sent)
+
+    def _add(self, kind: str, asked: TableRequest, sent: dict[str, UploadFile]) -> Job:
+        name = getattr(asked, "name", "")
+        if name in self._shelf.folders():
+            raise RequestError(
+                HTTPStatus.CONFLICT, f"there is a model {name!r}; choose another name"
+            )
+        folder = self._jobs.prepare(kind)
+        try:
+            inputs = {
+                role: self._input(role, getattr(asked, role, None), sent.get(role), folder)
+                for role in _FILES
+            }
+            model = getattr(asked, "model", None)
+            found = Inputs(
+                _needed(inputs["table"]),
+                inputs["candidates"],
+                inputs["source"],
+                None if model is None else str(self._shelf.folder(model)),
+            )
+            KINDS[kind].check(asked, found)
+            plain = asked.model_dump(mode="json", exclude_defaults=True)
+            task = {"kind": kind, "asked": plain, "inputs": vars(found)}
+            return self._jobs.submit(folder, name, plain, task, self._config.max_jobs)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _input(
+        self, role: str, named: str | None, sent: UploadFile | None, folder: Path
+    ) -> str | None:
+        """Return the path of a table in the folder of a job, or the name of a data set."""
+        if sent is not None:
+            name = sent.filename or ""
+            path = folder / _file_name(role, name)
+            if (sent.size or 0) > self._disk.room():
+                raise no_room()
+            with path.open("wb") as file:
+                shutil.copyfileobj(sent.file, file)
+            return str(path)
+        if named is None:
+            return None
+        known = {one.id: one for one in self._tables.all()}
+        if named in known:
+            path = folder / _file_name(role, known[named].name)
+            os.link(self._tables.path(named), path)  # it stays when the table is deleted
+            return str(path)
+        if named in list_datasets():
+            return named
+        hint = near_miss(named[:100], list_datasets())
+        raise NotFoundError(
+            f"{role} {named[:100]!r} is neither the id of a table nor a data set{hint}; send the "
+            "table to /api/v1/tables first"
+        )
+
+
+def _needed(table: str | None) -> str:
+    if table is None:
+        raise UsageError(
+            "which table? Give its id or the name of a data set as `table`, or send it as the part "
+            "`table` of a form"
+        )
+    return table
+
+
+def _read_form(
+    form: dict[str, Any], kind: type[TableRequest]
+) -> tuple[TableRequest, dict[str, UploadFile]]:
+    """Return the request and the tables of a form.
+
+    Raises
+    ------
+    UsageError
+        If a part is unknown.
+    """
+    files = {name: part for name, part in form.items() if isinstance(part, UploadFile)}
+    texts = {name: part for name, part in form.items() if name not in files}
+    for name in (*files, *texts):
+        if name not in (_FILES if name in files else ("request",)):
+            raise UsageError(
+                f"part {name[:100]!r} of the form is unknown; known are the files "
+                f"{', '.join(_FILES)} and the text `request`"
+            )
+    asked = parse_settings(str(texts.get("request", "{}")).encode(), kind)
+    twice = [name for name in files if getattr(asked, name, None) is not None]
+    if twice:
+        raise UsageError(f"{twice[0]} is named in the request and sent with it; do one of them")
+    unused = [name for name in files if name not in kind.model_fields]
+    if unused:
+        raise UsageError(f"this command takes no {unused[0]}")
+    return asked, files
+
+
+def _file_name(role: str, name: str) -> str:
+    """Return the name of an input in the folder of a job, by which models call their source.
+
+    Of what the client says only letters, digits and the type stay.
+    """
+    suffix = suffix_of(name)
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name[: -len(suffix)])[-40:].strip("_-")
+    return f"{role}-{stem}{suffix}" if role != "table" and stem else f"{stem or role}{suffix}"
+
+
+def job_routes(desk: JobDesk, jobs: JobStore, runner: JobRunner) -> APIRouter:
+    """Return the routes of jobs."""
+    router = APIRouter(tags=["jobs"])
+    for kind in KINDS:
+        _add_submission(router, kind, desk, jobs, runner)
+
+    @router.get("/jobs", summary="List the jobs, the newest first")
+    def all_jobs() -> list[Plain]:
+        return [shown(job, jobs) for job in jobs.all()]
+
+    @router.get("/jobs/{id}", summary="One job", responses=problems(404))
+    def one_job(id: str) -> Plain:  # noqa: A002 - the word of the interface
+        return shown(jobs.get(id), jobs)
+
+    @router.post("/jobs/{id}/cancel", summary="Cancel a job", responses=problems(404, 409))
+    def cancel(id: str) -> Plain:  # noqa: A002
+        job = jobs.get(id)
+        if job.ended:
+            raise RequestError(HTTPStatus.CONFLICT, f"job {id} has ended already: {job.state}")
+        runner.cancel(job)
+        return shown(jobs.get(id), jobs)
+
+    @router.delete(
+        "/jobs/{id}",
+        summary="Delete a job that has ended, with its results",
+        status_code=HTTPStatus.NO_CONTENT,
+        responses=problems(404, 409),
+    )
+    def delete(id: str) -> None:  # noqa: A002
+        jobs.delete(jobs.get(id))
+
+    return router
+
+
+def _add_submission(
+    router: APIRouter, kind: str, desk: JobDesk, jobs: JobStore, runner: JobRunner
+) -> None:
+    what = KINDS[kind].request
+    schema = what.model_json_schema()
+    binary = {"type": "string", "format": "binary"}
+    parts = {name: binary for name in _FILES if name in what.model_fields}
+    form = {"type": "object", "properties": {"request": {"type": "string"}, **parts}}
+
+    @router.post(
+        f"/jobs/{kind}",
+        summary=(what.__doc__ or "").split("\n")[0],
+        operation_id=f"submit_{kind}",
+        status_code=HTTPStatus.ACCEPTED,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {"schema": schema, "example": _EXAMPLES[kind]},
+                    _FORM: {"schema": form},
+                },
+            }
+        },
+        responses=problems(404, 408, 409, 413, 415, 422, 429, 507),
+    )
+    async def submit(request: Request) -> Response:
+        job = await desk.submit(kind, request)
+        runner.wake()
+        place = request.url.path.removesuffix(kind) + job.id
+        return JSONResponse(
+            await run_in_threadpool(shown, job, jobs), HTTPStatus.ACCEPTED, {"Location": place}
+        )
+
+
+_EXAMPLES: dict[str, Plain] = {
+    "check": {"table": "table-0123456789ab"},
+    "train": {"table": "table-0123456789ab", "target": "gap", "unit": "eV", "name": "gaps"},
+    "adapt": {"model": "gaps", "table": "table-0123456789ab", "target": "gap", "name": "gaps-2"},
+    "run": {"table": "ricci_seebeck", "settings": {"seed": 1}},
+}
+"""A request for each command."""

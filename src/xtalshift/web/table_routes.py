@@ -1,0 +1,88 @@
+"""REST: tables that clients send, and data sets that there are by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from xtalshift.config import Settings
+from xtalshift.data.catalog import get_entry, list_datasets
+from xtalshift.jsonio import Plain
+from xtalshift.web.bodies import query_parameters, read_query, save_body
+from xtalshift.web.model_routes import problems
+from xtalshift.web.scratch import Disk
+from xtalshift.web.tables import TableStore, suffix_of
+
+
+class TableName(Settings):
+    """What a table is called."""
+
+    name: str = "table.csv"
+    """Its name, whose end says what it is: .csv, .tsv, .json, .jsonl, .parquet or .xlsx."""
+
+
+def table_routes(tables: TableStore, disk: Disk) -> APIRouter:
+    """Return the routes of tables and data sets."""
+    router = APIRouter()
+
+    @router.get("/datasets", summary="List the data sets that there are by name", tags=["tables"])
+    def datasets() -> list[Plain]:
+        entries = map(get_entry, list_datasets())
+        return [
+            {
+                "name": entry.name,
+                "rows": entry.n_rows,
+                "target": entry.target,
+                "unit": entry.units.get(entry.target, ""),
+                "title": entry.title,
+                "licence": entry.licence,
+                "citation": entry.citation,
+            }
+            for entry in entries
+        ]
+
+    @router.get("/tables", summary="List the tables that were sent", tags=["tables"])
+    def all_tables() -> list[Plain]:
+        return [asdict(one) for one in tables.all()]
+
+    @router.post(
+        "/tables",
+        summary="Send a table",
+        tags=["tables"],
+        status_code=HTTPStatus.CREATED,
+        openapi_extra={
+            "parameters": query_parameters(TableName),
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                    "text/csv": {"schema": {"type": "string"}, "example": "formula,gap\nGaN,3.4\n"},
+                },
+            },
+        },
+        responses=problems(408, 413, 422, 507),
+    )
+    async def send(request: Request) -> Response:
+        name = read_query(request, TableName).name
+        suffix_of(name)
+        with disk.removed_on_error() as folder:
+            await save_body(request, folder / "sent", disk.room())
+            found = tables.add(folder / "sent", name)
+            folder.rmdir()
+        place = {"Location": f"{request.url.path}/{found.id}"}
+        return JSONResponse(asdict(found), HTTPStatus.CREATED, place)
+
+    @router.delete(
+        "/tables/{id}",
+        summary="Delete a table; jobs keep their copy",
+        tags=["tables"],
+        status_code=HTTPStatus.NO_CONTENT,
+        responses=problems(404),
+    )
+    def delete(id: str) -> None:  # noqa: A002 - the word of the interface
+        tables.delete(id)
+
+    return router

@@ -55,10 +55,18 @@ def serve(
 
 def _listen(config: ServeConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    # only of sockets that say they are TCP does asyncio send each part at once; else every answer
+    # would wait 40 ms for a receipt
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((config.host, config.port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"cannot listen at {config.host}, port {config.port}: {error.strerror or error}; "
             "choose another --port"
         ) from error
+    return listener

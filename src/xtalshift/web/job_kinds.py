@@ -89,7 +89,8 @@ class AdaptRequest(TableRequest):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a job, or names of data sets."""
+    """Names of files in the folder of a job, which is the working folder of its process, or of data
+    sets; and the folder of a model."""
 
     table: str
     candidates: str | None = None

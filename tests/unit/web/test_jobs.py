@@ -89,9 +89,10 @@ def test_data_sets_are_listed(client):
     assert (found["ricci_seebeck"]["target"], found["ricci_seebeck"]["rows"]) == ("S_p", 47737)
 
 
-def test_check_says_what_the_command_says_and_tells_its_progress(client, table):
+def test_check_says_what_the_command_says_and_tells_its_progress(client, table, tmp_path):
     job = submit(client, "check", table=send(client, table), target="gap", unit="eV")
     events = events_of(client.get(f"{JOBS}/{job['id']}/events").text)
+    assert str(tmp_path) not in json.dumps(events)
     assert (events[-1][1], events[-1][2]["state"]) == ("state", "done")
     last = {"Last-Event-ID": str(events[-1][0])}
     rest = events_of(client.get(f"{JOBS}/{job['id']}/events", headers=last).text)

@@ -89,13 +89,13 @@ class AdaptRequest(TableRequest):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Names of files in the folder of a job, which is the working folder of its process, or of data
-    sets; and the folder of a model."""
+    """Names of files in the folder of a job, where its process runs, or of data sets; and a model."""
 
     table: str
     candidates: str | None = None
     source: str | None = None
     model: str | None = None
+    """Folder of the model."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from xtalshift.web.app import create_app
 from xtalshift.web.settings import ServeConfig
 
 _BACKLOG = 256
+_CONNECTIONS, _IDLE = 1000, 60
+"""Most connections at once, and the seconds for which one may be idle."""
 _SECONDS = 10
 """Time that requests have to end when the server is stopped."""
 
@@ -47,6 +49,8 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_SECONDS,
+            timeout_keep_alive=_IDLE,
+            limit_concurrency=_CONNECTIONS,
             backlog=_BACKLOG,
         )
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")

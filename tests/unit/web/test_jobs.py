@@ -154,8 +154,8 @@ def test_a_table_can_be_a_part_of_the_request(client, table):
     assert found.status_code == 202
     done = wait_for(client, found.json(), "done")
     assert (done["asked"], done["result"]["rows"]) == ({"target": "gap"}, 60)
-    wrong = client.post(f"{JOBS}/check", files={"tabel": ("gaps.csv", b"x")})
-    assert (wrong.status_code, "part 'tabel' of the form is unknown" in wrong.text) == (422, True)
+    wrong = client.post(f"{JOBS}/check", files={"tables": ("gaps.csv", b"x")})
+    assert (wrong.status_code, "part 'tables' of the form is unknown" in wrong.text) == (422, True)
 
 
 def test_adapt_takes_a_model_and_labels(client, table, tmp_path):
